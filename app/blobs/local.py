@@ -1,0 +1,142 @@
+"""Blobs as files: written under a temporary name, synced, renamed, and the folder synced."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.blobs.base import BUFFER_BYTES, BlobError, BlobFullError, BlobMissingError
+from app.lib import failpoints
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class LocalBlobs:
+    """A folder. `a1b2...` lies at `a1/a1b2...`; a half-written one has `.part` behind its name."""
+
+    backend = "local"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = root.as_uri()
+
+    def open_write(self, key: str) -> "LocalWriter":
+        return LocalWriter(self._file(key))
+
+    def open_read(self, key: str) -> "LocalReader":
+        try:
+            return LocalReader(os.open(self._file(key), os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise _translated(error) from error
+
+    def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        reader = self.open_read(key)
+        return _buffers(reader, offset, length)
+
+    def delete(self, key: str) -> None:
+        path = self._file(key)
+        try:
+            path.unlink(missing_ok=True)
+            _part(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def path(self, key: str) -> Path | None:
+        return self._file(key)
+
+    def check(self) -> None:
+        key = f"00check{secrets.token_hex(8)}"
+        writer = self.open_write(key)
+        try:
+            writer.write(b"ok")
+            writer.commit()
+            if b"".join(self.stream(key)) != b"ok":
+                raise BlobError(f"{self.url} does not give back what was written.")
+        finally:
+            writer.abort()
+            self.delete(key)
+
+    def _file(self, key: str) -> Path:
+        return self.root / key[:2] / key
+
+
+class LocalWriter:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(_part(path), "xb", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by commit or abort
+        except OSError as error:
+            raise _translated(error) from error
+
+    def write(self, data: bytes | memoryview) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def commit(self) -> None:
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            failpoints.hit("blob.before_rename")
+            os.rename(_part(self._path), self._path)
+            _sync_folder(self._path.parent)
+            _sync_folder(self._path.parent.parent)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def abort(self) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            pass  # a full disk fails the last flush; the file goes all the same
+        _part(self._path).unlink(missing_ok=True)
+
+
+class LocalReader:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self, offset: int, length: int) -> bytes:
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _buffers(reader: LocalReader, offset: int, length: int | None) -> Iterator[bytes]:
+    try:
+        while length is None or length > 0:
+            data = reader.read(offset, BUFFER_BYTES if length is None else min(BUFFER_BYTES, length))
+            if not data:
+                return
+            yield data
+            offset += len(data)
+            if length is not None:
+                length -= len(data)
+    finally:
+        reader.close()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _translated(error: OSError) -> BlobError:
+    if error.errno == errno.ENOENT:
+        return BlobMissingError(str(error))
+    return (BlobFullError if error.errno in _FULL else BlobError)(str(error))

@@ -1,0 +1,120 @@
+"""The two ways to the store: `read` (autocommit, never waits) and `write` (one serial transaction)."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+BUSY_TIMEOUT_S = 30
+WRITE_ATTEMPTS = 5
+
+T = TypeVar("T")
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's own clock in Unix milliseconds: leases are timed by it, whatever the hosts say."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(now_ms, "sqlite")
+def _now_sqlite(*_: Any, **__: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _now_postgresql(*_: Any, **__: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+class Database:
+    """Engines on one URL. Nothing is opened before the first use, so it may be built before a fork."""
+
+    def __init__(self, url: str, *, pool_size: int = 8, max_overflow: int = 56) -> None:
+        self.url = url
+        self.dialect = make_url(url).get_backend_name()
+        if self.dialect not in ("sqlite", "postgresql"):
+            raise ValueError(f"DATABASE_URL must be sqlite or postgresql, not {self.dialect}.")
+        options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": 30}
+        if self.dialect == "sqlite":
+            database = make_url(url).database
+            if not database or database == ":memory:":
+                raise ValueError("DATABASE_URL must name an SQLite file: web and worker processes share it.")
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+        else:
+            options["pool_pre_ping"] = True
+        # Two engines because resetting one pooled SQLite connection from autocommit puts the driver
+        # back into its legacy mode, which silently loses updates.
+        self.readers = create_engine(url, isolation_level="AUTOCOMMIT", **options)
+        self.writers = create_engine(url, **options)
+        if self.dialect == "sqlite":
+            for engine in (self.readers, self.writers):
+                event.listen(engine, "connect", _open_sqlite)
+            event.listen(self.writers, "begin", _begin_immediate)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A connection in autocommit: each statement sees the newest committed state."""
+        return self.readers.connect()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed on leaving and durable then, rolled back on an exception."""
+        with self.writers.begin() as connection:
+            yield connection
+
+    def run(self, unit: Callable[[Connection], T]) -> T:
+        """`unit` in a write transaction, run again when the store reports a deadlock or serialisation failure."""
+        for attempt in range(WRITE_ATTEMPTS):
+            try:
+                with self.write() as connection:
+                    return unit(connection)
+            except OperationalError as error:
+                if attempt == WRITE_ATTEMPTS - 1 or not _is_transient(error):
+                    raise
+                time.sleep(0.01 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def dispose(self) -> None:
+        """Close every pooled connection; the next use opens new ones."""
+        self.readers.dispose()
+        self.writers.dispose()
+
+
+def is_outage(error: DBAPIError) -> bool:
+    """True when the store is away or busy, as opposed to a statement that is wrong."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def _is_transient(error: OperationalError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return state in ("40001", "40P01") or "database is locked" in str(error.orig)
+
+
+def _open_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions on its own
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # a committed intent, result or sum survives a power cut
+        "foreign_keys=ON",
+        "journal_size_limit=67108864",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+__all__ = ["Connection", "Database", "Engine", "is_outage", "now_ms"]

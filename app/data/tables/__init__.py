@@ -1,0 +1,39 @@
+"""The tables, grouped as they are read: identity, files, batches, containers, operations."""
+
+from app.data.tables.batches import batch_chunks, batch_lines, batch_segments, batches
+from app.data.tables.containers import container_files, containers
+from app.data.tables.files import blobs, files, idempotency_keys, upload_parts, uploads
+from app.data.tables.identity import (
+    account_capacity,
+    accounts,
+    capacity_permits,
+    projects,
+    sealed_secrets,
+    virtual_keys,
+)
+from app.data.tables.meta import metadata
+from app.data.tables.operations import events, periodic_leases, workers
+
+__all__ = [
+    "account_capacity",
+    "accounts",
+    "batch_chunks",
+    "batch_lines",
+    "batch_segments",
+    "batches",
+    "blobs",
+    "capacity_permits",
+    "container_files",
+    "containers",
+    "events",
+    "files",
+    "idempotency_keys",
+    "metadata",
+    "periodic_leases",
+    "projects",
+    "sealed_secrets",
+    "upload_parts",
+    "uploads",
+    "virtual_keys",
+    "workers",
+]

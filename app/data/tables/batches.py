@@ -1,0 +1,127 @@
+"""Batches and how the gateway runs them: segments, lines, chunks."""
+
+from sqlalchemy import JSON, Column, Index, String, Table, Text, text
+
+from app.data.tables.meta import BigInt, identity, instant, metadata, number, one_of, public_id, reference
+
+BATCH_STATUSES = ("validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled")
+TERMINAL = ("failed", "completed", "expired", "cancelled")
+SEGMENT_STATES = ("open", "done")
+LINE_STATES = ("pending", "completed", "failed", "expired", "cancelled")
+
+batches = Table(
+    "batches",
+    metadata,
+    identity(),
+    public_id(),
+    reference("project_id", "projects"),
+    reference("key_id", "virtual_keys", required=False),
+    reference("account_id", "accounts"),
+    Column("provider", String(64), nullable=False),
+    Column("execution", String(16), nullable=False),
+    Column("endpoint", String(64), nullable=False),
+    Column("model", String(256)),
+    Column("model_override", String(256)),
+    Column("completion_window", String(16), nullable=False),
+    reference("input_file_id", "files"),
+    reference("output_file_id", "files", required=False),
+    reference("error_file_id", "files", required=False),
+    reference("retry_of", "batches", required=False),
+    Column("status", String(16), nullable=False),
+    Column("ending", String(16)),
+    Column("errors", JSON(none_as_null=True)),
+    Column("metadata", JSON(none_as_null=True)),
+    number("output_expires_after_s", None),
+    number("lines_total"),
+    number("lines_completed"),
+    number("lines_failed"),
+    number("lines_expired"),
+    number("lines_cancelled"),
+    number("input_tokens"),
+    number("cached_tokens"),
+    number("output_tokens"),
+    number("reasoning_tokens"),
+    number("total_tokens"),
+    Column("worker", String(64)),
+    number("epoch"),
+    number("lost_epochs"),
+    instant("lease_until"),
+    instant("created_at", required=True),
+    instant("in_progress_at"),
+    instant("expires_at", required=True),
+    instant("finalizing_at"),
+    instant("completed_at"),
+    instant("failed_at"),
+    instant("expired_at"),
+    instant("cancelling_at"),
+    instant("cancelled_at"),
+    instant("deleted_at"),
+    one_of("status", BATCH_STATUSES),
+    one_of("execution", ("provider", "gateway")),
+    comment="Batches as clients see them, and the lease of the worker that plans or finalises one.",
+)
+_alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("deleted_at IS NULL")}
+_running = text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
+Index("ix_batches_list", batches.c.project_id, batches.c.created_at, batches.c.id, **_alive)
+Index("ix_batches_list_status", batches.c.project_id, batches.c.status, batches.c.created_at, batches.c.id, **_alive)
+Index("ix_batches_list_provider", batches.c.project_id, batches.c.provider, batches.c.created_at, batches.c.id, **_alive)
+Index("ix_batches_running", batches.c.status, batches.c.expires_at, sqlite_where=_running, postgresql_where=_running)
+Index("ix_batches_input_file_id", batches.c.input_file_id)
+
+batch_segments = Table(
+    "batch_segments",
+    metadata,
+    identity(),
+    reference("batch_id", "batches"),
+    number("first_line"),
+    number("last_line"),
+    Column("state", String(16), nullable=False),
+    Column("worker", String(64)),
+    number("epoch"),
+    number("lost_epochs"),
+    number("probe_line", None),
+    instant("lease_until"),
+    one_of("state", SEGMENT_STATES),
+    comment="Runs of lines that one worker executes under one lease; every write carries the epoch.",
+)
+Index("ix_batch_segments_open", batch_segments.c.batch_id, batch_segments.c.lease_until, sqlite_where=text("state = 'open'"), postgresql_where=text("state = 'open'"))
+Index("uq_batch_segments_first_line", batch_segments.c.batch_id, batch_segments.c.first_line, unique=True)
+
+batch_chunks = Table(
+    "batch_chunks",
+    metadata,
+    identity(),
+    reference("batch_id", "batches", index=True),
+    reference("segment_id", "batch_segments"),
+    reference("blob_id", "blobs"),
+    number("epoch"),
+    number("lines"),
+    number("bytes"),
+    instant("created_at", required=True),
+    comment="Immutable blobs with the answers of some lines.",
+)
+
+batch_lines = Table(
+    "batch_lines",
+    metadata,
+    Column("batch_id", BigInt, primary_key=True, autoincrement=False),
+    Column("line", BigInt, primary_key=True, autoincrement=False),
+    Column("custom_id", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    number("attempts"),
+    number("unknown_attempts"),
+    number("status_code", None),
+    Column("error_code", String(128)),
+    number("latency_ms", None),
+    number("input_tokens", None),
+    number("output_tokens", None),
+    number("request_offset"),
+    number("request_bytes"),
+    Column("chunk_id", BigInt),
+    number("response_offset", None),
+    number("response_bytes", None),
+    one_of("state", LINE_STATES),
+    comment="One row for each line of a batch: where its request and its answer lie, and how it went. No bodies.",
+    sqlite_with_rowid=False,
+)
+Index("ix_batch_lines_custom_id", batch_lines.c.batch_id, batch_lines.c.custom_id)

@@ -1,0 +1,52 @@
+"""Containers and the files in them."""
+
+from sqlalchemy import JSON, Column, Index, String, Table, text
+
+from app.data.tables.meta import identity, instant, metadata, number, one_of, public_id, reference
+
+CONTAINER_STATUSES = ("running", "expired", "deleted")
+
+containers = Table(
+    "containers",
+    metadata,
+    identity(),
+    public_id(),
+    reference("project_id", "projects"),
+    reference("key_id", "virtual_keys", required=False),
+    Column("provider", String(64), nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("status", String(16), nullable=False),
+    number("expires_after_minutes", 20),
+    Column("memory_limit", String(8), nullable=False),
+    Column("network_policy", JSON(none_as_null=True)),
+    Column("metadata", JSON(none_as_null=True)),
+    instant("created_at", required=True),
+    instant("last_active_at", required=True),
+    instant("expires_at", required=True),
+    instant("deleted_at"),
+    one_of("status", CONTAINER_STATUSES),
+    comment="Containers; expired ones stay readable as metadata.",
+)
+_alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("deleted_at IS NULL")}
+_running = text("status = 'running'")
+Index("ix_containers_list", containers.c.project_id, containers.c.created_at, containers.c.id, **_alive)
+Index("ix_containers_list_name", containers.c.project_id, containers.c.name, containers.c.created_at, containers.c.id, **_alive)
+Index("ix_containers_list_provider", containers.c.project_id, containers.c.provider, containers.c.created_at, containers.c.id, **_alive)
+Index("ix_containers_expiry", containers.c.expires_at, sqlite_where=_running, postgresql_where=_running)
+
+container_files = Table(
+    "container_files",
+    metadata,
+    identity(),
+    public_id(),
+    reference("container_id", "containers"),
+    Column("path", String(1024), nullable=False),
+    Column("source", String(16), nullable=False),
+    reference("blob_id", "blobs", required=False),
+    number("bytes"),
+    instant("created_at", required=True),
+    instant("deleted_at"),
+    one_of("source", ("user", "assistant")),
+    comment="Files in containers, under /mnt/data/.",
+)
+Index("ix_container_files_list", container_files.c.container_id, container_files.c.created_at, container_files.c.id, **_alive)

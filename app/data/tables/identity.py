@@ -1,0 +1,80 @@
+"""Who calls and where work goes: projects, virtual keys, accounts, sealed secrets."""
+
+from sqlalchemy import Column, Float, LargeBinary, String, Table, UniqueConstraint
+
+from app.data.tables.meta import identity, instant, metadata, number, reference
+
+projects = Table(
+    "projects",
+    metadata,
+    identity(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("default_provider", String(64)),
+    instant("created_at", required=True),
+    comment="Tenants: each owns its files, batches and containers.",
+)
+
+virtual_keys = Table(
+    "virtual_keys",
+    metadata,
+    identity(),
+    Column("public_id", String(48), nullable=False, unique=True),
+    reference("project_id", "projects", index=True),
+    Column("name", String(128), nullable=False),
+    Column("secret_hmac", String(64), nullable=False),
+    instant("created_at", required=True),
+    instant("expires_at"),
+    instant("revoked_at"),
+    comment="Credentials the gateway issued: the public id finds the row, the HMAC checks the secret.",
+)
+
+sealed_secrets = Table(
+    "sealed_secrets",
+    metadata,
+    identity(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("sealed", LargeBinary, nullable=False),
+    instant("created_at", required=True),
+    comment="Secrets of the gateway's own (the pepper of virtual keys), sealed with BATCHGATE_SECRET_KEY.",
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    identity(),
+    Column("provider", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("base_url", String(1024), nullable=False),
+    instant("created_at", required=True),
+    instant("retired_at"),
+    UniqueConstraint("provider", "name"),
+    comment="Configured credentials and base URLs at providers; those of the environment keep their credential there.",
+)
+
+account_capacity = Table(
+    "account_capacity",
+    metadata,
+    identity(),
+    reference("account_id", "accounts"),
+    Column("model", String(256), nullable=False),
+    number("ceiling"),
+    Column("adapted_limit", Float, nullable=False),
+    instant("pause_until"),
+    instant("lowered_at"),
+    UniqueConstraint("account_id", "model"),
+    comment="How many lines may be in flight at an account for a model: the ceiling, and the limit overload taught.",
+)
+
+capacity_permits = Table(
+    "capacity_permits",
+    metadata,
+    identity(),
+    reference("capacity_id", "account_capacity"),
+    Column("worker", String(64), nullable=False),
+    number("held"),
+    number("wanted"),
+    instant("lease_until", required=True),
+    UniqueConstraint("capacity_id", "worker"),
+    comment="The share of a capacity that each worker process holds, on lease.",
+)

@@ -1,0 +1,48 @@
+"""What runs the gateway itself: events for the operator, periodic work, workers."""
+
+from sqlalchemy import JSON, Column, Index, String, Table
+
+from app.data.tables.meta import identity, instant, metadata, number, reference
+
+events = Table(
+    "events",
+    metadata,
+    identity(),
+    instant("created_at", required=True),
+    Column("request_id", String(64), nullable=False),
+    reference("project_id", "projects", required=False),
+    reference("key_id", "virtual_keys", required=False),
+    Column("source", String(16), nullable=False),
+    Column("operation", String(64), nullable=False),
+    Column("object_id", String(64)),
+    Column("outcome", String(16), nullable=False),
+    number("status_code", None),
+    Column("detail", JSON(none_as_null=True)),
+    number("latency_ms", None),
+    comment="Writes, refusals to a known caller and admin acts; never edited.",
+)
+Index("ix_events_project_id_created_at", events.c.project_id, events.c.created_at)
+Index("ix_events_request_id", events.c.request_id)
+
+periodic_leases = Table(
+    "periodic_leases",
+    metadata,
+    identity(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("worker", String(64)),
+    instant("lease_until"),
+    instant("ran_at"),
+    comment="Periodic work: whoever gets the lease does it, once for any number of processes.",
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    identity(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("host", String(255), nullable=False),
+    number("pid"),
+    instant("started_at", required=True),
+    instant("seen_at", required=True),
+    comment="Worker processes and when each was last seen.",
+)

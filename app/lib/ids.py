@@ -1,0 +1,20 @@
+"""Gateway ids: a prefix, 14 hex digits of microseconds, 16 random ones; they sort by time."""
+
+import secrets
+import time
+
+FILE = "file-"
+BATCH = "batch_"
+CONTAINER = "cntr_"
+CONTAINER_FILE = "cfile_"
+UPLOAD = "upload_"
+PART = "part_"
+LINE = "batch_req_"
+REQUEST = "req_"
+
+MAX_LENGTH = 48
+
+
+def new(prefix: str) -> str:
+    """A new id with `prefix` (one of this module's constants); at most 48 characters."""
+    return f"{prefix}{time.time_ns() // 1000:014x}{secrets.token_hex(8)}"
