@@ -26,6 +26,7 @@ class Settings:
 
     home: Path = _var("BATCHGATE_HOME", Path("var"), "Folder of the embedded store: SQLite, blobs, secrets.")
     database_url: str = _var("DATABASE_URL", "", "SQLAlchemy or Heroku URL. Empty: SQLite under `BATCHGATE_HOME`.")
+    database_pool: int = _var("BATCHGATE_DATABASE_POOL", 16, "Most connections of a process for reads, and as many for writes.")
     blob_url: str = _var("BATCHGATE_BLOB_URL", "", "Where bytes live, `file:///path`. Empty: `blobs/` under `BATCHGATE_HOME`.")
     secret_key: str = _var(
         "BATCHGATE_SECRET_KEY",

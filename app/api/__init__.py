@@ -1,0 +1,18 @@
+"""HTTP only: one package per face, wired here."""
+
+from flask import Flask
+
+from app.api import errors, health, openai, requests
+from app.api.context import EXTENSION
+from app.services.gateway import Gateway
+
+
+def register(app: Flask, gateway: Gateway) -> None:
+    """Everything HTTP on `app`, serving `gateway`."""
+    app.extensions[EXTENSION] = gateway
+    app.url_map.merge_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    requests.register(app)
+    errors.register(app)
+    app.register_blueprint(health.blueprint)
+    openai.register(app)

@@ -38,7 +38,7 @@ def _now_postgresql(*_: Any, **__: Any) -> str:
 class Database:
     """Engines on one URL. Nothing is opened before the first use, so it may be built before a fork."""
 
-    def __init__(self, url: str, *, pool_size: int = 8, max_overflow: int = 56) -> None:
+    def __init__(self, url: str, *, pool_size: int = 16, max_overflow: int = 0) -> None:
         self.url = url
         self.dialect = make_url(url).get_backend_name()
         if self.dialect not in ("sqlite", "postgresql"):

@@ -1,5 +1,6 @@
 """What every use case leans on, passed in as one value."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ class Gateway:
     database: Database
     blobs: BlobStore
     accounts: Accounts
+    pepper: Callable[[], bytes]
     clock: Clock
     log: Any
 

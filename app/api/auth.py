@@ -1,0 +1,26 @@
+"""The auth hook: attached where a blueprint is registered, before anything of the request is read."""
+
+from flask import g, request
+
+from app.api.context import gateway
+from app.errors import AuthenticationError
+from app.services import keys
+
+HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
+
+
+def require_key() -> None:
+    """Set `g.caller` from the request's credential, or raise AuthenticationError."""
+    g.caller = keys.authenticate(gateway(), _credential(), request_id=g.request_id)
+
+
+def _credential() -> str:
+    """The virtual key of whichever header carries one. A gateway key wins over other credentials beside it."""
+    authorization = request.headers.get("Authorization", "")
+    scheme, _, token = authorization.partition(" ")
+    found = [token.strip()] if scheme.lower() == "bearer" else []
+    found += [request.headers[name].strip() for name in HEADERS if name in request.headers]
+    found = [value for value in found if value]
+    if not found:
+        raise AuthenticationError("Send a virtual key of this gateway as `Authorization: Bearer sk-bf-...`.")
+    return next((value for value in found if value.startswith(keys.PREFIX)), found[0])

@@ -1,0 +1,77 @@
+"""Every failure leaves as the face's error envelope; nothing else of it leaves."""
+
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from app.api.context import gateway
+from app.data.database import is_outage
+from app.errors import (
+    GatewayError,
+    InternalError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RangeNotSatisfiableError,
+    UnavailableError,
+    envelope,
+)
+from app.lib import json
+
+# SDKs retry 409 by themselves; only a twin in flight is worth that, and it carries Retry-After.
+NEVER_RETRIED = (409,)
+
+
+def register(app: Flask) -> None:
+    """Attach the handlers to `app`."""
+    app.register_error_handler(GatewayError, _refused)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _refused(error: GatewayError) -> Response:
+    extra = {
+        "provider": error.provider,
+        "model_requested": None,
+        "request_type": g.get("request_type", "unknown"),
+    }
+    body = envelope(error, event_id=g.request_id, extra_fields=extra)
+    response = Response(json.dumps(body), status=error.status, mimetype="application/json")
+    g.error = error
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    elif error.status in NEVER_RETRIED:
+        response.headers["x-should-retry"] = "false"
+    if isinstance(error, RangeNotSatisfiableError):
+        response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    if isinstance(error, MethodNotAllowedError):
+        response.headers["Allow"] = ", ".join(sorted(getattr(error, "allowed", ())))
+    if request.method != "HEAD" and request.content_length is None and "Transfer-Encoding" not in request.headers:
+        return response
+    # The rest of a refused body is never read, so the connection cannot carry another request.
+    response.headers["Connection"] = "close"
+    return response
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error, NotFound):
+        return _refused(NotFoundError(f"There is no {request.method} {request.path}."))
+    if isinstance(error, MethodNotAllowed):
+        refusal = MethodNotAllowedError(f"{request.method} is not allowed for {request.path}.")
+        refusal.allowed = error.valid_methods or ()  # type: ignore[attr-defined]
+        return _refused(refusal)
+    if isinstance(error, RequestEntityTooLarge):
+        return _refused(PayloadTooLargeError("The request body is too large."))
+    if (error.code or 500) < 500:
+        return _refused(InvalidRequestError(error.description or "The request is not valid."))
+    return _refused(InternalError("The gateway failed; the operator finds it under the event id."))
+
+
+def _unexpected(error: Exception) -> Response:
+    # The last resort of a request: told to the log in full and to the caller as an event id.
+    if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and is_outage(error)):
+        gateway().log.error("request.database_unavailable", error=str(error.__cause__ or error))
+        return _refused(UnavailableError("The gateway's database is busy or away; try again.", retry_after_s=2))
+    gateway().log.error("request.failed", exc_info=error)
+    return _refused(InternalError("The gateway failed; the operator finds it under the event id."))

@@ -1,0 +1,82 @@
+"""One operation of the API: its name, its clock, and the fields every answer carries."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from flask import Response, g
+
+from app.api.context import gateway
+from app.lib import json
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Operations that change something: each is a row of `events`.
+WRITES = ("_upload", "_create", "_delete", "_cancel", "_complete", "_part_add", "_retry")
+
+
+def operation(request_type: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Name the view's operation (`file_list`, ... of the contract's routes table)."""
+
+    def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        @wraps(view)
+        def named(*args: P.args, **kwargs: P.kwargs) -> R:
+            g.request_type = request_type
+            return view(*args, **kwargs)
+
+        named.request_type = request_type  # type: ignore[attr-defined]
+        return named
+
+    return decorate
+
+
+def latency_ms() -> int:
+    """Whole milliseconds since the request came in."""
+    return int((gateway().clock.monotonic() - g.started) * 1000)
+
+
+def extra_fields(
+    *,
+    provider: str | None = None,
+    model_requested: str | None = None,
+    model_deployment: str | None = None,
+    native_id: str | None = None,
+    cache: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The contract's `extra_fields`; what has no value is null."""
+    return {
+        "request_type": g.request_type,
+        "provider": provider,
+        "model_requested": model_requested,
+        "model_deployment": model_deployment,
+        "latency": latency_ms(),
+        "chunk_index": 0,
+        "native_id": native_id,
+        "raw_request": None,
+        "raw_response": None,
+        "cache_debug": cache,
+    }
+
+
+def answer(
+    body: dict[str, Any],
+    *,
+    provider: str | None = None,
+    model_requested: str | None = None,
+    model_deployment: str | None = None,
+    native_id: str | None = None,
+    cache: Mapping[str, Any] | None = None,
+    status: int = 200,
+) -> Response:
+    """`body` with its `extra_fields`, as JSON."""
+    body["extra_fields"] = extra_fields(
+        provider=provider,
+        model_requested=model_requested,
+        model_deployment=model_deployment,
+        native_id=native_id,
+        cache=cache,
+    )
+    if "id" in body:
+        g.object_id = body["id"]
+    return Response(json.dumps(body), status=status, mimetype="application/json")

@@ -1,0 +1,31 @@
+"""Which provider a request names, in whichever of the places where it may."""
+
+from flask import request
+
+from app.connectors import registry
+from app.errors import InvalidRequestError
+
+
+def explicit_provider(*values: str | None) -> str | None:
+    """The provider that query, header and `values` (form or JSON `provider`) name, or None.
+
+    Raises InvalidRequestError when two of them disagree or one is unknown.
+    """
+    named = [
+        request.args.get("provider"),
+        request.args.get("x-model-provider"),
+        request.headers.get("x-model-provider"),
+        *values,
+    ]
+    found = list(dict.fromkeys(value.strip().lower() for value in named if value and value.strip()))
+    if len(found) > 1:
+        raise InvalidRequestError(f"The request names two providers, {found[0]} and {found[1]}.", param="provider")
+    if found and not registry.is_known(found[0]):
+        known = ", ".join(registry.names())
+        raise InvalidRequestError(f"provider {found[0]!r} is not known; known are {known}.", param="provider")
+    return found[0] if found else None
+
+
+def is_azure_client() -> bool:
+    """True when the `api-version` query marks an Azure SDK."""
+    return "api-version" in request.args

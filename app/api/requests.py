@@ -1,0 +1,60 @@
+"""What happens around every request: its id, its clock, its line in the log, its row in `events`."""
+
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.api.context import gateway
+from app.api.operation import WRITES, latency_ms
+from app.lib import ids
+from app.services import events
+
+
+def register(app: Flask) -> None:
+    """Attach the hooks to `app`."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.started = gateway().clock.monotonic()
+    g.request_id = ids.new(ids.REQUEST)
+
+
+def _end(response: Response) -> Response:
+    response.headers["x-request-id"] = g.request_id
+    operation = g.get("request_type") or request.endpoint or "unknown"
+    caller = g.get("caller")
+    error = g.get("error")
+    took = latency_ms()
+    gateway().log.info(
+        operation,
+        request=g.request_id,
+        method=request.method,
+        path=request.path,
+        status=response.status_code,
+        ms=took,
+        project=caller.project if caller else None,
+        object=g.get("object_id"),
+        code=error.code if error else None,
+    )
+    if caller and (error is not None or operation.endswith(WRITES)):
+        _record(operation, response.status_code, took)
+    return response
+
+
+def _record(operation: str, status: int, took: int) -> None:
+    error = g.get("error")
+    try:
+        events.record(
+            gateway(),
+            caller=g.caller,
+            operation=operation,
+            object_id=g.get("object_id"),
+            outcome="done" if error is None else "refused" if status < 500 else "failed",
+            status_code=status,
+            latency_ms=took,
+            detail=None if error is None else {"code": error.code, "param": error.param, "message": error.message},
+        )
+    except SQLAlchemyError as failure:
+        # The operation is over and committed; its answer must not turn into a failure.
+        gateway().log.error("event.not_recorded", operation=operation, request=g.request_id, error=str(failure))

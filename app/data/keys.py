@@ -1,0 +1,84 @@
+"""Rows of projects, virtual keys and the gateway's own sealed secrets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.data.database import now_ms
+from app.data.tables import projects, sealed_secrets, virtual_keys
+
+# Built once: authentication runs it for every request.
+_BY_PUBLIC_ID = (
+    select(
+        virtual_keys.c.id,
+        virtual_keys.c.secret_hmac,
+        virtual_keys.c.expires_at,
+        virtual_keys.c.revoked_at,
+        virtual_keys.c.project_id,
+        projects.c.name.label("project"),
+        projects.c.default_provider,
+    )
+    .join_from(virtual_keys, projects)
+    .where(virtual_keys.c.public_id == bindparam("public_id"))
+)
+
+
+def find_key(connection: Connection, public_id: str) -> Row[Any] | None:
+    """The key and its project, whatever its state."""
+    return connection.execute(_BY_PUBLIC_ID, {"public_id": public_id}).first()
+
+
+def ensure_project(connection: Connection, name: str) -> int:
+    """The id of the project called `name`, made if there is none."""
+    found = connection.execute(select(projects.c.id).where(projects.c.name == name)).scalar()
+    if found is not None:
+        return int(found)
+    result = connection.execute(insert(projects).values(name=name, created_at=now_ms()))
+    return int(result.inserted_primary_key[0])
+
+
+def insert_key(connection: Connection, *, public_id: str, project_id: int, name: str, secret_hmac: str) -> int:
+    """A new virtual key."""
+    values = {"public_id": public_id, "project_id": project_id, "name": name, "secret_hmac": secret_hmac}
+    return int(connection.execute(insert(virtual_keys).values(created_at=now_ms(), **values)).inserted_primary_key[0])
+
+
+def list_keys(connection: Connection, *, project: str | None) -> Sequence[Row[Any]]:
+    """All keys, or those of one project, oldest first."""
+    statement = select(
+        virtual_keys.c.public_id,
+        projects.c.name.label("project"),
+        virtual_keys.c.name,
+        virtual_keys.c.created_at,
+        virtual_keys.c.revoked_at,
+    ).join_from(virtual_keys, projects)
+    if project is not None:
+        statement = statement.where(projects.c.name == project)
+    return connection.execute(statement.order_by(virtual_keys.c.id)).all()
+
+
+def revoke_key(connection: Connection, public_id: str) -> bool:
+    """False when there is no such key, or it is revoked already."""
+    statement = (
+        update(virtual_keys)
+        .where(virtual_keys.c.public_id == public_id, virtual_keys.c.revoked_at.is_(None))
+        .values(revoked_at=now_ms())
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def sealed_secret(connection: Connection, name: str) -> bytes | None:
+    """The sealed secret called `name`."""
+    return connection.execute(select(sealed_secrets.c.sealed).where(sealed_secrets.c.name == name)).scalar()
+
+
+def insert_sealed_secret(connection: Connection, name: str, sealed: bytes) -> bool:
+    """False when another process was first; its secret counts then."""
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(sealed_secrets).values(name=name, sealed=sealed, created_at=now_ms()))
+    except IntegrityError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""Migrations as functions: the numbered scripts of migrations/, run by Alembic on the configured store."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from app.data.database import Database
+from app.settings import Settings
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"
+
+
+def upgrade(settings: Settings) -> None:
+    """Bring the store to the newest revision. Two at once are safe: the second waits, then finds nothing to do."""
+    database = Database(settings.database_url)
+    try:
+        with database.writers.connect() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        database.dispose()
+
+
+def pending(settings: Settings) -> bool:
+    """True when the store is not at the newest revision."""
+    database = Database(settings.database_url)
+    try:
+        with database.read() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        database.dispose()
+    return current != ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    return config

@@ -1,0 +1,94 @@
+"""What all request schemas share: strict fields, and one way to turn what is wrong into a refusal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from app.errors import InvalidRequestError
+
+METADATA_PAIRS = 16
+METADATA_KEY_LENGTH = 64
+METADATA_VALUE_LENGTH = 512
+
+
+class RequestSchema(Schema):
+    """Unknown fields are left out: SDKs and other gateways' clients send fields of their own."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Text(fields.String):
+    """A string without control characters: PostgreSQL refuses NUL, and logs and headers the rest."""
+
+    def __init__(self, *, max_length: int = 1024, min_length: int = 1, multiline: bool = False, **kwargs: Any) -> None:
+        length = validate.Length(min=min_length, max=max_length)
+        given = kwargs.pop("validate", None)
+        checks = [length] if given is None else [length, given]
+        super().__init__(validate=checks, **kwargs)
+        self._allowed = "\t\n\r" if multiline else ""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError(f"must be a string, not {type(value).__name__}.")
+        if any((ord(char) < 32 or 0xD800 <= ord(char) < 0xE000) and char not in self._allowed for char in value):
+            raise ValidationError("must not hold control characters.")
+        return value
+
+
+class WholeNumber(fields.Integer):
+    """A whole number between two bounds; query text is taken, true and 1.5 are not."""
+
+    def __init__(self, *, min: int, max: int, **kwargs: Any) -> None:  # noqa: A002 - marshmallow's own words
+        bounds = validate.Range(min=min, max=max, error=f"must be between {min} and {max}.")
+        super().__init__(validate=bounds, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        text = value.strip() if isinstance(value, str) else value
+        if isinstance(text, str) and len(text) <= 20 and text.lstrip("-").isascii() and text.lstrip("-").isdigit():
+            return int(text)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise ValidationError(f"must be a whole number, not {_shown(value)}.")
+
+
+class Metadata(fields.Dict):
+    """At most 16 pairs of strings, keys to 64 and values to 512 characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            keys=Text(max_length=METADATA_KEY_LENGTH),
+            values=Text(max_length=METADATA_VALUE_LENGTH, min_length=0, multiline=True),
+            validate=validate.Length(max=METADATA_PAIRS, error=f"must have at most {METADATA_PAIRS} pairs."),
+            **kwargs,
+        )
+
+
+def one_of(*values: str) -> validate.OneOf:
+    """A validator whose message lists what is allowed."""
+    return validate.OneOf(values, error=f"must be one of {', '.join(values)}, not {{input!r}}.")
+
+
+def load(schema: type[Schema], data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` through `schema`. Raises InvalidRequestError that names the first field that is wrong."""
+    try:
+        loaded: dict[str, Any] = schema().load(data)
+    except ValidationError as error:
+        param, message = _first(error.normalized_messages())
+        raise InvalidRequestError(f"{param}: {message}" if param else message, param=param or None) from error
+    return loaded
+
+
+def _first(messages: Any, path: str = "") -> tuple[str, str]:
+    while isinstance(messages, dict):
+        key = next(iter(messages))
+        messages = messages[key]
+        if key in ("_schema", "key", "value"):
+            continue
+        path = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
+    return path, str(messages[0] if isinstance(messages, list) else messages)[:500]
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:60]

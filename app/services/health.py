@@ -1,0 +1,48 @@
+"""Whether this process can serve: database, migrations, blob store; and who works."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.blobs import BlobError
+from app.data import workers
+from app.services.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`database` and `blobs` are "ok" or what is wrong, in words fit for strangers."""
+
+    status: str
+    database: str
+    blobs: str
+    worker_seen_seconds_ago: float | None
+
+    @property
+    def ready(self) -> bool:
+        return self.status == "ok"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The body of `/readyz`."""
+        return asdict(self)
+
+
+def check(gateway: Gateway) -> Report:
+    """Try the database and the blob store for real."""
+    seen: float | None = None
+    database = blobs = "ok"
+    try:
+        with gateway.database.read() as connection:
+            age_ms = workers.newest_age_ms(connection)
+        seen = None if age_ms is None else round(age_ms / 1000, 1)
+    except SQLAlchemyError as error:
+        gateway.log.error("ready.database_failed", error=str(error))
+        database = "not available"
+    try:
+        gateway.blobs.check()
+    except BlobError as error:
+        gateway.log.error("ready.blobs_failed", error=str(error))
+        blobs = "not available"
+    status = "ok" if database == blobs == "ok" else "unavailable"
+    return Report(status=status, database=database, blobs=blobs, worker_seen_seconds_ago=seen)

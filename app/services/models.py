@@ -1,0 +1,35 @@
+"""The models of all accounts, asked at the providers at once."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from app.connectors.base import UpstreamError
+from app.services.accounts import Account
+from app.services.gateway import Gateway
+
+TIMEOUT_S = 5.0
+
+
+def list_(gateway: Gateway) -> list[dict[str, Any]]:
+    """Model objects as OpenAI's, with `provider` beside; an account that does not answer is left out and logged."""
+    found = [gateway.accounts.of(provider) for provider in gateway.accounts.providers()]
+    accounts = [account for account in found if account is not None]
+    if not accounts:
+        return []
+    with ThreadPoolExecutor(max_workers=len(accounts)) as pool:
+        listed = pool.map(lambda account: _models(gateway, account), accounts)
+        return [
+            {"id": model.get("id"), "object": "model", "created": model.get("created") or 0,
+             "owned_by": model.get("owned_by") or account.provider, "provider": account.provider}
+            for account, models in zip(accounts, listed, strict=True)
+            for model in models
+        ]
+
+
+def _models(gateway: Gateway, account: Account) -> list[Mapping[str, Any]]:
+    try:
+        return list(account.connector.list_models(timeout_s=TIMEOUT_S))
+    except UpstreamError as error:
+        gateway.log.warning("models.not_listed", provider=account.provider, error=error.message)
+        return []

@@ -1,0 +1,44 @@
+"""The pepper of virtual keys: made once, sealed in SQL, so that rotating the ring never ends a key."""
+
+import secrets
+import threading
+
+from app.auth.secrets import KeyRing
+from app.data import keys
+from app.data.database import Database
+
+NAME = "virtual_key_pepper"
+PURPOSE = "sealed_secrets.sealed:virtual_key_pepper"
+BYTES = 32
+
+
+class Pepper:
+    """Called for its bytes; read from SQL at the first call."""
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+        self._lock = threading.Lock()
+        self._value: bytes | None = None
+
+    def __call__(self) -> bytes:
+        if self._value is None:
+            with self._lock:
+                if self._value is None:
+                    self._value = self._ring.open(self._sealed(), purpose=PURPOSE)
+        return self._value
+
+    def _sealed(self) -> bytes:
+        with self._database.read() as connection:
+            sealed = keys.sealed_secret(connection, NAME)
+        if sealed is not None:
+            return sealed
+        fresh = self._ring.seal(secrets.token_bytes(BYTES), purpose=PURPOSE)
+        with self._database.write() as connection:
+            if keys.insert_sealed_secret(connection, NAME, fresh):
+                return fresh
+        with self._database.read() as connection:
+            stored = keys.sealed_secret(connection, NAME)
+        if stored is None:
+            raise RuntimeError("The pepper of virtual keys vanished while it was being made.")
+        return stored
