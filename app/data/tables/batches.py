@@ -2,9 +2,28 @@
 
 from sqlalchemy import JSON, Column, Index, String, Table, Text, text
 
-from app.data.tables.meta import BigInt, identity, instant, metadata, number, one_of, public_id, reference
+from app.data.tables.meta import (
+    IDS_NEVER_REUSED,
+    BigInt,
+    identity,
+    instant,
+    metadata,
+    number,
+    one_of,
+    public_id,
+    reference,
+)
 
-BATCH_STATUSES = ("validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled")
+BATCH_STATUSES = (
+    "validating",
+    "failed",
+    "in_progress",
+    "finalizing",
+    "completed",
+    "expired",
+    "cancelling",
+    "cancelled",
+)
 TERMINAL = ("failed", "completed", "expired", "cancelled")
 SEGMENT_STATES = ("open", "done")
 LINE_STATES = ("pending", "completed", "failed", "expired", "cancelled")
@@ -58,13 +77,16 @@ batches = Table(
     instant("deleted_at"),
     one_of("status", BATCH_STATUSES),
     one_of("execution", ("provider", "gateway")),
+    **IDS_NEVER_REUSED,
     comment="Batches as clients see them, and the lease of the worker that plans or finalises one.",
 )
 _alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("deleted_at IS NULL")}
 _running = text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
 Index("ix_batches_list", batches.c.project_id, batches.c.created_at, batches.c.id, **_alive)
 Index("ix_batches_list_status", batches.c.project_id, batches.c.status, batches.c.created_at, batches.c.id, **_alive)
-Index("ix_batches_list_provider", batches.c.project_id, batches.c.provider, batches.c.created_at, batches.c.id, **_alive)
+Index(
+    "ix_batches_list_provider", batches.c.project_id, batches.c.provider, batches.c.created_at, batches.c.id, **_alive
+)
 Index("ix_batches_running", batches.c.status, batches.c.expires_at, sqlite_where=_running, postgresql_where=_running)
 Index("ix_batches_input_file_id", batches.c.input_file_id)
 
@@ -82,9 +104,16 @@ batch_segments = Table(
     number("probe_line", None),
     instant("lease_until"),
     one_of("state", SEGMENT_STATES),
+    **IDS_NEVER_REUSED,
     comment="Runs of lines that one worker executes under one lease; every write carries the epoch.",
 )
-Index("ix_batch_segments_open", batch_segments.c.batch_id, batch_segments.c.lease_until, sqlite_where=text("state = 'open'"), postgresql_where=text("state = 'open'"))
+Index(
+    "ix_batch_segments_open",
+    batch_segments.c.batch_id,
+    batch_segments.c.lease_until,
+    sqlite_where=text("state = 'open'"),
+    postgresql_where=text("state = 'open'"),
+)
 Index("uq_batch_segments_first_line", batch_segments.c.batch_id, batch_segments.c.first_line, unique=True)
 
 batch_chunks = Table(
@@ -98,6 +127,7 @@ batch_chunks = Table(
     number("lines"),
     number("bytes"),
     instant("created_at", required=True),
+    **IDS_NEVER_REUSED,
     comment="Immutable blobs with the answers of some lines.",
 )
 

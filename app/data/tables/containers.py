@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Column, Index, String, Table, text
 
-from app.data.tables.meta import identity, instant, metadata, number, one_of, public_id, reference
+from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, one_of, public_id, reference
 
 CONTAINER_STATUSES = ("running", "expired", "deleted")
 
@@ -25,13 +25,28 @@ containers = Table(
     instant("expires_at", required=True),
     instant("deleted_at"),
     one_of("status", CONTAINER_STATUSES),
+    **IDS_NEVER_REUSED,
     comment="Containers; expired ones stay readable as metadata.",
 )
 _alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("deleted_at IS NULL")}
 _running = text("status = 'running'")
 Index("ix_containers_list", containers.c.project_id, containers.c.created_at, containers.c.id, **_alive)
-Index("ix_containers_list_name", containers.c.project_id, containers.c.name, containers.c.created_at, containers.c.id, **_alive)
-Index("ix_containers_list_provider", containers.c.project_id, containers.c.provider, containers.c.created_at, containers.c.id, **_alive)
+Index(
+    "ix_containers_list_name",
+    containers.c.project_id,
+    containers.c.name,
+    containers.c.created_at,
+    containers.c.id,
+    **_alive,
+)
+Index(
+    "ix_containers_list_provider",
+    containers.c.project_id,
+    containers.c.provider,
+    containers.c.created_at,
+    containers.c.id,
+    **_alive,
+)
 Index("ix_containers_expiry", containers.c.expires_at, sqlite_where=_running, postgresql_where=_running)
 
 container_files = Table(
@@ -47,6 +62,13 @@ container_files = Table(
     instant("created_at", required=True),
     instant("deleted_at"),
     one_of("source", ("user", "assistant")),
+    **IDS_NEVER_REUSED,
     comment="Files in containers, under /mnt/data/.",
 )
-Index("ix_container_files_list", container_files.c.container_id, container_files.c.created_at, container_files.c.id, **_alive)
+Index(
+    "ix_container_files_list",
+    container_files.c.container_id,
+    container_files.c.created_at,
+    container_files.c.id,
+    **_alive,
+)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text, text
 
-from app.data.tables.meta import identity, instant, metadata, number, one_of, public_id, reference
+from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, one_of, public_id, reference
 
 BLOB_STATES = ("pending", "live", "deleting")
 FILE_STATUSES = ("uploaded", "processed", "processing", "error", "deleted")
@@ -21,10 +21,17 @@ blobs = Table(
     instant("lease_until"),
     instant("created_at", required=True),
     one_of("state", BLOB_STATES),
+    **IDS_NEVER_REUSED,
     comment="Bytes the gateway holds. The row is committed before the first byte and goes after the last.",
 )
 # The sweeper asks only for these few rows; live ones never enter its index.
-Index("ix_blobs_unsettled", blobs.c.state, blobs.c.lease_until, sqlite_where=text("state <> 'live'"), postgresql_where=text("state <> 'live'"))
+Index(
+    "ix_blobs_unsettled",
+    blobs.c.state,
+    blobs.c.lease_until,
+    sqlite_where=text("state <> 'live'"),
+    postgresql_where=text("state <> 'live'"),
+)
 
 files = Table(
     "files",
@@ -48,6 +55,7 @@ files = Table(
     instant("deleted_at"),
     one_of("status", FILE_STATUSES),
     one_of("origin", ("upload", "inline", "batch")),
+    **IDS_NEVER_REUSED,
     comment="Files as clients see them; deleted ones stay as tombstones so that cursors keep working.",
 )
 
@@ -55,8 +63,21 @@ _alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("
 Index("ix_files_list", files.c.project_id, files.c.created_at, files.c.id, **_alive)
 Index("ix_files_list_purpose", files.c.project_id, files.c.purpose, files.c.created_at, files.c.id, **_alive)
 Index("ix_files_list_home", files.c.project_id, files.c.home, files.c.created_at, files.c.id, **_alive)
-Index("ix_files_list_home_purpose", files.c.project_id, files.c.home, files.c.purpose, files.c.created_at, files.c.id, **_alive)
-Index("ix_files_expiry", files.c.expires_at, sqlite_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"), postgresql_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"))
+Index(
+    "ix_files_list_home_purpose",
+    files.c.project_id,
+    files.c.home,
+    files.c.purpose,
+    files.c.created_at,
+    files.c.id,
+    **_alive,
+)
+Index(
+    "ix_files_expiry",
+    files.c.expires_at,
+    sqlite_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
+    postgresql_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
+)
 
 uploads = Table(
     "uploads",
@@ -76,9 +97,15 @@ uploads = Table(
     instant("created_at", required=True),
     instant("expires_at", required=True),
     one_of("state", UPLOAD_STATES),
+    **IDS_NEVER_REUSED,
     comment="Uploads in parts; pending ones expire an hour after they were made.",
 )
-Index("ix_uploads_expiry", uploads.c.expires_at, sqlite_where=text("state = 'pending'"), postgresql_where=text("state = 'pending'"))
+Index(
+    "ix_uploads_expiry",
+    uploads.c.expires_at,
+    sqlite_where=text("state = 'pending'"),
+    postgresql_where=text("state = 'pending'"),
+)
 
 upload_parts = Table(
     "upload_parts",
@@ -89,6 +116,7 @@ upload_parts = Table(
     reference("blob_id", "blobs", required=False),
     number("bytes"),
     instant("created_at", required=True),
+    **IDS_NEVER_REUSED,
     comment="Parts of uploads; their bytes go when the upload is over.",
 )
 
@@ -106,7 +134,14 @@ idempotency_keys = Table(
     instant("lease_until"),
     instant("expires_at", required=True),
     one_of("state", ("in_flight", "done")),
+    **IDS_NEVER_REUSED,
     comment="Answers to requests that carried an Idempotency-Key, for 24 hours.",
 )
-Index("uq_idempotency_keys_scope", idempotency_keys.c.project_id, idempotency_keys.c.route, idempotency_keys.c.key, unique=True)
+Index(
+    "uq_idempotency_keys_scope",
+    idempotency_keys.c.project_id,
+    idempotency_keys.c.route,
+    idempotency_keys.c.key,
+    unique=True,
+)
 Index("ix_idempotency_keys_expires_at", idempotency_keys.c.expires_at)

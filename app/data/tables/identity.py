@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Float, LargeBinary, String, Table, UniqueConstraint
 
-from app.data.tables.meta import identity, instant, metadata, number, reference
+from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, reference
 
 projects = Table(
     "projects",
@@ -11,6 +11,7 @@ projects = Table(
     Column("name", String(64), nullable=False, unique=True),
     Column("default_provider", String(64)),
     instant("created_at", required=True),
+    **IDS_NEVER_REUSED,
     comment="Tenants: each owns its files, batches and containers.",
 )
 
@@ -25,6 +26,7 @@ virtual_keys = Table(
     instant("created_at", required=True),
     instant("expires_at"),
     instant("revoked_at"),
+    **IDS_NEVER_REUSED,
     comment="Credentials the gateway issued: the public id finds the row, the HMAC checks the secret.",
 )
 
@@ -35,6 +37,7 @@ sealed_secrets = Table(
     Column("name", String(64), nullable=False, unique=True),
     Column("sealed", LargeBinary, nullable=False),
     instant("created_at", required=True),
+    **IDS_NEVER_REUSED,
     comment="Secrets of the gateway's own (the pepper of virtual keys), sealed with BATCHGATE_SECRET_KEY.",
 )
 
@@ -49,6 +52,7 @@ accounts = Table(
     instant("created_at", required=True),
     instant("retired_at"),
     UniqueConstraint("provider", "name"),
+    **IDS_NEVER_REUSED,
     comment="Configured credentials and base URLs at providers; those of the environment keep their credential there.",
 )
 
@@ -63,6 +67,7 @@ account_capacity = Table(
     instant("pause_until"),
     instant("lowered_at"),
     UniqueConstraint("account_id", "model"),
+    **IDS_NEVER_REUSED,
     comment="How many lines may be in flight at an account for a model: the ceiling, and the limit overload taught.",
 )
 
@@ -76,5 +81,6 @@ capacity_permits = Table(
     number("wanted"),
     instant("lease_until", required=True),
     UniqueConstraint("capacity_id", "worker"),
+    **IDS_NEVER_REUSED,
     comment="The share of a capacity that each worker process holds, on lease.",
 )

@@ -18,6 +18,9 @@ metadata = MetaData(
 # SQLite makes only an INTEGER primary key an alias of its rowid.
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
+# SQLite would hand out the id of a deleted newest row again, and a late writer could then hit the wrong row.
+IDS_NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
+
 
 def identity() -> Column[int]:
     """The integer primary key; it never leaves the gateway."""

@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Column, Index, String, Table
 
-from app.data.tables.meta import identity, instant, metadata, number, reference
+from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, reference
 
 events = Table(
     "events",
@@ -19,6 +19,7 @@ events = Table(
     number("status_code", None),
     Column("detail", JSON(none_as_null=True)),
     number("latency_ms", None),
+    **IDS_NEVER_REUSED,
     comment="Writes, refusals to a known caller and admin acts; never edited.",
 )
 Index("ix_events_project_id_created_at", events.c.project_id, events.c.created_at)
@@ -32,6 +33,7 @@ periodic_leases = Table(
     Column("worker", String(64)),
     instant("lease_until"),
     instant("ran_at"),
+    **IDS_NEVER_REUSED,
     comment="Periodic work: whoever gets the lease does it, once for any number of processes.",
 )
 
@@ -44,5 +46,6 @@ workers = Table(
     number("pid"),
     instant("started_at", required=True),
     instant("seen_at", required=True),
+    **IDS_NEVER_REUSED,
     comment="Worker processes and when each was last seen.",
 )

@@ -1,0 +1,63 @@
+"""Views for people with a SQL prompt: instants as text, ids joined, sizes as they are."""
+
+from collections.abc import Callable
+
+INSTANT: dict[str, Callable[[str], str]] = {
+    "sqlite": lambda column: f"strftime('%Y-%m-%d %H:%M:%S', {column} / 1000, 'unixepoch')",
+    "postgresql": lambda column: f"date_trunc('second', to_timestamp({column} / 1000.0) AT TIME ZONE 'UTC')",
+}
+
+_VIEWS = {
+    "v_files": """
+        SELECT f.public_id AS file, p.name AS project, f.home AS provider, f.purpose, f.filename, f.status,
+               f.bytes, f.lines, b.state AS blob_state, b.key AS blob_key, f.origin,
+               {f.created_at} AS created, {f.expires_at} AS expires, {f.deleted_at} AS deleted
+        FROM files f JOIN projects p ON p.id = f.project_id LEFT JOIN blobs b ON b.id = f.blob_id""",
+    "v_batches": """
+        SELECT b.public_id AS batch, p.name AS project, b.provider, b.execution, b.endpoint, b.model, b.status,
+               b.lines_total, b.lines_completed, b.lines_failed,
+               b.lines_total - b.lines_completed - b.lines_failed - b.lines_expired - b.lines_cancelled AS lines_pending,
+               b.total_tokens, b.worker, i.public_id AS input_file, {b.created_at} AS created,
+               {b.in_progress_at} AS started, {b.expires_at} AS deadline,
+               {COALESCE(b.completed_at, b.failed_at, b.expired_at, b.cancelled_at)} AS ended
+        FROM batches b JOIN projects p ON p.id = b.project_id JOIN files i ON i.id = b.input_file_id
+        WHERE b.deleted_at IS NULL""",
+    "v_lines": """
+        SELECT b.public_id AS batch, l.line, l.custom_id, l.state, l.attempts, l.unknown_attempts, l.status_code,
+               l.error_code, l.latency_ms, l.input_tokens, l.output_tokens
+        FROM batch_lines l JOIN batches b ON b.id = l.batch_id""",
+    "v_segments": """
+        SELECT b.public_id AS batch, s.first_line, s.last_line, s.state, s.worker, s.epoch, s.lost_epochs,
+               {s.lease_until} AS lease_until
+        FROM batch_segments s JOIN batches b ON b.id = s.batch_id""",
+    "v_containers": """
+        SELECT c.public_id AS container, p.name AS project, c.provider, c.name, c.status, c.memory_limit,
+               {c.created_at} AS created, {c.last_active_at} AS last_active, {c.expires_at} AS expires
+        FROM containers c JOIN projects p ON p.id = c.project_id
+        WHERE c.deleted_at IS NULL""",
+    "v_capacity": """
+        SELECT a.provider, c.model, c.ceiling, c.adapted_limit, {c.pause_until} AS paused_until, p.worker, p.held,
+               p.wanted, {p.lease_until} AS lease_until
+        FROM account_capacity c JOIN accounts a ON a.id = c.account_id
+        LEFT JOIN capacity_permits p ON p.capacity_id = c.id""",
+    "v_events": """
+        SELECT {e.created_at} AS at, p.name AS project, k.public_id AS virtual_key, e.operation, e.object_id, e.outcome,
+               e.status_code, e.latency_ms, e.request_id, e.detail
+        FROM events e LEFT JOIN projects p ON p.id = e.project_id LEFT JOIN virtual_keys k ON k.id = e.key_id""",
+}
+
+NAMES = tuple(_VIEWS)
+
+
+def create_statements(dialect: str) -> list[str]:
+    """CREATE VIEW for every view, in the words of `dialect` (sqlite or postgresql)."""
+    return [f"CREATE VIEW {name} AS {_filled(body, dialect)}" for name, body in _VIEWS.items()]
+
+
+def _filled(body: str, dialect: str) -> str:
+    pieces = body.split("{")
+    filled = pieces[0]
+    for piece in pieces[1:]:
+        column, _, rest = piece.partition("}")
+        filled += INSTANT[dialect](column) + rest
+    return "\n".join(line.strip() for line in filled.strip().splitlines())

@@ -1,0 +1,49 @@
+"""How the pieces are put together: the one place that knows them all."""
+
+from flask import Flask
+
+from app import api, logs
+from app.auth.secrets import KeyRing, kept_key
+from app.blobs import open_store
+from app.data.database import Database
+from app.lib.clock import Clock, SystemClock
+from app.services.accounts import Accounts
+from app.services.gateway import Gateway
+from app.services.pepper import Pepper
+from app.settings import Settings, SettingsError, from_environment
+
+SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file
+
+
+def create_app(settings: Settings | None = None, *, gateway: Gateway | None = None) -> Flask:
+    """The WSGI application: wire, register, return. Opens nothing, so it may run before a fork."""
+    gateway = gateway or build_gateway(settings or from_environment())
+    app = Flask(__name__, static_folder=None)
+    api.register(app, gateway)
+    return app
+
+
+def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
+    """What the web process, the worker and the command line all lean on. Raises SettingsError."""
+    logs.configure(settings)
+    database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
+    return Gateway(
+        settings=settings,
+        database=database,
+        blobs=open_store(settings.blob_url),
+        accounts=Accounts(database, settings.environment, connect_timeout_s=settings.connect_timeout_s),
+        pepper=Pepper(database, KeyRing(_secret_key(settings))),
+        clock=clock or SystemClock(),
+        log=logs.get_logger(),
+    )
+
+
+def _secret_key(settings: Settings) -> str:
+    if settings.secret_key:
+        return settings.secret_key
+    if not settings.is_embedded:
+        raise SettingsError(
+            "BATCHGATE_SECRET_KEY is required with PostgreSQL: set it to a long random text, "
+            "the same for every process (for example the output of `openssl rand -base64 32`)."
+        )
+    return kept_key(settings.home / SECRET_FILE)
