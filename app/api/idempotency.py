@@ -1,0 +1,141 @@
+"""Idempotency-Key for views that make something.
+
+    @blueprint.post("/things")
+    @operation("thing_create")
+    @idempotent
+    def create() -> Response:
+        body = read_json()
+        identify(body)  # before anything is made; of a multipart body, its fields and the file's sha256
+        thing = things.create(gateway(), caller(), ..., settle=settling(_answer))
+        return _answer(thing)
+
+`identify` leaves the view when the key is known: with the stored answer for the same request, with a 409 for another.
+The service calls `settle(connection, thing)` last in the transaction that makes the thing, so that the thing and the
+stored answer come into being together, or neither does.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from flask import Response, g, request
+
+from app.api.context import caller, gateway
+from app.errors import InvalidRequestError
+from app.lib import json
+from app.services import idempotency
+from app.services.idempotency import Reservation, StoredAnswer
+
+HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Replay(Exception):
+    """The request was answered before; unwinds the view and whatever it has begun to write."""
+
+    def __init__(self, stored: StoredAnswer) -> None:
+        super().__init__("answered before")
+        self.stored = stored
+
+
+class _Attempt:
+    """What this request knows about its key."""
+
+    def __init__(self, found: Reservation | StoredAnswer) -> None:
+        self.found = found
+        self.body_sha256: str | None = None
+        self.response: Response | None = None
+
+    def keep(self, connection: Any, response: Response) -> None:
+        """Store `response` in the transaction of `connection`."""
+        if self.body_sha256 is None or isinstance(self.found, StoredAnswer):
+            raise RuntimeError("a view with Idempotency-Key must call identify() before it makes anything")
+        idempotency.complete(
+            connection,
+            self.found,
+            body_sha256=self.body_sha256,
+            status_code=response.status_code,
+            body=json.loads(response.get_data()),
+        )
+        self.response = response
+
+
+def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
+    """Make the view honour Idempotency-Key; without the header it runs as it is. Goes below `@operation`."""
+
+    @wraps(view)
+    def once(*args: P.args, **kwargs: P.kwargs) -> Response:
+        key = _key()
+        if key is None:
+            return view(*args, **kwargs)
+        attempt = _begin(key)
+        try:
+            response = view(*args, **kwargs)
+            if attempt.response is None and response.status_code < 400:
+                raise RuntimeError("a view with Idempotency-Key must pass settling() to what makes its object")
+        except Replay as replay:
+            return _replayed(replay.stored)
+        finally:
+            if attempt.response is None and isinstance(attempt.found, Reservation):
+                idempotency.free(gateway(), attempt.found)
+        return attempt.response or response
+
+    return once
+
+
+def identify(content: Any) -> None:
+    """Say what the request is: `content` is its JSON body, or a multipart body's fields and the file's sha256.
+
+    The path and the provider named outside of the body belong to it, too. Raises Replay when the same request was
+    answered before, ConflictError when another one was. Without the header it does nothing.
+    """
+    attempt = g.get("idempotency")
+    if attempt is None:
+        return
+    named = [request.args.get("provider"), request.args.get("x-model-provider"), request.headers.get("x-model-provider")]
+    attempt.body_sha256 = hashlib.sha256(json.dumps([request.view_args, named, content])).hexdigest()
+    if isinstance(attempt.found, StoredAnswer):
+        idempotency.compare(attempt.found, attempt.body_sha256)
+        raise Replay(attempt.found)
+
+
+def settling(render: Callable[[T], Response]) -> Callable[[Any, T], None]:
+    """What a service calls with its connection and the new object: stores `render`'s answer under the key, if any."""
+    attempt = g.get("idempotency")
+
+    def settle(connection: Any, made: T) -> None:
+        if attempt is not None:
+            attempt.keep(connection, render(made))
+
+    return settle
+
+
+def _key() -> str | None:
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= idempotency.MAX_KEY_LENGTH or any(ord(char) < 32 or ord(char) == 127 for char in key):
+        raise InvalidRequestError(
+            f"{HEADER} must have 1 to {idempotency.MAX_KEY_LENGTH} characters and no control characters.", param=HEADER
+        )
+    return key
+
+
+def _begin(key: str) -> _Attempt:
+    settings = gateway().settings
+    # An upload may take its time; a JSON request that is silent for that long has died.
+    lease_s = settings.upload_lease_s if request.mimetype.startswith("multipart/") else settings.lease_s
+    found = idempotency.begin(gateway(), caller(), route=g.request_type, key=key, lease_s=lease_s)
+    g.idempotency = _Attempt(found)
+    return g.idempotency  # type: ignore[no-any-return]
+
+
+def _replayed(stored: StoredAnswer) -> Response:
+    g.object_id = stored.body.get("id")
+    response = Response(json.dumps(stored.body), status=stored.status_code, mimetype="application/json")
+    response.headers[REPLAYED_HEADER] = "true"
+    return response

@@ -1,0 +1,28 @@
+"""Lists by keyset: pages stay right while rows come and go, and cost the same at any depth."""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, select, tuple_
+
+Position = tuple[int, int]  # (created_at, id)
+
+S = TypeVar("S", bound=Select[Any])
+
+
+def position(connection: Connection, table: Table, *scope: ColumnElement[bool], public_id: str) -> Position | None:
+    """Where `public_id` stands in the order of lists, tombstones included; None outside of `scope`."""
+    statement = select(table.c.created_at, table.c.id).where(table.c.public_id == public_id, *scope)
+    row = connection.execute(statement).first()
+    return None if row is None else (row.created_at, row.id)
+
+
+def page(
+    statement: S, table: Table, *, after: Position | None, descending: bool, limit: int
+) -> S:
+    """`statement` in the order of lists, beyond `after`, with one row more than `limit` to tell whether more follow."""
+    key = tuple_(table.c.created_at, table.c.id)
+    if after is not None:
+        statement = statement.where(key < after if descending else key > after)
+    columns = (table.c.created_at, table.c.id)
+    order = [column.desc() if descending else column.asc() for column in columns]
+    return statement.order_by(*order).limit(limit + 1)
