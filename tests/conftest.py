@@ -1,0 +1,128 @@
+"""Fixtures, named after what they give. Everything is on a fresh store, on SQLite and on PostgreSQL."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.datastructures import Headers
+
+import app as batchgate
+from app import migrate
+from app.services import keys
+from app.services.gateway import Caller, Gateway
+from app.settings import Settings, from_environment
+from tests.support import postgres
+from tests.support.server import LiveServer
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers of a parallel run inherit the environment, so one server serves all of them.
+    if postgres.URL not in os.environ and not hasattr(config, "workerinput") and not config.option.collectonly:
+        server = postgres.Postgres()
+        config.add_cleanup(server.stop)
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A migrated store of each kind, to be copied."""
+    home = tmp_path_factory.mktemp("template")
+    migrate.upgrade(from_environment({"BATCHGATE_HOME": str(home)}))
+    name = f"template_{token_hex(6)}"
+    url = postgres.create(name=name)
+    migrate.upgrade(from_environment({"DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "test"}))
+    return {"sqlite": str(home / "batchgate.db"), "postgresql": name}
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, templates: dict[str, str], tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty store."""
+    if request.param == "sqlite":
+        shutil.copy(templates["sqlite"], tmp_path / "batchgate.db")
+        yield f"sqlite:///{tmp_path / 'batchgate.db'}"
+        return
+    url = postgres.create(templates["postgresql"])
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """What an operator would set for this store; processes that a test starts get it too."""
+    return {
+        "BATCHGATE_HOME": str(tmp_path / "home"),
+        "DATABASE_URL": database_url,
+        "BATCHGATE_SECRET_KEY": "secret-of-the-tests",
+        "BATCHGATE_LOG_LEVEL": "warning",
+        "BATCHGATE_LEASE_SECONDS": "1",
+        "BATCHGATE_HEARTBEAT_SECONDS": "0.2",
+        "BATCHGATE_POLL_SECONDS": "0.05",
+        "LOCAL_BASE_URL": "http://127.0.0.1:9/v1",
+    }
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    """`environment` as settings."""
+    return from_environment(environment)
+
+
+@pytest.fixture
+def gateway(settings: Settings) -> Iterator[Gateway]:
+    """A gateway on an empty store, with an account at provider `local` that nothing listens behind."""
+    built = batchgate.build_gateway(settings)
+    yield built
+    built.database.dispose()
+
+
+class KeyClient(FlaskClient):
+    """A test client that sends a virtual key."""
+
+    key = ""
+
+    def open(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        headers = Headers(kwargs.pop("headers", None))
+        if self.key and "Authorization" not in headers:
+            headers["Authorization"] = f"Bearer {self.key}"
+        return super().open(*args, headers=headers, **kwargs)
+
+
+def _client(gateway: Gateway, project: str) -> KeyClient:
+    flask_app = batchgate.create_app(gateway=gateway)
+    flask_app.test_client_class = KeyClient
+    client = flask_app.test_client()
+    assert isinstance(client, KeyClient)
+    client.key = keys.create(gateway, project=project, name="tests").key
+    return client
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> KeyClient:
+    """A client of project alpha."""
+    return _client(gateway, "alpha")
+
+
+@pytest.fixture
+def other_client(gateway: Gateway) -> KeyClient:
+    """A client of project beta, on the same gateway."""
+    return _client(gateway, "beta")
+
+
+@pytest.fixture
+def caller(gateway: Gateway) -> Caller:
+    """Project alpha, as services see it."""
+    issued = keys.create(gateway, project="alpha", name="caller")
+    return keys.authenticate(gateway, issued.key, request_id="req_test")
+
+
+@pytest.fixture
+def live_server(gateway: Gateway) -> Iterator[LiveServer]:
+    """The gateway on a real socket: `.url`, and `.key` of project alpha."""
+    key = keys.create(gateway, project="alpha", name="live").key
+    with LiveServer(batchgate.create_app(gateway=gateway), key=key) as server:
+        yield server
