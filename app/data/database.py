@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Row, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -16,6 +16,9 @@ BUSY_TIMEOUT_S = 30
 WRITE_ATTEMPTS = 5
 
 T = TypeVar("T")
+
+# A row of any columns, for functions whose callers read them by name.
+AnyRow = Row[*tuple[Any, ...]]
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
@@ -117,4 +120,4 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-__all__ = ["Connection", "Database", "Engine", "is_outage", "now_ms"]
+__all__ = ["AnyRow", "Connection", "Database", "Engine", "is_outage", "now_ms"]
