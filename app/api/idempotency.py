@@ -63,6 +63,11 @@ class _Attempt:
         )
         self.response = response
 
+    def free(self) -> None:
+        """Give the key back, unless it was never ours or has its answer."""
+        if isinstance(self.found, Reservation):
+            idempotency.free(gateway(), self.found)
+
 
 def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
     """Make the view honour Idempotency-Key; without the header it runs as it is. Goes below `@operation`."""
@@ -75,14 +80,17 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         attempt = _begin(key)
         try:
             response = view(*args, **kwargs)
-            if attempt.response is None and response.status_code < 400:
-                raise RuntimeError("a view with Idempotency-Key must pass settling() to what makes its object")
         except Replay as replay:
             return _replayed(replay.stored)
-        finally:
-            if attempt.response is None and isinstance(attempt.found, Reservation):
-                idempotency.free(gateway(), attempt.found)
-        return attempt.response or response
+        except BaseException:
+            attempt.free()
+            raise
+        if attempt.response is not None:
+            return attempt.response
+        attempt.free()
+        if response.status_code < 400:
+            raise RuntimeError("a view with Idempotency-Key must pass settling() to what makes its object")
+        return response
 
     return once
 
@@ -96,7 +104,11 @@ def identify(content: Any) -> None:
     attempt = g.get("idempotency")
     if attempt is None:
         return
-    named = [request.args.get("provider"), request.args.get("x-model-provider"), request.headers.get("x-model-provider")]
+    named = [
+        request.args.get("provider"),
+        request.args.get("x-model-provider"),
+        request.headers.get("x-model-provider"),
+    ]
     attempt.body_sha256 = hashlib.sha256(json.dumps([request.view_args, named, content])).hexdigest()
     if isinstance(attempt.found, StoredAnswer):
         idempotency.compare(attempt.found, attempt.body_sha256)

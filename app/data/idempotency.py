@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.data.database import now_ms
+from app.data.database import AnyRow, now_ms
 from app.data.tables import idempotency_keys as keys
 
 KEPT_MS = 24 * 3600 * 1000
 
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+# The two share the syntax, and no common name for it.
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def reserve(
-    connection: Connection, *, project_id: int, route: str, key: str, lease_s: float
-) -> Row[tuple[int, int]] | None:
+def reserve(connection: Connection, *, project_id: int, route: str, key: str, lease_s: float) -> AnyRow | None:
     """(id, lease_until) when the key is free, ran out, or was left by a request that died; else None.
 
     `lease_until` tells this reservation from a later one: it only grows.
@@ -38,10 +37,11 @@ def reserve(
         )
         .returning(keys.c.id, keys.c.lease_until)
     )
-    return connection.execute(statement).first()
+    row: AnyRow | None = connection.execute(statement).first()
+    return row
 
 
-def find(connection: Connection, *, project_id: int, route: str, key: str) -> Row[Any] | None:
+def find(connection: Connection, *, project_id: int, route: str, key: str) -> AnyRow | None:
     """The row of a key: (state, body_sha256, status_code, answer)."""
     statement = select(keys.c.state, keys.c.body_sha256, keys.c.status_code, keys.c.answer).where(
         keys.c.project_id == project_id, keys.c.route == route, keys.c.key == key

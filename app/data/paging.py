@@ -16,9 +16,7 @@ def position(connection: Connection, table: Table, *scope: ColumnElement[bool], 
     return None if row is None else (row.created_at, row.id)
 
 
-def page(
-    statement: S, table: Table, *, after: Position | None, descending: bool, limit: int
-) -> S:
+def page(statement: S, table: Table, *, after: Position | None, descending: bool, limit: int) -> S:
     """`statement` in the order of lists, beyond `after`, with one row more than `limit` to tell whether more follow."""
     key = tuple_(table.c.created_at, table.c.id)
     if after is not None:

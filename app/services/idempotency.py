@@ -37,13 +37,12 @@ def begin(gateway: Gateway, caller: Caller, *, route: str, key: str, lease_s: fl
 
     Raises ConflictError with a Retry-After while the first one is being answered.
     """
-    scope = {"project_id": caller.project_id, "route": route, "key": key}
 
     def unit(connection: Connection) -> Reservation | StoredAnswer | None:
-        mine = idempotency.reserve(connection, **scope, lease_s=lease_s)
+        mine = idempotency.reserve(connection, project_id=caller.project_id, route=route, key=key, lease_s=lease_s)
         if mine is not None:
             return Reservation(row_id=mine.id, lease_until=mine.lease_until)
-        row = idempotency.find(connection, **scope)
+        row = idempotency.find(connection, project_id=caller.project_id, route=route, key=key)
         if row is None or row.state != "done":
             return None
         return StoredAnswer(body_sha256=row.body_sha256, status_code=row.status_code, body=row.answer)

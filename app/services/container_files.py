@@ -1,0 +1,196 @@
+"""Files in containers. The container is looked up first, by the same caller; expired ones never come here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from app.data import blobs, container_files, containers
+from app.data.database import AnyRow
+from app.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.services import container_contents
+from app.services.blobs import IncomingBlob
+from app.services.containers import Container, expired
+from app.services.gateway import Caller, Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFile:
+    """A file in a container. `created_at` is Unix milliseconds; `blob_id` never leaves the gateway."""
+
+    id: str
+    container_id: str
+    path: str
+    bytes: int
+    created_at: int
+    source: str
+    blob_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFilePage:
+    """A page of a list, and whether more follow."""
+
+    items: list[ContainerFile]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file and where its bytes lie."""
+
+    file: ContainerFile
+    key: str
+    sha256: str | None
+
+
+Settle = Callable[[Connection, ContainerFile], None]
+
+
+def add(
+    gateway: Gateway,
+    container: Container,
+    blob: IncomingBlob,
+    *,
+    filename: str,
+    path: str | None,
+    settle: Settle | None = None,
+) -> ContainerFile:
+    """Put sealed bytes into the container, at `path` or at one made of `filename`.
+
+    Raises InvalidRequestError when the container expired meanwhile, ConflictError when the path is taken.
+    """
+
+    def put(connection: Connection) -> AnyRow:
+        row = container_contents.insert(
+            connection,
+            container_id=container.row_id,
+            path=path,
+            filename=filename,
+            blob_id=blob.id,
+            size_bytes=blob.bytes,
+        )
+        blob.settle(connection)
+        return row
+
+    return _put(gateway, container, put, path=path, settle=settle)
+
+
+def add_copy(
+    gateway: Gateway,
+    caller: Caller,
+    container: Container,
+    *,
+    file_id: str,
+    path: str | None,
+    settle: Settle | None = None,
+) -> ContainerFile:
+    """Put a file of the project into the container, which shares its bytes. Raises as `add`, and on an unknown file."""
+    (source,) = container_contents.find_sources(gateway, caller, [file_id], param="file_id")
+
+    def put(connection: Connection) -> AnyRow:
+        return container_contents.put(connection, source, container_id=container.row_id, path=path, param="file_id")
+
+    return _put(gateway, container, put, path=path, settle=settle)
+
+
+def list_(
+    gateway: Gateway, container: Container, *, limit: int, descending: bool, after: str | None = None
+) -> ContainerFilePage:
+    """The files of the container by age. Raises InvalidRequestError on an unknown `after`."""
+    with gateway.database.read() as connection:
+        cursor = None
+        if after is not None:
+            cursor = container_files.position(connection, container_id=container.row_id, public_id=after)
+            if cursor is None:
+                raise InvalidRequestError(f"after: there is no file {after!r} in this container.", param="after")
+        rows = container_files.list_page(
+            connection, container_id=container.row_id, after=cursor, descending=descending, limit=limit
+        )
+    return ContainerFilePage([_file(container, row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+
+def retrieve(gateway: Gateway, container: Container, file_id: str) -> ContainerFile:
+    """A file of the container. Raises NotFoundError."""
+    with gateway.database.read() as connection:
+        return _file(container, _find(connection, container, file_id))
+
+
+def content(gateway: Gateway, container: Container, file_id: str) -> Content:
+    """A file of the container and where its bytes lie. Raises NotFoundError."""
+    with gateway.database.read() as connection:
+        row = _find(connection, container, file_id)
+        place = None if row.blob_id is None else blobs.locate(connection, row.blob_id)
+    if place is None:
+        raise _not_found(container, file_id)
+    return Content(file=_file(container, row), key=place.key, sha256=place.sha256)
+
+
+def delete(gateway: Gateway, container: Container, file_id: str) -> ContainerFile:
+    """Delete a file of the container and release its bytes. Raises NotFoundError."""
+
+    def unit(connection: Connection) -> ContainerFile:
+        _hold(connection, container)
+        row = _find(connection, container, file_id)
+        if not container_files.mark_deleted(connection, row.id):
+            raise _not_found(container, file_id)
+        if row.blob_id is not None:
+            blobs.release(connection, row.blob_id)
+        return _file(container, row)
+
+    return gateway.database.run(unit)
+
+
+def _put(
+    gateway: Gateway,
+    container: Container,
+    put: Callable[[Connection], AnyRow],
+    *,
+    path: str | None,
+    settle: Settle | None,
+) -> ContainerFile:
+    def unit(connection: Connection) -> ContainerFile:
+        _hold(connection, container)
+        taken = path and container_files.find_path(connection, container_id=container.row_id, path=path)
+        if taken:
+            raise ConflictError(
+                f"file_path: {path} is {taken} already; delete that file first or choose another path.",
+                param="file_path",
+            )
+        made = _file(container, put(connection))
+        if settle is not None:
+            settle(connection, made)
+        return made
+
+    return gateway.database.run(unit)
+
+
+def _hold(connection: Connection, container: Container) -> None:
+    # Serialises writers of one container, and keeps the sweeper from ending it under them.
+    if containers.touch(connection, container.row_id) is None:
+        raise expired()
+
+
+def _find(connection: Connection, container: Container, file_id: str) -> AnyRow:
+    row = None
+    if file_id.isprintable():
+        row = container_files.find(connection, container_id=container.row_id, public_id=file_id)
+    if row is None:
+        raise _not_found(container, file_id)
+    return row
+
+
+def _not_found(container: Container, file_id: str) -> NotFoundError:
+    return NotFoundError(f"File {file_id} not found on container {container.id}.", param="file_id")
+
+
+def _file(container: Container, row: AnyRow) -> ContainerFile:
+    return ContainerFile(
+        id=row.public_id,
+        container_id=container.id,
+        path=row.path,
+        bytes=row.bytes,
+        created_at=row.created_at,
+        source=row.source,
+        blob_id=row.blob_id,
+    )

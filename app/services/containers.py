@@ -1,0 +1,234 @@
+"""Containers that the gateway hosts itself, for providers that declare them emulated."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.connectors.base import Support
+from app.data import blobs, container_files, containers
+from app.data.database import AnyRow
+from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
+from app.lib import ids
+from app.services import container_contents, providers
+from app.services.gateway import Caller, Gateway
+
+RUNNING = "running"
+EXPIRED = "expired"
+EXPIRES_AFTER_MINUTES = 20
+MEMORY_LIMIT = "1g"
+# A container that is being read writes its row at most this often.
+TOUCH_EVERY_MS = 5_000
+RELEASE_SLICE = 200
+DUE_SLICE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NewContainer:
+    """What a caller asks for."""
+
+    name: str
+    provider: str
+    expires_after_minutes: int = EXPIRES_AFTER_MINUTES
+    memory_limit: str = MEMORY_LIMIT
+    network_policy: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] | None = None
+    file_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as it is at this moment. Instants are Unix milliseconds; `row_id` never leaves the gateway."""
+
+    row_id: int
+    id: str
+    provider: str
+    name: str
+    status: str
+    expires_after_minutes: int
+    memory_limit: str
+    network_policy: Mapping[str, Any] | None
+    metadata: Mapping[str, str] | None
+    created_at: int
+    last_active_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPage:
+    """A page of a list, and whether more follow."""
+
+    items: list[Container]
+    has_more: bool
+
+
+def create(
+    gateway: Gateway,
+    caller: Caller,
+    wanted: NewContainer,
+    *,
+    settle: Callable[[Connection, Container], None] | None = None,
+) -> Container:
+    """A running container with copies of `wanted.file_ids` in it: all of it or nothing.
+
+    `settle` is called last in the transaction. Raises InvalidRequestError (unknown files), UnsupportedOperationError.
+    """
+    _require_emulated(gateway, wanted.provider)
+    sources = container_contents.find_sources(gateway, caller, wanted.file_ids, param="file_ids")
+    # One order for everyone, so that two requests for the same files cannot wait for each other.
+    sources.sort(key=lambda source: source.blob_id)
+
+    def unit(connection: Connection) -> Container:
+        row = containers.insert_container(
+            connection,
+            public_id=ids.new(ids.CONTAINER),
+            project_id=caller.project_id,
+            key_id=caller.key_id,
+            provider=wanted.provider,
+            name=wanted.name,
+            expires_after_minutes=wanted.expires_after_minutes,
+            memory_limit=wanted.memory_limit,
+            network_policy=wanted.network_policy,
+            metadata=wanted.metadata,
+        )
+        for source in sources:
+            container_contents.put(connection, source, container_id=row.id, path=None, param="file_ids")
+        made = _container(row)
+        if settle is not None:
+            settle(connection, made)
+        return made
+
+    return gateway.database.run(unit)
+
+
+def list_(
+    gateway: Gateway,
+    caller: Caller,
+    *,
+    limit: int,
+    descending: bool,
+    after: str | None = None,
+    name: str | None = None,
+    provider: str | None = None,
+) -> ContainerPage:
+    """The project's containers by age, expired ones included. Raises InvalidRequestError on an unknown `after`."""
+    with gateway.database.read() as connection:
+        cursor = None
+        if after is not None:
+            cursor = containers.position(connection, project_id=caller.project_id, public_id=after)
+            if cursor is None:
+                raise InvalidRequestError(f"after: there is no container {after!r} in this project.", param="after")
+        rows = containers.list_page(
+            connection,
+            project_id=caller.project_id,
+            name=name,
+            provider=provider,
+            after=cursor,
+            descending=descending,
+            limit=limit,
+        )
+    return ContainerPage([_container(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+
+def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
+    """A container, whose idle time begins anew if it runs. Raises NotFoundError, also when it is not `provider`'s."""
+    row = _find(gateway, caller, public_id, provider)
+    if row.status == RUNNING and not row.is_over and row.idle_ms > TOUCH_EVERY_MS:
+        with gateway.database.write() as connection:
+            touched = containers.touch(connection, row.id)
+        # Gone in between: the next look tells whether it expired or was deleted.
+        row = touched or _find(gateway, caller, public_id, provider)
+    return _container(row)
+
+
+def retrieve_running(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
+    """As `retrieve`, for work on its files. Raises InvalidRequestError when it is expired."""
+    container = retrieve(gateway, caller, public_id, provider=provider)
+    if container.status != RUNNING:
+        raise expired()
+    return container
+
+
+def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
+    """Delete a container and the files in it, whatever its status. Raises NotFoundError."""
+    row = _find(gateway, caller, public_id, provider)
+    with gateway.database.write() as connection:
+        if not containers.mark_deleted(connection, row.id):
+            raise _not_found(public_id)
+    # From here on nobody sees it; what a crash leaves of its files is due for the sweeper.
+    _release(gateway, row.id)
+    return _container(row)
+
+
+def expire_due(gateway: Gateway) -> int:
+    """Mark containers that are over and release their files' bytes, slice by slice; returns how many were ended."""
+    ended = 0
+    while True:
+        with gateway.database.read() as connection:
+            due = containers.list_due(connection, limit=DUE_SLICE)
+        done = sum(_release(gateway, container_id) for container_id in due)
+        ended += done
+        if len(due) < DUE_SLICE or not done:
+            return ended
+
+
+def expired() -> InvalidRequestError:
+    """What is answered to work on the files of a container that is over."""
+    return InvalidRequestError("Container is expired.", param="container_id", code="container_expired")
+
+
+def _release(gateway: Gateway, container_id: int) -> bool:
+    """Release what an ended container holds. False when it came back to life, or somebody else ended it."""
+
+    def unit(connection: Connection) -> bool | None:
+        if not containers.hold_due(connection, container_id):
+            return False
+        held = container_files.list_held(connection, container_id=container_id, limit=RELEASE_SLICE)
+        for file_id, blob_id in held:
+            if container_files.mark_deleted(connection, file_id) and blob_id is not None:
+                blobs.release(connection, blob_id)
+        if len(held) == RELEASE_SLICE:
+            return None
+        containers.finish(connection, container_id)
+        return True
+
+    while True:
+        ended = gateway.database.run(unit)
+        if ended is not None:
+            return ended
+
+
+def _find(gateway: Gateway, caller: Caller, public_id: str, provider: str | None) -> AnyRow:
+    row = None
+    if public_id.isprintable():
+        with gateway.database.read() as connection:
+            row = containers.find(connection, project_id=caller.project_id, public_id=public_id)
+    if row is None or provider not in (None, row.provider):
+        raise _not_found(public_id)
+    return row
+
+
+def _require_emulated(gateway: Gateway, provider: str) -> None:
+    support = providers.require(gateway, provider, "containers", "container_create")
+    if support is not Support.EMULATED:
+        raise UnsupportedOperationError(provider, "container_create")
+
+
+def _not_found(public_id: str) -> NotFoundError:
+    return NotFoundError(f"Container with id '{public_id}' not found.", param="container_id")
+
+
+def _container(row: AnyRow) -> Container:
+    return Container(
+        row_id=row.id,
+        id=row.public_id,
+        provider=row.provider,
+        name=row.name,
+        status=EXPIRED if row.status != RUNNING or row.is_over else RUNNING,
+        expires_after_minutes=row.expires_after_minutes,
+        memory_limit=row.memory_limit,
+        network_policy=row.network_policy,
+        metadata=row.metadata,
+        created_at=row.created_at,
+        last_active_at=row.last_active_at,
+    )
