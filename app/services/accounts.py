@@ -40,6 +40,10 @@ class Accounts:
         """Names of the providers that have an account, in the registry's order."""
         return list(self._configured)
 
+    def ids(self) -> list[int]:
+        """Row ids of all accounts of this environment."""
+        return [account.id for account in self._loaded().values()]
+
     def of(self, provider: str) -> Account | None:
         """The account that new work at `provider` goes to, or None."""
         return self._loaded().get(provider)

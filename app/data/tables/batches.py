@@ -114,6 +114,13 @@ Index(
     sqlite_where=text("state = 'open'"),
     postgresql_where=text("state = 'open'"),
 )
+# Leased segments are few, however many are open: fair shares count only them.
+Index(
+    "ix_batch_segments_leased",
+    batch_segments.c.lease_until,
+    sqlite_where=text("state = 'open' AND lease_until IS NOT NULL"),
+    postgresql_where=text("state = 'open' AND lease_until IS NOT NULL"),
+)
 Index("uq_batch_segments_first_line", batch_segments.c.batch_id, batch_segments.c.first_line, unique=True)
 
 batch_chunks = Table(

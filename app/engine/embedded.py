@@ -1,0 +1,211 @@
+"""The embedded engine: one process that claims segments from SQL and runs them. No broker."""
+
+import threading
+from typing import Any
+
+from app.engine.executor import Executor
+from app.engine.gate import Gate
+from app.engine.run import SegmentRun
+from app.engine.scheduler import Scheduler
+from app.engine.work import Capacity, StoreAwayError, Work
+from app.lib.clock import Clock
+
+EXCHANGE_S = 1.0
+MOST_RUNS = 64
+STORE_AWAY_S = 1.0
+CLAIMS_PER_TICK = 8
+
+
+class Embedded:
+    """Start, then `run` until `stop`. `concurrency` lines at most are out at once."""
+
+    def __init__(
+        self,
+        work: Work,
+        *,
+        clock: Clock,
+        log: Any,
+        concurrency: int,
+        budget_bytes: int,
+        chunk_bytes: int,
+        chunk_ms: int,
+        lease_s: float,
+        heartbeat_s: float,
+        poll_s: float,
+        sweep_s: float,
+        drain_s: float,
+    ) -> None:
+        self._work = work
+        self._clock = clock
+        self._log = log
+        self._concurrency = concurrency
+        self._lease_s = lease_s
+        self._heartbeat_s = heartbeat_s
+        self._poll_s = poll_s
+        self._sweep_s = sweep_s
+        self._drain_s = drain_s
+        self._scheduler = Scheduler(budget_bytes=budget_bytes)
+        # A quarter more threads than permits, so that answers are taken apart while others are sent.
+        self._executor = Executor(
+            work,
+            self._scheduler,
+            clock=clock,
+            threads=concurrency + max(4, concurrency // 4),
+            chunk_bytes=chunk_bytes,
+            chunk_ms=chunk_ms,
+            log=log,
+        )
+        self._gates: dict[Capacity, Gate] = {}
+        self._next_exchange: dict[Capacity, float] = {}
+        self._next_heartbeat = 0.0
+        self._stopping = threading.Event()
+        self._steps = [
+            threading.Thread(target=self._loop, args=(self._step, poll_s), name="steps", daemon=True),
+            threading.Thread(target=self._loop, args=(self._sweep, sweep_s), name="sweep", daemon=True),
+        ]
+
+    def stop(self) -> None:
+        """Ask the engine to end: claim nothing more, wait for what is out. Safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until `stop`; returns when everything is written down or the time to drain is over."""
+        self._executor.start()
+        for thread in self._steps:
+            thread.start()
+        self._loop(self._tick, self._poll_s)
+        self._drain()
+
+    def _loop(self, act: Any, pause_s: float) -> None:
+        while not self._stopping.is_set():
+            try:
+                more = act()
+            except StoreAwayError as error:
+                self._log.error("worker.store_away", error=str(error))
+                self._stopping.wait(STORE_AWAY_S)
+                continue
+            except Exception:
+                # A loop of the worker must outlive any one batch; the trace tells which it was.
+                self._log.exception("worker.loop_failed", loop=act.__name__)
+                self._stopping.wait(STORE_AWAY_S)
+                continue
+            if not more:
+                self._stopping.wait(pause_s)
+
+    def _step(self) -> bool:
+        return self._work.step()
+
+    def _sweep(self) -> bool:
+        self._work.sweep()
+        return False
+
+    def _tick(self) -> bool:
+        self._heartbeat()
+        self._stop_ended()
+        self._retire()
+        claimed = self._claim()
+        for capacity, gate in list(self._gates.items()):
+            self._exchange(capacity, gate)
+        # While lines run, look often enough that the next segment is there before the last one is dry.
+        if not claimed and self._scheduler.runs():
+            self._stopping.wait(min(0.05, self._poll_s))
+            return True
+        return claimed
+
+    def _heartbeat(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._next_heartbeat:
+            return
+        self._next_heartbeat = now + self._heartbeat_s
+        runs = self._scheduler.runs()
+        lost = self._work.renew([run.segment for run in runs])
+        for run in runs:
+            if run.segment.id in lost:
+                run.lose()
+            else:
+                run.renew(now + self._lease_s)
+
+    def _stop_ended(self) -> None:
+        runs = self._scheduler.runs()
+        if not runs:
+            return
+        ended = self._work.ended([run.segment for run in runs])
+        now = self._clock.monotonic()
+        for run in runs:
+            if run.segment.id in ended or now >= run.deadline:
+                run.stop()
+
+    def _retire(self) -> None:
+        for run in self._scheduler.runs():
+            if run.idle and not run.flushing and (run.lost or not run.unwritten):
+                self._scheduler.remove(run)
+                if not run.lost:
+                    self._work.release(run.segment)
+        busy = {id(run.gate) for run in self._scheduler.runs()}
+        for capacity, gate in list(self._gates.items()):
+            if id(gate) not in busy and not gate.in_flight:
+                self._work.leave(capacity)
+                del self._gates[capacity]
+                self._next_exchange.pop(capacity, None)
+
+    def _claim(self) -> bool:
+        for claimed in range(CLAIMS_PER_TICK):
+            if self._stopping.is_set() or len(self._scheduler.runs()) >= MOST_RUNS:
+                return claimed > 0
+            at = self._clock.monotonic()
+            found = self._work.claim(skip=self._saturated())
+            if found is None:
+                return claimed > 0
+            capacity, segment = found
+            gate = self._gates.get(capacity)
+            run = SegmentRun(
+                segment, gate=gate or Gate(self._clock), clock=self._clock, lease_s=self._lease_s, claimed_at=at
+            )
+            self._gates[capacity] = run.gate
+            self._scheduler.add(run)
+            if gate is None:
+                self._exchange(capacity, run.gate)
+        return True
+
+    def _saturated(self) -> list[Capacity]:
+        """Capacities that have lines enough waiting here; other workers may have the rest."""
+        waiting: dict[int, int] = {}
+        for run in self._scheduler.runs():
+            waiting[id(run.gate)] = waiting.get(id(run.gate), 0) + run.waiting
+        return [key for key, gate in self._gates.items() if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._concurrency))]
+
+    def _exchange(self, capacity: Capacity, gate: Gate) -> None:
+        now = self._clock.monotonic()
+        if now < self._next_exchange.get(capacity, 0.0) and not gate.has_news:
+            return
+        self._next_exchange[capacity] = now + min(EXCHANGE_S, self._heartbeat_s)
+        waiting = sum(run.waiting + run.out for run in self._scheduler.runs() if run.gate is gate)
+        grant = self._work.exchange(
+            capacity, held=gate.in_flight, wanted=min(self._concurrency, waiting), signals=gate.drain_signals()
+        )
+        gate.granted(grant.limit, pause_s=grant.pause_s)
+        self._scheduler.wake()
+
+    def _drain(self) -> None:
+        self._log.info("worker.draining", out=sum(run.out for run in self._scheduler.runs()))
+        self._scheduler.close()
+        keeper = threading.Thread(target=self._keep_leases, name="keeper", daemon=True)
+        keeper.start()
+        drained = self._executor.stop(timeout_s=self._drain_s)
+        try:
+            for run in self._scheduler.runs():
+                if run.out == 0 and not run.lost and not run.unwritten:
+                    self._work.release(run.segment)
+            for capacity in self._gates:
+                self._work.leave(capacity)
+        except StoreAwayError as error:
+            self._log.error("worker.store_away", error=str(error))
+        self._log.info("worker.stopped", drained=drained)
+
+    def _keep_leases(self) -> None:
+        while self._scheduler.runs():
+            try:
+                self._heartbeat()
+            except StoreAwayError as error:
+                self._log.error("worker.store_away", error=str(error))
+            threading.Event().wait(self._heartbeat_s / 2)

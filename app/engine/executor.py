@@ -1,0 +1,171 @@
+"""Threads that send lines, and threads that write their results down."""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from app.engine.outcomes import Line, Outcome, Overloaded, Result
+from app.engine.run import SegmentRun
+from app.engine.scheduler import Scheduler
+from app.engine.work import StoreAwayError, Work
+from app.lib import failpoints
+from app.lib.clock import Clock
+
+TAKE_TIMEOUT_S = 0.5
+PERMIT_TIMEOUT_S = 1.0
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 30.0
+FLUSH_LOOK_S = 0.025
+STORE_AWAY_S = 0.5
+FLUSH_THREADS = 4
+
+
+class Executor:
+    """Runs the scheduler's lines on `threads` threads until the scheduler is closed."""
+
+    def __init__(
+        self, work: Work, scheduler: Scheduler, *, clock: Clock, threads: int, chunk_bytes: int, chunk_ms: int, log: Any
+    ) -> None:
+        self._work = work
+        self._scheduler = scheduler
+        self._clock = clock
+        self._log = log
+        self._chunk = {"chunk_bytes": chunk_bytes, "chunk_ms": chunk_ms}
+        self._flush_lock = threading.Lock()
+        self._over = threading.Event()
+        self._senders = [self._thread(self._send_lines, f"line-{n}") for n in range(threads)]
+        self._flushers = [self._thread(self._write_results, f"flush-{n}") for n in range(FLUSH_THREADS)]
+
+    def start(self) -> None:
+        """Begin to take lines."""
+        for thread in (*self._senders, *self._flushers):
+            thread.start()
+
+    def stop(self, *, timeout_s: float) -> bool:
+        """Wait for lines that are out and write their results. False when some were still out at the end.
+
+        The scheduler is closed first. Lines cut off here run again elsewhere: their segments stay leased.
+        """
+        ends = self._clock.monotonic() + timeout_s
+        for thread in self._senders:
+            thread.join(max(0.0, ends - self._clock.monotonic()))
+        drained = not any(thread.is_alive() for thread in self._senders)
+        self._over.set()
+        for thread in self._flushers:
+            thread.join(max(1.0, ends - self._clock.monotonic()))
+        return drained
+
+    def _thread(self, target: Callable[[], None], name: str) -> threading.Thread:
+        return threading.Thread(target=target, name=name, daemon=True)
+
+    def _send_lines(self) -> None:
+        while not self._scheduler.closed:
+            taken = self._scheduler.take(timeout_s=TAKE_TIMEOUT_S)
+            if taken is None:
+                continue
+            run, line = taken
+            try:
+                self._run_line(run, line)
+            except StoreAwayError as error:
+                self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
+                run.give_back(line, delay_s=STORE_AWAY_S)
+            except Exception:
+                # A fault of ours in one line must end neither the thread nor the other lines.
+                self._log.exception("line.broken", batch=run.segment.batch_id, line=line.number)
+                run.finish(self._work.broken(run.segment, line))
+            finally:
+                self._scheduler.done(run, line)
+
+    def _run_line(self, run: SegmentRun, line: Line) -> None:
+        request = self._work.prepare(run.segment, line)
+        if isinstance(request, Result):
+            run.finish(request)
+            return
+        if run.segment.solo:
+            self._work.probe(run.segment, line)
+        if not run.gate.enter(timeout_s=PERMIT_TIMEOUT_S):
+            run.give_back(line)
+            return
+        try:
+            if run.lost:
+                run.give_back(line)
+                return
+            failpoints.hit("line.sending")
+            outcome = self._work.send(request, timeout_s=max(0.001, run.deadline - self._clock.monotonic()))
+        finally:
+            run.gate.leave()
+        self._settle(run, line, outcome)
+
+    def _settle(self, run: SegmentRun, line: Line, outcome: Outcome) -> None:
+        if isinstance(outcome, Overloaded):
+            run.gate.overloaded(outcome.retry_after_s)
+            run.give_back(line)
+            return
+        if isinstance(outcome, Result):
+            run.gate.succeeded()
+            run.finish(replace(outcome, line=_tried(line)))
+            return
+        tried = _tried(line, cost_unknown=outcome.cost_unknown)
+        if tried.attempts >= outcome.most_attempts:
+            run.finish(replace(outcome.result, line=tried))
+            return
+        self._log.info("line.retried", batch=run.segment.batch_id, line=line.number, attempt=tried.attempts)
+        run.give_back(tried, delay_s=_backoff_s(tried.attempts), retried=True)
+
+    def _write_results(self) -> None:
+        while True:
+            run = self._ripe_run()
+            if run is None:
+                if self._over.is_set() and not self._unwritten():
+                    return
+                self._over.wait(FLUSH_LOOK_S) if not self._over.is_set() else None
+                continue
+            try:
+                self._flush(run)
+            finally:
+                run.flushing = False
+
+    def _ripe_run(self) -> SegmentRun | None:
+        with self._flush_lock:
+            for run in self._scheduler.runs():
+                if not run.flushing and (run.ripe(**self._chunk) or (self._over.is_set() and run.unwritten)):
+                    run.flushing = True
+                    return run
+        return None
+
+    def _unwritten(self) -> bool:
+        return any(run.unwritten and not run.lost for run in self._scheduler.runs())
+
+    def _flush(self, run: SegmentRun) -> None:
+        if run.lost:
+            run.drain()  # another worker has the lines now, and its results count
+            return
+        last = run.idle
+        results, retried = run.drain()
+        try:
+            if not self._work.flush(run.segment, results, retried, last=last):
+                self._log.warning("segment.lost", batch=run.segment.batch_id, segment=run.segment.id)
+                run.lose()
+        except StoreAwayError as error:
+            self._log.warning("chunk.store_away", batch=run.segment.batch_id, error=str(error))
+            run.restore(results, retried)
+            self._over.wait(STORE_AWAY_S)
+        except Exception:
+            # Results are paid for: they are kept and tried again while the lease holds, and the trace tells why.
+            self._log.exception("chunk.not_written", batch=run.segment.batch_id, segment=run.segment.id)
+            run.restore(results, retried)
+            self._over.wait(STORE_AWAY_S)
+
+
+def _tried(line: Line, *, cost_unknown: bool = False) -> Line:
+    return replace(line, attempts=line.attempts + 1, unknown_attempts=line.unknown_attempts + cost_unknown)
+
+
+def _backoff_s(attempts: int) -> float:
+    # Jitter is no secret: it only keeps retries of many lines apart.
+    return min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+

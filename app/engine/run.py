@@ -1,0 +1,148 @@
+"""One segment in this process's hands: its lines, their results, and how long the lease holds."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from app.engine.gate import Gate
+from app.engine.outcomes import Line, Result
+from app.lib.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A claimed run of lines. `deadline_s` is seconds of window left at the claim; `solo` runs one line at a time."""
+
+    id: int
+    batch_id: int
+    project_id: int
+    epoch: int
+    deadline_s: float
+    solo: bool
+    lines: tuple[Line, ...]
+
+
+class SegmentRun:
+    """Lines waiting, lines out, results not yet written down. Safe to use from many threads."""
+
+    def __init__(self, segment: Segment, *, gate: Gate, clock: Clock, lease_s: float, claimed_at: float) -> None:
+        self.segment = segment
+        self.gate = gate
+        self.deadline = claimed_at + segment.deadline_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._lease_ends = claimed_at + lease_s
+        self._waiting: deque[Line] = deque(segment.lines)
+        self._delayed: list[tuple[float, Line]] = []
+        self._out = 0
+        self._results: list[Result] = []
+        self._result_bytes = 0
+        self._oldest = 0.0
+        self._retried: dict[int, Line] = {}
+        self._stopped = False
+        self._lost = False
+        self.flushing = False
+
+    @property
+    def lost(self) -> bool:
+        """True when another worker may have the segment: nothing may be sent or written any more."""
+        return self._lost or self._clock.monotonic() >= self._lease_ends
+
+    @property
+    def waiting(self) -> int:
+        """Lines that could be sent, now or after a pause."""
+        return 0 if self._stopped else len(self._waiting) + len(self._delayed)
+
+    @property
+    def out(self) -> int:
+        """Lines between `take` and their end."""
+        return self._out
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing is out and nothing more will be."""
+        return self._out == 0 and (self.waiting == 0 or self.lost)
+
+    @property
+    def unwritten(self) -> bool:
+        """True when results wait to be written down."""
+        return bool(self._results)
+
+    def renew(self, ends: float) -> None:
+        """The lease now holds until `ends` on the monotonic clock."""
+        self._lease_ends = max(self._lease_ends, ends)
+
+    def lose(self) -> None:
+        """The store says that the epoch is over."""
+        self._lost = True
+
+    def stop(self) -> None:
+        """Send nothing more; what is out may finish."""
+        self._stopped = True
+
+    def take(self) -> Line | None:
+        """The next line to send, or None."""
+        with self._lock:
+            if self._stopped or self.lost or (self.segment.solo and self._out):
+                return None
+            if self._clock.monotonic() >= self.deadline:
+                return None
+            self._ripen()
+            if not self._waiting:
+                return None
+            self._out += 1
+            return self._waiting.popleft()
+
+    def give_back(self, line: Line, *, delay_s: float = 0.0, retried: bool = False) -> None:
+        """The line is to be sent again, not before `delay_s` from now."""
+        with self._lock:
+            self._out -= 1
+            if retried:
+                self._retried[line.number] = line
+            if delay_s > 0:
+                self._delayed.append((self._clock.monotonic() + delay_s, line))
+            else:
+                self._waiting.appendleft(line)
+
+    def finish(self, result: Result) -> None:
+        """The line is over; its result waits to be written down."""
+        with self._lock:
+            self._out -= 1
+            if not self._results:
+                self._oldest = self._clock.monotonic()
+            self._results.append(result)
+            self._result_bytes += len(result.data)
+            self._retried.pop(result.line.number, None)
+
+    def ripe(self, *, chunk_bytes: int, chunk_ms: int) -> bool:
+        """True when results should be written down now."""
+        with self._lock:
+            if not self._results:
+                return False
+            full = self._result_bytes >= chunk_bytes or self.idle or self.segment.solo
+            return full or self._clock.monotonic() - self._oldest >= chunk_ms / 1000
+
+    def drain(self) -> tuple[list[Result], list[Line]]:
+        """(results, lines tried again and not over) since the last call."""
+        with self._lock:
+            results, self._results, self._result_bytes = self._results, [], 0
+            retried, self._retried = list(self._retried.values()), {}
+        return results, retried
+
+    def restore(self, results: list[Result], retried: list[Line]) -> None:
+        """Take back what could not be written."""
+        with self._lock:
+            if not self._results:
+                self._oldest = self._clock.monotonic()
+            self._results = results + self._results
+            self._result_bytes += sum(len(result.data) for result in results)
+            self._retried = {line.number: line for line in retried} | self._retried
+
+    def _ripen(self) -> None:
+        if not self._delayed:
+            return
+        now = self._clock.monotonic()
+        ripe = [line for at, line in self._delayed if at <= now]
+        if ripe:
+            self._delayed = [(at, line) for at, line in self._delayed if at > now]
+            self._waiting.extend(ripe)

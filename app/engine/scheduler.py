@@ -1,0 +1,92 @@
+"""Which line goes next: earliest deadline first, projects in turn, within permits and a byte budget."""
+
+import threading
+
+from app.engine.outcomes import Line
+from app.engine.run import SegmentRun
+
+# A line is held as text, as parsed values and as the body on the wire.
+COPIES = 3
+
+
+class Scheduler:
+    """The runs of this process and the lines that its threads take from them."""
+
+    def __init__(self, *, budget_bytes: int) -> None:
+        self._changed = threading.Condition()
+        self._runs: list[SegmentRun] = []
+        self._budget = budget_bytes
+        self._held = 0
+        self._taken: dict[int, int] = {}
+        self._closed = False
+
+    def add(self, run: SegmentRun) -> None:
+        """Lines of `run` may be taken from now on."""
+        with self._changed:
+            self._runs.append(run)
+            self._changed.notify_all()
+
+    def remove(self, run: SegmentRun) -> None:
+        """`run` is over."""
+        with self._changed:
+            self._runs.remove(run)
+
+    def runs(self) -> list[SegmentRun]:
+        """The runs as they are now."""
+        with self._changed:
+            return list(self._runs)
+
+    def wake(self) -> None:
+        """Something changed (permits, pauses): look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Hand out no more lines; waiting threads get None."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._closed
+
+    def take(self, *, timeout_s: float) -> tuple[SegmentRun, Line] | None:
+        """The best line that may run now, waiting up to `timeout_s` for one."""
+        with self._changed:
+            found = self._pick()
+            if found is None and not self._closed:
+                self._changed.wait(timeout_s)
+                found = self._pick()
+            return found
+
+    def done(self, run: SegmentRun, line: Line) -> None:
+        """The line is no longer held in memory."""
+        with self._changed:
+            self._held -= self._cost(line)
+            self._taken[id(run.gate)] -= 1
+            self._changed.notify()
+
+    def _pick(self) -> tuple[SegmentRun, Line] | None:
+        if self._closed:
+            return None
+        busy: dict[int, int] = {}
+        for run in self._runs:
+            busy[run.segment.project_id] = busy.get(run.segment.project_id, 0) + run.out
+        for run in sorted(self._runs, key=lambda run: (busy[run.segment.project_id], run.deadline)):
+            if self._taken.get(id(run.gate), 0) >= run.gate.room:
+                continue
+            line = run.take()
+            if line is None:
+                continue
+            if self._held and self._held + self._cost(line) > self._budget:
+                run.give_back(line)
+                return None  # wait for room: smaller lines that jump the queue would starve it
+            self._held += self._cost(line)
+            self._taken[id(run.gate)] = self._taken.get(id(run.gate), 0) + 1
+            return run, line
+        return None
+
+    def _cost(self, line: Line) -> int:
+        return line.length * COPIES

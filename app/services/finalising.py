@@ -1,0 +1,159 @@
+"""From the last line to the end: output and error file in line order, counts frozen, once."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from app.blobs import BlobReader
+from app.data import batch_work, files
+from app.data.batch_work import BatchLease
+from app.lib import failpoints, ids
+from app.services.blobs import IncomingBlob, incoming
+from app.services.gateway import Gateway
+from app.services.line_output import UNEXECUTED_CODES, unexecuted_line
+from app.services.planning import LeaseLostError, forget_lines
+
+SLICE_LINES = 1000
+COPY_BYTES = 256 * 1024
+OPEN_CHUNKS = 64
+DEFAULT_EXPIRY_S = 30 * 24 * 3600
+STATUSES = ("finalizing", "cancelling")
+
+
+def finalise(gateway: Gateway, lease: BatchLease) -> None:
+    """Write the files of a claimed batch and end it. Raises LeaseLostError."""
+    with gateway.database.write() as connection:
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+            raise LeaseLostError
+        if not batch_work.close_segments(connection, lease):
+            raise LeaseLostError
+        facts = batch_work.facts(connection, lease.id)
+    ending = "cancelled" if facts.status == "cancelling" else str(facts.ending)
+    if facts.in_progress_at is None:
+        forget_lines(gateway, lease.id)  # cancelled while it was planned: nothing of it ever ran
+    with ExitStack() as stack:
+        output = _ResultFile(stack.enter_context(incoming(gateway)))
+        errors = _ResultFile(stack.enter_context(incoming(gateway)))
+        _copy_lines(gateway, lease, facts.public_id, ending, output, errors)
+        failpoints.hit("finalise.after_bytes")
+        _end(gateway, lease, facts, ending, output, errors)
+    gateway.log.info("batch.ended", batch=facts.public_id, status=ending, completed=output.lines, failed=errors.lines)
+
+
+class _ResultFile:
+    """One of the two files on its way; a file without lines is never made."""
+
+    def __init__(self, blob: IncomingBlob) -> None:
+        self.blob = blob
+        self.lines = 0
+
+    def write_line(self, data: bytes) -> None:
+        self.blob.write(data)
+        self.lines += 1
+
+
+class _Chunks:
+    """The chunk blobs of a batch, the latest few of them open."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._open: OrderedDict[str, BlobReader] = OrderedDict()
+
+    def __enter__(self) -> "_Chunks":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for reader in self._open.values():
+            reader.close()
+
+    def copy(self, key: str, offset: int, length: int, target: _ResultFile) -> None:
+        """One answer from its chunk to `target`."""
+        reader = self._reader(key)
+        while length:
+            data = reader.read(offset, min(COPY_BYTES, length))
+            if not data:
+                raise EOFError(f"The chunk {key} is shorter than its lines say.")
+            target.blob.write(data)
+            offset += len(data)
+            length -= len(data)
+        target.lines += 1
+
+    def _reader(self, key: str) -> BlobReader:
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
+        if len(self._open) >= OPEN_CHUNKS:
+            self._open.popitem(last=False)[1].close()
+        self._open[key] = self._gateway.blobs.open_read(key)
+        return self._open[key]
+
+
+def _copy_lines(
+    gateway: Gateway, lease: BatchLease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
+) -> None:
+    after = 0
+    with _Chunks(gateway) as chunks:
+        while rows := _next_slice(gateway, lease, after):
+            for row in rows:
+                if row.state == "pending":
+                    errors.write_line(unexecuted_line(batch, row.line, row.custom_id, UNEXECUTED_CODES[ending]))
+                else:
+                    target = output if row.state == "completed" else errors
+                    chunks.copy(row.chunk_key, row.response_offset, row.response_bytes, target)
+            after = rows[-1].line
+
+
+def _next_slice(gateway: Gateway, lease: BatchLease, after: int) -> Sequence[Any]:
+    with gateway.database.write() as connection:
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+            raise LeaseLostError
+        return batch_work.slice_of_lines(connection, lease.id, after=after, limit=SLICE_LINES)
+
+
+def _end(
+    gateway: Gateway, lease: BatchLease, facts: Any, ending: str, output: _ResultFile, errors: _ResultFile
+) -> None:
+    for file in (output, errors):
+        if file.lines:
+            file.blob.seal()
+    with gateway.database.write() as connection:
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+            raise LeaseLostError
+        made = {
+            "output_file_id": _insert_file(connection, facts, output, "output"),
+            "error_file_id": _insert_file(connection, facts, errors, "error"),
+        }
+        batch_work.end(connection, lease, ending=ending, **made)
+        failpoints.hit("finalise.before_commit")
+    for file in (output, errors):
+        if not file.lines:
+            file.blob.abort()
+
+
+def _insert_file(connection: Any, facts: Any, file: _ResultFile, kind: str) -> int | None:
+    if not file.lines:
+        return None
+    file.blob.settle(connection)
+    return files.insert(
+        connection,
+        public_id=ids.new(ids.FILE),
+        project_id=facts.project_id,
+        key_id=facts.key_id,
+        home=facts.provider,
+        purpose="batch_output",
+        filename=f"{facts.public_id}_{kind}.jsonl",
+        origin="batch",
+        blob_id=file.blob.id,
+        size=file.blob.bytes,
+        sha256=file.blob.sha256,
+        lines=file.lines,
+        expires_after_s=facts.output_expires_after_s or DEFAULT_EXPIRY_S,
+    )
+
+
+def _lease_ms(gateway: Gateway) -> int:
+    return int(gateway.settings.lease_s * 1000)

@@ -1,0 +1,113 @@
+"""What makes a line of a batch input wrong, in OpenAI's words and codes (contracts: OpenAI, batches)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.lib import json
+
+MAX_CUSTOM_ID = 512
+# Ids in a body belong to somebody. Accounts are shared between projects, so none may pass through unseen.
+OWNED_IDS = ("file_id", "file_ids", "container", "previous_response_id", "vector_store_ids", "conversation")
+_SIGNS = tuple(f'"{name}"'.encode() for name in OWNED_IDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a line; `line` counts from 1."""
+
+    code: str
+    message: str
+    param: str | None
+    line: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry of `errors.data`."""
+        return {"code": self.code, "message": self.message, "param": self.param, "line": self.line}
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """What a right line tells about itself."""
+
+    custom_id: str
+    url: str
+    model: str | None
+
+
+def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts | Finding:
+    """A line that could be run somewhere, or what is wrong with it whatever the batch is."""
+    if data is None:
+        return Finding("line_too_long", f"This line is longer than {max_line_bytes} bytes.", None, number)
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return Finding("invalid_json_line", "This line is not parseable as valid JSON.", None, number)
+    if not isinstance(value, dict):
+        return Finding("invalid_json_line", "This line must be a JSON object.", None, number)
+    return _fields(value, number)
+
+
+def fits(facts: LineFacts, *, number: int, endpoint: str, model: str | None, override: str | None) -> Finding | None:
+    """What keeps a right line out of this batch: another url, no model, or another model than the lines before."""
+    if facts.url != endpoint:
+        text = f"The url {facts.url!r} of this line is not the endpoint {endpoint!r} of the batch."
+        return Finding("invalid_url", text, "url", number)
+    if override is not None:
+        return None
+    if facts.model is None:
+        return Finding("invalid_request", "body.model is missing, and the batch names no model.", "body.model", number)
+    if model is not None and facts.model != model:
+        text = (
+            f"The model {facts.model!r} of this line is not {model!r} as before it. "
+            "Each batch must contain requests for a single model."
+        )
+        return Finding("mismatched_model", text, "body.model", number)
+    return None
+
+
+def owned_id(data: bytes, body: Mapping[str, Any]) -> str | None:
+    """The path of an id in `body` that belongs to somebody, or None. `data` is the line that `body` is from."""
+    if not any(sign in data for sign in _SIGNS):
+        return None
+    return next(_owned(body, "body"), None)
+
+
+def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
+    for name in ("custom_id", "method", "url", "body"):
+        if value.get(name) is None:
+            return Finding("missing_required_parameter", f"{name} is missing.", name, number)
+    custom_id, method, url, body = value["custom_id"], value["method"], value["url"], value["body"]
+    if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
+        text = f"custom_id must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL."
+        return Finding("invalid_custom_id", text, "custom_id", number)
+    if method != "POST":
+        return Finding("invalid_method", f"method must be POST, not {method!r:.40}.", "method", number)
+    if not isinstance(url, str):
+        return Finding("invalid_url", "url must be a string.", "url", number)
+    if not isinstance(body, dict):
+        return Finding("invalid_request", "body must be a JSON object.", "body", number)
+    if body.get("stream"):
+        return Finding("streaming_unsupported", "stream is not supported in a batch.", "body.stream", number)
+    model = body.get("model")
+    if model is not None and (not isinstance(model, str) or not 1 <= len(model) <= 256 or "\0" in model):
+        return Finding("invalid_request", "body.model must be a string of 1 to 256 characters.", "body.model", number)
+    return LineFacts(custom_id=custom_id, url=url, model=model)
+
+
+def _owned(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name in OWNED_IDS and inner and not isinstance(inner, bool) and _names_object(name, inner):
+                yield f"{path}.{name}"
+            elif name not in ("parameters", "schema"):  # JSON schemas describe fields; they hold no ids
+                yield from _owned(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _owned(inner, f"{path}[{position}]")
+
+
+def _names_object(name: str, inner: Any) -> bool:
+    if name == "container":
+        return isinstance(inner, str)  # an object such as {"type": "auto"} makes a new one
+    return isinstance(inner, str | list)

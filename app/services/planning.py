@@ -1,0 +1,154 @@
+"""From `validating` to `in_progress`: every line checked and indexed, then cut into segments."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.data import batch_work
+from app.data.batch_work import BatchLease
+from app.lib import failpoints, jsonl
+from app.services import line_rules
+from app.services.gateway import Gateway
+from app.services.line_rules import Finding
+
+SLICE_LINES = 1000
+MOST_FINDINGS = 100
+# A batch gives each of several workers some of it, and a segment is worth its claim.
+SEGMENTS_WANTED = 8
+SHORTEST_SEGMENT = 16
+LONGEST_SEGMENT = 512
+STATUSES = ("validating",)
+
+
+class LeaseLostError(Exception):
+    """Another worker has the batch, or it was cancelled: what was not committed is gone."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What reading the input has found so far."""
+
+    lines: int = 0
+    first_line: int = 0
+    last_line: int = 0
+    model: str | None = None
+    findings: list[Finding] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def plan(gateway: Gateway, lease: BatchLease) -> None:
+    """Index the lines of a claimed batch and start it, or fail it with what is wrong. Raises LeaseLostError."""
+    with gateway.database.read() as connection:
+        facts = batch_work.facts(connection, lease.id)
+    forget_lines(gateway, lease.id)  # of a worker that died while it planned
+    found = _Plan()
+    if facts.input_key is None:
+        found.findings.append(Finding("invalid_request", "The input file is gone.", "file_id", None))
+    else:
+        for line in _lines(gateway, facts.input_key):
+            _add(found, line, facts=facts, max_line_bytes=gateway.settings.max_line_bytes)
+            if len(found.rows) >= SLICE_LINES:
+                _write(gateway, lease, found)
+            if len(found.findings) >= MOST_FINDINGS:
+                break
+        _write(gateway, lease, found)
+        _check_whole(gateway, lease, found)
+    failpoints.hit("plan.before_commit")
+    if found.findings:
+        _fail(gateway, lease, found)
+    else:
+        _start(gateway, lease, found, override=facts.model_override)
+
+
+def segments(first_line: int, last_line: int, lines: int) -> list[tuple[int, int]]:
+    """(first, last) line number of each segment. Blank lines leave gaps, so a segment may hold fewer lines."""
+    size = min(LONGEST_SEGMENT, max(SHORTEST_SEGMENT, -(-lines // SEGMENTS_WANTED)))
+    return [(first, min(first + size - 1, last_line)) for first in range(first_line, last_line + 1, size)]
+
+
+def _lines(gateway: Gateway, key: str) -> Iterator[jsonl.Line]:
+    return jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes)
+
+
+def _add(found: _Plan, line: jsonl.Line, *, facts: Any, max_line_bytes: int) -> None:
+    checked = line_rules.read(line.data, number=line.number, max_line_bytes=max_line_bytes)
+    if not isinstance(checked, Finding):
+        misfit = line_rules.fits(
+            checked, number=line.number, endpoint=facts.endpoint, model=found.model, override=facts.model_override
+        )
+        if misfit is None:
+            found.model = found.model or checked.model
+            found.lines += 1
+            found.first_line = found.first_line or line.number
+            found.last_line = line.number
+            found.rows.append(
+                {
+                    "line": line.number,
+                    "custom_id": checked.custom_id,
+                    "request_offset": line.offset,
+                    "request_bytes": line.length,
+                }
+            )
+            return
+        checked = misfit
+    found.findings.append(checked)
+
+
+def _write(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
+    rows, found.rows = found.rows, []
+    if not rows or found.findings:
+        return  # a batch that will fail needs no lines
+    with gateway.database.write() as connection:
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+            raise LeaseLostError
+        batch_work.insert_lines(connection, [{"batch_id": lease.id, "state": "pending", **row} for row in rows])
+    failpoints.hit("plan.between_slices")
+
+
+def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
+    most = gateway.settings.max_batch_lines
+    if not found.lines and not found.findings:
+        found.findings.append(Finding("empty_file", "The input file has no lines.", None, None))
+    elif most and found.lines > most:
+        text = f"The input file has {found.lines} lines; this gateway takes {most}."
+        found.findings.append(Finding("maximum_requests_exceeded", text, None, None))
+    elif not found.findings:
+        with gateway.database.read() as connection:
+            repeated = batch_work.duplicates(connection, lease.id, limit=MOST_FINDINGS)
+        found.findings += [
+            Finding("duplicate_custom_id", f"The custom_id {row.custom_id!r:.100} is used by an earlier line.", "custom_id", row.line)
+            for row in repeated
+        ]
+
+
+def _start(gateway: Gateway, lease: BatchLease, found: _Plan, *, override: str | None) -> None:
+    bounds = segments(found.first_line, found.last_line, found.lines)
+    with gateway.database.write() as connection:
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+            raise LeaseLostError
+        batch_work.start(
+            connection, lease, model=override or found.model or "", lines=found.lines, segments=bounds
+        )
+    gateway.log.info("batch.started", batch=lease.id, lines=found.lines, segments=len(bounds), model=override or found.model)
+
+
+def _fail(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
+    errors = [finding.as_dict() for finding in sorted(found.findings, key=lambda finding: finding.line or 0)]
+    with gateway.database.write() as connection:
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+            raise LeaseLostError
+        batch_work.fail(connection, lease, errors=errors[:MOST_FINDINGS])
+    gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
+    forget_lines(gateway, lease.id)
+
+
+def forget_lines(gateway: Gateway, batch_id: int) -> None:
+    """Remove the lines of a batch that never ran, a slice at a time."""
+    while True:
+        with gateway.database.write() as connection:
+            if batch_work.delete_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
+                return
+
+
+def _lease_ms(gateway: Gateway) -> int:
+    return int(gateway.settings.lease_s * 1000)

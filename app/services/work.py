@@ -1,0 +1,139 @@
+"""The engine's view of the store and the providers (app.engine.work.Work), for one worker process."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.blobs import BlobError
+from app.data import batch_work
+from app.data import capacity as permits
+from app.data.batch_work import BatchLease
+from app.data.database import is_outage
+from app.engine.gate import Signals
+from app.engine.outcomes import Line, Outcome, Result
+from app.engine.run import Segment
+from app.engine.work import Capacity, Grant, StoreAwayError
+from app.errors import UnavailableError
+from app.services import capacity, finalising, planning, segments, sweeping
+from app.services.gateway import Gateway
+from app.services.line_calls import LineCalls
+from app.services.planning import LeaseLostError
+
+
+class BatchWork:
+    """Everything a worker does with batches, under the name that its leases carry."""
+
+    def __init__(self, gateway: Gateway, *, worker: str) -> None:
+        self._gateway = gateway
+        self._worker = worker
+        self._lines = LineCalls(gateway)
+
+    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
+        with _store():
+            found = segments.claim(self._gateway, worker=self._worker, skip=skip)
+            if found is None:
+                return None
+            key, segment, suspect = found
+            if suspect is not None:
+                segment = self._without_poison(segment, suspect)
+            return key, segment
+
+    def renew(self, held: Sequence[Segment]) -> set[int]:
+        with _store():
+            sweeping.seen(self._gateway, worker=self._worker)
+            return segments.renew(self._gateway, held, worker=self._worker)
+
+    def ended(self, held: Sequence[Segment]) -> set[int]:
+        with _store():
+            return segments.ended(self._gateway, held)
+
+    def release(self, segment: Segment) -> None:
+        with _store():
+            segments.release(self._gateway, segment, worker=self._worker)
+
+    def exchange(self, asked: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
+        with _store():
+            return capacity.exchange(
+                self._gateway, asked, worker=self._worker, held=held, wanted=wanted, signals=signals
+            )
+
+    def leave(self, asked: Capacity) -> None:
+        with _store(), self._gateway.database.write() as connection:
+            permits.leave(connection, account_id=asked.account_id, model=asked.model, worker=self._worker)
+
+    def prepare(self, segment: Segment, line: Line) -> Any:
+        with _store():
+            return self._lines.prepare(segment, line)
+
+    def send(self, request: Any, *, timeout_s: float) -> Outcome:
+        return self._lines.send(request, timeout_s=timeout_s)
+
+    def broken(self, segment: Segment, line: Line) -> Result:
+        text = "The gateway could not handle this line; the operator finds why in its log."
+        return self._lines.broken(segment, line, code="gateway_error", message=text)
+
+    def probe(self, segment: Segment, line: Line) -> None:
+        with _store():
+            segments.probe(self._gateway, segment, line, worker=self._worker)
+
+    def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
+        with _store():
+            return segments.flush(self._gateway, segment, results, retried, last=last, worker=self._worker)
+
+    def step(self) -> bool:
+        with _store():
+            with self._gateway.database.write() as connection:
+                ended = batch_work.end_due(connection)
+            planned = self._move(batch_work.to_plan, planning.plan, planning.STATUSES)
+            finalised = self._move(batch_work.to_finalise, finalising.finalise, finalising.STATUSES)
+            return bool(ended or planned or finalised)
+
+    def sweep(self) -> None:
+        with _store():
+            sweeping.sweep_in_turn(self._gateway, worker=self._worker)
+
+    def _move(self, find: Callable[..., Any], act: Callable[[Gateway, BatchLease], None], statuses: tuple[str, ...]) -> bool:
+        with self._gateway.database.read() as connection:
+            row = find(connection)
+        if row is None:
+            return False
+        lease = BatchLease(id=row.id, epoch=row.epoch + 1, worker=self._worker)
+        lease_ms = int(self._gateway.settings.lease_s * 1000)
+        with self._gateway.database.write() as connection:
+            if not batch_work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms):
+                return False
+        try:
+            act(self._gateway, lease)
+        except LeaseLostError:
+            self._gateway.log.info("batch.lease_lost", batch=lease.id)
+        finally:
+            with self._gateway.database.write() as connection:
+                batch_work.release(connection, lease)
+        return True
+
+    def _without_poison(self, segment: Segment, suspect: int) -> Segment:
+        """Fail the line that was being sent alone each time a worker died."""
+        poison = [line for line in segment.lines if line.number == suspect]
+        text = "Workers died while they ran this line alone."
+        results = [self._lines.broken(segment, line, code="worker_crashed", message=text) for line in poison]
+        if results:
+            segments.flush(self._gateway, segment, results, (), last=False, worker=self._worker)
+            self._gateway.log.error("line.poison", batch=segment.batch_id, line=suspect)
+        return replace(segment, lines=tuple(line for line in segment.lines if line.number != suspect))
+
+
+@contextmanager
+def _store() -> Iterator[None]:
+    """Outages of database and blob store in the engine's words."""
+    try:
+        yield
+    except (BlobError, UnavailableError, PoolTimeoutError) as error:
+        raise StoreAwayError(str(error)) from error
+    except DBAPIError as error:
+        if is_outage(error):
+            raise StoreAwayError(str(error.orig)) from error
+        raise

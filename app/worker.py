@@ -1,0 +1,56 @@
+"""A worker process: the embedded engine on this gateway's work, until SIGTERM or SIGINT."""
+
+import os
+import signal
+import socket
+from secrets import token_hex
+from types import FrameType
+
+from app.data import workers
+from app.engine.embedded import Embedded
+from app.services.gateway import Gateway
+from app.services.work import BatchWork
+from app.settings import Settings
+from app.wiring import build_gateway
+
+
+def run(settings: Settings) -> int:
+    """Work until told to stop; the second signal stops at once. Returns the exit status."""
+    gateway = build_gateway(settings)
+    name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
+    engine = build_engine(gateway, name=name)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        engine.stop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    with gateway.database.write() as connection:
+        workers.register(connection, name=name, host=socket.gethostname()[:255], pid=os.getpid())
+    gateway.log.info("worker.started", worker=name, concurrency=settings.worker_concurrency)
+    engine.run()
+    with gateway.database.write() as connection:
+        workers.unregister(connection, name=name)
+    gateway.database.dispose()
+    return 0
+
+
+def build_engine(gateway: Gateway, *, name: str) -> Embedded:
+    """The embedded engine as the settings want it."""
+    settings = gateway.settings
+    return Embedded(
+        BatchWork(gateway, worker=name),
+        clock=gateway.clock,
+        log=gateway.log,
+        concurrency=settings.worker_concurrency,
+        budget_bytes=settings.inflight_bytes,
+        chunk_bytes=settings.chunk_bytes,
+        chunk_ms=settings.chunk_ms,
+        lease_s=settings.lease_s,
+        heartbeat_s=settings.heartbeat_s,
+        poll_s=settings.poll_s,
+        sweep_s=settings.sweep_s,
+        drain_s=settings.drain_s,
+    )
