@@ -23,6 +23,7 @@ _OPEN_SEGMENT = exists(
     select(literal(1)).where(batch_segments.c.batch_id == batches.c.id, batch_segments.c.state == "open")
 ).correlate(batches)
 _GATEWAY_RUN = batches.c.execution == "gateway"
+_OVER = and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT, batches.c.expires_at <= now_ms()))
 _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
 
@@ -51,15 +52,16 @@ def to_finalise(connection: Connection) -> Row[Any] | None:
     ).first()
 
 
+def any_due(connection: Connection) -> bool:
+    """True when `end_due` has something to do."""
+    return connection.execute(select(batches.c.id).where(_OVER).limit(1)).first() is not None
+
+
 def end_due(connection: Connection) -> int:
     """Batches whose lines are all over, or whose window is, become `finalizing`; returns how many."""
-    over = and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT, batches.c.expires_at <= now_ms()))
-    if connection.execute(select(batches.c.id).where(over).limit(1)).first() is None:
-        return 0
     ending = case((_OPEN_SEGMENT, "expired"), else_="completed")
-    return connection.execute(
-        update(batches).where(over).values(status="finalizing", finalizing_at=now_ms(), ending=ending)
-    ).rowcount
+    values = {"status": "finalizing", "finalizing_at": now_ms(), "ending": ending}
+    return connection.execute(update(batches).where(_OVER).values(**values)).rowcount
 
 
 def claim(connection: Connection, lease: BatchLease, *, statuses: Sequence[str], lease_ms: int) -> bool:

@@ -89,7 +89,7 @@ class Executor:
             run.give_back(line)
             return
         try:
-            if run.lost:
+            if not run.sendable:
                 run.give_back(line)
                 return
             failpoints.hit("line.sending")

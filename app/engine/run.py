@@ -49,6 +49,11 @@ class SegmentRun:
         return self._lost or self._clock.monotonic() >= self._lease_ends
 
     @property
+    def sendable(self) -> bool:
+        """False when lines already taken must not leave any more."""
+        return not self._stopped and not self.lost
+
+    @property
     def waiting(self) -> int:
         """Lines that could be sent, now or after a pause."""
         return 0 if self._stopped else len(self._waiting) + len(self._delayed)

@@ -86,15 +86,21 @@ class BatchWork:
 
     def step(self) -> bool:
         with _store():
-            with self._gateway.database.write() as connection:
-                ended = batch_work.end_due(connection)
+            ended = self._end_due()
             planned = self._move(batch_work.to_plan, planning.plan, planning.STATUSES)
             finalised = self._move(batch_work.to_finalise, finalising.finalise, finalising.STATUSES)
-            return bool(ended or planned or finalised)
+            return ended or planned or finalised
 
     def sweep(self) -> None:
         with _store():
             sweeping.sweep_in_turn(self._gateway, worker=self._worker)
+
+    def _end_due(self) -> bool:
+        with self._gateway.database.read() as connection:
+            if not batch_work.any_due(connection):
+                return False
+        with self._gateway.database.write() as connection:
+            return batch_work.end_due(connection) > 0
 
     def _move(self, find: Callable[..., Any], act: Callable[[Gateway, BatchLease], None], statuses: tuple[str, ...]) -> bool:
         with self._gateway.database.read() as connection:
@@ -110,9 +116,9 @@ class BatchWork:
             act(self._gateway, lease)
         except LeaseLostError:
             self._gateway.log.info("batch.lease_lost", batch=lease.id)
-        finally:
             with self._gateway.database.write() as connection:
                 batch_work.release(connection, lease)
+        # After any other failure the lease runs out first, so that one batch that fails does not hold up the rest.
         return True
 
     def _without_poison(self, segment: Segment, suspect: int) -> Segment:

@@ -1,0 +1,93 @@
+"""Work without a store or a provider: segments in a list, answers from a function."""
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from app.engine.gate import Signals
+from app.engine.outcomes import Line, Outcome, Result
+from app.engine.run import Segment
+from app.engine.work import Capacity, Grant
+
+CAPACITY = Capacity(account_id=1, model="m")
+
+
+def segment(number: int, lines: int, *, deadline_s: float = 60.0, solo: bool = False, project: int = 1) -> Segment:
+    first = number * 1000
+    rows = tuple(Line(first + n, f"c{first + n}", offset=0, length=10) for n in range(lines))
+    return Segment(number, number, project, epoch=1, deadline_s=deadline_s, solo=solo, lines=rows)
+
+
+def done(line: Line) -> Result:
+    return Result(line=line, succeeded=True, data=f"{line.number}\n".encode(), status_code=200)
+
+
+class FakeWork:
+    """Serves `segments`; `answer(line, attempt)` says what sending comes to."""
+
+    def __init__(self, segments: Sequence[Segment], answer: Callable[[Line, int], Outcome], *, ceiling: int = 8) -> None:
+        self.open = list(segments)
+        self.answer = answer
+        self.ceiling = ceiling
+        self.pause_s = 0.0
+        self.lock = threading.Lock()
+        self.sent: list[int] = []
+        self.out = self.most_out = 0
+        self.flushed: list[Result] = []
+        self.released: list[int] = []
+        self.lost: set[int] = set()
+        self.over: set[int] = set()
+        self.probed: list[int] = []
+        self.refuse_flush = False
+
+    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
+        with self.lock:
+            return None if CAPACITY in skip or not self.open else (CAPACITY, self.open.pop(0))
+
+    def renew(self, segments: Sequence[Segment]) -> set[int]:
+        return self.lost
+
+    def ended(self, segments: Sequence[Segment]) -> set[int]:
+        return self.over
+
+    def release(self, segment: Segment) -> None:
+        self.released.append(segment.id)
+
+    def exchange(self, capacity: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
+        return Grant(limit=min(wanted, self.ceiling), pause_s=self.pause_s)
+
+    def leave(self, capacity: Capacity) -> None:
+        pass
+
+    def prepare(self, segment: Segment, line: Line) -> Any:
+        return line
+
+    def broken(self, segment: Segment, line: Line) -> Result:
+        return Result(line=line, succeeded=False, data=b"broken\n", error_code="gateway_error")
+
+    def probe(self, segment: Segment, line: Line) -> None:
+        self.probed.append(line.number)
+
+    def send(self, request: Line, *, timeout_s: float) -> Outcome:
+        with self.lock:
+            self.sent.append(request.number)
+            self.out += 1
+            self.most_out = max(self.most_out, self.out)
+        try:
+            return self.answer(request, self.sent.count(request.number))
+        finally:
+            with self.lock:
+                self.out -= 1
+
+    def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
+        with self.lock:
+            if self.refuse_flush:
+                return False
+            self.flushed += results
+        return True
+
+    def step(self) -> bool:
+        return False
+
+    def sweep(self) -> None:
+        pass

@@ -1,0 +1,142 @@
+"""The embedded engine on work that needs neither store nor provider."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import structlog
+
+from app.engine.embedded import Embedded
+from app.engine.outcomes import Faulted, Line, Outcome, Overloaded
+from app.lib.clock import SystemClock
+from tests.engine.fake_work import FakeWork, done, segment
+from tests.support.waiting import until
+
+
+@contextmanager
+def running(work: FakeWork, *, concurrency: int = 8, budget_bytes: int = 10**6) -> Iterator[Embedded]:
+    engine = Embedded(
+        work,
+        clock=SystemClock(),
+        log=structlog.get_logger(),
+        concurrency=concurrency,
+        budget_bytes=budget_bytes,
+        chunk_bytes=10**6,
+        chunk_ms=20,
+        lease_s=5.0,
+        heartbeat_s=0.05,
+        poll_s=0.01,
+        sweep_s=60.0,
+        drain_s=5.0,
+    )
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+def numbers(work: FakeWork) -> list[int]:
+    return sorted(result.line.number for result in work.flushed)
+
+
+def test_every_line_of_every_segment_ends_once() -> None:
+    work = FakeWork([segment(1, 40), segment(2, 40)], lambda line, attempt: done(line))
+    with running(work):
+        until(lambda: work.released == [1, 2] or work.released == [2, 1])
+    assert numbers(work) == [*range(1000, 1040), *range(2000, 2040)]
+    assert len(work.sent) == 80
+
+
+def test_the_ceiling_holds() -> None:
+    gate = threading.Barrier(3)
+
+    def wait_for_two_others(line: Line, attempt: int) -> Outcome:
+        gate.wait(5)
+        return done(line)
+
+    work = FakeWork([segment(1, 30)], wait_for_two_others, ceiling=3)
+    with running(work):
+        until(lambda: work.released)
+    assert work.most_out == 3
+    assert len(work.flushed) == 30
+
+
+def test_an_overloaded_line_is_sent_again_and_nothing_counts_against_it() -> None:
+    work = FakeWork([segment(1, 1)], lambda line, n: Overloaded(0.01) if n < 7 else done(line))
+    with running(work):
+        until(lambda: work.flushed)
+    assert work.flushed[0].succeeded
+    assert work.flushed[0].line.attempts == 1
+
+
+def test_a_fault_is_retried_as_often_as_its_kind_allows() -> None:
+    def fault(line: Line, attempt: int) -> Outcome:
+        return Faulted(most_attempts=2, result=replace(done(line), succeeded=False), cost_unknown=True)
+
+    work = FakeWork([segment(1, 1)], fault)
+    with running(work):
+        until(lambda: work.flushed)
+    ended = work.flushed[0]
+    assert not ended.succeeded
+    assert (ended.line.attempts, ended.line.unknown_attempts) == (2, 2)
+
+
+def test_lines_of_an_ended_batch_are_not_sent_any_more() -> None:
+    released = threading.Event()
+
+    def hold(line: Line, attempt: int) -> Outcome:
+        released.wait(5)
+        return done(line)
+
+    work = FakeWork([segment(1, 50)], hold, ceiling=2)
+    with running(work) as engine:
+        until(lambda: work.out == 2)
+        work.over.add(1)
+        until(lambda: engine._scheduler.runs()[0].waiting == 0)
+        released.set()
+        until(lambda: work.released)
+    assert len(work.flushed) == len(work.sent) == 2
+
+
+def test_results_of_a_lost_segment_are_dropped() -> None:
+    work = FakeWork([segment(1, 4)], lambda line, attempt: done(line))
+    work.refuse_flush = True
+    with running(work) as engine:
+        until(lambda: len(work.sent) == 4)
+        until(lambda: not engine._scheduler.runs())
+    assert work.flushed == []
+    assert work.released == []
+
+
+def test_a_segment_that_killed_workers_runs_one_line_at_a_time() -> None:
+    work = FakeWork([segment(1, 12, solo=True)], lambda line, attempt: done(line))
+    with running(work):
+        until(lambda: work.released)
+    assert work.most_out == 1
+    assert work.probed == list(range(1000, 1012))
+
+
+def test_a_fault_of_our_own_ends_only_its_line() -> None:
+    def break_one(line: Line, attempt: int) -> Outcome:
+        if line.number == 1003:
+            raise ZeroDivisionError("a bug")
+        return done(line)
+
+    work = FakeWork([segment(1, 6)], break_one)
+    with running(work):
+        until(lambda: work.released)
+    assert [result.line.number for result in work.flushed if not result.succeeded] == [1003]
+
+
+def test_the_byte_budget_bounds_what_is_out_but_never_blocks_a_large_line() -> None:
+    lines = tuple(Line(n, f"c{n}", offset=0, length=1000) for n in range(1, 9))
+    work = FakeWork([replace(segment(1, 0), lines=lines)], lambda line, attempt: done(line))
+    with running(work, budget_bytes=100):
+        until(lambda: work.released)
+    assert work.most_out == 1
+    assert len(work.flushed) == 8
