@@ -9,9 +9,7 @@ from app.connectors.base import Abilities, Connector, Support
 
 DEFAULT_CONCURRENCY = 64
 WINDOWS = frozenset({"15m", "1h", "4h", "12h", "24h", "48h", "7d"})
-ENDPOINTS = frozenset(
-    {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"}
-)
+ENDPOINTS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"})
 OPENAI_COMPATIBLE = "app.connectors.openai_compatible:OpenAICompatible"
 NOTHING = Abilities()
 EMULATED = Abilities(
@@ -101,9 +99,7 @@ def load(account: Configured, *, connect_timeout_s: float) -> Connector:
         connector_class = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         hint = f": {entry.install_hint}" if entry.install_hint else ""
-        raise ConfigurationError(
-            f"Provider {entry.name} needs the module {error.name}{hint}."
-        ) from error
+        raise ConfigurationError(f"Provider {entry.name} needs the module {error.name}{hint}.") from error
     connector: Connector = connector_class(
         base_url=account.base_url,
         api_key=account.api_key,
@@ -123,9 +119,7 @@ def _configured(entry: Provider, environ: Mapping[str, str]) -> Configured | Non
     if not (url if entry.keyless else api_key):
         return None
     if any(ord(character) < 0x21 or ord(character) > 0x7E for character in api_key):
-        raise ConfigurationError(
-            f"{' or '.join(entry.key_envs)} must be one word of printable ASCII."
-        )
+        raise ConfigurationError(f"{' or '.join(entry.key_envs)} must be one word of printable ASCII.")
     return Configured(
         provider=entry.name,
         base_url=_checked_url(entry.url_env, url) if url else entry.base_url,
@@ -138,23 +132,13 @@ def _checked_url(variable: str, url: str) -> str:
     """`url` without a slash at its end. It is shown to operators, so it must hold no credential."""
     try:
         parts = urlsplit(url)
-        sound = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
-        )
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or any(
-        ord(character) < 0x21 or ord(character) > 0x7E for character in url
-    ):
-        raise ConfigurationError(
-            f"{variable} must be a URL such as http://127.0.0.1:8000/v1."
-        )
+    if not sound or any(ord(character) < 0x21 or ord(character) > 0x7E for character in url):
+        raise ConfigurationError(f"{variable} must be a URL such as http://127.0.0.1:8000/v1.")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"{variable} must have no user, password, query or fragment; keys have variables."
-        )
+        raise ConfigurationError(f"{variable} must have no user, password, query or fragment; keys have variables.")
     return url.rstrip("/")
 
 
@@ -163,15 +147,11 @@ def _concurrency(variable: str, environ: Mapping[str, str]) -> int:
     if not text:
         return DEFAULT_CONCURRENCY
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 100_000):
-        raise ConfigurationError(
-            f"{variable} must be a whole number from 1 to 100000, not {text!r}."
-        )
+        raise ConfigurationError(f"{variable} must be a whole number from 1 to 100000, not {text!r}.")
     return int(text)
 
 
-def _hosted(
-    name: str, base_url: str, *, keys: str = "", url: str = "", prefix: str = ""
-) -> Provider:
+def _hosted(name: str, base_url: str, *, keys: str = "", url: str = "", prefix: str = "") -> Provider:
     prefix = prefix or name.upper()
     key_envs = tuple(keys.split()) or (f"{prefix}_API_KEY",)
     return Provider(name, prefix, key_envs, url or f"{prefix}_BASE_URL", base_url)
@@ -226,9 +206,7 @@ _PROVIDERS: dict[str, Provider] = {
             "https://api.perplexity.ai/v1",
             keys="PERPLEXITY_API_KEY PPLX_API_KEY",
         ),
-        _hosted(
-            "replicate", "https://api.replicate.com/v1", keys="REPLICATE_API_TOKEN"
-        ),
+        _hosted("replicate", "https://api.replicate.com/v1", keys="REPLICATE_API_TOKEN"),
         _hosted("cerebras", "https://api.cerebras.ai/v1"),
         _hosted(
             "gemini",

@@ -51,7 +51,9 @@ class OpenAIApp:
             raise Refusal(401, f"Incorrect API key provided: {given}.", code="invalid_api_key")
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if (method, path) == ("GET", "/v1/models"):
-            data = [{"id": model, "object": "model", "created": 1700000000, "owned_by": "fake"} for model in self.models]
+            data = [
+                {"id": model, "object": "model", "created": 1700000000, "owned_by": "fake"} for model in self.models
+            ]
             return {"object": "list", "data": data}
         route = self.routes.get(path)
         if route is None:

@@ -1,6 +1,6 @@
 """The fake OpenAI-compatible provider on a socket: `FakeServer` in a test, or a process of its own.
 
-    python -m tests.fakes.openai_server --port 0 --latency-ms 100
+python -m tests.fakes.openai_server --port 0 --latency-ms 100
 """
 
 import argparse

@@ -29,7 +29,9 @@ LINGER_OFF = struct.pack("ii", 1, 0)
 class ServedApp:
     """The app on its socket: `with ServedApp(app) as server: server.url`."""
 
-    def __init__(self, app: WsgiApp, *, port: int = 0, latency_s: float = 0.0, record: bool = True) -> None:
+    def __init__(
+        self, app: WsgiApp, *, port: int = 0, latency_s: float = 0.0, record: bool = True, tls: Any = None
+    ) -> None:
         self.app = app
         self.port = port
         self.latency_s = latency_s
@@ -37,6 +39,7 @@ class ServedApp:
         self.retry_after = "1"
         self.faults = Faults()
         self.record = record
+        self.tls = tls  # an ssl.SSLContext makes the server speak TLS
         self.connections: set[_Connection] = set()
         self.forget()
 
@@ -52,7 +55,7 @@ class ServedApp:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -99,7 +102,8 @@ class ServedApp:
     def _run(self, started: threading.Event) -> None:
         listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
         self.port = listener.getsockname()[1]
-        server = self.loop.run_until_complete(self.loop.create_server(lambda: _Connection(self), sock=listener))
+        serving = self.loop.create_server(lambda: _Connection(self), sock=listener, ssl=self.tls)
+        server = self.loop.run_until_complete(serving)
         started.set()
         self.loop.run_forever()
         server.close()

@@ -1,0 +1,117 @@
+"""Input items of the Responses API as chat messages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.translate.errors import TranslationError
+
+Json = dict[str, Any]
+# Chat templates of open models know `system`; not all know `developer`.
+ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
+TEXTS = ("input_text", "output_text", "text")
+
+
+def messages_of(value: Any) -> list[Json]:
+    """The chat messages of `input`. Raises TranslationError naming the item that has no chat form."""
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, list) or not value:
+        raise TranslationError("input", "must be a string or a list of items that is not empty.", code="invalid_type")
+    messages: list[Json] = []
+    for index, item in enumerate(value):
+        _add(messages, f"input[{index}]", item)
+    return messages
+
+
+def _add(messages: list[Json], where: str, item: Any) -> None:
+    if not isinstance(item, Mapping):
+        raise TranslationError(where, "must be an object.", code="invalid_type")
+    kind = item.get("type") or "message"
+    if kind == "message" and "role" in item:
+        messages.append(_message(where, item))
+    elif kind == "function_call":
+        _add_call(messages, where, item)
+    elif kind == "function_call_output":
+        content = _texts_only(f"{where}.output", item.get("output"))
+        messages.append({"role": "tool", "tool_call_id": _string(where, item, "call_id"), "content": content})
+    elif kind != "reasoning":
+        # Reasoning is left out: clients send back all they got, and chat has no place for it.
+        raise TranslationError(f"{where}.type", f"{kind!r} items need a server with /v1/responses.")
+
+
+def _message(where: str, item: Mapping[str, Any]) -> Json:
+    role = ROLES.get(_string(where, item, "role"))
+    if role is None:
+        raise TranslationError(f"{where}.role", f"{item['role']!r} is not a role.", code="invalid_value")
+    content = item.get("content")
+    if isinstance(content, str):
+        return {"role": role, "content": content}
+    if not isinstance(content, list):
+        raise TranslationError(f"{where}.content", "must be a string or a list.", code="invalid_type")
+    parts = [_part(f"{where}.content[{index}]", part) for index, part in enumerate(content)]
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    # A plain string where that says the same: not every server takes lists.
+    if len(texts) == len(parts) and (role == "assistant" or len(parts) < 2):
+        return {"role": role, "content": "".join(texts)}
+    return {"role": role, "content": parts}
+
+
+def _part(where: str, part: Any) -> Json:
+    if not isinstance(part, Mapping):
+        raise TranslationError(where, "must be an object.", code="invalid_type")
+    kind = part.get("type")
+    if kind in TEXTS:
+        return {"type": "text", "text": _string(where, part, "text")}
+    if kind == "refusal":
+        # Chat's own refusal part is unknown to most servers; as text it says the same to the model.
+        return {"type": "text", "text": _string(where, part, "refusal")}
+    if kind == "input_image":
+        _no_file_id(where, part)
+        image = {"url": _string(where, part, "image_url")}
+        return {
+            "type": "image_url",
+            "image_url": {**image, **({"detail": part["detail"]} if part.get("detail") else {})},
+        }
+    if kind == "input_file":
+        _no_file_id(where, part)
+        if part.get("file_url"):
+            raise TranslationError(f"{where}.file_url", "needs a server with /v1/responses; send file_data.")
+        file = {"file_data": _string(where, part, "file_data")}
+        return {"type": "file", "file": {**file, **({"filename": part["filename"]} if part.get("filename") else {})}}
+    if kind == "input_audio":
+        return {"type": "input_audio", "input_audio": part.get("input_audio")}
+    raise TranslationError(f"{where}.type", f"{kind!r} content needs a server with /v1/responses.")
+
+
+def _add_call(messages: list[Json], where: str, item: Mapping[str, Any]) -> None:
+    """In chat, calls made together are one message of the assistant, beside what it said with them."""
+    function = {"name": _string(where, item, "name"), "arguments": _string(where, item, "arguments")}
+    call = {"id": _string(where, item, "call_id"), "type": "function", "function": function}
+    if messages and messages[-1]["role"] == "assistant":
+        messages[-1].setdefault("tool_calls", []).append(call)
+    else:
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+def _texts_only(where: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise TranslationError(where, "must be a string or a list of input_text.", code="invalid_type")
+    parts = [_part(f"{where}[{index}]", part) for index, part in enumerate(value)]
+    for index, part in enumerate(parts):
+        if part["type"] != "text":
+            raise TranslationError(f"{where}[{index}].type", "only text has a chat form in the output of a tool.")
+    return "".join(part["text"] for part in parts)
+
+
+def _no_file_id(where: str, part: Mapping[str, Any]) -> None:
+    if part.get("file_id"):
+        raise TranslationError(f"{where}.file_id", "this server holds no files; send the content instead.")
+
+
+def _string(where: str, holder: Mapping[str, Any], name: str) -> str:
+    value = holder.get(name)
+    if not isinstance(value, str):
+        raise TranslationError(f"{where}.{name}", "must be a string.", code="invalid_type")
+    return value
