@@ -139,8 +139,9 @@ def _key() -> str | None:
 
 def _begin(key: str) -> _Attempt:
     settings = gateway().settings
-    # An upload may take its time; a JSON request that is silent for that long has died.
-    lease_s = settings.upload_lease_s if request.mimetype.startswith("multipart/") else settings.lease_s
+    # A long body may take its time; a short request that is silent for that long has died.
+    is_short = request.content_length is not None and request.content_length <= settings.max_json_bytes
+    lease_s = settings.lease_s if is_short else settings.upload_lease_s
     found = idempotency.begin(gateway(), caller(), route=g.request_type, key=key, lease_s=lease_s)
     g.idempotency = _Attempt(found)
     return g.idempotency  # type: ignore[no-any-return]
