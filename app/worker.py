@@ -7,7 +7,7 @@ from secrets import token_hex
 from types import FrameType
 
 from app.data import workers
-from app.engine.embedded import Embedded
+from app.engine.embedded import Embedded, Options
 from app.services.gateway import Gateway
 from app.services.work import BatchWork
 from app.settings import Settings
@@ -40,10 +40,7 @@ def run(settings: Settings) -> int:
 def build_engine(gateway: Gateway, *, name: str) -> Embedded:
     """The embedded engine as the settings want it."""
     settings = gateway.settings
-    return Embedded(
-        BatchWork(gateway, worker=name),
-        clock=gateway.clock,
-        log=gateway.log,
+    options = Options(
         concurrency=settings.worker_concurrency,
         budget_bytes=settings.inflight_bytes,
         chunk_bytes=settings.chunk_bytes,
@@ -54,3 +51,4 @@ def build_engine(gateway: Gateway, *, name: str) -> Embedded:
         sweep_s=settings.sweep_s,
         drain_s=settings.drain_s,
     )
+    return Embedded(BatchWork(gateway, worker=name), options, clock=gateway.clock, log=gateway.log)

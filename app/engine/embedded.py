@@ -1,11 +1,12 @@
 """The embedded engine: one process that claims segments from SQL and runs them. No broker."""
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from app.engine.executor import Executor
 from app.engine.gate import Gate
-from app.engine.run import SegmentRun
+from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import Capacity, StoreAwayError, Work
 from app.lib.clock import Clock
@@ -16,52 +17,41 @@ STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
 
 
-class Embedded:
-    """Start, then `run` until `stop`. `concurrency` lines at most are out at once."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one worker process works. Times in seconds, sizes in bytes."""
 
-    def __init__(
-        self,
-        work: Work,
-        *,
-        clock: Clock,
-        log: Any,
-        concurrency: int,
-        budget_bytes: int,
-        chunk_bytes: int,
-        chunk_ms: int,
-        lease_s: float,
-        heartbeat_s: float,
-        poll_s: float,
-        sweep_s: float,
-        drain_s: float,
-    ) -> None:
+    concurrency: int
+    budget_bytes: int
+    chunk_bytes: int
+    chunk_ms: int
+    lease_s: float
+    heartbeat_s: float
+    poll_s: float
+    sweep_s: float
+    drain_s: float
+
+
+class Embedded:
+    """Start, then `run` until `stop`; at most `options.concurrency` lines are out at once."""
+
+    def __init__(self, work: Work, options: Options, *, clock: Clock, log: Any) -> None:
         self._work = work
+        self._options = options
         self._clock = clock
         self._log = log
-        self._concurrency = concurrency
-        self._lease_s = lease_s
-        self._heartbeat_s = heartbeat_s
-        self._poll_s = poll_s
-        self._sweep_s = sweep_s
-        self._drain_s = drain_s
-        self._scheduler = Scheduler(budget_bytes=budget_bytes)
+        self._scheduler = Scheduler(budget_bytes=options.budget_bytes)
         # A quarter more threads than permits, so that answers are taken apart while others are sent.
-        self._executor = Executor(
-            work,
-            self._scheduler,
-            clock=clock,
-            threads=concurrency + max(4, concurrency // 4),
-            chunk_bytes=chunk_bytes,
-            chunk_ms=chunk_ms,
-            log=log,
-        )
+        threads = options.concurrency + max(4, options.concurrency // 4)
+        chunk = ChunkRule(max_bytes=options.chunk_bytes, max_wait_ms=options.chunk_ms)
+        self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
         self._next_heartbeat = 0.0
         self._stopping = threading.Event()
         self._steps = [
-            threading.Thread(target=self._loop, args=(self._step, poll_s), name="steps", daemon=True),
-            threading.Thread(target=self._loop, args=(self._sweep, sweep_s), name="sweep", daemon=True),
+            threading.Thread(target=self._loop, args=(self._step, options.poll_s), name="steps", daemon=True),
+            threading.Thread(target=self._loop, args=(self._sweep, options.sweep_s), name="sweep", daemon=True),
         ]
 
     def stop(self) -> None:
@@ -73,7 +63,7 @@ class Embedded:
         self._executor.start()
         for thread in self._steps:
             thread.start()
-        self._loop(self._tick, self._poll_s)
+        self._loop(self._tick, self._options.poll_s)
         self._drain()
 
     def _loop(self, act: Any, pause_s: float) -> None:
@@ -108,7 +98,7 @@ class Embedded:
             self._exchange(capacity, gate)
         # While lines run, look often enough that the next segment is there before the last one is dry.
         if not claimed and self._scheduler.runs():
-            self._stopping.wait(min(0.05, self._poll_s))
+            self._stopping.wait(min(0.05, self._options.poll_s))
             return True
         return claimed
 
@@ -116,14 +106,14 @@ class Embedded:
         now = self._clock.monotonic()
         if now < self._next_heartbeat:
             return
-        self._next_heartbeat = now + self._heartbeat_s
+        self._next_heartbeat = now + self._options.heartbeat_s
         runs = self._scheduler.runs()
         lost = self._work.renew([run.segment for run in runs])
         for run in runs:
             if run.segment.id in lost:
                 run.lose()
             else:
-                run.renew(now + self._lease_s)
+                run.renew(now + self._options.lease_s)
 
     def _stop_ended(self) -> None:
         runs = self._scheduler.runs()
@@ -159,7 +149,7 @@ class Embedded:
             capacity, segment = found
             gate = self._gates.get(capacity)
             run = SegmentRun(
-                segment, gate=gate or Gate(self._clock), clock=self._clock, lease_s=self._lease_s, claimed_at=at
+                segment, gate=gate or Gate(self._clock), clock=self._clock, lease_s=self._options.lease_s, claimed_at=at
             )
             self._gates[capacity] = run.gate
             self._scheduler.add(run)
@@ -172,16 +162,16 @@ class Embedded:
         waiting: dict[int, int] = {}
         for run in self._scheduler.runs():
             waiting[id(run.gate)] = waiting.get(id(run.gate), 0) + run.waiting
-        return [key for key, gate in self._gates.items() if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._concurrency))]
+        return [key for key, gate in self._gates.items() if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._options.concurrency))]
 
     def _exchange(self, capacity: Capacity, gate: Gate) -> None:
         now = self._clock.monotonic()
         if now < self._next_exchange.get(capacity, 0.0) and not gate.has_news:
             return
-        self._next_exchange[capacity] = now + min(EXCHANGE_S, self._heartbeat_s)
+        self._next_exchange[capacity] = now + min(EXCHANGE_S, self._options.heartbeat_s)
         waiting = sum(run.waiting + run.out for run in self._scheduler.runs() if run.gate is gate)
         grant = self._work.exchange(
-            capacity, held=gate.in_flight, wanted=min(self._concurrency, waiting), signals=gate.drain_signals()
+            capacity, held=gate.in_flight, wanted=min(self._options.concurrency, waiting), signals=gate.drain_signals()
         )
         gate.granted(grant.limit, pause_s=grant.pause_s)
         self._scheduler.wake()
@@ -191,7 +181,7 @@ class Embedded:
         self._scheduler.close()
         keeper = threading.Thread(target=self._keep_leases, name="keeper", daemon=True)
         keeper.start()
-        drained = self._executor.stop(timeout_s=self._drain_s)
+        drained = self._executor.stop(timeout_s=self._options.drain_s)
         try:
             for run in self._scheduler.runs():
                 if run.out == 0 and not run.lost and not run.unwritten:
@@ -208,4 +198,4 @@ class Embedded:
                 self._heartbeat()
             except StoreAwayError as error:
                 self._log.error("worker.store_away", error=str(error))
-            threading.Event().wait(self._heartbeat_s / 2)
+            threading.Event().wait(self._options.heartbeat_s / 2)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.engine.outcomes import Line, Outcome, Overloaded, Result
-from app.engine.run import SegmentRun
+from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import StoreAwayError, Work
 from app.lib import failpoints
@@ -26,13 +26,13 @@ class Executor:
     """Runs the scheduler's lines on `threads` threads until the scheduler is closed."""
 
     def __init__(
-        self, work: Work, scheduler: Scheduler, *, clock: Clock, threads: int, chunk_bytes: int, chunk_ms: int, log: Any
+        self, work: Work, scheduler: Scheduler, *, clock: Clock, threads: int, chunk: ChunkRule, log: Any
     ) -> None:
         self._work = work
         self._scheduler = scheduler
         self._clock = clock
         self._log = log
-        self._chunk = {"chunk_bytes": chunk_bytes, "chunk_ms": chunk_ms}
+        self._chunk = chunk
         self._flush_lock = threading.Lock()
         self._over = threading.Event()
         self._senders = [self._thread(self._send_lines, f"line-{n}") for n in range(threads)]
@@ -130,7 +130,7 @@ class Executor:
     def _ripe_run(self) -> SegmentRun | None:
         with self._flush_lock:
             for run in self._scheduler.runs():
-                if not run.flushing and (run.ripe(**self._chunk) or (self._over.is_set() and run.unwritten)):
+                if not run.flushing and (run.ripe(self._chunk) or (self._over.is_set() and run.unwritten)):
                     run.flushing = True
                     return run
         return None

@@ -22,6 +22,14 @@ class Segment:
     lines: tuple[Line, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkRule:
+    """When results are written down: at so many bytes, or when the oldest waited so long."""
+
+    max_bytes: int
+    max_wait_ms: int
+
+
 class SegmentRun:
     """Lines waiting, lines out, results not yet written down. Safe to use from many threads."""
 
@@ -119,13 +127,13 @@ class SegmentRun:
             self._result_bytes += len(result.data)
             self._retried.pop(result.line.number, None)
 
-    def ripe(self, *, chunk_bytes: int, chunk_ms: int) -> bool:
+    def ripe(self, rule: ChunkRule) -> bool:
         """True when results should be written down now."""
         with self._lock:
             if not self._results:
                 return False
-            full = self._result_bytes >= chunk_bytes or self.idle or self.segment.solo
-            return full or self._clock.monotonic() - self._oldest >= chunk_ms / 1000
+            full = self._result_bytes >= rule.max_bytes or self.idle or self.segment.solo
+            return full or self._clock.monotonic() - self._oldest >= rule.max_wait_ms / 1000
 
     def drain(self) -> tuple[list[Result], list[Line]]:
         """(results, lines tried again and not over) since the last call."""

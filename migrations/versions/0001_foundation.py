@@ -518,6 +518,14 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(
+        "ix_batch_segments_leased",
+        "batch_segments",
+        ["lease_until"],
+        unique=False,
+        sqlite_where=sa.text("state = 'open' AND lease_until IS NOT NULL"),
+        postgresql_where=sa.text("state = 'open' AND lease_until IS NOT NULL"),
+    )
+    op.create_index(
         "ix_batch_segments_open",
         "batch_segments",
         ["batch_id", "lease_until"],
@@ -579,6 +587,12 @@ def downgrade() -> None:
         table_name="batch_segments",
         sqlite_where=sa.text("state = 'open'"),
         postgresql_where=sa.text("state = 'open'"),
+    )
+    op.drop_index(
+        "ix_batch_segments_leased",
+        table_name="batch_segments",
+        sqlite_where=sa.text("state = 'open' AND lease_until IS NOT NULL"),
+        postgresql_where=sa.text("state = 'open' AND lease_until IS NOT NULL"),
     )
     op.drop_table("batch_segments")
     op.drop_index(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from app.engine.embedded import Embedded
+from app.engine.embedded import Embedded, Options
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded
 from app.lib.clock import SystemClock
 from tests.engine.fake_work import FakeWork, done, segment
@@ -16,10 +16,7 @@ from tests.support.waiting import until
 
 @contextmanager
 def running(work: FakeWork, *, concurrency: int = 8, budget_bytes: int = 10**6) -> Iterator[Embedded]:
-    engine = Embedded(
-        work,
-        clock=SystemClock(),
-        log=structlog.get_logger(),
+    options = Options(
         concurrency=concurrency,
         budget_bytes=budget_bytes,
         chunk_bytes=10**6,
@@ -30,6 +27,7 @@ def running(work: FakeWork, *, concurrency: int = 8, budget_bytes: int = 10**6) 
         sweep_s=60.0,
         drain_s=5.0,
     )
+    engine = Embedded(work, options, clock=SystemClock(), log=structlog.get_logger())
     thread = threading.Thread(target=engine.run)
     thread.start()
     try:

@@ -1,0 +1,52 @@
+"""Every route of the contract is there, named, and behind the auth hook."""
+
+from flask.testing import FlaskClient
+
+from app import create_app
+from app.services.gateway import Gateway
+
+OPEN = {"/healthz", "/readyz"}
+EVERYWHERE = {
+    "POST /files", "GET /files", "GET /files/{}", "DELETE /files/{}", "GET /files/{}/content", "HEAD /files/{}/content",
+    "POST /uploads", "POST /uploads/{}/parts", "POST /uploads/{}/complete", "POST /uploads/{}/cancel",
+    "POST /batches", "GET /batches", "GET /batches/{}", "DELETE /batches/{}", "POST /batches/{}/cancel",
+    "POST /containers", "GET /containers", "GET /containers/{}", "DELETE /containers/{}",
+    "POST /containers/{}/files", "GET /containers/{}/files", "GET /containers/{}/files/{}",
+    "DELETE /containers/{}/files/{}", "GET /containers/{}/files/{}/content", "HEAD /containers/{}/files/{}/content",
+}  # fmt: skip
+NOT_AT_AZURE = {
+    "GET /files/{}/estimate", "GET /batches/{}/results", "GET /batches/{}/lines", "POST /batches/{}/retry", "GET /models",
+}  # fmt: skip
+
+
+def routes(gateway: Gateway) -> set[str]:
+    """`METHOD /path/{}` of every rule."""
+    found = set()
+    for rule in create_app(gateway=gateway).url_map.iter_rules():
+        path = "".join("{}" if is_dynamic else part for is_dynamic, part in rule._trace).lstrip("|")
+        found |= {f"{method} {path}" for method in (rule.methods or ()) if method != "OPTIONS"}
+    return found
+
+
+def test_the_routes_are_those_of_the_contract(gateway: Gateway) -> None:
+    wanted = {"GET /healthz", "GET /readyz"}
+    for prefix in ("/v1", "/openai/v1", "/openai"):
+        wanted |= {line.replace(" ", f" {prefix}", 1) for line in EVERYWHERE | NOT_AT_AZURE}
+    wanted |= {line.replace(" ", " /openai/openai", 1) for line in EVERYWHERE}
+    have = routes(gateway)
+    assert wanted - have == set()
+    heads = {line.replace("GET", "HEAD", 1) for line in wanted if line.startswith("GET")}  # werkzeug adds them
+    assert have - wanted - heads == set()
+
+
+def test_no_route_answers_without_a_key(gateway: Gateway) -> None:
+    client: FlaskClient = create_app(gateway=gateway).test_client()
+    for route in sorted(routes(gateway)):
+        method, path = route.split(" ", 1)
+        answer = client.open(path.replace("{}", "x"), method=method)
+        assert answer.status_code == (200 if path in OPEN else 401), route
+
+
+def test_every_view_names_its_operation(gateway: Gateway) -> None:
+    views = create_app(gateway=gateway).view_functions
+    assert [name for name, view in views.items() if not hasattr(view, "request_type")] == []
