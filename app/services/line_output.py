@@ -1,7 +1,8 @@
 """Lines of output and error files, in OpenAI's format (contracts: OpenAI, batches). Pure: bytes in, bytes out.
 
 Every function returns one complete JSONL line, its newline included. The id of a line is made from its batch and its
-number, so that writing it twice (after a crash, or for a client that reads while the batch runs) gives the same bytes.
+number, so that writing it twice (after a crash, or for a client that reads while the batch runs) gives the same bytes;
+the number can be read back from it, which makes the id a cursor.
 """
 
 import hashlib
@@ -20,13 +21,26 @@ UNEXECUTED_MESSAGES = {
 # The code of a line that never ran, by the state that SQL gives it.
 UNEXECUTED_CODES = {"expired": EXPIRED, "cancelled": CANCELLED}
 
-ID_DIGITS = 32
+BATCH_DIGITS = 20
+LINE_DIGITS = 12
 
 
 def line_id(batch_public_id: str, line: int) -> str:
     """`batch_req_...` of a line; the same for the same batch and number, whoever asks."""
-    digest = hashlib.sha256(f"{batch_public_id}:{line}".encode()).hexdigest()
-    return f"{ids.LINE}{digest[:ID_DIGITS]}"
+    digest = hashlib.sha256(batch_public_id.encode()).hexdigest()
+    return f"{ids.LINE}{digest[:BATCH_DIGITS]}{line:0{LINE_DIGITS}x}"
+
+
+def line_number(batch_public_id: str, public_id: str) -> int | None:
+    """The number of the batch's line with this id, or None when it is no id of this batch."""
+    digits = public_id[-LINE_DIGITS:]
+    if not digits.isascii() or not digits.isalnum():
+        return None
+    try:
+        line = int(digits, 16)
+    except ValueError:
+        return None
+    return line if line_id(batch_public_id, line) == public_id else None
 
 
 def answered_line(
@@ -34,8 +48,11 @@ def answered_line(
 ) -> bytes:
     """A line that the provider answered, 2xx or a final error alike.
 
-    `body` is the answer's JSON, put in as it is: it must be valid JSON on one line.
+    `body` is the answer's JSON, put in as it is: the caller has made sure that it is valid.
     """
+    if b"\n" in body or b"\r" in body:
+        # Between tokens, as strings cannot hold them unescaped; but in JSONL they would end the line.
+        body = body.replace(b"\r", b" ").replace(b"\n", b" ")
     response = {"status_code": status_code, "request_id": request_id, "body": orjson.Fragment(body)}
     return _line(batch_public_id, line, custom_id, response=response, error=None)
 

@@ -1,0 +1,216 @@
+"""Batches, in OpenAI's shape; `extras` are the gateway's own routes, which no Azure client asks for."""
+
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, g, request
+
+from app.api.body import read_json
+from app.api.context import caller, gateway
+from app.api.idempotency import idempotent, identify, settling
+from app.api.operation import answer, extra_fields, operation
+from app.api.provider import explicit_provider, is_azure_client
+from app.data.database import AnyRow
+from app.errors import InvalidRequestError
+from app.schemas import batches as schemas
+from app.schemas.base import load
+from app.services import batch_object, batch_results, batches, estimates, inline_requests, line_output, retries
+from app.services.batches import NewBatch
+from app.services.inline_requests import InlineInput
+
+blueprint = Blueprint("batches", __name__)
+extras = Blueprint("batch_extras", __name__)
+
+JSON = "application/json"
+JSONL = "application/x-ndjson"
+
+
+@blueprint.post("/batches")
+@operation("batch_create")
+@idempotent
+def create() -> Response:
+    """Start a batch on an uploaded file or on inline `requests`."""
+    explicit_provider()  # a request that contradicts itself is refused before its body comes in
+    with inline_requests.reading(gateway(), request.stream) as body:
+        identify(body.identity)
+        asked = load(schemas.CreateBatch, body.members)
+        source = _source(asked["input_file_id"], body.inline)
+        expires_after = asked["output_expires_after"] or {}
+        wanted = NewBatch(
+            provider=explicit_provider(asked["provider"]),
+            azure_client=is_azure_client(),
+            model=asked["model"],
+            endpoint=asked["endpoint"],
+            completion_window=asked["completion_window"],
+            metadata=asked["metadata"],
+            output_expires_after_s=expires_after.get("seconds"),
+            execution=asked["execution"],
+        )
+        return _answer(batches.create(gateway(), caller(), wanted, source=source, settle=settling(_answer)))
+
+
+@blueprint.get("/batches")
+@operation("batch_list")
+def list_() -> Response:
+    """The project's batches, newest first."""
+    asked = load(schemas.ListBatches, request.args)
+    provider = explicit_provider()
+    statuses = schemas.STATUSES[asked["status"]] if asked["status"] else None
+    page = batches.list_(
+        gateway(), caller(), limit=asked["limit"], after=asked["after"], provider=provider, statuses=statuses
+    )
+    return answer(_list([_item(row) for row in page.items], has_more=page.has_more), provider=provider)
+
+
+@blueprint.get("/batches/<string:batch_id>")
+@operation("batch_retrieve")
+def retrieve(batch_id: str) -> Response:
+    """A batch with its live counts."""
+    return _answer(batches.retrieve(gateway(), caller(), batch_id, provider=explicit_provider()))
+
+
+@blueprint.post("/batches/<string:batch_id>/cancel")
+@operation("batch_cancel")
+def cancel(batch_id: str) -> Response:
+    """Send no more lines; finished ones are kept."""
+    return _answer(batches.cancel(gateway(), caller(), batch_id, provider=explicit_provider()))
+
+
+@blueprint.delete("/batches/<string:batch_id>")
+@operation("batch_delete")
+def delete(batch_id: str) -> Response:
+    """Hide a batch that is over; its files stay."""
+    row = batches.delete(gateway(), caller(), batch_id, provider=explicit_provider())
+    return answer({"id": row.public_id, "object": "batch", "deleted": True}, provider=row.provider)
+
+
+@extras.get("/batches/<string:batch_id>/results")
+@operation("batch_results")
+def results(batch_id: str) -> Response:
+    """One output line for each line that is over: JSONL, or pages of a document for `Accept: application/json`."""
+    provider = explicit_provider()
+    if not _wants_document():
+        asked = load(schemas.StreamResults, request.args)
+        lines = batch_results.stream(gateway(), caller(), batch_id, provider=provider, **asked)
+        return Response(lines, mimetype=JSONL)
+    asked = load(schemas.PageResults, request.args)
+    page = batch_results.page(gateway(), caller(), batch_id, provider=provider, **asked)
+    body = {
+        "batch_id": page.batch.public_id,
+        "results": [orjson.Fragment(line) for line in page.lines],
+        "has_more": page.has_more,
+        "next_cursor": page.next_cursor,
+    }
+    return answer(body, **_provenance(page.batch))
+
+
+@extras.get("/batches/<string:batch_id>/lines")
+@operation("batch_lines")
+def lines(batch_id: str) -> Response:
+    """How each line goes, by number."""
+    asked = load(schemas.ListLines, request.args)
+    state = schemas.LINE_STATES[asked["state"]] if asked["state"] else None
+    page = batch_results.states(
+        gateway(),
+        caller(),
+        batch_id,
+        limit=asked["limit"],
+        provider=explicit_provider(),
+        after=asked["after"],
+        state=state,
+    )
+    data = [_line(page.batch, row) for row in page.lines]
+    return answer(_list(data, has_more=page.has_more), **_provenance(page.batch))
+
+
+@extras.post("/batches/<string:batch_id>/retry")
+@operation("batch_retry")
+@idempotent
+def retry(batch_id: str) -> Response:
+    """A new batch of the lines that failed, expired or were cancelled."""
+    body = read_json(required=False)
+    identify(body)
+    asked = load(schemas.RetryBatch, body)
+    row = retries.retry(gateway(), caller(), batch_id, provider=explicit_provider(), settle=settling(_answer), **asked)
+    return _answer(row)
+
+
+@extras.get("/files/<string:file_id>/estimate")
+@operation("file_estimate")
+def estimate(file_id: str) -> Response:
+    """What a batch input asks for, as far as the file tells. Prices are not known, so `cost` is null."""
+    found = estimates.estimate(gateway(), caller(), file_id, provider=explicit_provider())
+    g.object_id = found.file_id
+    body = {
+        "object": "file.estimate",
+        "file_id": found.file_id,
+        "lines": found.lines,
+        "invalid_lines": found.invalid_lines,
+        "models": [{"model": model, "lines": count} for model, count in found.models.items()],
+        "input_tokens": found.input_tokens,
+        "max_output_tokens": found.max_output_tokens if found.lines_with_limit else None,
+        "lines_without_max_output_tokens": found.lines - found.invalid_lines - found.lines_with_limit,
+        "cost": None,
+    }
+    return answer(body, provider=found.provider)
+
+
+def _source(input_file_id: str | None, inline: InlineInput | None) -> str | InlineInput:
+    if input_file_id is not None and inline is not None:
+        raise InvalidRequestError("Send either input_file_id or requests, not both.", param="requests")
+    source = inline if input_file_id is None else input_file_id
+    if source is None:
+        raise InvalidRequestError("input_file_id or requests is required.", param="input_file_id")
+    return source
+
+
+def _wants_document() -> bool:
+    # Named, not merely allowed: `*/*` is what curl sends, and JSONL is what the route is for.
+    return any(value.lower() == JSON and quality > 0 for value, quality in request.accept_mimetypes)
+
+
+def _answer(row: AnyRow) -> Response:
+    return answer(_wire(row), **_provenance(row))
+
+
+def _item(row: AnyRow) -> dict[str, Any]:
+    return {**_wire(row), "extra_fields": extra_fields(**_provenance(row))}
+
+
+def _wire(row: AnyRow) -> dict[str, Any]:
+    return batch_object.render(row, public_url=gateway().settings.public_url)
+
+
+def _provenance(row: AnyRow) -> dict[str, Any]:
+    return {
+        "provider": row.provider,
+        "model_requested": row.model_override or row.model,
+        "model_deployment": row.model,
+    }
+
+
+def _line(batch: AnyRow, row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": line_output.line_id(batch.public_id, row.line),
+        "object": "batch.line",
+        "line": row.line,
+        "custom_id": row.custom_id,
+        "state": row.state,
+        "attempts": row.attempts,
+        "unknown_attempts": row.unknown_attempts,
+        "status_code": row.status_code,
+        "error_code": row.error_code,
+        "latency_ms": row.latency_ms,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+    }
+
+
+def _list(data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": has_more,
+    }

@@ -1,0 +1,86 @@
+"""What requests about batches may say."""
+
+from marshmallow import fields
+
+from app.schemas.base import Metadata, RequestSchema, Text, WholeNumber, one_of
+
+ID_LENGTH = 256
+MODEL_LENGTH = 256
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+EXECUTIONS = ("auto", "provider", "gateway")
+# Every spelling that OpenAI's, Anthropic's and Bifrost's clients know, and the statuses it stands for.
+STATUSES = {
+    "validating": ("validating",),
+    "failed": ("failed",),
+    "in_progress": ("in_progress",),
+    "finalizing": ("finalizing",),
+    "completed": ("completed",),
+    "expired": ("expired",),
+    "cancelling": ("cancelling",),
+    "canceling": ("cancelling",),
+    "cancelled": ("cancelled",),
+    "canceled": ("cancelled",),
+    "ended": ("failed", "completed", "expired", "cancelled"),
+}
+LINE_STATES = {
+    "pending": "pending",
+    "completed": "completed",
+    "succeeded": "completed",
+    "failed": "failed",
+    "errored": "failed",
+    "expired": "expired",
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+}
+
+
+class OutputExpiresAfter(RequestSchema):
+    anchor = Text(required=True, validate=one_of("created_at"))
+    seconds = WholeNumber(min=HOUR_S, max=30 * DAY_S, required=True)
+
+
+class CreateBatch(RequestSchema):
+    """All members but `requests`, which are read as a stream."""
+
+    model = Text(allow_none=True, load_default=None, max_length=MODEL_LENGTH)
+    provider = Text(allow_none=True, load_default=None, max_length=64)
+    input_file_id = Text(allow_none=True, load_default=None, max_length=ID_LENGTH)
+    endpoint = Text(allow_none=True, load_default=None, max_length=64)
+    completion_window = Text(allow_none=True, load_default=None, max_length=16)
+    metadata = Metadata(allow_none=True, load_default=None)
+    output_expires_after = fields.Nested(OutputExpiresAfter, allow_none=True, load_default=None)
+    execution = Text(allow_none=True, load_default=None, validate=one_of(*EXECUTIONS))
+
+
+class RetryBatch(RequestSchema):
+    """What a retry may have of its own; the rest is the first batch's."""
+
+    completion_window = Text(allow_none=True, load_default=None, max_length=16)
+    metadata = Metadata(allow_none=True, load_default=None)
+
+
+class ListBatches(RequestSchema):
+    limit = WholeNumber(min=1, max=100, load_default=20)
+    after = Text(load_default=None, max_length=ID_LENGTH)
+    status = Text(load_default=None, validate=one_of(*STATUSES))
+
+
+class StreamResults(RequestSchema):
+    """Results as JSONL: all of them unless `limit` says how many."""
+
+    limit = WholeNumber(min=1, max=2**53, load_default=None)
+    after = Text(load_default=None, max_length=ID_LENGTH)
+
+
+class PageResults(RequestSchema):
+    """Results as one JSON document."""
+
+    limit = WholeNumber(min=1, max=10_000, load_default=1000)
+    after = Text(load_default=None, max_length=ID_LENGTH)
+
+
+class ListLines(RequestSchema):
+    limit = WholeNumber(min=1, max=1000, load_default=100)
+    after = Text(load_default=None, max_length=ID_LENGTH)
+    state = Text(load_default=None, validate=one_of(*LINE_STATES))

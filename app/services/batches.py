@@ -1,0 +1,247 @@
+"""Batches as callers make, find, list, cancel and delete them. What runs them is in planning, segments, finalising."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from app.connectors import registry
+from app.connectors.base import Support
+from app.data import batches, files
+from app.data.database import AnyRow
+from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
+from app.lib import failpoints, ids
+from app.services import providers
+from app.services.accounts import Account
+from app.services.gateway import Caller, Gateway
+from app.services.inline_requests import InlineInput
+
+PURPOSE = "batch"
+DEFAULT_WINDOW = "24h"
+INLINE_FILENAME = "batch_requests.jsonl"
+
+Settle = Callable[[Connection, AnyRow], None]
+
+_UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_WINDOW = re.compile(r"([1-9][0-9]{0,3})([mhd])")
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """What a caller asks for, beside the input. `retry_of` is the row id of the batch whose lines are tried again."""
+
+    provider: str | None = None  # named outside of `model`
+    azure_client: bool = False
+    model: str | None = None
+    endpoint: str | None = None
+    completion_window: str | None = None
+    metadata: Mapping[str, str] | None = None
+    output_expires_after_s: int | None = None
+    execution: str | None = None
+    retry_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """A page of a list, and whether more follow."""
+
+    items: Sequence[AnyRow]
+    has_more: bool
+
+
+def create(
+    gateway: Gateway, caller: Caller, wanted: NewBatch, *, source: str | InlineInput, settle: Settle | None = None
+) -> AnyRow:
+    """A `validating` batch, committed, on a file of the project or on inline requests.
+
+    `settle` is called last in the transaction. Raises InvalidRequestError, UnsupportedOperationError.
+    """
+    choice = providers.choose(
+        gateway, caller, explicit=wanted.provider, model=wanted.model, azure_client=wanted.azure_client
+    )
+    account, execution = _executor(gateway, choice.provider, wanted.execution)
+    window = wanted.completion_window or DEFAULT_WINDOW
+    _require_one_of(window, account.abilities.windows, provider=choice.provider, param="completion_window")
+    endpoint = _endpoint(account, wanted.endpoint, source)
+    if isinstance(source, InlineInput):
+        source.seal(endpoint)
+
+    def unit(connection: Connection) -> AnyRow:
+        row = batches.insert_batch(
+            connection,
+            window_ms=window_ms(window),
+            public_id=ids.new(ids.BATCH),
+            project_id=caller.project_id,
+            key_id=caller.key_id,
+            account_id=account.id,
+            provider=choice.provider,
+            execution=execution,
+            endpoint=endpoint,
+            model=choice.model,
+            model_override=choice.model,
+            completion_window=window,
+            input_file_id=_input(connection, caller, source, home=choice.provider),
+            retry_of=wanted.retry_of,
+            metadata=None if wanted.metadata is None else dict(wanted.metadata),
+            output_expires_after_s=wanted.output_expires_after_s,
+        )
+        if settle is not None:
+            settle(connection, row)
+        return row
+
+    row = gateway.database.run(unit)
+    failpoints.hit("batch.after_row")
+    return row
+
+
+def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
+    """A batch of the project. Raises NotFoundError, also when it is not `provider`'s."""
+    with gateway.database.read() as connection:
+        return find(connection, caller, public_id, provider)
+
+
+def find(connection: Connection, caller: Caller, public_id: str, provider: str | None) -> AnyRow:
+    """As `retrieve`, within a transaction."""
+    # PostgreSQL refuses NUL in text, and no gateway id has anything odd in it.
+    row = (
+        batches.find(connection, project_id=caller.project_id, public_id=public_id) if public_id.isprintable() else None
+    )
+    if row is None or provider not in (None, row.provider):
+        raise not_found(public_id)
+    return row
+
+
+def list_(
+    gateway: Gateway,
+    caller: Caller,
+    *,
+    limit: int,
+    after: str | None = None,
+    provider: str | None = None,
+    statuses: Sequence[str] | None = None,
+) -> BatchPage:
+    """The project's batches, newest first. Raises InvalidRequestError on an unknown `after`."""
+    with gateway.database.read() as connection:
+        cursor = None
+        if after is not None:
+            cursor = batches.position(connection, project_id=caller.project_id, public_id=after)
+            if cursor is None:
+                raise InvalidRequestError(f"after: there is no batch {after!r} in this project.", param="after")
+        rows = batches.list_page(
+            connection, project_id=caller.project_id, provider=provider, statuses=statuses, after=cursor, limit=limit
+        )
+    return BatchPage(rows[:limit], has_more=len(rows) > limit)
+
+
+def cancel(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
+    """Stop a batch: no new line is sent, finished ones are kept. Raises NotFoundError, ConflictError."""
+
+    def unit(connection: Connection) -> AnyRow:
+        row = find(connection, caller, public_id, provider)
+        if not batches.cancel(connection, row.id):
+            # A worker may have moved it on since it was read.
+            status = find(connection, caller, public_id, provider).status
+            allowed = " or ".join(batches.CANCELLABLE)
+            raise ConflictError(f"Batch {public_id} is {status}; only one that is {allowed} can be cancelled.")
+        return find(connection, caller, public_id, provider)
+
+    return gateway.database.run(unit)
+
+
+def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
+    """Hide a batch that is over; its files stay. Raises NotFoundError, ConflictError."""
+
+    def unit(connection: Connection) -> AnyRow:
+        row = find(connection, caller, public_id, provider)
+        if not batches.mark_deleted(connection, row.id):
+            status = find(connection, caller, public_id, provider).status
+            raise ConflictError(f"Batch {public_id} is {status}; cancel it or wait for its end before deleting it.")
+        return row
+
+    return gateway.database.run(unit)
+
+
+def window_ms(window: str) -> int:
+    """Milliseconds of `15m`, `24h` or `7d`. Raises ValueError on anything else."""
+    match = _WINDOW.fullmatch(window)
+    if match is None:
+        raise ValueError(f"{window!r} is no window such as 15m, 24h or 7d")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+def not_found(public_id: str) -> NotFoundError:
+    """OpenAI's words for a batch that is not there."""
+    return NotFoundError(f"No batch found with id '{public_id}'.", param="batch_id")
+
+
+def _executor(gateway: Gateway, provider: str, wanted: str | None) -> tuple[Account, str]:
+    """The account that gets the work, and whether the provider or the gateway runs it."""
+    support = providers.require(gateway, provider, "batches", "batch_create")
+    if support is Support.EMULATED and wanted == "provider":
+        hint = 'It has no batch API of its own: leave out execution, or send "gateway" or "auto".'
+        raise UnsupportedOperationError(provider, 'batch_create with execution "provider"', hint)
+    account = gateway.accounts.of(provider)
+    if account is None:
+        raise InvalidRequestError(
+            f"Provider {provider} has no account: set {_variable(provider)} in the gateway's environment.",
+            param="provider",
+        )
+    native = support is Support.NATIVE and wanted != "gateway"
+    return account, "provider" if native else "gateway"
+
+
+def _variable(provider: str) -> str:
+    entry = next(entry for entry in registry.providers() if entry.name == provider)
+    return entry.url_env if entry.keyless else " or ".join(entry.key_envs)
+
+
+def _endpoint(account: Account, wanted: str | None, source: str | InlineInput) -> str:
+    endpoint = wanted or (source.endpoint if isinstance(source, InlineInput) else None)
+    if endpoint is None:
+        raise InvalidRequestError("endpoint is required, such as /v1/chat/completions.", param="endpoint")
+    if isinstance(source, InlineInput):
+        source.check_urls(endpoint)
+    _require_one_of(endpoint, account.abilities.endpoints, provider=account.provider, param="endpoint")
+    return endpoint
+
+
+def _require_one_of(value: str, allowed: frozenset[str], *, provider: str, param: str) -> None:
+    if value not in allowed:
+        listed = ", ".join(sorted(allowed)) or "none"
+        raise InvalidRequestError(f"{param}: {provider} has {listed}, not {value!r:.80}.", param=param)
+
+
+def _input(connection: Connection, caller: Caller, source: str | InlineInput, *, home: str) -> int:
+    if isinstance(source, InlineInput):
+        return _inline_file(connection, caller, source, home=home)
+    row = None
+    if source.isprintable():
+        row = batches.hold_input(connection, project_id=caller.project_id, public_id=source)
+    if row is None or row.key is None:
+        raise InvalidRequestError(f"input_file_id: there is no file {source!r} in this project.", param="input_file_id")
+    if row.purpose != PURPOSE:
+        raise InvalidRequestError(
+            f"input_file_id: the file {source!r} has purpose {row.purpose!r}; a batch needs one with purpose 'batch'.",
+            param="input_file_id",
+        )
+    return int(row.id)
+
+
+def _inline_file(connection: Connection, caller: Caller, source: InlineInput, *, home: str) -> int:
+    source.blob.settle(connection)
+    return files.insert(
+        connection,
+        public_id=ids.new(ids.FILE),
+        project_id=caller.project_id,
+        key_id=caller.key_id,
+        home=home,
+        purpose=PURPOSE,
+        filename=INLINE_FILENAME,
+        origin="inline",
+        blob_id=source.blob.id,
+        size=source.blob.bytes,
+        sha256=source.blob.sha256,
+        lines=source.lines,
+        expires_after_s=None,
+    )
