@@ -32,7 +32,7 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float | None = None) -> 
     if seconds is None and text:
         try:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - (time.time() if now_s is None else now_s)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 

@@ -113,10 +113,9 @@ class HttpClient:
 
     def _kept(self) -> HTTPConnection | None:
         if self._pid != os.getpid():
-            self._idle, self._pid = (
-                [],
-                os.getpid(),
-            )  # the parent's connections must not be shared
+            # The parent's connections must not be shared; closing ends only this process's hold on them.
+            self._pid = os.getpid()
+            self.close()
         while True:
             try:
                 since, connection = self._idle.pop()
@@ -144,8 +143,8 @@ class HttpClient:
 
     def _connect_error(self, error: Exception) -> UpstreamError:
         """Nothing was sent. What passes by itself is overload; a wrong name or certificate is not."""
-        cause = error.__cause__ if isinstance(error, urllib3.exceptions.HTTPError) else error
-        if isinstance(error, urllib3.exceptions.ConnectTimeoutError | TimeoutError) or isinstance(cause, TimeoutError):
+        cause = error.__cause__ or error
+        if isinstance(cause, TimeoutError):
             text = f"Connecting to {self._where} took longer than {self._connect_timeout_s:g} s."
             return UpstreamTimeoutError(text, code="connect_timeout", sent=False)
         if isinstance(cause, socket.gaierror):
@@ -156,7 +155,7 @@ class HttpClient:
                 sent=False,
             )
         if isinstance(cause, ssl.SSLError) or isinstance(error, urllib3.exceptions.SSLError):
-            text = f"TLS with {self._where} failed: {cause or error}."
+            text = f"TLS with {self._where} failed: {cause}."
             return UpstreamServerError(text, code="connection_failed", sent=False)
         reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else type(error).__name__
         text = f"Cannot connect to {self._where}: {reason}."

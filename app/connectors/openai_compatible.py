@@ -63,6 +63,10 @@ class OpenAICompatible(Connector):
         data = answers.json_object(answer, endpoint=MODELS, secret=self._secret).get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
+    def close(self) -> None:
+        """Close idle connections; the connector stays usable."""
+        self._http.close()
+
     def _respond(self, call: LineCall) -> LineAnswer:
         deadline = time.monotonic() + call.timeout_s
         if not self._lacks_responses:

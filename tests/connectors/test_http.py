@@ -1,0 +1,305 @@
+"""The HTTP client against a server that misbehaves on a real socket."""
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.connectors import http
+from app.connectors.base import OverloadedError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.http import HttpClient
+from tests.fakes.faults import Fault
+from tests.fakes.serving import ServedApp
+
+
+def echo(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json"), ("X-Request-Id", "req_1")])
+    return [environ["wsgi.input"].read() or b"{}"]
+
+
+@pytest.fixture
+def server():
+    with ServedApp(echo) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    client = HttpClient(server.url, connect_timeout_s=5)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def raw_server():
+    """Answers every connection with fixed bytes, then closes: `raw_server(b"...") -> url`."""
+    listeners = []
+
+    def serve(answer: bytes) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def run():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield serve
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def test_post_sends_the_body_and_gives_the_answer(client, server):
+    answer = client.post("/x", b'{"a":1}', timeout_s=5)
+
+    assert (answer.status, answer.body, answer.request_id) == (200, b'{"a":1}', "req_1")
+    sent = server.requests[0]
+    assert (sent.method, sent.path, sent.headers["content-type"]) == ("POST", "/x", "application/json")
+    assert sent.headers["host"] == f"127.0.0.1:{server.port}"
+
+
+def test_headers_and_the_path_of_the_base_url_are_sent(server):
+    client = HttpClient(f"{server.url}/base/", headers={"Authorization": "Bearer k"})
+    client.get("/models", timeout_s=5)
+    client.close()
+
+    assert server.requests[0].path == "/base/models"
+    assert server.requests[0].headers["authorization"] == "Bearer k"
+
+
+def test_a_header_cannot_smuggle_another():
+    with pytest.raises(ValueError, match="Authorization"):
+        HttpClient("http://x", headers={"Authorization": "a\r\nX-Other: b"})
+
+
+def test_connections_are_kept(client, server):
+    for _ in range(5):
+        client.post("/x", b"{}", timeout_s=5)
+
+    assert server.accepted == 1
+
+
+def test_sixty_four_threads_share_one_client(server):
+    server.latency_s = 0.05
+    client = HttpClient(server.url, max_idle=64)
+    bodies = [b'{"n":%d}' % n for n in range(256)]
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda body: client.post("/x", body, timeout_s=10).body, bodies))
+    client.close()
+
+    assert answers == bodies
+    assert server.accepted <= 64
+
+
+def test_a_connection_closed_while_idle_is_replaced(client, server):
+    client.post("/x", b"{}", timeout_s=5)
+    server.stop()
+    server.start()
+
+    assert client.post("/x", b"{}", timeout_s=5).status == 200
+
+
+def test_a_large_body_goes_both_ways(client):
+    body = b'"%s"' % (b"x" * 5_000_000)
+
+    assert client.post("/x", body, timeout_s=30).body == body
+
+
+def test_chunked_answers_are_joined(client, server):
+    server.faults.add(Fault(chunked=True))
+
+    assert client.post("/x", b'{"a":[1,2,3]}', timeout_s=5).body == b'{"a":[1,2,3]}'
+    assert client.post("/x", b'{"b":1}', timeout_s=5).body == b'{"b":1}'
+    assert server.accepted == 1
+
+
+def test_every_status_is_an_answer_and_redirects_are_not_followed(client, server):
+    server.faults.add(Fault(status=302, headers={"Location": "/elsewhere"}))
+
+    assert client.post("/x", b"{}", timeout_s=5).status == 302
+    assert len(server.requests) == 1
+
+
+def test_proxies_of_the_environment_are_not_used(server, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    client = HttpClient(server.url)
+
+    assert client.post("/x", b"{}", timeout_s=5).status == 200
+    client.close()
+
+
+def test_a_refused_connection_is_overload_and_nothing_was_sent(client, server):
+    server.stop()
+    try:
+        with pytest.raises(OverloadedError, match="Connection refused") as refused:
+            client.post("/x", b"{}", timeout_s=5)
+    finally:
+        server.start()
+
+    assert refused.value.sent is False
+
+
+def test_an_unknown_name_is_not_overload():
+    with pytest.raises((UpstreamServerError, OverloadedError), match="cannot be resolved") as unknown:
+        HttpClient("http://nowhere.invalid").post("/x", b"{}", timeout_s=5)
+
+    assert unknown.value.sent is False
+
+
+@pytest.mark.parametrize("fault", [Fault(reset=True), Fault(hang_up=True)], ids=["reset", "hang up"])
+def test_a_broken_connection_is_not_repeated(client, server, fault):
+    server.faults.add(fault)
+
+    with pytest.raises(UpstreamServerError, match="closed the connection") as broken:
+        client.post("/x", b"{}", timeout_s=5)
+
+    assert broken.value.sent is True
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(cut_at=3), Fault(length_off=10, cut_at=99)], ids=["cut", "length"])
+def test_a_cut_answer_is_an_error(client, server, fault):
+    server.faults.add(fault)
+
+    with pytest.raises(UpstreamServerError, match="cut short"):
+        client.post("/x", b'{"a":12345}', timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(latency_s=30), Fault(drip_s=0.05), Fault(drip_s=0.05, chunked=True)],
+    ids=["silent", "drip", "chunked drip"],
+)
+def test_the_deadline_bounds_the_whole_answer(client, server, fault):
+    server.faults.add(fault)
+
+    with pytest.raises(UpstreamTimeoutError) as late:
+        client.post("/x", b'{"a":12345}', timeout_s=0.2)
+
+    assert (late.value.code, late.value.sent) == ("timeout", True)
+
+
+def test_no_time_left_sends_nothing(client, server):
+    with pytest.raises(UpstreamTimeoutError) as late:
+        client.post("/x", b"{}", timeout_s=0)
+
+    assert late.value.sent is False
+    assert server.requests == []
+
+
+def test_a_server_that_never_accepts_is_a_connect_timeout():
+    listener = socket.socket()
+    fillers = []
+    with listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # fill the backlog, so that the next connection gets no answer
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            fillers.append(filler)
+        client = HttpClient(f"http://127.0.0.1:{listener.getsockname()[1]}", connect_timeout_s=0.1)
+        with pytest.raises(UpstreamTimeoutError, match=r"longer than 0\.1 s") as late:
+            client.post("/x", b"{}", timeout_s=5)
+        for filler in fillers:
+            filler.close()
+
+    assert (late.value.code, late.value.sent) == ("connect_timeout", False)
+
+
+@pytest.mark.parametrize("fault", [Fault(), Fault(chunked=True)], ids=["length", "chunked"])
+def test_an_answer_over_the_limit_is_an_error(server, fault):
+    server.faults.add(fault)
+    client = HttpClient(server.url, max_answer_bytes=100)
+
+    with pytest.raises(UpstreamServerError) as large:
+        client.post("/x", b'"%s"' % (b"x" * 200), timeout_s=5)
+
+    assert large.value.code == "answer_too_large"
+    assert client.post("/x", b"{}", timeout_s=5).body == b"{}"
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 15 + b"\r\n{}\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\n{}\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",
+    ],
+    ids=lambda answer: answer[:60],
+)
+def test_hostile_answers_are_errors_and_not_crashes(raw_server, answer):
+    client = HttpClient(raw_server(answer))
+
+    with pytest.raises(UpstreamServerError):
+        client.post("/x", b"{}", timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}",
+    ],
+    ids=lambda answer: answer[:60],
+)
+def test_answers_of_old_servers_are_read(raw_server, answer):
+    client = HttpClient(raw_server(answer))
+
+    assert client.post("/x", b"{}", timeout_s=5).body == b"{}"
+    client.close()
+
+
+def test_an_early_refusal_of_a_large_body_is_read(raw_server):
+    client = HttpClient(raw_server(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"))
+
+    # The server closes with unread bytes, so the kernel may reset before the answer is read.
+    try:
+        assert client.post("/x", b"x" * 20_000_000, timeout_s=5).status == 413
+    except UpstreamServerError as broken:
+        assert broken.sent is True
+
+
+def test_a_fork_does_not_share_connections(client, server):
+    client.post("/x", b"{}", timeout_s=5)
+    client._pid = -1  # as in a child process
+
+    client.post("/x", b"{}", timeout_s=5)
+
+    assert server.accepted == 2
+    assert client._pid == os.getpid()
+
+
+def test_an_old_idle_connection_is_not_trusted(client, server):
+    client.post("/x", b"{}", timeout_s=5)
+    [(since, connection)] = client._idle
+    client._idle[:] = [(since - http.MAX_IDLE_S, connection)]
+
+    client.post("/x", b"{}", timeout_s=5)
+
+    assert server.accepted == 2

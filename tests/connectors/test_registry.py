@@ -1,0 +1,112 @@
+import pytest
+
+from app.connectors import registry
+from app.connectors.base import Connector, Support
+from app.connectors.openai_compatible import OpenAICompatible
+
+CONTRACT = """
+    openai azure anthropic bedrock cohere vertex vllm mistral ollama groq sgl parasail perplexity replicate cerebras
+    gemini openrouter elevenlabs huggingface nebius xai runway fireworks local together deepinfra
+"""
+
+
+def test_the_table_has_the_providers_of_the_contract():
+    assert registry.names() == CONTRACT.split()
+
+
+def test_no_variable_serves_two_providers():
+    names = [name for entry in registry.providers() for name in (*entry.key_envs, entry.url_env)]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", ["local", "ollama", "vllm", "sgl"])
+def test_own_servers_run_batches_at_the_gateway(name):
+    abilities = registry.abilities(name)
+
+    assert (abilities.files, abilities.batches) == (Support.EMULATED, Support.EMULATED)
+    assert abilities.containers is (Support.EMULATED if name == "local" else Support.NONE)
+    assert "/v1/responses" in abilities.endpoints
+    assert "24h" in abilities.windows
+
+
+def test_an_unfinished_provider_declares_nothing():
+    abilities = registry.abilities("openai")
+
+    assert {abilities.files, abilities.batches, abilities.containers} == {Support.NONE}
+
+
+def test_nothing_set_means_no_account():
+    assert registry.configured({"PATH": "/bin", "OPENAI_API_KEY": "  "}) == []
+
+
+def test_a_key_makes_an_account_at_the_default_url():
+    [account] = registry.configured({"OPENAI_API_KEY": "sk-secret"})
+
+    assert (account.provider, account.base_url, account.name) == ("openai", "https://api.openai.com/v1", "env")
+    assert account.max_concurrency == 64
+    assert "sk-secret" not in repr(account)
+
+
+def test_a_base_url_alone_is_an_account_only_where_keys_are_optional():
+    environ = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "LOCAL_BASE_URL": "http://127.0.0.1:2/v1/"}
+    [account] = registry.configured(environ)
+
+    assert (account.provider, account.base_url, account.api_key) == ("local", "http://127.0.0.1:2/v1", "")
+
+
+def test_every_provider_can_have_an_account():
+    environ = {entry.url_env if entry.keyless else entry.key_envs[0]: "http://x" for entry in registry.providers()}
+
+    assert [account.provider for account in registry.configured(environ)] == registry.names()
+
+
+def test_the_first_key_variable_counts():
+    [account] = registry.configured({"COHERE_API_KEY": "second", "CO_API_KEY": "first"})
+
+    assert account.api_key == "first"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "²"])
+def test_a_wrong_concurrency_is_named(text):
+    with pytest.raises(registry.ConfigurationError, match="LOCAL_MAX_CONCURRENCY"):
+        registry.configured({"LOCAL_BASE_URL": "http://x", "LOCAL_MAX_CONCURRENCY": text})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "ftp://x",
+        "http://",
+        "http://a b",
+        "http://u:p@x",
+        "http://x?key=1",
+        "http://x:99999",
+        "http://[x",
+    ],
+)
+def test_a_wrong_base_url_is_named(url):
+    with pytest.raises(registry.ConfigurationError, match="LOCAL_BASE_URL"):
+        registry.configured({"LOCAL_BASE_URL": url})
+
+
+def test_a_key_that_no_header_can_carry_is_named_and_not_shown():
+    with pytest.raises(registry.ConfigurationError, match="OPENAI_API_KEY") as wrong:
+        registry.configured({"OPENAI_API_KEY": "sk-se\ncret"})
+
+    assert "cret" not in str(wrong.value)
+
+
+def test_load_gives_the_connector_with_the_abilities_of_the_table():
+    [account] = registry.configured({"VLLM_BASE_URL": "http://127.0.0.1:1"})
+    connector = registry.load(account, connect_timeout_s=1)
+
+    assert isinstance(connector, OpenAICompatible)
+    assert connector.abilities == registry.abilities("vllm")
+
+
+def test_load_of_an_unfinished_provider_can_do_nothing():
+    [account] = registry.configured({"GROQ_API_KEY": "gsk"})
+
+    assert type(registry.load(account, connect_timeout_s=1)) is Connector
