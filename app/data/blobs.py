@@ -89,6 +89,12 @@ def unsettled(connection: Connection, *, limit: int) -> list[Row[tuple[int, str,
     return list(connection.execute(statement))
 
 
+def condemned(connection: Connection, blob_id: int) -> Row[tuple[int, str]] | None:
+    """(id, key) of a blob if it is to be deleted."""
+    statement = select(blobs.c.id, blobs.c.key).where(blobs.c.id == blob_id, blobs.c.state == "deleting")
+    return connection.execute(statement).first()
+
+
 def locate(connection: Connection, blob_id: int) -> Row[tuple[str, str, int, str | None]] | None:
     """(key, store, bytes, sha256) of a live blob."""
     statement = select(blobs.c.key, blobs.c.store, blobs.c.bytes, blobs.c.sha256).where(

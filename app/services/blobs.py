@@ -110,6 +110,16 @@ def sweep(gateway: Gateway) -> int:
             return swept
 
 
+def remove_condemned(gateway: Gateway, blob_id: int | None) -> None:
+    """Delete the bytes of a blob that was just let go, if nothing else refers to it; else it is left as it is."""
+    if blob_id is None:
+        return
+    with gateway.database.read() as connection:
+        row = blobs.condemned(connection, blob_id)
+    if row is not None:
+        _sweep_one(gateway, row.id, row.key, "deleting")
+
+
 def _sweep_one(gateway: Gateway, row_id: int, key: str, state: str) -> bool:
     if state == "pending":
         with gateway.database.write() as connection:

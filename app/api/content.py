@@ -1,0 +1,97 @@
+"""Bytes on their way out: ranges, validators, names; from the store, or by nginx where it can reach them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flask import Response, request
+from werkzeug.datastructures import Headers, Range
+from werkzeug.http import dump_options_header, parse_range_header, quote_etag
+from werkzeug.utils import secure_filename
+
+from app.blobs import BlobError
+from app.errors import RangeNotSatisfiableError, UnavailableError
+from app.services.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that the gateway holds: where they are, how many, and what they are called."""
+
+    key: str
+    bytes: int
+    sha256: str | None
+    filename: str
+    mimetype: str = "application/octet-stream"
+
+
+def content_response(gateway: Gateway, content: Content) -> Response:
+    """The answer to GET or HEAD on `content`. Raises RangeNotSatisfiableError and UnavailableError."""
+    headers = _headers(content)
+    if _is_unchanged(content):
+        return Response(status=304, headers=headers)
+    span = _span(content)
+    offset, length = span or (0, content.bytes)
+    headers["Content-Length"] = str(length)
+    if span is not None:
+        headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{content.bytes}"
+    status = 200 if span is None else 206
+    if request.method == "HEAD":
+        return Response(status=status, headers=headers, mimetype=content.mimetype)
+    path = gateway.blobs.path(content.key)
+    if gateway.settings.accel_prefix and path is not None:
+        del headers["Content-Length"]  # nginx answers the range itself
+        headers.pop("Content-Range", None)
+        headers["X-Accel-Redirect"] = f"{gateway.settings.accel_prefix.rstrip('/')}/{content.key[:2]}/{content.key}"
+        return Response(headers=headers, mimetype=content.mimetype)
+    body = _stream(gateway, content.key, offset, length)
+    return Response(body, status=status, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
+
+
+def _headers(content: Content) -> Headers:
+    headers = Headers({"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"})
+    if content.sha256:
+        headers["ETag"] = quote_etag(content.sha256)
+    headers["Content-Disposition"] = _disposition(content.filename)
+    return headers
+
+
+def _disposition(filename: str) -> str:
+    # RFC 6266: an ASCII name for old clients, the real one beside it.
+    ascii_name = secure_filename(filename) or "file"
+    if ascii_name == filename:
+        return dump_options_header("attachment", {"filename": filename})
+    return dump_options_header("attachment", {"filename": ascii_name, "filename*": filename})
+
+
+def _is_unchanged(content: Content) -> bool:
+    return bool(content.sha256) and request.if_none_match.contains(content.sha256 or "")
+
+
+def _span(content: Content) -> tuple[int, int] | None:
+    """(offset, length) of the one range that is asked for; None for the whole."""
+    asked = parse_range_header(request.headers.get("Range"))
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or not _if_range(content):
+        return None  # RFC 9110 lets a server ignore ranges that it does not serve
+    return _resolved(asked, content.bytes)
+
+
+def _resolved(asked: Range, size: int) -> tuple[int, int]:
+    found = asked.range_for_length(size)
+    if found is None:
+        raise RangeNotSatisfiableError(f"The range lies outside of the {size} bytes.", size_bytes=size)
+    start, stop = found
+    return start, stop - start
+
+
+def _if_range(content: Content) -> bool:
+    condition = request.if_range
+    return condition.etag == content.sha256 if condition.etag or condition.date else True
+
+
+def _stream(gateway: Gateway, key: str, offset: int, length: int) -> Iterator[bytes]:
+    try:
+        # Opened here, so that missing bytes are an answer and not a cut connection.
+        return gateway.blobs.stream(key, offset=offset, length=length)
+    except BlobError as error:
+        gateway.log.error("content.not_readable", key=key, error=str(error))
+        raise UnavailableError("The bytes cannot be read now; try again.", retry_after_s=5) from error

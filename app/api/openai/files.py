@@ -1,0 +1,157 @@
+"""Files, in OpenAI's shape."""
+
+from contextlib import ExitStack
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from app.api.content import Content, content_response
+from app.api.context import caller, gateway
+from app.api.idempotency import idempotent, identify, settling
+from app.api.multipart import Form, nested, read_form
+from app.api.operation import answer, extra_fields, operation
+from app.api.provider import explicit_provider, is_azure_client
+from app.api.storage import check_storage_config
+from app.data.database import AnyRow
+from app.errors import InvalidRequestError
+from app.schemas.base import load
+from app.schemas.files import ListFiles, UploadFile
+from app.services import files, providers
+from app.services.files import IncomingFile, Upload
+
+blueprint = Blueprint("files", __name__)
+
+FILE = "/files/<string:file_id>"
+
+
+@blueprint.post("/files")
+@operation("file_upload")
+@idempotent
+def upload() -> Response:
+    """Take a file while it arrives; its fields may come before or after it."""
+    named: list[str] = []
+    with ExitStack() as stack:
+        received: list[IncomingFile] = []
+
+        def open_file(form: Form) -> IncomingFile:
+            if "purpose" in form.fields:
+                _asked(form)  # what is wrong already need not be waited for
+            name = files.checked_name(form.filename or "")
+            named.append(name)
+            received.append(stack.enter_context(files.receiving(gateway(), name)))
+            return received[0]
+
+        form = read_form(request, file_field="file", open_file=open_file)
+        asked = _asked(form)
+        identify({**form.fields, "filename": named[0], "sha256": received[0].sha256})
+        files.check_format(asked["purpose"], named[0])
+        made = received[0].create(caller(), _upload(asked, named[0]), settle=settling(_created))
+    return _created(made)
+
+
+@blueprint.get("/files")
+@operation("file_list")
+def list_() -> Response:
+    """The project's files, newest first unless asked otherwise."""
+    asked = load(ListFiles, request.args)
+    page = files.list_(
+        gateway(),
+        caller(),
+        purpose=asked["purpose"],
+        provider=explicit_provider(),
+        after=asked["after"],
+        descending=asked["order"] == "desc",
+        limit=asked["limit"],
+    )
+    data = [{**wire(row), "extra_fields": extra_fields(provider=row.home)} for row in page.items]
+    last = data[-1]["id"] if data else None
+    body = {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": last,
+        "has_more": page.has_more,
+        "after": last,
+    }
+    return answer(body, provider=explicit_provider())
+
+
+@blueprint.get(FILE)
+@operation("file_retrieve")
+def retrieve(file_id: str) -> Response:
+    """A file."""
+    row = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider())
+    return answer(wire(row), provider=row.home)
+
+
+@blueprint.delete(FILE)
+@operation("file_delete")
+def delete(file_id: str) -> Response:
+    """Delete a file, unless a batch that is not over uses it."""
+    g.object_id = file_id
+    row = files.delete(gateway(), caller(), file_id, provider=explicit_provider())
+    return answer({"id": row.public_id, "object": "file", "deleted": True}, provider=row.home)
+
+
+@blueprint.get(f"{FILE}/content")
+@operation("file_content")
+def content(file_id: str) -> Response:
+    """The bytes, whole or a range of them."""
+    row = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider())
+    g.object_id = row.public_id
+    key = files.blob_key(gateway(), row)
+    return content_response(
+        gateway(), Content(key=key, bytes=row.bytes, sha256=row.sha256, filename=row.filename)
+    )
+
+
+def wire(row: AnyRow) -> dict[str, Any]:
+    """The File object, `extra_fields` aside."""
+    return {
+        "id": row.public_id,
+        "object": "file",
+        "bytes": row.bytes,
+        "created_at": row.created_at // 1000,
+        "filename": row.filename,
+        "purpose": row.purpose,
+        "status": row.status,
+        "status_details": row.status_details,
+        "expires_at": None if row.expires_at is None else row.expires_at // 1000,
+        "storage_backend": gateway().blobs.backend,
+        "storage_uri": f"{gateway().blobs.backend}://{row.public_id}",
+    }
+
+
+def _asked(form: Form) -> dict[str, Any]:
+    check_storage_config(form.fields)
+    expires_after = nested(form.fields, "expires_after") or None
+    asked = load(UploadFile, {**form.fields, "expires_after": expires_after})
+    explicit_provider(asked["provider"])
+    return asked
+
+
+def _upload(asked: dict[str, Any], filename: str) -> Upload:
+    choice = providers.choose(
+        gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
+    )
+    providers.require(gateway(), choice.provider, "files", "file_upload")
+    expires_after = asked["expires_after"]
+    return Upload(
+        provider=choice.provider,
+        purpose=asked["purpose"],
+        filename=filename,
+        expires_after_s=expires_after["seconds"] if expires_after else None,
+    )
+
+
+def _created(row: AnyRow) -> Response:
+    return answer(wire(row), provider=row.home, status=_created_status())
+
+
+def _created_status() -> int:
+    version = request.args.get("api-version", "")
+    # Azure's dated API answers 201, its v1 API 200.
+    is_dated = bool(version) and version not in ("v1", "preview")
+    if is_dated and not version[:4].isdigit():
+        raise InvalidRequestError("api-version must be a date, v1 or preview.", param="api-version")
+    return 201 if is_dated else 200

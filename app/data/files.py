@@ -1,0 +1,144 @@
+"""Rows of files: alive, or tombstones that keep cursors working."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, exists, literal, select, update
+from sqlalchemy import insert as sql_insert
+
+from app.data import blobs, paging
+from app.data.database import now_ms
+from app.data.paging import Position
+from app.data.tables import batches, files
+from app.data.tables import blobs as blob_rows
+from app.data.tables.batches import TERMINAL
+
+_COLUMNS = (
+    files.c.id,
+    files.c.public_id,
+    files.c.project_id,
+    files.c.home,
+    files.c.purpose,
+    files.c.filename,
+    files.c.status,
+    files.c.status_details,
+    files.c.blob_id,
+    files.c.bytes,
+    files.c.sha256,
+    files.c.lines,
+    files.c.created_at,
+    files.c.expires_at,
+)
+# Built once: retrieving a file runs it for every request.
+_FIND = select(*_COLUMNS).where(
+    files.c.public_id == bindparam("public_id"),
+    files.c.project_id == bindparam("project_id"),
+    files.c.deleted_at.is_(None),
+)
+_IN_USE = exists(
+    select(literal(1)).where(batches.c.input_file_id == files.c.id, batches.c.status.not_in(TERMINAL))
+).correlate(files)
+
+
+
+
+def insert(
+    connection: Connection,
+    *,
+    public_id: str,
+    project_id: int,
+    key_id: int | None,
+    home: str,
+    purpose: str,
+    filename: str,
+    origin: str,
+    blob_id: int,
+    size: int,
+    sha256: str | None,
+    lines: int | None,
+    expires_after_s: int | None,
+    status_details: str | None = None,
+) -> int:
+    """A file whose blob is settled in the same transaction; returns its row id. `size` is bytes."""
+    statement = sql_insert(files).values(
+        public_id=public_id,
+        project_id=project_id,
+        key_id=key_id,
+        home=home,
+        purpose=purpose,
+        filename=filename,
+        origin=origin,
+        status="processed",
+        status_details=status_details,
+        blob_id=blob_id,
+        bytes=size,
+        sha256=sha256,
+        lines=lines,
+        created_at=now_ms(),
+        expires_at=None if expires_after_s is None else now_ms() + expires_after_s * 1000,
+    )
+    return int(connection.execute(statement).inserted_primary_key[0])
+
+
+def find(connection: Connection, project_id: int, public_id: str) -> Row[Any] | None:
+    """A file of the project that is not deleted."""
+    return connection.execute(_FIND, {"project_id": project_id, "public_id": public_id}).first()
+
+
+def position(connection: Connection, project_id: int, public_id: str) -> Position | None:
+    """Where a file of the project stands in lists, deleted ones included."""
+    return paging.position(connection, files, files.c.project_id == project_id, public_id=public_id)
+
+
+def page(
+    connection: Connection,
+    project_id: int,
+    *,
+    purpose: str | None,
+    home: str | None,
+    after: Position | None,
+    descending: bool,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """Up to `limit` + 1 files of the project beyond `after`."""
+    statement = select(*_COLUMNS).where(files.c.project_id == project_id, files.c.deleted_at.is_(None))
+    if purpose is not None:
+        statement = statement.where(files.c.purpose == purpose)
+    if home is not None:
+        statement = statement.where(files.c.home == home)
+    ordered = paging.page(statement, files, after=after, descending=descending, limit=limit)
+    return connection.execute(ordered).all()
+
+
+def delete(connection: Connection, file_id: int, blob_id: int | None) -> bool:
+    """Make a file a tombstone and let go of its bytes. False when it is in use, or deleted already."""
+    # A statement of its own, so that the next one sees a batch that was committed while this one waited.
+    if not lock_alive(connection, file_id):
+        return False
+    where = (files.c.id == file_id, files.c.deleted_at.is_(None), ~_IN_USE)
+    gone = {"deleted_at": now_ms(), "status": "deleted", "blob_id": None}
+    if connection.execute(update(files).where(*where).values(**gone)).rowcount != 1:
+        return False
+    if blob_id is not None:
+        blobs.release(connection, blob_id)
+    return True
+
+
+def lock_alive(connection: Connection, file_id: int) -> bool:
+    """Keep a file from being deleted until the transaction ends. False when it is gone."""
+    statement = select(files.c.id).where(files.c.id == file_id, files.c.deleted_at.is_(None)).with_for_update()
+    return connection.execute(statement).first() is not None
+
+
+def expired(connection: Connection, *, limit: int) -> Sequence[Row[Any]]:
+    """(id, blob_id) of files whose time is over and that no running batch uses."""
+    statement = select(files.c.id, files.c.blob_id).where(
+        files.c.deleted_at.is_(None), files.c.expires_at <= now_ms(), ~_IN_USE
+    )
+    return connection.execute(statement.order_by(files.c.expires_at).limit(limit)).all()
+
+
+def blob_key(connection: Connection, blob_id: int) -> str | None:
+    """Where the store has a live blob."""
+    statement = select(blob_rows.c.key).where(blob_rows.c.id == blob_id, blob_rows.c.state == "live")
+    return connection.execute(statement).scalar()

@@ -1,0 +1,45 @@
+"""What comes in for files."""
+
+from marshmallow import fields
+
+from app.schemas.base import RequestSchema, Text, WholeNumber, one_of
+
+PURPOSES = (
+    "assistants",
+    "assistants_output",
+    "batch",
+    "batch_output",
+    "fine-tune",
+    "fine-tune-results",
+    "vision",
+    "user_data",
+    "evals",
+    "responses",
+)
+MIN_EXPIRY_S = 3600
+MAX_EXPIRY_S = 30 * 24 * 3600
+MAX_LIST = 10_000
+
+
+class ExpiresAfter(RequestSchema):
+    """`expires_after`: when a file ends by itself."""
+
+    anchor = Text(required=True, validate=one_of("created_at"))
+    seconds = WholeNumber(required=True, min=MIN_EXPIRY_S, max=MAX_EXPIRY_S)
+
+
+class UploadFile(RequestSchema):
+    """The fields beside the file of an upload."""
+
+    purpose = Text(required=True, validate=one_of(*PURPOSES))
+    provider = Text(load_default=None, max_length=64)
+    expires_after = fields.Nested(ExpiresAfter, load_default=None)
+
+
+class ListFiles(RequestSchema):
+    """The query of a list of files."""
+
+    purpose = Text(load_default=None, validate=one_of(*PURPOSES))
+    limit = WholeNumber(load_default=MAX_LIST, min=1, max=MAX_LIST)
+    after = Text(load_default=None, max_length=64)
+    order = Text(load_default="desc", validate=one_of("asc", "desc"))

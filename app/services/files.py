@@ -1,0 +1,208 @@
+"""Files: streamed in, listed, read, deleted, expired."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.data import files
+from app.data.database import AnyRow
+from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
+from app.lib import failpoints, ids
+from app.services import blobs
+from app.services.blobs import IncomingBlob, incoming
+from app.services.gateway import Caller, Gateway
+from app.services.line_index import LineIndex
+
+NAME_LENGTH = 255
+BATCH = "batch"
+BATCH_SUFFIX = ".jsonl"
+BATCH_EXPIRY_S = 30 * 24 * 3600
+SWEEP_SLICE = 200
+DEFAULT_NAME = "upload"
+
+Settle = Callable[[Connection, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a client says about a file. `expires_after_s` is seconds."""
+
+    provider: str
+    purpose: str
+    filename: str
+    expires_after_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A slice of a list."""
+
+    items: list[AnyRow]
+    has_more: bool
+
+
+class IncomingFile:
+    """A file on its way in: a sink for its bytes, then `create` with what the form said."""
+
+    def __init__(self, gateway: Gateway, blob: IncomingBlob, filename: str) -> None:
+        self._gateway = gateway
+        self._blob = blob
+        self._filename = filename
+        # The purpose may come after the file, so whatever could be a batch input is indexed.
+        self._index = LineIndex() if filename.endswith(BATCH_SUFFIX) else None
+
+    @property
+    def sha256(self) -> str | None:
+        """Of what has been written so far."""
+        return self._blob.sha256
+
+    def write(self, data: bytes) -> None:
+        """The next bytes. Raises PayloadTooLargeError and what the store raises."""
+        if self._blob.bytes + len(data) > self._gateway.settings.max_file_bytes:
+            limit = self._gateway.settings.max_file_bytes
+            raise PayloadTooLargeError(f"file must be at most {limit} bytes.", param="file")
+        self._blob.write(data)
+        if self._index is not None:
+            self._index.write(data)
+
+    def create(self, caller: Caller, upload: Upload, *, settle: Settle | None = None) -> AnyRow:
+        """Make the file of what was written. `settle` is called last in its transaction."""
+        if not self._blob.bytes:
+            raise InvalidRequestError("file is empty.", param="file")
+        self._blob.seal()
+        failpoints.hit("file.before_row")
+        public_id = ids.new(ids.FILE)
+        with self._gateway.database.write() as connection:
+            self.insert(connection, caller, upload, public_id=public_id)
+            row = files.find(connection, caller.project_id, public_id)
+            if row is None:
+                raise RuntimeError("a file that was just made is not there")
+            if settle is not None:
+                settle(connection, row)
+        return row
+
+    def insert(self, connection: Connection, caller: Caller, upload: Upload, *, public_id: str) -> int:
+        """The row of the file, in the caller's transaction; the bytes are sealed before. Returns the row id."""
+        index = self._index if upload.purpose == BATCH else None
+        if index is not None:
+            index.finish()
+        self._blob.settle(connection)
+        default_expiry = BATCH_EXPIRY_S if upload.purpose == BATCH else None
+        return files.insert(
+            connection,
+            public_id=public_id,
+            project_id=caller.project_id,
+            key_id=caller.key_id,
+            home=upload.provider,
+            purpose=upload.purpose,
+            filename=self._filename,
+            origin="upload",
+            blob_id=self._blob.id,
+            size=self._blob.bytes,
+            sha256=self._blob.sha256,
+            lines=index.lines if index else None,
+            status_details=index.details if index else None,
+            expires_after_s=upload.expires_after_s or default_expiry,
+        )
+
+
+@contextmanager
+def receiving(gateway: Gateway, filename: str) -> Iterator[IncomingFile]:
+    """A file on its way in, under a name that `checked_name` gave; nothing of it stays after an exception."""
+    with incoming(gateway) as blob:
+        yield IncomingFile(gateway, blob, filename)
+
+
+def checked_name(filename: str) -> str:
+    """The name without its directories. Raises InvalidRequestError naming `file`."""
+    name = filename.replace("\\", "/").rpartition("/")[2].strip()
+    if any(ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000 for char in name):
+        raise InvalidRequestError("The filename of file must not hold control characters.", param="file")
+    if len(name) > NAME_LENGTH:
+        raise InvalidRequestError(f"The filename of file must have at most {NAME_LENGTH} characters.", param="file")
+    return name if name not in ("", ".", "..") else DEFAULT_NAME
+
+
+def check_format(purpose: str, filename: str) -> None:
+    """Raises InvalidRequestError when a batch input does not look like one."""
+    if purpose == BATCH and not filename.endswith(BATCH_SUFFIX):
+        raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param="file")
+
+
+def retrieve(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> AnyRow:
+    """A file of the caller's project. Raises NotFoundError."""
+    row = None
+    if len(file_id) <= ids.MAX_LENGTH and file_id.isascii() and file_id.isprintable():
+        with gateway.database.read() as connection:
+            row = files.find(connection, caller.project_id, file_id)
+    if row is None or provider not in (None, row.home):
+        raise NotFoundError(f"No such File object: {file_id:.100}", param="id")
+    return row
+
+
+def list_(
+    gateway: Gateway,
+    caller: Caller,
+    *,
+    purpose: str | None,
+    provider: str | None,
+    after: str | None,
+    descending: bool,
+    limit: int,
+) -> Page:
+    """Files of the project, newest first when `descending`. Raises InvalidRequestError naming `after`."""
+    with gateway.database.read() as connection:
+        position = None
+        if after is not None:
+            position = files.position(connection, caller.project_id, after)
+            if position is None:
+                raise InvalidRequestError(f"after: no such file {after:.100}.", param="after")
+        rows = files.page(
+            connection,
+            caller.project_id,
+            purpose=purpose,
+            home=provider,
+            after=position,
+            descending=descending,
+            limit=limit,
+        )
+    return Page(items=list(rows[:limit]), has_more=len(rows) > limit)
+
+
+def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> AnyRow:
+    """Delete a file and its bytes. Raises NotFoundError, and ConflictError while a batch uses it."""
+    row = retrieve(gateway, caller, file_id, provider=provider)
+    with gateway.database.write() as connection:
+        if not files.delete(connection, row.id, row.blob_id):
+            if files.find(connection, caller.project_id, file_id) is None:
+                raise NotFoundError(f"No such File object: {file_id}", param="id")
+            raise ConflictError(f"The file {file_id} is used by a batch that is not over: cancel it first.", param="id")
+    blobs.remove_condemned(gateway, row.blob_id)
+    return row
+
+
+def blob_key(gateway: Gateway, row: AnyRow) -> str:
+    """Where the bytes of a file lie. Raises NotFoundError when it was deleted meanwhile."""
+    with gateway.database.read() as connection:
+        key = files.blob_key(connection, row.blob_id)
+    if key is None:
+        raise NotFoundError(f"No such File object: {row.public_id}", param="id")
+    return key
+
+
+def expire_due(gateway: Gateway) -> int:
+    """Delete files whose time is over and that no running batch uses; returns how many."""
+    expired = 0
+    while True:
+        with gateway.database.read() as connection:
+            slice_ = files.expired(connection, limit=SWEEP_SLICE)
+        done = 0
+        for row in slice_:
+            with gateway.database.write() as connection:
+                done += files.delete(connection, row.id, row.blob_id)
+        expired += done
+        if len(slice_) < SWEEP_SLICE or not done:
+            return expired
