@@ -96,18 +96,23 @@ def _call(call: Any, item_id: str, status: str) -> Json:
 
 def _logprobs(logprobs: Any) -> list[Json]:
     tokens = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    if not isinstance(tokens, list):
-        return []
-    return [
-        {**_logprob(token), "top_logprobs": [_logprob(other) for other in token.get("top_logprobs") or []]}
-        for token in tokens
-        if isinstance(token, Mapping)
-    ]
+    try:
+        return [
+            {**_logprob(token), "top_logprobs": [_logprob(other) for other in token.get("top_logprobs") or []]}
+            for token in tokens or []
+        ]
+    except (TypeError, KeyError, AttributeError):
+        return []  # an extra that not every server spells right; the answer is worth more
 
 
 def _logprob(token: Mapping[str, Any]) -> Json:
-    text = str(token.get("token", ""))
-    return {"token": text, "bytes": token.get("bytes") or list(text.encode()), "logprob": token.get("logprob")}
+    text = str(token["token"])
+    spelled = token.get("bytes")
+    return {
+        "token": text,
+        "bytes": spelled if isinstance(spelled, list) else list(text.encode()),
+        "logprob": float(token["logprob"]),
+    }
 
 
 def _usage(usage: Any) -> Json | None:
