@@ -7,7 +7,7 @@ files are released, so that the index of running ones finds what a crash left to
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, literal_column, select, update
 
 from app.data import paging
 from app.data.database import AnyRow, now_ms
@@ -30,8 +30,10 @@ _COLUMNS = (
     (containers.c.expires_at <= now_ms()).label("is_over"),
     (now_ms() - containers.c.last_active_at).label("idle_ms"),
 )
-_running = (containers.c.status == "running") & containers.c.deleted_at.is_(None) & (containers.c.expires_at > now_ms())
-_due = (containers.c.status == "running") & (containers.c.expires_at <= now_ms())
+# Spelled out, not a parameter, so that every plan may use the index of running ones.
+_is_running = containers.c.status == literal_column("'running'")
+_running = _is_running & containers.c.deleted_at.is_(None) & (containers.c.expires_at > now_ms())
+_due = _is_running & (containers.c.expires_at <= now_ms())
 
 
 def insert_container(connection: Connection, *, expires_after_minutes: int, **values: Any) -> AnyRow:

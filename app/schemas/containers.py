@@ -31,7 +31,7 @@ class DomainSecret(RequestSchema):
 
 class NetworkPolicy(RequestSchema):
     type = Text(required=True, validate=one_of(DISABLED, ALLOWLIST))
-    allowed_domains = fields.List(Text(max_length=253), validate=validate.Length(max=MAX_DOMAINS))
+    allowed_domains = fields.List(Text(max_length=253), allow_none=True, validate=validate.Length(max=MAX_DOMAINS))
     domain_secrets = fields.List(fields.Nested(DomainSecret), allow_none=True)
 
     @validates_schema

@@ -76,7 +76,7 @@ def checked_path(given: str | None) -> str | None:
     """
     if given is None:
         return None
-    if any(ord(char) < 32 or ord(char) == 127 for char in given):
+    if any(_is_control(char) for char in given):
         raise _bad_path("must not hold control characters")
     if "\\" in given:
         raise _bad_path("must use / between folders")
@@ -96,8 +96,13 @@ def checked_path(given: str | None) -> str | None:
 def _default_path(public_id: str, filename: str) -> str:
     # As OpenAI names them. The hash keeps two files of one name apart, so it is the id's random part.
     name = filename.replace("\\", "/").rpartition("/")[2]
-    name = "".join(char for char in name if ord(char) >= 32 and ord(char) != 127)[-NAME_LENGTH:]
+    name = "".join(char for char in name if not _is_control(char))[-NAME_LENGTH:]
     return f"{ROOT}{public_id[-HASH_LENGTH:]}-{name or 'file'}"
+
+
+def _is_control(char: str) -> bool:
+    # Lone surrogates too: no database takes them.
+    return ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000
 
 
 def _source(file_id: str, row: AnyRow | None, param: str) -> Source:

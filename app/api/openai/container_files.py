@@ -1,17 +1,23 @@
 """Files in containers, in OpenAI's shape."""
 
+import posixpath
+from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from app.api.body import read_json
+from app.api.content import Content, content_response
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
+from app.api.multipart import is_multipart, read_form
 from app.api.operation import answer, extra_fields, operation
 from app.api.provider import explicit_provider
+from app.errors import PayloadTooLargeError
 from app.schemas.base import load
-from app.schemas.containers import CopyFile, ListContainerFiles
+from app.schemas.containers import CopyFile, ListContainerFiles, UploadFile
 from app.services import container_contents, container_files, containers
+from app.services.blobs import IncomingBlob, incoming
 from app.services.container_files import ContainerFile
 from app.services.containers import Container
 
@@ -19,7 +25,19 @@ blueprint = Blueprint("container_files", __name__)
 
 FILES = "/containers/<string:container_id>/files"
 FILE = f"{FILES}/<string:file_id>"
-MULTIPART = "multipart/form-data"
+
+
+class _Bounded:
+    """A sink that refuses more than the gateway takes of one file."""
+
+    def __init__(self, blob: IncomingBlob, *, max_bytes: int) -> None:
+        self._blob = blob
+        self._max_bytes = max_bytes
+
+    def write(self, data: bytes) -> None:
+        if self._blob.bytes + len(data) > self._max_bytes:
+            raise PayloadTooLargeError(f"file must be at most {self._max_bytes} bytes.", param="file")
+        self._blob.write(data)
 
 
 @blueprint.post(FILES)
@@ -27,7 +45,7 @@ MULTIPART = "multipart/form-data"
 @idempotent
 def create(container_id: str) -> Response:
     """Put a file into a container: the one in a multipart body, or one of the project that JSON names."""
-    return _copy(container_id)
+    return _upload(container_id) if is_multipart(request) else _copy(container_id)
 
 
 @blueprint.get(FILES)
@@ -58,6 +76,18 @@ def retrieve(container_id: str, file_id: str) -> Response:
     return answer(_wire(container_files.retrieve(gateway(), container, file_id)), provider=container.provider)
 
 
+@blueprint.get(f"{FILE}/content")
+@operation("container_file_content")
+def content(container_id: str, file_id: str) -> Response:
+    """The bytes, whole or a range of them."""
+    found = container_files.content(gateway(), _container(container_id), file_id)
+    g.object_id = found.file.id
+    name = posixpath.basename(found.file.path)
+    return content_response(
+        gateway(), Content(key=found.key, bytes=found.file.bytes, sha256=found.sha256, filename=name)
+    )
+
+
 @blueprint.delete(FILE)
 @operation("container_file_delete")
 def delete(container_id: str, file_id: str) -> Response:
@@ -67,20 +97,38 @@ def delete(container_id: str, file_id: str) -> Response:
     return answer({"id": deleted.id, "object": "container.file.deleted", "deleted": True}, provider=container.provider)
 
 
+def _upload(container_id: str) -> Response:
+    # Looked up before the first byte is read, and again with what the form says.
+    container = _container(container_id)
+    with incoming(gateway()) as blob:
+        sink = _Bounded(blob, max_bytes=gateway().settings.max_file_bytes)
+        form = read_form(request, file_field="file", open_file=lambda _: sink)
+        asked = load(UploadFile, form.fields)
+        path = container_contents.checked_path(asked["file_path"])
+        container = _container(container_id, asked["provider"])
+        filename = form.filename or ""
+        identify({"fields": form.fields, "filename": filename, "sha256": blob.sha256})
+        blob.seal()
+        render = _renderer(container)
+        made = container_files.add(gateway(), container, blob, filename=filename, path=path, settle=settling(render))
+    return render(made)
+
+
 def _copy(container_id: str) -> Response:
     body = read_json()
     identify(body)
     asked = load(CopyFile, body)
     path = container_contents.checked_path(asked["file_path"])
     container = _container(container_id, asked["provider"])
-
-    def render(made: ContainerFile) -> Response:
-        return answer(_wire(made), provider=container.provider)
-
+    render = _renderer(container)
     made = container_files.add_copy(
         gateway(), caller(), container, file_id=asked["file_id"], path=path, settle=settling(render)
     )
     return render(made)
+
+
+def _renderer(container: Container) -> Callable[[ContainerFile], Response]:
+    return lambda made: answer(_wire(made), provider=container.provider)
 
 
 def _container(container_id: str, provider: str | None = None) -> Container:
