@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -75,6 +76,7 @@ class HttpClient:
         # Last in, first out, so that few connections stay warm; list.append and list.pop are atomic.
         self._idle: list[tuple[float, HTTPConnection]] = []
         self._pid = os.getpid()
+        weakref.finalize(self, _close_all, self._idle)
 
     def post(self, path: str, body: bytes, *, timeout_s: float) -> Answer:
         """POST a JSON body to the base URL + `path`.
@@ -91,8 +93,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the idle connections. The client stays usable."""
-        while self._idle:
-            self._idle.pop()[1].close()
+        _close_all(self._idle)
 
     def _call(self, method: str, path: str, body: bytes, *, timeout_s: float) -> Answer:
         deadline = time.monotonic() + timeout_s
@@ -215,6 +216,11 @@ class HttpClient:
         else:
             text = f"{self._where} did not answer in HTTP."
         return UpstreamServerError(text, code="connection_broken")
+
+
+def _close_all(idle: list[tuple[float, HTTPConnection]]) -> None:
+    while idle:
+        idle.pop()[1].close()
 
 
 def _socket(connection: HTTPConnection, deadline: float) -> socket.socket:

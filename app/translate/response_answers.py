@@ -101,7 +101,7 @@ def _logprobs(logprobs: Any) -> list[Json]:
             {**_logprob(token), "top_logprobs": [_logprob(other) for other in token.get("top_logprobs") or []]}
             for token in tokens or []
         ]
-    except (TypeError, KeyError, AttributeError):
+    except (TypeError, ValueError, KeyError, AttributeError):
         return []  # an extra that not every server spells right; the answer is worth more
 
 

@@ -1,5 +1,6 @@
 """The HTTP client against a server that misbehaves on a real socket."""
 
+import gc
 import os
 import socket
 import threading
@@ -303,3 +304,14 @@ def test_an_old_idle_connection_is_not_trusted(client, server):
     client.post("/x", b"{}", timeout_s=5)
 
     assert server.accepted == 2
+
+
+def test_a_client_that_is_dropped_closes_its_connections(server):
+    client = HttpClient(server.url)
+    client.post("/x", b"{}", timeout_s=5)
+    [(_, connection)] = client._idle
+
+    del client
+    gc.collect()
+
+    assert connection.sock is None

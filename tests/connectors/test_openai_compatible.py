@@ -147,7 +147,7 @@ def test_a_4xx_is_an_answer_in_openais_envelope(connector):
             {"error": {"message": "m", "type": "t", "param": "p", "code": "c"}},
             {"message": "m", "type": "t", "param": "p", "code": "c"},
         ),
-        ({"error": {"message": "m", "code": 404}}, {"message": "m", "code": "404"}),
+        ({"error": {"message": "m", "code": 40012}}, {"message": "m", "code": "40012"}),
         ({"error": "m"}, {"message": "m"}),
         ({"object": "error", "message": "m", "type": "BadRequestError"}, {"message": "m", "type": "BadRequestError"}),
         ({"detail": "Not Found"}, {"message": "Not Found"}),
@@ -162,6 +162,12 @@ def test_any_spelling_of_an_error_becomes_openais(connector, server, status, bod
 
     wanted = {"type": "invalid_request_error", "param": None, "code": None, **expected}
     assert (answer.status_code, orjson.loads(answer.body)["error"]) == (status, wanted)
+
+
+def test_a_code_that_repeats_the_status_is_none(connector, server):
+    server.faults.add(Fault(status=400, body=b'{"error": {"message": "m", "code": 400}}'))
+
+    assert orjson.loads(run(connector).body)["error"]["code"] is None
 
 
 @pytest.mark.parametrize(

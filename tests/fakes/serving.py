@@ -41,6 +41,7 @@ class ServedApp:
         self.record = record
         self.tls = tls  # an ssl.SSLContext makes the server speak TLS
         self.connections: set[_Connection] = set()
+        self.in_flight = 0
         self.forget()
 
     def forget(self) -> None:
@@ -49,8 +50,7 @@ class ServedApp:
         self.marks: Counter[str] = Counter()
         self.answered = 0
         self.refused = 0
-        self.in_flight = 0
-        self.most_in_flight = 0
+        self.most_in_flight = self.in_flight
         self.accepted = 0
 
     @property
@@ -76,7 +76,9 @@ class ServedApp:
         return self
 
     def stop(self) -> None:
-        """Close the listener and every connection; calls in flight break."""
+        """Close the listener and every connection; calls in flight break. Once more does nothing."""
+        if not self._thread.is_alive():
+            return
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
 

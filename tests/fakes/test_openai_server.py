@@ -1,5 +1,9 @@
 """The fake is proven with the official SDK, and its answers strictly against the SDK's types."""
 
+import subprocess
+import sys
+
+import httpx2 as httpx
 import openai
 import pytest
 from openai.types import Completion, CreateEmbeddingResponse, Model
@@ -154,3 +158,19 @@ def test_a_server_that_stopped_starts_again_on_its_port(sdk, server):
     server.start()
 
     assert sdk.models.list().data
+
+
+def test_it_runs_as_a_process_of_its_own():
+    command = [sys.executable, "-m", "tests.fakes.openai_server", "--latency-ms", "1", "--any-model"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = process.stdout.readline().strip()
+        with httpx.Client() as http:
+            http.post(f"{url}/_fake/faults", json=[{"status": 500, "times": 1}])
+            body = {"model": "any", "messages": QUESTION}
+            statuses = [http.post(f"{url}/v1/chat/completions", json=body).status_code for _ in range(2)]
+            stats = http.get(f"{url}/_fake/stats").json()
+        process.terminate()
+
+    assert statuses == [500, 200]
+    assert (stats["answered"], stats["marks"], stats["most_per_mark"], stats["most_in_flight"]) == (2, 1, 2, 1)
+    assert process.returncode == 0
