@@ -1,19 +1,27 @@
 """Files in containers: copied from the project, uploaded, read, deleted."""
 
 import hashlib
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
+from sqlalchemy import Table, func, select
 
 from app.data import blobs as blob_rows
+from app.data.tables import blobs, idempotency_keys
+from app.data.tables import container_files as container_files_table
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import blobs as blob_service
 from app.services import container_contents, container_files, containers
 from app.services.containers import Container, NewContainer
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
+from tests.support.server import LiveServer
+from tests.support.waiting import until
 from tests.test_containers import age, create, make_file, references
 
 FIELDS = {"id", "object", "container_id", "path", "bytes", "created_at", "source", "extra_fields"}
@@ -361,3 +369,27 @@ def test_uploading_with_a_key_twice_keeps_one(client: KeyClient, gateway: Gatewa
     with gateway.database.read() as connection:
         assert blob_rows.count_orphans(connection) == 0
         assert blob_rows.unsettled(connection, limit=9) == []
+
+
+def test_an_upload_cut_midway_leaves_neither_row_nor_bytes_nor_key(live_server: LiveServer, gateway: Gateway) -> None:
+    headers = {"Authorization": f"Bearer {live_server.key}"}
+    box = requests.post(f"{live_server.url}/v1/containers", json={"name": "box"}, headers=headers, timeout=10).json()
+    url = urlsplit(live_server.url)
+    head = (
+        f"POST /v1/containers/{box['id']}/files HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        f"Authorization: Bearer {live_server.key}\r\nIdempotency-Key: k1\r\nContent-Length: 1000000\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
+    )
+    with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"x" * 300_000)
+        until(lambda: count(gateway, blobs) == 1, what="the upload has begun")
+
+    until(lambda: count(gateway, blobs) == count(gateway, idempotency_keys) == 0, what="nothing is left")
+    assert count(gateway, container_files_table) == 0
+    assert not [path for path in gateway.settings.home.glob("blobs/**/*") if path.is_file()]
+
+
+def count(gateway: Gateway, table: Table) -> int:
+    with gateway.database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())

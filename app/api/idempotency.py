@@ -34,7 +34,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Replay(Exception):
+class Replay(Exception):  # noqa: N818 - no error: it unwinds the view
     """The request was answered before; unwinds the view and whatever it has begun to write."""
 
     def __init__(self, stored: StoredAnswer) -> None:
