@@ -1,0 +1,80 @@
+"""Lines of JSONL: where each lies, however the stream is cut into pieces."""
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.lib import jsonl
+
+BOM = b"\xef\xbb\xbf"
+MAX = 12
+
+# Pieces that make trouble: line ends of every kind, blanks, byte order marks, text around the limit.
+_PIECES = st.sampled_from([b"\n", b"\r\n", b"\r", b" ", b"\t", BOM, b"{}", b"a", b"x" * MAX, b"y" * (MAX + 1), b"\xff"])
+_STREAMS = st.lists(_PIECES, max_size=30).map(b"".join)
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def read(data: bytes, *, size: int = 65536, most: int = MAX) -> list[jsonl.Line]:
+    return list(jsonl.lines(cut(data, size), max_line_bytes=most))
+
+
+def expected(data: bytes) -> list[tuple[int, int, int, bytes | None]]:
+    """What the lines are, said in the simplest way."""
+    found = []
+    start = 0
+    for number, raw in enumerate(data.split(b"\n"), 1):
+        offset, content = start, raw
+        start += len(raw) + 1
+        if number == 1 and content.startswith(BOM):
+            offset, content = offset + len(BOM), content[len(BOM) :]
+        content = content.removesuffix(b"\r")
+        if content.strip():
+            found.append((number, offset, len(content), content if len(content) <= MAX else None))
+    return found
+
+
+@given(_STREAMS, st.integers(1, 40))
+@example(BOM + b"x" * MAX + b"\r\n{}", 5)
+@example(b"y" * (MAX + 1) + b"\r\n{}", 3)
+@example(b" " * (MAX * 3) + b"\n{}", 3)
+@example(b"x" * MAX + b"\r\r\r\r\n{}", 3)
+def test_lines_do_not_depend_on_how_the_stream_is_cut(data: bytes, size: int) -> None:
+    lines = read(data, size=size)
+    assert [(line.number, line.offset, line.length, line.data) for line in lines] == expected(data)
+
+
+@given(_STREAMS, st.integers(1, 40))
+def test_a_line_lies_where_it_says(data: bytes, size: int) -> None:
+    for line in read(data, size=size):
+        content = data[line.offset : line.offset + line.length]
+        assert b"\n" not in content and not content.endswith(b"\r\n")
+        assert line.data is None or line.data == content
+
+
+def test_blank_lines_count_but_are_left_out() -> None:
+    assert [(line.number, line.offset) for line in read(b"{}\n\n \r\n{}")] == [(1, 0), (4, 7)]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_first_line() -> None:
+    (line,) = read(BOM + b"{}\r\n")
+    assert (line.number, line.offset, line.length, line.data) == (1, 3, 2, b"{}")
+
+
+def test_the_last_line_needs_no_newline() -> None:
+    assert [line.data for line in read(b"1\n2")] == [b"1", b"2"]
+
+
+def test_a_line_over_the_limit_is_not_held() -> None:
+    splitter = jsonl.LineSplitter(max_line_bytes=1000)
+    for _ in range(1000):
+        assert list(splitter.feed(b"x" * 1000)) == []
+        assert splitter.held_bytes <= 1100
+    (line,) = splitter.feed(b"\n")
+    assert (line.length, line.data) == (1_000_000, None)
+
+
+def test_nothing_gives_nothing() -> None:
+    assert read(b"") == read(BOM) == read(b"\n") == []
