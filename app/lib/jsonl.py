@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 BOM = b"\xef\xbb\xbf"
+# What a line of the greatest length may have around it: a byte order mark before, a CR behind.
+AROUND_BYTES = len(BOM) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """`number` counts physical lines from 1; `offset` and `length` locate the content in the stream.
 
-    `data` is None when the line is longer than was asked for.
+    The content has no line end (LF or CRLF) and no byte order mark. `data` is None when it is longer than was asked for.
     """
 
     number: int
@@ -20,71 +22,97 @@ class Line:
 
 
 class LineSplitter:
-    """Fed with pieces of the stream, gives the lines they complete; blank ones are left out."""
+    """Fed with pieces of the stream, gives the lines they complete; blank ones are counted and left out.
+
+    How the stream is cut into pieces changes nothing. Memory holds one line of at most `max_line_bytes`.
+    """
 
     def __init__(self, *, max_line_bytes: int) -> None:
         self._max = max_line_bytes
         self._number = 0
         self._offset = 0  # of the line that is being collected
-        self._length = 0
-        self._pieces: list[bytes] = []
-        self._too_long = False
+        self._held = bytearray()
+        self._long: _LongLine | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the unfinished line that are in memory."""
+        return len(self._held)
 
     def feed(self, data: bytes) -> Iterator[Line]:
         """Lines that end within `data`."""
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
-            if self._pieces or self._too_long:
-                self._collect(data[start : end + 1])
+            if self._held or self._long is not None:
+                self._hold(data[start:end])
                 line = self._complete()
             else:
-                line = self._whole(data[start : end + 1])
+                line = self._whole(data[start:end])
             if line is not None:
                 yield line
             start = end + 1
         if start < len(data):
-            self._collect(data[start:])
+            self._hold(data[start:])
 
     def finish(self) -> Iterator[Line]:
         """The last line, when no newline ends it."""
-        if self._pieces or self._too_long:
+        if self._held or self._long is not None:
             line = self._complete()
             if line is not None:
                 yield line
 
-    def _collect(self, piece: bytes) -> None:
-        self._length += len(piece)
-        # Two bytes more than the content may be its line end.
-        if self._too_long or self._length > self._max + 2:
-            self._too_long = True
-            self._pieces.clear()
-        else:
-            self._pieces.append(piece)
+    def _hold(self, piece: bytes) -> None:
+        if self._long is not None:
+            self._long.add(piece)
+            return
+        self._held += piece
+        if len(self._held) > self._max + AROUND_BYTES:
+            start = self._held[: len(BOM)]
+            self._long = _LongLine(mark=len(BOM) if self._number == 0 and start == BOM else 0)
+            self._long.add(bytes(self._held[self._long.mark :]))
+            self._held = bytearray()
 
     def _complete(self) -> Line | None:
-        if not self._too_long:
-            raw = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces = []
-            self._length = 0
+        if self._long is None:
+            raw = bytes(self._held)
+            self._held = bytearray()
             return self._whole(raw)
+        long, self._long = self._long, None
         self._number += 1
-        line = Line(self._number, self._offset, self._length, None)
-        self._offset += self._length
-        self._length = 0
-        self._too_long = False
-        return line
+        offset = self._offset + long.mark
+        self._offset = offset + long.bytes + 1
+        if long.is_blank:
+            return None
+        return Line(self._number, offset, long.bytes - long.ends_with_cr, None)
 
     def _whole(self, raw: bytes) -> Line | None:
         self._number += 1
         offset = self._offset
-        self._offset += len(raw)
+        self._offset += len(raw) + 1
         if self._number == 1 and raw.startswith(BOM):
             raw = raw[len(BOM) :]
             offset += len(BOM)
-        data = raw.rstrip(b"\r\n")
+        data = raw.removesuffix(b"\r")
         if not data or data.isspace():
             return None
-        return Line(self._number, offset, len(data), data if len(data) <= self._max else None)
+        length = len(data)
+        return Line(self._number, offset, length, data if length <= self._max else None)
+
+
+class _LongLine:
+    """What is remembered of a line that is too long to be held; `mark` is the length of its byte order mark."""
+
+    def __init__(self, *, mark: int) -> None:
+        self.mark = mark
+        self.bytes = 0
+        self.is_blank = True
+        self.ends_with_cr = False
+
+    def add(self, piece: bytes) -> None:
+        if piece:
+            self.bytes += len(piece)
+            self.is_blank = self.is_blank and piece.isspace()
+            self.ends_with_cr = piece.endswith(b"\r")
 
 
 def lines(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[Line]:
