@@ -1,4 +1,4 @@
-"""docs/schema.md, made from the tables: `python -m app.cli.schema_document > docs/schema.md`."""
+"""docs/schema.md, made from the tables."""
 
 from sqlalchemy import Table
 
@@ -9,8 +9,8 @@ HEAD = """# The store
 
 Made from the tables by `make docs`; a test checks that it is current. `make sql` opens a prompt on the store.
 
-Instants (`*_at`, `lease_until`, `pause_until`) are Unix milliseconds in UTC; the views show them as text. Sizes are bytes.
-Integer ids stay inside; `public_id` is what clients see.
+Instants (`*_at`, `lease_until`, `pause_until`) are Unix milliseconds in UTC; the views show them as text. Sizes are
+bytes. Integer ids stay inside; `public_id` is what clients see.
 
 ## Views
 
@@ -38,7 +38,3 @@ def _table(table: Table) -> str:
     if indexes:
         lines.append("\nIndexes: " + "; ".join(f"({index})" for index in indexes) + ".\n")
     return "".join(lines)
-
-
-if __name__ == "__main__":
-    print(render(), end="")

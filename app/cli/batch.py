@@ -1,0 +1,119 @@
+"""`batchgate batch run`: a batch in one command, over HTTP like any client."""
+
+from pathlib import Path
+
+import click
+
+from app.cli import batch_input, batch_report, batch_results, http, profile
+from app.cli.batch_progress import Progress, watch
+from app.cli.context import Refused
+from app.lib import json
+
+INTERRUPTED = 130
+INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+OUTPUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@click.group()
+def batch() -> None:
+    """Run batches from the command line."""
+
+
+@batch.command()
+@click.argument("file", type=INPUT, required=False)
+@click.option("--provider", help="Where the lines run, such as `local` or `openai`.  [default: the gateway's]")
+@click.option("--model", help="Model for every line, whatever the lines say.")
+@click.option("--endpoint", help="Such as /v1/chat/completions.  [default: the `url` of the first line]")
+@click.option("--completion-window", default="24h", show_default=True, help="How long the batch may take.")
+@click.option("--output", type=OUTPUT, help="Where the answers go.  [default: FILE with .output.jsonl]")
+@click.option("--base-url", help="The gateway.  [default: $BATCHGATE_BASE_URL, or the one of `make run`]")
+@click.option("--api-key", help="A virtual key.  [default: $BATCHGATE_API_KEY, or the one of `make run`]")
+@click.option("--resume", metavar="BATCH_ID", help="Wait for a batch that exists, instead of starting one.")
+@click.option("--dry-run", is_flag=True, help="Only tell what the batch would take.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
+def run(
+    file: Path | None,
+    provider: str | None,
+    model: str | None,
+    endpoint: str | None,
+    completion_window: str,
+    output: Path | None,
+    base_url: str | None,
+    api_key: str | None,
+    resume: str | None,
+    dry_run: bool,
+    no_progress: bool,
+) -> None:
+    """Run the requests in FILE (JSONL, as OpenAI's Batch API takes it) and wait for the answers.
+
+    Answers go to FILE.output.jsonl beside the input, failed lines to FILE.errors.jsonl; files of an
+    earlier run are replaced. Ctrl-C leaves the batch running and tells how to come back to it.
+
+    Exit status: 0 when every line has an answer, 1 when the batch ended otherwise, 2 when it could
+    not be started or followed, 130 after Ctrl-C.
+
+    \b
+    Examples:
+      batchgate batch run questions.jsonl
+      batchgate batch run questions.jsonl --provider ollama --model llama3.2
+      batchgate batch run questions.jsonl --resume batch_0641f...
+    """
+    if file is None and resume is None:
+        raise click.UsageError("Give a FILE of requests, or --resume with the id of a batch.")
+    places = batch_results.places(file, output=output, batch_id=resume)
+    gateway = http.Gateway(profile.find(base_url=base_url, api_key=api_key))
+    progress = Progress(enabled=not no_progress)
+    started = resume
+    try:
+        if started is None and file is not None:
+            wanted = {"provider": provider, "model": model, "completion_window": completion_window}
+            started = _start(gateway, file, endpoint=endpoint, wanted=wanted, progress=progress, dry_run=dry_run)
+        if started is not None:
+            raise SystemExit(_follow(gateway, started, places=places, progress=progress))
+    except http.AwayError as error:
+        raise Refused(f"{error}{_how_to_resume(file, started)}") from error
+    except KeyboardInterrupt:
+        progress.close()
+        click.echo(_how_to_resume(file, started) if started else "\nStopped; no batch was started.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _start(
+    gateway: http.Gateway,
+    file: Path,
+    *,
+    endpoint: str | None,
+    wanted: dict[str, str | None],
+    progress: Progress,
+    dry_run: bool,
+) -> str | None:
+    """Upload and create; the id of the batch, or None after a dry run."""
+    endpoint = endpoint or batch_input.endpoint(file)
+    gateway.greet()
+    with progress.upload(file.stat().st_size) as sent:
+        uploaded = gateway.upload(file, provider=wanted["provider"], sent=sent)
+    file_id = uploaded["id"]
+    if dry_run:
+        try:
+            click.echo(json.dumps(gateway.estimate(file_id)))
+        finally:
+            gateway.delete_file(file_id)
+        return None
+    body = {"input_file_id": file_id, "endpoint": endpoint} | {key: value for key, value in wanted.items() if value}
+    batch_id = str(gateway.create_batch(body)["id"])
+    click.echo(f"Batch {batch_id} runs {file.name} ({file_id}).", err=True)
+    return batch_id
+
+
+def _follow(gateway: http.Gateway, batch_id: str, *, places: batch_results.Places, progress: Progress) -> int:
+    """Wait, fetch, report; the exit status."""
+    ended = watch(gateway, batch_id, progress=progress)
+    written = batch_results.fetch(gateway, ended, places=places)
+    return batch_report.show(ended, written=written)
+
+
+def _how_to_resume(file: Path | None, batch_id: str | None) -> str:
+    if batch_id is None:
+        return ""
+    command = f"batchgate batch run {f'{file} ' if file else ''}--resume {batch_id}"
+    return f"\nBatch {batch_id} goes on without this command. Come back to it with:\n  {command}"

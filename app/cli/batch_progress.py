@@ -1,0 +1,105 @@
+"""Following a batch: a bar on a terminal, nothing elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+
+from app.cli.http import AwayError, Gateway
+
+ENDED = ("completed", "failed", "expired", "cancelled")
+FIRST_POLL_S, POLL_GROWTH, LONGEST_POLL_S = 0.3, 1.3, 5.0
+# A gateway that is being deployed is back by then.
+AWAY_LIMIT_S = 120.0
+SMALL_UPLOAD_BYTES = 2**20
+
+Sleep = Callable[[float], None]
+
+
+class Progress:
+    """What a person sees meanwhile, on standard error."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._console = Console(stderr=True)
+        self._enabled = enabled and self._console.is_terminal
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    @contextmanager
+    def upload(self, size_bytes: int) -> Iterator[Callable[[int], None]]:
+        """A function to be told how many bytes went out; small files need no bar."""
+        if not self._enabled or size_bytes < SMALL_UPLOAD_BYTES:
+            yield lambda _count: None
+            return
+        columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task("upload", total=size_bytes)
+            yield lambda count: bar.advance(task, count)
+
+    def show(self, batch: dict[str, Any]) -> None:
+        """The batch as it is now."""
+        if not self._enabled:
+            return
+        if self._bar is None:
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            failed = TextColumn("[red]{task.fields[failed]}")
+            self._bar = Bar(*columns, failed, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console)
+            self._task = self._bar.add_task(batch["status"], total=None, failed="")
+            self._bar.start()
+        counts = batch["request_counts"]
+        total, failed_lines = counts["total"], counts["failed"]
+        if self._task is not None:
+            self._bar.update(
+                self._task,
+                description=batch["status"],
+                completed=counts["completed"] + failed_lines,
+                total=total or None,
+                failed=f"{failed_lines} failed" if failed_lines else "",
+            )
+
+    def close(self) -> None:
+        """Leave the terminal as it was, with the last state on it."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def watch(gateway: Gateway, batch_id: str, *, progress: Progress, sleep: Sleep = time.sleep) -> dict[str, Any]:
+    """The batch once it has ended. Raises Refused, or AwayError when the gateway stays away."""
+    wait_s, away_since = FIRST_POLL_S, None
+    done = -1
+    try:
+        while True:
+            try:
+                batch = gateway.batch(batch_id)
+            except AwayError as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > AWAY_LIMIT_S:
+                    raise
+                sleep(max(error.retry_after_s, LONGEST_POLL_S))
+                continue
+            away_since = None
+            progress.show(batch)
+            if batch["status"] in ENDED:
+                return batch
+            counts = batch["request_counts"]
+            now_done = counts["completed"] + counts["failed"]
+            # Short batches are seen to end soon; long ones are asked about seldom.
+            wait_s = min(wait_s * POLL_GROWTH, LONGEST_POLL_S if now_done == done else LONGEST_POLL_S / 2)
+            done = now_done
+            sleep(wait_s)
+    finally:
+        progress.close()

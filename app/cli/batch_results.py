@@ -1,0 +1,71 @@
+"""Answers of a batch that ended, written beside its input."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.cli.context import Refused
+from app.cli.http import Gateway
+
+OUTPUT_ENDING = ".output.jsonl"
+ERRORS_ENDING = ".errors.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where answers and failed lines go."""
+
+    output: Path
+    errors: Path
+
+
+def places(file: Path | None, *, output: Path | None, batch_id: str | None) -> Places:
+    """Beside the input, unless told otherwise; without an input, in the current folder. Raises Refused."""
+    base = file.with_suffix("") if file and file.suffix == ".jsonl" else file or Path(batch_id or "batch")
+    target = output or base.with_name(base.name + OUTPUT_ENDING)
+    if output:
+        name = output.name.removesuffix(".jsonl").removesuffix(".output")
+        errors = output.with_name(name + ERRORS_ENDING)
+    else:
+        errors = base.with_name(base.name + ERRORS_ENDING)
+    if file and file.resolve() in (target.resolve(), errors.resolve()):
+        raise Refused(f"The answers would replace the input {file}: give another --output.")
+    if not os.access(target.parent, os.W_OK):
+        raise Refused(f"{target.parent} is not a folder that can be written to: give another --output.")
+    return Places(output=target, errors=errors)
+
+
+def fetch(gateway: Gateway, batch: dict[str, Any], *, places: Places) -> list[Path]:
+    """Write the output and error files that the batch has; returns their paths, output first.
+
+    A place that the batch has no file for is cleared: what an earlier run left there is not this one's.
+    """
+    written = []
+    for file_id, path in ((batch["output_file_id"], places.output), (batch["error_file_id"], places.errors)):
+        if file_id:
+            _write(gateway, file_id, path)
+            written.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return written
+
+
+def _write(gateway: Gateway, file_id: str, path: Path) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "wb") as target:
+            gateway.download(file_id, target)
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,100 @@
+"""`batchgate db`: the store's schema, and a prompt on it."""
+
+import os
+import shutil
+from urllib.parse import quote, unquote, urlsplit
+
+import click
+
+from app import migrate
+from app.cli import context, prompt
+from app.settings import Settings
+
+
+@click.group()
+def db() -> None:
+    """Migrate the store, or look into it with SQL."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the store to the newest revision, making it if it is not there. Safe to run twice, or twice at once.
+
+    \b
+    Example:
+      DATABASE_URL=postgresql://user@host/batchgate batchgate db upgrade
+    """
+    settings = context.settings(quiet=True)
+    with context.told():
+        migrate.upgrade(settings)
+    click.echo("The store is up to date.", err=True)
+
+
+@db.command()
+def check() -> None:
+    """Exit 0 when the store is at the newest revision, 1 when it is not.
+
+    \b
+    Example:
+      batchgate db check || batchgate db upgrade
+    """
+    settings = context.settings(quiet=True)
+    with context.told():
+        if context.is_absent(settings) or migrate.pending(settings):
+            raise click.ClickException("The store is not up to date: run `batchgate db upgrade`.")
+    click.echo("The store is up to date.")
+
+
+@db.command()
+@click.option(
+    "--write", is_flag=True, help="Let statements change rows. State changes made by hand are yours to answer for."
+)
+@click.argument("query", required=False)
+def sql(query: str | None, write: bool) -> None:
+    """Open a SQL prompt on the store, read-only unless told otherwise, or run one QUERY.
+
+    The prompt is psql or sqlite3 where that is installed, else a small one of our own. Views to begin
+    with: v_files, v_batches, v_lines, v_usage_daily.
+
+    \b
+    Examples:
+      batchgate db sql
+      batchgate db sql "SELECT batch, status, lines_completed FROM v_batches"
+    """
+    settings = context.settings(quiet=True)
+    if context.is_absent(settings):
+        raise context.Refused("There is no store yet: run `batchgate db upgrade` first.")
+    if query is None and (client := _client(settings, write=write)):
+        command, environment = client
+        os.execvpe(command[0], command, os.environ | environment)
+    with prompt.connect(settings.database_url, write=write) as session:
+        if query is None:
+            prompt.loop(session)
+        else:
+            prompt.run(session, query)
+
+
+def _client(settings: Settings, *, write: bool) -> tuple[list[str], dict[str, str]] | None:
+    """The database's own client: command and environment, or None when it is not installed."""
+    if settings.is_embedded:
+        program = shutil.which("sqlite3")
+        path = settings.database_url.removeprefix(context.SQLITE)
+        options = ["-header", "-column"] + ([] if write else ["-readonly"])
+        return ([program, *options, path], {}) if program else None
+    program = shutil.which("psql")
+    if not program:
+        return None
+    url, environment = without_password(prompt.plain_url(settings.database_url))
+    if not write:
+        environment["PGOPTIONS"] = "-c default_transaction_read_only=on"
+    return [program, url], environment
+
+
+def without_password(url: str) -> tuple[str, dict[str, str]]:
+    """The URL fit for a command line, which every user of the machine can read, and what goes into the environment."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url, {}
+    host = parts.netloc.rpartition("@")[2]
+    user = quote(unquote(parts.username or ""), safe="")
+    return parts._replace(netloc=f"{user}@{host}").geturl(), {"PGPASSWORD": unquote(parts.password)}

@@ -1,0 +1,175 @@
+"""`batchgate demo`, which is what `make run` runs: the gateway, a worker and a real model, on this machine."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import click
+import requests
+
+import app as batchgate
+from app import migrate
+from app.cli import context, profile
+from app.cli.demo_model import HOST, SLOTS, port_is_free, weights
+from app.cli.supervisor import Child, Supervisor
+from app.cli.terminal import foreground
+from app.services import keys
+from app.settings import Settings
+
+ROOT = Path(batchgate.__file__).resolve().parent.parent
+PROJECT = "demo"
+READY_S = 90.0
+GRACE_S = 10.0
+LOOK_S = 0.1
+# What suits one person at one machine; each can be set otherwise.
+DEFAULTS = {
+    "BATCHGATE_DEFAULT_PROVIDER": "local",
+    "BATCHGATE_DRAIN_SECONDS": "3",
+    "BATCHGATE_LOG_FORMAT": "text",
+    "BATCHGATE_LOG_LEVEL": "warning",
+    "LOCAL_MAX_CONCURRENCY": str(SLOTS),
+}
+
+
+@click.command()
+def demo() -> None:
+    """Run the gateway on this machine with a worker and a small real model, until Ctrl-C.
+
+    The store is the configured one (SQLite in `var/` by default) and stays: the next run finds
+    everything again. With LOCAL_BASE_URL set, that server is used instead of the model.
+
+    \b
+    Examples:
+      batchgate demo
+      PORT=8090 BATCHGATE_LOG_LEVEL=info batchgate demo
+      LOCAL_BASE_URL=http://127.0.0.1:11434/v1 batchgate demo
+    """
+    os.environ.update({name: value for name, value in DEFAULTS.items() if name not in os.environ})
+    settings = context.settings()
+    if not port_is_free(settings.port):
+        raise context.Refused(f"Port {settings.port} is in use. Choose another one: PORT={settings.port + 10} make run")
+    children = [_web(settings), _command("worker", "worker")]
+    if not os.environ.get("LOCAL_BASE_URL"):
+        weights()
+        port = _free_port()
+        os.environ["LOCAL_BASE_URL"] = f"http://{HOST}:{port}/v1"
+        children.append(_command("model", "demo-model", "--port", str(port), rank=1))
+    with context.told():
+        migrate.upgrade(settings)
+    with foreground():
+        raise SystemExit(_run(replace(settings, environment=dict(os.environ)), children))
+
+
+def _run(settings: Settings, children: list[Child]) -> int:
+    stopping, hurry = threading.Event(), threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        (hurry if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    environment = os.environ | {"BATCHGATE_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+    supervisor = Supervisor(children, environment=environment)
+    try:
+        return _until_stopped(settings, supervisor, stopping)
+    finally:
+        click.echo("Stopping ...")
+        supervisor.stop(grace_s=GRACE_S, hurry=hurry)
+
+
+def _until_stopped(settings: Settings, supervisor: Supervisor, stopping: threading.Event) -> int:
+    """Wait until all is ready, say so, wait for a signal; the exit status."""
+    started = time.monotonic()
+    url = f"http://{HOST}:{settings.port}"
+    told = False
+    while not stopping.wait(LOOK_S):
+        if ended := supervisor.ended():
+            click.echo(f"The {ended[0]} process ended with status {ended[1]}.", err=True)
+            return 1
+        if told:
+            continue
+        if _is_ready(url, after_s=time.monotonic() - started):
+            _tell(settings, _profile(settings, url))
+            told = True
+        elif time.monotonic() - started > READY_S:
+            click.echo(f"Not everything is ready after {READY_S:.0f} s; BATCHGATE_LOG_LEVEL=info tells more.", err=True)
+            return 1
+    return 0
+
+
+def _is_ready(url: str, *, after_s: float) -> bool:
+    """True when the gateway serves, a worker of this run works, and the model answers."""
+    try:
+        report = requests.get(f"{url}/readyz", timeout=2)
+        seen = report.json().get("worker_seen_seconds_ago")
+        models = requests.get(f"{os.environ['LOCAL_BASE_URL']}/models", timeout=2)
+    except (requests.RequestException, ValueError):
+        return False
+    return report.status_code == 200 and seen is not None and seen <= after_s and models.status_code < 500
+
+
+def _profile(settings: Settings, url: str) -> profile.Profile:
+    """The key of the last run if it still opens this gateway, else a new one; kept for the command line."""
+    kept = profile.load(settings.home)
+    if kept and _opens(url, kept.api_key):
+        found = replace(kept, base_url=url)
+    else:
+        with context.gateway() as gateway:
+            issued = keys.create(gateway, project=PROJECT, name="make run")
+        found = profile.Profile(base_url=url, api_key=issued.key)
+    profile.save(settings.home, found)
+    return found
+
+
+def _opens(url: str, key: str) -> bool:
+    headers = {"Authorization": f"Bearer {key}"}
+    try:
+        return requests.get(f"{url}/v1/files?limit=1", headers=headers, timeout=10).status_code == 200
+    except (requests.RequestException, UnicodeError):
+        return False
+
+
+def _tell(settings: Settings, found: profile.Profile) -> None:
+    click.echo(f"""
+Batchgate is ready at {found.base_url}
+
+  virtual key  {found.api_key}
+  provider     local, at {os.environ["LOCAL_BASE_URL"]}
+  store        {settings.home}  (`make sql` opens a prompt)
+
+Run a batch of 20 questions, in another terminal:
+
+  {_relative(Path(sys.executable).with_name("batchgate"))} batch run {_relative(ROOT / "examples" / "chat.jsonl")}
+
+Or use the OpenAI SDK:
+
+  export OPENAI_BASE_URL={found.base_url}/v1 OPENAI_API_KEY={found.api_key}
+
+Ctrl-C stops everything; the store stays.
+""")
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _web(settings: Settings) -> Child:
+    options = ["-c", str(ROOT / "deploy" / "gunicorn.conf.py"), "--pythonpath", str(ROOT)]
+    bind = ["--bind", f"{HOST}:{settings.port}"]
+    return Child("web", [sys.executable, "-m", "gunicorn", "wsgi:app", *options, *bind])
+
+
+def _command(name: str, *arguments: str, rank: int = 0) -> Child:
+    return Child(name, [sys.executable, "-m", "app.cli", *arguments], rank=rank)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,103 @@
+"""A small SQL prompt, for machines that have no client of the database."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from app.cli import context
+
+MOST_ROWS = 1000
+LEAVE = (".quit", ".exit", "exit", "quit", "\\q")
+LIST = (".tables", "\\d", "\\dt")
+TABLES = {
+    "sqlite": "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY type DESC, name",
+    "postgresql": "SELECT table_type, table_name FROM information_schema.tables "
+    "WHERE table_schema = 'public' ORDER BY table_type DESC, table_name",
+}
+
+
+def plain_url(url: str) -> str:
+    """SQLAlchemy's URL of a PostgreSQL database as libpq reads it."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A DB-API connection in autocommit, and what its driver raises."""
+
+    connection: Any
+    error: type[Exception]
+    tables: str
+
+
+@contextmanager
+def connect(url: str, *, write: bool) -> Iterator[Session]:
+    """A session on the store. Raises Refused when the database is away."""
+    if url.startswith(context.SQLITE):
+        path = quote(url.removeprefix(context.SQLITE))
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode={'rw' if write else 'ro'}", uri=True)) as connection:
+            connection.isolation_level = None
+            yield Session(connection, sqlite3.Error, TABLES["sqlite"])
+        return
+    try:
+        import psycopg
+    except ModuleNotFoundError as error:
+        raise context.Refused("PostgreSQL needs the extra `postgres`: pip install 'batchgate[postgres]'.") from error
+    try:
+        opened = psycopg.connect(plain_url(url), autocommit=True)
+    except psycopg.Error as error:
+        raise context.Refused(f"The database is not there: {str(error).strip()}") from error
+    with opened:
+        opened.read_only = not write
+        yield Session(opened, psycopg.Error, TABLES["postgresql"])
+
+
+def loop(session: Session) -> None:
+    """Read statements up to `;` and run them, until end of input."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - gives `input` its history and editing
+    click.echo("SQL, ended by `;`. `.tables` lists tables and views, Ctrl-D leaves.")
+    statement = ""
+    while True:
+        try:
+            line = input("   ...> " if statement else "batchgate> ")
+        except (EOFError, KeyboardInterrupt):
+            click.echo()
+            return
+        if not statement and line.strip() in LEAVE:
+            return
+        if not statement and line.strip() in LIST:
+            line = session.tables + ";"
+        statement += line + "\n"
+        if statement.rstrip().endswith(";"):
+            _run_shown(session, statement)
+            statement = ""
+
+
+def run(session: Session, statement: str) -> None:
+    """Run one statement and print its rows. Raises Refused with the database's words."""
+    try:
+        cursor = session.connection.cursor()
+        cursor.execute(statement)
+        if cursor.description is None:
+            click.echo(f"{max(0, cursor.rowcount)} rows changed")
+            return
+        rows = cursor.fetchmany(MOST_ROWS + 1)
+    except session.error as error:
+        raise context.Refused(str(error).strip()) from error
+    click.echo(context.columns([column[0] for column in cursor.description], rows[:MOST_ROWS]))
+    if len(rows) > MOST_ROWS:
+        click.echo(f"(the first {MOST_ROWS} rows; add a LIMIT)", err=True)
+
+
+def _run_shown(session: Session, statement: str) -> None:
+    try:
+        run(session, statement)
+    except context.Refused as error:
+        error.show()

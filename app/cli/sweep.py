@@ -1,0 +1,24 @@
+"""`batchgate sweep`: the periodic work, now."""
+
+import click
+
+from app.cli import context
+from app.lib import json
+from app.services import sweeping
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as a JSON object.")
+def sweep(as_json: bool) -> None:
+    """Delete expired objects and leftovers once. Workers do this by themselves, every minute.
+
+    \b
+    Example:
+      batchgate sweep --json
+    """
+    with context.gateway() as gateway, context.told():
+        swept = sweeping.sweep(gateway)
+    if as_json:
+        click.echo(json.dumps(swept))
+    else:
+        click.echo(context.columns(("WHAT", "SWEPT"), list(swept.items())))
