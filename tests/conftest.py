@@ -52,7 +52,13 @@ def database_url(request: pytest.FixtureRequest, templates: dict[str, str], tmp_
 
 
 @pytest.fixture
-def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+def local_base_url() -> str:
+    """Where provider `local` is; nothing listens there unless a module puts its own fixture in place of this one."""
+    return "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture
+def environment(database_url: str, tmp_path: Path, local_base_url: str) -> dict[str, str]:
     """What an operator would set for this store; processes that a test starts get it too."""
     return {
         "BATCHGATE_HOME": str(tmp_path / "home"),
@@ -62,7 +68,8 @@ def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
         "BATCHGATE_LEASE_SECONDS": "1",
         "BATCHGATE_HEARTBEAT_SECONDS": "0.2",
         "BATCHGATE_POLL_SECONDS": "0.05",
-        "LOCAL_BASE_URL": "http://127.0.0.1:9/v1",
+        "BATCHGATE_DRAIN_SECONDS": "1",
+        "LOCAL_BASE_URL": local_base_url,
     }
 
 

@@ -179,9 +179,12 @@ class Embedded:
     def _drain(self) -> None:
         self._log.info("worker.draining", out=sum(run.out for run in self._scheduler.runs()))
         self._scheduler.close()
-        keeper = threading.Thread(target=self._keep_leases, name="keeper", daemon=True)
+        drained_or_cut = threading.Event()
+        keeper = threading.Thread(target=self._keep_leases, args=(drained_or_cut,), name="keeper", daemon=True)
         keeper.start()
         drained = self._executor.stop(timeout_s=self._options.drain_s)
+        drained_or_cut.set()
+        keeper.join()
         try:
             for run in self._scheduler.runs():
                 if run.out == 0 and not run.lost and not run.unwritten:
@@ -192,10 +195,9 @@ class Embedded:
             self._log.error("worker.store_away", error=str(error))
         self._log.info("worker.stopped", drained=drained)
 
-    def _keep_leases(self) -> None:
-        while self._scheduler.runs():
+    def _keep_leases(self, over: threading.Event) -> None:
+        while not over.wait(self._options.heartbeat_s / 2):
             try:
                 self._heartbeat()
             except StoreAwayError as error:
                 self._log.error("worker.store_away", error=str(error))
-            threading.Event().wait(self._options.heartbeat_s / 2)
