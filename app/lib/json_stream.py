@@ -86,6 +86,8 @@ class _Bounded:
         self._since = 0
 
     def read(self, size: int = -1, /) -> bytes:
+        if size == 0:
+            return b""  # ijson asks whether it gets bytes or text; Werkzeug's stream takes it for the end
         if self._since > self._limit:
             raise _OverLimitError(self._limit)
         data = self._source.read(size)

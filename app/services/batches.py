@@ -43,6 +43,18 @@ class NewBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class _Decided:
+    """Where a new batch goes and how it runs, all of it checked."""
+
+    account_id: int
+    provider: str
+    model: str | None
+    execution: str
+    endpoint: str
+    window: str
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPage:
     """A page of a list, and whether more follow."""
 
@@ -57,35 +69,12 @@ def create(
 
     `settle` is called last in the transaction. Raises InvalidRequestError, UnsupportedOperationError.
     """
-    choice = providers.choose(
-        gateway, caller, explicit=wanted.provider, model=wanted.model, azure_client=wanted.azure_client
-    )
-    account, execution = _executor(gateway, choice.provider, wanted.execution)
-    window = wanted.completion_window or DEFAULT_WINDOW
-    _require_one_of(window, account.abilities.windows, provider=choice.provider, param="completion_window")
-    endpoint = _endpoint(account, wanted.endpoint, source)
+    decided = _decide(gateway, caller, wanted, source)
     if isinstance(source, InlineInput):
-        source.seal(endpoint)
+        source.seal(decided.endpoint)
 
     def unit(connection: Connection) -> AnyRow:
-        row = batches.insert_batch(
-            connection,
-            window_ms=window_ms(window),
-            public_id=ids.new(ids.BATCH),
-            project_id=caller.project_id,
-            key_id=caller.key_id,
-            account_id=account.id,
-            provider=choice.provider,
-            execution=execution,
-            endpoint=endpoint,
-            model=choice.model,
-            model_override=choice.model,
-            completion_window=window,
-            input_file_id=_input(connection, caller, source, home=choice.provider),
-            retry_of=wanted.retry_of,
-            metadata=None if wanted.metadata is None else dict(wanted.metadata),
-            output_expires_after_s=wanted.output_expires_after_s,
-        )
+        row = _insert(connection, caller, wanted, decided, source)
         if settle is not None:
             settle(connection, row)
         return row
@@ -173,6 +162,46 @@ def window_ms(window: str) -> int:
 def not_found(public_id: str) -> NotFoundError:
     """OpenAI's words for a batch that is not there."""
     return NotFoundError(f"No batch found with id '{public_id}'.", param="batch_id")
+
+
+def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | InlineInput) -> _Decided:
+    choice = providers.choose(
+        gateway, caller, explicit=wanted.provider, model=wanted.model, azure_client=wanted.azure_client
+    )
+    account, execution = _executor(gateway, choice.provider, wanted.execution)
+    window = wanted.completion_window or DEFAULT_WINDOW
+    _require_one_of(window, account.abilities.windows, provider=choice.provider, param="completion_window")
+    return _Decided(
+        account_id=account.id,
+        provider=choice.provider,
+        model=choice.model,
+        execution=execution,
+        endpoint=_endpoint(account, wanted.endpoint, source),
+        window=window,
+    )
+
+
+def _insert(
+    connection: Connection, caller: Caller, wanted: NewBatch, decided: _Decided, source: str | InlineInput
+) -> AnyRow:
+    return batches.insert_batch(
+        connection,
+        window_ms=window_ms(decided.window),
+        public_id=ids.new(ids.BATCH),
+        project_id=caller.project_id,
+        key_id=caller.key_id,
+        account_id=decided.account_id,
+        provider=decided.provider,
+        execution=decided.execution,
+        endpoint=decided.endpoint,
+        model=decided.model,
+        model_override=decided.model,
+        completion_window=decided.window,
+        input_file_id=_input(connection, caller, source, home=decided.provider),
+        retry_of=wanted.retry_of,
+        metadata=None if wanted.metadata is None else dict(wanted.metadata),
+        output_expires_after_s=wanted.output_expires_after_s,
+    )
 
 
 def _executor(gateway: Gateway, provider: str, wanted: str | None) -> tuple[Account, str]:
