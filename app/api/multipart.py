@@ -49,7 +49,7 @@ def read_form(request: Request, *, file_field: str, open_file: OpenFile) -> Form
     """
     form = Form()
     sink: Sink | None = None
-    name = ""
+    name: str | None = None  # of the field that is being read; None while it is the file
     value = bytearray()
     for event in _events(request):
         if isinstance(event, File):
@@ -60,13 +60,14 @@ def read_form(request: Request, *, file_field: str, open_file: OpenFile) -> Form
                 raise InvalidRequestError(text, param=file_field)
             form.filename = unquote_filename(event.filename)
             form.content_type = event.headers.get("content-type")
-            sink, name = open_file(form), ""
+            sink, name = open_file(form), None
         elif isinstance(event, Field):
             name = event.name or ""
             value.clear()
-        elif isinstance(event, Data) and name == "" and sink is not None:
-            sink.write(event.data)
-        elif isinstance(event, Data):
+        elif isinstance(event, Data) and name is None:
+            if sink is not None:
+                sink.write(event.data)
+        elif isinstance(event, Data) and name is not None:
             value += event.data
             if len(value) > FIELD_BYTES:
                 raise PayloadTooLargeError(f"{name:.60} must be at most {FIELD_BYTES} bytes.", param=name[:60])

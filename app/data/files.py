@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, literal, select, update
+from sqlalchemy import Connection, bindparam, exists, literal, select, update
 from sqlalchemy import insert as sql_insert
 
 from app.data import blobs, paging
-from app.data.database import now_ms
+from app.data.database import AnyRow, now_ms
 from app.data.paging import Position
 from app.data.tables import batches, files
 from app.data.tables import blobs as blob_rows
@@ -40,8 +40,6 @@ _IN_USE = exists(
 ).correlate(files)
 
 
-
-
 def insert(
     connection: Connection,
     *,
@@ -60,6 +58,8 @@ def insert(
     status_details: str | None = None,
 ) -> int:
     """A file whose blob is settled in the same transaction; returns its row id. `size` is bytes."""
+    # Asked once: two readings of the clock may be a millisecond apart, and then a second apart on the wire.
+    now = connection.execute(select(now_ms())).scalar_one()
     statement = sql_insert(files).values(
         public_id=public_id,
         project_id=project_id,
@@ -74,13 +74,13 @@ def insert(
         bytes=size,
         sha256=sha256,
         lines=lines,
-        created_at=now_ms(),
-        expires_at=None if expires_after_s is None else now_ms() + expires_after_s * 1000,
+        created_at=now,
+        expires_at=None if expires_after_s is None else now + expires_after_s * 1000,
     )
-    return int(connection.execute(statement).inserted_primary_key[0])
+    return int(connection.execute(statement.returning(files.c.id)).scalar_one())
 
 
-def find(connection: Connection, project_id: int, public_id: str) -> Row[Any] | None:
+def find(connection: Connection, project_id: int, public_id: str) -> AnyRow | None:
     """A file of the project that is not deleted."""
     return connection.execute(_FIND, {"project_id": project_id, "public_id": public_id}).first()
 
@@ -99,7 +99,7 @@ def page(
     after: Position | None,
     descending: bool,
     limit: int,
-) -> Sequence[Row[Any]]:
+) -> Sequence[AnyRow]:
     """Up to `limit` + 1 files of the project beyond `after`."""
     statement = select(*_COLUMNS).where(files.c.project_id == project_id, files.c.deleted_at.is_(None))
     if purpose is not None:
@@ -113,6 +113,10 @@ def page(
 def delete(connection: Connection, file_id: int, blob_id: int | None) -> bool:
     """Make a file a tombstone and let go of its bytes. False when it is in use, or deleted already."""
     # A statement of its own, so that the next one sees a batch that was committed while this one waited.
+    if not lock_alive(connection, file_id):
+        return False
+    # A batch that is being made holds the file. Waiting for it comes first: a statement that waits midway decides
+    # by what it saw before, when there was no batch.
     if not lock_alive(connection, file_id):
         return False
     where = (files.c.id == file_id, files.c.deleted_at.is_(None), ~_IN_USE)
@@ -130,7 +134,7 @@ def lock_alive(connection: Connection, file_id: int) -> bool:
     return connection.execute(statement).first() is not None
 
 
-def expired(connection: Connection, *, limit: int) -> Sequence[Row[Any]]:
+def expired(connection: Connection, *, limit: int) -> Sequence[AnyRow]:
     """(id, blob_id) of files whose time is over and that no running batch uses."""
     statement = select(files.c.id, files.c.blob_id).where(
         files.c.deleted_at.is_(None), files.c.expires_at <= now_ms(), ~_IN_USE

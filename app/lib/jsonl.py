@@ -12,7 +12,7 @@ AROUND_BYTES = len(BOM) + 1
 class Line:
     """`number` counts physical lines from 1; `offset` and `length` locate the content in the stream.
 
-    The content has no line end (LF or CRLF) and no byte order mark. `data` is None when it is longer than was asked for.
+    The content has no line end (LF or CRLF) and no byte order mark. `data` is None when it is longer than asked for.
     """
 
     number: int

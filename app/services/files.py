@@ -116,20 +116,21 @@ def receiving(gateway: Gateway, filename: str) -> Iterator[IncomingFile]:
         yield IncomingFile(gateway, blob, filename)
 
 
-def checked_name(filename: str) -> str:
-    """The name without its directories. Raises InvalidRequestError naming `file`."""
+def checked_name(filename: str, *, param: str = "file") -> str:
+    """The name without its directories. Raises InvalidRequestError naming `param`."""
     name = filename.replace("\\", "/").rpartition("/")[2].strip()
     if any(ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000 for char in name):
-        raise InvalidRequestError("The filename of file must not hold control characters.", param="file")
+        raise InvalidRequestError(f"{param}: the filename must not hold control characters.", param=param)
     if len(name) > NAME_LENGTH:
-        raise InvalidRequestError(f"The filename of file must have at most {NAME_LENGTH} characters.", param="file")
+        text = f"{param}: the filename must have at most {NAME_LENGTH} characters."
+        raise InvalidRequestError(text, param=param)
     return name if name not in ("", ".", "..") else DEFAULT_NAME
 
 
-def check_format(purpose: str, filename: str) -> None:
+def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
     """Raises InvalidRequestError when a batch input does not look like one."""
     if purpose == BATCH and not filename.endswith(BATCH_SUFFIX):
-        raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param="file")
+        raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param=param)
 
 
 def retrieve(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> AnyRow:
