@@ -16,7 +16,12 @@ from app.wiring import build_gateway
 
 def run(settings: Settings) -> int:
     """Work until told to stop; the second signal stops at once. Returns the exit status."""
-    gateway = build_gateway(settings)
+    return serve(build_gateway(settings))
+
+
+def serve(gateway: Gateway) -> int:
+    """`run` on a gateway that is there already."""
+    settings = gateway.settings
     name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
     engine = build_engine(gateway, name=name)
 
