@@ -1,5 +1,6 @@
 """multipart/form-data as it arrives: fields are collected, the file goes piece by piece to a sink."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,6 +17,9 @@ READ_BYTES = 64 * 1024
 FIELD_BYTES = 64 * 1024
 MAX_PARTS = 64
 MAX_BOUNDARY = 200
+
+_QUOTED_NAME = re.compile(r';[ \t]*filename="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 class Sink(Protocol):
@@ -58,7 +62,7 @@ def read_form(request: Request, *, file_field: str, open_file: OpenFile) -> Form
             if event.name != file_field:
                 text = f"Send the file as form field {file_field}, not {event.name!r:.60}."
                 raise InvalidRequestError(text, param=file_field)
-            form.filename = unquote_filename(event.filename)
+            form.filename = _filename(event)
             form.content_type = event.headers.get("content-type")
             sink, name = open_file(form), None
         elif isinstance(event, Field):
@@ -78,13 +82,6 @@ def read_form(request: Request, *, file_field: str, open_file: OpenFile) -> Form
     return form
 
 
-def unquote_filename(name: str | None) -> str:
-    """The name as the client had it: browsers and SDKs send a quote as %22, CR and LF as %0D and %0A."""
-    if not name:
-        return ""
-    return name.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
-
-
 def nested(fields: Mapping[str, str], name: str) -> dict[str, str]:
     """`{"anchor": ..., "seconds": ...}` of fields called `name[anchor]` or `name.anchor`."""
     found = {}
@@ -94,6 +91,16 @@ def nested(fields: Mapping[str, str], name: str) -> dict[str, str]:
         elif key.startswith(f"{name}."):
             found[key[len(name) + 1 :]] = value
     return found
+
+
+def _filename(part: File) -> str:
+    """The name as the client had it: browsers and SDKs send a quote as %22, CR and LF as %0D and %0A."""
+    disposition = part.headers.get("content-disposition", "")
+    name = part.filename
+    # The decoder drops every backslash, and with them the folders of a Windows path that was sent as it is.
+    if "\\" in disposition and (quoted := _QUOTED_NAME.search(disposition)):
+        name = _ESCAPED.sub(r"\1", quoted.group(1))
+    return name.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
 
 
 def _keep(form: Form, name: str, value: bytearray, file_field: str) -> None:

@@ -1,7 +1,6 @@
 """Rows of files: alive, or tombstones that keep cursors working."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, literal, select, update
 from sqlalchemy import insert as sql_insert

@@ -1,0 +1,403 @@
+"""Files: upload, list, retrieve, delete, expire."""
+
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.data import blobs as blob_rows
+from app.data.tables import batches, blobs, files
+from app.services import blobs as blob_service
+from app.services import files as file_service
+from app.services.gateway import Gateway
+from tests.conftest import KeyClient
+from tests.support import forms
+
+FIELDS = {
+    "id", "object", "bytes", "created_at", "filename", "purpose", "status", "status_details", "expires_at",
+    "storage_backend", "storage_uri", "extra_fields",
+}  # fmt: skip
+LINE = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m"}}\n'
+BASES = ("/v1", "/openai/v1", "/openai", "/openai/openai")
+DAY_S = 24 * 3600
+
+
+def send(
+    client: KeyClient, data: bytes = b"hello", *, name: str = "a.txt", path: str = "/v1/files", **fields: str
+) -> Any:
+    return client.post(path, data={"purpose": "user_data", **fields, "file": (BytesIO(data), name)})
+
+
+def made(client: KeyClient, data: bytes = b"hello", **rest: Any) -> dict[str, Any]:
+    response = send(client, data, **rest)
+    assert response.status_code == 200, response.json
+    body: dict[str, Any] = response.json
+    return body
+
+
+def refusal(response: Any) -> tuple[int, str | None]:
+    return response.status_code, response.json["error"]["param"]
+
+
+def stored(gateway: Gateway) -> list[Path]:
+    """Every file that lies in the blob store."""
+    return [path for path in Path(gateway.blobs.url.removeprefix("file://")).rglob("*") if path.is_file()]
+
+
+def count(gateway: Gateway, table: Any) -> int:
+    with gateway.database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def row(gateway: Gateway, file_id: str) -> Any:
+    with gateway.database.read() as connection:
+        return connection.execute(select(files).where(files.c.public_id == file_id)).one()
+
+
+def age(gateway: Gateway, file_id: str, *, seconds: int) -> None:
+    """Move the end of a file by so many seconds towards the past."""
+    with gateway.database.write() as connection:
+        moved = update(files).where(files.c.public_id == file_id).values(expires_at=files.c.expires_at - seconds * 1000)
+        connection.execute(moved)
+
+
+def make_batch(client: KeyClient, gateway: Gateway, file_id: str, status: str) -> None:
+    """A batch on a file, in `status`."""
+    body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    response = client.post("/v1/batches", json=body)
+    assert response.status_code == 200, response.json
+    with gateway.database.write() as connection:
+        connection.execute(update(batches).values(status=status))
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_file_has_the_fields_of_the_contract(client: KeyClient, gateway: Gateway, base: str) -> None:
+    body = made(client, b"12345678", name="notes.txt", path=f"{base}/files")
+
+    assert set(body) == FIELDS
+    assert body["id"].startswith("file-") and len(body["id"]) <= 48
+    assert (body["object"], body["bytes"], body["filename"]) == ("file", 8, "notes.txt")
+    assert (body["purpose"], body["status"], body["status_details"]) == ("user_data", "processed", None)
+    assert (body["storage_backend"], body["storage_uri"]) == ("local", f"local://{body['id']}")
+    assert body["expires_at"] is None
+    assert (body["extra_fields"]["provider"], body["extra_fields"]["native_id"]) == ("local", None)
+    assert body["extra_fields"]["request_type"] == "file_upload"
+
+    got = client.get(f"{base}/files/{body['id']}").json
+    assert got["extra_fields"].pop("request_type") == "file_retrieve"
+    assert {**got, "extra_fields": None} == {**body, "extra_fields": None}
+    assert client.get(f"{base}/files/{body['id']}/content").data == b"12345678"
+    assert client.delete(f"{base}/files/{body['id']}").json["deleted"] is True
+
+
+def test_an_azure_client_with_a_dated_version_gets_201(client: KeyClient) -> None:
+    assert send(client, path="/openai/files?api-version=2024-10-21").status_code == 201
+    assert send(client, path="/openai/v1/files?api-version=preview").status_code == 200
+    assert send(client, path="/openai/v1/files?api-version=latest").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "purpose",
+    ["assistants", "assistants_output", "batch", "batch_output", "fine-tune", "fine-tune-results", "vision",
+     "user_data", "evals", "responses"],
+)  # fmt: skip
+def test_every_purpose_is_taken(client: KeyClient, purpose: str) -> None:
+    assert made(client, LINE, name="in.jsonl", purpose=purpose)["purpose"] == purpose
+
+
+def test_a_wrong_purpose_is_told_with_those_that_are_right(client: KeyClient, gateway: Gateway) -> None:
+    response = send(client, purpose="party")
+    assert refusal(response) == (400, "purpose")
+    assert "user_data" in response.json["error"]["message"]
+    assert refusal(client.post("/v1/files", data={"file": (BytesIO(b"x"), "a")})) == (400, "purpose")
+    assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
+
+
+def test_a_batch_input_needs_the_name_of_one(client: KeyClient, gateway: Gateway) -> None:
+    response = send(client, LINE, name="in.json", purpose="batch")
+    assert refusal(response) == (400, "file")
+    assert response.json["error"]["message"] == "Invalid file format for Batch API. Must be .jsonl"
+    assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
+
+
+def test_a_batch_input_lives_for_thirty_days(client: KeyClient) -> None:
+    body = made(client, LINE, name="in.jsonl", purpose="batch")
+    assert body["expires_at"] == body["created_at"] + 30 * DAY_S
+
+
+@pytest.mark.parametrize("form", ["expires_after[{}]", "expires_after.{}"])
+def test_a_file_expires_when_its_form_says(client: KeyClient, form: str) -> None:
+    body = made(client, **{form.format("anchor"): "created_at", form.format("seconds"): "3600"})
+    assert body["expires_at"] == body["created_at"] + 3600
+
+
+@pytest.mark.parametrize(
+    ("anchor", "seconds", "param"),
+    [
+        ("created_at", "3599", "expires_after.seconds"),
+        ("created_at", "2592001", "expires_after.seconds"),
+        ("created_at", "soon", "expires_after.seconds"),
+        ("last_active_at", "3600", "expires_after.anchor"),
+        ("created_at", None, "expires_after.seconds"),
+        (None, "3600", "expires_after.anchor"),
+    ],
+)
+def test_a_wrong_expiry_is_refused(client: KeyClient, anchor: str | None, seconds: str | None, param: str) -> None:
+    given = {"expires_after[anchor]": anchor, "expires_after[seconds]": seconds}
+    response = send(client, **{name: value for name, value in given.items() if value is not None})
+    assert refusal(response) == (400, param)
+
+
+def test_what_is_wrong_with_lines_is_told_and_the_upload_kept(client: KeyClient, gateway: Gateway) -> None:
+    body = made(client, LINE + b"\n{nope\n" + LINE + b"[]\n", name="in.jsonl", purpose="batch")
+    assert body["status"] == "processed"
+    assert body["status_details"].startswith("line 3: This line is not parseable as valid JSON.")
+    assert "line 5" in body["status_details"]
+    assert row(gateway, body["id"]).lines == 4
+
+
+def test_right_lines_are_counted(client: KeyClient, gateway: Gateway) -> None:
+    body = made(client, b"\xef\xbb\xbf" + LINE * 1000 + LINE.rstrip(), name="in.jsonl", purpose="batch")
+    assert body["status_details"] is None
+    assert row(gateway, body["id"]).lines == 1001
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("/home/me/in.jsonl", "in.jsonl"),
+        ("C:\\Users\\me\\in.jsonl", "in.jsonl"),
+        ("../../etc/passwd", "passwd"),
+        ("übung 數據.jsonl", "übung 數據.jsonl"),
+        ('a \\"b\\".txt', 'a "b".txt'),
+        ("a%22b.txt", 'a"b.txt'),
+        ("..", "upload"),
+        ("dir/", "upload"),
+    ],
+)
+def test_a_name_has_no_folders(client: KeyClient, sent: str, kept: str) -> None:
+    data = forms.form(forms.part("purpose", b"user_data"), forms.part("file", b"x", filename=sent))
+    response = client.post("/v1/files", data=data, content_type=forms.CONTENT_TYPE)
+    body = response.json
+    assert (response.status_code, body.get("filename")) == (200, kept)
+    assert client.get(f"/v1/files/{body['id']}").json["filename"] == kept
+
+
+@pytest.mark.parametrize("name", ["a\x01b", "a\x7fb", "x" * 300, "a%0D%0Ab"])
+def test_a_hostile_name_is_refused(client: KeyClient, name: str) -> None:
+    assert refusal(send(client, name=name)) == (400, "file")
+
+
+def test_an_empty_file_is_refused(client: KeyClient, gateway: Gateway) -> None:
+    assert refusal(send(client, b"")) == (400, "file")
+    assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
+
+
+def test_the_provider_is_the_home_of_the_file(client: KeyClient) -> None:
+    assert made(client, provider="ollama")["extra_fields"]["provider"] == "ollama"
+    assert made(client, path="/v1/files?provider=ollama")["extra_fields"]["provider"] == "ollama"
+    assert refusal(send(client, path="/v1/files?provider=local", provider="ollama")) == (400, "provider")
+    assert refusal(send(client, provider="nobody")) == (400, "provider")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"storage_config": '{"s3": {"bucket": "b", "region": "r"}}'}, 400),
+        ({"storage_config[s3][bucket]": "b"}, 400),
+        ({"storage_config": "not json"}, 400),
+        ({"storage_config": "[]"}, 400),
+        ({"storage_config": "{}"}, 200),
+    ],
+)
+def test_an_unknown_store_is_refused(client: KeyClient, fields: dict[str, str], status: int) -> None:
+    response = send(client, **fields)
+    assert response.status_code == status
+    if status == 400:
+        assert response.json["error"]["param"] == "storage_config"
+
+
+def test_pages_follow_each_other_in_both_orders(client: KeyClient) -> None:
+    made_ids = [made(client, name=f"{number}.txt")["id"] for number in range(5)]
+    for order, expected in (("desc", made_ids[::-1]), ("asc", made_ids)):
+        seen: list[str] = []
+        after = ""
+        while True:
+            page = client.get(f"/v1/files?limit=2&order={order}{after}").json
+            seen += [item["id"] for item in page["data"]]
+            assert (page["first_id"], page["last_id"]) == (page["data"][0]["id"], page["data"][-1]["id"])
+            if not page["has_more"]:
+                break
+            after = f"&after={page['after']}"
+        assert seen == expected
+
+
+def test_a_list_has_the_fields_of_the_contract(client: KeyClient) -> None:
+    empty = client.get("/v1/files").json
+    assert set(empty) == {"object", "data", "first_id", "last_id", "has_more", "after", "extra_fields"}
+    assert (empty["object"], empty["data"], empty["first_id"], empty["has_more"]) == ("list", [], None, False)
+    made(client)
+    (item,) = client.get("/v1/files").json["data"]
+    assert set(item) == FIELDS
+
+
+def test_paging_goes_on_after_a_deleted_file(client: KeyClient) -> None:
+    first, second, third = (made(client)["id"] for _ in range(3))
+    client.delete(f"/v1/files/{second}")
+    page = client.get(f"/v1/files?order=asc&after={second}").json
+    assert [item["id"] for item in page["data"]] == [third]
+    assert [item["id"] for item in client.get("/v1/files").json["data"]] == [third, first]
+
+
+def test_lists_are_filtered(client: KeyClient) -> None:
+    batch = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    ollama = made(client, provider="ollama")["id"]
+    for query, expected in {
+        "purpose=batch": [batch],
+        "provider=ollama": [ollama],
+        "x-model-provider=ollama": [ollama],
+        "provider=ollama&purpose=batch": [],
+        "": [ollama, batch],
+    }.items():
+        assert [item["id"] for item in client.get(f"/v1/files?{query}").json["data"]] == expected
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "abc", "10001", "1.5", ""])
+def test_a_wrong_limit_is_refused(client: KeyClient, limit: str) -> None:
+    assert refusal(client.get(f"/v1/files?limit={limit}")) == (400, "limit")
+
+
+@pytest.mark.parametrize(
+    ("query", "param"), [("order=up", "order"), ("after=file-no", "after"), ("after=%00", "after")]
+)
+def test_a_wrong_query_is_refused(client: KeyClient, query: str, param: str) -> None:
+    assert refusal(client.get(f"/v1/files?{query}")) == (400, param)
+
+
+def test_a_foreign_file_cannot_be_a_cursor(client: KeyClient, other_client: KeyClient) -> None:
+    foreign = made(other_client)["id"]
+    assert refusal(client.get(f"/v1/files?after={foreign}")) == (400, "after")
+    assert client.get("/v1/files").json["data"] == []
+
+
+@pytest.mark.parametrize(
+    "file_id", ["file-unknown", "x", "..", "file-%00", "%F0%9F%90%88", "a" * 300, "batch_1", "'--"]
+)
+def test_an_odd_id_is_not_found(client: KeyClient, file_id: str) -> None:
+    for answer in (
+        client.get(f"/v1/files/{file_id}"),
+        client.delete(f"/v1/files/{file_id}"),
+        client.get(f"/v1/files/{file_id}/content"),
+    ):
+        assert answer.status_code == 404
+        assert answer.json["error"]["type"] == "invalid_request_error"
+
+
+def test_a_foreign_file_is_not_found(client: KeyClient, other_client: KeyClient) -> None:
+    foreign = made(other_client)["id"]
+    assert client.get(f"/v1/files/{foreign}").status_code == 404
+    assert client.get(f"/v1/files/{foreign}/content").status_code == 404
+    assert client.delete(f"/v1/files/{foreign}").status_code == 404
+    assert other_client.get(f"/v1/files/{foreign}").status_code == 200
+
+
+def test_a_provider_that_contradicts_the_file_is_not_found(client: KeyClient) -> None:
+    file_id = made(client)["id"]
+    assert client.get(f"/v1/files/{file_id}?provider=local").status_code == 200
+    assert client.get(f"/v1/files/{file_id}?provider=ollama").status_code == 404
+
+
+def test_deleting_leaves_a_tombstone_and_no_bytes(client: KeyClient, gateway: Gateway) -> None:
+    file_id = made(client)["id"]
+    body = client.delete(f"/v1/files/{file_id}").json
+    assert (body["id"], body["object"], body["deleted"]) == (file_id, "file", True)
+    assert client.get(f"/v1/files/{file_id}").status_code == 404
+    assert client.delete(f"/v1/files/{file_id}").status_code == 404
+    gone = row(gateway, file_id)
+    assert (gone.status, gone.blob_id) == ("deleted", None)
+    assert (count(gateway, blobs), stored(gateway)) == (0, [])
+
+
+def test_bytes_that_a_container_shares_outlive_the_file(client: KeyClient, gateway: Gateway) -> None:
+    file_id = made(client)["id"]
+    response = client.post("/v1/containers", json={"name": "box", "provider": "local", "file_ids": [file_id]})
+    assert response.status_code == 200
+    assert client.delete(f"/v1/files/{file_id}").status_code == 200
+    blob_service.sweep(gateway)
+    assert len(stored(gateway)) == 1
+
+
+@pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "cancelling"])
+def test_a_file_in_use_is_kept(client: KeyClient, gateway: Gateway, status: str) -> None:
+    file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    make_batch(client, gateway, file_id, status)
+    age(gateway, file_id, seconds=31 * DAY_S)
+
+    response = client.delete(f"/v1/files/{file_id}")
+    assert (response.status_code, response.headers["x-should-retry"]) == (409, "false")
+    assert file_service.expire_due(gateway) == 0
+    assert client.get(f"/v1/files/{file_id}/content").data == LINE
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "expired", "cancelled"])
+def test_a_file_whose_batches_are_over_can_go(client: KeyClient, gateway: Gateway, status: str) -> None:
+    file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    make_batch(client, gateway, file_id, status)
+    assert client.delete(f"/v1/files/{file_id}").status_code == 200
+
+
+def test_expired_files_go_and_others_stay(client: KeyClient, gateway: Gateway) -> None:
+    timed = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    over, later, forever = made(client, **timed)["id"], made(client, **timed)["id"], made(client)["id"]
+    age(gateway, over, seconds=3601)
+
+    assert file_service.expire_due(gateway) == 1
+    blob_service.sweep(gateway)
+
+    assert client.get(f"/v1/files/{over}").status_code == 404
+    assert [item["id"] for item in client.get("/v1/files").json["data"]] == [forever, later]
+    assert len(stored(gateway)) == 2
+
+
+def test_more_expired_files_than_a_slice_holds_all_go(
+    client: KeyClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_service, "SWEEP_SLICE", 2)
+    for _ in range(5):
+        age(gateway, made(client, LINE, name="in.jsonl", purpose="batch")["id"], seconds=31 * DAY_S)
+    assert file_service.expire_due(gateway) == 5
+
+
+def test_two_deletes_at_once_release_the_bytes_once(client: KeyClient, gateway: Gateway) -> None:
+    file_id = made(client)["id"]
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sorted(pool.map(lambda _: client.delete(f"/v1/files/{file_id}").status_code, range(4)))
+    assert statuses == [200, 404, 404, 404]
+    with gateway.database.read() as connection:
+        assert blob_rows.count_orphans(connection) == 0
+
+
+def test_an_upload_with_a_key_is_made_once(client: KeyClient, gateway: Gateway) -> None:
+    def post(data: bytes) -> Any:
+        form = {"purpose": "user_data", "file": (BytesIO(data), "a.txt")}
+        return client.post("/v1/files", data=form, headers={"Idempotency-Key": "k"})
+
+    first, again, other = post(b"one"), post(b"one"), post(b"two")
+    assert first.json["id"] == again.json["id"]
+    assert other.status_code == 409
+    assert (count(gateway, files), len(stored(gateway))) == (1, 1)
+
+
+def test_equal_uploads_are_two_files(client: KeyClient, gateway: Gateway) -> None:
+    assert made(client)["id"] != made(client)["id"]
+    assert len(stored(gateway)) == 2
+
+
+def test_no_answer_tells_where_bytes_lie(client: KeyClient, gateway: Gateway) -> None:
+    file_id = made(client)["id"]
+    key = stored(gateway)[0].name
+    texts = [client.get("/v1/files").text, client.get(f"/v1/files/{file_id}").text]
+    assert not any(key in text or str(stored(gateway)[0].parent) in text for text in texts)
