@@ -10,8 +10,9 @@ from secrets import token_hex
 import psycopg
 from psycopg import sql
 
+from app.data.tables import metadata
+
 URL = "BATCHGATE_TEST_POSTGRES"
-TEMPLATE = "batchgate_template"
 
 
 class Postgres:
@@ -38,15 +39,23 @@ class Postgres:
         del os.environ[URL]
 
 
-def create(template: str | None = None, *, name: str | None = None) -> str:
+def create() -> str:
     """A new database on the server; returns its URL."""
-    name = name or f"t_{token_hex(6)}"
-    command = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-    if template:
-        command += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))
+    name = f"t_{token_hex(6)}"
     with psycopg.connect(os.environ[URL], autocommit=True) as connection:
-        connection.execute(command)
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return _named(name)
+
+
+def empty(url: str) -> None:
+    """Make a migrated database as it was when new, whoever is still connected."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        names = [sql.Identifier(table.name) for table in metadata.sorted_tables]
+        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(names)))
 
 
 def drop(url: str) -> None:
