@@ -1,16 +1,23 @@
 """Bytes on their way out: ranges, validators, names; from the store, or by nginx where it can reach them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from flask import Response, request
-from werkzeug.datastructures import Headers, Range
-from werkzeug.http import dump_options_header, parse_range_header, quote_etag
+from werkzeug.datastructures import Headers
+from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
 from app.blobs import BlobError
 from app.errors import RangeNotSatisfiableError, UnavailableError
 from app.services.gateway import Gateway
+
+# One range: `first-last`, `first-`, or the last so many bytes. At most 18 digits, so that the numbers stay small.
+_RANGE = re.compile(r"bytes=[ \t]*(?=\d|-\d)(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII)
+# What RFC 5987 leaves as it is in an encoded name.
+_PLAIN = "!#$&+-.^_`|~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +67,27 @@ def _disposition(filename: str) -> str:
     ascii_name = secure_filename(filename) or "file"
     if ascii_name == filename:
         return dump_options_header("attachment", {"filename": filename})
-    return dump_options_header("attachment", {"filename": ascii_name, "filename*": filename})
+    encoded = f"UTF-8''{quote(filename, safe=_PLAIN)}"
+    return dump_options_header("attachment", {"filename": ascii_name, "filename*": encoded})
 
 
 def _is_unchanged(content: Content) -> bool:
-    return bool(content.sha256) and request.if_none_match.contains(content.sha256 or "")
+    return content.sha256 is not None and request.if_none_match.contains_weak(content.sha256)
 
 
 def _span(content: Content) -> tuple[int, int] | None:
     """(offset, length) of the one range that is asked for; None for the whole."""
-    asked = parse_range_header(request.headers.get("Range"))
-    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or not _if_range(content):
+    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if asked is None or not _if_range(content):
         return None  # RFC 9110 lets a server ignore ranges that it does not serve
-    return _resolved(asked, content.bytes)
-
-
-def _resolved(asked: Range, size: int) -> tuple[int, int]:
-    found = asked.range_for_length(size)
-    if found is None:
+    first, last = asked.groups()
+    size = content.bytes
+    if first and last and int(first) > int(last):
+        return None
+    start = int(first) if first else size - min(int(last), size)
+    stop = min(int(last) + 1, size) if first and last else size
+    if start >= size:
         raise RangeNotSatisfiableError(f"The range lies outside of the {size} bytes.", size_bytes=size)
-    start, stop = found
     return start, stop - start
 
 
