@@ -26,37 +26,63 @@ class Settings:
 
     home: Path = _var("BATCHGATE_HOME", Path("var"), "Folder of the embedded store: SQLite, blobs, secrets.")
     database_url: str = _var("DATABASE_URL", "", "SQLAlchemy or Heroku URL. Empty: SQLite under `BATCHGATE_HOME`.")
-    database_pool: int = _var("BATCHGATE_DATABASE_POOL", 16, "Most connections of a process for reads, and as many for writes.")
-    blob_url: str = _var("BATCHGATE_BLOB_URL", "", "Where bytes live, `file:///path`. Empty: `blobs/` under `BATCHGATE_HOME`.")
+    database_pool: int = _var(
+        "BATCHGATE_DATABASE_POOL", 16, "Most connections of a process for reads, and as many for writes."
+    )
+    blob_url: str = _var(
+        "BATCHGATE_BLOB_URL", "", "Where bytes live, `file:///path`. Empty: `blobs/` under `BATCHGATE_HOME`."
+    )
     secret_key: str = _var(
         "BATCHGATE_SECRET_KEY",
         "",
         "Seals secrets at rest; a comma-separated ring, the first one seals. Made and kept under "
         "`BATCHGATE_HOME` when the store is SQLite; required otherwise.",
     )
-    public_url: str = _var("BATCHGATE_PUBLIC_URL", "", "What clients call this gateway, for the URLs it hands out. Empty: `http://127.0.0.1:$PORT`.")
-    default_provider: str = _var("BATCHGATE_DEFAULT_PROVIDER", "", "Provider for new objects when a request names none.")
+    public_url: str = _var(
+        "BATCHGATE_PUBLIC_URL",
+        "",
+        "What clients call this gateway, for the URLs it hands out. Empty: `http://127.0.0.1:$PORT`.",
+    )
+    default_provider: str = _var(
+        "BATCHGATE_DEFAULT_PROVIDER", "", "Provider for new objects when a request names none."
+    )
     port: int = _var("PORT", 8080, "Port of the web process.")
     web_concurrency: int = _var("WEB_CONCURRENCY", 2, "Web processes.")
     web_threads: int = _var("BATCHGATE_WEB_THREADS", 64, "Threads of each web process.")
-    accel_prefix: str = _var("BATCHGATE_ACCEL_PREFIX", "", "nginx internal location that serves the blob folder, such as `/_blobs/`. Empty: the gateway sends the bytes.")
+    accel_prefix: str = _var(
+        "BATCHGATE_ACCEL_PREFIX",
+        "",
+        "nginx internal location that serves the blob folder, such as `/_blobs/`. Empty: the gateway sends the bytes.",
+    )
     log_level: str = _var("BATCHGATE_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`.")
     log_format: str = _var("BATCHGATE_LOG_FORMAT", "json", "`json` or `text`.")
     max_file_bytes: int = _var("BATCHGATE_MAX_FILE_BYTES", 8 * 1024 * MIB, "Largest file the gateway takes.")
     max_line_bytes: int = _var("BATCHGATE_MAX_LINE_BYTES", 16 * MIB, "Longest line of a batch input.")
-    max_json_bytes: int = _var("BATCHGATE_MAX_JSON_BYTES", 4 * MIB, "Largest JSON request body, inline batch requests aside.")
-    max_batch_lines: int = _var("BATCHGATE_MAX_BATCH_LINES", 0, "Most lines of a batch that the gateway runs; 0: no limit.")
-    worker_concurrency: int = _var("BATCHGATE_WORKER_CONCURRENCY", 64, "Most lines that one worker process has in flight.")
-    inflight_bytes: int = _var("BATCHGATE_INFLIGHT_BYTES", 32 * MIB, "Bytes of requests and answers that one worker process holds at once.")
+    max_json_bytes: int = _var(
+        "BATCHGATE_MAX_JSON_BYTES", 4 * MIB, "Largest JSON request body, inline batch requests aside."
+    )
+    max_batch_lines: int = _var(
+        "BATCHGATE_MAX_BATCH_LINES", 0, "Most lines of a batch that the gateway runs; 0: no limit."
+    )
+    worker_concurrency: int = _var(
+        "BATCHGATE_WORKER_CONCURRENCY", 64, "Most lines that one worker process has in flight."
+    )
+    inflight_bytes: int = _var(
+        "BATCHGATE_INFLIGHT_BYTES", 32 * MIB, "Bytes of requests and answers that one worker process holds at once."
+    )
     lease_s: float = _var("BATCHGATE_LEASE_SECONDS", 30.0, "How long a worker that went silent keeps its work.")
     heartbeat_s: float = _var("BATCHGATE_HEARTBEAT_SECONDS", 10.0, "How often a worker renews its leases.")
     poll_s: float = _var("BATCHGATE_POLL_SECONDS", 0.5, "How often an idle worker looks for work.")
-    chunk_bytes: int = _var("BATCHGATE_CHUNK_BYTES", 1 * MIB, "Answers are written down when this many bytes have come in,")
+    chunk_bytes: int = _var(
+        "BATCHGATE_CHUNK_BYTES", 1 * MIB, "Answers are written down when this many bytes have come in,"
+    )
     chunk_ms: int = _var("BATCHGATE_CHUNK_MS", 250, "or when the oldest has waited this long.")
     connect_timeout_s: float = _var("BATCHGATE_CONNECT_TIMEOUT_SECONDS", 10.0, "Time to connect to a provider.")
     line_timeout_s: float = _var("BATCHGATE_LINE_TIMEOUT_SECONDS", 600.0, "Time for a provider to answer one line.")
     sweep_s: float = _var("BATCHGATE_SWEEP_SECONDS", 60.0, "How often leftovers are swept and expiries enforced.")
-    upload_lease_s: float = _var("BATCHGATE_UPLOAD_LEASE_SECONDS", 300.0, "How long bytes that are being written are left alone by the sweeper.")
+    upload_lease_s: float = _var(
+        "BATCHGATE_UPLOAD_LEASE_SECONDS", 300.0, "How long bytes that are being written are left alone by the sweeper."
+    )
     drain_s: float = _var("BATCHGATE_DRAIN_SECONDS", 25.0, "How long a worker waits for lines in flight after SIGTERM.")
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -1,7 +1,6 @@
 """Bytes on their way out: ranges, validators, names; from the store, or by nginx where it can reach them."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -10,8 +9,8 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
-from app.blobs import BlobError
-from app.errors import RangeNotSatisfiableError, UnavailableError
+from app.errors import RangeNotSatisfiableError
+from app.services import blobs
 from app.services.gateway import Gateway
 
 # One range: `first-last`, `first-`, or the last so many bytes. At most 18 digits, so that the numbers stay small.
@@ -50,7 +49,7 @@ def content_response(gateway: Gateway, content: Content) -> Response:
         headers.pop("Content-Range", None)
         headers["X-Accel-Redirect"] = f"{gateway.settings.accel_prefix.rstrip('/')}/{content.key[:2]}/{content.key}"
         return Response(headers=headers, mimetype=content.mimetype)
-    body = _stream(gateway, content.key, offset, length)
+    body = blobs.stream(gateway, content.key, offset=offset, length=length)
     return Response(body, status=status, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
 
 
@@ -95,12 +94,3 @@ def _if_range(content: Content) -> bool:
     # Without Last-Modified a date never matches, and RFC 9110 wants the strong comparison.
     condition = request.headers.get("If-Range")
     return condition is None or (content.sha256 is not None and condition.strip() == quote_etag(content.sha256))
-
-
-def _stream(gateway: Gateway, key: str, offset: int, length: int) -> Iterator[bytes]:
-    try:
-        # Opened here, so that missing bytes are an answer and not a cut connection.
-        return gateway.blobs.stream(key, offset=offset, length=length)
-    except BlobError as error:
-        gateway.log.error("content.not_readable", key=key, error=str(error))
-        raise UnavailableError("The bytes cannot be read now; try again.", retry_after_s=5) from error

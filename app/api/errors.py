@@ -1,7 +1,8 @@
 """Every failure leaves as the face's error envelope; nothing else of it leaves."""
 
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from app.api.context import gateway

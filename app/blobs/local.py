@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from app.blobs.base import BUFFER_BYTES, BlobError, BlobFullError, BlobMissingError
@@ -89,10 +90,8 @@ class LocalWriter:
             raise _translated(error) from error
 
     def abort(self) -> None:
-        try:
+        with suppress(OSError):  # a full disk fails the last flush; the file goes all the same
             self._file.close()
-        except OSError:
-            pass  # a full disk fails the last flush; the file goes all the same
         _part(self._path).unlink(missing_ok=True)
 
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, insert, select, update
 
-from app.data.database import now_ms
+from app.data.database import inserted_id, now_ms
 from app.data.tables import accounts
 
 
@@ -13,8 +13,7 @@ def ensure(connection: Connection, *, provider: str, name: str, base_url: str) -
     ).first()
     if row is None:
         values = {"provider": provider, "name": name, "source": "environment", "base_url": base_url}
-        result = connection.execute(insert(accounts).values(created_at=now_ms(), **values))
-        return int(result.inserted_primary_key[0])
+        return inserted_id(connection, insert(accounts).values(created_at=now_ms(), **values))
     if row.base_url != base_url:
         connection.execute(update(accounts).where(accounts.c.id == row.id).values(base_url=base_url))
     return int(row.id)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
-from app.data.database import now_ms
+from app.data.database import AnyRow, now_ms
 from app.data.tables import batch_chunks, batch_lines, batch_segments, batches, blobs, files
 from app.data.tables.batches import TERMINAL
 
@@ -36,7 +36,7 @@ class BatchLease:
     worker: str
 
 
-def to_plan(connection: Connection) -> Row[Any] | None:
+def to_plan(connection: Connection) -> AnyRow | None:
     """A batch that waits to be planned: the one with the earliest deadline."""
     where = and_(batches.c.status == "validating", _GATEWAY_RUN, _FREE)
     return connection.execute(
@@ -44,7 +44,7 @@ def to_plan(connection: Connection) -> Row[Any] | None:
     ).first()
 
 
-def to_finalise(connection: Connection) -> Row[Any] | None:
+def to_finalise(connection: Connection) -> AnyRow | None:
     """A batch whose lines are over, or are to run no more, and that no worker holds any part of."""
     where = and_(batches.c.status.in_(("finalizing", "cancelling")), _GATEWAY_RUN, _FREE, ~_LEASED_SEGMENT)
     return connection.execute(
@@ -105,7 +105,7 @@ def close_segments(connection: Connection, lease: BatchLease) -> bool:
     return True
 
 
-def facts(connection: Connection, batch_id: int) -> Row[Any]:
+def facts(connection: Connection, batch_id: int) -> AnyRow:
     """What planning, running and finalising need to know of a batch."""
     statement = (
         select(
@@ -138,12 +138,14 @@ def insert_lines(connection: Connection, rows: Sequence[dict[str, Any]]) -> None
     connection.execute(insert(batch_lines), rows)
 
 
-def duplicates(connection: Connection, batch_id: int, *, limit: int) -> Sequence[Row[Any]]:
+def duplicates(connection: Connection, batch_id: int, *, limit: int) -> Sequence[AnyRow]:
     """(line, custom_id) of lines whose custom_id an earlier line has, in order."""
     mine = batch_lines.c.batch_id == batch_id
     repeated = select(batch_lines.c.custom_id).where(mine).group_by(batch_lines.c.custom_id).having(func.count() > 1)
     firsts = (
-        select(func.min(batch_lines.c.line)).where(mine, batch_lines.c.custom_id.in_(repeated)).group_by(batch_lines.c.custom_id)
+        select(func.min(batch_lines.c.line))
+        .where(mine, batch_lines.c.custom_id.in_(repeated))
+        .group_by(batch_lines.c.custom_id)
     )
     statement = select(batch_lines.c.line, batch_lines.c.custom_id).where(
         mine, batch_lines.c.custom_id.in_(repeated), batch_lines.c.line.not_in(firsts)
@@ -151,11 +153,11 @@ def duplicates(connection: Connection, batch_id: int, *, limit: int) -> Sequence
     return connection.execute(statement.order_by(batch_lines.c.line).limit(limit)).all()
 
 
-def start(connection: Connection, lease: BatchLease, *, model: str, lines: int, segments: Sequence[tuple[int, int]]) -> None:
+def start(
+    connection: Connection, lease: BatchLease, *, model: str, lines: int, segments: Sequence[tuple[int, int]]
+) -> None:
     """The plan is made: segments are there and the batch runs. The caller holds the lease in this transaction."""
-    rows = [
-        {"batch_id": lease.id, "first_line": first, "last_line": last, "state": "open"} for first, last in segments
-    ]
+    rows = [{"batch_id": lease.id, "first_line": first, "last_line": last, "state": "open"} for first, last in segments]
     connection.execute(insert(batch_segments), rows)
     connection.execute(
         update(batches)
@@ -175,7 +177,7 @@ def fail(connection: Connection, lease: BatchLease, *, errors: list[dict[str, An
     )
 
 
-def slice_of_lines(connection: Connection, batch_id: int, *, after: int, limit: int) -> Sequence[Row[Any]]:
+def slice_of_lines(connection: Connection, batch_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
     """Lines behind number `after`, in order, with the blob that holds each answer."""
     statement = (
         select(

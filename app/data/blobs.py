@@ -1,20 +1,20 @@
 """Rows of blobs: pending before the first byte, live when durable, deleting until the bytes are gone."""
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from app.data.database import now_ms
+from app.data.database import AnyRow, inserted_id, now_ms
 from app.data.tables import blobs, container_files, files, upload_parts
 from app.data.tables.batches import batch_chunks
 
 
 def insert_pending(connection: Connection, *, key: str, store: str, lease_s: float) -> int:
     """The row that says bytes are coming; the sweeper leaves it alone while its lease runs."""
-    result = connection.execute(
+    return inserted_id(
+        connection,
         insert(blobs).values(
             key=key, store=store, state="pending", created_at=now_ms(), lease_until=now_ms() + int(lease_s * 1000)
-        )
+        ),
     )
-    return int(result.inserted_primary_key[0])
 
 
 def renew(connection: Connection, blob_id: int, *, lease_s: float) -> bool:
@@ -61,7 +61,9 @@ def release(connection: Connection, blob_id: int) -> None:
 def condemn(connection: Connection, blob_id: int) -> bool:
     """Mark a pending blob for deletion by its own writer. False when it is live or taken."""
     statement = (
-        update(blobs).where(blobs.c.id == blob_id, blobs.c.state == "pending").values(state="deleting", lease_until=None)
+        update(blobs)
+        .where(blobs.c.id == blob_id, blobs.c.state == "pending")
+        .values(state="deleting", lease_until=None)
     )
     return connection.execute(statement).rowcount == 1
 
@@ -76,7 +78,7 @@ def condemn_abandoned(connection: Connection, blob_id: int) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def unsettled(connection: Connection, *, limit: int) -> list[Row[tuple[int, str, str]]]:
+def unsettled(connection: Connection, *, limit: int) -> list[AnyRow]:
     """(id, key, state) of blobs to delete: condemned ones, and pending ones whose writer went silent."""
     statement = (
         select(blobs.c.id, blobs.c.key, blobs.c.state)
@@ -89,13 +91,13 @@ def unsettled(connection: Connection, *, limit: int) -> list[Row[tuple[int, str,
     return list(connection.execute(statement))
 
 
-def condemned(connection: Connection, blob_id: int) -> Row[tuple[int, str]] | None:
+def condemned(connection: Connection, blob_id: int) -> AnyRow | None:
     """(id, key) of a blob if it is to be deleted."""
     statement = select(blobs.c.id, blobs.c.key).where(blobs.c.id == blob_id, blobs.c.state == "deleting")
     return connection.execute(statement).first()
 
 
-def locate(connection: Connection, blob_id: int) -> Row[tuple[str, str, int, str | None]] | None:
+def locate(connection: Connection, blob_id: int) -> AnyRow | None:
     """(key, store, bytes, sha256) of a live blob."""
     statement = select(blobs.c.key, blobs.c.store, blobs.c.bytes, blobs.c.sha256).where(
         blobs.c.id == blob_id, blobs.c.state == "live"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from app.data.database import now_ms
+from app.data.database import inserted_id, now_ms
 from app.data.tables import account_capacity, capacity_permits
 
 LOWER_EVERY_MS = 1000
@@ -30,7 +30,7 @@ def ensure(connection: Connection, *, account_id: int, model: str, ceiling: int)
     row = connection.execute(select(account_capacity.c.id, account_capacity.c.ceiling).where(*where)).first()
     if row is None:
         values = {"account_id": account_id, "model": model, "ceiling": ceiling, "adapted_limit": float(ceiling)}
-        return int(connection.execute(insert(account_capacity).values(**values)).inserted_primary_key[0])
+        return inserted_id(connection, insert(account_capacity).values(**values))
     if row.ceiling != ceiling:
         changed = {"ceiling": ceiling, "adapted_limit": float(ceiling)}
         connection.execute(update(account_capacity).where(account_capacity.c.id == row.id).values(**changed))
@@ -81,9 +81,7 @@ def pause(connection: Connection, capacity_id: int, milliseconds: int) -> None:
     connection.execute(statement.values(pause_until=until))
 
 
-def hold(
-    connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int
-) -> None:
+def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:
     """The worker's share, on lease."""
     where = (capacity_permits.c.capacity_id == capacity_id, capacity_permits.c.worker == worker)
     values = {"held": held, "wanted": wanted, "lease_until": now_ms() + lease_ms}

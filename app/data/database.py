@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Engine, Row, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Insert, Row, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -92,6 +92,14 @@ class Database:
         self.writers.dispose()
 
 
+def inserted_id(connection: Connection, statement: Insert) -> int:
+    """Run the INSERT of one row; returns its integer key."""
+    key = connection.execute(statement).inserted_primary_key
+    if key is None:
+        raise TypeError("not an INSERT of one row")
+    return int(key[0])
+
+
 def is_outage(error: DBAPIError) -> bool:
     """True when the store is away or busy, as opposed to a statement that is wrong."""
     return isinstance(error, OperationalError) or error.connection_invalidated
@@ -120,4 +128,4 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-__all__ = ["AnyRow", "Connection", "Database", "Engine", "is_outage", "now_ms"]
+__all__ = ["AnyRow", "Connection", "Database", "Engine", "inserted_id", "is_outage", "now_ms"]

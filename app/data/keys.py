@@ -1,12 +1,11 @@
 """Rows of projects, virtual keys and the gateway's own sealed secrets."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.data.database import now_ms
+from app.data.database import AnyRow, inserted_id, now_ms
 from app.data.tables import projects, sealed_secrets, virtual_keys
 
 # Built once: authentication runs it for every request.
@@ -25,7 +24,7 @@ _BY_PUBLIC_ID = (
 )
 
 
-def find_key(connection: Connection, public_id: str) -> Row[Any] | None:
+def find_key(connection: Connection, public_id: str) -> AnyRow | None:
     """The key and its project, whatever its state."""
     return connection.execute(_BY_PUBLIC_ID, {"public_id": public_id}).first()
 
@@ -35,17 +34,16 @@ def ensure_project(connection: Connection, name: str) -> int:
     found = connection.execute(select(projects.c.id).where(projects.c.name == name)).scalar()
     if found is not None:
         return int(found)
-    result = connection.execute(insert(projects).values(name=name, created_at=now_ms()))
-    return int(result.inserted_primary_key[0])
+    return inserted_id(connection, insert(projects).values(name=name, created_at=now_ms()))
 
 
 def insert_key(connection: Connection, *, public_id: str, project_id: int, name: str, secret_hmac: str) -> int:
     """A new virtual key."""
     values = {"public_id": public_id, "project_id": project_id, "name": name, "secret_hmac": secret_hmac}
-    return int(connection.execute(insert(virtual_keys).values(created_at=now_ms(), **values)).inserted_primary_key[0])
+    return inserted_id(connection, insert(virtual_keys).values(created_at=now_ms(), **values))
 
 
-def list_keys(connection: Connection, *, project: str | None) -> Sequence[Row[Any]]:
+def list_keys(connection: Connection, *, project: str | None) -> Sequence[AnyRow]:
     """All keys, or those of one project, oldest first."""
     statement = select(
         virtual_keys.c.public_id,

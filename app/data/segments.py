@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, case, exists, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
-from app.data.database import now_ms
+from app.data.database import AnyRow, inserted_id, now_ms
 from app.data.tables import batch_chunks, batch_lines, batch_segments, batches
 
 Lease = tuple[int, int]  # (segment id, epoch)
@@ -48,7 +48,7 @@ _RETRIED = (
 
 def projects_with_work(
     connection: Connection, *, accounts: Collection[int], skip: Collection[tuple[int, str]]
-) -> Sequence[Row[Any]]:
+) -> Sequence[AnyRow]:
     """(project_id, leased) of projects with a claimable segment, those with the fewest leased ones first."""
     leased = (
         select(batches.c.project_id, func.count().label("leased"))
@@ -69,7 +69,7 @@ def projects_with_work(
 
 def next_segment(
     connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, str]]
-) -> Row[Any] | None:
+) -> AnyRow | None:
     """The claimable segment of the project's batch with the earliest deadline, with what a worker must know."""
     batch = (
         select(batches.c.id)
@@ -112,7 +112,9 @@ def claim(connection: Connection, lease: Lease, *, worker: str, lease_ms: int) -
             batch_segments.c.epoch == epoch,
             batch_segments.c.state == "open",
             _FREE,
-            exists(select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress")),
+            exists(
+                select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress")
+            ),
         )
         .values(
             worker=worker,
@@ -124,7 +126,7 @@ def claim(connection: Connection, lease: Lease, *, worker: str, lease_ms: int) -
     return connection.execute(statement).rowcount == 1
 
 
-def pending_lines(connection: Connection, *, batch_id: int, first: int, last: int) -> Sequence[Row[Any]]:
+def pending_lines(connection: Connection, *, batch_id: int, first: int, last: int) -> Sequence[AnyRow]:
     """Lines of a segment without a result, in order."""
     statement = (
         select(
@@ -158,9 +160,12 @@ def renew(connection: Connection, leases: Collection[Lease], *, worker: str, lea
 
 def hold(connection: Connection, lease: Lease, *, worker: str, lease_ms: int) -> bool:
     """Fence a write: renews the lease in the same transaction. False when it is lost."""
-    return connection.execute(
-        update(batch_segments).where(_held(lease, worker)).values(lease_until=now_ms() + lease_ms)
-    ).rowcount == 1
+    return (
+        connection.execute(
+            update(batch_segments).where(_held(lease, worker)).values(lease_until=now_ms() + lease_ms)
+        ).rowcount
+        == 1
+    )
 
 
 def release(connection: Connection, lease: Lease, *, worker: str) -> None:
@@ -183,9 +188,7 @@ def close_if_done(connection: Connection, lease: Lease, *, worker: str) -> None:
 
 def set_probe(connection: Connection, lease: Lease, *, worker: str, line: int) -> bool:
     """Note which line of a segment that runs alone is about to be sent. False when the lease is lost."""
-    return connection.execute(
-        update(batch_segments).where(_held(lease, worker)).values(probe_line=line)
-    ).rowcount == 1
+    return connection.execute(update(batch_segments).where(_held(lease, worker)).values(probe_line=line)).rowcount == 1
 
 
 def ended(connection: Connection, batch_ids: Collection[int]) -> set[int]:
@@ -194,14 +197,11 @@ def ended(connection: Connection, batch_ids: Collection[int]) -> set[int]:
     return set(connection.execute(statement).scalars())
 
 
-def insert_chunk(
-    connection: Connection, lease: Lease, *, batch_id: int, blob_id: int, lines: int, size: int
-) -> int:
+def insert_chunk(connection: Connection, lease: Lease, *, batch_id: int, blob_id: int, lines: int, size: int) -> int:
     """The row of a chunk whose blob is settled in the same transaction."""
     segment_id, epoch = lease
     values = {"batch_id": batch_id, "segment_id": segment_id, "blob_id": blob_id, "epoch": epoch}
-    result = connection.execute(insert(batch_chunks).values(lines=lines, bytes=size, created_at=now_ms(), **values))
-    return int(result.inserted_primary_key[0])
+    return inserted_id(connection, insert(batch_chunks).values(lines=lines, bytes=size, created_at=now_ms(), **values))
 
 
 def write_results(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -240,5 +240,3 @@ def _held(lease: Lease, worker: str) -> ColumnElement[bool]:
         batch_segments.c.worker == worker,
         batch_segments.c.state == "open",
     )
-
-

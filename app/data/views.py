@@ -16,7 +16,8 @@ _VIEWS = {
     "v_batches": """
         SELECT b.public_id AS batch, p.name AS project, b.provider, b.execution, b.endpoint, b.model, b.status,
                b.lines_total, b.lines_completed, b.lines_failed,
-               b.lines_total - b.lines_completed - b.lines_failed - b.lines_expired - b.lines_cancelled AS lines_pending,
+               b.lines_total - b.lines_completed - b.lines_failed - b.lines_expired - b.lines_cancelled
+                   AS lines_pending,
                b.total_tokens, b.worker, i.public_id AS input_file, {b.created_at} AS created,
                {b.in_progress_at} AS started, {b.expires_at} AS deadline,
                {COALESCE(b.completed_at, b.failed_at, b.expired_at, b.cancelled_at)} AS ended

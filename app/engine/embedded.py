@@ -74,7 +74,7 @@ class Embedded:
                 self._log.error("worker.store_away", error=str(error))
                 self._stopping.wait(STORE_AWAY_S)
                 continue
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # A loop of the worker must outlive any one batch; the trace tells which it was.
                 self._log.exception("worker.loop_failed", loop=act.__name__)
                 self._stopping.wait(STORE_AWAY_S)
@@ -162,7 +162,11 @@ class Embedded:
         waiting: dict[int, int] = {}
         for run in self._scheduler.runs():
             waiting[id(run.gate)] = waiting.get(id(run.gate), 0) + run.waiting
-        return [key for key, gate in self._gates.items() if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._options.concurrency))]
+        return [
+            key
+            for key, gate in self._gates.items()
+            if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._options.concurrency))
+        ]
 
     def _exchange(self, capacity: Capacity, gate: Gate) -> None:
         now = self._clock.monotonic()
@@ -185,6 +189,8 @@ class Embedded:
         drained = self._executor.stop(timeout_s=self._options.drain_s)
         drained_or_cut.set()
         keeper.join()
+        for thread in self._steps:
+            thread.join(self._options.drain_s)
         try:
             for run in self._scheduler.runs():
                 if run.out == 0 and not run.lost and not run.unwritten:

@@ -71,7 +71,7 @@ class Executor:
             except StoreAwayError as error:
                 self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
                 run.give_back(line, delay_s=STORE_AWAY_S)
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # A fault of ours in one line must end neither the thread nor the other lines.
                 self._log.exception("line.broken", batch=run.segment.batch_id, line=line.number)
                 run.finish(self._work.broken(run.segment, line))
@@ -152,7 +152,7 @@ class Executor:
             self._log.warning("chunk.store_away", batch=run.segment.batch_id, error=str(error))
             run.restore(results, retried)
             self._over.wait(STORE_AWAY_S)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # Results are paid for: they are kept and tried again while the lease holds, and the trace tells why.
             self._log.exception("chunk.not_written", batch=run.segment.batch_id, segment=run.segment.id)
             run.restore(results, retried)
@@ -165,7 +165,5 @@ def _tried(line: Line, *, cost_unknown: bool = False) -> Line:
 
 def _backoff_s(attempts: int) -> float:
     # Jitter is no secret: it only keeps retries of many lines apart.
-    return min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311
+    return min(LONGEST_RETRY_S, FIRST_RETRY_S * float(2 ** (attempts - 1))) * jitter

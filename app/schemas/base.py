@@ -75,7 +75,7 @@ def load(schema: type[Schema], data: Mapping[str, Any]) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema().load(data)
     except ValidationError as error:
-        param, message = _first(error.normalized_messages())
+        param, message = _first(error.normalized_messages())  # type: ignore[no-untyped-call]
         raise InvalidRequestError(f"{param}: {message}" if param else message, param=param or None) from error
     return loaded
 

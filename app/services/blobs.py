@@ -110,6 +110,15 @@ def sweep(gateway: Gateway) -> int:
             return swept
 
 
+def stream(gateway: Gateway, key: str, *, offset: int, length: int) -> Iterator[bytes]:
+    """`length` bytes of a blob from `offset`. Raises UnavailableError at once when they cannot be read."""
+    try:
+        return gateway.blobs.stream(key, offset=offset, length=length)
+    except BlobError as error:
+        gateway.log.error("blob.not_readable", key=key, error=str(error))
+        raise UnavailableError("The bytes cannot be read now; try again.", retry_after_s=5) from error
+
+
 def remove_condemned(gateway: Gateway, blob_id: int | None) -> None:
     """Delete the bytes of a blob that was just let go, if nothing else refers to it; else it is left as it is."""
     if blob_id is None:

@@ -9,9 +9,7 @@ from app.engine.work import Capacity, Grant
 from app.services.gateway import Gateway
 
 
-def exchange(
-    gateway: Gateway, asked: Capacity, *, worker: str, held: int, wanted: int, signals: Signals
-) -> Grant:
+def exchange(gateway: Gateway, asked: Capacity, *, worker: str, held: int, wanted: int, signals: Signals) -> Grant:
     """Fold what this process saw into the shared limit and return its share of it."""
     account = gateway.accounts.by_id(asked.account_id)
     if account is None:
@@ -31,9 +29,7 @@ def exchange(
             pause_ms = max(pause_ms, int(signals.retry_after_s * 1000))
         share = fair_share(int(limit), state, wanted=wanted)
         # Lines that are out cannot be called back, so their permits are held until they end.
-        capacity.hold(
-            connection, capacity_id, worker=worker, held=max(share, held), wanted=wanted, lease_ms=lease_ms
-        )
+        capacity.hold(connection, capacity_id, worker=worker, held=max(share, held), wanted=wanted, lease_ms=lease_ms)
     if lowered:
         gateway.log.info("capacity.lowered", account=asked.account_id, model=asked.model, limit=int(limit))
     return Grant(limit=share, pause_s=pause_ms / 1000)

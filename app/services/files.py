@@ -194,16 +194,16 @@ def blob_key(gateway: Gateway, row: AnyRow) -> str:
     return key
 
 
-def expire_due(gateway: Gateway) -> int:
+def expire_due(gateway: Gateway, *, slice_rows: int = SWEEP_SLICE) -> int:
     """Delete files whose time is over and that no running batch uses; returns how many."""
     expired = 0
     while True:
         with gateway.database.read() as connection:
-            slice_ = files.expired(connection, limit=SWEEP_SLICE)
+            slice_ = files.expired(connection, limit=slice_rows)
         done = 0
         for row in slice_:
             with gateway.database.write() as connection:
                 done += files.delete(connection, row.id, row.blob_id)
         expired += done
-        if len(slice_) < SWEEP_SLICE or not done:
+        if len(slice_) < slice_rows or not done:
             return expired

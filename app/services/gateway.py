@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.blobs import BlobStore
-from app.services.accounts import Accounts
 from app.data.database import Database
 from app.lib.clock import Clock
+from app.services.accounts import Accounts
 from app.settings import Settings
 
 

@@ -20,8 +20,13 @@ def list_(gateway: Gateway) -> list[dict[str, Any]]:
     with ThreadPoolExecutor(max_workers=len(accounts)) as pool:
         listed = pool.map(lambda account: _models(gateway, account), accounts)
         return [
-            {"id": model.get("id"), "object": "model", "created": model.get("created") or 0,
-             "owned_by": model.get("owned_by") or account.provider, "provider": account.provider}
+            {
+                "id": model.get("id"),
+                "object": "model",
+                "created": model.get("created") or 0,
+                "owned_by": model.get("owned_by") or account.provider,
+                "provider": account.provider,
+            }
             for account, models in zip(accounts, listed, strict=True)
             for model in models
         ]

@@ -116,7 +116,12 @@ def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
         with gateway.database.read() as connection:
             repeated = batch_work.duplicates(connection, lease.id, limit=MOST_FINDINGS)
         found.findings += [
-            Finding("duplicate_custom_id", f"The custom_id {row.custom_id!r:.100} is used by an earlier line.", "custom_id", row.line)
+            Finding(
+                "duplicate_custom_id",
+                f"The custom_id {row.custom_id!r:.100} is used by an earlier line.",
+                "custom_id",
+                row.line,
+            )
             for row in repeated
         ]
 
@@ -126,10 +131,10 @@ def _start(gateway: Gateway, lease: BatchLease, found: _Plan, *, override: str |
     with gateway.database.write() as connection:
         if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
             raise LeaseLostError
-        batch_work.start(
-            connection, lease, model=override or found.model or "", lines=found.lines, segments=bounds
-        )
-    gateway.log.info("batch.started", batch=lease.id, lines=found.lines, segments=len(bounds), model=override or found.model)
+        batch_work.start(connection, lease, model=override or found.model or "", lines=found.lines, segments=bounds)
+    gateway.log.info(
+        "batch.started", batch=lease.id, lines=found.lines, segments=len(bounds), model=override or found.model
+    )
 
 
 def _fail(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:

@@ -26,9 +26,7 @@ def claim(gateway: Gateway, *, worker: str, skip: Collection[Capacity]) -> tuple
     skipped = [(capacity.account_id, capacity.model) for capacity in skip]
     with gateway.database.read() as connection:
         for project in segments.projects_with_work(connection, accounts=accounts, skip=skipped):
-            row = segments.next_segment(
-                connection, project_id=project.project_id, accounts=accounts, skip=skipped
-            )
+            row = segments.next_segment(connection, project_id=project.project_id, accounts=accounts, skip=skipped)
             if row is not None and _claimed(gateway, row, worker=worker):
                 lines = segments.pending_lines(
                     connection, batch_id=row.batch_id, first=row.first_line, last=row.last_line

@@ -225,18 +225,18 @@ def cancel(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | 
     return found
 
 
-def expire_due(gateway: Gateway) -> int:
+def expire_due(gateway: Gateway, *, slice_rows: int = SWEEP_SLICE) -> int:
     """End pending uploads whose hour is over; returns how many."""
     expired = 0
     while True:
         with gateway.database.read() as connection:
-            slice_ = uploads.due(connection, limit=SWEEP_SLICE)
+            slice_ = uploads.due(connection, limit=slice_rows)
         done = 0
         for row_id in slice_:
             with gateway.database.write() as connection:
                 done += uploads.expire(connection, row_id)
         expired += done
-        if len(slice_) < SWEEP_SLICE or not done:
+        if len(slice_) < slice_rows or not done:
             return expired
 
 

@@ -102,7 +102,9 @@ class BatchWork:
         with self._gateway.database.write() as connection:
             return batch_work.end_due(connection) > 0
 
-    def _move(self, find: Callable[..., Any], act: Callable[[Gateway, BatchLease], None], statuses: tuple[str, ...]) -> bool:
+    def _move(
+        self, find: Callable[..., Any], act: Callable[[Gateway, BatchLease], None], statuses: tuple[str, ...]
+    ) -> bool:
         with self._gateway.database.read() as connection:
             row = find(connection)
         if row is None:

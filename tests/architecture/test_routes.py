@@ -15,7 +15,8 @@ EVERYWHERE = {
     "DELETE /containers/{}/files/{}", "GET /containers/{}/files/{}/content", "HEAD /containers/{}/files/{}/content",
 }  # fmt: skip
 NOT_AT_AZURE = {
-    "GET /files/{}/estimate", "GET /batches/{}/results", "GET /batches/{}/lines", "POST /batches/{}/retry", "GET /models",
+    "GET /files/{}/estimate", "GET /batches/{}/results", "GET /batches/{}/lines", "POST /batches/{}/retry",
+    "GET /models",
 }  # fmt: skip
 
 

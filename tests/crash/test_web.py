@@ -31,7 +31,9 @@ def test_a_web_process_that_dies_leaves_nothing_half_made(
     line = {"custom_id": "a", "body": {"model": "m", "messages": []}}
     with Process("web", environment | armed) as web, pytest.raises(requests.ConnectionError):
         if point == "batch.after_row":
-            requests.post(f"{web.url}/v1/batches", json={"requests": [line], "endpoint": CHAT}, headers=headers, timeout=10)
+            requests.post(
+                f"{web.url}/v1/batches", json={"requests": [line], "endpoint": CHAT}, headers=headers, timeout=10
+            )
         else:
             file = ("in.jsonl", jsonl([chat_line("a")]))
             requests.post(

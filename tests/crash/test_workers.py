@@ -74,7 +74,7 @@ def test_a_worker_that_lost_its_lease_while_sending_writes_nothing(
 ) -> None:
     fake.latency_s = 0.3
     batch = create(client, jsonl(chat_line(f"c{n}") for n in range(LINES)))
-    with Process("worker", environment) as held, Process("worker", environment) as other:
+    with Process("worker", environment) as held, Process("worker", environment):
         until(lambda: fake.in_flight > 10)
         held.signal(signal.SIGSTOP)
         assert_right(client, gateway, batch["id"])
@@ -91,10 +91,10 @@ def test_a_line_that_kills_workers_fails_alone(
     batch = create(client, jsonl(lines))
     armed = {"BATCHGATE_FAILPOINT": "line.sending"}
     deaths = 0
-    while retrieve(client, batch["id"])["status"] not in ("completed",) and deaths < 40:
+    while retrieve(client, batch["id"])["status"] != "completed" and deaths < 40:
         # Every worker dies at its first line, so lines end only as poison, one by one.
         with Process("worker", environment | armed) as worker:
-            until(lambda: worker.died or retrieve(client, batch["id"])["status"] == "completed")  # noqa: B023
+            until(lambda: worker.died or retrieve(client, batch["id"])["status"] == "completed")
             deaths += worker.died
     over = retrieve(client, batch["id"])
     assert over["request_counts"]["failed"] == 4

@@ -24,7 +24,7 @@ class Process:
     def __init__(self, kind: str, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "tests.support.process", kind]
         full = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), **environment}
-        self._process = subprocess.Popen(command, env=full, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        self._process = subprocess.Popen(command, env=full, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()  # a worker prints an empty line when it is ready
 
@@ -67,14 +67,16 @@ def _web(gateway: Gateway) -> None:
     from tests.support.server import LiveServer
 
     with LiveServer(create_app(gateway=gateway)) as server:
-        print(server.url, flush=True)
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
         signal.sigwait({signal.SIGTERM})
 
 
 def _worker(gateway: Gateway) -> None:
     from app.worker import serve
 
-    print(flush=True)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
     serve(gateway)
 
 

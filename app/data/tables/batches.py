@@ -1,8 +1,9 @@
 """Batches and how the gateway runs them: segments, lines, chunks."""
 
-from sqlalchemy import JSON, Column, Index, String, Table, Text, text
+from sqlalchemy import JSON, Column, Index, String, Table, Text
 
 from app.data.tables.meta import (
+    ALIVE,
     IDS_NEVER_REUSED,
     BigInt,
     identity,
@@ -10,6 +11,7 @@ from app.data.tables.meta import (
     metadata,
     number,
     one_of,
+    partial_index,
     public_id,
     reference,
 )
@@ -80,14 +82,20 @@ batches = Table(
     **IDS_NEVER_REUSED,
     comment="Batches as clients see them, and the lease of the worker that plans or finalises one.",
 )
-_alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("deleted_at IS NULL")}
-_running = text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
-Index("ix_batches_list", batches.c.project_id, batches.c.created_at, batches.c.id, **_alive)
-Index("ix_batches_list_status", batches.c.project_id, batches.c.status, batches.c.created_at, batches.c.id, **_alive)
-Index(
-    "ix_batches_list_provider", batches.c.project_id, batches.c.provider, batches.c.created_at, batches.c.id, **_alive
+RUNNING = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
+partial_index("ix_batches_list", batches.c.project_id, batches.c.created_at, batches.c.id, where=ALIVE)
+partial_index(
+    "ix_batches_list_status", batches.c.project_id, batches.c.status, batches.c.created_at, batches.c.id, where=ALIVE
 )
-Index("ix_batches_running", batches.c.status, batches.c.expires_at, sqlite_where=_running, postgresql_where=_running)
+partial_index(
+    "ix_batches_list_provider",
+    batches.c.project_id,
+    batches.c.provider,
+    batches.c.created_at,
+    batches.c.id,
+    where=ALIVE,
+)
+partial_index("ix_batches_running", batches.c.status, batches.c.expires_at, where=RUNNING)
 Index("ix_batches_input_file_id", batches.c.input_file_id)
 
 batch_segments = Table(
@@ -107,19 +115,17 @@ batch_segments = Table(
     **IDS_NEVER_REUSED,
     comment="Runs of lines that one worker executes under one lease; every write carries the epoch.",
 )
-Index(
+partial_index(
     "ix_batch_segments_open",
     batch_segments.c.batch_id,
     batch_segments.c.lease_until,
-    sqlite_where=text("state = 'open'"),
-    postgresql_where=text("state = 'open'"),
+    where="state = 'open'",
 )
 # Leased segments are few, however many are open: fair shares count only them.
-Index(
+partial_index(
     "ix_batch_segments_leased",
     batch_segments.c.lease_until,
-    sqlite_where=text("state = 'open' AND lease_until IS NOT NULL"),
-    postgresql_where=text("state = 'open' AND lease_until IS NOT NULL"),
+    where="state = 'open' AND lease_until IS NOT NULL",
 )
 Index("uq_batch_segments_first_line", batch_segments.c.batch_id, batch_segments.c.first_line, unique=True)
 

@@ -1,8 +1,19 @@
 """Containers and the files in them."""
 
-from sqlalchemy import JSON, Column, Index, String, Table, text
+from sqlalchemy import JSON, Column, String, Table
 
-from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, one_of, public_id, reference
+from app.data.tables.meta import (
+    ALIVE,
+    IDS_NEVER_REUSED,
+    identity,
+    instant,
+    metadata,
+    number,
+    one_of,
+    partial_index,
+    public_id,
+    reference,
+)
 
 CONTAINER_STATUSES = ("running", "expired", "deleted")
 
@@ -28,26 +39,25 @@ containers = Table(
     **IDS_NEVER_REUSED,
     comment="Containers; expired ones stay readable as metadata.",
 )
-_alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("deleted_at IS NULL")}
-_running = text("status = 'running'")
-Index("ix_containers_list", containers.c.project_id, containers.c.created_at, containers.c.id, **_alive)
-Index(
+RUNNING = "status = 'running'"
+partial_index("ix_containers_list", containers.c.project_id, containers.c.created_at, containers.c.id, where=ALIVE)
+partial_index(
     "ix_containers_list_name",
     containers.c.project_id,
     containers.c.name,
     containers.c.created_at,
     containers.c.id,
-    **_alive,
+    where=ALIVE,
 )
-Index(
+partial_index(
     "ix_containers_list_provider",
     containers.c.project_id,
     containers.c.provider,
     containers.c.created_at,
     containers.c.id,
-    **_alive,
+    where=ALIVE,
 )
-Index("ix_containers_expiry", containers.c.expires_at, sqlite_where=_running, postgresql_where=_running)
+partial_index("ix_containers_expiry", containers.c.expires_at, where=RUNNING)
 
 container_files = Table(
     "container_files",
@@ -65,10 +75,10 @@ container_files = Table(
     **IDS_NEVER_REUSED,
     comment="Files in containers, under /mnt/data/.",
 )
-Index(
+partial_index(
     "ix_container_files_list",
     container_files.c.container_id,
     container_files.c.created_at,
     container_files.c.id,
-    **_alive,
+    where=ALIVE,
 )

@@ -1,8 +1,19 @@
 """Bytes and what clients call them: blobs, files, uploads and their parts."""
 
-from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text, text
+from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text
 
-from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, one_of, public_id, reference
+from app.data.tables.meta import (
+    ALIVE,
+    IDS_NEVER_REUSED,
+    identity,
+    instant,
+    metadata,
+    number,
+    one_of,
+    partial_index,
+    public_id,
+    reference,
+)
 
 BLOB_STATES = ("pending", "live", "deleting")
 FILE_STATUSES = ("uploaded", "processed", "processing", "error", "deleted")
@@ -25,12 +36,11 @@ blobs = Table(
     comment="Bytes the gateway holds. The row is committed before the first byte and goes after the last.",
 )
 # The sweeper asks only for these few rows; live ones never enter its index.
-Index(
+partial_index(
     "ix_blobs_unsettled",
     blobs.c.state,
     blobs.c.lease_until,
-    sqlite_where=text("state <> 'live'"),
-    postgresql_where=text("state <> 'live'"),
+    where="state <> 'live'",
 )
 
 files = Table(
@@ -59,24 +69,22 @@ files = Table(
     comment="Files as clients see them; deleted ones stay as tombstones so that cursors keep working.",
 )
 
-_alive = {"sqlite_where": text("deleted_at IS NULL"), "postgresql_where": text("deleted_at IS NULL")}
-Index("ix_files_list", files.c.project_id, files.c.created_at, files.c.id, **_alive)
-Index("ix_files_list_purpose", files.c.project_id, files.c.purpose, files.c.created_at, files.c.id, **_alive)
-Index("ix_files_list_home", files.c.project_id, files.c.home, files.c.created_at, files.c.id, **_alive)
-Index(
+partial_index("ix_files_list", files.c.project_id, files.c.created_at, files.c.id, where=ALIVE)
+partial_index("ix_files_list_purpose", files.c.project_id, files.c.purpose, files.c.created_at, files.c.id, where=ALIVE)
+partial_index("ix_files_list_home", files.c.project_id, files.c.home, files.c.created_at, files.c.id, where=ALIVE)
+partial_index(
     "ix_files_list_home_purpose",
     files.c.project_id,
     files.c.home,
     files.c.purpose,
     files.c.created_at,
     files.c.id,
-    **_alive,
+    where=ALIVE,
 )
-Index(
+partial_index(
     "ix_files_expiry",
     files.c.expires_at,
-    sqlite_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
-    postgresql_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
+    where="deleted_at IS NULL AND expires_at IS NOT NULL",
 )
 
 uploads = Table(
@@ -100,11 +108,10 @@ uploads = Table(
     **IDS_NEVER_REUSED,
     comment="Uploads in parts; pending ones expire an hour after they were made.",
 )
-Index(
+partial_index(
     "ix_uploads_expiry",
     uploads.c.expires_at,
-    sqlite_where=text("state = 'pending'"),
-    postgresql_where=text("state = 'pending'"),
+    where="state = 'pending'",
 )
 
 upload_parts = Table(

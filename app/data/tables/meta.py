@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, MetaData, String
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, MetaData, String, text
 
 metadata = MetaData(
     naming_convention={
@@ -52,3 +52,12 @@ def one_of(column: str, values: Sequence[str]) -> CheckConstraint:
     """CHECK that `column` holds one of `values`."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+ALIVE = "deleted_at IS NULL"
+
+
+def partial_index(name: str, *columns: Column[Any], where: str) -> Index:
+    """An index of the rows that `where` (SQL, the same on both databases) is true for."""
+    condition = text(where)
+    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
