@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
+from app.data import batches as batch_rows
 from app.data import blobs as blob_rows
 from app.data.tables import batches, blobs, files
 from app.services import blobs as blob_service
@@ -342,6 +343,20 @@ def test_a_file_in_use_is_kept(client: KeyClient, gateway: Gateway, status: str)
     assert client.get(f"/v1/files/{file_id}/content").data == LINE
 
 
+def test_a_delete_waits_for_a_batch_that_is_being_made(client: KeyClient, gateway: Gateway) -> None:
+    file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    make_batch(client, gateway, file_id, "completed")
+    with ThreadPoolExecutor(1) as pool:
+        with gateway.database.write() as connection:
+            batch_rows.hold_input(connection, project_id=row(gateway, file_id).project_id, public_id=file_id)
+            deleting = pool.submit(client.delete, f"/v1/files/{file_id}")
+            with pytest.raises(TimeoutError):
+                deleting.result(timeout=0.3)
+            connection.execute(update(batches).values(status="validating"))
+        assert deleting.result().status_code == 409
+    assert client.get(f"/v1/files/{file_id}/content").data == LINE
+
+
 @pytest.mark.parametrize("status", ["completed", "failed", "expired", "cancelled"])
 def test_a_file_whose_batches_are_over_can_go(client: KeyClient, gateway: Gateway, status: str) -> None:
     file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
@@ -362,13 +377,10 @@ def test_expired_files_go_and_others_stay(client: KeyClient, gateway: Gateway) -
     assert len(stored(gateway)) == 2
 
 
-def test_more_expired_files_than_a_slice_holds_all_go(
-    client: KeyClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file_service, "SWEEP_SLICE", 2)
+def test_more_expired_files_than_a_slice_holds_all_go(client: KeyClient, gateway: Gateway) -> None:
     for _ in range(5):
         age(gateway, made(client, LINE, name="in.jsonl", purpose="batch")["id"], seconds=31 * DAY_S)
-    assert file_service.expire_due(gateway) == 5
+    assert file_service.expire_due(gateway, slice_rows=2) == 5
 
 
 def test_two_deletes_at_once_release_the_bytes_once(client: KeyClient, gateway: Gateway) -> None:

@@ -1,15 +1,16 @@
 """The form of an upload as clients really send it: in any order, in pieces, cut short, hostile."""
 
-import io
 import socket
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+import app as batchgate
 from app.data.tables import blobs, files
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
@@ -154,33 +155,13 @@ def test_a_name_in_utf8_by_rfc_5987(client: KeyClient) -> None:
     assert send(client, body).json["filename"] == "ü b.txt"
 
 
-class Endless(io.RawIOBase):
-    """A long body that is never whole in memory."""
-
-    def __init__(self, head: bytes, line: bytes, times: int, tail: bytes) -> None:
-        self.size = len(head) + len(line) * times + len(tail)
-        self._pieces: Iterator[bytes] = iter([head, *[line] * times, tail])
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._rest = self._rest or next(self._pieces, b"")
-        count_ = min(len(buffer), len(self._rest))
-        buffer[:count_] = self._rest[:count_]
-        self._rest = self._rest[count_:]
-        return count_
-
-
 @pytest.mark.parametrize("line", [LINE * 800, b'"' + b"x" * 65_000])
 def test_a_large_upload_does_not_live_in_memory(client: KeyClient, gateway: Gateway, line: bytes) -> None:
     opening = file(b"", filename="in.jsonl")[:-2]
-    body = Endless(forms.part("purpose", b"batch") + opening, line, 600, b"\r\n" + forms.end())
+    body = forms.Endless(forms.part("purpose", b"batch") + opening, line, 600, b"\r\n" + forms.end())
     tracemalloc.start()
     try:
-        about = {"CONTENT_TYPE": forms.CONTENT_TYPE, "CONTENT_LENGTH": str(body.size)}
-        made = client.post("/v1/files", environ_overrides={"wsgi.input": body, **about})
+        made = client.post("/v1/files", environ_overrides=body.environ)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -189,11 +170,15 @@ def test_a_large_upload_does_not_live_in_memory(client: KeyClient, gateway: Gate
     assert peak < 8 * MIB
 
 
-def test_a_file_over_the_limit_is_refused_before_it_is_whole(client: KeyClient, gateway: Gateway) -> None:
-    object.__setattr__(gateway.settings, "max_file_bytes", 100_000)
-    assert refusal(send(client, forms.form(PURPOSE, file(b"x" * 100_001)))) == (413, "file")
+def test_a_file_over_the_limit_is_refused(client: KeyClient, gateway: Gateway) -> None:
+    small = replace(gateway, settings=replace(gateway.settings, max_file_bytes=100_000))
+    web = batchgate.create_app(gateway=small).test_client()
+    headers = {"Authorization": f"Bearer {client.key}", "Content-Type": forms.CONTENT_TYPE}
+    body = forms.form(PURPOSE, file(b"x" * 100_001))
+    assert refusal(web.post("/v1/files", data=body, headers=headers)) == (413, "file")
     assert nothing_is_left(gateway)
-    assert send(client, forms.form(PURPOSE, file(b"x" * 100_000))).status_code == 200
+    body = forms.form(PURPOSE, file(b"x" * 100_000))
+    assert web.post("/v1/files", data=body, headers=headers).status_code == 200
 
 
 def _socket(server: LiveServer) -> socket.socket:
