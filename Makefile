@@ -28,7 +28,7 @@ run: $(INSTALLED) ## Run gateway, worker and a small real model on this machine 
 	@exec $(BIN)/batchgate demo
 
 test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/test_keys.py -n 0" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and pages that are made from the code
 	@$(BIN)/ruff check .
