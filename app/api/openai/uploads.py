@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from app.api.body import read_json
 from app.api.context import caller, gateway
-from app.api.idempotency import idempotent, identify, settling
+from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import read_form
 from app.api.openai.files import wire as file_wire
 from app.api.operation import answer, extra_fields, operation
@@ -51,8 +51,10 @@ def create() -> Response:
 @idempotent
 def add_part(upload_id: str) -> Response:
     """Take a part while it arrives; parts may come in any order and side by side."""
-    # Looked up before the first byte is read, and again with what the form says.
-    uploads.retrieve(gateway(), caller(), upload_id, provider=explicit_provider())
+    # Looked up before the first byte is read, and again with what the form says. With a key the part may be one that
+    # came in before the upload was over.
+    look_up = uploads.retrieve if HEADER in request.headers else uploads.retrieve_pending
+    look_up(gateway(), caller(), upload_id, provider=explicit_provider())
     with ExitStack() as stack:
         part = stack.enter_context(uploads.receiving_part(gateway()))
         form = read_form(request, file_field="data", open_file=lambda _: part)
