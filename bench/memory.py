@@ -29,9 +29,7 @@ def run(report: Report, *, quick: bool) -> None:
 def _peak(lines: int, *, text_bytes: int = 200) -> tuple[int, bool]:
     with ExitStack() as stack:
         fake = stack.enter_context(Fake(latency_ms=5))
-        store = stack.enter_context(
-            Store(LOCAL_BASE_URL=f"{fake.url}/v1", LOCAL_MAX_CONCURRENCY=str(CEILING))
-        )
+        store = stack.enter_context(Store(LOCAL_BASE_URL=f"{fake.url}/v1", LOCAL_MAX_CONCURRENCY=str(CEILING)))
         file_id = store.put(chat_lines(lines, text_bytes=text_bytes))
         working = stack.enter_context(worker(store.environment, log=store.home / "worker.log"))
         batch = store.ended(store.start(file_id), seconds=ENDS_S)

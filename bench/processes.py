@@ -83,9 +83,7 @@ class Fake(Process):
     """The fake provider in a process of its own."""
 
     def __init__(self, *, latency_ms: float) -> None:
-        super().__init__(
-            "-m", "tests.fakes.openai_server", "--any-model", "--latency-ms", f"{latency_ms:g}", told=True
-        )
+        super().__init__("-m", "tests.fakes.openai_server", "--any-model", "--latency-ms", f"{latency_ms:g}", told=True)
         self.url = self.line()
 
     def stats(self) -> dict[str, int]:

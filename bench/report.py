@@ -95,7 +95,10 @@ def _cells(figure: Figure) -> tuple[str, ...]:
 
 
 def _padded(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [cell.ljust(width) if n in (0, 5) else cell.rjust(width) for n, (cell, width) in enumerate(zip(row, widths, strict=True))]
+    return [
+        cell.ljust(width) if n in (0, 5) else cell.rjust(width)
+        for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
 
 
 def _number(value: float) -> str:

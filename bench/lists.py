@@ -1,0 +1,171 @@
+"""Pages of a list with 1,000,000 files against one with 10,000: every filter, both orders, any depth."""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from sqlalchemy import Connection, func, select, text
+
+import app as batchgate
+from app import migrate
+from app.data.tables import files
+from app.services import files as file_services
+from app.services import keys
+from app.services.gateway import Caller, Gateway
+from app.settings import from_environment
+from bench.report import Report
+from tests.support import postgres
+
+FEW, MANY = 10_000, 1_000_000
+CALLS = 200
+LIMIT = 100
+WANTED = ("<=", 1.5)
+FILTERS = ((None, None), ("batch", None), (None, "ollama"), ("batch", "ollama"))
+PLACES = ("first", "middle", "last")
+# A tenth is another project's, a twentieth is deleted, and three share each millisecond.
+ROWS = text("""
+    INSERT INTO files (public_id, project_id, home, purpose, filename, origin, status, bytes, created_at, deleted_at)
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
+    SELECT 'file-' || CAST(1000000000 + n AS TEXT),
+           CASE n % 10 WHEN 0 THEN :other ELSE :project END,
+           CASE n % 3 WHEN 0 THEN 'ollama' ELSE 'local' END,
+           CASE n % 4 WHEN 0 THEN 'batch' WHEN 1 THEN 'batch_output' ELSE 'user_data' END,
+           'file.jsonl', 'upload', 'processed', n, 1700000000000 + n / 3,
+           CASE n % 20 WHEN 7 THEN 1800000000000 END
+    FROM numbers
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A gateway whose project has so many files."""
+
+    gateway: Gateway
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One page of one list."""
+
+    purpose: str | None
+    home: str | None
+    descending: bool
+    place: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+        filters = "+".join(n for n, value in (("purpose", self.purpose), ("provider", self.home)) if value)
+        return f"{filters or 'no filter'}, {'desc' if self.descending else 'asc'}, {self.place}"
+
+
+ASKS = [Ask(*pair, order, place) for pair, order, place in itertools.product(FILTERS, (True, False), PLACES)]
+
+
+def run(report: Report, *, quick: bool) -> None:
+    """SQLite is judged; PostgreSQL is told beside it, unless `quick`."""
+    many = 100_000 if quick else MANY
+    with ExitStack() as stack:
+        _tell(report, "sqlite", *(stack.enter_context(_sqlite(rows)) for rows in (FEW, many)), wanted=WANTED)
+    if not quick:
+        with ExitStack() as stack:
+            server = postgres.Postgres()
+            stack.callback(server.stop)
+            _tell(report, "postgresql", *(stack.enter_context(_postgresql(rows)) for rows in (FEW, many)), wanted=None)
+
+
+def _tell(report: Report, database: str, few: Listed, many: Listed, *, wanted: tuple[str, float] | None) -> None:
+    for ask in ASKS:
+        cursors = [_cursor(listed, ask) for listed in (few, many)]
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(CALLS):  # in turn, so that what disturbs the machine disturbs both
+            for listed, cursor, taken in zip((few, many), cursors, times, strict=True):
+                taken.append(_time_ms(listed, ask, cursor))
+        baseline, value = map(median, times)
+        report.add(f"{database}: {ask.name}", value, "ms", baseline=baseline, wanted=wanted)
+
+
+def _time_ms(listed: Listed, ask: Ask, cursor: str | None) -> float:
+    started = perf_counter()
+    page = file_services.list_(
+        listed.gateway,
+        listed.caller,
+        purpose=ask.purpose,
+        provider=ask.home,
+        after=cursor,
+        descending=ask.descending,
+        limit=LIMIT,
+    )
+    taken = (perf_counter() - started) * 1000
+    if len(page.items) != LIMIT or page.has_more != (ask.place != "last"):
+        raise RuntimeError(f"A wrong page: {ask.name}, {len(page.items)} files, has_more={page.has_more}")
+    return taken
+
+
+def _cursor(listed: Listed, ask: Ask) -> str | None:
+    """`after` for the page: found by counting, which is slow and not timed."""
+    if ask.place == "first":
+        return None
+    where = [files.c.project_id == listed.caller.project_id, files.c.deleted_at.is_(None)]
+    where += [files.c.purpose == ask.purpose] if ask.purpose else []
+    where += [files.c.home == ask.home] if ask.home else []
+    keys_ = [files.c.created_at, files.c.id]
+    with listed.gateway.database.read() as connection:
+        count = connection.execute(select(func.count()).where(*where)).scalar_one()
+        skipped = count // 2 if ask.place == "middle" else count - LIMIT - 1
+        order = [key.desc() if ask.descending else key.asc() for key in keys_]
+        statement = select(files.c.public_id).where(*where).order_by(*order).offset(skipped).limit(1)
+        return str(connection.execute(statement).scalar_one())
+
+
+@contextmanager
+def _sqlite(rows: int) -> Iterator[Listed]:
+    with (
+        tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home,
+        _filled({"BATCHGATE_HOME": home}, rows) as listed,
+    ):
+        yield listed
+
+
+@contextmanager
+def _postgresql(rows: int) -> Iterator[Listed]:
+    with tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home:
+        url = postgres.create()
+        try:
+            with _filled(
+                {"BATCHGATE_HOME": home, "DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "bench"}, rows
+            ) as listed:
+                yield listed
+        finally:
+            postgres.drop(url)
+
+
+@contextmanager
+def _filled(environment: dict[str, str], rows: int) -> Iterator[Listed]:
+    settings = from_environment({**environment, "BATCHGATE_LOG_LEVEL": "error"})
+    Path(environment["BATCHGATE_HOME"]).mkdir(exist_ok=True)
+    migrate.upgrade(settings)
+    gateway = batchgate.build_gateway(settings)
+    callers = [
+        keys.authenticate(gateway, keys.create(gateway, project=name, name="bench").key, request_id="req_bench")
+        for name in ("bench", "other")
+    ]
+    try:
+        with gateway.database.write() as connection:
+            connection.execute(ROWS, {"rows": rows, "project": callers[0].project_id, "other": callers[1].project_id})
+        if gateway.database.dialect == "postgresql":
+            with gateway.database.read() as connection:
+                _analyze(connection)  # as the server does by itself a minute later
+        yield Listed(gateway, callers[0])
+    finally:
+        gateway.database.dispose()
+
+
+def _analyze(connection: Connection) -> None:
+    connection.exec_driver_sql("VACUUM ANALYZE files")
