@@ -4,7 +4,6 @@ Loggers of the standard library (gunicorn's, urllib3's) go through the same rend
 """
 
 import logging
-import logging.config
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
@@ -24,19 +23,21 @@ SECRET_MIN_LENGTH = 8
 # Virtual keys and providers' keys by their shape, bearer tokens, passwords in URLs.
 SHAPES = rb"""(?:(?<![A-Za-z0-9])sk-|(?i:bearer )|://[^\s:/@"]*:(?=[^\s/"]+@))(?:bf-[0-9a-f]+-)?[^\s"'@,\\]{8,}"""
 REDACTED = b"[redacted]"
+# The descriptor and not sys.stderr: whoever swaps that object must not break a logger in use.
+OUTPUT = open(2, "wb", closefd=False)  # noqa: SIM115 - never closed
 
 
 def configure(settings: Settings) -> None:
     """Set up structlog and the standard library's root logger. Loggers in use since before keep what they had."""
-    level = _level(settings)
     structlog.configure(
         processors=_processors(settings),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        # The descriptor and not sys.stderr: whoever swaps that object must not break a logger in use.
-        logger_factory=structlog.BytesLoggerFactory(file=open(2, "wb", closefd=False)),  # noqa: SIM115 - never closed
+        wrapper_class=structlog.make_filtering_bound_logger(level(settings)),
+        logger_factory=structlog.BytesLoggerFactory(file=OUTPUT),
         cache_logger_on_first_use=True,
     )
-    logging.config.dictConfig(stdlib(settings))
+    root = logging.getLogger()
+    if not any(isinstance(handler, Bridge) for handler in root.handlers):
+        root.addHandler(Bridge())
 
 
 def get_logger() -> Any:
@@ -44,16 +45,11 @@ def get_logger() -> Any:
     return structlog.get_logger()
 
 
-def stdlib(settings: Settings) -> dict[str, Any]:
-    """What `logging.config.dictConfig` needs to send every standard logger to the same place."""
-    bridged = {"level": _level(settings), "handlers": ["bridge"], "propagate": False}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "handlers": {"bridge": {"class": "app.logs.Bridge"}},
-        "root": {"level": "WARNING", "handlers": ["bridge"]},
-        "loggers": {"gunicorn.error": bridged, "gunicorn.access": bridged},
-    }
+def level(settings: Settings) -> int:
+    """BATCHGATE_LOG_LEVEL as a number. Raises SettingsError."""
+    if (found := LEVELS.get(settings.log_level.lower())) is None:
+        raise SettingsError(f"BATCHGATE_LOG_LEVEL must be one of {', '.join(LEVELS)}, not {settings.log_level!r}.")
+    return found
 
 
 class Bridge(logging.Handler):
@@ -63,12 +59,6 @@ class Bridge(logging.Handler):
         """One record as event `log`, with its logger's name and its text."""
         exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
         get_logger().log(record.levelno, "log", logger=record.name, message=record.getMessage(), exc_info=exc_info)
-
-
-def _level(settings: Settings) -> int:
-    if (level := LEVELS.get(settings.log_level.lower())) is None:
-        raise SettingsError(f"BATCHGATE_LOG_LEVEL must be one of {', '.join(LEVELS)}, not {settings.log_level!r}.")
-    return level
 
 
 def _processors(settings: Settings) -> list[Processor]:

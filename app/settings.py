@@ -80,6 +80,11 @@ class Settings:
     connect_timeout_s: float = _var("BATCHGATE_CONNECT_TIMEOUT_SECONDS", 10.0, "Time to connect to a provider.")
     line_timeout_s: float = _var("BATCHGATE_LINE_TIMEOUT_SECONDS", 600.0, "Time for a provider to answer one line.")
     sweep_s: float = _var("BATCHGATE_SWEEP_SECONDS", 60.0, "How often leftovers are swept and expiries enforced.")
+    lines_retention_days: int = _var(
+        "BATCHGATE_LINES_RETENTION_DAYS",
+        30,
+        "Lines and partial results of a batch are dropped so long after its end; its files stay. 0: never.",
+    )
     upload_lease_s: float = _var(
         "BATCHGATE_UPLOAD_LEASE_SECONDS", 300.0, "How long bytes that are being written are left alone by the sweeper."
     )

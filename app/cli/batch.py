@@ -7,7 +7,6 @@ import click
 from app.cli import batch_input, batch_report, batch_results, http, profile
 from app.cli.batch_progress import Progress, watch
 from app.cli.context import Refused
-from app.lib import json
 
 INTERRUPTED = 130
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -95,7 +94,7 @@ def _start(
     file_id = uploaded["id"]
     if dry_run:
         try:
-            click.echo(json.dumps(gateway.estimate(file_id)))
+            click.echo(batch_report.estimate(gateway.estimate(file_id)))
         finally:
             gateway.delete_file(file_id)
         return None

@@ -26,6 +26,16 @@ def show(batch: dict[str, Any], *, written: list[Path]) -> int:
     return 0 if complete else 1
 
 
+def estimate(found: dict[str, Any]) -> str:
+    """What the gateway says that a batch of a file would take."""
+    models = ", ".join(f"{entry['model']} ({entry['lines']} lines)" for entry in found["models"])
+    told = [f"{found['lines']} lines, {found['invalid_lines']} of them not valid; models: {models or 'none'}"]
+    told.append(f"  about {found['input_tokens']} tokens in, at most {found['max_output_tokens']} out")
+    if unlimited := found["lines_without_max_output_tokens"]:
+        told.append(f"  {unlimited} lines set no limit on their answers")
+    return "\n".join(told)
+
+
 def _headline(batch: dict[str, Any]) -> str:
     counts = batch["request_counts"]
     told = [f"{counts['completed']} of {counts['total']} lines completed"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, and_, case, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from app.data.database import AnyRow, now_ms
@@ -121,16 +121,6 @@ def facts(connection: Connection, batch_id: int) -> AnyRow:
         .where(batches.c.id == batch_id)
     )
     return connection.execute(statement).one()
-
-
-def delete_lines(connection: Connection, batch_id: int, *, limit: int) -> int:
-    """Remove up to `limit` lines of a batch; returns how many went."""
-    mine = select(batch_lines.c.line).where(batch_lines.c.batch_id == batch_id).order_by(batch_lines.c.line)
-    last = connection.execute(mine.offset(limit - 1).limit(1)).scalar()
-    where = batch_lines.c.batch_id == batch_id
-    if last is not None:
-        where = and_(where, batch_lines.c.line <= last)
-    return connection.execute(delete(batch_lines).where(where)).rowcount
 
 
 def insert_lines(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

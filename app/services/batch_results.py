@@ -1,19 +1,17 @@
 """What came of the lines of a batch, in input order: finished ones while it runs, all of them in the end."""
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
-from app.blobs import BlobError, BlobReader
+from app.blobs import BlobError
 from app.data import batch_lines
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError, UnavailableError
 from app.services import batches, line_output
+from app.services.chunks import ChunkReaders
 from app.services.gateway import Caller, Gateway
 
 SLICE_LINES = 1000
-OPEN_READERS = 16
 STREAM_BYTES = 256 * 1024
 # A document is held in memory: a page of long lines ends early, and `next_cursor` tells where.
 PAGE_BYTES = 8 * 2**20
@@ -51,7 +49,7 @@ def stream(
 
     Raises NotFoundError, InvalidRequestError (`after`) and UnavailableError before the first buffer.
     """
-    batch = batches.retrieve(gateway, caller, public_id, provider=provider)
+    batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     results = _results(gateway, batch, after=_position(batch, after), limit=limit)
     buffers = _buffered(data for _, data in results)
     try:
@@ -71,7 +69,7 @@ def page(
     after: str | None = None,
 ) -> ResultsPage:
     """At most `limit` results, fewer when they are long. Raises as `stream` does."""
-    batch = batches.retrieve(gateway, caller, public_id, provider=provider)
+    batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     lines: list[bytes] = []
     size = last = 0
     has_more = False
@@ -100,7 +98,7 @@ def states(
     state: str | None = None,
 ) -> LinesPage:
     """How each line goes. Raises NotFoundError, InvalidRequestError (`after`)."""
-    batch = batches.retrieve(gateway, caller, public_id, provider=provider)
+    batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     position = _position(batch, after)
     with gateway.database.read() as connection:
         rows = batch_lines.states(connection, batch.id, state=state, after=position, limit=limit + 1)
@@ -119,7 +117,7 @@ def _position(batch: AnyRow, after: str | None) -> int:
 def _results(gateway: Gateway, batch: AnyRow, *, after: int, limit: int | None) -> Iterator[tuple[int, bytes]]:
     """(number, output line) of each line that is over."""
     left = limit
-    with _Readers(gateway) as readers:
+    with ChunkReaders(gateway) as readers:
         while left is None or left > 0:
             wanted = SLICE_LINES if left is None else min(SLICE_LINES, left)
             with gateway.database.read() as connection:
@@ -132,7 +130,7 @@ def _results(gateway: Gateway, batch: AnyRow, *, after: int, limit: int | None) 
             left = None if left is None else left - len(rows)
 
 
-def _result(readers: "_Readers", batch: AnyRow, row: AnyRow) -> bytes:
+def _result(readers: ChunkReaders, batch: AnyRow, row: AnyRow) -> bytes:
     if row.key is not None:
         return readers.read(row.key, row.response_offset, row.response_bytes).rstrip(b"\r\n") + b"\n"
     code = line_output.UNEXECUTED_CODES.get(row.state)
@@ -164,32 +162,3 @@ def _continued(gateway: Gateway, batch: AnyRow, first: bytes, rest: Iterator[byt
         # The answer is under way: cutting it is the only way left to say that it is not whole.
         gateway.log.error("batch_results.cut", batch=batch.public_id, error=str(error))
         raise
-
-
-class _Readers:
-    """Chunk blobs that were read lately, open."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._store = gateway.blobs
-        self._open: OrderedDict[str, BlobReader] = OrderedDict()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def read(self, key: str, offset: int, length: int) -> bytes:
-        """The bytes of one answer. Raises BlobError when they are not there."""
-        reader = self._open.get(key)
-        if reader is None:
-            reader = self._open[key] = self._store.open_read(key)
-            if len(self._open) > OPEN_READERS:
-                self._open.popitem(last=False)[1].close()
-        else:
-            self._open.move_to_end(key)
-        data = reader.read(offset, length)
-        if len(data) != length:
-            raise BlobError(f"blob {key} ends before {offset + length}")
-        return data

@@ -90,6 +90,15 @@ def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str 
         return find(connection, caller, public_id, provider)
 
 
+def retrieve_with_lines(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
+    """As `retrieve`; raises NotFoundError, too, when the lines of the batch had their time."""
+    batch = retrieve(gateway, caller, public_id, provider=provider)
+    if batch.lines_state != "kept":
+        text = f"The lines of {public_id} are no longer kept; its output and error file are as long as they last."
+        raise NotFoundError(text, param="id")
+    return batch
+
+
 def find(connection: Connection, caller: Caller, public_id: str, provider: str | None) -> AnyRow:
     """As `retrieve`, within a transaction."""
     # PostgreSQL refuses NUL in text, and no gateway id has anything odd in it.

@@ -1,23 +1,19 @@
 """From the last line to the end: output and error file in line order, counts frozen, once."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
-from app.blobs import BlobReader
 from app.data import batch_work, files
 from app.data.batch_work import BatchLease
 from app.lib import failpoints, ids
 from app.services.blobs import IncomingBlob, incoming
+from app.services.chunks import ChunkReaders
 from app.services.gateway import Gateway
 from app.services.line_output import UNEXECUTED_CODES, unexecuted_line
 from app.services.planning import LeaseLostError, forget_lines
 
 SLICE_LINES = 1000
-COPY_BYTES = 256 * 1024
-OPEN_CHUNKS = 64
 DEFAULT_EXPIRY_S = 30 * 24 * 3600
 STATUSES = ("finalizing", "cancelling")
 
@@ -49,61 +45,25 @@ class _ResultFile:
         self.blob = blob
         self.lines = 0
 
-    def write_line(self, data: bytes) -> None:
-        self.blob.write(data)
+    def write_pieces(self, pieces: Iterable[bytes]) -> None:
+        """One line, whole, in pieces."""
+        for data in pieces:
+            self.blob.write(data)
         self.lines += 1
-
-
-class _Chunks:
-    """The chunk blobs of a batch, the latest few of them open."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._open: OrderedDict[str, BlobReader] = OrderedDict()
-
-    def __enter__(self) -> "_Chunks":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for reader in self._open.values():
-            reader.close()
-
-    def copy(self, key: str, offset: int, length: int, target: _ResultFile) -> None:
-        """One answer from its chunk to `target`."""
-        reader = self._reader(key)
-        while length:
-            data = reader.read(offset, min(COPY_BYTES, length))
-            if not data:
-                raise EOFError(f"The chunk {key} is shorter than its lines say.")
-            target.blob.write(data)
-            offset += len(data)
-            length -= len(data)
-        target.lines += 1
-
-    def _reader(self, key: str) -> BlobReader:
-        if key in self._open:
-            self._open.move_to_end(key)
-            return self._open[key]
-        if len(self._open) >= OPEN_CHUNKS:
-            self._open.popitem(last=False)[1].close()
-        self._open[key] = self._gateway.blobs.open_read(key)
-        return self._open[key]
 
 
 def _copy_lines(
     gateway: Gateway, lease: BatchLease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
 ) -> None:
     after = 0
-    with _Chunks(gateway) as chunks:
+    with ChunkReaders(gateway) as chunks:
         while rows := _next_slice(gateway, lease, after):
             for row in rows:
                 if row.state == "pending":
-                    errors.write_line(unexecuted_line(batch, row.line, row.custom_id, UNEXECUTED_CODES[ending]))
+                    errors.write_pieces([unexecuted_line(batch, row.line, row.custom_id, UNEXECUTED_CODES[ending])])
                 else:
                     target = output if row.state == "completed" else errors
-                    chunks.copy(row.chunk_key, row.response_offset, row.response_bytes, target)
+                    target.write_pieces(chunks.pieces(row.chunk_key, row.response_offset, row.response_bytes))
             after = rows[-1].line
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.data import batch_work
+from app.data import batch_work, retention
 from app.data.batch_work import BatchLease
 from app.lib import failpoints, jsonl
 from app.services import line_rules
@@ -151,7 +151,7 @@ def forget_lines(gateway: Gateway, batch_id: int) -> None:
     """Remove the lines of a batch that never ran, a slice at a time."""
     while True:
         with gateway.database.write() as connection:
-            if batch_work.delete_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
+            if retention.drop_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
                 return
 
 

@@ -28,7 +28,7 @@ def retry(
 
     Raises NotFoundError, ConflictError (not over, or its input is deleted), InvalidRequestError (nothing to retry).
     """
-    first = batches.retrieve(gateway, caller, public_id, provider=provider)
+    first = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     if first.status not in TERMINAL:
         raise ConflictError(f"Batch {public_id} is {first.status}; only a batch that is over can be retried.")
     wanted = NewBatch(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.data import capacity, workers
-from app.services import blobs, containers, files, idempotency, uploads
+from app.services import blobs, containers, files, idempotency, retention, uploads
 from app.services.gateway import Gateway
 
 FORGET_WORKERS_MS = 24 * 3600 * 1000
@@ -28,6 +28,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "uploads": uploads.expire_due,
         "containers": containers.expire_due,
         "idempotency_keys": idempotency.purge_due,
+        "batch_lines": retention.drop_due,
         "blobs": blobs.sweep,
     }
     swept = {name: act(gateway) for name, act in acts.items()}

@@ -388,8 +388,10 @@ def upgrade() -> None:
         sa.Column("expired_at", sa.BigInteger(), nullable=True),
         sa.Column("cancelling_at", sa.BigInteger(), nullable=True),
         sa.Column("cancelled_at", sa.BigInteger(), nullable=True),
+        sa.Column("lines_state", sa.String(length=16), server_default="kept", nullable=False),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("execution IN ('provider', 'gateway')", name=op.f("ck_batches_execution")),
+        sa.CheckConstraint("lines_state IN ('kept', 'dropping', 'dropped')", name=op.f("ck_batches_lines_state")),
         sa.CheckConstraint(
             "status IN ('validating', 'failed', 'in_progress', 'finalizing', 'completed', 'expired', 'cancelling', 'cancelled')",
             name=op.f("ck_batches_status"),
@@ -438,6 +440,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"),
         postgresql_where=sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"),
+    )
+    op.create_index(
+        "ix_batches_with_lines",
+        "batches",
+        ["created_at"],
+        unique=False,
+        sqlite_where=sa.text("lines_state <> 'dropped'"),
+        postgresql_where=sa.text("lines_state <> 'dropped'"),
     )
     op.create_table(
         "container_files",
@@ -609,6 +619,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.drop_table("container_files")
+    op.drop_index(
+        "ix_batches_with_lines",
+        table_name="batches",
+        sqlite_where=sa.text("lines_state <> 'dropped'"),
+        postgresql_where=sa.text("lines_state <> 'dropped'"),
+    )
     op.drop_index(
         "ix_batches_running",
         table_name="batches",

@@ -25,7 +25,9 @@ def done(line: Line) -> Result:
 class FakeWork:
     """Serves `segments`; `answer(line, attempt)` says what sending comes to."""
 
-    def __init__(self, segments: Sequence[Segment], answer: Callable[[Line, int], Outcome], *, ceiling: int = 8) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], answer: Callable[[Line, int], Outcome], *, ceiling: int = 8
+    ) -> None:
         self.open = list(segments)
         self.answer = answer
         self.ceiling = ceiling

@@ -76,7 +76,11 @@ def test_duplicate_custom_ids_fail_the_batch(client: KeyClient, workers: Workers
 
 
 def test_failed_lines_are_in_the_error_file(client: KeyClient, workers: Workers, fake: FakeServer) -> None:
-    fake.faults.add(Fault(containing=b"bad", status=400, body=b'{"error":{"message":"no","type":"invalid_request_error","code":"x"}}'))
+    fake.faults.add(
+        Fault(
+            containing=b"bad", status=400, body=b'{"error":{"message":"no","type":"invalid_request_error","code":"x"}}'
+        )
+    )
     workers.start()
     batch = create(client, jsonl(chat_line(f"c{n}", "bad" if n % 5 == 0 else "good") for n in range(20)))
     over = ended(client, batch["id"])
@@ -202,3 +206,20 @@ def test_nothing_is_left_behind(client: KeyClient, workers: Workers, gateway: Ga
 def rows(gateway: Gateway, table: Any) -> list[Any]:
     with gateway.database.read() as connection:
         return list(connection.execute(select(table)))
+
+
+def test_lines_have_their_time_and_files_stay(client: KeyClient, workers: Workers, gateway: Gateway) -> None:
+    workers.start()
+    batch = ended(client, create(client, jsonl(chat_line(f"c{n}") for n in range(30)))["id"])
+    workers.stop()
+    long_ago = gateway.clock.now_ms() - 31 * 24 * 3600 * 1000
+    with gateway.database.write() as connection:
+        connection.execute(update(batches).values(created_at=long_ago, completed_at=long_ago))
+    assert sweeping.sweep(gateway)["batch_lines"] == 1
+    assert rows(gateway, batch_lines) == rows(gateway, batch_segments) == []
+    assert sweeping.sweep(gateway)["batch_lines"] == 0
+    gone = client.get(f"/v1/batches/{batch['id']}/results")
+    assert gone.status_code == 404
+    assert "no longer kept" in gone.json["error"]["message"]
+    assert len(read(client, batch["output_file_id"])) == 30
+    assert len(rows(gateway, blobs)) == 2

@@ -76,9 +76,11 @@ batches = Table(
     instant("expired_at"),
     instant("cancelling_at"),
     instant("cancelled_at"),
+    Column("lines_state", String(16), nullable=False, default="kept", server_default="kept"),
     instant("deleted_at"),
     one_of("status", BATCH_STATUSES),
     one_of("execution", ("provider", "gateway")),
+    one_of("lines_state", ("kept", "dropping", "dropped")),
     **IDS_NEVER_REUSED,
     comment="Batches as clients see them, and the lease of the worker that plans or finalises one.",
 )
@@ -95,6 +97,7 @@ partial_index(
     batches.c.id,
     where=ALIVE,
 )
+partial_index("ix_batches_with_lines", batches.c.created_at, where="lines_state <> 'dropped'")
 partial_index("ix_batches_running", batches.c.status, batches.c.expires_at, where=RUNNING)
 Index("ix_batches_input_file_id", batches.c.input_file_id)
 
