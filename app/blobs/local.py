@@ -32,8 +32,7 @@ class LocalBlobs:
             raise _translated(error) from error
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        reader = self.open_read(key)
-        return _buffers(reader, offset, length)
+        return LocalStream(self.open_read(key), offset, length)
 
     def delete(self, key: str) -> None:
         path = self._file(key)
@@ -109,18 +108,40 @@ class LocalReader:
         os.close(self._descriptor)
 
 
-def _buffers(reader: LocalReader, offset: int, length: int | None) -> Iterator[bytes]:
-    try:
-        while length is None or length > 0:
-            data = reader.read(offset, BUFFER_BYTES if length is None else min(BUFFER_BYTES, length))
-            if not data:
-                return
-            yield data
-            offset += len(data)
-            if length is not None:
-                length -= len(data)
-    finally:
-        reader.close()
+class LocalStream:
+    """Buffers of one blob. A class and not a generator, since one that never began would not close its file."""
+
+    def __init__(self, reader: LocalReader, offset: int, length: int | None) -> None:
+        self._reader: LocalReader | None = reader
+        self._offset = offset
+        self._left = length
+
+    def __iter__(self) -> "LocalStream":
+        return self
+
+    def __next__(self) -> bytes:
+        if self._reader is None or self._left == 0:
+            self.close()
+            raise StopIteration
+        data = self._reader.read(self._offset, BUFFER_BYTES if self._left is None else min(BUFFER_BYTES, self._left))
+        if not data:
+            self.close()
+            if self._left is not None:
+                raise BlobError(f"The blob ends {self._left} bytes before its row says.")
+            raise StopIteration
+        self._offset += len(data)
+        if self._left is not None:
+            self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        """Let go of the file; safe to call twice."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _part(path: Path) -> Path:
