@@ -1,6 +1,9 @@
 """gunicorn's settings, for the Procfile's `web` and for `make run`; both read the environment."""
 
 from pathlib import Path
+from typing import Any
+
+from gunicorn import glogging
 
 from app import logs
 from app.settings import SettingsError, from_environment
@@ -32,4 +35,15 @@ control_socket_disable = True
 # The application logs every operation, with more than an access log has.
 accesslog = None
 errorlog = "-"
-logconfig_dict = logs.stdlib(settings)
+
+
+class Logger(glogging.Logger):
+    """gunicorn's messages in the application's format. (`logconfig_dict` would switch the access log on.)"""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers = [logs.Bridge()]
+        self.error_log.setLevel(logs.level(settings))
+
+
+logger_class = Logger

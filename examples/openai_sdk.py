@@ -1,7 +1,7 @@
 """A batch through the OpenAI SDK, unchanged. `make run` prints the two variables that it needs:
 
-    export OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=sk-bf-...
-    .venv/bin/python examples/openai_sdk.py
+export OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=sk-bf-...
+.venv/bin/python examples/openai_sdk.py
 """
 
 import json
@@ -13,9 +13,7 @@ from openai import OpenAI
 client = OpenAI()
 
 uploaded = client.files.create(file=Path(__file__).with_name("chat.jsonl"), purpose="batch")
-batch = client.batches.create(
-    input_file_id=uploaded.id, endpoint="/v1/chat/completions", completion_window="24h"
-)
+batch = client.batches.create(input_file_id=uploaded.id, endpoint="/v1/chat/completions", completion_window="24h")
 while batch.status not in ("completed", "failed", "expired", "cancelled"):
     time.sleep(1)
     batch = client.batches.retrieve(batch.id)

@@ -86,7 +86,7 @@ def _client(settings: Settings, *, write: bool) -> tuple[list[str], dict[str, st
         return None
     url, environment = without_password(prompt.plain_url(settings.database_url))
     if not write:
-        environment["PGOPTIONS"] = "-c default_transaction_read_only=on"
+        environment["PGOPTIONS"] = prompt.READ_ONLY
     return [program, url], environment
 
 

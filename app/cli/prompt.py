@@ -13,6 +13,7 @@ import click
 from app.cli import context
 
 MOST_ROWS = 1000
+READ_ONLY = "-c default_transaction_read_only=on"
 LEAVE = (".quit", ".exit", "exit", "quit", "\\q")
 LIST = (".tables", "\\d", "\\dt")
 TABLES = {
@@ -50,11 +51,10 @@ def connect(url: str, *, write: bool) -> Iterator[Session]:
     except ModuleNotFoundError as error:
         raise context.Refused("PostgreSQL needs the extra `postgres`: pip install 'batchgate[postgres]'.") from error
     try:
-        opened = psycopg.connect(plain_url(url), autocommit=True)
+        opened = psycopg.connect(plain_url(url), autocommit=True, options="" if write else READ_ONLY)
     except psycopg.Error as error:
         raise context.Refused(f"The database is not there: {str(error).strip()}") from error
     with opened:
-        opened.read_only = not write
         yield Session(opened, psycopg.Error, TABLES["postgresql"])
 
 

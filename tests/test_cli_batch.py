@@ -1,0 +1,171 @@
+"""`batchgate batch run`, against the gateway on a real socket."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import batchgate
+from app.engine.embedded import Embedded
+from app.services.gateway import Gateway
+from app.worker import build_engine
+from tests.fakes.openai_server import FakeServer
+from tests.support.server import LiveServer
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def local_base_url() -> Iterator[str]:
+    with FakeServer(models=()) as server:
+        yield server.base_url
+
+
+@pytest.fixture
+def worker(gateway: Gateway) -> Iterator[Embedded]:
+    """A worker in a thread."""
+    engine = build_engine(gateway, name="worker")
+    thread = threading.Thread(target=engine.run, daemon=True)
+    thread.start()
+    yield engine
+    engine.stop()
+    thread.join(20)
+
+
+@pytest.fixture
+def run(live_server: LiveServer) -> Run:
+    """Runs `batchgate batch run` with a key of the live gateway."""
+    runner = CliRunner(env={"BATCHGATE_BASE_URL": live_server.url, "BATCHGATE_API_KEY": live_server.key})
+    return lambda *arguments: runner.invoke(batchgate, ["batch", "run", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """An input of three lines, one with a body that the provider refuses."""
+    path = tmp_path / "questions.jsonl"
+    write(path, ["one", "two", "three"])
+    return path
+
+
+def write(path: Path, texts: list[str], **body: object) -> None:
+    lines = [
+        {
+            "custom_id": f"q{number}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "m", "messages": [{"role": "user", "content": text}], **body},
+        }
+        for number, text in enumerate(texts)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_batch_is_run_and_its_answers_lie_beside_the_input(run: Run, questions: Path) -> None:
+    stale = questions.with_name("questions.errors.jsonl")
+    stale.write_text("of an earlier run")
+
+    answer = run(questions)
+
+    assert answer.exit_code == 0, answer.output
+    assert "3 of 3 lines completed" in answer.stdout
+    output = questions.with_name("questions.output.jsonl")
+    answers = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [line["custom_id"] for line in answers] == ["q0", "q1", "q2"]
+    assert not stale.exists()
+    assert sorted(path.name for path in questions.parent.iterdir() if path.is_file() and path.suffix == ".jsonl") == [
+        "questions.jsonl",
+        "questions.output.jsonl",
+    ]
+
+
+@pytest.mark.usefixtures("worker")
+def test_failed_lines_are_told_and_make_the_exit_status_1(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    write(path, ["fine"])
+    with path.open("a") as file:
+        line = {"custom_id": "bad", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m"}}
+        file.write(json.dumps(line) + "\n")
+
+    answer = run(path, "--output", tmp_path / "answers.jsonl")
+
+    assert answer.exit_code == 1, answer.output
+    assert "1 of 2 lines completed, 1 failed" in answer.stdout
+    assert "bad: " in answer.stderr
+    assert json.loads((tmp_path / "answers.errors.jsonl").read_text())["custom_id"] == "bad"
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_input_that_is_not_valid_ends_with_1_and_the_reasons(run: Run, questions: Path) -> None:
+    with questions.open("a") as file:
+        file.write(questions.read_text().splitlines()[0] + "\n")
+
+    answer = run(questions)
+
+    assert answer.exit_code == 1, answer.output
+    assert "failed" in answer.stdout
+    assert "line 4: " in answer.stderr
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_batch_can_be_followed_again(run: Run, questions: Path) -> None:
+    first = run(questions)
+    batch_id = first.stdout.split()[0]
+    questions.with_name("questions.output.jsonl").unlink()
+
+    again = run(questions, "--resume", batch_id)
+
+    assert again.exit_code == 0, again.output
+    assert questions.with_name("questions.output.jsonl").exists()
+
+
+def test_a_dry_run_tells_and_leaves_nothing(run: Run, questions: Path, live_server: LiveServer) -> None:
+    answer = run(questions, "--dry-run")
+
+    assert answer.exit_code == 0, answer.output
+    assert "3 lines" in answer.stdout
+    assert "m (3 lines)" in answer.stdout
+    assert list(questions.parent.glob("*.output.jsonl")) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "told"),
+    [
+        ("", [], "has no lines"),
+        ("not json\n", [], "first line"),
+        ('{"custom_id": "a"}\n', [], "--endpoint"),
+        ('{"url": "/v1/nothing"}\n', [], "endpoint"),
+        ('{"url": "/v1/chat/completions"}\n', ["--provider", "nobody"], "nobody"),
+        ('{"url": "/v1/chat/completions"}\n', ["--completion-window", "1y"], "completion_window"),
+        ('{"url": "/v1/chat/completions"}\n', ["--api-key", "sk-bf-a-b"], "not valid"),
+        ('{"url": "/v1/chat/completions"}\n', ["--resume", "batch_none"], "batch_none"),
+    ],
+)
+def test_a_refusal_is_told_in_the_gateways_words(
+    run: Run, tmp_path: Path, content: str, options: list[str], told: str
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(content)
+
+    answer = run(path, *options)
+
+    assert answer.exit_code == 2, answer.output
+    assert told in answer.stderr
+    assert "Traceback" not in answer.output
+
+
+def test_a_gateway_that_is_not_there_is_told(questions: Path) -> None:
+    runner = CliRunner(env={"BATCHGATE_BASE_URL": "http://127.0.0.1:9", "BATCHGATE_API_KEY": "sk-bf-a-b"})
+    answer = runner.invoke(batchgate, ["batch", "run", str(questions)])
+    assert answer.exit_code == 2
+    assert "No gateway answers at http://127.0.0.1:9" in answer.stderr
+
+
+def test_the_input_is_never_replaced(run: Run, questions: Path) -> None:
+    before = questions.read_bytes()
+    answer = run(questions, "--output", questions)
+    assert answer.exit_code == 2
+    assert questions.read_bytes() == before

@@ -1,0 +1,81 @@
+"""Logs: one JSON object for each event, without secrets."""
+
+import json
+import logging
+
+import pytest
+
+from app import logs
+from app.settings import SettingsError, from_environment
+
+KEY = "sk-bf-0123456789abcdef-AbCdEfGhIjKlMnOpQrStUvWxYz-_0123456789abcdefghi"
+
+
+def configure(**environment: str) -> None:
+    logs.configure(from_environment({"BATCHGATE_LOG_FORMAT": "json", **environment}))
+
+
+def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+
+def test_an_event_is_one_json_object_without_empty_fields(capfd: pytest.CaptureFixture[str]) -> None:
+    configure()
+    logs.get_logger().info("file_upload", status=200, object=None)
+
+    (event,) = lines(capfd)
+    assert list(event) == ["time", "level", "event", "status"]
+    assert (event["level"], event["event"], event["status"]) == ("info", "file_upload", 200)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        f"Authorization: Bearer {KEY}",
+        "Bearer eyJhbGciOiJIUzI1NiJ9",
+        "sk-proj-0123456789",
+        "postgresql://me:0123456789@host/db",
+        "provider-secret-1",
+    ],
+)
+def test_a_secret_never_reaches_the_log(text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    configure(OPENAI_API_KEY="provider-secret-1")
+    logs.get_logger().error("request.failed", error=text, nested={"headers": [text]})
+    logs.get_logger().error("request.failed", exc_info=ValueError(text))
+
+    said = capfd.readouterr().err
+    assert "[redacted]" in said
+    for secret in ("AbCdEfGh", "eyJ", "0123456789", "provider-secret"):
+        assert secret not in said.replace("0123456789abcdef-", "")
+
+
+def test_words_that_look_a_little_like_secrets_stay(capfd: pytest.CaptureFixture[str]) -> None:
+    configure()
+    logs.get_logger().info("line", custom_id="task-0123456789", url="http://127.0.0.1:8080/v1/files")
+
+    (event,) = lines(capfd)
+    assert event["custom_id"] == "task-0123456789"
+    assert event["url"] == "http://127.0.0.1:8080/v1/files"
+
+
+def test_loggers_of_the_standard_library_use_the_same_format(capfd: pytest.CaptureFixture[str]) -> None:
+    configure()
+    logging.getLogger("some.library").warning("pool of %s is full", "host")
+
+    (event,) = lines(capfd)
+    assert (event["event"], event["logger"], event["message"]) == ("log", "some.library", "pool of host is full")
+
+
+def test_text_format_is_for_people(capfd: pytest.CaptureFixture[str]) -> None:
+    configure(BATCHGATE_LOG_FORMAT="text")
+    logs.get_logger().warning("worker.waiting", reason="migrations")
+
+    said = capfd.readouterr().err
+    assert "worker.waiting" in said
+    assert "reason=migrations" in said
+
+
+def test_a_level_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match="BATCHGATE_LOG_LEVEL"):
+        configure(BATCHGATE_LOG_LEVEL="loud")
