@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -58,10 +59,8 @@ class Process:
 
     def kill(self) -> None:
         """As by kill -9, with every process of its session."""
-        try:
+        with suppress(ProcessLookupError):  # all of them ended by themselves
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # all of them ended by themselves
         self._process.wait(STOP_S)
 
     def __enter__(self) -> Self:
@@ -97,17 +96,23 @@ class Fake(Process):
 
 
 class Web(Process):
-    """gunicorn with the settings of production, on a free port."""
+    """gunicorn with the settings of production, on `port` or a free one."""
 
-    def __init__(self, application: str, *, environment: Mapping[str, str], log: Path | None = None) -> None:
-        port = free_port()
+    def __init__(
+        self, application: str, *, environment: Mapping[str, str], log: Path | None = None, port: int | None = None
+    ) -> None:
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(
             *("-m", "gunicorn", application, "-c", "deploy/gunicorn.conf.py"),
             environment={**environment, "PORT": str(port)},
             log=log,
         )
-        until(self._answers, what=f"an answer of {application}")
+        try:
+            until(self._answers, what=f"answer of {application}")
+        except BaseException:
+            self.kill()  # nobody else knows of it yet
+            raise
 
     def _answers(self) -> bool:
         if not self.alive:
