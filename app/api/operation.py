@@ -80,3 +80,16 @@ def answer(
     if "id" in body:
         g.object_id = body["id"]
     return Response(json.dumps(body), status=status, mimetype="application/json")
+
+
+def list_answer(data: list[dict[str, Any]], *, has_more: bool, provider: str | None = None, **more: Any) -> Response:
+    """A page of a list; `more` are fields of its own beside those of every list."""
+    body = {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": has_more,
+        **more,
+    }
+    return answer(body, provider=provider)

@@ -13,9 +13,9 @@ from app.data import blobs
 from app.errors import StorageFullError, UnavailableError
 from app.lib import failpoints
 from app.services.gateway import Gateway
+from app.services.slices import each_due
 
 RENEWALS_PER_LEASE = 3
-SWEEP_SLICE = 200
 
 
 class IncomingBlob:
@@ -100,14 +100,11 @@ def incoming(gateway: Gateway, *, hashed: bool = True) -> Iterator[IncomingBlob]
 
 def sweep(gateway: Gateway) -> int:
     """Delete condemned blobs and those whose writer went silent, a slice at a time; returns how many."""
-    swept = 0
-    while True:
-        with gateway.database.read() as connection:
-            slice_ = blobs.unsettled(connection, limit=SWEEP_SLICE)
-        done = sum(_sweep_one(gateway, row_id, key, state) for row_id, key, state in slice_)
-        swept += done
-        if len(slice_) < SWEEP_SLICE or not done:
-            return swept
+    return each_due(
+        gateway,
+        lambda connection, limit: blobs.unsettled(connection, limit=limit),
+        lambda row: _sweep_one(gateway, row.id, row.key, row.state),
+    )
 
 
 def stream(gateway: Gateway, key: str, *, offset: int, length: int) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationE
 from app.lib import ids
 from app.services import container_contents, providers
 from app.services.gateway import Caller, Gateway
+from app.services.slices import each_due
 
 RUNNING = "running"
 EXPIRED = "expired"
@@ -21,7 +22,6 @@ MEMORY_LIMIT = "1g"
 # A container that is being read writes its row at most this often.
 TOUCH_EVERY_MS = 5_000
 RELEASE_SLICE = 200
-DUE_SLICE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +162,11 @@ def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
 
 def expire_due(gateway: Gateway) -> int:
     """Mark containers that are over and release their files' bytes, slice by slice; returns how many were ended."""
-    ended = 0
-    while True:
-        with gateway.database.read() as connection:
-            due = containers.list_due(connection, limit=DUE_SLICE)
-        done = sum(_release(gateway, container_id) for container_id in due)
-        ended += done
-        if len(due) < DUE_SLICE or not done:
-            return ended
+
+    def find(connection: Connection, limit: int) -> Sequence[int]:
+        return containers.list_due(connection, limit=limit)
+
+    return each_due(gateway, find, lambda container_id: _release(gateway, container_id))
 
 
 def expired() -> InvalidRequestError:

@@ -15,12 +15,12 @@ from app.services import blobs
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Caller, Gateway
 from app.services.line_index import LineIndex
+from app.services.slices import SLICE_ROWS, each_due
 
 NAME_LENGTH = 255
 BATCH = "batch"
 BATCH_SUFFIX = ".jsonl"
 BATCH_EXPIRY_S = 30 * 24 * 3600
-SWEEP_SLICE = 200
 DEFAULT_NAME = "upload"
 
 Settle = Callable[[Connection, Any], None]
@@ -194,16 +194,13 @@ def blob_key(gateway: Gateway, row: AnyRow) -> str:
     return key
 
 
-def expire_due(gateway: Gateway, *, slice_rows: int = SWEEP_SLICE) -> int:
+def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
     """Delete files whose time is over and that no running batch uses; returns how many."""
-    expired = 0
-    while True:
-        with gateway.database.read() as connection:
-            slice_ = files.expired(connection, limit=slice_rows)
-        done = 0
-        for row in slice_:
-            with gateway.database.write() as connection:
-                done += files.delete(connection, row.id, row.blob_id)
-        expired += done
-        if len(slice_) < slice_rows or not done:
-            return expired
+
+    def expire(row: AnyRow) -> bool:
+        with gateway.database.write() as connection:
+            return files.delete(connection, row.id, row.blob_id)
+
+    return each_due(
+        gateway, lambda connection, limit: files.expired(connection, limit=limit), expire, slice_rows=slice_rows
+    )

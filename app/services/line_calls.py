@@ -22,7 +22,7 @@ from app.errors import UnavailableError
 from app.lib import json
 from app.services import line_rules
 from app.services.gateway import Gateway
-from app.services.line_output import answered_line, failed_line
+from app.services.line_output import answered_line, failed_line, line_id
 
 # Twice the most segments that one worker holds: what is in use is never the oldest.
 BATCHES_OPEN = 128
@@ -135,7 +135,8 @@ def _answered(facts: BatchFacts, line: Line, answer: LineAnswer, *, latency_ms: 
         line.number,
         line.custom_id,
         status_code=answer.status_code,
-        request_id=answer.request_id,
+        # Servers that give their requests no id leave this one, which finds the line.
+        request_id=answer.request_id or line_id(facts.public_id, line.number),
         body=answer.body,
     )
     succeeded = 200 <= answer.status_code < 300

@@ -2,6 +2,7 @@
 
 from app.data import retention
 from app.services.gateway import Gateway
+from app.services.slices import each_due
 
 DAY_MS = 24 * 3600 * 1000
 SLICE = 500
@@ -9,21 +10,17 @@ SLICE = 500
 
 def drop_due(gateway: Gateway) -> int:
     """Drop what `BATCHGATE_LINES_RETENTION_DAYS` says is old, a slice at a time; returns how many batches."""
-    days = gateway.settings.lines_retention_days
-    if not days:
+    older_than_ms = gateway.settings.lines_retention_days * DAY_MS
+    if not older_than_ms:
         return 0
-    dropped = 0
-    while True:
-        with gateway.database.read() as connection:
-            batch_ids = retention.due(connection, older_than_ms=days * DAY_MS, limit=SLICE)
-        for batch_id in batch_ids:
-            _drop(gateway, batch_id)
-        dropped += len(batch_ids)
-        if len(batch_ids) < SLICE:
-            return dropped
+    return each_due(
+        gateway,
+        lambda connection, limit: retention.due(connection, older_than_ms=older_than_ms, limit=limit),
+        lambda batch_id: _drop(gateway, batch_id),
+    )
 
 
-def _drop(gateway: Gateway, batch_id: int) -> None:
+def _drop(gateway: Gateway, batch_id: int) -> bool:
     with gateway.database.write() as connection:
         retention.mark(connection, batch_id, "dropping")  # so that nobody reads what goes away below
     for drop in (retention.drop_lines, retention.drop_chunks, retention.drop_segments):
@@ -33,3 +30,4 @@ def _drop(gateway: Gateway, batch_id: int) -> None:
                     break
     with gateway.database.write() as connection:
         retention.mark(connection, batch_id, "dropped")
+    return True

@@ -16,11 +16,11 @@ from app.lib import ids
 from app.services import files
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Caller, Gateway
+from app.services.slices import SLICE_ROWS, each_due
 
 LIFETIME_MS = 3600 * 1000
 PART_BYTES = 64 * 2**20
 MAX_PARTS = 10_000
-SWEEP_SLICE = 200
 PENDING = "pending"
 # What can only be a mistake beside a purpose that needs JSONL; whatever else clients call JSONL passes.
 JSONL_PURPOSES = ("batch", "fine-tune")
@@ -225,19 +225,16 @@ def cancel(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | 
     return found
 
 
-def expire_due(gateway: Gateway, *, slice_rows: int = SWEEP_SLICE) -> int:
+def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
     """End pending uploads whose hour is over; returns how many."""
-    expired = 0
-    while True:
-        with gateway.database.read() as connection:
-            slice_ = uploads.due(connection, limit=slice_rows)
-        done = 0
-        for row_id in slice_:
-            with gateway.database.write() as connection:
-                done += uploads.expire(connection, row_id)
-        expired += done
-        if len(slice_) < slice_rows or not done:
-            return expired
+
+    def expire(row_id: int) -> bool:
+        with gateway.database.write() as connection:
+            return uploads.expire(connection, row_id)
+
+    return each_due(
+        gateway, lambda connection, limit: uploads.due(connection, limit=limit), expire, slice_rows=slice_rows
+    )
 
 
 def _places(gateway: Gateway, upload: Upload, part_ids: Sequence[str]) -> list[AnyRow]:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
-from app.api.operation import answer, extra_fields, operation
+from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError
@@ -59,7 +59,7 @@ def list_() -> Response:
     page = batches.list_(
         gateway(), caller(), limit=asked["limit"], after=asked["after"], provider=provider, statuses=statuses
     )
-    return answer(_list([_item(row) for row in page.items], has_more=page.has_more), provider=provider)
+    return list_answer([_item(row) for row in page.items], has_more=page.has_more, provider=provider)
 
 
 @blueprint.get("/batches/<string:batch_id>")
@@ -120,7 +120,7 @@ def lines(batch_id: str) -> Response:
         state=state,
     )
     data = [_line(page.batch, row) for row in page.lines]
-    return answer(_list(data, has_more=page.has_more), **_provenance(page.batch))
+    return list_answer(data, has_more=page.has_more, provider=page.batch.provider)
 
 
 @extras.post("/batches/<string:batch_id>/retry")
@@ -203,14 +203,4 @@ def _line(batch: AnyRow, row: AnyRow) -> dict[str, Any]:
         "latency_ms": row.latency_ms,
         "input_tokens": row.input_tokens,
         "output_tokens": row.output_tokens,
-    }
-
-
-def _list(data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    return {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-        "has_more": has_more,
     }

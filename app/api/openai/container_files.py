@@ -11,7 +11,7 @@ from app.api.content import Content, content_response
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.multipart import is_multipart, read_form
-from app.api.operation import answer, extra_fields, operation
+from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider
 from app.errors import PayloadTooLargeError
 from app.schemas.base import load
@@ -58,14 +58,7 @@ def list_(container_id: str) -> Response:
         gateway(), container, limit=asked["limit"], descending=asked["order"] == "desc", after=asked["after"]
     )
     data = [{**_wire(item), "extra_fields": extra_fields(provider=container.provider)} for item in page.items]
-    body = {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-        "has_more": page.has_more,
-    }
-    return answer(body, provider=container.provider)
+    return list_answer(data, has_more=page.has_more, provider=container.provider)
 
 
 @blueprint.get(FILE)

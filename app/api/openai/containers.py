@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
-from app.api.operation import answer, extra_fields, operation
+from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.schemas.base import load
 from app.schemas.containers import CreateContainer, ListContainers
@@ -57,14 +57,7 @@ def list_() -> Response:
         provider=provider,
     )
     data = [{**_wire(item), "extra_fields": extra_fields(provider=item.provider)} for item in page.items]
-    body = {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-        "has_more": page.has_more,
-    }
-    return answer(body, provider=provider)
+    return list_answer(data, has_more=page.has_more, provider=provider)
 
 
 @blueprint.get("/containers/<string:container_id>")

@@ -10,7 +10,7 @@ from app.api.content import Content, content_response
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
-from app.api.operation import answer, extra_fields, operation
+from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.api.storage import check_storage_config
 from app.data.database import AnyRow
@@ -69,16 +69,7 @@ def list_() -> Response:
     # One dict for all files of a home: a page may have ten thousand.
     told = {home: extra_fields(provider=home) for home in {row.home for row in page.items}}
     data = [_wire(row, backend) | {"extra_fields": told[row.home]} for row in page.items]
-    last = data[-1]["id"] if data else None
-    body = {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": last,
-        "has_more": page.has_more,
-        "after": last,
-    }
-    return answer(body, provider=provider)
+    return list_answer(data, has_more=page.has_more, provider=provider, after=data[-1]["id"] if data else None)
 
 
 @blueprint.get(FILE)
