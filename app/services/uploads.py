@@ -184,7 +184,7 @@ def complete(
 
     Raises InvalidRequestError naming what does not fit, ConflictError when the upload is over.
     """
-    places = _places(gateway, upload, part_ids)
+    places = _places(gateway, caller, upload, part_ids)
     digest = hashlib.md5(usedforsecurity=False) if md5 is not None else None
     done: list[Upload] = []
 
@@ -237,7 +237,7 @@ def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
     )
 
 
-def _places(gateway: Gateway, upload: Upload, part_ids: Sequence[str]) -> list[AnyRow]:
+def _places(gateway: Gateway, caller: Caller, upload: Upload, part_ids: Sequence[str]) -> list[AnyRow]:
     """The parts in the order asked for. Raises InvalidRequestError unless they make up the upload."""
     with gateway.database.read() as connection:
         have = {row.public_id: row for row in uploads.parts(connection, upload.row_id)}
@@ -246,6 +246,9 @@ def _places(gateway: Gateway, upload: Upload, part_ids: Sequence[str]) -> list[A
         if part_id in seen:
             raise InvalidRequestError(f"part_ids[{index}]: {part_id!r} is listed twice.", param="part_ids")
         if part_id not in have:
+            found_now = retrieve(gateway, caller, upload.id)
+            if found_now.status != PENDING:
+                raise _over(found_now)  # it ended since, and took its parts along
             text = f"part_ids[{index}]: there is no part {part_id!r:.100} in this upload."
             raise InvalidRequestError(text, param="part_ids")
         seen.add(part_id)

@@ -17,7 +17,7 @@ def from_chat(chat: Mapping[str, Any], *, request: Mapping[str, Any], response_i
     choice = _choice(chat)
     reason = INCOMPLETE.get(str(choice.get("finish_reason")))
     created = chat.get("created")
-    created_at = created if isinstance(created, int) and created > 0 else now_s
+    created_at = created if type(created) is int and created > 0 else now_s
     item_id = response_id.removeprefix("resp_")
     return {
         "id": response_id,
