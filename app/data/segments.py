@@ -186,7 +186,7 @@ def close_if_done(connection: Connection, lease: Lease, *, worker: str) -> None:
     connection.execute(statement.values(state="done", worker=None, lease_until=None))
 
 
-def set_probe(connection: Connection, lease: Lease, *, worker: str, line: int) -> bool:
+def set_probe(connection: Connection, lease: Lease, *, worker: str, line: int | None) -> bool:
     """Note which line of a segment that runs alone is about to be sent. False when the lease is lost."""
     return connection.execute(update(batch_segments).where(_held(lease, worker)).values(probe_line=line)).rowcount == 1
 

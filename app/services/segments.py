@@ -66,6 +66,13 @@ def probe(gateway: Gateway, segment: Segment, line: Line, *, worker: str) -> Non
         segments.set_probe(connection, _lease(segment), worker=worker, line=line.number)
 
 
+def blame(gateway: Gateway, segment: Segment, line: Line, *, worker: str) -> None:
+    """Note the attempts of a line that was being sent alone when its worker died."""
+    with gateway.database.write() as connection:
+        if segments.set_probe(connection, _lease(segment), worker=worker, line=None):
+            segments.write_retries(connection, [_retry_row(segment, line)])
+
+
 def flush(
     gateway: Gateway, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool, worker: str
 ) -> bool:
@@ -124,14 +131,19 @@ def _claimed(gateway: Gateway, row: Any, *, worker: str) -> bool:
 
 
 def _segment(row: Any, lines: Sequence[Any]) -> tuple[Capacity, Segment, int | None]:
-    lost = row.lost_epochs + (row.worker is not None)
+    died = row.worker is not None
+    lost = row.lost_epochs + died
+    solo = lost >= SOLO_AFTER
+    if solo:
+        # Lines that were out when a worker died go last: those that did nothing need not wait for the next death.
+        lines = sorted(lines, key=lambda line: int(line.unknown_attempts))
     segment = Segment(
         id=row.id,
         batch_id=row.batch_id,
         project_id=row.project_id,
         epoch=row.epoch + 1,
         deadline_s=row.left_ms / 1000,
-        solo=lost >= SOLO_AFTER,
+        solo=solo,
         lines=tuple(
             Line(
                 number=line.line,
@@ -144,7 +156,7 @@ def _segment(row: Any, lines: Sequence[Any]) -> tuple[Capacity, Segment, int | N
             for line in lines
         ),
     )
-    suspect = row.probe_line if lost > SOLO_AFTER else None
+    suspect = row.probe_line if died and lost > SOLO_AFTER else None
     return Capacity(account_id=row.account_id, model=row.model), segment, suspect
 
 

@@ -23,6 +23,8 @@ from app.services.gateway import Gateway
 from app.services.line_calls import LineCalls
 from app.services.planning import LeaseLostError
 
+CRASH_ATTEMPTS = 3
+
 
 class BatchWork:
     """Everything a worker does with batches, under the name that its leases carry."""
@@ -124,14 +126,23 @@ class BatchWork:
         return True
 
     def _without_poison(self, segment: Segment, suspect: int) -> Segment:
-        """Fail the line that was being sent alone each time a worker died."""
-        poison = [line for line in segment.lines if line.number == suspect]
+        """Count the death of a worker against the line that it was sending alone; at the third one the line fails.
+
+        One death proves nothing: workers also die of what they have nothing to do with.
+        """
+        sent = next((line for line in segment.lines if line.number == suspect), None)
+        if sent is None:
+            return segment
+        others = tuple(line for line in segment.lines if line.number != suspect)
+        tried = replace(sent, attempts=sent.attempts + 1, unknown_attempts=sent.unknown_attempts + 1)
+        if tried.unknown_attempts < CRASH_ATTEMPTS:
+            segments.blame(self._gateway, segment, tried, worker=self._worker)
+            return replace(segment, lines=(*others, tried))
         text = "Workers died while they ran this line alone."
-        results = [self._lines.broken(segment, line, code="worker_crashed", message=text) for line in poison]
-        if results:
-            segments.flush(self._gateway, segment, results, (), last=False, worker=self._worker)
-            self._gateway.log.error("line.poison", batch=segment.batch_id, line=suspect)
-        return replace(segment, lines=tuple(line for line in segment.lines if line.number != suspect))
+        result = self._lines.broken(segment, tried, code="worker_crashed", message=text)
+        segments.flush(self._gateway, segment, [result], (), last=False, worker=self._worker)
+        self._gateway.log.error("line.poison", batch=segment.batch_id, line=suspect)
+        return replace(segment, lines=others)
 
 
 @contextmanager

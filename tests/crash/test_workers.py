@@ -87,7 +87,7 @@ def test_a_worker_that_lost_its_lease_while_sending_writes_nothing(
 def test_a_line_that_kills_workers_fails_alone(
     client: KeyClient, gateway: Gateway, environment: dict[str, str], fake: FakeServer
 ) -> None:
-    lines = [chat_line(f"c{n}") for n in range(4)]
+    lines = [chat_line(f"c{n}") for n in range(2)]
     batch = create(client, jsonl(lines))
     armed = {"BATCHGATE_FAILPOINT": "line.sending"}
     deaths = 0
@@ -97,11 +97,26 @@ def test_a_line_that_kills_workers_fails_alone(
             until(lambda: worker.died or retrieve(client, batch["id"])["status"] == "completed")
             deaths += worker.died
     over = retrieve(client, batch["id"])
-    assert over["request_counts"]["failed"] == 4
+    assert over["request_counts"]["failed"] == 2
     codes = {line["error"]["code"] for line in read(client, over["error_file_id"])}
     assert codes == {"worker_crashed"}
     with gateway.database.read() as connection:
         assert set(connection.execute(select(batch_lines.c.state)).scalars()) == {"failed"}
+
+
+def test_a_line_outlives_two_deaths_that_it_may_not_have_caused(
+    client: KeyClient, gateway: Gateway, environment: dict[str, str]
+) -> None:
+    batch = create(client, jsonl([chat_line("a")]))
+    armed = {"BATCHGATE_FAILPOINT": "line.sending"}
+    for _ in range(5):  # three times among others, then twice alone
+        with Process("worker", environment | armed) as worker:
+            until(lambda: worker.died)
+    with Process("worker", environment):
+        assert ended(client, batch["id"])["request_counts"]["completed"] == 1
+    with gateway.database.read() as connection:
+        row = connection.execute(select(batch_lines.c.attempts, batch_lines.c.unknown_attempts)).one()
+    assert tuple(row) == (3, 2)
 
 
 def test_a_worker_stops_in_good_order(

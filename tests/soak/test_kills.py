@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 from sqlalchemy import func, select
 
 from app.data.tables import batches, files
@@ -16,7 +17,7 @@ from app.services.gateway import Gateway
 from bench.processes import Fake
 from tests.crash.audit import assert_clean, assert_lines_counted_once
 from tests.soak.conftest import Scale, tell
-from tests.soak.customer import Customer
+from tests.soak.customer import SLOW, Customer
 from tests.soak.fleet import Fleet
 from tests.support.batches import TERMINAL
 from tests.support.waiting import until
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.soak
 
 ENDS_S = 180.0
 LATENCY_MS = 40
+SLOW_S = 0.8
 LONGEST_PAUSE_S = 2.0
 
 
@@ -32,6 +34,8 @@ LONGEST_PAUSE_S = 2.0
 def fake() -> Iterator[Fake]:
     """The provider: a process of its own, which nobody kills."""
     with Fake(latency_ms=LATENCY_MS) as server:
+        slow = {"containing": SLOW, "latency_s": SLOW_S}
+        requests.post(f"{server.url}/_fake/faults", json=[slow], timeout=10).raise_for_status()
         yield server
 
 
