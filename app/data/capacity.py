@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from app.data.database import inserted_id, now_ms
+from app.data.database import insert_absent, now_ms
 from app.data.tables import account_capacity, capacity_permits
 
 LOWER_EVERY_MS = 1000
@@ -27,10 +27,12 @@ class State:
 def ensure(connection: Connection, *, account_id: int, model: str, ceiling: int) -> int:
     """The id of a capacity; a ceiling that was configured anew takes effect at once."""
     where = (account_capacity.c.account_id == account_id, account_capacity.c.model == model)
-    row = connection.execute(select(account_capacity.c.id, account_capacity.c.ceiling).where(*where)).first()
+    find = select(account_capacity.c.id, account_capacity.c.ceiling).where(*where)
+    row = connection.execute(find).first()
     if row is None:
         values = {"account_id": account_id, "model": model, "ceiling": ceiling, "adapted_limit": float(ceiling)}
-        return inserted_id(connection, insert(account_capacity).values(**values))
+        insert_absent(connection, account_capacity, **values)
+        row = connection.execute(find).one()
     if row.ceiling != ceiling:
         changed = {"ceiling": ceiling, "adapted_limit": float(ceiling)}
         connection.execute(update(account_capacity).where(account_capacity.c.id == row.id).values(**changed))

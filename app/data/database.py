@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Engine, Insert, Row, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Insert, Row, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -16,6 +17,9 @@ BUSY_TIMEOUT_S = 30
 WRITE_ATTEMPTS = 5
 
 T = TypeVar("T")
+
+# The two share the syntax of ON CONFLICT, and no common name for it.
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 # A row of any columns, for functions whose callers read them by name.
 AnyRow = Row[*tuple[Any, ...]]
@@ -100,6 +104,11 @@ def inserted_id(connection: Connection, statement: Insert) -> int:
     return int(key[0])
 
 
+def insert_absent(connection: Connection, table: Table, **values: Any) -> None:
+    """Insert a row unless a unique index already has it, also if another transaction is just about to commit it."""
+    connection.execute(_INSERT[connection.dialect.name](table).values(**values).on_conflict_do_nothing())
+
+
 def is_outage(error: DBAPIError) -> bool:
     """True when the store is away or busy, as opposed to a statement that is wrong."""
     return isinstance(error, OperationalError) or error.connection_invalidated
@@ -128,4 +137,4 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-__all__ = ["AnyRow", "Connection", "Database", "Engine", "inserted_id", "is_outage", "now_ms"]
+__all__ = ["AnyRow", "Connection", "Database", "Engine", "insert_absent", "inserted_id", "is_outage", "now_ms"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.data.database import AnyRow, inserted_id, now_ms
+from app.data.database import AnyRow, insert_absent, inserted_id, now_ms
 from app.data.tables import projects, sealed_secrets, virtual_keys
 
 # Built once: authentication runs it for every request.
@@ -31,10 +31,12 @@ def find_key(connection: Connection, public_id: str) -> AnyRow | None:
 
 def ensure_project(connection: Connection, name: str) -> int:
     """The id of the project called `name`, made if there is none."""
-    found = connection.execute(select(projects.c.id).where(projects.c.name == name)).scalar()
-    if found is not None:
-        return int(found)
-    return inserted_id(connection, insert(projects).values(name=name, created_at=now_ms()))
+    find = select(projects.c.id).where(projects.c.name == name)
+    found = connection.execute(find).scalar()
+    if found is None:
+        insert_absent(connection, projects, name=name, created_at=now_ms())
+        found = connection.execute(find).scalar_one()
+    return int(found)
 
 
 def insert_key(connection: Connection, *, public_id: str, project_id: int, name: str, secret_hmac: str) -> int:

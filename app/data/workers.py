@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from app.data.database import now_ms
+from app.data.database import insert_absent, now_ms
 from app.data.tables import periodic_leases, workers
 
 
@@ -43,4 +43,4 @@ def take_periodic(connection: Connection, *, name: str, worker: str, lease_ms: i
 def ensure_periodic(connection: Connection, *, name: str) -> None:
     """The row of a kind of periodic work."""
     if connection.execute(select(periodic_leases.c.id).where(periodic_leases.c.name == name)).scalar() is None:
-        connection.execute(insert(periodic_leases).values(name=name))
+        insert_absent(connection, periodic_leases, name=name)
