@@ -86,7 +86,7 @@ def _span(content: Content) -> tuple[int, int] | None:
     start = int(first) if first else size - min(int(last), size)
     stop = min(int(last) + 1, size) if first and last else size
     if start >= size:
-        raise RangeNotSatisfiableError(f"The range lies outside of the {size} bytes.", size_bytes=size)
+        raise RangeNotSatisfiableError(f"Range: it lies outside of the {size} bytes.", size_bytes=size)
     return start, stop - start
 
 
