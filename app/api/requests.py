@@ -49,7 +49,7 @@ def _record(operation: str, status: int, took: int) -> None:
             gateway(),
             caller=g.caller,
             operation=operation,
-            object_id=g.get("object_id"),
+            object_id=_recordable(g.get("object_id")),
             outcome="done" if error is None else "refused" if status < 500 else "failed",
             status_code=status,
             latency_ms=took,
@@ -58,3 +58,9 @@ def _record(operation: str, status: int, took: int) -> None:
     except SQLAlchemyError as failure:
         # The operation is over and committed; its answer must not turn into a failure.
         gateway().log.error("event.not_recorded", operation=operation, request=g.request_id, error=str(failure))
+
+
+def _recordable(object_id: str | None) -> str | None:
+    """The id unless it is none of ours: a path may hold anything."""
+    is_ours = object_id is not None and len(object_id) <= ids.MAX_LENGTH and object_id.isascii()
+    return object_id if is_ours and object_id is not None and object_id.isprintable() else None
