@@ -78,8 +78,8 @@ class SegmentRun:
 
     @property
     def unwritten(self) -> bool:
-        """True when results wait to be written down."""
-        return bool(self._results)
+        """True when results or attempts wait to be written down."""
+        return bool(self._results or self._retried)
 
     def renew(self, ends: float) -> None:
         """The lease now holds until `ends` on the monotonic clock."""
@@ -111,6 +111,7 @@ class SegmentRun:
         with self._lock:
             self._out -= 1
             if retried:
+                self._note_oldest()
                 self._retried[line.number] = line
             if delay_s > 0:
                 self._delayed.append((self._clock.monotonic() + delay_s, line))
@@ -121,8 +122,7 @@ class SegmentRun:
         """The line is over; its result waits to be written down."""
         with self._lock:
             self._out -= 1
-            if not self._results:
-                self._oldest = self._clock.monotonic()
+            self._note_oldest()
             self._results.append(result)
             self._result_bytes += len(result.data)
             self._retried.pop(result.line.number, None)
@@ -130,7 +130,7 @@ class SegmentRun:
     def ripe(self, rule: ChunkRule) -> bool:
         """True when results should be written down now."""
         with self._lock:
-            if not self._results:
+            if not self.unwritten:
                 return False
             full = self._result_bytes >= rule.max_bytes or self.idle or self.segment.solo
             return full or self._clock.monotonic() - self._oldest >= rule.max_wait_ms / 1000
@@ -145,11 +145,14 @@ class SegmentRun:
     def restore(self, results: list[Result], retried: list[Line]) -> None:
         """Take back what could not be written."""
         with self._lock:
-            if not self._results:
-                self._oldest = self._clock.monotonic()
+            self._note_oldest()
             self._results = results + self._results
             self._result_bytes += sum(len(result.data) for result in results)
             self._retried = {line.number: line for line in retried} | self._retried
+
+    def _note_oldest(self) -> None:
+        if not self.unwritten:
+            self._oldest = self._clock.monotonic()
 
     def _ripen(self) -> None:
         if not self._delayed:

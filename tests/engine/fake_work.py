@@ -36,6 +36,7 @@ class FakeWork:
         self.sent: list[int] = []
         self.out = self.most_out = 0
         self.flushed: list[Result] = []
+        self.retried: list[Line] = []
         self.released: list[int] = []
         self.lost: set[int] = set()
         self.over: set[int] = set()
@@ -86,6 +87,7 @@ class FakeWork:
             if self.refuse_flush:
                 return False
             self.flushed += results
+            self.retried += retried
         return True
 
     def step(self) -> bool:

@@ -82,6 +82,7 @@ def test_a_fault_is_retried_as_often_as_its_kind_allows() -> None:
     ended = work.flushed[0]
     assert not ended.succeeded
     assert (ended.line.attempts, ended.line.unknown_attempts) == (2, 2)
+    assert [(line.attempts, line.unknown_attempts) for line in work.retried] == [(1, 1)]  # kept before the next try
 
 
 def test_lines_of_an_ended_batch_are_not_sent_any_more() -> None:
