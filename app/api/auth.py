@@ -19,6 +19,8 @@ def _credential() -> str:
     authorization = request.headers.get("Authorization", "")
     scheme, _, token = authorization.partition(" ")
     found = [token.strip()] if scheme.lower() == "bearer" else []
+    if found and found[0].startswith(keys.PREFIX):
+        return found[0]  # as nearly every client sends it; the other headers need not be looked for
     found += [request.headers[name].strip() for name in HEADERS if name in request.headers]
     found = [value for value in found if value]
     if not found:

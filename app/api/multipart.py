@@ -139,7 +139,8 @@ def _events(request: Request) -> Iterator[Event]:
 def _boundary(request: Request) -> bytes:
     if not is_multipart(request):
         sent = request.mimetype or "no content type"
-        raise InvalidRequestError(f"Content-Type: send a multipart/form-data body, not {sent:.60}.", param="Content-Type")
+        text = f"Content-Type: send a multipart/form-data body, not {sent:.60}."
+        raise InvalidRequestError(text, param="Content-Type")
     _, options = parse_options_header(request.headers.get("Content-Type"))
     boundary = options.get("boundary", "")
     if not boundary or len(boundary) > MAX_BOUNDARY or not boundary.isascii():
