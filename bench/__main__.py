@@ -5,6 +5,8 @@ import importlib
 import json
 import os
 import platform
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller runs: to see that they work, not to conclude")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # what was started is ended
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores", flush=True)
     reports = [_run(name, quick=asked.quick) for name in asked.only or NAMES]
     if asked.json:
