@@ -10,11 +10,14 @@ from tests.fakes.openai_server import FakeServer
 from tests.running.conftest import Workers
 from tests.support.server import LiveServer
 
-PREFIXES = ("/v1", "/openai/v1", "/openai")
-NAMED = {
-    "unnamed": {},
-    "query": {"default_query": {"provider": "local"}},
-    "header": {"default_headers": {"x-model-provider": "local"}},
+# Every prefix, with and without naming the provider; it can be named in two ways.
+POINTED = {
+    "/v1": {},
+    "/v1 query": {"default_query": {"provider": "local"}},
+    "/openai/v1": {},
+    "/openai/v1 header": {"default_headers": {"x-model-provider": "local"}},
+    "/openai": {},
+    "/openai query": {"default_query": {"provider": "local"}},
 }
 
 
@@ -38,15 +41,10 @@ def worker(gateway: Gateway) -> Iterator[None]:
     workers.stop()
 
 
-@pytest.fixture(params=PREFIXES)
-def prefix(request: pytest.FixtureRequest) -> str:
-    """Where the SDK is pointed at."""
-    return str(request.param)
-
-
-@pytest.fixture(params=NAMED)
-def sdk(request: pytest.FixtureRequest, live_server: LiveServer, prefix: str) -> Iterator[openai.OpenAI]:
+@pytest.fixture(params=POINTED)
+def sdk(request: pytest.FixtureRequest, live_server: LiveServer) -> Iterator[openai.OpenAI]:
     """The official SDK, unchanged, with and without naming the provider."""
-    named = NAMED[request.param]
+    prefix = request.param.split()[0]
+    named = POINTED[request.param]
     with openai.OpenAI(base_url=live_server.url + prefix, api_key=live_server.key, max_retries=0, **named) as client:
         yield client

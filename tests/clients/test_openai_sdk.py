@@ -106,7 +106,7 @@ def test_containers_and_their_files(sdk: OpenAI) -> None:
         sdk.containers.retrieve(box.id)
 
 
-@pytest.mark.parametrize("prefix", ["/v1"], indirect=True)
+@pytest.mark.parametrize("sdk", ["/v1", "/openai/v1 header"], indirect=True)
 def test_auto_paging_over_250_files_also_while_deleting_them(sdk: OpenAI) -> None:
     made = [put(sdk, b"x", "a.txt", "user_data").id for _ in range(255)]
     assert [file.id for file in sdk.files.list(limit=100)] == made[::-1]
@@ -118,7 +118,7 @@ def test_auto_paging_over_250_files_also_while_deleting_them(sdk: OpenAI) -> Non
     assert list(sdk.files.list()) == []
 
 
-@pytest.mark.parametrize("prefix", ["/v1"], indirect=True)
+@pytest.mark.parametrize("sdk", ["/v1", "/openai/v1 header"], indirect=True)
 def test_models_and_refusals(sdk: OpenAI, live_server: LiveServer) -> None:
     assert isinstance(sdk.models.list().data, list)
     with pytest.raises(openai.BadRequestError) as refused:
