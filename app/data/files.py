@@ -1,6 +1,7 @@
 """Rows of files: alive, or tombstones that keep cursors working."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, exists, literal, select, update
 from sqlalchemy import insert as sql_insert
@@ -12,22 +13,28 @@ from app.data.tables import batches, files
 from app.data.tables import blobs as blob_rows
 from app.data.tables.batches import TERMINAL
 
-_COLUMNS = (
-    files.c.id,
-    files.c.public_id,
-    files.c.project_id,
-    files.c.home,
-    files.c.purpose,
-    files.c.filename,
-    files.c.status,
-    files.c.status_details,
-    files.c.blob_id,
-    files.c.bytes,
-    files.c.sha256,
-    files.c.lines,
-    files.c.created_at,
-    files.c.expires_at,
-)
+
+class FileRow(NamedTuple):
+    """What clients may know of a file, and where its bytes are. Instants are Unix milliseconds."""
+
+    # A list of 100 files reads 1,100 of these: by name from a row of SQLAlchemy, that took a third of the request.
+    id: int
+    public_id: str
+    project_id: int
+    home: str
+    purpose: str
+    filename: str
+    status: str
+    status_details: str | None
+    blob_id: int | None
+    bytes: int
+    sha256: str | None
+    lines: int | None
+    created_at: int
+    expires_at: int | None
+
+
+_COLUMNS = tuple(files.c[name] for name in FileRow._fields)
 # Built once: retrieving a file runs it for every request.
 _FIND = select(*_COLUMNS).where(
     files.c.public_id == bindparam("public_id"),
@@ -79,9 +86,10 @@ def insert(
     return int(connection.execute(statement.returning(files.c.id)).scalar_one())
 
 
-def find(connection: Connection, project_id: int, public_id: str) -> AnyRow | None:
+def find(connection: Connection, project_id: int, public_id: str) -> FileRow | None:
     """A file of the project that is not deleted."""
-    return connection.execute(_FIND, {"project_id": project_id, "public_id": public_id}).first()
+    row = connection.execute(_FIND, {"project_id": project_id, "public_id": public_id}).first()
+    return None if row is None else FileRow(*row)
 
 
 def position(connection: Connection, project_id: int, public_id: str) -> Position | None:
@@ -98,7 +106,7 @@ def page(
     after: Position | None,
     descending: bool,
     limit: int,
-) -> Sequence[AnyRow]:
+) -> list[FileRow]:
     """Up to `limit` + 1 files of the project beyond `after`."""
     statement = select(*_COLUMNS).where(files.c.project_id == project_id, files.c.deleted_at.is_(None))
     if purpose is not None:
@@ -106,7 +114,7 @@ def page(
     if home is not None:
         statement = statement.where(files.c.home == home)
     ordered = paging.page(statement, files, after=after, descending=descending, limit=limit)
-    return connection.execute(ordered).all()
+    return [FileRow(*row) for row in connection.execute(ordered)]
 
 
 def delete(connection: Connection, file_id: int, blob_id: int | None) -> bool:
@@ -141,7 +149,7 @@ def expired(connection: Connection, *, limit: int) -> Sequence[AnyRow]:
     return connection.execute(statement.order_by(files.c.expires_at).limit(limit)).all()
 
 
-def blob_key(connection: Connection, blob_id: int) -> str | None:
-    """Where the store has a live blob."""
+def blob_key(connection: Connection, blob_id: int | None) -> str | None:
+    """Where the store has a live blob, or None."""
     statement = select(blob_rows.c.key).where(blob_rows.c.id == blob_id, blob_rows.c.state == "live")
     return connection.execute(statement).scalar()

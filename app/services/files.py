@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from app.data import files
 from app.data.database import AnyRow
+from app.data.files import FileRow as FileRow  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
 from app.services import blobs
@@ -40,7 +41,7 @@ class Upload:
 class Page:
     """A slice of a list."""
 
-    items: list[AnyRow]
+    items: list[FileRow]
     has_more: bool
 
 
@@ -68,7 +69,7 @@ class IncomingFile:
         if self._index is not None:
             self._index.write(data)
 
-    def create(self, caller: Caller, upload: Upload, *, settle: Settle | None = None) -> AnyRow:
+    def create(self, caller: Caller, upload: Upload, *, settle: Settle | None = None) -> FileRow:
         """Make the file of what was written. `settle` is called last in its transaction."""
         if not self._blob.bytes:
             raise InvalidRequestError("file is empty.", param="file")
@@ -133,7 +134,7 @@ def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
         raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param=param)
 
 
-def retrieve(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> AnyRow:
+def retrieve(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> FileRow:
     """A file of the caller's project. Raises NotFoundError."""
     row = None
     if len(file_id) <= ids.MAX_LENGTH and file_id.isascii() and file_id.isprintable():
@@ -173,7 +174,7 @@ def list_(
     return Page(items=list(rows[:limit]), has_more=len(rows) > limit)
 
 
-def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> AnyRow:
+def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> FileRow:
     """Delete a file and its bytes. Raises NotFoundError, and ConflictError while a batch uses it."""
     row = retrieve(gateway, caller, file_id, provider=provider)
     with gateway.database.write() as connection:
@@ -185,7 +186,7 @@ def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | No
     return row
 
 
-def blob_key(gateway: Gateway, row: AnyRow) -> str:
+def blob_key(gateway: Gateway, row: FileRow) -> str:
     """Where the bytes of a file lie. Raises NotFoundError when it was deleted meanwhile."""
     with gateway.database.read() as connection:
         key = files.blob_key(connection, row.blob_id)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from app.blobs import BlobError
 from app.data import uploads
 from app.data.database import AnyRow
+from app.data.files import FileRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError, UnavailableError
 from app.lib import ids
 from app.services import files
@@ -53,7 +54,7 @@ class Upload:
     expires_after_s: int | None
     created_at: int
     expires_at: int
-    file: AnyRow | None = None
+    file: FileRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def complete(
     digest = hashlib.md5(usedforsecurity=False) if md5 is not None else None
     done: list[Upload] = []
 
-    def end(connection: Connection, file: AnyRow) -> None:
+    def end(connection: Connection, file: FileRow) -> None:
         if not uploads.complete(connection, upload.row_id, file_id=file.id):
             raise _over(upload)
         done.append(replace(upload, status="completed", file=file))

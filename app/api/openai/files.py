@@ -13,11 +13,10 @@ from app.api.multipart import Form, nested, read_form
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.api.storage import check_storage_config
-from app.data.database import AnyRow
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services import files, providers
-from app.services.files import IncomingFile, Upload
+from app.services.files import FileRow, IncomingFile, Upload
 
 blueprint = Blueprint("files", __name__)
 
@@ -99,12 +98,12 @@ def content(file_id: str) -> Response:
     return content_response(gateway(), Content(key=key, bytes=row.bytes, sha256=row.sha256, filename=row.filename))
 
 
-def wire(row: AnyRow) -> dict[str, Any]:
+def wire(row: FileRow) -> dict[str, Any]:
     """The File object, `extra_fields` aside."""
     return _wire(row, gateway().blobs.backend)
 
 
-def _wire(row: AnyRow, backend: str) -> dict[str, Any]:
+def _wire(row: FileRow, backend: str) -> dict[str, Any]:
     return {
         "id": row.public_id,
         "object": "file",
@@ -142,7 +141,7 @@ def _upload(asked: dict[str, Any], filename: str) -> Upload:
     )
 
 
-def _created(row: AnyRow) -> Response:
+def _created(row: FileRow) -> Response:
     return answer(wire(row), provider=row.home, status=_created_status())
 
 
