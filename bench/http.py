@@ -17,7 +17,7 @@ WANTED = (">=", 0.5)
 
 def run(report: Report, *, quick: bool) -> None:
     """Rounds of both in turn; the medians of their rates are compared."""
-    rounds, seconds = (2, 1.0) if quick else (7, 3.0)
+    rounds, seconds = (3, 1.0) if quick else (15, 1.5)
     with ExitStack() as stack:
         store = stack.enter_context(Store(LOCAL_BASE_URL="http://127.0.0.1:9/v1"))
         file_id = [store.put(chat_lines(1)) for _ in range(FILES)][-1]
