@@ -10,6 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from app.api.body import Body
 from app.errors import InvalidRequestError, PayloadTooLargeError
 
 # The decoder slows down by a factor of four when it is fed more at once.
@@ -117,10 +118,11 @@ def _keep(form: Form, name: str, value: bytearray, file_field: str) -> None:
 def _events(request: Request) -> Iterator[Event]:
     # The limit is on what the decoder holds: one read, and what it could not decode before.
     decoder = MultipartDecoder(_boundary(request), READ_BYTES + FIELD_BYTES, max_parts=MAX_PARTS)
+    body = Body(request)
     complete = False
     try:
         while not complete:
-            data = request.stream.read(READ_BYTES)
+            data = body.read(READ_BYTES)
             decoder.receive_data(data or None)
             while not isinstance(event := decoder.next_event(), NeedData):
                 if isinstance(event, Epilogue):

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, g, request
 
-from app.api.body import read_json
+from app.api.body import Body, read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.operation import answer, extra_fields, list_answer, operation
@@ -31,7 +31,7 @@ JSONL = "application/x-ndjson"
 def create() -> Response:
     """Start a batch on an uploaded file or on inline `requests`."""
     explicit_provider()  # a request that contradicts itself is refused before its body comes in
-    with inline_requests.reading(gateway(), request.stream) as body:
+    with inline_requests.reading(gateway(), Body(request)) as body:
         identify(body.identity)
         asked = load(schemas.CreateBatch, body.members)
         source = _source(asked["input_file_id"], body.inline)
