@@ -40,6 +40,7 @@ def test_a_big_file_goes_in_and_out_without_memory(
         file_id, sha256 = _upload(web.url, scale.big_bytes, key=key, name=name)
         assert _download(web.url, file_id, key=key) == (scale.big_bytes, sha256)
         _assert_ranges(web.url, file_id, scale.big_bytes, key=key, name=name)
+        _delete(web.url, file_id, key=key)
         growth = peak_bytes(processes) - before
         assert family(web.pid) == processes  # nobody was replaced by a fresh one
     tell(f"\n{name}: {scale.big_bytes / MIB:.0f} MiB, peak memory +{growth / MIB:.1f} MiB")
@@ -91,6 +92,12 @@ def _download(url: str, file_id: str, *, key: str) -> tuple[int, str]:
             digest.update(data)
             size += len(data)
     return size, digest.hexdigest()
+
+
+def _delete(url: str, file_id: str, *, key: str) -> None:
+    """Tests keep their folders for a while; gigabytes need not stay in them."""
+    answer = requests.delete(f"{url}/v1/files/{file_id}", headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S)
+    assert answer.json()["deleted"] is True
 
 
 def _assert_ranges(url: str, file_id: str, size: int, *, key: str, name: str) -> None:
