@@ -1,11 +1,16 @@
 """gunicorn's settings, for the Procfile's `web` and for `make run`; both read the environment."""
 
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from gunicorn import glogging
+from gunicorn import glogging, util
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
 
 from app import logs
+from app.errors import InvalidRequestError, envelope
+from app.lib import ids, json
 from app.settings import SettingsError, from_environment
 
 try:
@@ -16,7 +21,6 @@ except SettingsError as error:
 
 bind = f"0.0.0.0:{settings.port}"
 workers = settings.web_concurrency
-worker_class = "gthread"
 # Threads mostly wait for the database, the disk and providers; 64 of them cost a few megabytes.
 threads = settings.web_threads
 # A heartbeat of the worker process, not a limit on requests: long uploads and downloads outlive it.
@@ -30,6 +34,8 @@ preload_app = False
 # On a disk the heartbeat file can block a worker for seconds, which then counts as dead.
 memory = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file there by mkstemp
 worker_tmp_dir = str(memory) if memory.is_dir() else None
+# The most that gunicorn takes: an odd id is for the application to refuse.
+limit_request_line = 8190
 # A control socket that nobody uses is a way in.
 control_socket_disable = True
 # The application logs every operation, with more than an access log has.
@@ -47,3 +53,41 @@ class Logger(glogging.Logger):
 
 
 logger_class = Logger
+
+# All others are 400.
+STATUSES = {errors.LimitRequestLine: 414, errors.LimitRequestHeaders: 431, errors.ExpectationFailed: 417}
+# These are mistakes of the gateway or its operator.
+OURS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
+
+
+class Worker(ThreadWorker):
+    """gunicorn's threads. A request that cannot even be parsed is refused as the application would refuse it."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        if not isinstance(exc, errors.ParseException) or isinstance(exc, OURS):
+            super().handle_error(req, client, addr, exc)
+            return
+        event_id = ids.new(ids.REQUEST)
+        self.log.warning("Refused request %s: %s", event_id, type(exc).__name__)
+        try:
+            util.write_nonblock(client, self._refusal(exc, event_id))
+        except OSError as error:
+            self.log.debug("The refusal of %s was not sent: %s", event_id, error)
+
+    @staticmethod
+    def _refusal(exc: errors.ParseException, event_id: str) -> bytes:
+        refused = InvalidRequestError(f"This is not a valid HTTP request: {str(exc):.200}")
+        refused.status = STATUSES.get(type(exc), refused.status)
+        told = {"provider": None, "model_requested": None, "request_type": "unknown"}
+        body = json.dumps(envelope(refused, event_id=event_id, extra_fields=told))
+        head = (
+            f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\n"
+            "Connection: close\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            f"x-request-id: {event_id}\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+worker_class = Worker

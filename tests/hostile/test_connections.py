@@ -116,6 +116,39 @@ def test_a_refusal_does_not_poison_the_connection(web: Gunicorn, key: str) -> No
     assert "smuggled" not in web.log
 
 
+# What never gets as far as the application: (status, the request without its last empty line)
+UNPARSABLE = [
+    (400, "nonsense"),
+    (400, "GET /v1/files HTTP/9.9"),
+    (400, "GET /v1/files/\x00 HTTP/1.1"),
+    (400, "GET /v1/files?limit=\xff HTTP/1.1"),
+    (400, "POST /v1/containers HTTP/1.1\r\nContent-Length: -5"),
+    (400, "POST /v1/containers HTTP/1.1\r\nContent-Length: 5, 6"),
+    (400, "POST /v1/containers HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked"),
+    (400, "POST /v1/containers HTTP/1.1\r\nTransfer-Encoding: nonsense"),
+    (400, "GET /v1/files HTTP/1.1\r\nbad name: x"),
+    (400, "GET /v1/files HTTP/1.1\r\nX-A: a\x00b"),
+    (400, "GET /v1/files HTTP/1.1\r\nAuthorization: Bearer {key}\x01"),
+    (400, "GET /v1/files HTTP/1.1\r\n folded: x"),
+    (414, "GET /v1/files/" + "a" * 9000 + " HTTP/1.1"),
+    (417, "POST /v1/containers HTTP/1.1\r\nContent-Length: 2\r\nExpect: nonsense"),
+    (431, "GET /v1/files HTTP/1.1" + "\r\nX-A: b" * 300),
+    (431, "GET /v1/files HTTP/1.1\r\nX-A: " + "b" * 9000),
+]
+
+
+def test_what_is_no_request_is_refused_in_the_same_words(web: Gunicorn, key: str) -> None:
+    wrong = []
+    for status, text in UNPARSABLE:
+        found = exchange(web, text.replace("{key}", key).encode("latin-1") + b"\r\n\r\n")
+        told = json.loads(found[0][1])
+        if [got for got, _ in found] != [status] or set(told) != ENVELOPE or told["status_code"] != status:
+            wrong.append(f"{text:.80}: {found}")
+        assert key not in str(found)
+    assert wrong == [], "\n".join(wrong)
+    assert_quiet(web, key)
+
+
 def assert_quiet(web: Gunicorn, key: str) -> None:
     assert "Traceback" not in web.log
     assert '"level":"error"' not in web.log
