@@ -187,7 +187,7 @@ def test_a_name_has_no_folders(client: KeyClient, sent: str, kept: str) -> None:
     assert client.get(f"/v1/files/{body['id']}").json["filename"] == kept
 
 
-@pytest.mark.parametrize("name", ["a\x01b", "a\x7fb", "x" * 300, "a%0D%0Ab"])
+@pytest.mark.parametrize("name", ["a\x00b", "a\x01b", "a\x7fb", "x" * 300, "a%0D%0Ab"])
 def test_a_hostile_name_is_refused(client: KeyClient, name: str) -> None:
     assert refusal(send(client, name=name)) == (400, "file")
 
@@ -316,6 +316,7 @@ def test_deleting_leaves_a_tombstone_and_no_bytes(client: KeyClient, gateway: Ga
     body = client.delete(f"/v1/files/{file_id}").json
     assert (body["id"], body["object"], body["deleted"]) == (file_id, "file", True)
     assert client.get(f"/v1/files/{file_id}").status_code == 404
+    assert client.get(f"/v1/files/{file_id}/content").status_code == 404
     assert client.delete(f"/v1/files/{file_id}").status_code == 404
     gone = row(gateway, file_id)
     assert (gone.status, gone.blob_id) == ("deleted", None)

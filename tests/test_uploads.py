@@ -1,6 +1,7 @@
 """Uploads: parts in any order, joined once, gone in time."""
 
 import hashlib
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -98,7 +99,7 @@ def test_an_upload_from_begin_to_end(client: KeyClient, base: str) -> None:
 
 def test_parts_are_joined_in_the_order_of_the_list(client: KeyClient, gateway: Gateway) -> None:
     upload_id = begun(client, 9)
-    one, _unused, three, two = (added(client, upload_id, data) for data in (b"aaa", b"zzz", b"ccc", b"bbb"))
+    one, _unused, three, two = (added(client, upload_id, data) for data in (b"aaa", b"bbb", b"ccc", b"bbb"))
     done = complete(client, upload_id, [one, two, three], md5=hashlib.md5(b"aaabbbccc").hexdigest().upper()).json
     assert client.get(f"/v1/files/{done['file']['id']}/content").data == b"aaabbbccc"
     assert swept(gateway) == 1
@@ -165,13 +166,48 @@ def test_a_part_needs_bytes_under_the_right_name(client: KeyClient, gateway: Gat
 
 
 def test_a_part_has_64_mib_at_most(client: KeyClient, gateway: Gateway) -> None:
-    upload_id = begun(client)
+    upload_id = begun(client, 2**26 + 1)
     for extra, status in ((b"", 200), (b"x", 413)):
         body = forms.Endless(
             forms.part("data", b"", filename="a")[:-2], b"x" * 2**16, 1024, extra + b"\r\n" + forms.end()
         )
         assert client.post(f"/v1/uploads/{upload_id}/parts", environ_overrides=body.environ).status_code == status
     assert (count(gateway, upload_parts), swept(gateway)) == (1, 1)
+
+
+def test_a_part_that_is_over_what_was_announced_is_refused(client: KeyClient, gateway: Gateway) -> None:
+    upload_id = begun(client, 6)
+    parts = [added(client, upload_id, b"abcd")]
+    assert refusal(add(client, upload_id, b"efg")) == (400, "data")
+    assert refusal(add(client, upload_id, b"1234567")) == (400, "data")
+    assert (count(gateway, upload_parts), swept(gateway)) == (1, 1)
+    parts.append(added(client, upload_id, b"ef"))
+    assert complete(client, upload_id, parts).json["file"]["bytes"] == 6
+
+
+def test_a_part_that_is_sent_again_does_not_fill_the_upload(client: KeyClient, gateway: Gateway) -> None:
+    upload_id = begun(client, 6)
+    lost, one, two = (added(client, upload_id, data) for data in (b"abc", b"abc", b"def"))
+    assert lost != one
+    assert complete(client, upload_id, [one, two]).status_code == 200
+    assert swept(gateway) == 1
+
+
+def test_parts_at_once_do_not_get_over_what_was_announced(client: KeyClient, gateway: Gateway) -> None:
+    upload_id = begun(client, 6)
+    pieces = [b"aaa", b"bbb", b"ccc", b"ddd"]
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sorted(pool.map(lambda data: add(client, upload_id, data).status_code, pieces))
+    assert statuses == [200, 200, 400, 400]
+    assert (count(gateway, upload_parts), swept(gateway)) == (2, 2)
+
+
+def test_a_part_that_lost_bytes_does_not_end_in_a_file(client: KeyClient, gateway: Gateway) -> None:
+    upload_id = begun(client, 6)
+    parts = [added(client, upload_id, data) for data in (b"abc", b"def")]
+    os.truncate(stored(gateway)[0], 1)
+    assert complete(client, upload_id, parts).status_code == 503
+    assert (state(gateway, upload_id), count(gateway, files), swept(gateway)) == ("pending", 0, 2)
 
 
 def test_an_upload_has_so_many_parts_at_most(client: KeyClient, gateway: Gateway) -> None:

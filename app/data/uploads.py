@@ -63,6 +63,18 @@ def count_parts(connection: Connection, upload_id: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
+def distinct_bytes(connection: Connection, upload_id: int) -> int:
+    """Bytes of the upload's parts; parts with the same content count once."""
+    contents = (
+        select(blobs.c.sha256, upload_parts.c.bytes)
+        .join_from(upload_parts, blobs, blobs.c.id == upload_parts.c.blob_id)
+        .where(upload_parts.c.upload_id == upload_id)
+        .distinct()
+        .subquery()
+    )
+    return int(connection.execute(select(func.coalesce(func.sum(contents.c.bytes), 0))).scalar_one())
+
+
 def parts(connection: Connection, upload_id: int) -> Sequence[AnyRow]:
     """(public_id, bytes, key) of the upload's parts whose bytes are there."""
     statement = (

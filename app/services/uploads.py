@@ -120,9 +120,10 @@ def retrieve_pending(gateway: Gateway, caller: Caller, upload_id: str, *, provid
 class IncomingPart:
     """A part on its way in: a sink for its bytes, then `add`."""
 
-    def __init__(self, gateway: Gateway, blob: IncomingBlob) -> None:
+    def __init__(self, gateway: Gateway, blob: IncomingBlob, announced_bytes: int) -> None:
         self._gateway = gateway
         self._blob = blob
+        self._announced_bytes = announced_bytes
 
     @property
     def sha256(self) -> str | None:
@@ -130,13 +131,20 @@ class IncomingPart:
         return self._blob.sha256
 
     def write(self, data: bytes) -> None:
-        """The next bytes. Raises PayloadTooLargeError and what the store raises."""
-        if self._blob.bytes + len(data) > PART_BYTES:
+        """The next bytes. Raises PayloadTooLargeError, InvalidRequestError and what the store raises."""
+        size = self._blob.bytes + len(data)
+        if size > PART_BYTES:
             raise PayloadTooLargeError(f"data: a part has at most {PART_BYTES} bytes.", param="data")
+        if size > self._announced_bytes:
+            text = f"data: this part alone has more than the {self._announced_bytes} bytes that the upload announced."
+            raise InvalidRequestError(text, param="data")
         self._blob.write(data)
 
     def add(self, caller: Caller, upload: Upload, *, settle: Callable[[Connection, Part], None] | None = None) -> Part:
-        """Make a part of what was written. Raises ConflictError when the upload ended meanwhile."""
+        """Make a part of what was written. Raises ConflictError when the upload ended meanwhile.
+
+        Raises InvalidRequestError when it is empty, or one too many for the upload by number or bytes.
+        """
         if not self._blob.bytes:
             raise InvalidRequestError("data is empty.", param="data")
         self._blob.seal()
@@ -154,6 +162,7 @@ class IncomingPart:
                 blob_id=self._blob.id,
                 size=self._blob.bytes,
             )
+            _check_total(connection, upload)
             part = Part(id=row.public_id, upload=upload, created_at=row.created_at)
             if settle is not None:
                 settle(connection, part)
@@ -166,10 +175,10 @@ class IncomingPart:
 
 
 @contextmanager
-def receiving_part(gateway: Gateway) -> Iterator[IncomingPart]:
-    """A part on its way in; nothing of it stays after an exception."""
+def receiving_part(gateway: Gateway, upload: Upload) -> Iterator[IncomingPart]:
+    """A part of `upload` on its way in; nothing of it stays after an exception."""
     with incoming(gateway) as blob:
-        yield IncomingPart(gateway, blob)
+        yield IncomingPart(gateway, blob, upload.bytes)
 
 
 def complete(
@@ -238,6 +247,14 @@ def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
     )
 
 
+def _check_total(connection: Connection, upload: Upload) -> None:
+    # Equal parts count once: SDKs send a part again, without a key, when its answer was lost on the way.
+    total = uploads.distinct_bytes(connection, upload.row_id)
+    if total > upload.bytes:
+        text = f"data: with this part there are {total} bytes, but the upload was announced with {upload.bytes}."
+        raise InvalidRequestError(text, param="data")
+
+
 def _places(gateway: Gateway, caller: Caller, upload: Upload, part_ids: Sequence[str]) -> list[AnyRow]:
     """The parts in the order asked for. Raises InvalidRequestError unless they make up the upload."""
     with gateway.database.read() as connection:
@@ -264,12 +281,14 @@ def _places(gateway: Gateway, caller: Caller, upload: Upload, part_ids: Sequence
 def _joined(gateway: Gateway, caller: Caller, upload: Upload, places: Sequence[AnyRow]) -> Iterator[bytes]:
     try:
         for place in places:
-            yield from gateway.blobs.stream(place.key)
+            # With its length, so that a part that lost bytes fails here and not in the file.
+            yield from gateway.blobs.stream(place.key, length=place.bytes)
     except BlobError as error:
         # Cancelled or expired meanwhile, the parts may be gone; otherwise the store is away.
         found = retrieve(gateway, caller, upload.id)
         if found.status != PENDING:
             raise _over(found) from error
+        gateway.log.error("upload.part_not_readable", upload=upload.id, error=str(error))
         raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
 
 

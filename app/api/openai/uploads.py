@@ -1,6 +1,5 @@
 """Uploads in parts, in OpenAI's shape."""
 
-from contextlib import ExitStack
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -54,9 +53,8 @@ def add_part(upload_id: str) -> Response:
     # Looked up before the first byte is read, and again with what the form says. With a key the part may be one that
     # came in before the upload was over.
     look_up = uploads.retrieve if HEADER in request.headers else uploads.retrieve_pending
-    look_up(gateway(), caller(), upload_id, provider=explicit_provider())
-    with ExitStack() as stack:
-        part = stack.enter_context(uploads.receiving_part(gateway()))
+    upload = look_up(gateway(), caller(), upload_id, provider=explicit_provider())
+    with uploads.receiving_part(gateway(), upload) as part:
         form = read_form(request, file_field="data", open_file=lambda _: part)
         asked = load(AddPart, form.fields)
         identify({**form.fields, "sha256": part.sha256})
