@@ -76,7 +76,7 @@ class Worker(ThreadWorker):
 
     @staticmethod
     def _refusal(exc: errors.ParseException, event_id: str) -> bytes:
-        refused = InvalidRequestError(f"This is not a valid HTTP request: {str(exc):.200}")
+        refused = InvalidRequestError(f"This is not a valid HTTP request: {exc!s:.200}")
         refused.status = STATUSES.get(type(exc), refused.status)
         told = {"provider": None, "model_requested": None, "request_type": "unknown"}
         body = json.dumps(envelope(refused, event_id=event_id, extra_fields=told))

@@ -57,9 +57,9 @@ def _refused(error: GatewayError) -> Response:
 
 def _http(error: HTTPException) -> Response:
     if isinstance(error, NotFound):
-        return _refused(NotFoundError(f"There is no {request.method} {request.path}."))
+        return _refused(NotFoundError(f"There is no {request.method} {request.path:.200}."))
     if isinstance(error, MethodNotAllowed):
-        refusal = MethodNotAllowedError(f"{request.method} is not allowed for {request.path}.")
+        refusal = MethodNotAllowedError(f"{request.method} is not allowed for {request.path:.200}.")
         refusal.allowed = error.valid_methods or ()  # type: ignore[attr-defined]
         return _refused(refusal)
     if isinstance(error, RequestEntityTooLarge):

@@ -19,10 +19,11 @@ def explicit_provider(*values: str | None) -> str | None:
     ]
     found = list(dict.fromkeys(value.strip().lower() for value in named if value and value.strip()))
     if len(found) > 1:
-        raise InvalidRequestError(f"The request names two providers, {found[0]} and {found[1]}.", param="provider")
+        text = f"The request names more than one provider: {found[0]:.60} and {found[1]:.60}."
+        raise InvalidRequestError(text, param="provider")
     if found and not registry.is_known(found[0]):
         known = ", ".join(registry.names())
-        raise InvalidRequestError(f"provider {found[0]!r} is not known; known are {known}.", param="provider")
+        raise InvalidRequestError(f"provider {found[0]!r:.60} is not known; known are {known}.", param="provider")
     return found[0] if found else None
 
 

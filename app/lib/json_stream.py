@@ -67,6 +67,8 @@ def members(source: Source, *, array: str, element_bytes: int, other_bytes: int)
                 yield found
     except ijson.JSONError as error:
         raise JsonStreamError(_first_line(error), member=walk.name, index=walk.index) from error
+    except UnicodeDecodeError as error:  # the parser lets surrogates pass, the step from it to Python does not
+        raise JsonStreamError("is not valid UTF-8.", member=walk.name, index=walk.index) from error
     except _OverLimitError as error:
         raise PieceTooLargeError(f"is longer than {error.limit} bytes.", member=walk.name, index=walk.index) from error
 

@@ -170,7 +170,7 @@ def window_ms(window: str) -> int:
 
 def not_found(public_id: str) -> NotFoundError:
     """OpenAI's words for a batch that is not there."""
-    return NotFoundError(f"No batch found with id '{public_id}'.", param="batch_id")
+    return NotFoundError(f"No batch found with id '{public_id:.100}'.", param="batch_id")
 
 
 def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | InlineInput) -> _Decided:

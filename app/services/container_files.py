@@ -181,7 +181,7 @@ def _find(connection: Connection, container: Container, file_id: str) -> AnyRow:
 
 
 def _not_found(container: Container, file_id: str) -> NotFoundError:
-    return NotFoundError(f"File {file_id} not found on container {container.id}.", param="file_id")
+    return NotFoundError(f"File {file_id:.100} not found on container {container.id}.", param="file_id")
 
 
 def _file(container: Container, row: AnyRow) -> ContainerFile:

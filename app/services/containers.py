@@ -212,7 +212,7 @@ def _require_emulated(gateway: Gateway, provider: str) -> None:
 
 
 def _not_found(public_id: str) -> NotFoundError:
-    return NotFoundError(f"Container with id '{public_id}' not found.", param="container_id")
+    return NotFoundError(f"Container with id '{public_id:.100}' not found.", param="container_id")
 
 
 def _container(row: AnyRow) -> Container:

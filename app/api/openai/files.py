@@ -121,7 +121,8 @@ def _wire(row: FileRow, backend: str) -> dict[str, Any]:
 
 def _asked(form: Form) -> dict[str, Any]:
     check_storage_config(form.fields)
-    expires_after = nested(form.fields, "expires_after") or None
+    # As one field it is not understood, and a file that was to expire must not stay for that.
+    expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
     asked = load(UploadFile, {**form.fields, "expires_after": expires_after})
     explicit_provider(asked["provider"])
     return asked
