@@ -1,36 +1,49 @@
-"""Requests that are wrong get a clear refusal, and leave nothing behind (requests_table.py has them)."""
+"""Requests that are wrong get a clear refusal, and leave nothing behind (requests_table.py and odd_requests.py)."""
 
 import io
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from app.blobs.local import LocalBlobs
-from app.data.tables import batches, blobs, container_files, containers, files, uploads
+from app.data.tables import events
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
+from tests.hostile.census import census
+from tests.hostile.odd_requests import ODD, SURVIVED
 from tests.hostile.requests_table import TABLE, Bad
 from tests.support.batches import chat_line, create, jsonl, upload
 
 ENVELOPE = {"event_id", "type", "is_bifrost_error", "status_code", "error", "extra_fields"}
 ERROR = {"type", "code", "message", "param", "event_id"}
+EXTRA = {"provider", "model_requested", "request_type"}
 UPLOAD = {"filename": "a", "purpose": "user_data", "mime_type": "text/plain", "bytes": 3}
+PREFIXES = ("/v1", "/openai/v1", "/openai")
 
 
 def objects(client: KeyClient) -> dict[str, str]:
-    """One object of each kind, by the name that the table uses."""
+    """One object of each kind, by the name that the tables use."""
     line = jsonl([chat_line("a")])
     running, cancelled = create(client, line), create(client, line)
     client.post(f"/v1/batches/{cancelled['id']}/cancel")
+    file = upload(client, line)
+    started, ended = (str(client.post("/v1/uploads", json=UPLOAD).json["id"]) for _ in range(2))
+    piece = client.post(f"/v1/uploads/{started}/parts", data={"data": (io.BytesIO(b"abc"), "p")}).json
+    client.post(f"/v1/uploads/{ended}/cancel")
+    container = str(client.post("/v1/containers", json={"name": "c"}).json["id"])
+    inside = client.post(f"/v1/containers/{container}/files", json={"file_id": file, "file_path": "a.txt"}).json
+    note = {"purpose": "user_data", "file": (io.BytesIO(b"x"), "a.txt")}
     return {
-        "file": upload(client, line),
-        "note": str(client.post("/v1/uploads", json=UPLOAD).json["id"]),
+        "file": file,
+        "note": str(client.post("/v1/files", data=note).json["id"]),
         "batch": running["id"],
         "used_file": running["input_file_id"],
         "cancelled_batch": cancelled["id"],
-        "upload": str(client.post("/v1/uploads", json=UPLOAD).json["id"]),
-        "container": str(client.post("/v1/containers", json={"name": "c"}).json["id"]),
+        "upload": started,
+        "part": piece["id"],
+        "cancelled_upload": ended,
+        "container": container,
+        "container_file": inside["id"],
     }
 
 
@@ -52,16 +65,23 @@ def filled(value: Any, known: dict[str, str]) -> Any:
     return value
 
 
-def census(gateway: Gateway) -> tuple[Any, ...]:
-    """How many rows and bytes there are."""
-    assert isinstance(gateway.blobs, LocalBlobs)
-    on_disk = sorted(path.name for path in gateway.blobs.root.rglob("*") if path.is_file())
-    with gateway.database.read() as connection:
-        counts = [
-            connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for table in (files, batches, blobs, containers, container_files, uploads)
-        ]
-    return counts, on_disk
+def send(client: KeyClient, bad: Bad, known: dict[str, str], prefix: str) -> Any:
+    body: dict[str, Any] = {}
+    if bad.form is not None:
+        form = {k: v if isinstance(v, str) else (io.BytesIO(v[0].getvalue()), v[1]) for k, v in bad.form.items()}
+        body = {"data": form, "content_type": "multipart/form-data"}
+    elif bad.json is not None:
+        body = {"json": filled(bad.json, known)}
+    elif bad.data is not None:
+        body = {"data": bad.data, "content_type": bad.content_type}
+    path = filled(bad.path, known)
+    path = prefix + path.removeprefix("/v1") if path.startswith("/v1/") else path
+    return client.open(path, method=bad.method, headers=dict(bad.headers), **body)
+
+
+def is_param(param: str | None, wanted: str | None) -> bool:
+    """True when `param` is the wanted field, or a place in it."""
+    return wanted is None or (param is not None and (param == wanted or param.startswith((f"{wanted}.", f"{wanted}["))))
 
 
 def names(message: str, param: str | None) -> bool:
@@ -71,53 +91,99 @@ def names(message: str, param: str | None) -> bool:
     return param.rpartition(".")[2].lower() in message.lower()
 
 
-def send(client: KeyClient, bad: Bad, known: dict[str, str]) -> Any:
-    body: dict[str, Any] = {}
-    if bad.form is not None:
-        form = {k: v if isinstance(v, str) else (io.BytesIO(v[0].getvalue()), v[1]) for k, v in bad.form.items()}
-        body = {"data": form, "content_type": "multipart/form-data"}
-    elif bad.json is not None:
-        body = {"json": filled(bad.json, known)}
-    elif bad.data is not None:
-        body = {"data": bad.data, "content_type": bad.content_type}
-    return client.open(filled(bad.path, known), method=bad.method, headers=dict(bad.headers), **body)
+def problems(answer: Any, bad: Bad) -> list[str]:
+    """What is wrong with a refusal."""
+    told = answer.get_json(silent=True) or {}
+    error, extra = told.get("error") or {}, told.get("extra_fields") or {}
+    event_id = answer.headers.get("x-request-id")
+    checks = {
+        f"status {answer.status_code}": answer.status_code == bad.status == told.get("status_code"),
+        f"param {error.get('param')!r}": is_param(error.get("param"), bad.param),
+        "envelope": (set(told), set(error), set(extra)) == (ENVELOPE, ERROR, EXTRA),
+        "the gateway refused": told.get("is_bifrost_error") is True and told.get("type") == "invalid_request_error",
+        "field not named": names(error.get("message", ""), error.get("param")),
+        "event id": error.get("event_id") == told.get("event_id") == event_id,
+        "message too long": len(error.get("message", "")) < 1000,
+    }
+    return [name for name, holds in checks.items() if not holds]
+
+
+def recorded(gateway: Gateway, answer: Any) -> bool:
+    """True when a refused operation is an event under its id. What is no operation at all is none."""
+    told = answer.get_json(silent=True) or {}
+    if told.get("extra_fields", {}).get("request_type") in ("unknown", None):
+        return True
+    with gateway.database.read() as connection:
+        query = select(events.c.outcome, events.c.status_code).where(events.c.request_id == told.get("event_id", ""))
+        rows = connection.execute(query).all()
+    return [tuple(row) for row in rows] == [("refused", answer.status_code)]
 
 
 def test_every_malformed_request_is_refused_clearly_and_leaves_nothing(
     client: KeyClient, gateway: Gateway, known: dict[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert len(TABLE) > 150
     capfd.readouterr()
     before = census(gateway)
     wrong = []
-    for bad in TABLE:
-        answer = send(client, bad, known)
-        told = answer.get_json(silent=True) or {}
-        error = told.get("error") or {}
-        problems = [
-            *([f"status {answer.status_code}"] if answer.status_code != bad.status else []),
-            *([f"param {error.get('param')!r}"] if bad.param not in (None, error.get("param")) else []),
-            *(["envelope"] if set(told) != ENVELOPE or set(error) != ERROR else []),
-            *(["field not named"] if not names(error.get("message", ""), bad.param) else []),
-            *(["event id"] if error.get("event_id") != answer.headers.get("x-request-id") else []),
-        ]
+    for number, bad in enumerate([*TABLE, *ODD]):
+        answer = send(client, bad, known, PREFIXES[number % len(PREFIXES)])
+        found = problems(answer, bad)
         after = census(gateway)
         if after != before:
-            problems.append("left something")
+            found.append("left something")
             before = after
-        if problems:
-            wrong.append(f"{bad.method} {bad.path:.60} {bad.json or bad.data}: {problems} {error}")
+        if not recorded(gateway, answer):
+            found.append("no event")
+        if client.key in answer.text:
+            found.append("tells the key")
+        if found:
+            sent = f"{bad.json or bad.data or bad.form or dict(bad.headers)!r:.200}"
+            wrong.append(f"{bad.method} {bad.path:.80} {sent:.200}: {found} {answer.text[:300]}")
     assert wrong == [], "\n".join(wrong)
-    logged = capfd.readouterr()
-    assert "Traceback" not in logged.err + logged.out
-    assert '"level":"error"' not in logged.err + logged.out
+    assert_quiet(capfd, client.key)
+
+
+def test_odd_headers_are_survived(client: KeyClient, known: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    for headers in SURVIVED:
+        for path in ("/v1/files/{file}/content", "/v1/batches/{batch}/results", "/v1/files"):
+            answer = client.get(filled(path, known), headers=headers)
+            assert answer.status_code < 500, headers
+            assert answer.headers["x-request-id"].startswith("req_"), headers
+    assert_quiet(capfd, client.key)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "operation"),
+    [
+        ("/v1/batches", {"input_file_id": "{file}", "endpoint": "/v1/chat/completions"}, "batch_create"),
+        ("/v1/uploads", UPLOAD, "upload_create"),
+        ("/v1/containers", {"name": "c"}, "container_create"),
+        ("/v1/files", None, "file_upload"),
+    ],
+)
+def test_what_a_provider_cannot_do_is_told_with_its_name(
+    client: KeyClient, known: dict[str, str], path: str, body: Any, operation: str
+) -> None:
+    if body is None:
+        form = {"provider": "anthropic", "purpose": "user_data", "file": (io.BytesIO(b"x"), "a.txt")}
+        answer = client.post(path, data=form)
+    else:
+        answer = client.post(path, json=filled(body, known) | {"provider": "anthropic"})
+    error = answer.json["error"]
+    assert (answer.status_code, error["code"]) == (400, "unsupported_operation")
+    assert "anthropic" in error["message"]
+    assert operation in error["message"]
+    assert answer.json["extra_fields"]["provider"] == "anthropic"
 
 
 @pytest.mark.parametrize(
     "headers",
     [
         {},
+        {"Authorization": ""},
         {"Authorization": "Bearer"},
+        {"Authorization": "Bearer \x7f"},
         {"Authorization": "Basic abc"},
         {"Authorization": "Bearer sk-other"},
         {"Authorization": "Bearer sk-bf-"},
@@ -128,9 +194,27 @@ def test_every_malformed_request_is_refused_clearly_and_leaves_nothing(
     ],
     ids=str,
 )
-def test_bad_credentials_are_refused(client: KeyClient, headers: dict[str, str]) -> None:
-    client.key = ""
-    answer = client.get("/v1/files", headers=headers)
-    assert answer.status_code == 401
-    assert set(answer.json["error"]) == ERROR
-    assert answer.json["error"]["code"] == "invalid_api_key"
+def test_bad_credentials_are_refused(
+    client: KeyClient, gateway: Gateway, headers: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    right, client.key = client.key, ""
+    before = census(gateway)
+    for method, path in (("GET", "/v1/files"), ("POST", "/openai/v1/batches"), ("DELETE", "/openai/containers/x")):
+        answer = client.open(path, method=method, headers=headers)
+        assert problems(answer, Bad(method, path, 401)) == []
+        assert answer.json["error"]["code"] == "invalid_api_key"
+    # A right key with its end cut off, or with more behind it, is none, and is not told to anybody.
+    for key in (right[:-1], right + "x"):
+        answer = client.get("/v1/files", headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == 401
+        assert right[-20:-1] not in answer.text
+    assert census(gateway) == before
+    assert_quiet(capfd, right[:-1])
+
+
+def assert_quiet(capfd: pytest.CaptureFixture[str], key: str) -> None:
+    """No stack trace, nothing at level error, and no key in the log."""
+    logged = "".join(capfd.readouterr())
+    assert "Traceback" not in logged
+    assert '"level":"error"' not in logged
+    assert key not in logged
