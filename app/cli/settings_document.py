@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from app.connectors import registry
+from app.connectors.catalogue import Provider
 from app.settings import documented
 
 HEAD = """# Settings
@@ -55,7 +56,7 @@ def _default(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _provider(entry: registry.Provider) -> str:
+def _provider(entry: Provider) -> str:
     needed = (entry.url_env,) if entry.keyless else entry.key_envs
     also = f" (+ `{entry.key_envs[0]}`)" if entry.keyless and entry.key_envs else ""
     default = f"`{entry.base_url}`" if entry.base_url else ""

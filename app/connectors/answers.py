@@ -5,8 +5,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from app.connectors.base import OverloadedError, UpstreamServerError, Usage
+from app.connectors.base import OverloadedError, UpstreamServerError
 from app.connectors.http import Answer
+from app.connectors.native import Usage
 from app.lib import json
 
 OVERLOAD_STATUSES = frozenset({429, 503, 529})

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.connectors import answers
-from app.connectors.base import Abilities, Connector, LineAnswer, LineCall, UpstreamServerError
+from app.connectors.base import Connector, LineAnswer, LineCall, Target, UpstreamServerError
 from app.connectors.http import MAX_ANSWER_BYTES, Answer, HttpClient
 from app.lib import ids, json
 from app.translate.errors import TranslationError, UnexpectedAnswerError
@@ -23,29 +23,22 @@ VERSION_SEGMENT = re.compile(r"v\d+[a-z0-9]*")
 class OpenAICompatible(Connector):
     """One such server. It learns once whether the server has `/v1/responses`."""
 
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        api_key: str,
-        abilities: Abilities,
-        connect_timeout_s: float,
-        max_idle: int = 64,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
-    ) -> None:
-        self.abilities = abilities
-        self._secret = api_key
-        # Many servers do not ask for a key; an empty bearer is refused by some that do not look at it.
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    def __init__(self, target: Target, *, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+        super().__init__(target)
+        self._secret = target.credential
         self._http = HttpClient(
-            base_url,
-            headers=headers,
-            connect_timeout_s=connect_timeout_s,
-            max_idle=max_idle,
+            target.base_url,
+            headers=self.headers(),
+            connect_timeout_s=target.connect_timeout_s,
+            max_idle=target.max_concurrency,
             max_answer_bytes=max_answer_bytes,
         )
-        self._versioned = has_version(base_url)
+        self._versioned = has_version(target.base_url)
         self._lacks_responses = False
+
+    def headers(self) -> dict[str, str]:
+        """What every call carries. Many servers ask for no key; an empty bearer is refused by some that do not look."""
+        return {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
 
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.connectors import registry
-from app.connectors.base import Abilities, Connector
+from app.connectors.abilities import Abilities
+from app.connectors.base import Connector, Target
 from app.data import accounts
 from app.data.database import Database
 
@@ -73,7 +74,18 @@ class Accounts:
                 provider=entry.provider,
                 base_url=entry.base_url,
                 max_concurrency=entry.max_concurrency,
-                connector=registry.load(entry, connect_timeout_s=self._connect_timeout_s),
+                connector=registry.load(self._target(entry)),
             )
             for entry in self._configured.values()
         }
+
+    def _target(self, entry: registry.Configured) -> Target:
+        return Target(
+            provider=entry.provider,
+            base_url=entry.base_url,
+            credential=entry.api_key,
+            options=entry.options,
+            abilities=registry.abilities(entry.provider),
+            max_concurrency=entry.max_concurrency,
+            connect_timeout_s=self._connect_timeout_s,
+        )

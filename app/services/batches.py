@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.connectors import registry
-from app.connectors.base import Support
+from app.connectors.abilities import Support
 from app.data import batches, files
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
@@ -179,13 +179,13 @@ def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | In
     )
     account, execution = _executor(gateway, choice.provider, wanted.execution)
     window = wanted.completion_window or DEFAULT_WINDOW
-    _require_one_of(window, account.abilities.windows, provider=choice.provider, param="completion_window")
+    _require_one_of(window, account.abilities.windows(execution), provider=choice.provider, param="completion_window")
     return _Decided(
         account_id=account.id,
         provider=choice.provider,
         model=choice.model,
         execution=execution,
-        endpoint=_endpoint(account, wanted.endpoint, source),
+        endpoint=_endpoint(account, execution, wanted.endpoint, source),
         window=window,
     )
 
@@ -215,7 +215,7 @@ def _insert(
 
 def _executor(gateway: Gateway, provider: str, wanted: str | None) -> tuple[Account, str]:
     """The account that gets the work, and whether the provider or the gateway runs it."""
-    support = providers.require(gateway, provider, "batches", "batch_create")
+    support = providers.require(gateway, provider, "batch_create")
     if support is Support.EMULATED and wanted == "provider":
         hint = 'It has no batch API of its own: leave out execution, or send "gateway" or "auto".'
         raise UnsupportedOperationError(provider, 'batch_create with execution "provider"', hint)
@@ -234,13 +234,13 @@ def _variable(provider: str) -> str:
     return entry.url_env if entry.keyless else " or ".join(entry.key_envs)
 
 
-def _endpoint(account: Account, wanted: str | None, source: str | InlineInput) -> str:
+def _endpoint(account: Account, execution: str, wanted: str | None, source: str | InlineInput) -> str:
     endpoint = wanted or (source.endpoint if isinstance(source, InlineInput) else None)
     if endpoint is None:
         raise InvalidRequestError("endpoint is required, such as /v1/chat/completions.", param="endpoint")
     if isinstance(source, InlineInput):
         source.check_urls(endpoint)
-    _require_one_of(endpoint, account.abilities.endpoints, provider=account.provider, param="endpoint")
+    _require_one_of(endpoint, account.abilities.endpoints(execution), provider=account.provider, param="endpoint")
     return endpoint
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.base import Support
+from app.connectors.abilities import Support
 from app.data import blobs, container_files, containers
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
@@ -206,7 +206,7 @@ def _find(gateway: Gateway, caller: Caller, public_id: str, provider: str | None
 
 
 def _require_emulated(gateway: Gateway, provider: str) -> None:
-    support = providers.require(gateway, provider, "containers", "container_create")
+    support = providers.require(gateway, provider, "container_create")
     if support is not Support.EMULATED:
         raise UnsupportedOperationError(provider, "container_create")
 

@@ -13,8 +13,8 @@ from app.connectors.base import (
     OverloadedError,
     UpstreamError,
     UpstreamTimeoutError,
-    Usage,
 )
+from app.connectors.native import Usage
 from app.data import batch_work
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens
 from app.engine.run import Segment

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.connectors import registry
-from app.connectors.base import Support
+from app.connectors.abilities import Support
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.services.gateway import Caller, Gateway
 
@@ -32,11 +32,11 @@ def choose(
     return Choice(_default(gateway, caller, azure_client=azure_client), model)
 
 
-def require(gateway: Gateway, provider: str, ability: str, operation: str) -> Support:
-    """How `provider` has `ability` (files, batches, containers). Raises UnsupportedOperationError."""
-    support: Support = getattr(registry.abilities(provider), ability)
+def require(gateway: Gateway, provider: str, operation: str, *, told: str = "") -> Support:
+    """How `provider` does `operation`. Raises UnsupportedOperationError, which names it, or what it is `told` as."""
+    support = registry.abilities(provider).support(operation)
     if support is Support.NONE:
-        raise UnsupportedOperationError(provider, operation)
+        raise UnsupportedOperationError(provider, told or operation)
     return support
 
 

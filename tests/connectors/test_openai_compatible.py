@@ -8,11 +8,12 @@ from app.connectors import registry
 from app.connectors.base import (
     LineCall,
     OverloadedError,
+    Target,
     UpstreamError,
     UpstreamServerError,
     UpstreamTimeoutError,
-    Usage,
 )
+from app.connectors.native import Usage
 from app.connectors.openai_compatible import OpenAICompatible, has_version
 from tests.fakes.faults import Fault, html, overload
 from tests.fakes.openai_server import FakeServer
@@ -30,7 +31,7 @@ BODIES = {
 
 def connect(server, path="", *, api_key=SECRET):
     return OpenAICompatible(
-        base_url=server.url + path, api_key=api_key, abilities=registry.abilities("local"), connect_timeout_s=5
+        Target(provider="local", base_url=server.url + path, credential=api_key, abilities=registry.abilities("local"))
     )
 
 

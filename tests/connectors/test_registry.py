@@ -1,7 +1,8 @@
 import pytest
 
 from app.connectors import registry
-from app.connectors.base import Connector, Support
+from app.connectors.abilities import BATCHES, CONTAINERS, FILES, OPERATIONS, Support
+from app.connectors.base import Connector, Target
 from app.connectors.openai_compatible import OpenAICompatible
 
 CONTRACT = """
@@ -24,16 +25,17 @@ def test_no_variable_serves_two_providers():
 def test_own_servers_run_batches_at_the_gateway(name):
     abilities = registry.abilities(name)
 
-    assert (abilities.files, abilities.batches) == (Support.EMULATED, Support.EMULATED)
-    assert abilities.containers is (Support.EMULATED if name == "local" else Support.NONE)
-    assert "/v1/responses" in abilities.endpoints
-    assert "24h" in abilities.windows
+    assert {abilities.support(operation) for operation in (*FILES, *BATCHES)} == {Support.EMULATED}
+    containers = {abilities.support(operation) for operation in CONTAINERS}
+    assert containers == {Support.EMULATED if name == "local" else Support.NONE}
+    assert "/v1/responses" in abilities.endpoints("gateway")
+    assert "24h" in abilities.windows("gateway")
 
 
 def test_an_unfinished_provider_declares_nothing():
-    abilities = registry.abilities("openai")
+    abilities = registry.abilities("anthropic")
 
-    assert {abilities.files, abilities.batches, abilities.containers} == {Support.NONE}
+    assert {abilities.support(operation) for operation in OPERATIONS} == {Support.NONE}
 
 
 def test_nothing_set_means_no_account():
@@ -99,14 +101,12 @@ def test_a_key_that_no_header_can_carry_is_named_and_not_shown():
 
 
 def test_load_gives_the_connector_with_the_abilities_of_the_table():
-    [account] = registry.configured({"VLLM_BASE_URL": "http://127.0.0.1:1"})
-    connector = registry.load(account, connect_timeout_s=1)
+    abilities = registry.abilities("vllm")
+    connector = registry.load(Target(provider="vllm", base_url="http://127.0.0.1:1", abilities=abilities))
 
     assert isinstance(connector, OpenAICompatible)
     assert connector.abilities == registry.abilities("vllm")
 
 
 def test_load_of_an_unfinished_provider_can_do_nothing():
-    [account] = registry.configured({"GROQ_API_KEY": "gsk"})
-
-    assert type(registry.load(account, connect_timeout_s=1)) is Connector
+    assert type(registry.load(Target(provider="gemini", base_url="http://127.0.0.1:1"))) is Connector

@@ -27,11 +27,12 @@ class Request:
 class Fault:
     """Something that goes wrong with a call. Fields of the second group combine freely.
 
-    A fault meets the calls whose path ends in `path` and whose body has `containing`; of these every
-    `every`-th one, at most `times` of them.
+    A fault meets the calls of `method` whose path ends in `path` and whose body has `containing`; of these every
+    `every`-th one, at most `times` of them. `after_effect` lets the app act before its answer is spoilt.
     """
 
     path: str = ""
+    method: str = ""
     containing: bytes = b""
     every: int = 1
     times: int | None = None
@@ -40,7 +41,9 @@ class Fault:
     body: bytes | None = None  # answer this body
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    latency_s: float = 0.0  # before the first byte
+    latency_s: float = 0.0  # before anything happens
+    hold_s: float = 0.0  # after the effect, before the first byte of the answer
+    after_effect: bool = False  # the app acts first; then the fault
     reset: bool = False  # TCP reset instead of an answer
     hang_up: bool = False  # orderly close instead of an answer
     cut_at: int | None = None  # close after so many bytes of the body
@@ -49,7 +52,8 @@ class Fault:
     chunked: bool = False  # Transfer-Encoding: chunked
 
     def matches(self, request: Request) -> bool:
-        return request.path.endswith(self.path) and self.containing in request.body
+        named = request.path.endswith(self.path) and self.method in ("", request.method)
+        return named and self.containing in request.body
 
 
 def overload(*, status: int = 429, retry_after: str = "1", **when: Any) -> Fault:

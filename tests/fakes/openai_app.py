@@ -9,6 +9,8 @@ import orjson
 
 MODELS = ("fake-model", "fake-embedder")
 VECTOR_SIZE = 8
+# A chat whose last message holds this word is refused, so that tests can say which lines fail.
+REFUSED = "refuse-this"
 Body = dict[str, Any]
 
 
@@ -80,6 +82,8 @@ class OpenAIApp:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise Refusal(400, "messages must be a list that is not empty.", param="messages")
+        if REFUSED in last_text(messages):
+            raise Refusal(400, "The prompt was refused.")
         prompt = orjson.dumps(messages).decode()
         message: Body = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
         reason = "stop"

@@ -183,6 +183,12 @@ class _Connection(asyncio.Protocol):
     def _answer(self, request: Request, fault: Fault) -> None:
         if self.transport.is_closing():
             return
+        if fault.hold_s:
+            asked = _ask(self.server.app, request)
+            self.loop.call_later(fault.hold_s, self._write_asked, asked, fault)
+            return
+        if fault.after_effect:
+            _ask(self.server.app, request)
         if fault.reset or fault.hang_up:
             if fault.reset:
                 sock = self.transport.get_extra_info("socket")
@@ -195,6 +201,11 @@ class _Connection(asyncio.Protocol):
             status, headers, body = f"{fault.status} {REASONS.get(fault.status, '')}", [], b""
         body = body if fault.body is None else fault.body
         self._write(status, _headers(headers, fault, len(body)), body, fault)
+
+    def _write_asked(self, asked: tuple[str, list[tuple[str, str]], bytes], fault: Fault) -> None:
+        status, headers, body = asked
+        if not self.transport.is_closing():
+            self._write(status, _headers(headers, fault, len(body)), body, fault)
 
     def _write(self, status: str, headers: list[tuple[str, str]], body: bytes, fault: Fault) -> None:
         if fault.chunked:

@@ -132,7 +132,7 @@ def _upload(asked: dict[str, Any], filename: str) -> Upload:
     choice = providers.choose(
         gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
     )
-    providers.require(gateway(), choice.provider, "files", "file_upload")
+    providers.require(gateway(), choice.provider, "file_upload")
     expires_after = asked["expires_after"]
     return Upload(
         provider=choice.provider,

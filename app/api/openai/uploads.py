@@ -32,7 +32,7 @@ def create() -> Response:
     choice = providers.choose(
         gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
     )
-    providers.require(gateway(), choice.provider, "files", "upload_create")
+    providers.require(gateway(), choice.provider, "file_upload", told="upload_create")
     expires_after = asked["expires_after"]
     wanted = NewUpload(
         provider=choice.provider,

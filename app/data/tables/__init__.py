@@ -1,4 +1,4 @@
-"""The tables, grouped as they are read: identity, files, batches, containers, operations."""
+"""The tables, grouped as they are read: identity, files, batches, native, containers, operations."""
 
 from app.data.tables.batches import batch_chunks, batch_lines, batch_segments, batches
 from app.data.tables.containers import container_files, containers
@@ -12,12 +12,14 @@ from app.data.tables.identity import (
     virtual_keys,
 )
 from app.data.tables.meta import metadata
+from app.data.tables.native import batch_jobs, file_copies, native_objects
 from app.data.tables.operations import events, periodic_leases, workers
 
 __all__ = [
     "account_capacity",
     "accounts",
     "batch_chunks",
+    "batch_jobs",
     "batch_lines",
     "batch_segments",
     "batches",
@@ -26,9 +28,11 @@ __all__ = [
     "container_files",
     "containers",
     "events",
+    "file_copies",
     "files",
     "idempotency_keys",
     "metadata",
+    "native_objects",
     "periodic_leases",
     "projects",
     "sealed_secrets",

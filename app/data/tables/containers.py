@@ -35,6 +35,9 @@ containers = Table(
     instant("last_active_at", required=True),
     instant("expires_at", required=True),
     instant("deleted_at"),
+    reference("account_id", "accounts", required=False),
+    Column("native_id", String(512)),
+    instant("refreshed_at"),
     one_of("status", CONTAINER_STATUSES),
     **IDS_NEVER_REUSED,
     comment="Containers; expired ones stay readable as metadata.",
@@ -57,6 +60,7 @@ partial_index(
     containers.c.id,
     where=ALIVE,
 )
+partial_index("ix_containers_native", containers.c.native_id, containers.c.account_id, where="native_id IS NOT NULL")
 partial_index("ix_containers_expiry", containers.c.expires_at, where=RUNNING)
 
 container_files = Table(
@@ -71,6 +75,7 @@ container_files = Table(
     number("bytes"),
     instant("created_at", required=True),
     instant("deleted_at"),
+    Column("native_id", String(512)),
     one_of("source", ("user", "assistant")),
     **IDS_NEVER_REUSED,
     comment="Files in containers, under /mnt/data/.",
@@ -81,4 +86,10 @@ partial_index(
     container_files.c.created_at,
     container_files.c.id,
     where=ALIVE,
+)
+partial_index(
+    "ix_container_files_native",
+    container_files.c.container_id,
+    container_files.c.native_id,
+    where="native_id IS NOT NULL",
 )

@@ -63,6 +63,8 @@ files = Table(
     instant("created_at", required=True),
     instant("expires_at"),
     instant("deleted_at"),
+    instant("adopted_at"),
+    instant("refreshed_at"),
     one_of("status", FILE_STATUSES),
     one_of("origin", ("upload", "inline", "batch")),
     **IDS_NEVER_REUSED,

@@ -1,6 +1,6 @@
 """Who calls and where work goes: projects, virtual keys, accounts, sealed secrets."""
 
-from sqlalchemy import Column, Float, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import JSON, Column, Float, LargeBinary, String, Table, UniqueConstraint
 
 from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, reference
 
@@ -26,6 +26,7 @@ virtual_keys = Table(
     instant("created_at", required=True),
     instant("expires_at"),
     instant("revoked_at"),
+    Column("accounts", JSON(none_as_null=True)),
     **IDS_NEVER_REUSED,
     comment="Credentials the gateway issued: the public id finds the row, the HMAC checks the secret.",
 )
@@ -51,9 +52,19 @@ accounts = Table(
     Column("base_url", String(1024), nullable=False),
     instant("created_at", required=True),
     instant("retired_at"),
+    Column("sealed_credential", LargeBinary),
+    Column("fingerprint", String(64)),
+    Column("options", JSON(none_as_null=True)),
+    Column("models", JSON(none_as_null=True)),
+    Column("abilities", JSON(none_as_null=True)),
+    number("weight", 1),
+    number("max_concurrency", None),
+    instant("disabled_at"),
+    instant("verified_at"),
+    instant("changed_at"),
     UniqueConstraint("provider", "name"),
     **IDS_NEVER_REUSED,
-    comment="Configured credentials and base URLs at providers; those of the environment keep their credential there.",
+    comment="Configured credentials (sealed) and base URLs at providers. A retired one stays until its work is over.",
 )
 
 account_capacity = Table(

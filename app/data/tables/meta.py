@@ -57,7 +57,7 @@ def one_of(column: str, values: Sequence[str]) -> CheckConstraint:
 ALIVE = "deleted_at IS NULL"
 
 
-def partial_index(name: str, *columns: Column[Any], where: str) -> Index:
+def partial_index(name: str, *columns: Column[Any], where: str, unique: bool = False) -> Index:
     """An index of the rows that `where` (SQL, the same on both databases) is true for."""
     condition = text(where)
-    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)

@@ -1,0 +1,104 @@
+"""What a provider can do, declared for each operation, with its limits. Callers ask this and never test a name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Support(Enum):
+    """How a connector has an ability: the provider's own API, done by the gateway, or not at all."""
+
+    NATIVE = "native"
+    EMULATED = "emulated"
+    NONE = "none"
+
+
+FILES = ("file_upload", "file_list", "file_retrieve", "file_delete", "file_content")
+BATCHES = ("batch_create", "batch_list", "batch_retrieve", "batch_cancel", "batch_delete", "batch_results")
+CONTAINERS = (
+    "container_create",
+    "container_list",
+    "container_retrieve",
+    "container_delete",
+    "container_file_create",
+    "container_file_list",
+    "container_file_retrieve",
+    "container_file_content",
+    "container_file_delete",
+)
+OPERATIONS = (*FILES, *BATCHES, *CONTAINERS)
+
+# What the gateway runs itself: any window will do, as the lines are sent one by one.
+GATEWAY_WINDOWS = frozenset({"15m", "1h", "4h", "12h", "24h", "48h", "7d"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileLimits:
+    """Files at the provider. `direct`: purposes that are used there, so that the native object is made at once."""
+
+    bytes: int | None = None
+    direct: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """Native batches: what one job takes.
+
+    `dialect` names the input format; `openai` lines go as they are. `inline` jobs carry their lines in the request
+    that makes them instead of an input file. `custom_id` is a regular expression that ids must match whole; others
+    are replaced on the wire. `finds` tells whether a job that was made while nobody listened can be found again.
+    """
+
+    endpoints: frozenset[str] = frozenset()
+    windows: frozenset[str] = frozenset({"24h"})
+    bytes: int | None = None
+    lines: int | None = None
+    line_bytes: int | None = None
+    single_model: bool = True
+    custom_id: str | None = None
+    dialect: str = "openai"
+    inline: bool = False
+    finds: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a provider can do. `lines` are the endpoints at which it answers single requests."""
+
+    operations: Mapping[str, Support] = field(default_factory=dict)
+    lines: frozenset[str] = frozenset()
+    files: FileLimits = FileLimits()
+    jobs: JobLimits = JobLimits()
+
+    def support(self, operation: str) -> Support:
+        """How `operation` (one of OPERATIONS) is done."""
+        return self.operations.get(operation, Support.NONE)
+
+    @property
+    def runs_lines(self) -> bool:
+        """True when the gateway can run a batch here itself."""
+        return bool(self.lines)
+
+    def endpoints(self, execution: str) -> frozenset[str]:
+        """Endpoints of a batch that is run by `execution` (provider or gateway)."""
+        return self.jobs.endpoints if execution == "provider" else self.lines
+
+    def windows(self, execution: str) -> frozenset[str]:
+        """Completion windows of a batch that is run by `execution`."""
+        return self.jobs.windows if execution == "provider" else GATEWAY_WINDOWS
+
+
+def operations(*, native: str = "", emulated: str = "") -> dict[str, Support]:
+    """Abilities by operation from two lists of words: names of operations, or `files`, `batches`, `containers`."""
+    found = dict.fromkeys(_expanded(emulated), Support.EMULATED)
+    found.update(dict.fromkeys(_expanded(native), Support.NATIVE))
+    return found
+
+
+def _expanded(words: str) -> list[str]:
+    groups = {"files": FILES, "batches": BATCHES, "containers": CONTAINERS}
+    names = [name for word in words.split() for name in groups.get(word, (word,))]
+    unknown = set(names) - set(OPERATIONS)
+    if unknown:
+        raise ValueError(f"no operation: {', '.join(sorted(unknown))}")
+    return names

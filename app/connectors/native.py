@@ -1,0 +1,196 @@
+"""What connectors take and give: objects of providers, in the gateway's words and units.
+
+Instants are Unix milliseconds in UTC. Statuses are OpenAI's words, whatever the provider calls them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer or job, under the names of the Responses API."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    total_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Bytes on their way out: how many, and a way to read them from the start, as often as it takes."""
+
+    length: int
+    open: Callable[[], Iterator[bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of a provider's list; `after` asks for the next one, None at the end."""
+
+    items: list[T]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file to be made at a provider. `expires_after_s` counts from its creation."""
+
+    filename: str
+    purpose: str
+    payload: Payload
+    lines: int | None = None
+    expires_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeFile:
+    """A file at a provider. `status`: processing, processed, error or deleted."""
+
+    id: str
+    filename: str
+    purpose: str
+    bytes: int | None = None
+    status: str = "processed"
+    created_at: int | None = None
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A native batch to be made.
+
+    `input_id` is the native id of the input file; where jobs are inline, `payload` holds the encoded lines instead.
+    `marker` goes wherever the provider keeps a word of ours, and finds the job again.
+    """
+
+    endpoint: str
+    model: str
+    window: str
+    marker: str
+    lines: int
+    input_id: str | None = None
+    payload: Payload | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    output_expires_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """What is wrong with a whole job, or with a line of its input (`line` counts from 1)."""
+
+    code: str
+    message: str
+    param: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeJob:
+    """A native batch as its provider tells it. What the provider does not tell is None."""
+
+    id: str
+    status: str
+    native_status: str = ""
+    marker: str | None = None
+    input_id: str | None = None
+    output_id: str | None = None
+    error_id: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    window: str | None = None
+    total: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+    usage: Usage | None = None
+    errors: tuple[JobError, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    created_at: int | None = None
+    in_progress_at: int | None = None
+    ended_at: int | None = None
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SoughtJob:
+    """A job that may have been made while nobody listened: its marker, its input, and when it was asked for."""
+
+    marker: str
+    input_id: str | None
+    not_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """One line of a batch on its way into a job, in OpenAI's form. `custom_id` is the wire id."""
+
+    custom_id: str
+    endpoint: str
+    model: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of one line, in OpenAI's form.
+
+    An answer has `status_code` and `body` (JSON of the endpoint's own dialect, or `{"error": {...}}`); a line that
+    never ran has `error_code` and `message` instead.
+    """
+
+    custom_id: str
+    status_code: int | None = None
+    request_id: str = ""
+    body: bytes = b""
+    error_code: str | None = None
+    message: str = ""
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Bytes on their way in; `length` is None when the provider does not tell."""
+
+    length: int | None
+    content_type: str
+    chunks: Iterator[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewContainer:
+    """A container to be made at a provider."""
+
+    name: str
+    expires_after_minutes: int
+    memory_limit: str
+    network_policy: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeContainer:
+    """A container at a provider. `status`: running, expired or deleted."""
+
+    id: str
+    name: str
+    status: str
+    created_at: int | None = None
+    last_active_at: int | None = None
+    expires_after_minutes: int | None = None
+    memory_limit: str | None = None
+    network_policy: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeContainerFile:
+    """A file in a container at a provider. `source`: user or assistant."""
+
+    id: str
+    path: str
+    source: str
+    bytes: int | None = None
+    created_at: int | None = None
