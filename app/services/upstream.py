@@ -34,20 +34,25 @@ def told(gateway: Gateway, *, provider: str, account: str) -> Iterator[None]:
 
 
 def caller_error(error: UpstreamError, *, provider: str) -> GatewayError:
-    """`error` for a caller: 429, 502 or 504, a refusal of the provider's own with its status, else 400."""
-    said = {"provider": provider, "from_provider": True}
+    """`error` for a caller: 429, 502 or 504, or the provider's own refusal."""
+    told_as = _translated(error, provider, f"{provider}: {error.message}")
+    told_as.provider, told_as.from_provider = provider, True
+    return told_as
+
+
+def _translated(error: UpstreamError, provider: str, text: str) -> GatewayError:
     if isinstance(error, UpstreamTimeoutError):
-        return ProviderTimeoutError(f"{provider}: {error.message}", **said)
+        return ProviderTimeoutError(text)
     if error.status == TOO_MANY:
-        return RateLimitedError(f"{provider}: {error.message}", retry_after_s=error.retry_after_s or 1, **said)
+        return RateLimitedError(text, retry_after_s=error.retry_after_s or 1)
     if isinstance(error, OverloadedError):
-        return ProviderError(f"{provider}: {error.message}", retry_after_s=error.retry_after_s, **said)
+        return ProviderError(text, retry_after_s=error.retry_after_s)
     if error.status in AUTH_STATUSES:
-        text = f"{provider} refuses the gateway's account; the operator finds why in the gateway's log."
-        return ProviderError(text, code="provider_auth_error", **said)
+        refused = f"{provider} refuses the gateway's account; the operator finds why in the gateway's log."
+        return ProviderError(refused, code="provider_auth_error")
     if isinstance(error, MissingError):
-        return NotFoundError(f"{provider}: {error.message}", param=error.param, **said)
+        return NotFoundError(text, param=error.param)
     if isinstance(error, RefusedError):
         kind = ConflictError if error.status == CONFLICT else InvalidRequestError
-        return kind(f"{provider}: {error.message}", param=error.param, code=error.code or None, **said)
-    return ProviderError(f"{provider}: {error.message}", **said)
+        return kind(text, param=error.param, code=error.code or None)
+    return ProviderError(text)
