@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.engine.outcomes import Line, Outcome, Overloaded, Result
@@ -20,6 +20,13 @@ LONGEST_RETRY_S = 30.0
 FLUSH_LOOK_S = 0.025
 STORE_AWAY_S = 0.5
 FLUSH_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The line did not leave: it may never (`result`), or it waits for another turn."""
+
+    result: Result | None = None
 
 
 class Executor:
@@ -68,37 +75,52 @@ class Executor:
             run, line = taken
             try:
                 self._run_line(run, line)
-            except StoreAwayError as error:
-                self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
-                run.give_back(line, delay_s=STORE_AWAY_S)
-            except Exception:  # noqa: BLE001
-                # A fault of ours in one line must end neither the thread nor the other lines.
-                self._log.exception("line.broken", batch=run.segment.batch_id, line=line.number)
-                run.finish(self._work.broken(run.segment, line))
             finally:
                 self._scheduler.done(run, line)
 
     def _run_line(self, run: SegmentRun, line: Line) -> None:
+        """One attempt, which ends in one word to the run: the line is over, or it is to be sent again."""
+        try:
+            outcome = self._attempt(run, line)
+        except StoreAwayError as error:
+            self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
+            run.give_back(line, delay_s=STORE_AWAY_S)
+        except Exception:  # noqa: BLE001
+            # A fault of ours in one line must end neither the thread nor the other lines.
+            self._log.exception("line.broken", batch=run.segment.batch_id, line=line.number)
+            self._end_broken(run, line)
+        else:
+            self._settle(run, line, outcome)
+
+    def _attempt(self, run: SegmentRun, line: Line) -> Outcome | Unsent:
         request = self._work.prepare(run.segment, line)
         if isinstance(request, Result):
-            run.finish(request)
-            return
+            return Unsent(request)
         if run.segment.solo:
             self._work.probe(run.segment, line)
         if not run.gate.enter(timeout_s=PERMIT_TIMEOUT_S):
-            run.give_back(line)
-            return
+            return Unsent()
         try:
             if not run.sendable:
-                run.give_back(line)
-                return
+                return Unsent()
             failpoints.hit("line.sending")
-            outcome = self._work.send(request, timeout_s=max(0.001, run.deadline - self._clock.monotonic()))
+            return self._work.send(request, timeout_s=max(0.001, run.deadline - self._clock.monotonic()))
         finally:
             run.gate.leave()
-        self._settle(run, line, outcome)
 
-    def _settle(self, run: SegmentRun, line: Line, outcome: Outcome) -> None:
+    def _end_broken(self, run: SegmentRun, line: Line) -> None:
+        try:
+            result = self._work.broken(run.segment, line)
+        except StoreAwayError as error:
+            self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
+            run.give_back(line, delay_s=STORE_AWAY_S)
+        else:
+            run.finish(result)
+
+    def _settle(self, run: SegmentRun, line: Line, outcome: Outcome | Unsent) -> None:
+        if isinstance(outcome, Unsent):
+            run.finish(outcome.result) if outcome.result else run.give_back(line)
+            return
         if isinstance(outcome, Overloaded):
             run.gate.overloaded(outcome.retry_after_s)
             run.give_back(line)
@@ -126,6 +148,7 @@ class Executor:
                 self._flush(run)
             finally:
                 run.flushing = False
+                self._scheduler.wake()  # results that are written down make room for lines
 
     def _ripe_run(self) -> SegmentRun | None:
         with self._flush_lock:

@@ -81,6 +81,11 @@ class SegmentRun:
         """True when results or attempts wait to be written down."""
         return bool(self._results or self._retried)
 
+    @property
+    def unwritten_bytes(self) -> int:
+        """Bytes of the results that wait to be written down."""
+        return self._result_bytes
+
     def renew(self, ends: float) -> None:
         """The lease now holds until `ends` on the monotonic clock."""
         self._lease_ends = max(self._lease_ends, ends)

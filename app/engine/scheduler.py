@@ -80,7 +80,8 @@ class Scheduler:
             line = run.take()
             if line is None:
                 continue
-            if self._held and self._held + self._cost(line) > self._budget:
+            held = self._held + sum(other.unwritten_bytes for other in self._runs)
+            if held and held + self._cost(line) > self._budget:
                 run.give_back(line)
                 return None  # wait for room: smaller lines that jump the queue would starve it
             self._held += self._cost(line)

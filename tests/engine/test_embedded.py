@@ -1,14 +1,16 @@
 """The embedded engine on work that needs neither store nor provider."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
 
 from app.engine.embedded import Embedded, Options
-from app.engine.outcomes import Faulted, Line, Outcome, Overloaded
+from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result
+from app.engine.run import Segment
+from app.engine.work import StoreAwayError
 from app.lib.clock import SystemClock
 from tests.engine.fake_work import FakeWork, done, segment
 from tests.support.waiting import until
@@ -130,6 +132,39 @@ def test_a_fault_of_our_own_ends_only_its_line() -> None:
     with running(work):
         until(lambda: work.released)
     assert [result.line.number for result in work.flushed if not result.succeeded] == [1003]
+
+
+def test_a_line_whose_fault_cannot_be_written_down_is_tried_again() -> None:
+    def break_twice(line: Line, attempt: int) -> Outcome:
+        if attempt < 3:
+            raise ZeroDivisionError("a bug")
+        return done(line)
+
+    class Away(FakeWork):
+        def broken(self, segment: Segment, line: Line) -> Result:
+            raise StoreAwayError("no database")
+
+    work = Away([segment(1, 6)], break_twice)
+    with running(work):
+        until(lambda: work.released)
+    assert numbers(work) == list(range(1000, 1006))
+    assert all(result.succeeded for result in work.flushed)
+
+
+def test_results_that_wait_to_be_written_count_towards_the_byte_budget() -> None:
+    work = FakeWork([segment(1, 6)], lambda line, attempt: replace(done(line), data=b"x" * 1000))
+    seen: list[int] = []
+    flush = work.flush
+
+    def counted(segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
+        seen.append(len(results))
+        return flush(segment, results, retried, last=last)
+
+    work.flush = counted  # type: ignore[method-assign]
+    with running(work, budget_bytes=1000):
+        until(lambda: work.released)
+    assert max(seen) <= 2
+    assert len(work.flushed) == 6
 
 
 def test_the_byte_budget_bounds_what_is_out_but_never_blocks_a_large_line() -> None:
