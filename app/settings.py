@@ -49,6 +49,11 @@ class Settings:
     port: int = _var("PORT", 8080, "Port of the web process.")
     web_concurrency: int = _var("WEB_CONCURRENCY", 2, "Web processes.")
     web_threads: int = _var("BATCHGATE_WEB_THREADS", 64, "Threads of each web process.")
+    client_silence_s: float = _var(
+        "BATCHGATE_CLIENT_SILENCE_SECONDS",
+        60.0,
+        "How long a web thread waits for a client that stopped sending or reading; 0: without end.",
+    )
     accel_prefix: str = _var(
         "BATCHGATE_ACCEL_PREFIX",
         "",

@@ -1,5 +1,8 @@
 """gunicorn's settings, for the Procfile's `web` and for `make run`; both read the environment."""
 
+import errno
+import socket
+import struct
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -60,8 +63,53 @@ STATUSES = {errors.LimitRequestLine: 414, errors.LimitRequestHeaders: 431, error
 OURS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 
+class _Client(socket.socket):
+    """A connection on which neither side may stall: a thread waits for a silent client only so long.
+
+    Silence while a request comes in is its end, as if the client had closed; while an answer goes out, a reset.
+    """
+
+    silent = False
+
+    def recv(self, *args: Any) -> bytes:
+        try:
+            return super().recv(*args)
+        except BlockingIOError:
+            self.silent = True
+            return b""
+
+    def shutdown(self, how: int) -> None:
+        # gunicorn would wait two more seconds for such a client, and nobody is accepted meanwhile.
+        if self.silent:
+            raise ConnectionResetError(errno.ECONNRESET, "the client stopped sending")
+        super().shutdown(how)
+
+    def sendall(self, *args: Any) -> None:
+        try:
+            super().sendall(*args)
+        except BlockingIOError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the client stopped reading") from error
+
+
+def _patient(connection: socket.socket) -> socket.socket:
+    client = _Client(fileno=connection.detach())
+    silence = struct.pack("ll", int(settings.client_silence_s), 0)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
+    return client
+
+
 class Worker(ThreadWorker):
     """gunicorn's threads. A request that cannot even be parsed is refused as the application would refuse it."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        if not isinstance(conn.sock, _Client):
+            conn.sock = _patient(conn.sock)
+        super().enqueue_req(conn)
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        # What a silent client still owes of its request could be taken for the next one.
+        return not conn.sock.silent and super()._keepalive_after(conn, keepalive)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         if not isinstance(exc, errors.ParseException) or isinstance(exc, OURS):

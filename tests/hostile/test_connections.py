@@ -153,3 +153,23 @@ def assert_quiet(web: Gunicorn, key: str) -> None:
     assert "Traceback" not in web.log
     assert '"level":"error"' not in web.log
     assert key not in web.log
+
+
+def test_clients_that_stall_do_not_keep_threads(environment: dict[str, str], key: str) -> None:
+    stalled = [
+        b"GET /v1/files HTTP/1.1\r\nHost: gate",
+        head(key, "POST", "/v1/containers", JSON, "Content-Length: 100") + b'{"name"',
+        head(key, "POST", "/v1/files", FORM, CHUNKED) + b"fff\r\n" + CUT_FORM,
+        b"GET /healthz HTTP/1.1\r\n",
+    ]
+    with Gunicorn({**environment, "BATCHGATE_CLIENT_SILENCE_SECONDS": "1"}) as web:
+        connections = [web.connect() for _ in stalled]  # as many as there are threads
+        try:
+            for connection, data in zip(connections, stalled, strict=True):
+                connection.sendall(data)
+            assert exchange(web, head(key, "GET", "/healthz"))[0][0] == 200
+            assert [[status for status, _ in answers(one)] for one in connections] == [[], [400], [400], []]
+        finally:
+            for connection in connections:
+                connection.close()
+        assert "Traceback" not in web.log
