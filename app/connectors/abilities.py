@@ -89,10 +89,11 @@ class Abilities:
 
 
 def operations(*, native: str = "", emulated: str = "") -> dict[str, Support]:
-    """Abilities by operation from two lists of words: names of operations, or `files`, `batches`, `containers`."""
-    found = dict.fromkeys(_expanded(emulated), Support.EMULATED)
-    found.update(dict.fromkeys(_expanded(native), Support.NATIVE))
-    return found
+    """Abilities by operation from two lists of words: names of operations, or `files`, `batches`, `containers`.
+
+    What both name is emulated.
+    """
+    return dict.fromkeys(_expanded(native), Support.NATIVE) | dict.fromkeys(_expanded(emulated), Support.EMULATED)
 
 
 def _expanded(words: str) -> list[str]:

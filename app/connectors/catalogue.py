@@ -76,7 +76,7 @@ def _native(
     emulated: str = "batch_delete",
     without: str = "",
 ) -> Abilities:
-    found = operations(native=f"files batches {also}") | operations(emulated=emulated)
+    found = operations(native=f"files batches {also}", emulated=emulated)
     for name in without.split():
         del found[name]
     return Abilities(found, lines=lines, files=files, jobs=jobs)
