@@ -99,6 +99,8 @@ class ProviderApp:
             error = refusal.body["error"]
             body = self.refusal_body(refusal.status, error["message"], code=error["code"], param=error["param"])
             response = Response(orjson.dumps(body), refusal.status, content_type="application/json")
+        finally:
+            request.close()  # uploads lie in temporary files
         response.headers.setdefault("x-request-id", f"req_{uuid.uuid4().hex[:12]}")
         return response(environ, start_response)
 
