@@ -84,6 +84,16 @@ class Settings:
     chunk_ms: int = _var("BATCHGATE_CHUNK_MS", 250, "or when the oldest has waited this long.")
     connect_timeout_s: float = _var("BATCHGATE_CONNECT_TIMEOUT_SECONDS", 10.0, "Time to connect to a provider.")
     line_timeout_s: float = _var("BATCHGATE_LINE_TIMEOUT_SECONDS", 600.0, "Time for a provider to answer one line.")
+    job_threads: int = _var(
+        "BATCHGATE_JOB_THREADS", 4, "Jobs at providers that one worker process attends to at once; half at one account."
+    )
+    job_poll_s: float = _var("BATCHGATE_JOB_POLL_SECONDS", 10.0, "How often a young job is looked at; old ones rarer.")
+    refresh_s: float = _var(
+        "BATCHGATE_REFRESH_SECONDS", 5.0, "A caller's GET looks at the jobs of a batch that were not seen for so long."
+    )
+    reconcile_s: float = _var(
+        "BATCHGATE_RECONCILE_SECONDS", 60.0, "A job that may have been made unheard is looked for after this time."
+    )
     sweep_s: float = _var("BATCHGATE_SWEEP_SECONDS", 60.0, "How often leftovers are swept and expiries enforced.")
     lines_retention_days: int = _var(
         "BATCHGATE_LINES_RETENTION_DAYS",

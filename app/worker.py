@@ -55,5 +55,6 @@ def build_engine(gateway: Gateway, *, name: str) -> Embedded:
         poll_s=settings.poll_s,
         sweep_s=settings.sweep_s,
         drain_s=settings.drain_s,
+        job_threads=settings.job_threads,
     )
     return Embedded(BatchWork(gateway, worker=name), options, clock=gateway.clock, log=gateway.log)

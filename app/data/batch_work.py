@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, case, exists, func, insert, literal, or
 from sqlalchemy.sql import ColumnElement
 
 from app.data.database import AnyRow, now_ms
-from app.data.tables import batch_chunks, batch_lines, batch_segments, batches, blobs, files
+from app.data.tables import batch_chunks, batch_jobs, batch_lines, batch_segments, batches, blobs, files
 from app.data.tables.batches import TERMINAL
 
 _FREE = or_(batches.c.lease_until.is_(None), batches.c.lease_until < now_ms())
@@ -23,6 +23,11 @@ _OPEN_SEGMENT = exists(
     select(literal(1)).where(batch_segments.c.batch_id == batches.c.id, batch_segments.c.state == "open")
 ).correlate(batches)
 _GATEWAY_RUN = batches.c.execution == "gateway"
+_UNDONE_JOB = exists(
+    select(literal(1)).where(batch_jobs.c.batch_id == batches.c.id, batch_jobs.c.state != "done")
+).correlate(batches)
+# A batch that a provider runs stays `validating` after its plan is made, until a job runs.
+_UNPLANNED = and_(batches.c.status == "validating", or_(_GATEWAY_RUN, batches.c.lines_total == 0))
 _OVER = and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT, batches.c.expires_at <= now_ms()))
 _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
@@ -38,15 +43,14 @@ class BatchLease:
 
 def to_plan(connection: Connection) -> AnyRow | None:
     """A batch that waits to be planned: the one with the earliest deadline."""
-    where = and_(batches.c.status == "validating", _GATEWAY_RUN, _FREE)
     return connection.execute(
-        select(batches.c.id, batches.c.epoch).where(where).order_by(batches.c.expires_at).limit(1)
+        select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _FREE).order_by(batches.c.expires_at).limit(1)
     ).first()
 
 
 def to_finalise(connection: Connection) -> AnyRow | None:
     """A batch whose lines are over, or are to run no more, and that no worker holds any part of."""
-    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _GATEWAY_RUN, _FREE, ~_LEASED_SEGMENT)
+    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _FREE, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
     return connection.execute(
         select(batches.c.id, batches.c.epoch).where(where).order_by(batches.c.expires_at).limit(1)
     ).first()
@@ -156,6 +160,25 @@ def start(
             status="in_progress", in_progress_at=now_ms(), lines_total=lines, model=model, worker=None, lease_until=None
         )
     )
+
+
+def start_jobs(
+    connection: Connection, lease: BatchLease, *, model: str, lines: int, jobs: Sequence[dict[str, Any]]
+) -> None:
+    """The plan is made: jobs are there, none of them at its provider yet. The caller holds the lease.
+
+    `jobs` are columns of batch_jobs. Each gets a segment that is done, for the chunks of its results to belong to.
+    """
+    segments = [
+        {"batch_id": lease.id, "first_line": job["first_line"], "last_line": job["last_line"], "state": "done"}
+        for job in jobs
+    ]
+    connection.execute(insert(batch_segments), segments)
+    connection.execute(
+        insert(batch_jobs).values(batch_id=lease.id, state="pending", next_at=now_ms()), [dict(job) for job in jobs]
+    )
+    values = {"lines_total": lines, "model": model, "worker": None, "lease_until": None}
+    connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
 
 
 def fail(connection: Connection, lease: BatchLease, *, errors: list[dict[str, Any]]) -> None:

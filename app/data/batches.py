@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
 
 from app.data import paging
 from app.data.database import AnyRow, now_ms
-from app.data.tables import batches, blobs, files
+from app.data.tables import batch_jobs, batches, blobs, files
 from app.data.tables.batches import TERMINAL
 
 CANCELLABLE = ("validating", "in_progress")
@@ -23,6 +23,12 @@ _BATCH = (
         _output.c.public_id.label("output_file"),
         _error.c.public_id.label("error_file"),
         _first.c.public_id.label("retry_of_batch"),
+        # A batch that was split has no one id there.
+        select(case((func.count() == 1, func.min(batch_jobs.c.native_id))))
+        .where(batch_jobs.c.batch_id == batches.c.id)
+        .correlate(batches)
+        .scalar_subquery()
+        .label("native_id"),
     )
     .join_from(batches, _input, _input.c.id == batches.c.input_file_id)
     .outerjoin(_output, _output.c.id == batches.c.output_file_id)
@@ -67,6 +73,13 @@ def list_page(
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
     """Where a batch of the project stands in lists, deleted ones included."""
     return paging.position(connection, batches, batches.c.project_id == project_id, public_id=public_id)
+
+
+def find_native(connection: Connection, *, project_id: int, native_id: str) -> AnyRow | None:
+    """As `find`, by the id that the batch has at its provider, when a job of it is alone there under that id."""
+    mine = select(batch_jobs.c.batch_id).where(batch_jobs.c.native_id == native_id)
+    rows = connection.execute(_BATCH.where(_visible(project_id), batches.c.id.in_(mine)).limit(2)).all()
+    return rows[0] if len(rows) == 1 else None
 
 
 def cancel(connection: Connection, batch_id: int) -> bool:

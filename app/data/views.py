@@ -31,6 +31,13 @@ _VIEWS = {
         SELECT b.public_id AS batch, s.first_line, s.last_line, s.state, s.worker, s.epoch, s.lost_epochs,
                {s.lease_until} AS lease_until
         FROM batch_segments s JOIN batches b ON b.id = s.batch_id""",
+    "v_jobs": """
+        SELECT b.public_id AS batch, j.number AS job, a.provider, a.name AS account, j.state, j.status, j.native_status,
+               j.native_id, j.marker, j.attempt, j.lines, j.native_completed, j.native_failed, j.lines_completed,
+               j.lines_failed, j.faults, j.last_error, j.worker, {j.next_at} AS next_look, {j.refreshed_at} AS seen,
+               {j.creating_at} AS asked, {j.submitted_at} AS submitted, {j.cancel_sent_at} AS cancel_sent,
+               {j.native_expires_at} AS native_expires, {j.ended_at} AS ended, {j.done_at} AS done
+        FROM batch_jobs j JOIN batches b ON b.id = j.batch_id JOIN accounts a ON a.id = j.account_id""",
     "v_containers": """
         SELECT c.public_id AS container, p.name AS project, c.provider, c.name, c.status, c.memory_limit,
                {c.created_at} AS created, {c.last_active_at} AS last_active, {c.expires_at} AS expires

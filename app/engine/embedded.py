@@ -30,6 +30,7 @@ class Options:
     poll_s: float
     sweep_s: float
     drain_s: float
+    job_threads: int = 1
 
 
 class Embedded:
@@ -52,6 +53,10 @@ class Embedded:
         self._steps = [
             threading.Thread(target=self._loop, args=(self._step, options.poll_s), name="steps", daemon=True),
             threading.Thread(target=self._loop, args=(self._sweep, options.sweep_s), name="sweep", daemon=True),
+            *(
+                threading.Thread(target=self._loop, args=(self._job, options.poll_s), name=f"job-{n}", daemon=True)
+                for n in range(options.job_threads)
+            ),
         ]
 
     def stop(self) -> None:
@@ -84,6 +89,9 @@ class Embedded:
 
     def _step(self) -> bool:
         return self._work.step()
+
+    def _job(self) -> bool:
+        return self._work.job()
 
     def _sweep(self) -> bool:
         self._work.sweep()
@@ -187,10 +195,11 @@ class Embedded:
         keeper = threading.Thread(target=self._keep_leases, args=(drained_or_cut,), name="keeper", daemon=True)
         keeper.start()
         drained = self._executor.stop(timeout_s=self._options.drain_s)
+        ends = self._clock.monotonic() + self._options.drain_s
+        for thread in self._steps:
+            thread.join(max(0.0, ends - self._clock.monotonic()))
         drained_or_cut.set()
         keeper.join()
-        for thread in self._steps:
-            thread.join(self._options.drain_s)
         try:
             for run in self._scheduler.runs():
                 if run.out == 0 and not run.lost and not run.unwritten:

@@ -76,6 +76,10 @@ class Work(Protocol):
         """Move one batch on (plan, finalise, ...); False when there was nothing to do."""
         ...
 
+    def job(self) -> bool:
+        """Move one native batch on (make, look, bring home, ...); False when none is due. Many threads call it."""
+        ...
+
     def sweep(self) -> None:
         """Periodic work, if it is this process's turn."""
         ...

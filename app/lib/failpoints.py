@@ -28,6 +28,11 @@ NAMES = (
     "finalise.after_bytes",
     "finalise.before_commit",
     "sweep.after_delete",
+    "job.before_create",
+    "job.after_create",
+    "job.during_harvest",
+    "harvest.before_commit",
+    "harvest.after_commit",
 )
 
 

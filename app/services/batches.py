@@ -1,4 +1,7 @@
-"""Batches as callers make, find, list, cancel and delete them. What runs them is in planning, segments, finalising."""
+"""Batches as callers make, find, list, cancel and delete them.
+
+What runs them is in planning, segments and finalising; what providers run is in submitting, polling and harvesting.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,16 +11,18 @@ from sqlalchemy import Connection
 
 from app.connectors import registry
 from app.connectors.abilities import Support
-from app.data import batches, files
+from app.data import batches, files, jobs
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
-from app.services import providers
+from app.services import polling, providers, upstream
 from app.services.accounts import Account
+from app.services.batch_object import TERMINAL
 from app.services.gateway import Caller, Gateway
 from app.services.inline_requests import InlineInput
 
 PURPOSE = "batch"
+PROVIDER = "provider"
 DEFAULT_WINDOW = "24h"
 INLINE_FILENAME = "batch_requests.jsonl"
 
@@ -90,6 +95,14 @@ def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str 
         return find(connection, caller, public_id, provider)
 
 
+def look_up(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
+    """As `retrieve`, after a look at the jobs that the batch has at its provider, if nobody looked of late."""
+    row = retrieve(gateway, caller, public_id, provider=provider)
+    if row.execution == PROVIDER and row.status not in TERMINAL and polling.refresh(gateway, row):
+        return retrieve(gateway, caller, row.public_id)
+    return row
+
+
 def retrieve_with_lines(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
     """As `retrieve`; raises NotFoundError, too, when the lines of the batch had their time."""
     batch = retrieve(gateway, caller, public_id, provider=provider)
@@ -102,9 +115,10 @@ def retrieve_with_lines(gateway: Gateway, caller: Caller, public_id: str, *, pro
 def find(connection: Connection, caller: Caller, public_id: str, provider: str | None) -> AnyRow:
     """As `retrieve`, within a transaction."""
     # PostgreSQL refuses NUL in text, and no gateway id has anything odd in it.
-    row = (
-        batches.find(connection, project_id=caller.project_id, public_id=public_id) if public_id.isprintable() else None
-    )
+    row = None
+    if public_id.isprintable():
+        row = batches.find(connection, project_id=caller.project_id, public_id=public_id)
+        row = row or batches.find_native(connection, project_id=caller.project_id, native_id=public_id)
     if row is None or provider not in (None, row.provider):
         raise not_found(public_id)
     return row
@@ -133,7 +147,13 @@ def list_(
 
 
 def cancel(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
-    """Stop a batch: no new line is sent, finished ones are kept. Raises NotFoundError, ConflictError."""
+    """Stop a batch: no new line is sent, finished ones are kept.
+
+    Raises NotFoundError, ConflictError, and UnsupportedOperationError when its provider takes no job back.
+    """
+    first = retrieve(gateway, caller, public_id, provider=provider)
+    if first.execution == PROVIDER:
+        _require_native(gateway, first, "batch_cancel")
 
     def unit(connection: Connection) -> AnyRow:
         row = find(connection, caller, public_id, provider)
@@ -142,13 +162,24 @@ def cancel(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
             status = find(connection, caller, public_id, provider).status
             allowed = " or ".join(batches.CANCELLABLE)
             raise ConflictError(f"Batch {public_id} is {status}; only one that is {allowed} can be cancelled.")
+        jobs.drop_unmade(connection, row.id)
+        jobs.hurry(connection, row.id)
         return find(connection, caller, public_id, provider)
 
-    return gateway.database.run(unit)
+    row = gateway.database.run(unit)
+    if row.execution == PROVIDER and polling.cancel(gateway, row, worker=f"web:{caller.request_id}"[:64]):
+        return retrieve(gateway, caller, row.public_id)
+    return row
 
 
 def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> AnyRow:
-    """Hide a batch that is over; its files stay. Raises NotFoundError, ConflictError."""
+    """Hide a batch that is over; its files stay. Where its provider deletes jobs, they are deleted there first.
+
+    Raises NotFoundError, ConflictError, and what a failing provider is told as.
+    """
+    first = retrieve(gateway, caller, public_id, provider=provider)
+    if first.execution == PROVIDER and first.status in TERMINAL:
+        _delete_jobs(gateway, first)
 
     def unit(connection: Connection) -> AnyRow:
         row = find(connection, caller, public_id, provider)
@@ -225,8 +256,29 @@ def _executor(gateway: Gateway, provider: str, wanted: str | None) -> tuple[Acco
             f"Provider {provider} has no account: set {_variable(provider)} in the gateway's environment.",
             param="provider",
         )
-    native = support is Support.NATIVE and wanted != "gateway"
-    return account, "provider" if native else "gateway"
+    if support is Support.NATIVE and wanted != "gateway":
+        return account, PROVIDER
+    if not account.abilities.runs_lines:
+        hint = 'It answers no single requests: leave out execution, or send "provider" or "auto".'
+        raise UnsupportedOperationError(provider, 'batch_create with execution "gateway"', hint)
+    return account, "gateway"
+
+
+def _require_native(gateway: Gateway, batch: AnyRow, operation: str) -> None:
+    account = gateway.accounts.by_id(batch.account_id)
+    if account is not None and account.abilities.support(operation) is not Support.NATIVE:
+        raise UnsupportedOperationError(batch.provider, operation, "Its batches run until they end.")
+
+
+def _delete_jobs(gateway: Gateway, batch: AnyRow) -> None:
+    account = gateway.accounts.by_id(batch.account_id)
+    if account is None or account.abilities.support("batch_delete") is not Support.NATIVE:
+        return
+    with gateway.database.read() as connection:
+        made = [job.native_id for job in jobs.of_batch(connection, batch.id) if job.native_id is not None]
+    for native_id in made:
+        with upstream.told(gateway, provider=batch.provider, account=str(account.id)):
+            account.connector.delete_job(native_id)
 
 
 def _variable(provider: str) -> str:

@@ -10,8 +10,9 @@ from app.lib import failpoints, ids
 from app.services.blobs import IncomingBlob, incoming
 from app.services.chunks import ChunkReaders
 from app.services.gateway import Gateway
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_output import UNEXECUTED_CODES, unexecuted_line
-from app.services.planning import LeaseLostError, forget_lines
+from app.services.planning import forget_lines
 
 SLICE_LINES = 1000
 DEFAULT_EXPIRY_S = 30 * 24 * 3600
@@ -21,13 +22,13 @@ STATUSES = ("finalizing", "cancelling")
 def finalise(gateway: Gateway, lease: BatchLease) -> None:
     """Write the files of a claimed batch and end it. Raises LeaseLostError."""
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
         if not batch_work.close_segments(connection, lease):
             raise LeaseLostError
         facts = batch_work.facts(connection, lease.id)
     ending = "cancelled" if facts.status == "cancelling" else str(facts.ending)
-    if facts.in_progress_at is None:
+    if not facts.lines_total:
         forget_lines(gateway, lease.id)  # cancelled while it was planned: nothing of it ever ran
     with ExitStack() as stack:
         output = _ResultFile(stack.enter_context(incoming(gateway)))
@@ -69,7 +70,7 @@ def _copy_lines(
 
 def _next_slice(gateway: Gateway, lease: BatchLease, after: int) -> Sequence[Any]:
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
         return batch_work.slice_of_lines(connection, lease.id, after=after, limit=SLICE_LINES)
 
@@ -81,7 +82,7 @@ def _end(
         if file.lines:
             file.blob.seal()
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
         made = {
             "output_file_id": _insert_file(connection, facts, output, "output"),
@@ -113,7 +114,3 @@ def _insert_file(connection: Any, facts: Any, file: _ResultFile, kind: str) -> i
         lines=file.lines,
         expires_after_s=facts.output_expires_after_s or DEFAULT_EXPIRY_S,
     )
-
-
-def _lease_ms(gateway: Gateway) -> int:
-    return int(gateway.settings.lease_s * 1000)

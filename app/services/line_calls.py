@@ -145,9 +145,9 @@ def _answered(facts: BatchFacts, line: Line, answer: LineAnswer, *, latency_ms: 
         succeeded=succeeded,
         data=data,
         status_code=answer.status_code,
-        error_code=None if succeeded else _error_code(answer.body),
+        error_code=None if succeeded else error_code(answer.body),
         latency_ms=latency_ms,
-        tokens=_tokens(answer.usage),
+        tokens=tokens(answer.usage),
     )
 
 
@@ -166,14 +166,16 @@ def _faulted(facts: BatchFacts, line: Line, error: UpstreamError) -> Result:
     return Result(line=line, succeeded=False, data=data, status_code=error.status, error_code=error.code)
 
 
-def _error_code(body: bytes) -> str:
+def error_code(body: bytes) -> str:
+    """The code that an error answer tells, or its type."""
     value = json.loads(body)
     error = value.get("error") if isinstance(value, dict) else None
     code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
     return str(code or "provider_error")[:128]
 
 
-def _tokens(usage: Usage) -> Tokens:
+def tokens(usage: Usage) -> Tokens:
+    """`usage` in the engine's words."""
     return Tokens(
         input=usage.input_tokens,
         cached=usage.cached_tokens,

@@ -1,4 +1,4 @@
-"""From `validating` to `in_progress`: every line checked and indexed, then cut into segments."""
+"""What a new batch becomes: every line checked and indexed, then cut into segments for the gateway, or into jobs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,10 +6,13 @@ from typing import Any
 
 from app.data import batch_work, retention
 from app.data.batch_work import BatchLease
+from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
 from app.services import line_rules
 from app.services.gateway import Gateway
-from app.services.line_rules import Finding
+from app.services.job_cutting import JobCutter
+from app.services.leases import LeaseLostError, lease_ms
+from app.services.line_rules import Finding, LineFacts
 
 SLICE_LINES = 1000
 MOST_FINDINGS = 100
@@ -20,14 +23,11 @@ LONGEST_SEGMENT = 512
 STATUSES = ("validating",)
 
 
-class LeaseLostError(Exception):
-    """Another worker has the batch, or it was cancelled: what was not committed is gone."""
-
-
 @dataclass(slots=True)
 class _Plan:
-    """What reading the input has found so far."""
+    """What reading the input has found so far. `cutter` is there when the provider runs the batch."""
 
+    cutter: JobCutter | None = None
     lines: int = 0
     first_line: int = 0
     last_line: int = 0
@@ -41,7 +41,7 @@ def plan(gateway: Gateway, lease: BatchLease) -> None:
     with gateway.database.read() as connection:
         facts = batch_work.facts(connection, lease.id)
     forget_lines(gateway, lease.id)  # of a worker that died while it planned
-    found = _Plan()
+    found = _Plan(cutter=_cutter(gateway, facts))
     if facts.input_key is None:
         found.findings.append(Finding("invalid_request", "The input file is gone.", "file_id", None))
     else:
@@ -57,7 +57,7 @@ def plan(gateway: Gateway, lease: BatchLease) -> None:
     if found.findings:
         _fail(gateway, lease, found)
     else:
-        _start(gateway, lease, found, override=facts.model_override)
+        _start(gateway, lease, found, facts)
 
 
 def segments(first_line: int, last_line: int, lines: int) -> list[tuple[int, int]]:
@@ -70,28 +70,50 @@ def _lines(gateway: Gateway, key: str) -> Iterator[jsonl.Line]:
     return jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes)
 
 
+def _cutter(gateway: Gateway, facts: Any) -> JobCutter | None:
+    if facts.execution != "provider":
+        return None
+    account = gateway.accounts.by_id(facts.account_id)
+    if account is None:
+        raise UnavailableError("The account of the batch is gone.")
+    return JobCutter(account, facts.endpoint, facts.model_override)
+
+
 def _add(found: _Plan, line: jsonl.Line, *, facts: Any, max_line_bytes: int) -> None:
     checked = line_rules.read(line.data, number=line.number, max_line_bytes=max_line_bytes)
-    if not isinstance(checked, Finding):
-        misfit = line_rules.fits(
-            checked, number=line.number, endpoint=facts.endpoint, model=found.model, override=facts.model_override
-        )
-        if misfit is None:
-            found.model = found.model or checked.model
-            found.lines += 1
-            found.first_line = found.first_line or line.number
-            found.last_line = line.number
-            found.rows.append(
-                {
-                    "line": line.number,
-                    "custom_id": checked.custom_id,
-                    "request_offset": line.offset,
-                    "request_bytes": line.length,
-                }
-            )
-            return
-        checked = misfit
-    found.findings.append(checked)
+    row = checked if isinstance(checked, Finding) else _fit(found, line, checked, facts)
+    if isinstance(row, Finding):
+        found.findings.append(row)
+        return
+    found.lines += 1
+    found.first_line = found.first_line or line.number
+    found.last_line = line.number
+    found.rows.append(row)
+
+
+def _fit(found: _Plan, line: jsonl.Line, checked: LineFacts, facts: Any) -> Finding | dict[str, Any]:
+    """The row of a right line, or why it is not right for this batch."""
+    mixed = found.cutter is not None and not found.cutter.account.abilities.jobs.single_model
+    misfit = line_rules.fits(
+        checked,
+        number=line.number,
+        endpoint=facts.endpoint,
+        model=None if mixed else found.model,
+        override=facts.model_override,
+    )
+    if misfit is not None:
+        return misfit
+    held_back = None if found.cutter is None else found.cutter.add(line, checked)
+    if isinstance(held_back, Finding):
+        return held_back
+    found.model = found.model or checked.model
+    return {
+        "line": line.number,
+        "custom_id": checked.custom_id,
+        "request_offset": line.offset,
+        "request_bytes": line.length,
+        "error_code": held_back,
+    }
 
 
 def _write(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
@@ -99,7 +121,7 @@ def _write(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
     if not rows or found.findings:
         return  # a batch that will fail needs no lines
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
         batch_work.insert_lines(connection, [{"batch_id": lease.id, "state": "pending", **row} for row in rows])
     failpoints.hit("plan.between_slices")
@@ -126,21 +148,24 @@ def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
         ]
 
 
-def _start(gateway: Gateway, lease: BatchLease, found: _Plan, *, override: str | None) -> None:
-    bounds = segments(found.first_line, found.last_line, found.lines)
+def _start(gateway: Gateway, lease: BatchLease, found: _Plan, facts: Any) -> None:
+    start: dict[str, Any] = {"model": facts.model_override or found.model or "", "lines": found.lines}
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
-        batch_work.start(connection, lease, model=override or found.model or "", lines=found.lines, segments=bounds)
-    gateway.log.info(
-        "batch.started", batch=lease.id, lines=found.lines, segments=len(bounds), model=override or found.model
-    )
+        if found.cutter is None:
+            parts: list[Any] = segments(found.first_line, found.last_line, found.lines)
+            batch_work.start(connection, lease, segments=parts, **start)
+        else:
+            parts = found.cutter.columns(marker=facts.public_id, input_bytes=facts.input_bytes)
+            batch_work.start_jobs(connection, lease, jobs=parts, **start)
+    gateway.log.info("batch.started", batch=lease.id, execution=facts.execution, parts=len(parts), **start)
 
 
 def _fail(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
     errors = [finding.as_dict() for finding in sorted(found.findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=_lease_ms(gateway)):
+        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
         batch_work.fail(connection, lease, errors=errors[:MOST_FINDINGS])
     gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
@@ -153,7 +178,3 @@ def forget_lines(gateway: Gateway, batch_id: int) -> None:
         with gateway.database.write() as connection:
             if retention.drop_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
                 return
-
-
-def _lease_ms(gateway: Gateway) -> int:
-    return int(gateway.settings.lease_s * 1000)

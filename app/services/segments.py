@@ -95,6 +95,39 @@ def flush(
     return True
 
 
+def result_row(batch_id: int, result: Result, chunk: int, place: int) -> dict[str, Any]:
+    """What `data.segments.write_results` takes of a result that lies at `place` of a chunk."""
+    return {
+        "the_batch": batch_id,
+        "the_line": result.line.number,
+        "state": "completed" if result.succeeded else "failed",
+        "attempts": result.line.attempts,
+        "unknown_attempts": result.line.unknown_attempts,
+        "status_code": result.status_code,
+        "error_code": result.error_code,
+        "latency_ms": result.latency_ms,
+        "input_tokens": result.tokens.input,
+        "output_tokens": result.tokens.output,
+        "chunk_id": chunk,
+        "response_offset": place,
+        "response_bytes": len(result.data),
+    }
+
+
+def counts(results: Sequence[Result]) -> dict[str, int]:
+    """What results add to the counters of their batch."""
+    done = [result for result in results if result.succeeded]
+    return {
+        "lines_completed": len(done),
+        "lines_failed": len(results) - len(done),
+        "input_tokens": sum(result.tokens.input for result in done),
+        "cached_tokens": sum(result.tokens.cached for result in done),
+        "output_tokens": sum(result.tokens.output for result in done),
+        "reasoning_tokens": sum(result.tokens.reasoning for result in done),
+        "total_tokens": sum(result.tokens.total for result in done),
+    }
+
+
 def _write(
     gateway: Gateway,
     segment: Segment,
@@ -115,9 +148,12 @@ def _write(
             chunk = segments.insert_chunk(
                 connection, lease, batch_id=segment.batch_id, blob_id=blob.id, lines=len(results), size=blob.bytes
             )
-            rows = [_row(segment, result, chunk, place) for result, place in zip(results, places, strict=True)]
+            rows = [
+                result_row(segment.batch_id, result, chunk, place)
+                for result, place in zip(results, places, strict=True)
+            ]
             segments.write_results(connection, rows)
-            segments.count(connection, segment.batch_id, **_counts(results))
+            segments.count(connection, segment.batch_id, **counts(results))
         if retried:
             segments.write_retries(connection, [_retry_row(segment, line) for line in retried])
         if last:
@@ -160,43 +196,12 @@ def _segment(row: Any, lines: Sequence[Any]) -> tuple[Capacity, Segment, int | N
     return Capacity(account_id=row.account_id, model=row.model), segment, suspect
 
 
-def _row(segment: Segment, result: Result, chunk: int, place: int) -> dict[str, Any]:
-    return {
-        "the_batch": segment.batch_id,
-        "the_line": result.line.number,
-        "state": "completed" if result.succeeded else "failed",
-        "attempts": result.line.attempts,
-        "unknown_attempts": result.line.unknown_attempts,
-        "status_code": result.status_code,
-        "error_code": result.error_code,
-        "latency_ms": result.latency_ms,
-        "input_tokens": result.tokens.input,
-        "output_tokens": result.tokens.output,
-        "chunk_id": chunk,
-        "response_offset": place,
-        "response_bytes": len(result.data),
-    }
-
-
 def _retry_row(segment: Segment, line: Line) -> dict[str, Any]:
     return {
         "the_batch": segment.batch_id,
         "the_line": line.number,
         "attempts": line.attempts,
         "unknown_attempts": line.unknown_attempts,
-    }
-
-
-def _counts(results: Sequence[Result]) -> dict[str, int]:
-    done = [result for result in results if result.succeeded]
-    return {
-        "lines_completed": len(done),
-        "lines_failed": len(results) - len(done),
-        "input_tokens": sum(result.tokens.input for result in done),
-        "cached_tokens": sum(result.tokens.cached for result in done),
-        "output_tokens": sum(result.tokens.output for result in done),
-        "reasoning_tokens": sum(result.tokens.reasoning for result in done),
-        "total_tokens": sum(result.tokens.total for result in done),
     }
 
 

@@ -1,6 +1,8 @@
 """The engine's view of the store and the providers (app.engine.work.Work), for one worker process."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -9,21 +11,40 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.blobs import BlobError
-from app.data import batch_work
+from app.data import batch_work, jobs
 from app.data import capacity as permits
 from app.data.batch_work import BatchLease
 from app.data.database import is_outage
+from app.data.jobs import JobLease
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result
 from app.engine.run import Segment
 from app.engine.work import Capacity, Grant, StoreAwayError
 from app.errors import UnavailableError
-from app.services import capacity, finalising, planning, segments, sweeping
+from app.services import (
+    capacity,
+    finalising,
+    harvesting,
+    planning,
+    polling,
+    reconciling,
+    segments,
+    submitting,
+    sweeping,
+)
 from app.services.gateway import Gateway
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_calls import LineCalls
-from app.services.planning import LeaseLostError
 
 CRASH_ATTEMPTS = 3
+# What a job needs, by its state.
+JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
+    "pending": submitting.submit,
+    "creating": reconciling.reconcile,
+    "running": polling.poll,
+    "ended": harvesting.harvest,
+    "unknown": reconciling.give_up,
+}
 
 
 class BatchWork:
@@ -33,6 +54,8 @@ class BatchWork:
         self._gateway = gateway
         self._worker = worker
         self._lines = LineCalls(gateway)
+        self._jobs_lock = threading.Lock()
+        self._jobs: dict[int, JobLease] = {}
 
     def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
         with _store():
@@ -47,6 +70,7 @@ class BatchWork:
     def renew(self, held: Sequence[Segment]) -> set[int]:
         with _store():
             sweeping.seen(self._gateway, worker=self._worker)
+            self._renew_jobs()
             return segments.renew(self._gateway, held, worker=self._worker)
 
     def ended(self, held: Sequence[Segment]) -> set[int]:
@@ -93,9 +117,47 @@ class BatchWork:
             finalised = self._move(batch_work.to_finalise, finalising.finalise, finalising.STATUSES)
             return ended or planned or finalised
 
+    def job(self) -> bool:
+        with _store():
+            lease = self._claim_job()
+            if lease is None:
+                return False
+            try:
+                JOB_STEPS[lease.state](self._gateway, lease)
+            except LeaseLostError:
+                self._gateway.log.info("job.lease_lost", job=lease.id)
+            finally:
+                # After any other failure the lease runs out first, so that a job that fails does not hold up the rest.
+                with self._jobs_lock:
+                    del self._jobs[lease.id]
+            return True
+
     def sweep(self) -> None:
         with _store():
             sweeping.sweep_in_turn(self._gateway, worker=self._worker)
+
+    def _claim_job(self) -> JobLease | None:
+        """A due job; no account gets more than half of this process's threads, so that one that hangs is not all."""
+        most = max(1, self._gateway.settings.job_threads // 2)
+        with self._jobs_lock:
+            busy = Counter(held.account_id for held in self._jobs.values())
+            with self._gateway.database.read() as connection:
+                row = jobs.next_due(connection, skip=[account for account, held in busy.items() if held >= most])
+            if row is None:
+                return None
+            lease = JobLease(row.id, row.batch_id, row.account_id, row.state, row.epoch + 1, self._worker)
+            with self._gateway.database.write() as connection:
+                if not jobs.claim(connection, lease, lease_ms=lease_ms(self._gateway)):
+                    return None
+            self._jobs[lease.id] = lease
+            return lease
+
+    def _renew_jobs(self) -> None:
+        with self._jobs_lock:
+            held = list(self._jobs.values())
+        if held:
+            with self._gateway.database.write() as connection:
+                jobs.renew(connection, held, lease_ms=lease_ms(self._gateway))
 
     def _end_due(self) -> bool:
         with self._gateway.database.read() as connection:
@@ -112,9 +174,8 @@ class BatchWork:
         if row is None:
             return False
         lease = BatchLease(id=row.id, epoch=row.epoch + 1, worker=self._worker)
-        lease_ms = int(self._gateway.settings.lease_s * 1000)
         with self._gateway.database.write() as connection:
-            if not batch_work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms):
+            if not batch_work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway)):
                 return False
         try:
             act(self._gateway, lease)

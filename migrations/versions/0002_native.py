@@ -97,6 +97,7 @@ def upgrade() -> None:
         sa.Column("first_line", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("last_line", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("lines", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("rewritten", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("marker", sa.String(length=64), nullable=False),
         sa.Column("attempt", sa.BigInteger(), server_default="0", nullable=False),

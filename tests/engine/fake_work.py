@@ -93,5 +93,8 @@ class FakeWork:
     def step(self) -> bool:
         return False
 
+    def job(self) -> bool:
+        return False
+
     def sweep(self) -> None:
         pass

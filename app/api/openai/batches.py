@@ -66,7 +66,7 @@ def list_() -> Response:
 @operation("batch_retrieve")
 def retrieve(batch_id: str) -> Response:
     """A batch with its live counts."""
-    return _answer(batches.retrieve(gateway(), caller(), batch_id, provider=explicit_provider()))
+    return _answer(batches.look_up(gateway(), caller(), batch_id, provider=explicit_provider()))
 
 
 @blueprint.post("/batches/<string:batch_id>/cancel")
@@ -186,6 +186,7 @@ def _provenance(row: AnyRow) -> dict[str, Any]:
         "provider": row.provider,
         "model_requested": row.model_override or row.model,
         "model_deployment": row.model,
+        "native_id": row.native_id,
     }
 
 

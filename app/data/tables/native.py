@@ -82,6 +82,7 @@ batch_jobs = Table(
     number("first_line"),
     number("last_line"),
     number("lines"),
+    number("rewritten"),
     Column("state", String(16), nullable=False),
     Column("marker", String(64), nullable=False, unique=True),
     number("attempt"),

@@ -1,0 +1,216 @@
+"""The results of a job brought home: into chunks, line by line, before its provider forgets them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.connectors.base import MissingError, UpstreamError
+from app.connectors.native import JobResult, NativeJob
+from app.data import job_lines, jobs, segments
+from app.data.database import AnyRow
+from app.data.jobs import JobLease
+from app.engine.outcomes import Line, Result
+from app.lib import failpoints
+from app.services import job_writes, line_calls
+from app.services.blobs import incoming
+from app.services.gateway import Gateway
+from app.services.job_cutting import UNSUPPORTED_ID
+from app.services.job_inputs import line_number
+from app.services.leases import LeaseLostError, lease_ms
+from app.services.line_output import UNEXECUTED_CODES, answered_line, line_id
+from app.services.segments import counts, result_row
+
+CHUNK_LINES = 1000
+MISSING = ("missing_result", "The provider ended the job without a result for this line.")
+UNSUPPORTED = (UNSUPPORTED_ID, "This line names an object of a provider's account, which the gateway does not pass on.")
+# Results that are gone are not waited for any longer than this.
+GONE_AFTER_LOOKS = 5
+
+
+@dataclass(slots=True)
+class _Harvest:
+    """One job whose results come in."""
+
+    gateway: Gateway
+    lease: JobLease
+    facts: Any
+    segment_id: int
+    strangers: int = 0
+    repeated: int = 0
+    held: list[JobResult] = field(default_factory=list)
+    held_bytes: int = 0
+
+
+def harvest(gateway: Gateway, lease: JobLease) -> None:
+    """Write down what came of each line of a job that is over. Raises LeaseLostError and what the blob store raises."""
+    with gateway.database.read() as connection:
+        facts = jobs.facts(connection, lease.id)
+        segment_id = job_lines.segment_of(connection, facts.batch_id, first=facts.first_line)
+    work = _Harvest(gateway, lease, facts, segment_id)
+    try:
+        if facts.native_id is not None:
+            _bring_home(work)
+    except UpstreamError as error:
+        if not isinstance(error, MissingError) or facts.faults + 1 < GONE_AFTER_LOOKS:
+            job_writes.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
+            return
+        gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
+    _write_missing(work)
+    job_writes.move(gateway, lease, state="done", done_at=True, last_error=None, faults=0)
+    gateway.log.info(
+        "job.done",
+        batch=facts.public_id,
+        job=facts.number,
+        status=facts.status,
+        strangers=work.strangers,
+        repeated=work.repeated,
+    )
+
+
+def _bring_home(work: _Harvest) -> None:
+    account = work.gateway.accounts.by_id(work.facts.account_id)
+    if account is None:
+        raise UpstreamError("The account of this job is gone.", sent=False)
+    for result in account.connector.results(_native(work.facts)):
+        work.held.append(result)
+        work.held_bytes += len(result.body) + len(result.message)
+        if work.held_bytes >= work.gateway.settings.chunk_bytes or len(work.held) >= CHUNK_LINES:
+            _flush(work)
+    _flush(work)
+
+
+def _native(facts: Any) -> NativeJob:
+    return NativeJob(
+        id=facts.native_id,
+        status=facts.status,
+        native_status=facts.native_status or "",
+        marker=facts.marker,
+        input_id=facts.input_native_id,
+        output_id=facts.output_native_id,
+        error_id=facts.error_native_id,
+        endpoint=facts.endpoint,
+        model=facts.model,
+        total=facts.native_total,
+        completed=facts.native_completed,
+        failed=facts.native_failed,
+    )
+
+
+def _flush(work: _Harvest) -> None:
+    """Write down the results that are held, but for lines that have one already: it was read before a crash."""
+    held, work.held, work.held_bytes = work.held, [], 0
+    lines = _lines_of(work, held)
+    found: dict[int, Result] = {}
+    for result in held:
+        row = lines.get(result.custom_id)
+        if row is None:
+            work.strangers += 1
+            work.gateway.log.warning(
+                "job.stranger", batch=work.facts.public_id, job=work.facts.number, custom_id=result.custom_id[:100]
+            )
+        elif row.state != "pending" or row.line in found:
+            work.repeated += 1
+        elif UNEXECUTED_CODES.get(work.facts.status) != result.error_code or result.error_code is None:
+            found[row.line] = _result(work, row, result)
+    if found:
+        _write(work, list(found.values()))
+    failpoints.hit("job.during_harvest")
+
+
+def _lines_of(work: _Harvest, held: Sequence[JobResult]) -> dict[str, AnyRow]:
+    facts = work.facts
+    span = {"first": facts.first_line, "last": facts.last_line}
+    numbers = {number: result.custom_id for result in held if (number := line_number(result.custom_id)) is not None}
+    own_ids = {result.custom_id for result in held} - set(numbers.values())
+    with work.gateway.database.read() as connection:
+        named = job_lines.by_custom_id(connection, facts.batch_id, own_ids, **span) if own_ids else ()
+        numbered = job_lines.by_number(connection, facts.batch_id, numbers, **span) if numbers else ()
+    return {row.custom_id: row for row in named} | {numbers[row.line]: row for row in numbered}
+
+
+def _result(work: _Harvest, row: AnyRow, result: JobResult) -> Result:
+    batch = work.facts.public_id
+    line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0, attempts=1)
+    if result.status_code is None:
+        code = (result.error_code or "provider_error")[:128]
+        return line_calls.refused(batch, line, code=code, message=result.message or "The provider gave no reason.")
+    data = answered_line(
+        batch,
+        row.line,
+        row.custom_id,
+        status_code=result.status_code,
+        request_id=result.request_id or line_id(batch, row.line),
+        body=result.body,
+    )
+    succeeded = 200 <= result.status_code < 300
+    return Result(
+        line=line,
+        succeeded=succeeded,
+        data=data,
+        status_code=result.status_code,
+        error_code=None if succeeded else line_calls.error_code(result.body),
+        tokens=line_calls.tokens(result.usage),
+    )
+
+
+def _write(work: _Harvest, results: Sequence[Result], *, came: bool = True) -> None:
+    """A chunk, its lines and the job's counters, all or nothing."""
+    gateway, lease = work.gateway, work.lease
+    with incoming(gateway, hashed=False) as blob:
+        places = []
+        for result in results:
+            places.append(blob.bytes)
+            blob.write(result.data)
+        blob.seal()
+        with gateway.database.write() as connection:
+            if not jobs.add(connection, lease, came=came, lease_ms=lease_ms(gateway), **counts(results)):
+                raise LeaseLostError
+            blob.settle(connection)
+            chunk = segments.insert_chunk(
+                connection,
+                (work.segment_id, lease.epoch),
+                batch_id=lease.batch_id,
+                blob_id=blob.id,
+                lines=len(results),
+                size=blob.bytes,
+            )
+            placed = zip(results, places, strict=True)
+            rows = [result_row(lease.batch_id, result, chunk, place) for result, place in placed]
+            segments.write_results(connection, rows)
+            failpoints.hit("harvest.before_commit")
+    failpoints.hit("harvest.after_commit")
+
+
+def _write_missing(work: _Harvest) -> None:
+    """Give an end to lines that the provider gave none, unless the end of the batch does it (expired, cancelled)."""
+    with work.gateway.database.read() as connection:
+        facts = jobs.facts(connection, work.lease.id)
+        alone = len(jobs.of_batch(connection, facts.batch_id)) == 1
+    if facts.status == "failed" and alone:
+        return  # the batch fails as a whole, and tells why
+    reason = MISSING
+    if facts.errors:
+        reason = (str(facts.errors[0]["code"] or MISSING[0])[:128], str(facts.errors[0]["message"] or MISSING[1]))
+    only_refused = facts.status in UNEXECUTED_CODES
+    first = facts.first_line
+    while True:
+        with work.gateway.database.read() as connection:
+            rows = job_lines.pending(
+                connection,
+                facts.batch_id,
+                first=first,
+                last=facts.last_line,
+                only_refused=only_refused,
+                limit=CHUNK_LINES,
+            )
+        if rows:
+            _write(work, [_missing(facts.public_id, row, reason) for row in rows], came=False)
+            first = rows[-1].line + 1
+        if len(rows) < CHUNK_LINES:
+            return
+
+
+def _missing(batch: str, row: AnyRow, reason: tuple[str, str]) -> Result:
+    code, message = UNSUPPORTED if row.error_code == UNSUPPORTED_ID else reason
+    line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0)
+    return line_calls.refused(batch, line, code=code, message=message)

@@ -1,0 +1,164 @@
+"""A job on its way to its provider: input copied there, intent committed, provider asked once, answer noted."""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamError
+from app.connectors.native import NativeJob, NewJob
+from app.data import jobs
+from app.data.database import AnyRow
+from app.data.jobs import JobLease
+from app.lib import failpoints
+from app.services import copies, job_inputs, job_writes
+from app.services.accounts import Account
+from app.services.copies import CopyBusyError
+from app.services.gateway import Gateway
+from app.services.job_inputs import JobInput
+from app.services.leases import LeaseLostError
+from app.services.upstream import AUTH_STATUSES
+
+# What a provider says when it has enough of us for now: the job waits for room, as long as the window lasts.
+FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})
+COPY_WAIT_S = 1.0
+MOST_METADATA = 15  # OpenAI's limit is 16, and the marker needs one
+
+
+def submit(gateway: Gateway, lease: JobLease) -> None:
+    """Make a pending job. Raises LeaseLostError, and BlobError when its input cannot be read."""
+    with gateway.database.read() as connection:
+        facts = jobs.facts(connection, lease.id)
+    if facts.batch_status not in jobs.MAKING:
+        job_writes.end_unmade(gateway, lease, "cancelled")
+        return
+    if facts.left_ms <= 0:
+        job_writes.end_unmade(gateway, lease, "expired")
+        return
+    account = gateway.accounts.by_id(facts.account_id)
+    if account is None:
+        job_writes.postpone(gateway, lease, facts, "The account of this job is gone.")
+        return
+    with job_inputs.opened(gateway, facts, account) as source:
+        if not source.lines:  # all of them stay here
+            job_writes.move(gateway, lease, state="ended", status="completed")
+            return
+        _make(gateway, lease, facts, account, source)
+
+
+def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> None:
+    inline = account.abilities.jobs.inline
+    try:
+        copy = None if inline else _copied(gateway, lease, facts, account, source)
+    except CopyBusyError:
+        job_writes.move(gateway, lease, delay_s=COPY_WAIT_S)
+        return
+    except UpstreamError as error:
+        _not_made(gateway, lease, facts, error)
+        return
+    begun = gateway.clock.monotonic()
+    with gateway.database.write() as connection:
+        if not jobs.begin(
+            connection,
+            lease,
+            input_object_id=None if copy is None else copy.object_id,
+            rewritten=job_inputs.is_rewritten(facts, account),
+            reconcile_ms=int(gateway.settings.reconcile_s * 1000),
+        ):
+            raise LeaseLostError
+    failpoints.hit("job.before_create")
+    if gateway.clock.monotonic() - begun > gateway.settings.lease_s:
+        raise LeaseLostError  # this process stood still: another one may be looking for the job by now
+    new = _new_job(facts, account, source, input_id=None if copy is None else copy.native_id)
+    _ask(gateway, lease, facts, account, new)
+
+
+def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> copies.Copy:
+    return copies.ensure(
+        gateway,
+        file_id=facts.input_file_id,
+        account=account,
+        variant=source.variant,
+        new=source.new_file,
+        until_ms=facts.expires_at,
+        worker=lease.worker,
+    )
+
+
+def _new_job(facts: Any, account: Account, source: JobInput, *, input_id: str | None) -> NewJob:
+    return NewJob(
+        endpoint=facts.endpoint,
+        model=account.native_model(facts.model),
+        window=facts.completion_window,
+        marker=facts.marker,
+        lines=source.lines,
+        input_id=input_id,
+        payload=source.payload if input_id is None else None,
+        metadata=dict(list((facts.batch_metadata or {}).items())[:MOST_METADATA]),
+    )
+
+
+def _ask(gateway: Gateway, lease: JobLease, facts: Any, account: Account, new: NewJob) -> None:
+    creating = replace(lease, state="creating")
+    try:
+        native = account.connector.create_job(new)
+    except UpstreamError as error:
+        if isinstance(error, RefusedError | OverloadedError) or not error.sent:
+            _not_made(gateway, creating, facts, error)
+            return
+        # It may be there. Nobody asks again before it was looked for.
+        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, error=error.message)
+        job_writes.move(
+            gateway,
+            creating,
+            delay_s=gateway.settings.reconcile_s,
+            last_error=error.message[: job_writes.ERROR_LENGTH],
+        )
+        return
+    failpoints.hit("job.after_create")
+    made(gateway, facts, native, attempt=facts.attempt + 1)
+
+
+def made(gateway: Gateway, facts: Any, native: NativeJob, *, attempt: int) -> bool:
+    """Note that the provider has the job. False when it is another one's by now, which the log tells."""
+    values = {"native_id": native.id, **job_writes.observed(gateway, facts, native)}
+
+    def act(connection: Connection, batch: AnyRow) -> bool:
+        at_once = "state" in values or batch.status == "cancelling"
+        delay_ms = 0 if at_once else int(job_writes.poll_s(gateway, 0) * 1000)
+        return jobs.confirm(connection, facts.id, attempt=attempt, delay_ms=delay_ms, **values)
+
+    noted = job_writes.write(gateway, facts.batch_id, act)
+    if noted:
+        gateway.log.info("job.running", batch=facts.public_id, job=facts.number, native_id=native.id)
+    else:
+        gateway.log.error("job.not_ours", batch=facts.public_id, job=facts.number, native_id=native.id)
+    return noted
+
+
+def _not_made(gateway: Gateway, lease: JobLease, facts: Any, error: UpstreamError) -> None:
+    """The provider has no job: try again later, or tell the caller that it will not have it."""
+    waits = (
+        not isinstance(error, RefusedError)
+        or (isinstance(error, MissingError) and facts.faults == 0)
+        or error.status in AUTH_STATUSES
+        or error.code in FULL
+    )
+    if waits:
+        after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
+        job_writes.postpone(gateway, lease, facts, error.message, at_least_s=after_s, state="pending")
+        return
+    gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, status=error.status, error=error.message)
+    job_writes.move(gateway, lease, **_refused(error))
+
+
+def _refused(error: UpstreamError) -> dict[str, Any]:
+    """Columns of a job that its provider refused to make."""
+    told = {"code": error.code, "message": error.message, "param": error.param, "line": None}
+    return {
+        "state": "ended",
+        "status": "failed",
+        "ended_at": True,
+        "errors": [told],
+        "last_error": error.message[: job_writes.ERROR_LENGTH],
+    }
