@@ -27,14 +27,27 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
     """What the web process, the worker and the command line all lean on. Raises SettingsError."""
     logs.configure(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
+    ring = KeyRing(_secret_key(settings))
+    pepper = Pepper(database, ring)
+    clock = clock or SystemClock()
+    log = logs.get_logger()
+    accounts = Accounts(
+        database,
+        settings.environment,
+        ring=ring,
+        pepper=pepper,
+        log=log,
+        clock=clock,
+        connect_timeout_s=settings.connect_timeout_s,
+    )
     return Gateway(
         settings=settings,
         database=database,
         blobs=open_store(settings.blob_url),
-        accounts=Accounts(database, settings.environment, connect_timeout_s=settings.connect_timeout_s),
-        pepper=Pepper(database, KeyRing(_secret_key(settings))),
-        clock=clock or SystemClock(),
-        log=logs.get_logger(),
+        accounts=accounts,
+        pepper=pepper,
+        clock=clock,
+        log=log,
     )
 
 

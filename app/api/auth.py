@@ -7,11 +7,13 @@ from app.errors import AuthenticationError
 from app.services import keys
 
 HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
+ACCOUNT = "x-bf-api-key"  # the name of an account, not a credential
 
 
 def require_key() -> None:
     """Set `g.caller` from the request's credential, or raise AuthenticationError."""
-    g.caller = keys.authenticate(gateway(), _credential(), request_id=g.request_id)
+    account = request.headers.get(ACCOUNT, "").strip() or None
+    g.caller = keys.authenticate(gateway(), _credential(), request_id=g.request_id, account=account)
 
 
 def _credential() -> str:

@@ -2,7 +2,7 @@
 
 from flask import request
 
-from app.connectors import registry
+from app.api.context import gateway
 from app.errors import InvalidRequestError
 
 
@@ -21,8 +21,8 @@ def explicit_provider(*values: str | None) -> str | None:
     if len(found) > 1:
         text = f"The request names more than one provider: {found[0]:.60} and {found[1]:.60}."
         raise InvalidRequestError(text, param="provider")
-    if found and not registry.is_known(found[0]):
-        known = ", ".join(registry.names())
+    if found and not gateway().accounts.is_known(found[0]):
+        known = ", ".join(gateway().accounts.known())
         raise InvalidRequestError(f"provider {found[0]!r:.60} is not known; known are {known}.", param="provider")
     return found[0] if found else None
 

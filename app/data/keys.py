@@ -15,6 +15,7 @@ _BY_PUBLIC_ID = (
         virtual_keys.c.secret_hmac,
         virtual_keys.c.expires_at,
         virtual_keys.c.revoked_at,
+        virtual_keys.c.accounts,
         virtual_keys.c.project_id,
         projects.c.name.label("project"),
         projects.c.default_provider,
@@ -39,10 +40,18 @@ def ensure_project(connection: Connection, name: str) -> int:
     return int(found)
 
 
-def insert_key(connection: Connection, *, public_id: str, project_id: int, name: str, secret_hmac: str) -> int:
-    """A new virtual key."""
+def insert_key(
+    connection: Connection,
+    *,
+    public_id: str,
+    project_id: int,
+    name: str,
+    secret_hmac: str,
+    accounts: Sequence[str] | None = None,
+) -> int:
+    """A new virtual key. `accounts` are the names of those that it may use; None: all."""
     values = {"public_id": public_id, "project_id": project_id, "name": name, "secret_hmac": secret_hmac}
-    return inserted_id(connection, insert(virtual_keys).values(created_at=now_ms(), **values))
+    return inserted_id(connection, insert(virtual_keys).values(created_at=now_ms(), accounts=accounts, **values))
 
 
 def list_keys(connection: Connection, *, project: str | None) -> Sequence[AnyRow]:
@@ -53,6 +62,7 @@ def list_keys(connection: Connection, *, project: str | None) -> Sequence[AnyRow
         virtual_keys.c.name,
         virtual_keys.c.created_at,
         virtual_keys.c.revoked_at,
+        virtual_keys.c.accounts,
     ).join_from(virtual_keys, projects)
     if project is not None:
         statement = statement.where(projects.c.name == project)

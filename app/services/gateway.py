@@ -1,6 +1,6 @@
 """What every use case leans on, passed in as one value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,15 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: found by the credential, before anything else happens."""
+    """Who asks: found by the credential, before anything else happens.
+
+    `account` is the one that the request names, `accounts` are the names of those that its key may use (None: all).
+    """
 
     project_id: int
     project: str
     default_provider: str | None
     key_id: int
     request_id: str
+    account: str | None = None
+    accounts: Sequence[str] | None = None

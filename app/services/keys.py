@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.data import keys
@@ -33,15 +34,23 @@ class KeyInfo:
     name: str
     created_at: int
     revoked_at: int | None
+    accounts: Sequence[str] | None
 
 
-def create(gateway: Gateway, *, project: str, name: str) -> IssuedKey:
-    """Issue a key to `project`, which is made if it is new."""
+def create(gateway: Gateway, *, project: str, name: str, accounts: Sequence[str] = ()) -> IssuedKey:
+    """Issue a key to `project`, which is made if it is new. It may use the named accounts only; none named: all."""
     public_id, secret = secrets.token_hex(PUBLIC_ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
     digest = _digest(gateway.pepper(), public_id, secret)
     with gateway.database.write() as connection:
         project_id = keys.ensure_project(connection, project)
-        keys.insert_key(connection, public_id=public_id, project_id=project_id, name=name, secret_hmac=digest)
+        keys.insert_key(
+            connection,
+            public_id=public_id,
+            project_id=project_id,
+            name=name,
+            secret_hmac=digest,
+            accounts=list(dict.fromkeys(accounts)) or None,
+        )
     gateway.log.info("key.created", key=public_id, project=project)
     return IssuedKey(public_id=public_id, key=f"{PREFIX}{public_id}-{secret}", project=project, name=name)
 
@@ -50,7 +59,7 @@ def list_(gateway: Gateway, *, project: str | None = None) -> list[KeyInfo]:
     """All keys, or those of one project, oldest first."""
     with gateway.database.read() as connection:
         rows = keys.list_keys(connection, project=project)
-    return [KeyInfo(row.public_id, row.project, row.name, row.created_at, row.revoked_at) for row in rows]
+    return [KeyInfo(**row._mapping) for row in rows]
 
 
 def revoke(gateway: Gateway, public_id: str) -> bool:
@@ -62,8 +71,8 @@ def revoke(gateway: Gateway, public_id: str) -> bool:
     return revoked
 
 
-def authenticate(gateway: Gateway, credential: str, *, request_id: str) -> Caller:
-    """Who holds `credential`. Raises AuthenticationError, the same one whatever is wrong with it."""
+def authenticate(gateway: Gateway, credential: str, *, request_id: str, account: str | None = None) -> Caller:
+    """Who holds `credential`, and names `account`. Raises AuthenticationError, the same one whatever is wrong."""
     refused = AuthenticationError("This key is not valid: it is unknown, expired or revoked.")
     if not credential.startswith(PREFIX) or not credential.isascii() or len(credential) > MAX_KEY_LENGTH:
         raise refused
@@ -82,6 +91,8 @@ def authenticate(gateway: Gateway, credential: str, *, request_id: str) -> Calle
         default_provider=row.default_provider,
         key_id=row.id,
         request_id=request_id,
+        account=account,
+        accounts=row.accounts,
     )
 
 

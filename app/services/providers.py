@@ -1,10 +1,12 @@
 """Which provider gets something new, and whether it can do it (design: provider for something new)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from app.connectors import registry
 from app.connectors.abilities import Support
-from app.errors import InvalidRequestError, UnsupportedOperationError
+from app.errors import InvalidRequestError, PermissionDeniedError, UnsupportedOperationError
+from app.services.accounts import Account
 from app.services.gateway import Caller, Gateway
 
 FALLBACK = "openai"
@@ -27,17 +29,44 @@ def choose(
         return Choice(explicit, model)
     # `openai/gpt-oss-120b` is also a model name, so a prefix counts only when nothing else names a provider.
     prefix, _, rest = (model or "").partition("/")
-    if rest and registry.is_known(prefix.lower()):
+    if rest and gateway.accounts.is_known(prefix.lower()):
         return Choice(prefix.lower(), rest)
     return Choice(_default(gateway, caller, azure_client=azure_client), model)
 
 
 def require(gateway: Gateway, provider: str, operation: str, *, told: str = "") -> Support:
     """How `provider` does `operation`. Raises UnsupportedOperationError, which names it, or what it is `told` as."""
-    support = registry.abilities(provider).support(operation)
+    support = gateway.accounts.abilities(provider).support(operation)
     if support is Support.NONE:
         raise UnsupportedOperationError(provider, told or operation)
     return support
+
+
+def account_for(gateway: Gateway, caller: Caller, provider: str, *, prefer: Collection[int] = ()) -> Account:
+    """The account that something new at `provider` goes to, one of the ids `prefer` if it may.
+
+    Raises InvalidRequestError when there is none, or none of the name that the request gives, and
+    PermissionDeniedError when the key may not use it.
+    """
+    wanted, allowed = caller.account, caller.accounts
+    found = gateway.accounts.choose(provider, name=wanted, allowed=allowed, prefer=prefer)
+    if found is not None:
+        return found
+    if gateway.accounts.choose(provider) is None:
+        raise InvalidRequestError(_no_account(gateway, provider), param="provider")
+    if wanted is not None and gateway.accounts.choose(provider, name=wanted) is None:
+        text = f"x-bf-api-key: provider {provider} has no account {wanted!r:.80} that takes new work."
+        raise InvalidRequestError(text, param="x-bf-api-key")
+    which = "no account" if wanted is None else f"not the account {wanted!r:.80}"
+    raise PermissionDeniedError(f"This key may use {which} of provider {provider}.")
+
+
+def _no_account(gateway: Gateway, provider: str) -> str:
+    entry = registry.find(provider)
+    if entry is None or provider in gateway.accounts.configured():
+        return f"Provider {provider} has no account that takes new work now: the operator finds why in the log."
+    variables = entry.url_env if entry.keyless else " or ".join(entry.key_envs)
+    return f"Provider {provider} has no account: set {variables} in the gateway's environment."
 
 
 def _default(gateway: Gateway, caller: Caller, *, azure_client: bool) -> str:
