@@ -1,0 +1,150 @@
+"""A connector in its simplest form: one request for each call, on a connection of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+from app.connectors import answers
+from app.connectors.base import (
+    Connector,
+    MissingError,
+    OverloadedError,
+    RefusedError,
+    UpstreamServerError,
+    UpstreamTimeoutError,
+)
+from app.connectors.native import (
+    Download,
+    JobError,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+)
+from app.lib import json
+
+MARKER = "batchgate_job"
+TIMEOUT_S = 2.0
+
+
+class Jobs(Connector):
+    """Files and batches in OpenAI's shapes; `requests` instead of a file where jobs are inline."""
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        data = b"".join(new.payload.open())
+        assert len(data) == new.payload.length
+        made = self._call("POST", "/files", data={"purpose": new.purpose}, files={"file": (new.filename, data)})
+        return NativeFile(made["id"], made["filename"], made["purpose"], made["bytes"])
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        found = self._call("GET", f"/files/{native_id}")
+        return NativeFile(found["id"], found["filename"], found["purpose"], found["bytes"])
+
+    def delete_file(self, native_id: str) -> None:
+        try:
+            self._call("DELETE", f"/files/{native_id}")
+        except MissingError:
+            pass
+
+    @contextmanager
+    def read_file(self, native_id: str) -> Iterator[Download]:
+        answer = self._send("GET", f"/files/{native_id}/content")
+        yield Download(len(answer.content), "application/jsonl", iter([answer.content]))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        asked: dict[str, Any] = {
+            "endpoint": new.endpoint,
+            "completion_window": new.window,
+            "input_file_id": new.input_id,
+            "metadata": {**new.metadata, MARKER: new.marker},
+        }
+        if new.payload is not None:
+            asked["requests"] = b"".join(new.payload.open()).decode()
+        return _job(self._call("POST", "/batches", json=asked))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        return _job(self._call("GET", f"/batches/{native_id}"))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        found = self._call("GET", "/batches", params={"after": after} if after else {})
+        return Page([_job(value) for value in found["data"]], found["last_id"] if found["has_more"] else None)
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        return _job(self._call("POST", f"/batches/{native_id}/cancel"))
+
+    def delete_job(self, native_id: str) -> None:
+        try:
+            self._call("DELETE", f"/batches/{native_id}")
+        except MissingError:
+            pass
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        for file_id in (job.output_id, job.error_id):
+            if file_id is not None:
+                for line in self._send("GET", f"/files/{file_id}/content").iter_lines():
+                    yield _result(json.loads(line))
+
+    def _call(self, method: str, path: str, **more: Any) -> Any:
+        return json.loads(self._send(method, path, **more).content)
+
+    def _send(self, method: str, path: str, **more: Any) -> requests.Response:
+        try:
+            answer = requests.request(method, self.target.base_url + path, timeout=TIMEOUT_S, **more)
+        except requests.Timeout as error:
+            raise UpstreamTimeoutError("no answer in time") from error
+        except requests.ConnectionError as error:
+            if "refused" in str(error):
+                raise OverloadedError("the server is away", sent=False) from error
+            raise UpstreamServerError("the connection broke") from error
+        if answer.status_code < 400:
+            return answer
+        raise _error(answer)
+
+
+def _error(answer: requests.Response) -> Exception:
+    if answer.status_code in (429, 503):
+        return OverloadedError("full", status=answer.status_code, retry_after_s=float(answer.headers["Retry-After"]))
+    if answer.status_code >= 500:
+        return UpstreamServerError("broken", status=answer.status_code)
+    told = answer.json()["error"]
+    kind = MissingError if answer.status_code == 404 else RefusedError
+    code = told["code"] or "invalid_request"
+    return kind(told["message"], status=answer.status_code, code=code, param=told["param"])
+
+
+def _job(value: Any) -> NativeJob:
+    counts = value["request_counts"] or {}
+    errors = (value["errors"] or {}).get("data", ())
+    expires_at = value["expires_at"]
+    return NativeJob(
+        id=value["id"],
+        status=value["status"],
+        native_status=value["status"],
+        marker=(value["metadata"] or {}).get(MARKER),
+        input_id=value["input_file_id"],
+        output_id=value["output_file_id"],
+        error_id=value["error_file_id"],
+        endpoint=value["endpoint"],
+        window=value["completion_window"],
+        total=counts.get("total"),
+        completed=counts.get("completed"),
+        failed=counts.get("failed"),
+        errors=tuple(JobError(e["code"], e["message"], e["param"], e["line"]) for e in errors),
+        metadata=value["metadata"] or {},
+        created_at=value["created_at"] * 1000,
+        expires_at=None if expires_at is None else expires_at * 1000,
+    )
+
+
+def _result(line: Any) -> JobResult:
+    response, error = line["response"], line["error"]
+    if response is None:
+        return JobResult(line["custom_id"], error_code=error["code"], message=error["message"])
+    body = response["body"]
+    return JobResult(
+        line["custom_id"], response["status_code"], response["request_id"], json.dumps(body), usage=answers.usage_of(body)
+    )

@@ -1,0 +1,32 @@
+"""Providers that differ in what their jobs take; all of them are the same fake on the wire."""
+
+from app.connectors.abilities import Abilities, JobLimits, operations
+from app.connectors.catalogue import Provider
+
+CHAT = "/v1/chat/completions"
+
+
+def _provider(name: str, *, without: str = "", **limits: object) -> Provider:
+    able = operations(native="files batches")
+    for operation in without.split():
+        del able[operation]
+    jobs = JobLimits(endpoints=frozenset({CHAT}), **limits)  # type: ignore[arg-type]
+    prefix = name.upper().replace("-", "_")
+    return Provider(
+        name,
+        prefix,
+        (f"{prefix}_API_KEY",),
+        f"{prefix}_BASE_URL",
+        keyless=True,
+        target="batchgate_jobs.connector:Jobs",
+        abilities=Abilities(able, jobs=jobs),
+    )
+
+
+JOBS = _provider("jobs")
+SPLIT = _provider("jobs-split", lines=4)
+BLIND = _provider("jobs-blind", finds=False)
+STUBBORN = _provider("jobs-stubborn", without="batch_cancel batch_delete")
+INLINE = _provider("jobs-inline", inline=True)
+DIALECT = _provider("jobs-dialect", dialect="odd", custom_id="[a-z0-9]{1,8}", bytes=500)
+ALL = (JOBS, SPLIT, BLIND, STUBBORN, INLINE, DIALECT)
