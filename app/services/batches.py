@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.connectors import registry
 from app.connectors.abilities import Support
 from app.data import batches, files, jobs
 from app.data.database import AnyRow
@@ -208,7 +207,7 @@ def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | In
     choice = providers.choose(
         gateway, caller, explicit=wanted.provider, model=wanted.model, azure_client=wanted.azure_client
     )
-    account, execution = _executor(gateway, choice.provider, wanted.execution)
+    account, execution = _executor(gateway, caller, choice.provider, wanted.execution)
     window = wanted.completion_window or DEFAULT_WINDOW
     _require_one_of(window, account.abilities.windows(execution), provider=choice.provider, param="completion_window")
     return _Decided(
@@ -244,18 +243,13 @@ def _insert(
     )
 
 
-def _executor(gateway: Gateway, provider: str, wanted: str | None) -> tuple[Account, str]:
+def _executor(gateway: Gateway, caller: Caller, provider: str, wanted: str | None) -> tuple[Account, str]:
     """The account that gets the work, and whether the provider or the gateway runs it."""
     support = providers.require(gateway, provider, "batch_create")
     if support is Support.EMULATED and wanted == "provider":
         hint = 'It has no batch API of its own: leave out execution, or send "gateway" or "auto".'
         raise UnsupportedOperationError(provider, 'batch_create with execution "provider"', hint)
-    account = gateway.accounts.of(provider)
-    if account is None:
-        raise InvalidRequestError(
-            f"Provider {provider} has no account: set {_variable(provider)} in the gateway's environment.",
-            param="provider",
-        )
+    account = providers.account_for(gateway, caller, provider)
     if support is Support.NATIVE and wanted != "gateway":
         return account, PROVIDER
     if not account.abilities.runs_lines:
@@ -279,11 +273,6 @@ def _delete_jobs(gateway: Gateway, batch: AnyRow) -> None:
     for native_id in made:
         with upstream.told(gateway, provider=batch.provider, account=str(account.id)):
             account.connector.delete_job(native_id)
-
-
-def _variable(provider: str) -> str:
-    entry = next(entry for entry in registry.providers() if entry.name == provider)
-    return entry.url_env if entry.keyless else " or ".join(entry.key_envs)
 
 
 def _endpoint(account: Account, execution: str, wanted: str | None, source: str | InlineInput) -> str:
