@@ -33,6 +33,10 @@ NAMES = (
     "job.during_harvest",
     "harvest.before_commit",
     "harvest.after_commit",
+    "copy.before_upload",
+    "copy.after_upload",
+    "copy.before_delete",
+    "copy.after_delete",
 )
 
 

@@ -46,6 +46,14 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(
+        "ix_native_objects_expiry",
+        "native_objects",
+        ["expires_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'live' AND expires_at IS NOT NULL"),
+        postgresql_where=sa.text("state = 'live' AND expires_at IS NOT NULL"),
+    )
+    op.create_index(
         "ix_native_objects_held",
         "native_objects",
         ["account_id"],

@@ -56,6 +56,11 @@ partial_index(
     native_objects.c.next_at,
     where="state IN ('pending', 'deleting')",
 )
+partial_index(
+    "ix_native_objects_expiry",
+    native_objects.c.expires_at,
+    where="state = 'live' AND expires_at IS NOT NULL",
+)
 partial_index("ix_native_objects_held", native_objects.c.account_id, where="state <> 'deleted'")
 
 file_copies = Table(
