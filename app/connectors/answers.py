@@ -66,7 +66,7 @@ def json_object(answer: Answer, *, endpoint: str, secret: str) -> dict[str, Any]
     try:
         value = json.loads(answer.body)
     except json.JSONDecodeError as error:
-        raise _bad(answer, f"The provider answered {_kind(answer)} instead of JSON.", secret) from error
+        raise _bad(answer, f"The provider answered {kind_of(answer)} instead of JSON.", secret) from error
     if not isinstance(value, dict):
         raise _bad(answer, "The provider answered JSON that is not an object.", secret)
     wanted = REQUIRED_LISTS.get(endpoint)
@@ -92,7 +92,7 @@ def error_body(answer: Answer, *, secret: str) -> dict[str, Any]:
         value = None
     fields = _error_fields(value)
     if not fields["message"]:
-        fields["message"] = f"The provider answered status {answer.status} with {_kind(answer)}{_quote(answer)}"
+        fields["message"] = f"The provider answered status {answer.status} with {kind_of(answer)}{_quote(answer)}"
     if fields["code"] == str(answer.status):
         fields["code"] = None  # llama.cpp and vLLM repeat the status there; OpenAI's codes are words
     fields["message"] = redacted_text(fields["message"], secret=secret)
@@ -171,7 +171,8 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _kind(answer: Answer) -> str:
+def kind_of(answer: Answer) -> str:
+    """What the body of an answer is, in words."""
     if not answer.body.strip():
         return "nothing"
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -11,7 +11,8 @@ import socket
 import ssl
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -25,7 +26,8 @@ from app.connectors.base import (
     UpstreamServerError,
     UpstreamTimeoutError,
 )
-from app.connectors.wire import AnswerTooLargeError, read_answer
+from app.connectors.native import Payload
+from app.connectors.wire import AnswerTooLargeError, open_answer, read_answer
 from app.version import VERSION
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -33,6 +35,7 @@ MAX_ANSWER_BYTES = 64 * 2**20
 MAX_IDLE_S = 1.5
 # Up to here head and body leave in one packet train; above, joining them would copy too much.
 JOINED_BYTES = 64 * 1024
+PIECE_BYTES = 256 * 1024
 NOT_RESOLVED_YET = socket.EAI_AGAIN
 
 
@@ -91,14 +94,103 @@ class HttpClient:
         """GET the base URL + `path`; errors as for `post`."""
         return self._call("GET", path, b"", timeout_s=timeout_s)
 
+    def request(
+        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout_s: float
+    ) -> Answer:
+        """Any method with a whole body and further headers; errors as for `post`."""
+        return self._call(method, path, body, timeout_s=timeout_s, headers=headers)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        payload: Payload,
+        *,
+        headers: Mapping[str, str],
+        silence_s: float,
+        timeout_s: float,
+    ) -> Answer:
+        """A body that streams: each piece leaves within `silence_s`, the answer comes within `timeout_s` after it.
+
+        Errors as for `post`; UpstreamServerError, too, when the payload has not the length that it tells.
+        """
+        fields = {**headers, "Content-Length": str(payload.length)}
+        connection = self._kept() or self._connected(time.monotonic() + timeout_s)
+        fine = False
+        try:
+            connection = self._send(connection, self._line(method, path, fields), b"", time.monotonic() + silence_s)
+            self._send_payload(connection, payload, silence_s)
+            answer, fine = self._receive(connection, method, time.monotonic() + timeout_s)
+            return answer
+        finally:
+            self._put_back(connection, fine=fine)
+
+    @contextmanager
+    def stream(
+        self, path: str, *, headers: Mapping[str, str] | None = None, silence_s: float, timeout_s: float
+    ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+        """GET: the head within `timeout_s` (its body is empty), and the body in pieces, each within `silence_s`.
+
+        Raises as `get` does, also while pieces are read; one that is cut short ends in UpstreamServerError.
+        """
+        deadline = time.monotonic() + timeout_s
+        connection = self._kept() or self._connected(deadline)
+        response: http.client.HTTPResponse | None = None
+        try:
+            connection = self._send(connection, self._line("GET", path, headers or {}), b"", deadline)
+            with self._translated():
+                response = open_answer(connection.sock, method="GET", deadline=deadline, silence_s=silence_s)
+            told = {name.lower(): value for name, value in response.headers.items()}
+            yield Answer(response.status, told, b""), self._pieces(response)
+        finally:
+            fine = response is not None and response.isclosed() and not response.will_close
+            if response is not None:
+                response.close()
+            self._put_back(connection, fine=fine)
+
     def close(self) -> None:
         """Close the idle connections. The client stays usable."""
         _close_all(self._idle)
 
-    def _call(self, method: str, path: str, body: bytes, *, timeout_s: float) -> Answer:
+    def _pieces(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        with self._translated():
+            while data := response.read1(PIECE_BYTES) if response.chunked else response.read(PIECE_BYTES):
+                yield data
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+
+    def _send_payload(self, connection: HTTPConnection, payload: Payload, silence_s: float) -> None:
+        left = payload.length
+        try:
+            for piece in payload.open():
+                left -= len(piece)
+                if left < 0:
+                    break
+                _socket(connection, time.monotonic() + silence_s).sendall(piece)
+        except TimeoutError as error:
+            raise self._timed_out() from error
+        except (BrokenPipeError, ConnectionResetError):
+            return  # The server may have answered (413, 401) without reading to the end: the answer decides.
+        if left:
+            raise UpstreamServerError("The body that was to be sent has not the length it was said to have.")
+
+    def _line(self, method: str, path: str, fields: Mapping[str, str]) -> bytes:
+        own = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in fields.items())
+        return f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head}{own}\r\n".encode("latin-1")
+
+    def _put_back(self, connection: HTTPConnection, *, fine: bool) -> None:
+        if fine and len(self._idle) < self._max_idle:
+            self._idle.append((time.monotonic(), connection))
+        else:
+            connection.close()
+
+    def _call(
+        self, method: str, path: str, body: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         deadline = time.monotonic() + timeout_s
         length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if method == "POST" else ""
-        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head}{length}\r\n".encode("latin-1")
+        own = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in headers.items()) if headers else ""
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head}{own}{length}\r\n".encode("latin-1")
         connection = self._kept() or self._connected(deadline)
         fine = False
         try:
@@ -107,10 +199,7 @@ class HttpClient:
             fine = reusable
             return answer
         finally:
-            if fine and len(self._idle) < self._max_idle:
-                self._idle.append((time.monotonic(), connection))
-            else:
-                connection.close()
+            self._put_back(connection, fine=fine)
 
     def _kept(self) -> HTTPConnection | None:
         if self._pid != os.getpid():
@@ -187,13 +276,19 @@ class HttpClient:
         return connection
 
     def _receive(self, connection: HTTPConnection, method: str, deadline: float) -> tuple[Answer, bool]:
-        try:
+        with self._translated():
             status, headers, body, reusable = read_answer(
                 connection.sock,
                 method=method,
                 deadline=deadline,
                 max_bytes=self._max_answer_bytes,
             )
+        return Answer(status, headers, body), reusable
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError as error:
             raise self._timed_out() from error
         except AnswerTooLargeError as error:
@@ -201,7 +296,6 @@ class HttpClient:
             raise UpstreamServerError(text, code="answer_too_large") from error
         except (OSError, http.client.HTTPException) as error:
             raise self._broken(error) from error
-        return Answer(status, headers, body), reusable
 
     def _timed_out(self) -> UpstreamTimeoutError:
         return UpstreamTimeoutError(f"No complete answer from {self._where} in time.", code="timeout")
@@ -240,10 +334,13 @@ def _head(host: str, headers: Mapping[str, str]) -> str:
         "Accept-Encoding": "identity",
         **headers,
     }
-    for name, value in fields.items():
-        if not value.isascii() or not value.isprintable():
-            raise ValueError(f"The value of header {name} must be printable ASCII.")
-    return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in fields.items())
+
+
+def _printable(name: str, value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"The value of header {name} must be printable ASCII.")
+    return value
 
 
 def _tls_context() -> ssl.SSLContext:

@@ -43,13 +43,36 @@ def read_answer(
         response.close()
 
 
-class _Source(io.RawIOBase):
-    """Bytes of a socket. Each read gets what is left of the deadline and of the byte allowance."""
+def open_answer(sock: socket.socket, *, method: str, deadline: float, silence_s: float) -> http.client.HTTPResponse:
+    """An answer whose head is here by `deadline`; its body is read piece by piece, each within `silence_s`.
 
-    def __init__(self, sock: socket.socket, deadline: float, allowance: int) -> None:
+    Raises as `read_answer` does, and so does reading from it. The caller closes it.
+    """
+    source = _Source(sock, deadline, None)
+    response = http.client.HTTPResponse(cast(Any, source), method=method)
+    try:
+        response.begin()
+    except BaseException as error:
+        response.close()
+        if isinstance(error, ValueError | OverflowError):
+            raise http.client.HTTPException("the framing of the answer is wrong") from error
+        raise
+    source.be_patient(silence_s)
+    return response
+
+
+class _Source(io.RawIOBase):
+    """Bytes of a socket. Each read gets what is left of the deadline and of the byte allowance, if there is one."""
+
+    def __init__(self, sock: socket.socket, deadline: float, allowance: int | None) -> None:
         self._sock = sock
         self._deadline = deadline
         self._allowance = allowance
+        self._silence_s: float | None = None
+
+    def be_patient(self, silence_s: float) -> None:
+        """From now on only silence ends the reading, not the time that it takes in all."""
+        self._silence_s = silence_s
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What http.client asks a socket for."""
@@ -59,12 +82,13 @@ class _Source(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        left = self._deadline - time.monotonic()
+        left = self._deadline - time.monotonic() if self._silence_s is None else self._silence_s
         if left <= 0:
             raise TimeoutError
         self._sock.settimeout(left)
         count = self._sock.recv_into(buffer)
-        self._allowance -= count
-        if self._allowance < 0:
-            raise AnswerTooLargeError
+        if self._allowance is not None:
+            self._allowance -= count
+            if self._allowance < 0:
+                raise AnswerTooLargeError
         return count

@@ -1,0 +1,32 @@
+"""Bytes of a provider on local disk first, so that its connection never waits for whoever reads them."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.connectors.base import UpstreamServerError
+from app.connectors.native import Download
+from app.lib import jsonl
+
+MAX_LINE_BYTES = 128 * 2**20
+PIECE_BYTES = 256 * 1024
+
+
+@contextmanager
+def spooled_lines(download: Download, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Iterator[bytes]]:
+    """The lines of the whole body that are not blank, without their ends; the file has no name and goes by itself.
+
+    Raises UpstreamError, what reading the download raises, before the first line.
+    """
+    with tempfile.TemporaryFile() as spool:
+        for chunk in download.chunks:
+            spool.write(chunk)
+        spool.seek(0)
+        yield _lines(iter(lambda: spool.read(PIECE_BYTES), b""), max_line_bytes)
+
+
+def _lines(pieces: Iterator[bytes], max_line_bytes: int) -> Iterator[bytes]:
+    for line in jsonl.lines(pieces, max_line_bytes=max_line_bytes):
+        if line.data is None:
+            raise UpstreamServerError(f"A line of the provider's file is longer than {max_line_bytes} bytes.")
+        yield line.data
