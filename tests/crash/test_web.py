@@ -14,6 +14,7 @@ from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.crash import test_workers
 from tests.crash.audit import assert_clean
+from tests.jobs import test_crashes as test_jobs
 from tests.support.batches import CHAT, chat_line, jsonl, upload
 from tests.support.process import Process
 from tests.support.waiting import until
@@ -63,5 +64,5 @@ def test_a_sweeper_that_dies_is_followed_by_another(
 
 
 def test_every_named_point_is_tested() -> None:
-    tested = {point.partition(":")[0] for point in (*POINTS, SWEEP, *test_workers.FAIL_POINTS)}
+    tested = {point.partition(":")[0] for point in (*POINTS, SWEEP, *test_workers.FAIL_POINTS, *test_jobs.FAIL_POINTS)}
     assert tested == set(failpoints.NAMES)

@@ -48,9 +48,11 @@ def test_twenty_callers_look_once(
     server.faults.add(Fault(method="GET", latency_s=0.2))
 
     def look(_: int) -> int:
-        return client.application.test_client().get(
-            f"/v1/batches/{running}", headers={"Authorization": f"Bearer {client.key}"}
-        ).status_code
+        return (
+            client.application.test_client()
+            .get(f"/v1/batches/{running}", headers={"Authorization": f"Bearer {client.key}"})
+            .status_code
+        )
 
     with ThreadPoolExecutor(20) as pool:
         assert set(pool.map(look, range(20))) == {200}

@@ -182,9 +182,7 @@ def test_a_job_without_room_is_made_again(client: KeyClient, workers: Workers, a
     assert len({job.fields["metadata"]["batchgate_job"] for job in app.jobs.values()}) == len(app.jobs) == 3
 
 
-def test_a_key_that_is_refused_ends_no_job(
-    client: KeyClient, workers: Workers, app: JobsApp, gateway: Gateway
-) -> None:
+def test_a_key_that_is_refused_ends_no_job(client: KeyClient, workers: Workers, app: JobsApp, gateway: Gateway) -> None:
     app.looks_to_end = None
     workers.start()
     batch = create(client, lines(3))

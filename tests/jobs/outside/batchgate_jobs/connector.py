@@ -28,7 +28,6 @@ from app.connectors.native import (
 from app.lib import json
 
 MARKER = "batchgate_job"
-TIMEOUT_S = 2.0
 
 
 class Jobs(Connector):
@@ -92,8 +91,9 @@ class Jobs(Connector):
         return json.loads(self._send(method, path, **more).content)
 
     def _send(self, method: str, path: str, **more: Any) -> requests.Response:
+        timeout_s = float(self.target.options["timeout_s"])
         try:
-            answer = requests.request(method, self.target.base_url + path, timeout=TIMEOUT_S, **more)
+            answer = requests.request(method, self.target.base_url + path, timeout=timeout_s, **more)
         except requests.Timeout as error:
             raise UpstreamTimeoutError("no answer in time") from error
         except requests.ConnectionError as error:
@@ -146,5 +146,9 @@ def _result(line: Any) -> JobResult:
         return JobResult(line["custom_id"], error_code=error["code"], message=error["message"])
     body = response["body"]
     return JobResult(
-        line["custom_id"], response["status_code"], response["request_id"], json.dumps(body), usage=answers.usage_of(body)
+        line["custom_id"],
+        response["status_code"],
+        response["request_id"],
+        json.dumps(body),
+        usage=answers.usage_of(body),
     )

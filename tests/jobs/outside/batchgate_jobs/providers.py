@@ -20,6 +20,8 @@ def _provider(name: str, *, without: str = "", **limits: object) -> Provider:
         keyless=True,
         target="batchgate_jobs.connector:Jobs",
         abilities=Abilities(able, jobs=jobs),
+        options={"timeout_s": "2"},
+        option_envs={"timeout_s": f"{prefix}_TIMEOUT_S"},
     )
 
 
