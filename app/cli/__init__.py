@@ -8,12 +8,14 @@ from app.cli import dotenv
 from app.version import VERSION
 
 COMMANDS = {
+    "accounts": "app.cli.accounts:accounts",
     "batch": "app.cli.batch:batch",
     "db": "app.cli.db:db",
     "demo": "app.cli.demo:demo",
     "demo-model": "app.cli.demo_model:demo_model",
     "docs": "app.cli.docs:docs",
     "keys": "app.cli.keys:keys",
+    "providers": "app.cli.providers:providers",
     "release": "app.cli.release:release",
     "sweep": "app.cli.sweep:sweep",
     "worker": "app.cli.worker:worker",

@@ -10,6 +10,8 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from app import build_gateway, migrate
+from app.connectors.base import UpstreamError
+from app.connectors.registry import ConfigurationError
 from app.errors import GatewayError
 from app.services.gateway import Gateway
 from app.settings import Settings, SettingsError, from_environment
@@ -41,6 +43,10 @@ def told() -> Iterator[None]:
         yield
     except GatewayError as error:
         raise Refused(error.message) from error
+    except UpstreamError as error:
+        raise Refused(f"The provider did not answer as it should: {error.message}") from error
+    except ConfigurationError as error:
+        raise Refused(str(error)) from error
     except DBAPIError as error:
         raise Refused(f"The database refused: {str(error.orig or error).strip()}") from error
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from app.connectors import registry
-from app.connectors.catalogue import Provider
+from app.connectors.catalogue import PROVIDERS, Provider
 from app.settings import documented
 
 HEAD = """# Settings
@@ -17,15 +17,19 @@ from the code by `make docs`, and a test checks that it is current.
 | variable | default | meaning |
 |---|---|---|
 """
-PROVIDERS = """
+ACCOUNTS = """
 ## Providers
 
 A provider has an account when its variable in the first column is set; of several names the first one set counts.
 A variable such as `LOCAL_MAX_CONCURRENCY` (the prefix is the base URL's) is the most requests that all workers together
 have in flight there; the default is {concurrency}. Providers marked "later" are known by name, but have no connector
-yet: what needs them is refused as `unsupported_operation`.
+yet: what needs them is refused as `unsupported_operation`. [providers.md](providers.md) tells what each one can do.
 
-| account exists with | provider | base URL | default | |
+Such an account is called `env`. More accounts, with their keys sealed in the store, come from `batchgate accounts add`.
+When the key or base URL of `env` changes, the new one must reach what the old one holds at the provider: a running
+batch, a file or a container. If it does not, it counts as another account; the old key is kept until its work is over.
+
+| account exists with | provider | base URL | default | also |
 |---|---|---|---|---|
 """
 CLIENT = """
@@ -43,8 +47,8 @@ Both unset: the gateway and key that `make run` wrote to `client.json` under `BA
 def render() -> str:
     """The page as Markdown."""
     rows = [f"| `{name}` | {_default(default)} | {meaning} |\n" for name, default, meaning in documented()]
-    providers = [_provider(entry) for entry in registry.providers()]
-    head = PROVIDERS.format(concurrency=registry.DEFAULT_CONCURRENCY)
+    providers = [_provider(entry) for entry in PROVIDERS]
+    head = ACCOUNTS.format(concurrency=registry.DEFAULT_CONCURRENCY)
     return "".join([HEAD, *rows, head, *providers, CLIENT])
 
 
@@ -60,6 +64,6 @@ def _provider(entry: Provider) -> str:
     needed = (entry.url_env,) if entry.keyless else entry.key_envs
     also = f" (+ `{entry.key_envs[0]}`)" if entry.keyless and entry.key_envs else ""
     default = f"`{entry.base_url}`" if entry.base_url else ""
-    later = "" if entry.target else "later"
+    more = ", ".join(f"`{name}`" for name in entry.option_envs.values()) if entry.target else "later"
     names = ", ".join(f"`{name}`" for name in needed)
-    return f"| {names}{also} | {entry.name} | `{entry.url_env}` | {default} | {later} |\n"
+    return f"| {names}{also} | {entry.name} | `{entry.url_env}` | {default} | {more} |\n"

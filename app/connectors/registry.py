@@ -1,10 +1,11 @@
 """Every provider the gateway knows: the catalogue, and what other packages add; code is imported when it is needed."""
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from urllib.parse import urlsplit
 
 from app.connectors.abilities import Abilities
@@ -15,6 +16,7 @@ from app.connectors.catalogue import PROVIDERS, Provider
 ENTRY_POINTS = "batchgate.connectors"
 DEFAULT_CONCURRENCY = 64
 NOTHING = Abilities()
+PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{1,63}")
 
 
 class ConfigurationError(ValueError):
@@ -35,8 +37,31 @@ class Configured:
 
 @cache
 def _known() -> dict[str, Provider]:
-    outside = [found for entry in entry_points(group=ENTRY_POINTS) if isinstance(found := entry.load(), Provider)]
-    return {entry.name: entry for entry in (*PROVIDERS, *outside)}
+    known = {entry.name: entry for entry in PROVIDERS}
+    for entry_point in entry_points(group=ENTRY_POINTS):
+        outside = _outside(entry_point)
+        if outside.name in known:
+            raise _wrong(entry_point, f"names the provider {outside.name}, which is there already")
+        known[outside.name] = outside
+    return known
+
+
+def _outside(entry_point: EntryPoint) -> Provider:
+    try:
+        found = entry_point.load()
+    except Exception as error:
+        raise _wrong(entry_point, f"cannot be loaded ({type(error).__name__}: {error})") from error
+    if not isinstance(found, Provider):
+        raise _wrong(entry_point, f"is a {type(found).__name__} and no app.connectors.catalogue.Provider")
+    if not PROVIDER_NAME.fullmatch(found.name):
+        raise _wrong(entry_point, f"names a provider {found.name!r:.80}; use a-z 0-9 and -")
+    return found
+
+
+def _wrong(entry_point: EntryPoint, what: str) -> ConfigurationError:
+    package = entry_point.dist.name if entry_point.dist else "unknown"
+    name = f"{entry_point.name} = {entry_point.value}"
+    return ConfigurationError(f"The package {package} has an entry point of {ENTRY_POINTS}, {name}, that {what}.")
 
 
 def names() -> list[str]:
@@ -45,7 +70,7 @@ def names() -> list[str]:
 
 
 def is_known(name: str) -> bool:
-    """True for a provider of the catalogue; names are lower case."""
+    """True for a provider of the catalogue or of an installed package; names are lower case."""
     return name in _known()
 
 
@@ -61,7 +86,7 @@ def abilities(name: str) -> Abilities:
 
 
 def providers() -> list[Provider]:
-    """The catalogue itself, for documentation and tests."""
+    """All of them, as they are declared."""
     return list(_known().values())
 
 

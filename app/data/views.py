@@ -38,6 +38,14 @@ _VIEWS = {
                {j.creating_at} AS asked, {j.submitted_at} AS submitted, {j.cancel_sent_at} AS cancel_sent,
                {j.native_expires_at} AS native_expires, {j.ended_at} AS ended, {j.done_at} AS done
         FROM batch_jobs j JOIN batches b ON b.id = j.batch_id JOIN accounts a ON a.id = j.account_id""",
+    "v_accounts": """
+        SELECT a.id, a.provider, a.name, a.source, a.base_url, a.weight, a.max_concurrency,
+               CASE WHEN a.retired_at IS NOT NULL THEN 'retired' WHEN a.disabled_at IS NOT NULL THEN 'disabled'
+                    ELSE 'enabled' END AS state,
+               CASE WHEN a.sealed_credential IS NULL THEN 'no' ELSE 'yes' END AS credential_kept,
+               {a.created_at} AS created, {a.changed_at} AS changed, {a.verified_at} AS verified,
+               {a.retired_at} AS retired
+        FROM accounts a""",
     "v_containers": """
         SELECT c.public_id AS container, p.name AS project, c.provider, c.name, c.status, c.memory_limit,
                {c.created_at} AS created, {c.last_active_at} AS last_active, {c.expires_at} AS expires

@@ -79,10 +79,10 @@ class Settler:
         except IntegrityError:  # another process revived it
             return False
 
-    def _insert(self, connection: Connection, entry: Configured) -> bool:
+    def _insert(self, connection: Connection, entry: Configured, **values: object) -> bool:
         named = {"provider": entry.provider, "name": entry.name, "base_url": entry.base_url}
         account_id = accounts.ensure(connection, **named)
-        return accounts.fill(connection, account_id, **self._values(account_id, entry))
+        return accounts.fill(connection, account_id, **self._values(account_id, entry), **values)
 
     def _update(self, row: AnyRow, entry: Configured) -> bool:
         with self._database.write() as connection:
@@ -92,7 +92,8 @@ class Settler:
         with self._database.write() as connection:
             if not accounts.retire(connection, row.id, name=retired_name(row), seen=row.changed_at or 0):
                 return False
-            return self._insert(connection, entry)
+            kept = {"weight": row.weight, "models": row.models, "disabled_at": row.disabled_at}
+            return self._insert(connection, entry, **kept)
 
     def _values(self, account_id: int, entry: Configured) -> dict[str, object]:
         return {

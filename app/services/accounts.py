@@ -133,6 +133,10 @@ class Accounts:
         """The account with this row id, disabled and retired ones too while their credential is kept, or None."""
         return self._view().by_id.get(account_id)
 
+    def is_usable(self, account_id: int) -> bool:
+        """True when the account takes new work in this process."""
+        return any(account.id == account_id for found in self._view().usable.values() for account in found)
+
     def reread(self) -> None:
         """Look at SQL now: this process has just changed an account."""
         self._due.refresh = 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.data import capacity, workers
-from app.services import blobs, containers, files, idempotency, retention, uploads
+from app.services import account_admin, blobs, containers, files, idempotency, retention, uploads
 from app.services.gateway import Gateway
 
 FORGET_WORKERS_MS = 24 * 3600 * 1000
@@ -30,6 +30,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "idempotency_keys": idempotency.purge_due,
         "batch_lines": retention.drop_due,
         "blobs": blobs.sweep,
+        "accounts": account_admin.retire_due,
     }
     swept = {name: act(gateway) for name, act in acts.items()}
     with gateway.database.write() as connection:

@@ -1,0 +1,204 @@
+"""`batchgate accounts`: credentials at providers."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from app.cli import account_key, context
+from app.connectors import registry
+from app.lib import json
+from app.services import account_adding, account_admin
+from app.services.account_adding import DEFAULT_NAME, NewAccount
+
+MAX_WEIGHT = 1000
+
+Pairs = dict[str, str]
+
+
+@click.group()
+def accounts() -> None:
+    """Add, list, try, disable and remove accounts: credentials at providers.
+
+    Accounts of the environment (docs/settings.md) are here, too, under the name env.
+    """
+
+
+def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Pairs:
+    pairs: Pairs = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        # What stands there is not repeated: it may be a key in the wrong place.
+        if not equals or not name.strip() or not text.strip():
+            raise click.BadParameter(f"must be {parameter.metavar}.")
+        if pairs.setdefault(name.strip(), text.strip()) != text.strip():
+            raise click.BadParameter(f"{name.strip()} is given twice.")
+    return pairs
+
+
+@accounts.command()
+@click.argument("provider")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Its name, unique at the provider.")
+@click.option("--base-url", default="", metavar="URL", help="Where it is; providers that are known have a default.")
+@click.option(
+    "--weight", default=1, show_default=True, type=click.IntRange(1, MAX_WEIGHT), help="Its share of new work."
+)
+@click.option(
+    "--max-concurrency", type=click.IntRange(1, 100_000), help="Most requests in flight there, of all workers together."
+)
+@click.option(
+    "--model", "models", multiple=True, metavar="ASKED=NATIVE", callback=_pairs, help="What a model is called there."
+)
+@click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="A setting of its connector."
+)
+@click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
+@click.option("--key-file", type=click.Path(path_type=Path, dir_okay=False), metavar="PATH", help="Or from a file,")
+@click.option("--key-env", metavar="VARIABLE", help="or from this variable. None of them: it is asked for.")
+@click.option("--compatible", is_flag=True, help="A provider that is not known, but speaks OpenAI's dialect.")
+@click.option(
+    "--ability",
+    "abilities",
+    multiple=True,
+    metavar="GROUP=SUPPORT",
+    callback=_pairs,
+    help="Of a compatible one: files or batches, native, emulated (the default) or none.",
+)
+@click.option("--probe", is_flag=True, help="Of a compatible one: ask it what it can.")
+def add(
+    provider: str,
+    key_stdin: bool,
+    key_file: Path | None,
+    key_env: str | None,
+    compatible: bool,
+    abilities: Pairs,
+    probe: bool,
+    **settings: object,
+) -> None:
+    """Keep an account at PROVIDER, its key sealed. Running processes use it within seconds.
+
+    \b
+    Examples:
+      batchgate accounts add openai --name team-a --weight 3 --key-env TEAM_A_KEY
+      pass openai/key | batchgate accounts add openai --key-stdin
+      batchgate accounts add azure --base-url https://us.openai.azure.com --model gpt-4o=gpt-4o-batch
+      batchgate accounts add mycorp --compatible --base-url http://llm.mycorp/v1 --probe
+    """
+    if (abilities or probe) and not compatible:
+        raise click.UsageError("--ability and --probe are for --compatible providers.")
+    if abilities and probe:
+        raise click.UsageError("Either declare abilities or --probe them.")
+    entry = registry.find(provider)
+    with context.gateway() as gateway:
+        optional = entry.keyless if entry else True
+        key = account_key.read(from_stdin=key_stdin, path=key_file, variable=key_env, optional=optional)
+        declared = abilities if compatible else None
+        new = NewAccount(provider, credential=key, compatible=declared, probe=probe, **settings)  # type: ignore[arg-type]
+        stored = account_adding.add(gateway, new)
+    can = "".join(f" {group} {support}," for group, support in (stored or {}).items()).rstrip(",")
+    click.echo(f"Account {provider}/{new.name} is added.{f' It has{can}.' if can else ''}")
+
+
+@accounts.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def list_(as_json: bool) -> None:
+    """List accounts. Keys and the values of options are never shown.
+
+    An account is unused when it is of an environment that this shell does not have.
+
+    \b
+    Example:
+      batchgate accounts list --json
+    """
+    with context.gateway() as gateway:
+        found = account_admin.list_(gateway)
+    if as_json:
+        click.echo(json.dumps([asdict(account) for account in found]))
+        return
+    rows = [
+        (
+            account.provider,
+            account.name,
+            account.state,
+            account.source,
+            account.weight,
+            account.max_concurrency,
+            account.base_url,
+            ", ".join(f"{asked}={native}" for asked, native in account.models.items()),
+            ", ".join(account.options),
+        )
+        for account in found
+    ]
+    heads = ("PROVIDER", "NAME", "STATE", "SOURCE", "WEIGHT", "CONCURRENCY", "BASE URL", "MODELS", "OPTIONS")
+    click.echo(context.columns(heads, rows))
+
+
+@accounts.command()
+@click.argument("provider", required=False)
+@click.argument("name", required=False)
+def test(provider: str | None, name: str | None) -> None:
+    """Try accounts with a call that changes nothing: all of them, those at PROVIDER, or the one called NAME.
+
+    Exits with 1 when one of them does not work.
+
+    \b
+    Example:
+      batchgate accounts test openai team-a
+    """
+    with context.gateway() as gateway:
+        trials = account_admin.try_out(gateway, provider=provider, name=name)
+    for trial in trials:
+        verdict = f"FAILED: {trial.error}" if trial.error else f"works ({trial.latency_ms} ms)"
+        verdict = verdict if trial.tried else "not tried: there is no call to try it with"
+        click.echo(f"{trial.provider}/{trial.name}  {verdict}")
+    if any(trial.error for trial in trials):
+        raise SystemExit(1)
+
+
+def _named(act: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    named = click.argument("provider")(click.argument("name", default=DEFAULT_NAME)(act))
+    return named
+
+
+@accounts.command()
+@_named
+def disable(provider: str, name: str) -> None:
+    """Give an account no new work. What it has goes on.
+
+    \b
+    Example:
+      batchgate accounts disable openai team-a
+    """
+    with context.gateway() as gateway:
+        account_admin.set_enabled(gateway, provider=provider, name=name, enabled=False)
+    click.echo(f"Account {provider}/{name} is disabled: no new work goes there.")
+
+
+@accounts.command()
+@_named
+def enable(provider: str, name: str) -> None:
+    """Give a disabled account new work again.
+
+    \b
+    Example:
+      batchgate accounts enable openai team-a
+    """
+    with context.gateway() as gateway:
+        account_admin.set_enabled(gateway, provider=provider, name=name, enabled=True)
+    click.echo(f"Account {provider}/{name} is enabled.")
+
+
+@accounts.command()
+@_named
+def remove(provider: str, name: str) -> None:
+    """Retire an account. Its key is wiped as soon as its last batch, file copy and container are gone.
+
+    \b
+    Example:
+      batchgate accounts remove openai team-a
+    """
+    with context.gateway() as gateway:
+        wiped = account_admin.remove(gateway, provider=provider, name=name)
+    rest = "its key is wiped" if wiped else "its key is kept until its last batch, file copy and container are gone"
+    click.echo(f"Account {provider}/{name} is removed; {rest}.")

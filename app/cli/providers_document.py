@@ -1,0 +1,120 @@
+"""docs/providers.md, made from the catalogue: what each provider can do here, and its limits."""
+
+from collections.abc import Sequence
+
+from app.connectors import compatible, registry
+from app.connectors.abilities import BATCHES, CONTAINERS, FILES, GATEWAY_WINDOWS, Abilities, Support
+from app.connectors.catalogue import PROVIDERS, Provider
+
+HEAD = """# Providers
+
+Made from the catalogue by `make docs`; a test checks that it is current. `batchgate providers` prints the same for an
+installation, with its own accounts and providers. [settings.md](settings.md) lists the variables that make accounts.
+
+- **native**: the provider's own API. **emulated**: done by the gateway, with files in its own store and batches on its
+  workers. **-**: refused with 400 `unsupported_operation`, which names provider and operation.
+- **later**: the provider has it, the gateway has no connector for it yet; refused in the same way.
+- `execution: "gateway"` runs the batch of a native provider on the workers as well, at the endpoints for lines.
+
+"""
+COMPATIBLE = """
+## Providers that are not listed
+
+A server that speaks OpenAI's dialect needs no code. What it can do is declared or probed:
+
+    batchgate accounts add mycorp --compatible --base-url https://llm.mycorp.example/v1 --key-stdin
+    batchgate accounts add mycorp --compatible --base-url https://llm.mycorp.example/v1 --ability batches=native
+    batchgate accounts add mycorp --compatible --base-url https://llm.mycorp.example/v1 --probe
+
+Undeclared, files and batches are emulated. `--probe` asks for `/files` and `/batches`: what answers in JSON is native,
+what answers 404 is emulated. Afterwards `mycorp` can be named wherever a provider can. All accounts of such a provider
+have the same abilities. Native batches have the limits of OpenAI's: {limits}.
+
+A package adds a provider of its own, connector included, by an entry point of the group `{group}` that is an
+`app.connectors.catalogue.Provider`.
+"""
+GROUPS = (("Files", FILES, "file_"), ("Batches", BATCHES, "batch_"), ("Containers", CONTAINERS, "container_"))
+MIB = 2**20
+GIB = 2**30
+
+
+def render() -> str:
+    """The page as Markdown."""
+    entries = PROVIDERS  # without those of other packages that happen to be installed
+    parts = [HEAD]
+    for title, operations, prefix in GROUPS:
+        parts += [f"## {title}\n\n", *_table(entries, operations, prefix), "\n"]
+    parts += ["## Limits of native files and batches\n\n", *_limits(entries)]
+    parts += ["\n## Endpoints\n\n", *_endpoints(entries)]
+    jobs = compatible.shape(compatible.declared({"batches": "native"})).abilities.jobs
+    limits = f"{size(jobs.bytes)}, {jobs.lines} lines, the window {', '.join(sorted(jobs.windows))}, one model"
+    parts.append(COMPATIBLE.format(limits=limits, group=registry.ENTRY_POINTS))
+    return "".join(parts)
+
+
+def word(entry: Provider | None, abilities: Abilities, operation: str) -> str:
+    """native, emulated, later or -; `entry` is None for a provider that is not of the catalogue."""
+    support = abilities.support(operation)
+    if support is Support.NONE:
+        return "-"
+    return "later" if entry is not None and not entry.target else support.value
+
+
+def size(count: int | None) -> str:
+    """A number of bytes for people; empty for no limit."""
+    if count is None:
+        return ""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB")):
+        if count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count} bytes"
+
+
+def windows(abilities: Abilities) -> str:
+    """Windows of native batches, or of those that the gateway runs; empty when there is neither."""
+    if abilities.support("batch_create") is Support.NATIVE:
+        return _by_length(abilities.jobs.windows)
+    return _by_length(GATEWAY_WINDOWS) if abilities.support("batch_create") is Support.EMULATED else ""
+
+
+def _table(entries: Sequence[Provider], operations: Sequence[str], prefix: str) -> list[str]:
+    heads = [name.removeprefix(prefix).replace("_", " ") for name in operations]
+    rows = [[entry.name, *[word(entry, entry.abilities, name) for name in operations]] for entry in entries]
+    return _markdown(["provider", *heads], rows)
+
+
+def _limits(entries: Sequence[Provider]) -> list[str]:
+    heads = ["provider", "file", "batch", "lines", "line", "windows", "one model", "`custom_id`"]
+    rows = []
+    for entry in entries:
+        files, jobs = entry.abilities.files, entry.abilities.jobs
+        native = entry.abilities.support("batch_create") is Support.NATIVE
+        if not entry.target or (not native and entry.abilities.support("file_upload") is not Support.NATIVE):
+            continue
+        batch = [size(jobs.bytes), jobs.lines or "", size(jobs.line_bytes), windows(entry.abilities)]
+        batch += ["yes" if jobs.single_model else "no", f"`{jobs.custom_id}`" if jobs.custom_id else ""]
+        rows.append([entry.name, size(files.bytes), *(batch if native else [""] * 6)])
+    return _markdown(heads, rows)
+
+
+def _endpoints(entries: Sequence[Provider]) -> list[str]:
+    rows = [
+        [entry.name, _listed(entry.abilities.jobs.endpoints), _listed(entry.abilities.lines)]
+        for entry in entries
+        if entry.target and (entry.abilities.jobs.endpoints or entry.abilities.lines)
+    ]
+    return _markdown(["provider", "native batches", "lines that the gateway runs"], rows)
+
+
+def _listed(endpoints: frozenset[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(endpoints))
+
+
+def _by_length(found: frozenset[str]) -> str:
+    units = {"m": 1, "h": 60, "d": 1440}
+    return ", ".join(sorted(found, key=lambda window: int(window[:-1]) * units[window[-1]]))
+
+
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = [f"| {' | '.join(heads)} |\n", f"|{'---|' * len(heads)}\n"]
+    return lines + [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows]

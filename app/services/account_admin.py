@@ -1,0 +1,163 @@
+"""Accounts as operators list, try, disable and remove them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from app.connectors.base import Connector, UpstreamError
+from app.data import accounts
+from app.data.database import AnyRow
+from app.errors import ConflictError, NotFoundError
+from app.services.account_environment import UNSEEN_MS, retired_name
+from app.services.account_loading import concurrency
+from app.services.accounts import Account
+from app.services.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInfo:
+    """An account as it can be shown: its options by name only, as their values are nobody's business."""
+
+    id: int
+    provider: str
+    name: str
+    source: str
+    state: str
+    base_url: str
+    weight: int
+    max_concurrency: int
+    models: Mapping[str, str]
+    options: Sequence[str]
+    abilities: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How an account answered. `error` is empty when it is fine; not `tried` when nothing can be called there."""
+
+    provider: str
+    name: str
+    latency_ms: int
+    error: str = ""
+    tried: bool = True
+
+
+def list_(gateway: Gateway) -> list[AccountInfo]:
+    """All accounts, by provider and name; retired ones while their credential is kept for their work."""
+    gateway.accounts.providers()  # those of the environment are rows from now on
+    with gateway.database.read() as connection:
+        return [_info(gateway, row) for row in accounts.list_all(connection)]
+
+
+def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None = None) -> list[Trial]:
+    """Try each account, or those of `provider`, or the one called `name`. Raises NotFoundError when there is none."""
+    wanted = [
+        account
+        for row in list_(gateway)
+        if row.state != "retired" and provider in (None, row.provider) and name in (None, row.name)
+        if (account := gateway.accounts.by_id(row.id)) is not None
+    ]
+    if not wanted:
+        which = " ".join(word for word in (provider, name) if word)
+        raise NotFoundError(f"There is no account {which}.".replace(" .", "."))
+    return [_trial(account) for account in wanted]
+
+
+def set_enabled(gateway: Gateway, *, provider: str, name: str, enabled: bool) -> None:
+    """Give an account new work, or no more of it; what it has goes on. Raises NotFoundError."""
+    _change(gateway, provider, name, disabled_at=None if enabled else True)
+    gateway.log.info("account.enabled" if enabled else "account.disabled", provider=provider, account=name)
+
+
+def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
+    """Retire an account. True when its credential is gone at once, false while it has work.
+
+    Raises NotFoundError, and ConflictError when this process's environment has it.
+    """
+    with gateway.database.write() as connection:
+        row = _existing(connection, provider, name)
+        if row.source == accounts.ENVIRONMENT and provider in gateway.accounts.configured():
+            raise ConflictError(
+                f"{provider}/{name} comes from the environment: unset its variables for all processes instead. "
+                "`batchgate accounts disable` keeps new work away from it."
+            )
+        accounts.retire(connection, row.id, name=retired_name(row))
+        wiped = accounts.wipe(connection, row.id)
+    gateway.accounts.reread()
+    gateway.log.info("account.removed", provider=provider, account=name, credential_kept=not wiped)
+    return wiped
+
+
+def retire_due(gateway: Gateway) -> int:
+    """Retire accounts that left the environment; wipe credentials of retired ones without work. Returns how many."""
+    own = gateway.accounts.configured()
+    with gateway.database.read() as connection:
+        unseen = [row for row in accounts.unseen(connection, older_ms=UNSEEN_MS) if row.provider not in own]
+        idle = accounts.idle_retired(connection)
+    if not unseen and not idle:
+        return 0
+    with gateway.database.write() as connection:
+        left = [row for row in unseen if accounts.retire(connection, row.id, name=retired_name(row))]
+        wiped = [row for row in [*idle, *left] if accounts.wipe(connection, row.id)]
+    for row in left:
+        gateway.log.info("account.left_environment", provider=row.provider, account=row.name)
+    for row in wiped:
+        gateway.log.info("account.wiped", provider=row.provider, account=row.name)
+    return len(wiped)
+
+
+def _trial(account: Account) -> Trial:
+    began = time.monotonic()
+    if type(account.connector) is Connector:
+        return Trial(account.provider, account.name, 0, tried=False)
+    try:
+        account.connector.check()
+    except UpstreamError as error:
+        return Trial(account.provider, account.name, _since(began), error.message or type(error).__name__)
+    return Trial(account.provider, account.name, _since(began))
+
+
+def _since(began: float) -> int:
+    return int((time.monotonic() - began) * 1000)
+
+
+def _change(gateway: Gateway, provider: str, name: str, **values: bool | None) -> None:
+    with gateway.database.write() as connection:
+        row = _existing(connection, provider, name)
+        accounts.change(connection, row.id, **values)
+    gateway.accounts.reread()
+
+
+def _existing(connection: Connection, provider: str, name: str) -> AnyRow:
+    row = accounts.find(connection, provider=provider, name=name)
+    if row is None:
+        raise NotFoundError(
+            f"Provider {provider!r:.80} has no account {name!r:.80}: `batchgate accounts list` shows all."
+        )
+    return row
+
+
+def _info(gateway: Gateway, row: AnyRow) -> AccountInfo:
+    return AccountInfo(
+        id=row.id,
+        provider=row.provider,
+        name=row.name,
+        source=row.source,
+        state=_state(gateway, row),
+        base_url=row.base_url,
+        weight=row.weight,
+        max_concurrency=concurrency(row),
+        models=row.models or {},
+        options=sorted(row.options or {}),
+        abilities=row.abilities,
+    )
+
+
+def _state(gateway: Gateway, row: AnyRow) -> str:
+    if row.retired_at is not None:
+        return "retired"
+    if row.disabled_at is not None:
+        return "disabled"
+    return "enabled" if gateway.accounts.is_usable(row.id) else "unused"
