@@ -1,0 +1,323 @@
+"""The connector of OpenRouter against its fake: lines and results within the batch, files that stay there."""
+
+import time
+
+import orjson
+import pytest
+
+from app.connectors import openrouter_shapes as shapes
+from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.native import NativeJob
+from app.connectors.openrouter import OpenRouter
+from tests.fakes.faults import Fault
+from tests.fakes.openrouter_app import OpenRouterApp
+from tests.fakes.serving import ServedApp
+from tests.support.broken_answers import FAULTS, NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants
+from tests.support.native_jobs import (
+    CHAT,
+    LINES,
+    encoded,
+    job_lines,
+    new_file,
+    new_job,
+    payload,
+    plain,
+    secrets_in,
+    target,
+    until_over,
+    wanted,
+)
+
+KEY = "sk-canary-secret"
+MODEL = "openai/gpt-5-mini"
+JOB = NativeJob("batch_1", "completed")
+
+
+@pytest.fixture
+def app():
+    return OpenRouterApp(api_key=KEY)
+
+
+@pytest.fixture
+def server(app):
+    with ServedApp(app) as server:
+        yield server
+
+
+@pytest.fixture
+def connector(server):
+    connector = OpenRouter(target("openrouter", f"{server.url}/api/v1"))
+    yield connector
+    connector.close()
+
+
+def submit(connector, *, count=LINES):
+    lines = payload(encoded(connector, job_lines(MODEL, count=count)))
+    return connector.create_job(new_job(MODEL, lines=count, payload=lines))
+
+
+def read(manager):
+    with manager as download:
+        return b"".join(download.chunks)
+
+
+def test_every_line_of_a_job_has_its_result(connector):
+    made = submit(connector)
+    over = until_over(connector, made)
+
+    assert (made.status, made.marker, made.total) == ("validating", None, 40)
+    assert (over.status, over.total, over.completed, over.failed) == ("completed", 40, 38, 2)
+    assert (over.endpoint, over.model, over.window) == (CHAT, MODEL, "24h")
+    assert over.usage.total_tokens > 0 and over.ended_at >= over.created_at
+    results = list(connector.results(over))
+    assert plain(results) == wanted()
+    assert all(result.request_id for result in results if result.status_code == 200)
+
+
+def test_the_request_is_one_document_with_its_lines_last(server, connector):
+    submit(connector, count=3)
+
+    sent = server.requests[-1]
+    assert list(sent.json) == ["endpoint", "model", "completion_window", "requests"]
+    assert sent.json["requests"][1] == {
+        "custom_id": "line-2",
+        "body": {"model": MODEL, "messages": [{"role": "user", "content": "Question 2?"}], "max_tokens": 50},
+    }
+    assert sent.headers["content-length"] == str(len(sent.body))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100_000])
+@pytest.mark.parametrize("lines", [b"", b'{"a":1}\n', b'{"a":"x\\ny"}\n{"b":2}\n{"c":3}\n'])
+def test_lines_are_wrapped_however_they_are_cut(lines, size):
+    cut = payload(lines)
+    cut = type(cut)(len(lines), lambda: (lines[at : at + size] for at in range(0, len(lines), size)))
+    request = shapes.request(new_job("m", lines=1, payload=cut))
+
+    for _ in range(2):
+        made = b"".join(request.open())
+        assert len(made) == request.length
+        assert orjson.loads(made)["requests"] == [orjson.loads(line) for line in lines.splitlines()]
+
+
+def test_a_new_job_may_be_missing_at_first(app, connector):
+    app.looks_until_seen = 1
+    made = submit(connector, count=1)
+
+    with pytest.raises(MissingError):
+        connector.retrieve_job(made.id)
+    assert connector.retrieve_job(made.id).id == made.id
+
+
+def test_jobs_are_listed_to_the_end(app, connector):
+    made = [app.add_job([], endpoint=CHAT, model=MODEL).id for _ in range(120)]
+
+    first = connector.list_jobs()
+    rest = connector.list_jobs(after=first.after)
+
+    assert [job.id for job in (*first.items, *rest.items)] == made[::-1]
+    assert rest.after is None
+
+
+def test_only_a_job_that_is_over_is_deleted(connector):
+    made = submit(connector, count=1)
+
+    with pytest.raises(RefusedError) as early:
+        connector.delete_job(made.id)
+    until_over(connector, made)
+    connector.delete_job(made.id)
+    connector.delete_job(made.id)
+
+    assert early.value.status == 409
+    with pytest.raises(MissingError):
+        connector.retrieve_job(made.id)
+
+
+@pytest.mark.parametrize("shape", ["openrouter", "openai"])
+def test_a_file_comes_and_goes_in_either_shape(app, connector, shape):
+    app.file_shape = shape
+    before = int(time.time() * 1000) - 1000
+    made = connector.upload_file(new_file(b"hello", filename="a.txt", purpose="user_data"))
+
+    assert (made.filename, made.bytes, made.status) == ("a.txt", 5, "processed")
+    assert before <= made.created_at <= before + 60_000
+    assert connector.retrieve_file(made.id) == made
+    with pytest.raises(RefusedError) as uploaded:
+        read(connector.read_file(made.id))
+    assert uploaded.value.status == 400
+    app.files[made.id].fields["downloadable"] = True
+    assert read(connector.read_file(made.id)) == b"hello"
+    connector.delete_file(made.id)
+    connector.delete_file(made.id)
+    with pytest.raises(MissingError):
+        connector.retrieve_file(made.id)
+
+
+@pytest.mark.parametrize("shape", ["openrouter", "openai"])
+def test_files_are_listed_to_the_end(app, connector, shape):
+    app.file_shape = shape
+    made = [app.add_file(b"", filename=f"{n}", purpose="").id for n in range(120)]
+
+    first = connector.list_files()
+    rest = connector.list_files(after=first.after)
+
+    assert [file.id for file in (*first.items, *rest.items)] == made
+    assert rest.after is None
+
+
+def test_files_of_containers_are_read(app, connector):
+    app.containers["cntr_1"] = {"/mnt/data/a.txt": b"hello", "/mnt/data/b.txt": b"bye"}
+
+    page = connector.list_container_files("cntr_1")
+    file = page.items[0]
+
+    assert [(item.path, item.source, item.bytes) for item in page.items] == [
+        ("/mnt/data/a.txt", "assistant", 5),
+        ("/mnt/data/b.txt", "assistant", 3),
+    ]
+    assert connector.retrieve_container_file("cntr_1", file.id).path == file.path
+    assert read(connector.read_container_file("cntr_1", file.id)) == b"hello"
+    with pytest.raises(MissingError):
+        connector.list_container_files("cntr_2")
+
+
+def test_refusals_of_lines_are_read_in_every_form(server, connector):
+    answers = [
+        {"error": {"message": "No.", "type": "invalid_request_error", "param": "model", "error_type": "not_found"}},
+        {"error": {"message": "Later.", "type": "x", "param": None, "error_type": "provider_overloaded"}},
+        {"error": {"message": "Never.", "error_type": "something_new"}},
+        {"response": {"status_code": 402, "body": {"error": {"code": 402, "message": "Pay."}}}},
+        {"response": {"status_code": 500, "body": None}, "error": {"message": "Oh."}},
+        {"response": {"status_code": 400, "body": "plain"}},
+    ]
+    rows = [{"id": "r", "custom_id": f"{n}", **answer} for n, answer in enumerate(answers)]
+    batch = {"results": rows, "id": "b", "status": "completed"}
+    server.faults.add(Fault(status=200, body=orjson.dumps(batch)))
+
+    found = list(connector.results(JOB))
+
+    assert [result.status_code for result in found] == [404, 503, 400, 402, 500, 400]
+    errors = [orjson.loads(result.body)["error"] for result in found]
+    assert [error["message"] for error in errors] == ["No.", "Later.", "Never.", "Pay.", "Oh.", "plain"]
+    assert errors[0]["param"] == "model"
+    assert {error["code"] for error in errors} == {None}
+
+
+def test_the_error_of_a_whole_job_is_told(server, connector):
+    batch = {"id": "b", "status": "failed", "error": {"message": "Model is not batchable."}, "results": None}
+    server.faults.add(Fault(status=200, body=orjson.dumps(batch)))
+
+    job = connector.retrieve_job("b")
+
+    assert [error.message for error in job.errors] == ["Model is not batchable."]
+    assert list(connector.results(job)) == []
+
+
+def test_single_lines_are_answered_and_the_key_is_checked(server, connector):
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+
+    assert connector.run_line(LineCall(CHAT, body, 5.0)).status_code == 200
+    connector.check()
+    assert server.requests[-1].path == "/api/v1/batches"
+
+
+CALLS = {
+    "retrieve_file": lambda c: c.retrieve_file("f"),
+    "list_files": lambda c: c.list_files(),
+    "upload_file": lambda c: c.upload_file(new_file(b"x")),
+    "retrieve_job": lambda c: c.retrieve_job("b"),
+    "list_jobs": lambda c: c.list_jobs(),
+    "create_job": lambda c: c.create_job(new_job("m", lines=1, payload=payload(b"{}\n"))),
+    "results": lambda c: list(c.results(JOB)),
+    "list_container_files": lambda c: c.list_container_files("c"),
+    "retrieve_container_file": lambda c: c.retrieve_container_file("c", "f"),
+}
+FILE = {"id": "f", "filename": "x", "bytes": 1, "size_bytes": 1, "created_at": 1700000000, "purpose": "user_data"}
+FILE_FIELDS = ("id", "filename", "bytes", "size_bytes", "created_at", "purpose")
+BATCH = {
+    "id": "b",
+    "status": "in_progress",
+    "endpoint": CHAT,
+    "model": "m",
+    "completion_window": "24h",
+    "created_at": 1700000000,
+    "finalized_at": None,
+    "expires_at": 1700000000,
+    "request_counts": {"total": 1, "completed": 0, "failed": 0},
+    "error": {"message": "x"},
+    "usage": {"prompt_tokens": 1},
+    "results": [
+        {"id": "r", "custom_id": "1", "error": None, "response": {"status_code": 200, "body": {"choices": [{}]}}}
+    ],
+}
+BATCH_FIELDS = (*BATCH, "request_counts.total", "error.message", "results.0", "results.0.response", "results.0.error")
+ENTRY = {"id": "f", "path": "/a", "source": "assistant", "bytes": 1, "created_at": 1700000000}
+PAGE_FIELDS = ("data", "data.0", "data.0.id", "has_more", "last_id")
+
+
+def page(item):
+    return {"data": [item], "has_more": True, "last_id": "x"}
+
+
+VARIANTS = {
+    "retrieve_file": (FILE, FILE_FIELDS),
+    "upload_file": (FILE, FILE_FIELDS),
+    "list_files": (page(FILE), PAGE_FIELDS),
+    "retrieve_job": (BATCH, BATCH_FIELDS),
+    "create_job": (BATCH, BATCH_FIELDS),
+    "list_jobs": (page({**BATCH, "results": None}), PAGE_FIELDS),
+    "results": (
+        BATCH,
+        (*BATCH_FIELDS, "results.0.custom_id", "results.0.response.body", "results.0.response.body.choices"),
+    ),
+    "list_container_files": (page(ENTRY), PAGE_FIELDS),
+    "retrieve_container_file": (ENTRY, tuple(ENTRY)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nonsense_is_an_upstream_error(server, connector, name):
+    for answer in NEVER_RIGHT.values():
+        refuses(lambda: CALLS[name](connector), server, answer)
+    for answer in variants(*VARIANTS[name][:1], *VARIANTS[name][1]):
+        tolerates(lambda: CALLS[name](connector), server, answer)
+    if not name.startswith(("list", "results")):
+        refuses(lambda: CALLS[name](connector), server, {})
+
+
+@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "results"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
+    injected, kind = FAULTS[fault]
+    server.faults.add(injected)
+
+    with pytest.raises(kind) as wrong:
+        CALLS[name](connector)
+
+    assert not secrets_in(wrong.value)
+    assert sum(1 for request in server.requests if request.method == "POST") <= 1
+
+
+@pytest.mark.parametrize("answer", NOT_JSON)
+@pytest.mark.parametrize("name", ["results", "retrieve_job"])
+def test_streams_that_are_not_json_are_upstream_errors(server, connector, name, answer):
+    refuses(lambda: CALLS[name](connector), server, NOT_JSON[answer])
+
+
+def test_results_that_are_cut_give_no_line_at_all(server, connector):
+    job = until_over(connector, submit(connector))
+    server.faults.add(Fault(method="GET", cut_at=9000))
+
+    results = connector.results(job)
+    with pytest.raises(UpstreamError):
+        next(results)
+
+
+def test_a_wrong_key_shows_nowhere(server):
+    connector = OpenRouter(target("openrouter", f"{server.url}/api/v1", key="sk-canary-other"))
+
+    with pytest.raises(RefusedError) as refused:
+        connector.check()
+    connector.close()
+
+    assert refused.value.status == 401
+    assert not secrets_in(refused.value, "sk-canary-other")
