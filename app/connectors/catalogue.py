@@ -269,7 +269,7 @@ PROVIDERS = (
         "fireworks",
         "https://api.fireworks.ai",
         target="app.connectors.fireworks:Fireworks",
-        option_envs={"account_id": "FIREWORKS_ACCOUNT_ID"},
+        option_envs={"account_id": "FIREWORKS_ACCOUNT_ID", "download_hosts": "FIREWORKS_DOWNLOAD_HOSTS"},
         abilities=_native(
             JobLimits(endpoints=frozenset({CHAT}), bytes=150 * MIB, dialect="fireworks"),
             lines=frozenset({CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES}),
