@@ -254,13 +254,14 @@ class Api:
 def fetch_url(url: str, *, target: Target, allowed_hosts: Sequence[str]) -> Iterator[Download]:
     """The bytes behind a signed URL; no credential is sent and no redirect followed.
 
-    `allowed_hosts` are whole names (with a port, if it is not the usual one), or `.suffix` for all below it. Raises
+    `allowed_hosts` are whole names, with or without a port, or `.suffix` for all below it. Raises
     UpstreamError, also when the provider names another host.
     """
     parts = urlsplit(url)
-    host = parts.netloc.lower()
-    allowed = any(host == name or (name.startswith(".") and host.endswith(name)) for name in allowed_hosts)
-    if parts.scheme not in ("http", "https") or not allowed or "@" in host:
+    host = (parts.hostname or "").lower()
+    named = (host, parts.netloc.lower())
+    allowed = any(name in named or (name.startswith(".") and host.endswith(name)) for name in allowed_hosts)
+    if parts.scheme not in ("http", "https") or not allowed or "@" in parts.netloc:
         raise UpstreamServerError(f"The provider names a host that is not allowed: {host[:100]!r}.", code="bad_answer")
     plain = Target(
         provider=target.provider,
