@@ -26,7 +26,7 @@ T = TypeVar("T")
 Query = Mapping[str, str | int | None] | None
 
 ATTEMPTS = 3
-PAUSE_S = 0.2
+PAUSE_S = 0.1
 OVERLOAD = answers.OVERLOAD_STATUSES
 TOO_MANY = 429
 MISSING = 404
@@ -243,7 +243,9 @@ class Api:
             ) from None
 
     def _without_secrets(self, error: UpstreamError) -> UpstreamError:
-        error.message = self.redacted(error.message)
+        error.message, error.code = self.redacted(error.message), self.redacted(error.code)
+        error.param = None if error.param is None else self.redacted(error.param)
+        error.request_id = self.redacted(error.request_id)
         error.args = (error.message,)
         for secret in self._secrets:
             error.body = answers.redacted(error.body, secret=secret)
@@ -257,8 +259,11 @@ def fetch_url(url: str, *, target: Target, allowed_hosts: Sequence[str]) -> Iter
     `allowed_hosts` are whole names, with or without a port, or `.suffix` for all below it. Raises
     UpstreamError, also when the provider names another host.
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        raise UpstreamServerError("The provider names a URL that is none.", code="bad_answer") from None
     named = (host, parts.netloc.lower())
     allowed = any(name in named or (name.startswith(".") and host.endswith(name)) for name in allowed_hosts)
     if parts.scheme not in ("http", "https") or not allowed or "@" in parts.netloc:

@@ -1,0 +1,283 @@
+"""Management calls against a server that spoils its answers: what is repeated, what is not, what nobody gets to see."""
+
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from werkzeug import Request, Response
+
+from app.connectors.base import (
+    MissingError,
+    OverloadedError,
+    RefusedError,
+    Target,
+    UpstreamError,
+    UpstreamServerError,
+    UpstreamTimeoutError,
+)
+from app.connectors.management import Api, fetch_url
+from app.connectors.native import Payload
+from app.connectors.spool import spooled_lines
+from tests.connectors.test_breaker import HandClock
+from tests.fakes.faults import Fault, html, overload
+from tests.fakes.serving import ServedApp
+
+SECRET = "sk-canary-0123456789"
+SIZE = 32 * 2**20
+
+
+class Echo:
+    """Tells what it got; `/bytes` and `/lines` are downloads, `/empty` and `/error/<status>` what they say."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        request = Request(environ)
+        response = self.answer(request)
+        request.close()
+        return response(environ, start_response)
+
+    def answer(self, request: Request) -> Response:
+        if request.path == "/v1/bytes":
+            return Response(b"x" * SIZE)
+        if request.path == "/v1/lines":
+            return Response(b'{"a":1}\n\n{"b":2}')
+        if request.path == "/v1/empty":
+            return Response(b"", 204)
+        if request.path.startswith("/v1/error/"):
+            key = request.headers["Authorization"]
+            error = {"message": f"No, {key}.", "type": "t", "param": "p", "code": f"c {key}"}
+            return Response(orjson.dumps({"error": error}), int(request.path.rpartition("/")[2]))
+        file = request.files.get("file")
+        told = {
+            "method": request.method,
+            "query": request.query_string.decode(),
+            "fields": dict(request.form),
+            "filename": file.filename if file else None,
+            "bytes": len(file.read()) if file else len(request.get_data()),
+            "length": request.headers.get("Content-Length"),
+        }
+        return Response(orjson.dumps(told), content_type="application/json")
+
+
+@pytest.fixture
+def server() -> Iterator[ServedApp]:
+    with ServedApp(Echo()) as served:
+        yield served
+
+
+def api(server: ServedApp, **more: Any) -> Api:
+    times = {"call_timeout_s": 1.0, "silence_timeout_s": 0.3, "connect_timeout_s": 1.0}
+    target = Target(provider="p", base_url=server.base_url, credential=SECRET, **times)
+    return Api(target, headers={"Authorization": f"Bearer {SECRET}"}, **more)
+
+
+def zeros(size: int) -> Payload:
+    piece = bytes(64 * 1024)
+    return Payload(size, lambda: iter([piece] * (size // len(piece)) + [bytes(size % len(piece))]))
+
+
+CALLS = {
+    "get": lambda api: api.get("/thing"),
+    "delete": lambda api: api.delete("/thing"),
+    "post": lambda api: api.post("/thing", {"a": 1}),
+    "upload": lambda api: api.upload("/thing", fields=[], file_field="file", filename="a", payload=zeros(10)),
+    "send": lambda api: api.send("PUT", "/thing", zeros(10), content_type="text/plain"),
+    "download": lambda api: read(api, "/thing"),
+}
+EACH = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+ONCE = pytest.mark.parametrize("call", [CALLS[name] for name in ("post", "upload", "send")])
+REPEATED = pytest.mark.parametrize("call", [CALLS[name] for name in ("get", "delete")])
+
+
+def read(api: Api, path: str) -> bytes:
+    with api.download(path) as download:
+        return b"".join(download.chunks)
+
+
+def test_json_goes_out_and_comes_in(server):
+    told = api(server).post("/thing", {"a": 1}, query={"x": "1 2", "y": None})
+
+    assert (told["method"], told["query"], told["bytes"]) == ("POST", "x=1+2", 7)
+    assert api(server).delete("/empty") is None
+
+
+def test_a_form_streams_with_its_length_and_odd_names(server):
+    told = api(server).upload(
+        "/thing",
+        fields=[("purpose", "batch"), ("expires_after[seconds]", "3600")],
+        file_field="file",
+        filename='räum "1"\r\n.jsonl',
+        payload=zeros(1_000_001),
+    )
+
+    assert told["bytes"] == 1_000_001
+    assert int(told["length"]) > 1_000_001
+    assert told["fields"] == {"purpose": "batch", "expires_after[seconds]": "3600"}
+    assert told["filename"] == 'räum "1"%0D%0A.jsonl'
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("fault", "kind", "status"),
+    [
+        (overload(retry_after="7"), OverloadedError, 429),
+        (overload(status=503, retry_after="7"), OverloadedError, 503),
+        (Fault(status=500, body=b'{"error":{"message":"oops"}}'), UpstreamServerError, 500),
+        (Fault(reset=True), UpstreamServerError, None),
+        (Fault(hang_up=True), UpstreamServerError, None),
+        (Fault(latency_s=2.0), UpstreamTimeoutError, None),
+        (Fault(status=302, headers={"Location": "http://elsewhere/"}), UpstreamServerError, 302),
+        (Fault(status=404, body=b'{"detail":"Not Found"}'), MissingError, 404),
+        (Fault(status=422, body=b'{"detail":[{"loc":["body","x"],"msg":"bad"}]}'), RefusedError, 422),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_goes_wrong_is_told_as_what_it_is(server, call, fault, kind, status):
+    server.faults.add(fault)
+
+    with pytest.raises(kind) as raised:
+        call(api(server))
+
+    assert type(raised.value) is kind
+    assert raised.value.status == status
+    assert raised.value.message
+    if kind is OverloadedError:
+        assert raised.value.retry_after_s == 7.0
+
+
+@EACH
+@pytest.mark.parametrize("fault", [Fault(cut_at=5), Fault(cut_at=5, chunked=True)])
+def test_a_body_cut_short_is_no_answer(server, call, fault):
+    server.faults.add(fault)
+
+    with pytest.raises(UpstreamServerError):
+        call(api(server))
+
+
+@pytest.mark.parametrize("name", ["get", "delete", "post", "upload", "send"])
+def test_a_page_is_no_answer(server, name):
+    server.faults.add(html(status=200))
+
+    with pytest.raises(UpstreamServerError, match="HTML page"):
+        CALLS[name](api(server))
+
+
+@ONCE
+@pytest.mark.parametrize("fault", [Fault(reset=True), Fault(status=500), Fault(after_effect=True, hang_up=True)])
+def test_what_makes_something_is_sent_once(server, call, fault):
+    server.faults.add(fault)
+
+    with pytest.raises(UpstreamServerError) as raised:
+        call(api(server))
+
+    assert raised.value.sent
+    assert len(server.requests) == 1
+
+
+@REPEATED
+@pytest.mark.parametrize("fault", [Fault(reset=True, times=2), Fault(status=500, times=2), Fault(cut_at=3, times=2)])
+def test_what_changes_nothing_is_asked_again(server, call, fault):
+    server.faults.add(fault)
+
+    assert call(api(server))["method"] in ("GET", "DELETE")
+    assert len(server.requests) == 3
+
+
+def test_too_many_is_not_asked_again(server):
+    server.faults.add(overload())
+
+    with pytest.raises(OverloadedError):
+        api(server).get("/thing")
+
+    assert len(server.requests) == 1
+
+
+def test_silence_in_the_middle_of_a_download_ends_it(server):
+    server.faults.add(Fault(path="/lines", drip_s=1.0))
+
+    with pytest.raises(UpstreamTimeoutError):
+        read(api(server), "/lines")
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500])
+@pytest.mark.parametrize("how", ["get", "post", "download"])
+def test_no_error_holds_the_credential(server, status, how):
+    path = f"/error/{status}"
+    calls = {"get": lambda a: a.get(path), "post": lambda a: a.post(path, {}), "download": lambda a: read(a, path)}
+
+    with pytest.raises(UpstreamError) as raised:
+        calls[how](api(server))
+
+    told = f"{raised.value!r} {raised.value} {raised.value.message} {raised.value.body!r} {raised.value.code}"
+    assert SECRET not in told
+    assert "[redacted]" in told
+    assert raised.value.__cause__ is None
+
+
+def test_a_large_body_goes_both_ways_in_little_memory(server):
+    client = api(server)
+    tracemalloc.start()
+    size = 0
+    with client.download("/bytes") as download:
+        assert download.length == SIZE
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        for chunk in download.chunks:
+            size += len(chunk)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+
+    assert size == SIZE
+    assert peak < SIZE / 4  # some of it the server's
+
+
+def test_lines_are_read_from_a_spool(server):
+    with api(server).download("/lines") as download, spooled_lines(download) as lines:
+        assert [orjson.loads(line) for line in lines] == [{"a": 1}, {"b": 2}]
+
+
+def test_a_payload_that_is_not_as_long_as_it_says_is_an_error(server):
+    short = Payload(100, lambda: iter([b"x" * 10]))
+
+    with pytest.raises(UpstreamError):
+        api(server).send("PUT", "/thing", short, content_type="text/plain")
+
+
+def test_the_breaker_opens_after_failures_and_closes_after_a_success(server):
+    clock = HandClock()
+    client = api(server, clock=clock)
+    server.faults.add(Fault(status=500, times=5))
+    for _ in range(5):
+        with pytest.raises(UpstreamServerError):
+            client.post("/thing", {})
+    assert not client.healthy
+    with pytest.raises(OverloadedError) as refused:
+        client.get("/thing")
+    assert (refused.value.code, refused.value.sent) == ("circuit_open", False)
+    assert len(server.requests) == 5
+    clock.at += 60
+
+    assert client.get("/thing")["method"] == "GET"
+    assert client.healthy
+
+
+def test_refusals_and_too_many_do_not_open_it(server):
+    client = api(server)
+    for status in [400, 401, 404, 429] * 3:
+        with pytest.raises(UpstreamError):
+            client.get(f"/error/{status}")
+
+    assert client.healthy
+
+
+def test_a_signed_url_gets_no_credential_and_only_known_hosts(server):
+    target = Target(provider="p", base_url="http://127.0.0.1:1", credential=SECRET)
+
+    with fetch_url(f"{server.url}/v1/lines?sig=s", target=target, allowed_hosts=["127.0.0.1"]) as download:
+        assert b"".join(download.chunks).startswith(b'{"a"')
+    assert "authorization" not in server.requests[-1].headers
+    for url in (f"{server.url}/v1/lines", "file:///etc/passwd", "http://user@127.0.0.1/x", "http://[::1"):
+        allowed = ["storage.example.com"] if url.startswith(server.url) else ["127.0.0.1"]
+        with pytest.raises(UpstreamServerError), fetch_url(url, target=target, allowed_hosts=allowed):
+            pass
