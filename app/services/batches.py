@@ -14,7 +14,7 @@ from app.data import batches, files, jobs
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
-from app.services import polling, providers, upstream
+from app.services import copies, polling, providers, upstream
 from app.services.accounts import Account
 from app.services.batch_object import TERMINAL
 from app.services.gateway import Caller, Gateway
@@ -207,7 +207,7 @@ def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | In
     choice = providers.choose(
         gateway, caller, explicit=wanted.provider, model=wanted.model, azure_client=wanted.azure_client
     )
-    account, execution = _executor(gateway, caller, choice.provider, wanted.execution)
+    account, execution = _executor(gateway, caller, choice.provider, wanted.execution, source)
     window = wanted.completion_window or DEFAULT_WINDOW
     _require_one_of(window, account.abilities.windows(execution), provider=choice.provider, param="completion_window")
     return _Decided(
@@ -243,19 +243,30 @@ def _insert(
     )
 
 
-def _executor(gateway: Gateway, caller: Caller, provider: str, wanted: str | None) -> tuple[Account, str]:
-    """The account that gets the work, and whether the provider or the gateway runs it."""
+def _executor(
+    gateway: Gateway, caller: Caller, provider: str, wanted: str | None, source: str | InlineInput
+) -> tuple[Account, str]:
+    """The account that gets the work, one that holds the input if there is one, and who runs it."""
     support = providers.require(gateway, provider, "batch_create")
     if support is Support.EMULATED and wanted == "provider":
         hint = 'It has no batch API of its own: leave out execution, or send "gateway" or "auto".'
         raise UnsupportedOperationError(provider, 'batch_create with execution "provider"', hint)
-    account = providers.account_for(gateway, caller, provider)
+    prefer = _holders(gateway, caller, source) if support is Support.NATIVE else ()
+    account = providers.account_for(gateway, caller, provider, prefer=prefer)
     if support is Support.NATIVE and wanted != "gateway":
         return account, PROVIDER
     if not account.abilities.runs_lines:
         hint = 'It answers no single requests: leave out execution, or send "provider" or "auto".'
         raise UnsupportedOperationError(provider, 'batch_create with execution "gateway"', hint)
     return account, "gateway"
+
+
+def _holders(gateway: Gateway, caller: Caller, source: str | InlineInput) -> Sequence[int]:
+    if isinstance(source, InlineInput) or not source.isprintable():
+        return ()
+    with gateway.database.read() as connection:
+        file = batches.find_input(connection, project_id=caller.project_id, public_id=source)
+    return () if file is None else copies.holders(gateway, file.id)
 
 
 def _require_native(gateway: Gateway, batch: AnyRow, operation: str) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from app.data import batch_work, files
+from sqlalchemy import Connection
+
+from app.data import batch_work, files, jobs
 from app.data.batch_work import BatchLease
 from app.lib import failpoints, ids
+from app.services import copies
 from app.services.blobs import IncomingBlob, incoming
 from app.services.chunks import ChunkReaders
 from app.services.gateway import Gateway
@@ -89,10 +92,28 @@ def _end(
             "error_file_id": _insert_file(connection, facts, errors, "error"),
         }
         batch_work.end(connection, lease, ending=ending, **made)
+        _record_native_files(connection, facts, made["output_file_id"], made["error_file_id"])
         failpoints.hit("finalise.before_commit")
     for file in (output, errors):
         if not file.lines:
             file.blob.abort()
+
+
+def _record_native_files(connection: Connection, facts: Any, output_id: int | None, error_id: int | None) -> None:
+    """What the provider keeps of the results is deleted with ours."""
+    if facts.execution != "provider":
+        return
+    for job in jobs.of_batch(connection, facts.id):
+        for native_id, file_id in ((job.output_native_id, output_id), (job.error_native_id, error_id)):
+            kept_by = file_id or output_id or error_id
+            if native_id is not None and kept_by is not None:
+                copies.record_results(
+                    connection,
+                    account_id=job.account_id,
+                    native_id=native_id,
+                    file_id=kept_by,
+                    filename=f"{facts.public_id}_{job.number}.jsonl",
+                )
 
 
 def _insert_file(connection: Any, facts: Any, file: _ResultFile, kind: str) -> int | None:

@@ -13,7 +13,7 @@ from app.data.jobs import JobLease
 from app.lib import failpoints
 from app.services import copies, job_inputs, job_writes
 from app.services.accounts import Account
-from app.services.copies import CopyBusyError
+from app.services.copies import Copy, CopyBusyError
 from app.services.gateway import Gateway
 from app.services.job_inputs import JobInput
 from app.services.leases import LeaseLostError
@@ -69,11 +69,10 @@ def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sourc
     failpoints.hit("job.before_create")
     if gateway.clock.monotonic() - begun > gateway.settings.lease_s:
         raise LeaseLostError  # this process stood still: another one may be looking for the job by now
-    new = _new_job(facts, account, source, input_id=None if copy is None else copy.native_id)
-    _ask(gateway, lease, facts, account, new)
+    _ask(gateway, replace(lease, state="creating"), facts, account, _new_job(facts, account, source, copy), copy)
 
 
-def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> copies.Copy:
+def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> Copy:
     return copies.ensure(
         gateway,
         file_id=facts.input_file_id,
@@ -85,26 +84,26 @@ def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sou
     )
 
 
-def _new_job(facts: Any, account: Account, source: JobInput, *, input_id: str | None) -> NewJob:
+def _new_job(facts: Any, account: Account, source: JobInput, copy: Copy | None) -> NewJob:
     return NewJob(
         endpoint=facts.endpoint,
         model=account.native_model(facts.model),
         window=facts.completion_window,
         marker=facts.marker,
         lines=source.lines,
-        input_id=input_id,
-        payload=source.payload if input_id is None else None,
+        input_id=None if copy is None else copy.native_id,
+        payload=source.payload if copy is None else None,
         metadata=dict(list((facts.batch_metadata or {}).items())[:MOST_METADATA]),
     )
 
 
-def _ask(gateway: Gateway, lease: JobLease, facts: Any, account: Account, new: NewJob) -> None:
-    creating = replace(lease, state="creating")
+def _ask(gateway: Gateway, creating: JobLease, facts: Any, account: Account, new: NewJob, copy: Copy | None) -> None:
     try:
         native = account.connector.create_job(new)
     except UpstreamError as error:
         if isinstance(error, RefusedError | OverloadedError) or not error.sent:
-            _not_made(gateway, creating, facts, error)
+            gone = isinstance(error, MissingError) and copy is not None and _forgot_copy(gateway, account, copy)
+            _not_made(gateway, creating, facts, error, waits=gone)
             return
         # It may be there. Nobody asks again before it was looked for.
         gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, error=error.message)
@@ -136,14 +135,21 @@ def made(gateway: Gateway, facts: Any, native: NativeJob, *, attempt: int) -> bo
     return noted
 
 
-def _not_made(gateway: Gateway, lease: JobLease, facts: Any, error: UpstreamError) -> None:
+def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
+    """True when it is the input that the provider no longer has: it is copied anew then."""
+    try:
+        account.connector.retrieve_file(copy.native_id)
+    except MissingError:
+        copies.vanished(gateway, copy.object_id)
+        return True
+    except UpstreamError as error:
+        gateway.log.warning("copy.not_seen", native_id=copy.native_id, error=error.message)
+    return False
+
+
+def _not_made(gateway: Gateway, lease: JobLease, facts: Any, error: UpstreamError, *, waits: bool = False) -> None:
     """The provider has no job: try again later, or tell the caller that it will not have it."""
-    waits = (
-        not isinstance(error, RefusedError)
-        or (isinstance(error, MissingError) and facts.faults == 0)
-        or error.status in AUTH_STATUSES
-        or error.code in FULL
-    )
+    waits = waits or not isinstance(error, RefusedError) or error.status in AUTH_STATUSES or error.code in FULL
     if waits:
         after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
         job_writes.postpone(gateway, lease, facts, error.message, at_least_s=after_s, state="pending")
