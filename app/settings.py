@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 MIB = 2**20
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 class SettingsError(ValueError):
@@ -62,6 +63,11 @@ class Settings:
     log_level: str = _var("BATCHGATE_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`.")
     log_format: str = _var("BATCHGATE_LOG_FORMAT", "json", "`json` or `text`.")
     max_file_bytes: int = _var("BATCHGATE_MAX_FILE_BYTES", 8 * 1024 * MIB, "Largest file the gateway takes.")
+    keep_files: bool = _var(
+        "BATCHGATE_KEEP_FILES",
+        True,
+        "Keep the bytes of files that are made at their provider. `false`: they are streamed from there.",
+    )
     max_line_bytes: int = _var("BATCHGATE_MAX_LINE_BYTES", 16 * MIB, "Longest line of a batch input.")
     max_json_bytes: int = _var(
         "BATCHGATE_MAX_JSON_BYTES", 4 * MIB, "Largest JSON request body, inline batch requests aside."
@@ -145,6 +151,10 @@ def _read(name: str, default: Any, source: Mapping[str, str]) -> Any:
     if not text:
         return default
     kind = type(default)
+    if kind is bool:
+        if text.lower() not in BOOLEANS:
+            raise SettingsError(f"{name} must be true or false, not {text!r}.")
+        return BOOLEANS[text.lower()]
     try:
         value = kind(text)
     except ValueError as error:

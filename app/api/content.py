@@ -10,7 +10,8 @@ from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
 from app.errors import RangeNotSatisfiableError
-from app.services import blobs
+from app.services import blobs, unkept_files
+from app.services.files import FileRow
 from app.services.gateway import Gateway
 
 # One range: `first-last`, `first-`, or the last so many bytes. At most 18 digits, so that the numbers stay small.
@@ -51,6 +52,26 @@ def content_response(gateway: Gateway, content: Content) -> Response:
         return Response(headers=headers, mimetype=content.mimetype)
     body = blobs.stream(gateway, content.key, offset=offset, length=length)
     return Response(body, status=status, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
+
+
+def streamed_response(gateway: Gateway, row: FileRow) -> Response:
+    """The answer to GET or HEAD on the content of a file that only its provider has: whole, by one call there.
+
+    HEAD, and a client that has the bytes already, are answered without one. Raises what the provider's failure is
+    for a caller; when it fails after the first byte, the answer breaks off.
+    """
+    content = Content(key="", bytes=row.bytes, sha256=row.sha256, filename=row.filename)
+    headers = _headers(content)
+    headers["Accept-Ranges"] = "none"
+    if _is_unchanged(content):
+        return Response(status=304, headers=headers)
+    if request.method == "HEAD":
+        headers["Content-Length"] = str(row.bytes)
+        return Response(headers=headers, mimetype=content.mimetype)
+    stream = unkept_files.content(gateway, row)
+    if stream.length is not None:
+        headers["Content-Length"] = str(stream.length)
+    return Response(stream.chunks, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
 
 
 def _headers(content: Content) -> Headers:

@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, exists, literal, select, update
+from sqlalchemy import Connection, bindparam, exists, literal, or_, select, update
 from sqlalchemy import insert as sql_insert
 
-from app.data import blobs, paging
+from app.data import blobs, file_copies, paging
 from app.data.database import AnyRow, now_ms
 from app.data.paging import Position
 from app.data.tables import batches, files
 from app.data.tables import blobs as blob_rows
 from app.data.tables.batches import TERMINAL
+from app.lib import ids
 
 
 class FileRow(NamedTuple):
-    """What clients may know of a file, and where its bytes are. Instants are Unix milliseconds."""
+    """What clients may know of a file, and where its bytes are. Instants are Unix milliseconds.
+
+    `native_id` is that of a live native object which stands for the bytes, or for what they came from.
+    """
 
     # A list of 100 files reads 1,100 of these: by name from a row of SQLAlchemy, that took a third of the request.
     id: int
@@ -32,9 +36,17 @@ class FileRow(NamedTuple):
     lines: int | None
     created_at: int
     expires_at: int | None
+    native_id: str | None
+
+    @property
+    def is_kept(self) -> bool:
+        """True when the gateway has the bytes; else only a provider has them."""
+        return self.blob_id is not None
 
 
-_COLUMNS = tuple(files.c[name] for name in FileRow._fields)
+NATIVE_ID_LENGTH = 512
+
+_COLUMNS = (*(files.c[name] for name in FileRow._fields[:-1]), file_copies.shown_id())
 # Built once: retrieving a file runs it for every request.
 _FIND = select(*_COLUMNS).where(
     files.c.public_id == bindparam("public_id"),
@@ -56,14 +68,20 @@ def insert(
     purpose: str,
     filename: str,
     origin: str,
-    blob_id: int,
+    blob_id: int | None,
     size: int,
     sha256: str | None,
     lines: int | None,
     expires_after_s: int | None,
     status_details: str | None = None,
+    status: str = "processed",
+    expires_at: int | None = None,
+    is_adopted: bool = False,
 ) -> int:
-    """A file whose blob is settled in the same transaction; returns its row id. `size` is bytes."""
+    """A file whose blob is settled in the same transaction; returns its row id. `size` is bytes.
+
+    `expires_at` counts where there is no `expires_after_s`. Without a blob, only a provider has the bytes.
+    """
     # Asked once: two readings of the clock may be a millisecond apart, and then a second apart on the wire.
     now = connection.execute(select(now_ms())).scalar_one()
     statement = sql_insert(files).values(
@@ -74,14 +92,16 @@ def insert(
         purpose=purpose,
         filename=filename,
         origin=origin,
-        status="processed",
+        status=status,
         status_details=status_details,
         blob_id=blob_id,
         bytes=size,
         sha256=sha256,
         lines=lines,
         created_at=now,
-        expires_at=None if expires_after_s is None else now + expires_after_s * 1000,
+        expires_at=expires_at if expires_after_s is None else now + expires_after_s * 1000,
+        adopted_at=now if is_adopted else None,
+        refreshed_at=now if blob_id is None else None,
     )
     return int(connection.execute(statement.returning(files.c.id)).scalar_one())
 
@@ -90,6 +110,17 @@ def find(connection: Connection, project_id: int, public_id: str) -> FileRow | N
     """A file of the project that is not deleted."""
     row = connection.execute(_FIND, {"project_id": project_id, "public_id": public_id}).first()
     return None if row is None else FileRow(*row)
+
+
+def resolve(connection: Connection, project_id: int, given: str) -> FileRow | None:
+    """A file of the project that is not deleted, by its own id or by the native id of an object that stands for it."""
+    if not given or len(given) > NATIVE_ID_LENGTH or not (given.isascii() and given.isprintable()):
+        return None
+    row = find(connection, project_id, given) if len(given) <= ids.MAX_LENGTH else None
+    if row is None:
+        public_id = file_copies.file_of(connection, project_id, given)
+        row = None if public_id is None else find(connection, project_id, public_id)
+    return row
 
 
 def position(connection: Connection, project_id: int, public_id: str) -> Position | None:
@@ -133,6 +164,38 @@ def delete(connection: Connection, file_id: int, blob_id: int | None) -> bool:
     if blob_id is not None:
         blobs.release(connection, blob_id)
     return True
+
+
+def take_look(connection: Connection, file_id: int, *, stale_ms: int) -> bool:
+    """True for the one caller who may ask the provider about a file that nobody has looked at for `stale_ms`."""
+    stale = or_(files.c.refreshed_at.is_(None), files.c.refreshed_at <= now_ms() - stale_ms)
+    where = (files.c.id == file_id, files.c.deleted_at.is_(None), stale)
+    return connection.execute(update(files).where(*where).values(refreshed_at=now_ms())).rowcount == 1
+
+
+def observe(connection: Connection, file_id: int, *, status: str, expires_at: int | None) -> None:
+    """What the provider tells of a file that only it has."""
+    where = (files.c.id == file_id, files.c.deleted_at.is_(None), files.c.blob_id.is_(None))
+    values: dict[str, object] = {"status": status}
+    if expires_at is not None:
+        values["expires_at"] = expires_at
+    connection.execute(update(files).where(*where).values(**values))
+
+
+def keep(
+    connection: Connection,
+    file_id: int,
+    *,
+    blob_id: int,
+    size: int,
+    sha256: str | None,
+    lines: int | None,
+    status_details: str | None,
+) -> bool:
+    """The bytes of a file that only its provider had are here now. False when it is gone, or has its bytes already."""
+    where = (files.c.id == file_id, files.c.deleted_at.is_(None), files.c.blob_id.is_(None))
+    values = {"blob_id": blob_id, "bytes": size, "sha256": sha256, "lines": lines, "status_details": status_details}
+    return connection.execute(update(files).where(*where).values(status="processed", **values)).rowcount == 1
 
 
 def lock_alive(connection: Connection, file_id: int) -> bool:

@@ -11,8 +11,18 @@ _VIEWS = {
     "v_files": """
         SELECT f.public_id AS file, p.name AS project, f.home AS provider, f.purpose, f.filename, f.status,
                f.bytes, f.lines, b.state AS blob_state, b.key AS blob_key, f.origin,
-               {f.created_at} AS created, {f.expires_at} AS expires, {f.deleted_at} AS deleted
+               (SELECT count(*) FROM file_copies c WHERE c.file_id = f.id AND c.deleted_at IS NULL) AS copies,
+               {f.created_at} AS created, {f.expires_at} AS expires, {f.adopted_at} AS adopted,
+               {f.deleted_at} AS deleted
         FROM files f JOIN projects p ON p.id = f.project_id LEFT JOIN blobs b ON b.id = f.blob_id""",
+    "v_copies": """
+        SELECT o.id, a.provider, a.name AS account, o.native_id, o.state, o.status, o.variant, o.purpose,
+               o.filename AS native_filename, o.bytes, f.public_id AS file, p.name AS project, o.attempts,
+               o.last_error, {o.next_at} AS next_try, {o.created_at} AS created, {o.expires_at} AS expires,
+               {o.deleted_at} AS deleted
+        FROM native_objects o JOIN accounts a ON a.id = o.account_id
+        LEFT JOIN file_copies c ON c.native_object_id = o.id AND c.deleted_at IS NULL
+        LEFT JOIN files f ON f.id = c.file_id LEFT JOIN projects p ON p.id = f.project_id""",
     "v_batches": """
         SELECT b.public_id AS batch, p.name AS project, b.provider, b.execution, b.endpoint, b.model, b.status,
                b.lines_total, b.lines_completed, b.lines_failed,

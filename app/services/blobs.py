@@ -42,6 +42,10 @@ class IncomingBlob:
         if self._hash:
             self._hash.update(data)
         self.bytes += len(data)
+        self.keep()
+
+    def keep(self) -> None:
+        """Renew the lease if that is due. Raises UnavailableError when the sweeper took the blob."""
         if self._gateway.clock.monotonic() > self._renew_after:
             self._renew()
 

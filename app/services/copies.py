@@ -10,7 +10,8 @@ from app.connectors.base import MissingError, RefusedError
 from app.connectors.native import NewFile
 from app.data import file_copies, files, native_objects
 from app.data.database import AnyRow
-from app.services import copy_reconciling, native_files
+from app.data.files import FileRow
+from app.services import copy_reconciling, native_files, unkept_files
 from app.services.accounts import Account
 from app.services.gateway import Gateway
 from app.services.native_files import CopyBusyError as CopyBusyError  # what callers of this module catch
@@ -60,6 +61,14 @@ def holders(gateway: Gateway, file_id: int) -> list[int]:
     with gateway.database.read() as connection:
         rows = file_copies.live_of_file(connection, file_id, variant=RAW)
     return list(dict.fromkeys(row.account_id for row in rows))
+
+
+def bring_home(gateway: Gateway, row: FileRow) -> None:
+    """Keep the bytes of a file that only its provider had; nothing happens when they are here.
+
+    Raises UpstreamError, a GatewayError when nobody has them or the store refuses.
+    """
+    unkept_files.bring_home(gateway, row)
 
 
 def record_results(

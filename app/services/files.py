@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.data import files
+from app.connectors.native import NativeFile, NewFile, Payload
+from app.data import file_copies, files
 from app.data.database import AnyRow
 from app.data.files import FileRow as FileRow  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
-from app.services import blobs
+from app.services import blobs, copy_reconciling, direct_files, unkept_files
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Caller, Gateway
 from app.services.line_index import LineIndex
@@ -23,18 +24,23 @@ BATCH = "batch"
 BATCH_SUFFIX = ".jsonl"
 BATCH_EXPIRY_S = 30 * 24 * 3600
 DEFAULT_NAME = "upload"
+WORKER_LENGTH = 64
 
 Settle = Callable[[Connection, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a client says about a file. `expires_after_s` is seconds."""
+    """What a client says about a file. `expires_after_s` is seconds.
+
+    `is_kept` tells whether the gateway is to keep the bytes; None: as the operator has set it.
+    """
 
     provider: str
     purpose: str
     filename: str
     expires_after_s: int | None
+    is_kept: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +76,38 @@ class IncomingFile:
             self._index.write(data)
 
     def create(self, caller: Caller, upload: Upload, *, settle: Settle | None = None) -> FileRow:
-        """Make the file of what was written. `settle` is called last in its transaction."""
+        """Make the file of what was written, at its provider too if it is used there.
+
+        `settle` is called last in its transaction. Raises what the provider's refusal or failure is for a caller.
+        """
         if not self._blob.bytes:
             raise InvalidRequestError("file is empty.", param="file")
+        is_direct = check_limits(self._gateway, upload, size=self._blob.bytes)
         self._blob.seal()
         failpoints.hit("file.before_row")
-        public_id = ids.new(ids.FILE)
+        if is_direct:
+            return self._make_direct(caller, upload, settle)
         with self._gateway.database.write() as connection:
-            self.insert(connection, caller, upload, public_id=public_id)
-            row = files.find(connection, caller.project_id, public_id)
-            if row is None:
-                raise RuntimeError("a file that was just made is not there")
-            if settle is not None:
-                settle(connection, row)
-        return row
+            return self._settle(connection, caller, upload, settle)
 
-    def insert(self, connection: Connection, caller: Caller, upload: Upload, *, public_id: str) -> int:
-        """The row of the file, in the caller's transaction; the bytes are sealed before. Returns the row id."""
+    def insert(
+        self,
+        connection: Connection,
+        caller: Caller,
+        upload: Upload,
+        *,
+        public_id: str,
+        only_at: NativeFile | None = None,
+    ) -> int:
+        """The row of the file, in the caller's transaction; the bytes are sealed before. Returns the row id.
+
+        With `only_at` the gateway does not keep the bytes.
+        """
         index = self._index if upload.purpose == BATCH else None
         if index is not None:
             index.finish()
-        self._blob.settle(connection)
+        if only_at is None:
+            self._blob.settle(connection)
         default_expiry = BATCH_EXPIRY_S if upload.purpose == BATCH else None
         return files.insert(
             connection,
@@ -101,13 +118,51 @@ class IncomingFile:
             purpose=upload.purpose,
             filename=self._filename,
             origin="upload",
-            blob_id=self._blob.id,
+            blob_id=self._blob.id if only_at is None else None,
             size=self._blob.bytes,
             sha256=self._blob.sha256,
             lines=index.lines if index else None,
+            status="processed" if only_at is None else unkept_files.file_status(only_at),
             status_details=index.details if index else None,
             expires_after_s=upload.expires_after_s or default_expiry,
+            expires_at=only_at.expires_at if only_at else None,
         )
+
+    def _make_direct(self, caller: Caller, upload: Upload, settle: Settle | None) -> FileRow:
+        is_kept = self._gateway.settings.keep_files if upload.is_kept is None else upload.is_kept
+        key, size = self._blob.key, self._blob.bytes
+        payload = Payload(size, lambda: blobs.stream(self._gateway, key, offset=0, length=size))
+        new = NewFile(self._filename, upload.purpose, payload, expires_after_s=upload.expires_after_s)
+
+        def then(connection: Connection, object_id: int, native: NativeFile) -> FileRow:
+            only_at = None if is_kept else native
+            return self._settle(connection, caller, upload, settle, object_id=object_id, only_at=only_at)
+
+        row = direct_files.make(self._gateway, caller, upload.provider, new, keep=self._blob.keep, then=then)
+        if not is_kept:
+            self._blob.abort()
+        return row
+
+    def _settle(
+        self,
+        connection: Connection,
+        caller: Caller,
+        upload: Upload,
+        settle: Settle | None,
+        *,
+        object_id: int | None = None,
+        only_at: NativeFile | None = None,
+    ) -> FileRow:
+        public_id = ids.new(ids.FILE)
+        file_id = self.insert(connection, caller, upload, public_id=public_id, only_at=only_at)
+        if object_id is not None:
+            file_copies.add(connection, file_id=file_id, object_id=object_id, variant=file_copies.RAW)
+        row = files.find(connection, caller.project_id, public_id)
+        if row is None:
+            raise RuntimeError("a file that was just made is not there")
+        if settle is not None:
+            settle(connection, row)
+        return row
 
 
 @contextmanager
@@ -134,12 +189,21 @@ def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
         raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param=param)
 
 
+def check_limits(gateway: Gateway, upload: Upload, *, size: int) -> bool:
+    """True when a file is made at its provider at once. Raises what its provider or the way to keep it forbids."""
+    limits = direct_files.limits(gateway, upload.provider, upload.purpose)
+    if limits is None and upload.is_kept is False:
+        text = f"storage_config: the gateway itself keeps files of purpose {upload.purpose} of {upload.provider}."
+        raise InvalidRequestError(text, param="storage_config")
+    if limits is not None and limits.bytes is not None and size > limits.bytes:
+        raise PayloadTooLargeError(f"file must be at most {limits.bytes} bytes at {upload.provider}.", param="file")
+    return limits is not None
+
+
 def retrieve(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> FileRow:
-    """A file of the caller's project. Raises NotFoundError."""
-    row = None
-    if len(file_id) <= ids.MAX_LENGTH and file_id.isascii() and file_id.isprintable():
-        with gateway.database.read() as connection:
-            row = files.find(connection, caller.project_id, file_id)
+    """A file of the caller's project, by its own or its native id. Raises NotFoundError."""
+    with gateway.database.read() as connection:
+        row = files.resolve(connection, caller.project_id, file_id)
     if row is None or provider not in (None, row.home):
         raise NotFoundError(f"No such File object: {file_id:.100}", param="id")
     return row
@@ -175,14 +239,21 @@ def list_(
 
 
 def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> FileRow:
-    """Delete a file and its bytes. Raises NotFoundError, and ConflictError while a batch uses it."""
+    """Delete a file, its bytes and its copies. Raises NotFoundError, and ConflictError while a batch uses it.
+
+    A copy that a provider does not delete now is tried again until it is gone.
+    """
     row = retrieve(gateway, caller, file_id, provider=provider)
     with gateway.database.write() as connection:
-        if not files.delete(connection, row.id, row.blob_id):
-            if files.find(connection, caller.project_id, file_id) is None:
+        deleted = files.delete(connection, row.id, row.blob_id)
+        unused = file_copies.let_go(connection, row.id) if deleted else []
+        if not deleted:
+            if files.find(connection, caller.project_id, row.public_id) is None:
                 raise NotFoundError(f"No such File object: {file_id}", param="id")
             raise ConflictError(f"The file {file_id} is used by a batch that is not over: cancel it first.", param="id")
     blobs.remove_condemned(gateway, row.blob_id)
+    for object_id in unused:
+        copy_reconciling.delete_now(gateway, object_id, worker=caller.request_id[:WORKER_LENGTH])
     return row
 
 
@@ -200,7 +271,10 @@ def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
 
     def expire(row: AnyRow) -> bool:
         with gateway.database.write() as connection:
-            return files.delete(connection, row.id, row.blob_id)
+            expired = files.delete(connection, row.id, row.blob_id)
+            if expired:
+                file_copies.let_go(connection, row.id)
+        return expired
 
     return each_due(
         gateway, lambda connection, limit: files.expired(connection, limit=limit), expire, slice_rows=slice_rows

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.data import capacity, workers
-from app.services import account_admin, blobs, containers, files, idempotency, retention, uploads
+from app.services import account_admin, blobs, containers, copies, files, idempotency, retention, uploads
 from app.services.gateway import Gateway
 
 FORGET_WORKERS_MS = 24 * 3600 * 1000
@@ -26,6 +26,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
     acts: dict[str, Callable[[Gateway], int]] = {
         "files": files.expire_due,
         "uploads": uploads.expire_due,
+        "copies": copies.sweep,
         "containers": containers.expire_due,
         "idempotency_keys": idempotency.purge_due,
         "batch_lines": retention.drop_due,

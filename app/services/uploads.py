@@ -14,7 +14,7 @@ from app.data.database import AnyRow
 from app.data.files import FileRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError, UnavailableError
 from app.lib import ids
-from app.services import files
+from app.services import direct_files, files
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Caller, Gateway
 from app.services.slices import SLICE_ROWS, each_due
@@ -75,6 +75,9 @@ def create(
     _check_mime_type(wanted)
     if wanted.bytes > gateway.settings.max_file_bytes:
         raise InvalidRequestError(f"bytes must be at most {gateway.settings.max_file_bytes}.", param="bytes")
+    limits = direct_files.limits(gateway, wanted.provider, wanted.purpose)
+    if limits is not None and limits.bytes is not None and wanted.bytes > limits.bytes:
+        raise InvalidRequestError(f"bytes must be at most {limits.bytes} at {wanted.provider}.", param="bytes")
 
     def unit(connection: Connection) -> Upload:
         row = uploads.insert_upload(

@@ -6,16 +6,16 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from app.api.content import Content, content_response
+from app.api.content import Content, content_response, streamed_response
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
-from app.api.storage import check_storage_config
+from app.api.storage import API, stored_here
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
-from app.services import files, providers
+from app.services import files, providers, unkept_files
 from app.services.files import FileRow, IncomingFile, Upload
 
 blueprint = Blueprint("files", __name__)
@@ -45,7 +45,7 @@ def upload() -> Response:
         asked = _asked(form)
         identify({**form.fields, "filename": named[0], "sha256": received[0].sha256})
         files.check_format(asked["purpose"], named[0])
-        made = received[0].create(caller(), _upload(asked, named[0]), settle=settling(_created))
+        made = received[0].create(caller(), _upload(asked, form, named[0]), settle=settling(_created))
     return _created(made)
 
 
@@ -67,7 +67,7 @@ def list_() -> Response:
     backend = gateway().blobs.backend
     # One dict for all files of a home: a page may have ten thousand.
     told = {home: extra_fields(provider=home) for home in {row.home for row in page.items}}
-    data = [_wire(row, backend) | {"extra_fields": told[row.home]} for row in page.items]
+    data = [_wire(row, backend) | {"extra_fields": _with_native_id(told[row.home], row)} for row in page.items]
     return list_answer(data, has_more=page.has_more, provider=provider, after=data[-1]["id"] if data else None)
 
 
@@ -75,8 +75,11 @@ def list_() -> Response:
 @operation("file_retrieve")
 def retrieve(file_id: str) -> Response:
     """A file."""
-    row = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider())
-    return answer(wire(row), provider=row.home)
+    row, was_asked = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider()), False
+    if not row.is_kept:
+        row, was_asked = unkept_files.refreshed(gateway(), row)
+    cache = None if was_asked or row.native_id is None else _cache_debug(row)
+    return answer(wire(row), provider=row.home, native_id=row.native_id, cache=cache)
 
 
 @blueprint.delete(FILE)
@@ -85,7 +88,7 @@ def delete(file_id: str) -> Response:
     """Delete a file, unless a batch that is not over uses it."""
     g.object_id = file_id
     row = files.delete(gateway(), caller(), file_id, provider=explicit_provider())
-    return answer({"id": row.public_id, "object": "file", "deleted": True}, provider=row.home)
+    return answer({"id": row.public_id, "object": "file", "deleted": True}, provider=row.home, native_id=row.native_id)
 
 
 @blueprint.get(f"{FILE}/content")
@@ -94,6 +97,8 @@ def content(file_id: str) -> Response:
     """The bytes, whole or a range of them."""
     row = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider())
     g.object_id = row.public_id
+    if not row.is_kept:
+        return streamed_response(gateway(), row)
     key = files.blob_key(gateway(), row)
     return content_response(gateway(), Content(key=key, bytes=row.bytes, sha256=row.sha256, filename=row.filename))
 
@@ -114,13 +119,33 @@ def _wire(row: FileRow, backend: str) -> dict[str, Any]:
         "status": row.status,
         "status_details": row.status_details,
         "expires_at": None if row.expires_at is None else row.expires_at // 1000,
-        "storage_backend": backend,
-        "storage_uri": f"{backend}://{row.public_id}",
+        "storage_backend": backend if row.is_kept else API,
+        "storage_uri": f"{backend}://{row.public_id}" if row.is_kept else f"{API}://{row.home}/{row.native_id}",
+    }
+
+
+def _with_native_id(told: dict[str, Any], row: FileRow) -> dict[str, Any]:
+    return told if row.native_id is None else told | {"native_id": row.native_id}
+
+
+def _cache_debug(row: FileRow) -> dict[str, Any]:
+    """What tells that the gateway answered for the provider that has this file, too."""
+    return {
+        "cache_hit": True,
+        "cache_id": row.public_id,
+        "hit_type": "direct",
+        "requested_provider": row.home,
+        "requested_model": None,
+        "provider_used": row.home,
+        "model_used": None,
+        "input_tokens": None,
+        "threshold": None,
+        "similarity": None,
     }
 
 
 def _asked(form: Form) -> dict[str, Any]:
-    check_storage_config(form.fields)
+    stored_here(form.fields)
     # As one field it is not understood, and a file that was to expire must not stay for that.
     expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
     asked = load(UploadFile, {**form.fields, "expires_after": expires_after})
@@ -128,7 +153,7 @@ def _asked(form: Form) -> dict[str, Any]:
     return asked
 
 
-def _upload(asked: dict[str, Any], filename: str) -> Upload:
+def _upload(asked: dict[str, Any], form: Form, filename: str) -> Upload:
     choice = providers.choose(
         gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
     )
@@ -139,11 +164,12 @@ def _upload(asked: dict[str, Any], filename: str) -> Upload:
         purpose=asked["purpose"],
         filename=filename,
         expires_after_s=expires_after["seconds"] if expires_after else None,
+        is_kept=stored_here(form.fields),
     )
 
 
 def _created(row: FileRow) -> Response:
-    return answer(wire(row), provider=row.home, status=_created_status())
+    return answer(wire(row), provider=row.home, native_id=row.native_id, status=_created_status())
 
 
 def _created_status() -> int:

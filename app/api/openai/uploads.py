@@ -105,7 +105,8 @@ def _answer_part(part: Part) -> Response:
 def _wire(upload: Upload) -> dict[str, Any]:
     file = None
     if upload.file is not None:
-        file = {**file_wire(upload.file), "extra_fields": extra_fields(provider=upload.provider)}
+        told = extra_fields(provider=upload.provider, native_id=upload.file.native_id)
+        file = {**file_wire(upload.file), "extra_fields": told}
     return {
         "id": upload.id,
         "object": "upload",
