@@ -10,10 +10,12 @@ from app.version import VERSION
 COMMANDS = {
     "accounts": "app.cli.accounts:accounts",
     "batch": "app.cli.batch:batch",
+    "batches": "app.cli.batches:batches",
     "db": "app.cli.db:db",
     "demo": "app.cli.demo:demo",
     "demo-model": "app.cli.demo_model:demo_model",
     "docs": "app.cli.docs:docs",
+    "files": "app.cli.files:files",
     "keys": "app.cli.keys:keys",
     "providers": "app.cli.providers:providers",
     "release": "app.cli.release:release",

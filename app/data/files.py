@@ -76,12 +76,8 @@ def insert(
     status_details: str | None = None,
     status: str = "processed",
     expires_at: int | None = None,
-    is_adopted: bool = False,
 ) -> int:
-    """A file whose blob is settled in the same transaction; returns its row id. `size` is bytes.
-
-    `expires_at` counts where there is no `expires_after_s`. Without a blob, only a provider has the bytes.
-    """
+    """A file, whose blob is settled in the same transaction if it has one; returns its row id. `size` is bytes."""
     # Asked once: two readings of the clock may be a millisecond apart, and then a second apart on the wire.
     now = connection.execute(select(now_ms())).scalar_one()
     statement = sql_insert(files).values(
@@ -100,10 +96,14 @@ def insert(
         lines=lines,
         created_at=now,
         expires_at=expires_at if expires_after_s is None else now + expires_after_s * 1000,
-        adopted_at=now if is_adopted else None,
         refreshed_at=now if blob_id is None else None,
     )
     return int(connection.execute(statement.returning(files.c.id)).scalar_one())
+
+
+def mark_adopted(connection: Connection, file_id: int) -> None:
+    """The file was at its provider before the gateway knew of it."""
+    connection.execute(update(files).where(files.c.id == file_id).values(adopted_at=now_ms()))
 
 
 def find(connection: Connection, project_id: int, public_id: str) -> FileRow | None:
