@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, case, exists, literal, or_, select, tup
 from sqlalchemy.sql import ColumnElement
 
 from app.data.database import AnyRow, now_ms
-from app.data.tables import batch_jobs, batches, blobs, files, native_objects
+from app.data.tables import accounts, batch_jobs, batches, blobs, files, native_objects
 from app.data.tables.batches import TERMINAL
 
 # States of a batch under which its jobs may still be made.
@@ -204,12 +204,20 @@ def follow(connection: Connection, batch_id: int, **values: Any) -> None:
     connection.execute(update(batches).where(*where).values(**_stamped(values)))
 
 
+def named(connection: Connection, batch_public_id: str) -> Sequence[AnyRow]:
+    """The jobs of a batch of any project, in order, with the `account` that has each."""
+    statement = (
+        select(batch_jobs, accounts.c.name.label("account"), accounts.c.provider, batches.c.project_id)
+        .join_from(batch_jobs, batches, batches.c.id == batch_jobs.c.batch_id)
+        .join(accounts, accounts.c.id == batch_jobs.c.account_id)
+        .where(batches.c.public_id == batch_public_id)
+    )
+    return connection.execute(statement.order_by(batch_jobs.c.number)).all()
+
+
 def resolve(connection: Connection, job_id: int, **values: Any) -> bool:
     """The operator's word on an unknown job. False when it is not unknown."""
     full = {"next_at": now_ms(), "faults": 0, **_FREED, **_stamped(values)}
-    native = full.get("native_id")
-    if native is not None:
-        full["submitted_at"] = case((batch_jobs.c.submitted_at.is_(None), now_ms()), else_=batch_jobs.c.submitted_at)
     where = (batch_jobs.c.id == job_id, batch_jobs.c.state == "unknown")
     return connection.execute(update(batch_jobs).where(*where).values(**full)).rowcount == 1
 

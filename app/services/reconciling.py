@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from sqlalchemy import Connection
+
 from app.connectors.base import UpstreamError
 from app.connectors.native import NativeJob, SoughtJob
 from app.data import events, jobs
+from app.data.database import AnyRow
 from app.data.jobs import JobLease
 from app.services import job_writes, submitting
 from app.services.accounts import Account
 from app.services.gateway import Gateway
+from app.services.leases import LeaseLostError
 
 # What the provider's clock may be behind the database's.
 SKEW_MS = 120_000
@@ -68,21 +72,20 @@ def _found(gateway: Gateway, facts: Any, account: Account) -> NativeJob | None:
 def _unknown(gateway: Gateway, lease: JobLease, facts: Any) -> None:
     gateway.log.error("job.unknown", batch=facts.public_id, job=facts.number, provider=facts.provider)
     text = "It is not known whether the provider made this job: see `batchgate batches resolve`."
-    job_writes.move(
-        gateway,
-        lease,
-        delay_s=max(0, facts.left_ms) / 1000,
-        state="unknown",
-        last_error=f"{text} {facts.last_error or ''}".strip(),
-    )
-    with gateway.database.write() as connection:
-        events.insert_event(
-            connection,
-            request_id=lease.worker[:64],
-            project_id=facts.project_id,
-            source=WORKER,
-            operation="job_create",
-            object_id=facts.public_id,
-            outcome="unknown",
-            detail={"job": facts.number, "provider": facts.provider, "attempt": facts.attempt},
-        )
+    event = {
+        "request_id": lease.worker[:64],
+        "project_id": facts.project_id,
+        "source": WORKER,
+        "operation": "job_create",
+        "object_id": facts.public_id,
+        "outcome": "unknown",
+        "detail": {"job": facts.number, "provider": facts.provider, "attempt": facts.attempt},
+    }
+
+    def act(connection: Connection, _batch: AnyRow) -> bool:
+        events.insert_event(connection, **event)
+        why = f"{text} {facts.last_error or ''}".strip()
+        return jobs.move(connection, lease, delay_ms=max(0, facts.left_ms), state="unknown", last_error=why)
+
+    if not job_writes.write(gateway, lease.batch_id, act):
+        raise LeaseLostError

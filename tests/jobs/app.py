@@ -1,4 +1,4 @@
-"""The fake behind the providers of batchgate_jobs: OpenAI's, with jobs that carry their lines, and that can be deleted."""
+"""The fake behind the providers of batchgate_jobs: OpenAI's, with jobs that carry their lines and can be deleted."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.fakes.provider_app import Body, FakeJob, Handler
 
 
 class JobsApp(OpenAIProviderApp):
-    """Switches: those of the fake; `no_room`, how many jobs still fail for want of room; `forgets`, results left out."""
+    """Switches: those of the fake; `no_room`, how many jobs fail for want of room; `forgets`, results left out."""
 
     def __init__(self, **options: Any) -> None:
         self.no_room = 0

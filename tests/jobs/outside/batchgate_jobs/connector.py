@@ -1,7 +1,7 @@
 """A connector in its simplest form: one request for each call, on a connection of its own."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import requests
@@ -44,10 +44,8 @@ class Jobs(Connector):
         return NativeFile(found["id"], found["filename"], found["purpose"], found["bytes"])
 
     def delete_file(self, native_id: str) -> None:
-        try:
+        with suppress(MissingError):
             self._call("DELETE", f"/files/{native_id}")
-        except MissingError:
-            pass
 
     @contextmanager
     def read_file(self, native_id: str) -> Iterator[Download]:
@@ -76,10 +74,8 @@ class Jobs(Connector):
         return _job(self._call("POST", f"/batches/{native_id}/cancel"))
 
     def delete_job(self, native_id: str) -> None:
-        try:
+        with suppress(MissingError):
             self._call("DELETE", f"/batches/{native_id}")
-        except MissingError:
-            pass
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         for file_id in (job.output_id, job.error_id):
