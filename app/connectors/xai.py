@@ -177,9 +177,8 @@ def _result(row: Mapping[str, Any]) -> JobResult:
     """A line's answer lies under the name of its endpoint."""
     custom_id = parsing.required(row, "batch_request_id")
     came = parsing.part(row, "batch_result") or row
-    error = came.get("error") or row.get("error")
-    if error:
-        return refusals.from_error(custom_id, error)
+    if came.get("error"):
+        return refusals.from_error(custom_id, came["error"])
     bodies = [body for body in parsing.part(came, "response").values() if body is not None]
     if len(bodies) != 1:
         raise parsing.bad_answer("a result has neither an answer nor an error")
