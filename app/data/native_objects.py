@@ -66,12 +66,12 @@ def insert_live(
     size: int | None = None,
     expires_at: int | None = None,
 ) -> int:
-    """An object that exists at the provider; the one that is known by this native id, if it lives."""
+    """An object that exists at the provider; the row that it has already, if there is one."""
     lock_account(connection, account_id)
     where = (
         native_objects.c.account_id == account_id,
         native_objects.c.native_id == native_id,
-        native_objects.c.state == "live",
+        native_objects.c.state != "deleted",
     )
     known = connection.execute(select(native_objects.c.id).where(*where).with_for_update()).scalar()
     if known is not None:

@@ -244,13 +244,15 @@ def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | No
     A copy that a provider does not delete now is tried again until it is gone.
     """
     row = retrieve(gateway, caller, file_id, provider=provider)
-    with gateway.database.write() as connection:
-        deleted = files.delete(connection, row.id, row.blob_id)
-        unused = file_copies.let_go(connection, row.id) if deleted else []
-        if not deleted:
-            if files.find(connection, caller.project_id, row.public_id) is None:
-                raise NotFoundError(f"No such File object: {file_id}", param="id")
-            raise ConflictError(f"The file {file_id} is used by a batch that is not over: cancel it first.", param="id")
+
+    def unit(connection: Connection) -> list[int]:
+        if files.delete(connection, row.id, row.blob_id):
+            return file_copies.let_go(connection, row.id)
+        if files.find(connection, caller.project_id, row.public_id) is None:
+            raise NotFoundError(f"No such File object: {file_id}", param="id")
+        raise ConflictError(f"The file {file_id} is used by a batch that is not over: cancel it first.", param="id")
+
+    unused = gateway.database.run(unit)
     blobs.remove_condemned(gateway, row.blob_id)
     for object_id in unused:
         copy_reconciling.delete_now(gateway, object_id, worker=caller.request_id[:WORKER_LENGTH])
@@ -270,12 +272,15 @@ def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
     """Delete files whose time is over and that no running batch uses; returns how many."""
 
     def expire(row: AnyRow) -> bool:
-        with gateway.database.write() as connection:
-            expired = files.delete(connection, row.id, row.blob_id)
-            if expired:
-                file_copies.let_go(connection, row.id)
-        return expired
+        return gateway.database.run(lambda connection: _expire(connection, row))
 
     return each_due(
         gateway, lambda connection, limit: files.expired(connection, limit=limit), expire, slice_rows=slice_rows
     )
+
+
+def _expire(connection: Connection, row: AnyRow) -> bool:
+    if not files.delete(connection, row.id, row.blob_id):
+        return False
+    file_copies.let_go(connection, row.id)
+    return True

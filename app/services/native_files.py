@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -100,20 +100,24 @@ def confirm(
     Raises CopyBusyError when the object is being deleted or was given up, and UpstreamError.
     """
     verified = False
+
+    def unit(connection: Connection) -> tuple[_Verdict | None, T | None]:
+        settled = _settle(connection, account, object_id, native, verified=verified)
+        return (None, then(connection, settled)) if isinstance(settled, int) else (settled, None)
+
     while True:
-        with gateway.database.write() as connection:
-            settled = _settle(connection, account, object_id, native, verified=verified)
-            if isinstance(settled, int):
-                return then(connection, settled)
-        if settled is not _Verdict.UNCERTAIN:
-            raise CopyBusyError(settled.value)
+        verdict, made = gateway.database.run(unit)
+        if verdict is None:
+            return cast(T, made)
+        if verdict is not _Verdict.UNCERTAIN:
+            raise CopyBusyError(verdict.value)
         # Which came first there can't be seen from here.
         try:
             native = account.connector.retrieve_file(native.id)
         except MissingError as error:
             with gateway.database.write() as connection:
                 native_objects.drop(connection, object_id)
-            raise CopyBusyError(settled.value) from error
+            raise CopyBusyError(verdict.value) from error
         verified = True
 
 

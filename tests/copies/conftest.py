@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.connectors import registry
 from app.connectors.abilities import Abilities
 from app.data import accounts as rows
 from app.services.accounts import Account
@@ -23,14 +24,17 @@ class MemoryAccounts:
         return list(dict.fromkeys(account.provider for account in self.found))
 
     def is_known(self, provider: str) -> bool:
-        return provider in self.providers()
+        return registry.is_known(provider)
 
     def abilities(self, provider: str) -> Abilities:
         account = self.of(provider)
-        return account.abilities if account else Abilities()
+        return account.abilities if account else registry.abilities(provider)
 
-    def names(self) -> list[str]:
+    def configured(self) -> list[str]:
         return self.providers()
+
+    def names(self, provider: str | None = None) -> list[str]:
+        return [account.name for account in self.found if provider in (None, account.provider)]
 
     def ids(self) -> list[int]:
         return [account.id for account in self.found]
@@ -46,7 +50,9 @@ class MemoryAccounts:
         allowed: Collection[str] | None = None,
         prefer: Collection[int] = (),
     ) -> Account | None:
-        fits = [account for account in self.found if account.provider == provider]
+        fits = [
+            account for account in self.found if account.provider == provider and (name is None or account.name == name)
+        ]
         return next(iter(sorted(fits, key=lambda account: account.id not in prefer)), None)
 
     def by_id(self, account_id: int) -> Account | None:

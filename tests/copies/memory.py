@@ -15,7 +15,7 @@ from app.connectors.native import Download, NativeFile, NewFile, Page
 
 ABILITIES = Abilities(
     operations(native="files batches"),
-    files=FileLimits(bytes=1_000_000, direct=frozenset({"user_data", "fine-tune"})),
+    files=FileLimits(bytes=100_000, direct=frozenset({"user_data", "fine-tune"})),
     jobs=JobLimits(endpoints=frozenset({"/v1/chat/completions"})),
 )
 
