@@ -90,7 +90,8 @@ PROVIDERS = (
     _hosted(
         "openai",
         "https://api.openai.com/v1",
-        target=OPENAI_SHAPED,
+        target="app.connectors.openai_containers:OpenAIContainers",
+        options={"file_expiry": "yes", "output_expiry": "yes"},
         option_envs={"organization": "OPENAI_ORG_ID", "project": "OPENAI_PROJECT_ID"},
         abilities=_native(
             JobLimits(endpoints=LINES | {MODERATIONS, IMAGES, IMAGE_EDITS, VIDEOS}, bytes=200 * MIB, lines=50_000),
@@ -106,7 +107,8 @@ PROVIDERS = (
         url="AZURE_OPENAI_ENDPOINT",
         prefix="AZURE_OPENAI",
         target="app.connectors.azure:Azure",
-        option_envs={"api_version": "AZURE_OPENAI_API_VERSION"},
+        options={"file_expiry": "yes", "output_expiry": "yes"},
+        option_envs={"api_version": "AZURE_OPENAI_API_VERSION", "authority": "AZURE_AUTHORITY_HOST"},
         abilities=_native(
             JobLimits(endpoints=frozenset({CHAT, RESPONSES}), bytes=200 * MIB, lines=100_000),
             lines=LINES,
@@ -161,6 +163,7 @@ PROVIDERS = (
         "groq",
         "https://api.groq.com/openai/v1",
         target=OPENAI_SHAPED,
+        options={"paging": "none"},
         abilities=_native(
             JobLimits(
                 endpoints=frozenset({CHAT, TRANSCRIPTIONS, TRANSLATIONS}), windows=DAYS, bytes=100 * MIB, lines=50_000
@@ -180,9 +183,10 @@ PROVIDERS = (
     ),
     _hosted(
         "perplexity",
-        "https://api.perplexity.ai/v1",
+        "https://api.perplexity.ai",
         keys="PERPLEXITY_API_KEY PPLX_API_KEY",
         target=OPENAI_SHAPED,
+        options={"chat_path": "/chat/completions"},
         abilities=_native(
             JobLimits(endpoints=frozenset({RESPONSES}), bytes=200 * MIB, lines=50_000),
             lines=frozenset({CHAT, RESPONSES}),
@@ -199,6 +203,7 @@ PROVIDERS = (
         "cerebras",
         "https://api.cerebras.ai/v1",
         target=OPENAI_SHAPED,
+        options={"file_expiry": "yes"},
         abilities=_native(
             JobLimits(endpoints=frozenset({CHAT}), bytes=200 * MIB, lines=50_000),
             lines=frozenset({CHAT, COMPLETIONS}),
@@ -300,7 +305,7 @@ PROVIDERS = (
         "https://api.deepinfra.com/v1",
         keys="DEEPINFRA_API_KEY DEEPINFRA_TOKEN",
         target=OPENAI_SHAPED,
-        options={"lines_path": "/openai"},
+        options={"lines_path": "/openai", "first_line": "0", "output_expiry": "yes"},
         abilities=_native(
             JobLimits(endpoints=frozenset({CHAT, COMPLETIONS, EMBEDDINGS}), bytes=200 * MIB, lines=50_000),
             lines=frozenset({CHAT, COMPLETIONS, EMBEDDINGS}),

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -54,13 +54,17 @@ class Answer:
 
 
 class HttpClient:
-    """Calls to one base URL with fixed headers; safe to share between threads and over a fork."""
+    """Calls to one base URL with fixed headers; safe to share between threads and over a fork.
+
+    `authorize` gives headers that change, such as one with a token; each call asks it, and it may raise UpstreamError.
+    """
 
     def __init__(
         self,
         base_url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        authorize: Callable[[], Mapping[str, str]] | None = None,
         connect_timeout_s: float = 10.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         max_idle: int = 64,
@@ -75,7 +79,8 @@ class HttpClient:
         self._max_idle = max_idle
         self._tls = _tls_context() if self._secure else None
         self._where = f"{parts.scheme}://{parts.netloc}"
-        self._head = _head(parts.netloc, headers or {})
+        self._fixed = _head(parts.netloc, headers or {})
+        self._authorize = authorize
         # Last in, first out, so that few connections stay warm; list.append and list.pop are atomic.
         self._idle: list[tuple[float, HTTPConnection]] = []
         self._pid = os.getpid()
@@ -176,7 +181,13 @@ class HttpClient:
 
     def _line(self, method: str, path: str, fields: Mapping[str, str]) -> bytes:
         own = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in fields.items())
-        return f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head}{own}\r\n".encode("latin-1")
+        return f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head()}{own}\r\n".encode("latin-1")
+
+    def _head(self) -> str:
+        if self._authorize is None:
+            return self._fixed
+        changing = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in self._authorize().items())
+        return self._fixed + changing
 
     def _put_back(self, connection: HTTPConnection, *, fine: bool) -> None:
         if fine and len(self._idle) < self._max_idle:
@@ -190,7 +201,7 @@ class HttpClient:
         deadline = time.monotonic() + timeout_s
         length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if method == "POST" else ""
         own = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in headers.items()) if headers else ""
-        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head}{own}{length}\r\n".encode("latin-1")
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head()}{own}{length}\r\n".encode("latin-1")
         connection = self._kept() or self._connected(deadline)
         fine = False
         try:

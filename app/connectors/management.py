@@ -47,16 +47,18 @@ class Api:
         target: Target,
         *,
         headers: Mapping[str, str],
+        authorize: Callable[[], Mapping[str, str]] | None = None,
         base_url: str | None = None,
         secrets: Sequence[str] = (),
         clock: Clock | None = None,
     ) -> None:
         self._target = target
-        self._secrets = tuple(secret for secret in (target.credential, *secrets) if secret)
+        self._more_secrets = secrets  # looked at when an error is told: tokens come and go
         self.breaker = Breaker(clock=clock)
         self.http = HttpClient(
             base_url or target.base_url,
             headers=headers,
+            authorize=authorize,
             connect_timeout_s=target.connect_timeout_s,
             max_idle=target.max_concurrency,
             max_answer_bytes=MAX_ANSWER_BYTES,
@@ -142,6 +144,10 @@ class Api:
     def close(self) -> None:
         """Close idle connections."""
         self.http.close()
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return tuple(secret for secret in (self._target.credential, *self._more_secrets) if secret)
 
     def redacted(self, text: str) -> str:
         """`text` without the account's secrets."""

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ class OpenAICompatible(Connector):
         self._http = HttpClient(
             target.base_url,
             headers=self.headers(),
+            authorize=self.authorize,
             connect_timeout_s=target.connect_timeout_s,
             max_idle=target.max_concurrency,
             max_answer_bytes=max_answer_bytes,
@@ -39,6 +40,11 @@ class OpenAICompatible(Connector):
     def headers(self) -> dict[str, str]:
         """What every call carries. Many servers ask for no key; an empty bearer is refused by some that do not look."""
         return {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
+
+    @property
+    def authorize(self) -> Callable[[], Mapping[str, str]] | None:
+        """Gives what calls carry besides, where it changes with time; None where it does not."""
+        return None
 
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""

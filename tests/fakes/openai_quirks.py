@@ -20,7 +20,8 @@ class Quirks:
     """`file_expiry`: how upload fields of an expiry are named: brackets, dotted, ignored (no such field), refused.
 
     `errors`: the envelope: openai, detail (FastAPI's), azure. `first_line` is what the first line is called in a
-    job's errors. `chat_path` is the whole path of chats, where they lie elsewhere. `looks_until_processed` is how often a new file must be looked at before a job can use it.
+    job's errors. `chat_path` is the whole path of chats, where they lie elsewhere. `looks_until_processed` is how often
+    a new file must be looked at before a job can use it.
     """
 
     prefix: str = "/v1"

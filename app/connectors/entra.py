@@ -1,0 +1,95 @@
+"""Tokens of Entra ID for a client with a secret: one at a time, kept until shortly before it expires."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from app.connectors import answers, parsing
+from app.connectors.base import RefusedError, UpstreamError
+from app.connectors.http import HttpClient
+from app.connectors.native import Payload
+from app.lib import json
+
+AUTHORITY = "https://login.microsoftonline.com"
+SCOPE = "https://cognitiveservices.azure.com/.default"
+# A token is renewed so long before its end, or after half of a life that is shorter.
+AHEAD_S = 300.0
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks for tokens: an application of a tenant."""
+
+    tenant_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+class Entra:
+    """The tokens of one client; safe to share between threads, of which one renews for all.
+
+    `secrets` holds what must be in no text: the client's secret, and the tokens of now and before.
+    """
+
+    def __init__(self, client: Client, *, authority: str = "", timeout_s: float = 30.0) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        authority = authority or AUTHORITY
+        self._http = HttpClient(authority if "://" in authority else f"https://{authority}", max_idle=1)
+        self._lock = threading.Lock()
+        self._token = ""
+        self._renew_at = 0.0
+        self.secrets = [client.client_secret]
+
+    def token(self) -> str:
+        """A token that is good for a while. Raises UpstreamError: nothing of the call that needed it was sent."""
+        if time.monotonic() < self._renew_at:
+            return self._token
+        with self._lock:
+            if time.monotonic() >= self._renew_at:
+                self._renew()
+            return self._token
+
+    def close(self) -> None:
+        """Close the idle connection."""
+        self._http.close()
+
+    def _renew(self) -> None:
+        asked = time.monotonic()
+        try:
+            token, lifetime_s = self._asked()
+        except UpstreamError as error:
+            error.sent = False
+            raise
+        self.secrets[1:] = [token, *self.secrets[1:2]]
+        self._token = token
+        self._renew_at = asked + max(lifetime_s - AHEAD_S, lifetime_s / 2)
+
+    def _asked(self) -> tuple[str, float]:
+        client = self._client
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client.client_id,
+            "client_secret": client.client_secret,
+            "scope": SCOPE,
+        }
+        path = f"/{quote(client.tenant_id, safe='')}/oauth2/v2.0/token"
+        body = urlencode(form).encode()
+        payload = Payload(len(body), lambda: iter([body]))
+        answer = self._http.send(
+            "POST", path, payload, headers=FORM, silence_s=self._timeout_s, timeout_s=self._timeout_s
+        )
+        answers.raise_unless_final(answer, secret=client.client_secret)
+        try:
+            found = parsing.fields(json.loads(answer.body), "the token")
+        except json.JSONDecodeError as error:
+            raise parsing.bad_answer("the token of Entra ID is not JSON") from error
+        if answer.status >= 400:
+            raise self._refused(answer.status, parsing.text(found, "error_description") or "no reason was given")
+        return parsing.required(found, "access_token"), float(parsing.count(found, "expires_in") or 0)
+
+    def _refused(self, status: int, reason: str) -> RefusedError:
+        told = answers.redacted_text(reason.splitlines()[0], secret=self._client.client_secret)
+        return RefusedError(f"Entra ID refused the client: {told}", status=status, code="invalid_client")
