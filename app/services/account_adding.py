@@ -47,6 +47,7 @@ def add(gateway: Gateway, new: NewAccount) -> Mapping[str, str] | None:
     base_url = _checked(gateway, new)
     stored = _abilities(gateway, new, base_url)
     vault = gateway.accounts.vault
+    fingerprint = vault.fingerprint(new.credential)  # before the transaction: it may make the pepper
     gateway.accounts.loader.connector(_target(new, base_url), stored).close()  # what it lacks is told now, not later
 
     def unit(connection: Connection) -> bool:
@@ -59,7 +60,7 @@ def add(gateway: Gateway, new: NewAccount) -> Mapping[str, str] | None:
             connection,
             account_id,
             sealed_credential=vault.seal(new.credential, account_id=account_id),
-            fingerprint=vault.fingerprint(new.credential),
+            fingerprint=fingerprint,
             weight=new.weight,
             max_concurrency=new.max_concurrency,
             models=dict(new.models) or None,

@@ -53,6 +53,7 @@ def list_(gateway: Gateway) -> list[AccountInfo]:
 
 def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None = None) -> list[Trial]:
     """Try each account, or those of `provider`, or the one called `name`. Raises NotFoundError when there is none."""
+    gateway.accounts.settle_now()
     wanted = [
         account
         for row in list_(gateway)
@@ -76,6 +77,7 @@ def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
 
     Raises NotFoundError, and ConflictError when this process's environment has it.
     """
+    gateway.accounts.providers()  # those of the environment are rows from now on
     with gateway.database.write() as connection:
         row = _existing(connection, provider, name)
         if row.source == accounts.ENVIRONMENT and provider in gateway.accounts.configured():
@@ -124,6 +126,7 @@ def _since(began: float) -> int:
 
 
 def _change(gateway: Gateway, provider: str, name: str, **values: bool | None) -> None:
+    gateway.accounts.providers()  # those of the environment are rows from now on
     with gateway.database.write() as connection:
         row = _existing(connection, provider, name)
         accounts.change(connection, row.id, **values)

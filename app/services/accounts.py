@@ -137,6 +137,12 @@ class Accounts:
         """True when the account takes new work in this process."""
         return any(account.id == account_id for found in self._view().usable.values() for account in found)
 
+    def settle_now(self) -> bool:
+        """Ask again the providers that were away when a changed key was to be verified. True when none is left."""
+        self._due.settle = 0.0
+        self.reread()
+        return not self._due.unsettled
+
     def reread(self) -> None:
         """Look at SQL now: this process has just changed an account."""
         self._due.refresh = 0.0
