@@ -12,6 +12,7 @@ from app.lib import failpoints
 from app.services import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
+from tests.copies import test_crashes as test_copies
 from tests.crash import test_workers
 from tests.crash.audit import assert_clean
 from tests.jobs import test_crashes as test_jobs
@@ -64,5 +65,6 @@ def test_a_sweeper_that_dies_is_followed_by_another(
 
 
 def test_every_named_point_is_tested() -> None:
-    tested = {point.partition(":")[0] for point in (*POINTS, SWEEP, *test_workers.FAIL_POINTS, *test_jobs.FAIL_POINTS)}
+    elsewhere = (*test_workers.FAIL_POINTS, *test_jobs.FAIL_POINTS, *test_copies.FAIL_POINTS)
+    tested = {point.partition(":")[0] for point in (*POINTS, SWEEP, *elsewhere)}
     assert tested == set(failpoints.NAMES)
