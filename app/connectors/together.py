@@ -1,0 +1,196 @@
+"""Together: OpenAI's lines; files by a form of its own, which knows equal content; jobs that tell no counts."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import quote
+
+from app.connectors import openai_results, parsing, refusals
+from app.connectors.base import MissingError, RefusedError, Target
+from app.connectors.management import Api
+from app.connectors.native import Download, JobError, JobLine, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.openai_compatible import OpenAICompatible
+from app.connectors.spool import spooled_lines
+from app.lib import json
+
+FILES = "/v1/files"
+BATCHES = "/v1/batches"
+CONFLICT = 409
+# What the gateway calls a purpose, and Together.
+PURPOSES = {"batch": "batch-api", "evals": "eval"}
+OWN_PURPOSES = {own: purpose for purpose, own in PURPOSES.items()}
+STATUSES = {
+    "VALIDATING": "validating",
+    "IN_PROGRESS": "in_progress",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "EXPIRED": "expired",
+    "CANCELING": "cancelling",
+    "CANCELLING": "cancelling",
+    "CANCELLED": "cancelled",
+    "CANCELED": "cancelled",
+}
+# What Together says of a line that did not run to an answer, as the status that it would have had.
+ERROR_STATUSES = {"batch_client_error": 400, "batch_server_error": 500}
+
+
+class Together(OpenAICompatible):
+    """One account at Together. Its jobs keep no word of ours: they are found by their input file and time."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._api = Api(target, headers=self.headers())
+
+    @property
+    def healthy(self) -> bool:
+        """False while the account's breaker is open: new work goes elsewhere."""
+        return self._api.healthy
+
+    def close(self) -> None:
+        """Close idle connections; the connector stays usable."""
+        super().close()
+        self._api.close()
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file; of bytes that Together has already, the file that has them."""
+        fields = [
+            ("purpose", PURPOSES.get(new.purpose, new.purpose)),
+            ("file_name", new.filename),
+            ("file_type", new.filename.rpartition(".")[2] or "jsonl"),
+        ]
+        try:
+            answer = self._api.upload(
+                f"{self._path(FILES)}/upload",
+                fields=fields,
+                file_field="file",
+                filename=new.filename,
+                payload=new.payload,
+            )
+        except RefusedError as error:
+            known = _known_id(error)
+            if known is None:
+                raise
+            return self.retrieve_file(known)
+        return _file(answer)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        return _file(self._api.get(self._at(FILES, native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """All files of the account: Together has no pages."""
+        return Page([_file(item) for item in _listed(self._api.get(self._path(FILES)), "data")], None)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        try:
+            self._api.delete(self._at(FILES, native_id))
+        except MissingError:
+            return
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file, as they come in."""
+        return self._api.download(f"{self._at(FILES, native_id)}/content")
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> bytes:
+        """A line in the dialect of this provider's jobs, its newline included."""
+        return json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}})
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job. The answer wraps it, beside warnings."""
+        body = {"input_file_id": new.input_id, "endpoint": new.endpoint, "completion_window": new.window}
+        answer = parsing.fields(self._api.post(self._path(BATCHES), body), "the answer")
+        return _job(answer.get("job", answer))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return _job(self._api.get(self._at(BATCHES, native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """All jobs of the account: a bare list, without pages."""
+        return Page([_job(item) for item in _listed(self._api.get(self._path(BATCHES)), "data")], None)
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+        try:
+            return _job(self._api.post(f"{self._at(BATCHES, native_id)}/cancel"))
+        except RefusedError as error:
+            if error.status != CONFLICT:
+                raise
+            return self.retrieve_job(native_id)
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        for native_id in (job.output_id, job.error_id):
+            if native_id is not None:
+                with self.read_file(native_id) as download, spooled_lines(download) as lines:
+                    for number, line in enumerate(lines, start=1):
+                        yield _result(line, number)
+
+    def _at(self, path: str, native_id: str) -> str:
+        return f"{self._path(path)}/{quote(native_id, safe='')}"
+
+
+def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
+    """The objects of a list, be it bare or under `name`."""
+    found = answer.get(name) if isinstance(answer, dict) else answer
+    if not isinstance(found, list):
+        raise parsing.bad_answer("the list is none")
+    return parsing.items({name: found}, name)
+
+
+def _known_id(error: RefusedError) -> str | None:
+    """The file that a refusal names because it has the same bytes."""
+    if error.status != CONFLICT:
+        return None
+    try:
+        told = json.loads(error.body)
+    except ValueError:
+        return None
+    holders = [told, told.get("error")] if isinstance(told, dict) else []
+    ids = [holder.get("file_id") for holder in holders if isinstance(holder, dict)]
+    return next((found for found in ids if isinstance(found, str) and found), None)
+
+
+def _file(answer: Any) -> NativeFile:
+    told = parsing.fields(answer, "the file")
+    purpose = parsing.text(told, "purpose") or ""
+    return NativeFile(
+        id=parsing.required(told, "id"),
+        filename=parsing.text(told, "filename") or "",
+        purpose=OWN_PURPOSES.get(purpose, purpose),
+        bytes=parsing.count(told, "bytes"),
+        created_at=parsing.instant(told, "created_at"),
+        expires_at=parsing.instant(told, "expires_at"),
+    )
+
+
+def _job(answer: Any) -> NativeJob:
+    told = parsing.fields(answer, "the job")
+    native_status = parsing.required(told, "status")
+    blamed = parsing.text(told, "error")
+    return NativeJob(
+        id=parsing.required(told, "id"),
+        status=parsing.one_of(STATUSES, native_status.upper()),
+        native_status=native_status,
+        input_id=parsing.text(told, "input_file_id"),
+        output_id=parsing.text(told, "output_file_id"),
+        error_id=parsing.text(told, "error_file_id"),
+        endpoint=parsing.text(told, "endpoint"),
+        model=parsing.text(told, "model_id"),
+        errors=(JobError("provider_error", blamed),) if blamed else (),
+        created_at=parsing.instant(told, "created_at"),
+        ended_at=parsing.instant(told, "completed_at"),
+        expires_at=parsing.instant(told, "job_deadline"),
+    )
+
+
+def _result(line: bytes, number: int) -> JobResult:
+    """A row of the output or of the error file; the latter has an error and no answer."""
+    found = openai_results.result(line, number)
+    status = ERROR_STATUSES.get(found.error_code or "")
+    return found if status is None else refusals.refused(found.custom_id, found.message, status=status)
