@@ -1,11 +1,12 @@
-"""`batchgate batches`: jobs that batches have at providers."""
+"""`batchgate batches`: jobs that batches have at providers, and batches that only a provider knows."""
 
 import click
 
 from app.cli import context
 from app.data.database import AnyRow
 from app.lib import json
-from app.services import job_admin
+from app.services import adopting_batches, job_admin
+from app.services.adopting_batches import Wanted
 from app.services.job_admin import Word
 
 HEADS = ("JOB", "ACCOUNT", "STATE", "STATUS", "LINES", "DONE", "NATIVE ID", "FAULTS", "LAST ERROR")
@@ -13,7 +14,7 @@ HEADS = ("JOB", "ACCOUNT", "STATE", "STATUS", "LINES", "DONE", "NATIVE ID", "FAU
 
 @click.group()
 def batches() -> None:
-    """See the jobs of batches at providers, and settle those that the gateway can't."""
+    """See the jobs of batches at providers, settle those that the gateway can't, adopt those it does not know."""
 
 
 @batches.command()
@@ -70,6 +71,32 @@ def resolve(batch: str, number: int | None, retry: bool, fail: bool, native_id: 
     with context.gateway() as gateway:
         row = job_admin.resolve(gateway, batch, Word(native_id=native_id, again=retry), number=number)
     click.echo(f"Job {row.number} of {batch} is {row.state}.")
+
+
+@batches.command()
+@click.option("--project", required=True, help="The project that gets the batches; made if it is new.")
+@click.option("--provider", required=True, help="The provider that has them.")
+@click.option("--account", help="The name of the account that has them. Left out: the one that gets new work.")
+@click.option("--id", "native_ids", multiple=True, help="Only the batch with this native id; may be repeated.")
+@click.option("--yes", is_flag=True, help="Do it. Without this option it is only told what would be done.")
+def adopt(project: str, provider: str, account: str | None, native_ids: tuple[str, ...], yes: bool) -> None:
+    """Make batches of a project from those that an account runs or ran. Inputs and results are brought home.
+
+    
+    Examples:
+      batchgate batches adopt --project reports --provider openai
+      batchgate batches adopt --project reports --provider openai --id batch_abc123 --yes
+    """
+    wanted = Wanted(project, provider.lower(), account, native_ids)
+    counts: dict[str, int] = {}
+    with context.gateway() as gateway, context.told():
+        for found in adopting_batches.candidates(gateway, wanted):
+            shown = adopting_batches.adopt(gateway, wanted, found) if yes and found.state == "new" else found
+            counts[shown.state] = counts.get(shown.state, 0) + 1
+            cells = (shown.state, shown.batch_id, shown.native.id, shown.native.status, shown.native.endpoint)
+            click.echo("  ".join(cell for cell in cells if cell))
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no batches"
+    click.echo(f"{told}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
 
 
 def _fields(row: AnyRow) -> dict[str, object]:

@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
 from app.data.database import AnyRow, now_ms
-from app.data.tables import accounts, batch_jobs, batches, blobs, files, native_objects
+from app.data.tables import accounts, batch_jobs, batch_segments, batches, blobs, files, native_objects
 from app.data.tables.batches import TERMINAL
 
 # States of a batch under which its jobs may still be made.
@@ -20,6 +20,29 @@ UNMADE = ("pending", "unknown")
 
 _FREE = or_(batch_jobs.c.lease_until.is_(None), batch_jobs.c.lease_until < now_ms())
 _FREED: dict[str, Any] = {"worker": None, "lease_until": None}
+
+_FOLDED = select(
+    *(
+        batch_jobs.c[name]
+        for name in (
+            "state",
+            "status",
+            "lines",
+            "native_id",
+            "native_completed",
+            "native_failed",
+            "native_expires_at",
+            "lines_completed",
+            "lines_failed",
+            "input_tokens",
+            "cached_tokens",
+            "output_tokens",
+            "reasoning_tokens",
+            "total_tokens",
+            "errors",
+        )
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +202,11 @@ def of_batch(connection: Connection, batch_id: int) -> Sequence[AnyRow]:
     ).all()
 
 
+def to_fold(connection: Connection, batch_id: int) -> Sequence[AnyRow]:
+    """What folding asks of all jobs of a batch: an input may be cut into thousands."""
+    return connection.execute(_FOLDED.where(batch_jobs.c.batch_id == batch_id).order_by(batch_jobs.c.number)).all()
+
+
 def held_native_ids(connection: Connection, account_id: int, native_ids: Collection[str]) -> set[str]:
     """Those of the ids that are jobs of ours already."""
     where = (batch_jobs.c.account_id == account_id, batch_jobs.c.native_id.in_(list(native_ids)))
@@ -202,6 +230,14 @@ def follow(connection: Connection, batch_id: int, **values: Any) -> None:
     """What follows for the batch from its jobs."""
     where = (batches.c.id == batch_id, batches.c.status.not_in(TERMINAL))
     connection.execute(update(batches).where(*where).values(**_stamped(values)))
+
+
+def insert_running(connection: Connection, batch_id: int, **values: Any) -> None:
+    """A job that is at its provider already; `values` are columns. The segment for its results comes with it."""
+    segment = {"batch_id": batch_id, "first_line": values["first_line"], "last_line": values["last_line"]}
+    connection.execute(insert(batch_segments).values(state="done", **segment))
+    full = {"batch_id": batch_id, "state": "running", "next_at": now_ms(), **_stamped(values)}
+    connection.execute(insert(batch_jobs).values(**full))
 
 
 def named(connection: Connection, batch_public_id: str) -> Sequence[AnyRow]:

@@ -120,7 +120,8 @@ def _flush(work: _Harvest) -> None:
 def _lines_of(work: _Harvest, held: Sequence[JobResult]) -> dict[str, AnyRow]:
     facts = work.facts
     span = {"first": facts.first_line, "last": facts.last_line}
-    numbers = {number: result.custom_id for result in held if (number := line_number(result.custom_id)) is not None}
+    wire_ids = [result.custom_id for result in held] if facts.rewritten else []
+    numbers = {number: wire_id for wire_id in wire_ids if (number := line_number(wire_id)) is not None}
     own_ids = {result.custom_id for result in held} - set(numbers.values())
     with work.gateway.database.read() as connection:
         named = job_lines.by_custom_id(connection, facts.batch_id, own_ids, **span) if own_ids else ()

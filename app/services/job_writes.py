@@ -123,7 +123,7 @@ def _line(gateway: Gateway, facts: Any, position: int | None) -> int | None:
 
 
 def _follow(connection: Connection, batch: Any) -> None:
-    folded = fold(jobs.of_batch(connection, batch.id))
+    folded = fold(jobs.to_fold(connection, batch.id))
     values: dict[str, Any] = dict(folded.counts)
     if folded.expires_at is not None:
         values["expires_at"] = folded.expires_at

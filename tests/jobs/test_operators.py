@@ -14,7 +14,7 @@ from tests.fakes.serving import ServedApp
 from tests.jobs.app import JobsApp
 from tests.jobs.conftest import jobs_of
 from tests.running.conftest import Workers
-from tests.support.batches import chat_line, create, ended, jsonl
+from tests.support.batches import chat_line, create, ended, jsonl, read
 from tests.support.waiting import until
 
 DATA = jsonl(chat_line(f"c{n}", f"text {n}") for n in range(3))
@@ -69,3 +69,41 @@ def test_a_job_that_is_given_up_fails_the_batch(client: KeyClient, run: Run, unk
     assert run("resolve", unknown, "--fail").exit_code == 0
     over = ended(client, unknown)
     assert (over["status"], over["errors"]["data"][0]["code"]) == ("failed", "job_unknown")
+
+
+def make_there(app: JobsApp, custom_ids: list[str], *, state: str = "in_progress") -> str:
+    """A job that somebody made at the provider himself; returns its id."""
+    data = jsonl(chat_line(name, f"text of {name}") for name in custom_ids)
+    file = app.add_file(data, filename="theirs.jsonl", purpose="batch")
+    fields = {"window": "24h", "metadata": {"team": "reports"}}
+    job = app.add_job([], endpoint="/v1/chat/completions", model="m", input_id=file.id, fields=fields)
+    if state == "completed":
+        app.end(job, "completed")
+    return job.id
+
+
+def test_batches_of_a_provider_are_adopted(
+    client: KeyClient, run: Run, app: JobsApp, workers: Workers, server: ServedApp
+) -> None:
+    running = make_there(app, ["a", "bg-7", "c"])
+    over = make_there(app, ["d"], state="completed")
+    options = ("adopt", "--project", "alpha", "--provider", "jobs")
+    assert "2 new. Nothing was changed" in run(*options).stdout
+    assert client.get("/v1/batches").json["data"] == []
+    app.files[app.jobs[over].input_id or ""].data = b"{}\n"
+    assert "1 adopted, 1 unreadable." in run(*options, "--yes").stdout
+    assert "1 known, 1 new." in run(*options).stdout
+    workers.start()
+    [batch] = client.get("/v1/batches").json["data"]
+    done = ended(client, batch["id"])
+    assert (done["status"], done["request_counts"]["completed"]) == ("completed", 3)
+    assert done["metadata"]["team"] == "reports"
+    assert done["extra_fields"]["native_id"] == running
+    output = read(client, done["output_file_id"])
+    assert [line["custom_id"] for line in output] == ["a", "bg-7", "c"]
+    assert len(app.jobs) == 2
+
+
+def test_only_inputs_that_can_be_read_are_adopted(run: Run) -> None:
+    answer = run("adopt", "--project", "alpha", "--provider", "jobs-dialect")
+    assert (answer.exit_code, "not supported by jobs-dialect" in answer.stderr) == (2, True)

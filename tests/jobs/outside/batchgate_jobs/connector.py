@@ -80,7 +80,7 @@ class Jobs(Connector):
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         for file_id in (job.output_id, job.error_id):
             if file_id is not None:
-                for line in self._send("GET", f"/files/{file_id}/content").iter_lines():
+                for line in self._send("GET", f"/files/{file_id}/content").content.splitlines():
                     yield _result(json.loads(line))
 
     def _call(self, method: str, path: str, **more: Any) -> Any:

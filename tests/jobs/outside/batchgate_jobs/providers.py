@@ -27,8 +27,8 @@ def _provider(name: str, *, without: str = "", **limits: object) -> Provider:
 
 JOBS = _provider("jobs")
 SPLIT = _provider("jobs-split", lines=4)
+BIG = _provider("jobs-big", lines=50_000)
 BLIND = _provider("jobs-blind", finds=False)
 STUBBORN = _provider("jobs-stubborn", without="batch_cancel batch_delete")
 INLINE = _provider("jobs-inline", inline=True)
 DIALECT = _provider("jobs-dialect", dialect="odd", custom_id="[a-z0-9]{1,8}", bytes=500)
-ALL = (JOBS, SPLIT, BLIND, STUBBORN, INLINE, DIALECT)
