@@ -1,0 +1,78 @@
+"""A fake of every provider on its own socket, and the environment that makes accounts at all of them."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any
+
+from app.connectors import registry
+from tests.fakes.azure_app import AzureApp
+from tests.fakes.fireworks_app import FireworksApp
+from tests.fakes.mistral_app import MistralApp
+from tests.fakes.openai_app import OpenAIApp
+from tests.fakes.openai_provider_app import OpenAIProviderApp
+from tests.fakes.openai_quirks import QUIRKS
+from tests.fakes.openrouter_app import OpenRouterApp
+from tests.fakes.replicate_app import ReplicateApp
+from tests.fakes.serving import ServedApp
+from tests.fakes.together_app import TogetherApp
+from tests.fakes.xai_app import XAIApp
+
+OWN = {
+    "azure": AzureApp,
+    "mistral": MistralApp,
+    "together": TogetherApp,
+    "xai": XAIApp,
+    "fireworks": FireworksApp,
+    "openrouter": OpenRouterApp,
+    "replicate": ReplicateApp,
+}
+# What stands between the host and `/files` where it is not `/v1`; these two take the bare host.
+BASES = {"openrouter": "/api/v1", "groq": "/openai/v1", "azure": "", "fireworks": "", "mistral": ""}
+
+
+def app_of(provider: str) -> Any:
+    """The fake of a provider; those without an API for files answer single lines."""
+    key = key_of(provider)
+    if provider in OWN:
+        return OWN[provider](api_key=key)
+    if provider in QUIRKS:
+        return OpenAIProviderApp(QUIRKS[provider], api_key=key)
+    return OpenAIApp(models=(), api_key=key)
+
+
+def key_of(provider: str) -> str:
+    """The credential of the account at `provider`: one that is easy to find in a log."""
+    return f"canary-{provider}-0123456789"
+
+
+class Farm:
+    """The fakes of `providers` while its `with` block runs; `servers` by name."""
+
+    def __init__(self, providers: Iterable[str]) -> None:
+        self.servers = {name: ServedApp(app_of(name)) for name in providers}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Farm":
+        for server in self.servers.values():
+            self._stack.enter_context(server)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an operator would set for an account at each."""
+        found: dict[str, str] = {}
+        for name, server in self.servers.items():
+            entry = registry.find(name)
+            assert entry is not None
+            found[entry.key_envs[0]] = key_of(name)
+            found[entry.url_env] = server.url + BASES.get(name, "/v1")
+        if "fireworks" in self.servers:
+            found["FIREWORKS_DOWNLOAD_HOSTS"] = "127.0.0.1"
+        return found
+
+    def calls(self) -> int:
+        """How often any of them was asked anything."""
+        return sum(len(server.requests) for server in self.servers.values())
