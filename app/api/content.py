@@ -71,7 +71,9 @@ def streamed_response(gateway: Gateway, row: FileRow) -> Response:
     stream = unkept_files.content(gateway, row)
     if stream.length is not None:
         headers["Content-Length"] = str(stream.length)
-    return Response(stream.chunks, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
+    response = Response(stream.chunks, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
+    response.call_on_close(stream.close)
+    return response
 
 
 def _headers(content: Content) -> Headers:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, exists, literal, or_, select, update
 from sqlalchemy import insert as sql_insert
+from sqlalchemy.sql import ColumnElement
 
 from app.data import blobs, file_copies, paging
 from app.data.database import AnyRow, now_ms
@@ -166,10 +167,15 @@ def delete(connection: Connection, file_id: int, blob_id: int | None) -> bool:
     return True
 
 
+def is_stale(connection: Connection, file_id: int, *, stale_ms: int) -> bool:
+    """True when nobody has asked the provider about a file for `stale_ms`."""
+    statement = select(literal(1)).where(files.c.id == file_id, _not_seen_for(stale_ms))
+    return connection.execute(statement).first() is not None
+
+
 def take_look(connection: Connection, file_id: int, *, stale_ms: int) -> bool:
-    """True for the one caller who may ask the provider about a file that nobody has looked at for `stale_ms`."""
-    stale = or_(files.c.refreshed_at.is_(None), files.c.refreshed_at <= now_ms() - stale_ms)
-    where = (files.c.id == file_id, files.c.deleted_at.is_(None), stale)
+    """True for the one caller who is to ask the provider about a stale file."""
+    where = (files.c.id == file_id, files.c.deleted_at.is_(None), _not_seen_for(stale_ms))
     return connection.execute(update(files).where(*where).values(refreshed_at=now_ms())).rowcount == 1
 
 
@@ -216,3 +222,7 @@ def blob_key(connection: Connection, blob_id: int | None) -> str | None:
     """Where the store has a live blob, or None."""
     statement = select(blob_rows.c.key).where(blob_rows.c.id == blob_id, blob_rows.c.state == "live")
     return connection.execute(statement).scalar()
+
+
+def _not_seen_for(stale_ms: int) -> ColumnElement[bool]:
+    return or_(files.c.refreshed_at.is_(None), files.c.refreshed_at <= now_ms() - stale_ms)

@@ -12,9 +12,10 @@ from sqlalchemy import Connection
 from app.connectors.abilities import Support
 from app.data import batches, files, jobs
 from app.data.database import AnyRow
+from app.data.files import FileRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
-from app.services import copies, polling, providers, upstream
+from app.services import copies, polling, providers, unkept_files, upstream
 from app.services.accounts import Account
 from app.services.batch_object import TERMINAL
 from app.services.gateway import Caller, Gateway
@@ -73,7 +74,11 @@ def create(
 
     `settle` is called last in the transaction. Raises InvalidRequestError, UnsupportedOperationError.
     """
+    file = None if isinstance(source, InlineInput) else _file(gateway, caller, source)
+    source = source if file is None else file.public_id
     decided = _decide(gateway, caller, wanted, source)
+    if file is not None and not file.is_kept and file.purpose == PURPOSE:
+        _bring_home(gateway, file)
     if isinstance(source, InlineInput):
         source.seal(decided.endpoint)
 
@@ -259,6 +264,21 @@ def _executor(
         hint = 'It answers no single requests: leave out execution, or send "provider" or "auto".'
         raise UnsupportedOperationError(provider, 'batch_create with execution "gateway"', hint)
     return account, "gateway"
+
+
+def _file(gateway: Gateway, caller: Caller, given: str) -> FileRow | None:
+    """The input by its own or its native id, or None when the project has no such file."""
+    with gateway.database.read() as connection:
+        return files.resolve(connection, caller.project_id, given)
+
+
+def _bring_home(gateway: Gateway, file: FileRow) -> None:
+    """Lines are checked and counted here, so that the bytes must be at hand, though a copy is used where it is."""
+    try:
+        unkept_files.fetch(gateway, file)
+    except NotFoundError as error:
+        text = f"input_file_id: there is no file {file.public_id!r} in this project."
+        raise InvalidRequestError(text, param="input_file_id") from error
 
 
 def _holders(gateway: Gateway, caller: Caller, source: str | InlineInput) -> Sequence[int]:

@@ -1,6 +1,6 @@
 """Files whose bytes only a provider has: looked at now and then, streamed through, brought home when needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -36,6 +36,7 @@ class Stream:
 
     length: int | None
     chunks: Iterator[bytes] = field(repr=False)
+    close: Callable[[], None] = field(repr=False)
 
 
 def file_status(native: NativeFile) -> str:
@@ -49,6 +50,9 @@ def refreshed(gateway: Gateway, row: FileRow) -> tuple[FileRow, bool]:
     Raises NotFoundError when the provider has it no longer, and what else the provider's failure is for a caller.
     """
     stale_ms = int(gateway.settings.refresh_s * 1000)
+    with gateway.database.read() as connection:
+        if not files.is_stale(connection, row.id, stale_ms=stale_ms):
+            return row, False
     with gateway.database.write() as connection:
         if not files.take_look(connection, row.id, stale_ms=stale_ms):
             return row, False
@@ -74,7 +78,8 @@ def content(gateway: Gateway, row: FileRow) -> Stream:
         with _told(gateway, row, held):
             download = stack.enter_context(held.account.connector.read_file(held.native_id))
             first = next(download.chunks, b"")
-        return Stream(download.length, _rest(gateway, row, first, download, stack.pop_all()))
+        opened = stack.pop_all()
+    return Stream(download.length, _rest(gateway, row, first, download), opened.close)
 
 
 def bring_home(gateway: Gateway, row: FileRow) -> None:
@@ -110,6 +115,12 @@ def bring_home(gateway: Gateway, row: FileRow) -> None:
                 blob_rows.release(connection, blob.id)
 
 
+def fetch(gateway: Gateway, row: FileRow) -> None:
+    """As `bring_home`, but a provider's failure is raised as a caller is to see it."""
+    with _told(gateway, row, holder(gateway, row)):
+        bring_home(gateway, row)
+
+
 def holder(gateway: Gateway, row: FileRow) -> Held:
     """An account that has the bytes. Raises NotFoundError when none has, ProviderError when it cannot be used."""
     with gateway.database.read() as connection:
@@ -139,15 +150,14 @@ def _told(gateway: Gateway, row: FileRow, held: Held) -> Iterator[None]:
         raise _not_found(row) from error
 
 
-def _rest(gateway: Gateway, row: FileRow, first: bytes, download: Download, stack: ExitStack) -> Iterator[bytes]:
-    with stack:
-        try:
-            yield first
-            yield from download.chunks
-        except UpstreamError as error:
-            # The answer has begun, so that all that is left is to break it off.
-            gateway.log.warning("file.content_cut", file=row.public_id, provider=row.home, error=error.message)
-            raise
+def _rest(gateway: Gateway, row: FileRow, first: bytes, download: Download) -> Iterator[bytes]:
+    try:
+        yield first
+        yield from download.chunks
+    except UpstreamError as error:
+        # The answer has begun, so that all that is left is to break it off.
+        gateway.log.warning("file.content_cut", file=row.public_id, provider=row.home, error=error.message)
+        raise
 
 
 def _not_found(row: FileRow) -> NotFoundError:
