@@ -93,7 +93,7 @@ def error_body(answer: Answer, *, secret: str) -> dict[str, Any]:
     fields = _error_fields(value)
     if not fields["message"]:
         fields["message"] = f"The provider answered status {answer.status} with {kind_of(answer)}{_quote(answer)}"
-    if (fields["code"] or "").isdigit():
+    if fields["code"] == str(answer.status):
         fields["code"] = None  # llama.cpp and vLLM repeat the status there; OpenAI's codes are words
     fields["message"] = redacted_text(fields["message"], secret=secret)
     fields["type"] = fields["type"] or ("server_error" if answer.status >= 500 else "invalid_request_error")
