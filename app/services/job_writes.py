@@ -20,6 +20,7 @@ LONGEST_WAIT_S = 300.0
 # A job is looked at about twenty times in the first half of its life so far.
 AGE_PER_LOOK = 20
 ERROR_LENGTH = 2000
+BROKEN_AS_FAULTS = 5
 SUBMIT_FAILED = "batch_failed"
 
 
@@ -60,6 +61,13 @@ def postpone(
         delay_s=round(delay_s, 1),
     )
     move(gateway, lease, delay_s=delay_s, faults=facts.faults + 1, last_error=why[:ERROR_LENGTH], **values)
+
+
+def put_off(gateway: Gateway, lease: JobLease, error: Exception) -> None:
+    """The gateway itself, or a connector, broke on this job: others go first. What it was is in the log."""
+    why = f"The gateway failed on this job ({type(error).__name__}); its log tells more."
+    with gateway.database.write() as connection:
+        jobs.move(connection, lease, delay_ms=int(backoff_s(gateway, BROKEN_AS_FAULTS) * 1000), last_error=why)
 
 
 def end_unmade(gateway: Gateway, lease: JobLease, status: str) -> None:

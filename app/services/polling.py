@@ -133,9 +133,10 @@ def _note(gateway: Gateway, facts: Any, native: NativeJob) -> None:
 
 
 def _missing(gateway: Gateway, lease: JobLease, facts: Any, error: MissingError) -> None:
-    if facts.cancel_sent_at is not None or facts.batch_status == "cancelling":
+    settling = (facts.age_ms or 0) < SETTLING_MS or facts.faults + 1 < LOST_AFTER_LOOKS
+    if facts.cancel_sent_at is not None or (facts.batch_status == "cancelling" and not settling):
         job_writes.move(gateway, lease, state="ended", status="cancelled", ended_at=True)
-    elif (facts.age_ms or 0) < SETTLING_MS or facts.faults + 1 < LOST_AFTER_LOOKS:
+    elif settling:
         job_writes.postpone(gateway, lease, facts, error.message)
     else:
         gateway.log.error("job.lost", batch=facts.public_id, job=facts.number, native_id=facts.native_id)

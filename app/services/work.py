@@ -25,6 +25,7 @@ from app.services import (
     capacity,
     finalising,
     harvesting,
+    job_writes,
     planning,
     polling,
     reconciling,
@@ -126,8 +127,12 @@ class BatchWork:
                 JOB_STEPS[lease.state](self._gateway, lease)
             except LeaseLostError:
                 self._gateway.log.info("job.lease_lost", job=lease.id)
+            except (BlobError, UnavailableError, PoolTimeoutError, DBAPIError):
+                raise  # the lease runs out by itself
+            except Exception as error:
+                job_writes.put_off(self._gateway, lease, error)
+                raise
             finally:
-                # After any other failure the lease runs out first, so that a job that fails does not hold up the rest.
                 with self._jobs_lock:
                     del self._jobs[lease.id]
             return True

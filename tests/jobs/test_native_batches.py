@@ -220,6 +220,23 @@ def test_a_job_that_expires_keeps_what_ran(client: KeyClient, workers: Workers, 
     assert {line["error"]["code"] for line in read(client, over["error_file_id"])} == {"batch_expired"}
 
 
+def test_results_that_break_a_connector_are_read_again(
+    client: KeyClient, workers: Workers, server: ServedApp, gateway: Gateway
+) -> None:
+    server.faults.add(Fault(path="/content", status=200, body=b"{not json", times=1))
+    workers.start()
+    batch = create(client, lines(3))
+    until(lambda: jobs_of(gateway) and "gateway failed" in (jobs_of(gateway)[0].last_error or ""))
+    assert ended(client, batch["id"])["request_counts"]["completed"] == 3
+
+
+def test_a_download_that_breaks_off_is_read_again(client: KeyClient, workers: Workers, server: ServedApp) -> None:
+    server.faults.add(Fault(path="/content", reset=True, times=2))
+    workers.start()
+    over = ended(client, create(client, lines(3))["id"])
+    assert (over["status"], over["request_counts"]["completed"]) == ("completed", 3)
+
+
 def test_one_of_two_jobs_that_fails_leaves_the_other_ones_results(
     client: KeyClient, workers: Workers, server: ServedApp
 ) -> None:

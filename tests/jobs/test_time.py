@@ -62,9 +62,24 @@ def test_a_job_that_is_gone_after_its_cancel_is_cancelled(client: KeyClient, wor
     workers.start()
     batch = create(client, LINES)
     until(lambda: retrieve(client, batch["id"])["status"] == "in_progress")
+    workers.stop()
+    assert client.post(f"/v1/batches/{batch['id']}/cancel").json["status"] == "cancelling"
     app.jobs.clear()
+    workers.start()
+    assert ended(client, batch["id"])["status"] == "cancelled"
+
+
+def test_a_cancel_of_a_job_that_is_not_seen_yet_is_sent_again(
+    client: KeyClient, workers: Workers, app: JobsApp, server: ServedApp
+) -> None:
+    app.looks_to_end = None
+    workers.start()
+    batch = create(client, LINES)
+    until(lambda: retrieve(client, batch["id"])["status"] == "in_progress")
+    server.faults.add(Fault(path="/cancel", status=404, body=NOT_FOUND, times=2))
     client.post(f"/v1/batches/{batch['id']}/cancel")
     assert ended(client, batch["id"])["status"] == "cancelled"
+    assert [job.state for job in app.jobs.values()] == ["cancelled"]
 
 
 def test_a_job_that_waits_for_room_past_the_window_expires(
