@@ -227,8 +227,9 @@ class OpenAIProviderApp(Containers, ProviderApp):
 
     def write_results(self, job: FakeJob) -> None:
         lines = openai_lines.result_lines(job, self.quirks, NOT_RUN.get(job.state))
-        good = [line for line in lines if (line["response"] or {}).get("status_code") == 200]
-        bad = [line for line in lines if line not in good]
+        good, bad = [], []
+        for line in lines:
+            (good if (line["response"] or {}).get("status_code") == 200 else bad).append(line)
         job.output_id = self._result_file(job, good, "output") if good else None
         job.error_id = self._result_file(job, bad, "error") if bad or self.quirks.empty_error_file else None
 
