@@ -90,7 +90,7 @@ def test_one_file_gives_the_same_results_at_every_provider(client: KeyClient, fa
             line["response"]["body"]["usage"]["total_tokens"] for line in golden("output")
         ), name
         asked = [request for request in farm.servers[name].requests if request.method == "POST"]
-        assert len(asked) == LINES if not native else len(asked) < 6, name
+        assert len(asked) < 6 if native else len(asked) >= LINES, name
 
 
 @pytest.mark.usefixtures("workers")
