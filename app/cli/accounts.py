@@ -37,8 +37,14 @@ def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[st
     return pairs
 
 
+def _nothing(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> None:
+    if values:  # click would repeat them, and one may be a key
+        raise click.UsageError(f"Nothing follows PROVIDER; a key is given by {account_key.HOW}.")
+
+
 @accounts.command()
 @click.argument("provider")
+@click.argument("nothing", nargs=-1, callback=_nothing, expose_value=False, metavar="")
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Its name, unique at the provider.")
 @click.option("--base-url", default="", metavar="URL", help="Where it is; providers that are known have a default.")
 @click.option(

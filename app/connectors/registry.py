@@ -69,6 +69,11 @@ def names() -> list[str]:
     return list(_known())
 
 
+def forget() -> None:
+    """Look again, at the next use, which packages are installed."""
+    _known.cache_clear()
+
+
 def is_known(name: str) -> bool:
     """True for a provider of the catalogue or of an installed package; names are lower case."""
     return name in _known()

@@ -172,12 +172,12 @@ class Accounts:
                 if before is not None and is_seen and not settled and versions == before.versions:
                     return before
                 rows = accounts.kept(connection)
+            self._note_seen(rows)
         except DBAPIError as error:
             if before is None or not is_outage(error):
                 raise
             self._log.warning("accounts.not_reread", error=type(error).__name__)
             return before
-        self._note_seen(rows)
         return self._made(rows)
 
     def _settle(self) -> bool:

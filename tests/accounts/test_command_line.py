@@ -111,6 +111,7 @@ def test_a_name_is_unique_at_its_provider_and_free_after_removal(run: Run) -> No
         (["openai", "--option", "client_secret=x"], SECRET, "secrets belong into the key"),
         (["openai", "--model", "justone"], SECRET, "ASKED=NATIVE"),
         (["openai", "--weight", "0"], SECRET, "--weight"),
+        (["openai", SECRET], SECRET, "Nothing follows PROVIDER"),
         (["azure"], SECRET, "needs --base-url"),
         (["openai", "--compatible"], SECRET, "leave out --compatible"),
         (["My Corp", "--compatible", "--base-url", "http://x"], SECRET, "must be lower case"),

@@ -1,3 +1,8 @@
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
 from app.connectors import registry
@@ -110,3 +115,77 @@ def test_load_gives_the_connector_with_the_abilities_of_the_table():
 
 def test_load_of_an_unfinished_provider_can_do_nothing():
     assert type(registry.load(Target(provider="gemini", base_url="http://127.0.0.1:1"))) is Connector
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Installs a package `acme-gateway`, with one module and one entry point at `value`."""
+    info = tmp_path / "acme_gateway-1.0.dist-info"
+    info.mkdir()
+
+    def installed(module: str, value: str) -> None:
+        (tmp_path / "acme_gateway.py").write_text(module)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-gateway\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\nacme = {value}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "acme_gateway", raising=False)
+        registry.forget()
+
+    yield installed
+    monkeypatch.undo()
+    sys.modules.pop("acme_gateway", None)
+    registry.forget()
+
+
+ACME = """
+from app.connectors.abilities import Abilities, operations
+from app.connectors.catalogue import Provider
+from app.connectors.openai_compatible import OpenAICompatible
+
+class Acme(OpenAICompatible):
+    pass
+
+acme = Provider("{name}", "ACME", ("ACME_API_KEY",), "ACME_BASE_URL", "https://acme.example/v1",
+    target="acme_gateway:Acme", abilities=Abilities(operations(emulated="files")), install_hint="pip install acme")
+"""
+
+
+def test_a_package_adds_a_provider(install: Callable[[str, str], None]) -> None:
+    install(ACME.format(name="acme"), "acme_gateway:acme")
+
+    assert registry.names() == [*CONTRACT.split(), "acme"]
+    [account] = registry.configured({"ACME_API_KEY": "a-key"})
+    assert (account.provider, account.base_url) == ("acme", "https://acme.example/v1")
+    assert registry.abilities("acme").support("file_upload") is Support.EMULATED
+    connector = registry.load(Target(provider="acme", base_url=account.base_url, credential=account.api_key))
+    assert type(connector).__name__ == "Acme"
+    assert isinstance(connector, OpenAICompatible)
+
+
+@pytest.mark.parametrize(
+    ("module", "value", "told"),
+    [
+        (ACME.format(name="acme"), "acme_gateway:missing", "cannot be loaded"),
+        ("import a_module_that_is_not_there", "acme_gateway:acme", "a_module_that_is_not_there"),
+        ("1 / 0", "acme_gateway:acme", "ZeroDivisionError"),
+        ("acme = 1", "acme_gateway:acme", "is a int and no app.connectors.catalogue.Provider"),
+        (ACME.format(name="openai"), "acme_gateway:acme", "names the provider openai, which is there already"),
+        (ACME.format(name="Acme Inc"), "acme_gateway:acme", "names a provider 'Acme Inc'"),
+    ],
+)
+def test_a_package_that_is_wrong_is_named(
+    install: Callable[[str, str], None], module: str, value: str, told: str
+) -> None:
+    install(module, value)
+
+    with pytest.raises(registry.ConfigurationError, match=re.escape(told)) as wrong:
+        registry.names()
+    assert "The package acme-gateway has an entry point of batchgate.connectors, acme = " in str(wrong.value)
+
+
+def test_a_connector_that_lacks_a_module_says_what_to_install(install: Callable[[str, str], None]) -> None:
+    module = ACME.format(name="acme").replace("acme_gateway:Acme", "acme_sdk:Acme")
+    install(module, "acme_gateway:acme")
+
+    with pytest.raises(registry.ConfigurationError, match="acme needs the module acme_sdk: pip install acme"):
+        registry.load(Target(provider="acme", base_url="http://127.0.0.1:1"))
