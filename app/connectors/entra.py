@@ -1,5 +1,6 @@
 """Tokens of Entra ID for a client with a secret: one at a time, kept until shortly before it expires."""
 
+import copy
 import threading
 import time
 from dataclasses import dataclass, field
@@ -41,13 +42,17 @@ class Entra:
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = 0.0
+        self._failed: tuple[float, UpstreamError] | None = None
         self.secrets = [client.client_secret]
 
     def token(self) -> str:
         """A token that is good for a while. Raises UpstreamError: nothing of the call that needed it was sent."""
-        if time.monotonic() < self._renew_at:
+        came = time.monotonic()
+        if came < self._renew_at:
             return self._token
         with self._lock:
+            if self._failed and self._failed[0] >= came:
+                raise copy.copy(self._failed[1])  # asking again, one thread after the other, would take too long
             if time.monotonic() >= self._renew_at:
                 self._renew()
             return self._token
@@ -62,6 +67,7 @@ class Entra:
             token, lifetime_s = self._asked()
         except UpstreamError as error:
             error.sent = False
+            self._failed = (time.monotonic(), error)
             raise
         self.secrets[1:] = [token, *self.secrets[1:2]]
         self._token = token

@@ -119,11 +119,11 @@ class HttpClient:
 
         Errors as for `post`; UpstreamServerError, too, when the payload has not the length that it tells.
         """
-        fields = {**headers, "Content-Length": str(payload.length)}
+        line = self._line(method, path, {**headers, "Content-Length": str(payload.length)})
         connection = self._kept() or self._connected(time.monotonic() + timeout_s)
         fine = False
         try:
-            connection = self._send(connection, self._line(method, path, fields), b"", time.monotonic() + silence_s)
+            connection = self._send(connection, line, b"", time.monotonic() + silence_s)
             self._send_payload(connection, payload, silence_s)
             answer, fine = self._receive(connection, method, time.monotonic() + timeout_s)
             return answer
@@ -139,10 +139,11 @@ class HttpClient:
         Raises as `get` does, also while pieces are read; one that is cut short ends in UpstreamServerError.
         """
         deadline = time.monotonic() + timeout_s
+        line = self._line("GET", path, headers or {})
         connection = self._kept() or self._connected(deadline)
         response: http.client.HTTPResponse | None = None
         try:
-            connection = self._send(connection, self._line("GET", path, headers or {}), b"", deadline)
+            connection = self._send(connection, line, b"", deadline)
             with self._translated():
                 response = open_answer(connection.sock, method="GET", deadline=deadline, silence_s=silence_s)
             told = {name.lower(): value for name, value in response.headers.items()}

@@ -13,6 +13,7 @@ from app.lib import json
 
 T = TypeVar("T")
 
+MAX_ID = 512
 # The pair of a job's metadata that finds it again.
 MARKER = "batchgate"
 OVER = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -49,7 +50,7 @@ def file(answer: Any) -> NativeFile:
     found = parsing.fields(answer, "the file")
     status = parsing.text(found, "status")
     return NativeFile(
-        id=parsing.required(found, "id"),
+        id=_required_id(found),
         filename=parsing.text(found, "filename") or "",
         purpose=parsing.text(found, "purpose") or "",
         bytes=parsing.count(found, "bytes"),
@@ -62,7 +63,7 @@ def file(answer: Any) -> NativeFile:
 def job(answer: Any, *, first_line: int = 1) -> NativeJob:
     """A batch. `first_line` is what the provider calls the first line of an input in its errors."""
     found = parsing.fields(answer, "the batch")
-    native_id = parsing.required(found, "id")
+    native_id = _required_id(found)
     told = parsing.required(found, "status")
     status = parsing.one_of(JOB_STATUSES, told.lower())
     counts = parsing.part(found, "request_counts")
@@ -74,9 +75,9 @@ def job(answer: Any, *, first_line: int = 1) -> NativeJob:
         status=status,
         native_status=told,
         marker=metadata.pop(MARKER, None),
-        input_id=parsing.text(found, "input_file_id"),
-        output_id=parsing.text(found, "output_file_id"),
-        error_id=parsing.text(found, "error_file_id"),
+        input_id=_id(found, "input_file_id"),
+        output_id=_id(found, "output_file_id"),
+        error_id=_id(found, "error_file_id"),
         # Azure's dated style leaves the version out.
         endpoint=endpoint if endpoint is None or endpoint.startswith("/v1/") else f"/v1{endpoint}",
         model=parsing.text(found, "model"),
@@ -100,7 +101,7 @@ def container(answer: Any) -> NativeContainer:
     status = (parsing.text(found, "status") or "").lower()
     policy = parsing.part(found, "network_policy")
     return NativeContainer(
-        id=parsing.required(found, "id"),
+        id=_required_id(found),
         name=parsing.text(found, "name") or "",
         status=status if status in GONE else "running",
         created_at=parsing.instant(found, "created_at"),
@@ -115,7 +116,7 @@ def container_file(answer: Any) -> NativeContainerFile:
     """A file of a container."""
     found = parsing.fields(answer, "the container's file")
     return NativeContainerFile(
-        id=parsing.required(found, "id"),
+        id=_required_id(found),
         path=parsing.required(found, "path"),
         source=parsing.text(found, "source") or "user",
         bytes=parsing.count(found, "bytes"),
@@ -142,6 +143,19 @@ def deleted(answer: Any) -> None:
     """What a deletion says: nothing, or that the object is gone."""
     if answer is not None and parsing.fields(answer, "the answer to a deletion").get("deleted", True) is not True:
         raise parsing.bad_answer("it does not say that the object is deleted")
+
+
+def _required_id(found: Mapping[str, Any]) -> str:
+    parsing.required(found, "id")
+    return str(_id(found, "id"))
+
+
+def _id(found: Mapping[str, Any], name: str) -> str | None:
+    """An id that can be kept in SQL and put into a path."""
+    value = parsing.text(found, name)
+    if value is not None and (len(value) > MAX_ID or not value.isprintable()):
+        raise parsing.bad_answer(f"{name} is no id")
+    return value
 
 
 def _metadata(found: Mapping[str, Any]) -> dict[str, str]:
