@@ -39,6 +39,11 @@ class Process:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
+    @property
+    def pid(self) -> int:
+        """Of the process itself."""
+        return self._process.pid
+
     def kill(self) -> None:
         """As by kill -9."""
         self._process.kill()
