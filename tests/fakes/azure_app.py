@@ -58,7 +58,7 @@ class EntraApp(ProviderApp):
         return {"error": code or "invalid_request", "error_description": message, "error_codes": [90002]}
 
     def _configuration(self, request: Request) -> Body:
-        at = f"{request.scheme}://{request.host}/{self.tenant}"
+        at = f"https://{request.host}/{self.tenant}"  # MSAL takes no other
         return {
             "issuer": f"{at}/v2.0",
             "authorization_endpoint": f"{at}/oauth2/v2.0/authorize",

@@ -1,14 +1,18 @@
-"""The fake of Azure is proven with the OpenAI SDK in both address styles, and Entra's with a plain request."""
+"""The fake of Azure is proven with the OpenAI SDK in both address styles, and Entra's with Azure's own."""
 
-import httpx2 as httpx
+import ssl
+
 import openai
 import orjson
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import ClientSecretCredential
 from openai.types import FileDeleted, FileObject
 
 from tests.fakes.azure_app import SCOPE, AzureApp, EntraApp
 from tests.fakes.provider_app import to_json_lines
 from tests.fakes.serving import ServedApp
+from tests.support.certificate import self_signed
 
 KEY = "azure-key"
 DATED = "2024-10-21"
@@ -127,12 +131,18 @@ def test_a_token_opens_it_and_another_does_not(fake, server):
                     sdk.files.list()
 
 
-def test_entra_gives_tokens_to_its_client_only():
+def test_entra_gives_tokens_to_its_client_only(tmp_path):
+    certificate = self_signed(tmp_path / "entra.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
     app = EntraApp(tenant="contoso", client_id="id-1", client_secret="secret-1")
-    form = {"grant_type": "client_credentials", "client_id": "id-1", "scope": SCOPE}
-    with ServedApp(app) as server, httpx.Client(base_url=server.url) as client:
-        good = client.post("/contoso/oauth2/v2.0/token", data={**form, "client_secret": "secret-1"})
-        bad = client.post("/contoso/oauth2/v2.0/token", data={**form, "client_secret": "other"})
+    with ServedApp(app, tls=context) as server:
 
-    assert good.json()["access_token"] in app.given
-    assert bad.status_code == 401 and bad.json()["error"] == "invalid_client"
+        def token(secret):
+            how = {"disable_instance_discovery": True, "connection_verify": str(certificate)}
+            with ClientSecretCredential("contoso", "id-1", secret, authority=server.url, **how) as credential:
+                return credential.get_token(SCOPE)
+
+        assert token("secret-1").token in app.given
+        with pytest.raises(ClientAuthenticationError, match="AADSTS7000215"):
+            token("other")
