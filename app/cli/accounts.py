@@ -198,13 +198,13 @@ def enable(provider: str, name: str) -> None:
 @accounts.command()
 @_named
 def remove(provider: str, name: str) -> None:
-    """Retire an account. Its key is wiped as soon as its last batch, file copy and container are gone.
+    """Retire an account. Its key is wiped when its last batch, file copy and container are gone.
 
     \b
     Example:
       batchgate accounts remove openai team-a
     """
     with context.gateway() as gateway:
-        wiped = account_admin.remove(gateway, provider=provider, name=name)
-    rest = "its key is wiped" if wiped else "its key is kept until its last batch, file copy and container are gone"
-    click.echo(f"Account {provider}/{name} is removed; {rest}.")
+        busy = account_admin.remove(gateway, provider=provider, name=name)
+    rest = "is kept until its last batch, file copy and container are gone" if busy else "is wiped within minutes"
+    click.echo(f"Account {provider}/{name} is removed; its key {rest}.")

@@ -120,21 +120,29 @@ def held(connection: Connection, account_id: int, *, limit: int) -> list[tuple[s
     return found
 
 
-def idle_retired(connection: Connection) -> Sequence[AnyRow]:
-    """(id, provider, name) of retired accounts that keep a credential and have no work left."""
+def has_work(connection: Connection, account_id: int) -> bool:
+    """True while a batch is not over, or the provider holds a job, a file or a container for the gateway."""
+    return connection.execute(select(accounts.c.id).where(accounts.c.id == account_id, _has_work())).first() is not None
+
+
+def idle_retired(connection: Connection, *, older_ms: int) -> Sequence[AnyRow]:
+    """(id, provider, name) of accounts that were retired so long ago, keep a credential and have no work left."""
     statement = select(accounts.c.id, accounts.c.provider, accounts.c.name)
-    return connection.execute(statement.where(accounts.c.retired_at.is_not(None), _KEPT, ~_has_work())).all()
+    return connection.execute(statement.where(*_idle(older_ms))).all()
 
 
-def wipe(connection: Connection, account_id: int) -> bool:
-    """Forget the credential of a retired account, unless work has come meanwhile."""
-    where = (accounts.c.id == account_id, accounts.c.retired_at.is_not(None), _KEPT, ~_has_work())
+def wipe(connection: Connection, account_id: int, *, older_ms: int) -> bool:
+    """Forget the credential of an account that is as `idle_retired` tells. False when it no longer is."""
     values: Mapping[str, Any] = {"sealed_credential": None, "fingerprint": None, "options": None}
+    where = (accounts.c.id == account_id, *_idle(older_ms))
     return connection.execute(update(accounts).where(*where).values(values)).rowcount == 1
 
 
+def _idle(older_ms: int) -> tuple[ColumnElement[bool], ...]:
+    return accounts.c.retired_at < now_ms() - older_ms, _KEPT, ~_has_work()
+
+
 def _has_work() -> ColumnElement[bool]:
-    """True while a batch is not over, or the provider holds a job, a file or a container for the gateway."""
     return or_(
         exists().where(batches.c.account_id == accounts.c.id, batches.c.status.not_in(TERMINAL)),
         exists().where(batch_jobs.c.account_id == accounts.c.id, batch_jobs.c.state != "done"),

@@ -11,6 +11,7 @@ from app.connectors.base import Target
 from app.data import accounts
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import json
+from app.services import events
 from app.services.gateway import Gateway
 
 DEFAULT_NAME = "default"
@@ -56,6 +57,7 @@ def add(gateway: Gateway, new: NewAccount) -> Mapping[str, str] | None:
         account_id = accounts.ensure(
             connection, provider=new.provider, name=new.name, base_url=base_url, source=accounts.COMMAND_LINE
         )
+        events.record_act(connection, operation="account_add", object_id=f"{new.provider}/{new.name}")
         return accounts.fill(
             connection,
             account_id,

@@ -10,10 +10,14 @@ from app.connectors.base import Connector, UpstreamError
 from app.data import accounts
 from app.data.database import AnyRow
 from app.errors import ConflictError, NotFoundError
+from app.services import events
 from app.services.account_environment import UNSEEN_MS, retired_name
 from app.services.account_loading import concurrency
 from app.services.accounts import Account
 from app.services.gateway import Gateway
+
+# A request that chose the account just before it was retired has put its work down by then.
+WIPE_AFTER_MS = 5 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,18 @@ def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None =
 
 def set_enabled(gateway: Gateway, *, provider: str, name: str, enabled: bool) -> None:
     """Give an account new work, or no more of it; what it has goes on. Raises NotFoundError."""
-    _change(gateway, provider, name, disabled_at=None if enabled else True)
+    gateway.accounts.providers()  # those of the environment are rows from now on
+    with gateway.database.write() as connection:
+        row = _existing(connection, provider, name)
+        accounts.change(connection, row.id, disabled_at=None if enabled else True)
+        operation = "account_enable" if enabled else "account_disable"
+        events.record_act(connection, operation=operation, object_id=f"{provider}/{name}")
+    gateway.accounts.reread()
     gateway.log.info("account.enabled" if enabled else "account.disabled", provider=provider, account=name)
 
 
 def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
-    """Retire an account. True when its credential is gone at once, false while it has work.
+    """Retire an account. True while it has work, so that its credential is kept for longer than a few minutes.
 
     Raises NotFoundError, and ConflictError when this process's environment has it.
     """
@@ -86,10 +96,11 @@ def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
                 "`batchgate accounts disable` keeps new work away from it."
             )
         accounts.retire(connection, row.id, name=retired_name(row))
-        wiped = accounts.wipe(connection, row.id)
+        events.record_act(connection, operation="account_remove", object_id=f"{provider}/{name}")
+        busy = accounts.has_work(connection, row.id)
     gateway.accounts.reread()
-    gateway.log.info("account.removed", provider=provider, account=name, credential_kept=not wiped)
-    return wiped
+    gateway.log.info("account.removed", provider=provider, account=name, has_work=busy)
+    return busy
 
 
 def retire_due(gateway: Gateway) -> int:
@@ -97,12 +108,12 @@ def retire_due(gateway: Gateway) -> int:
     own = gateway.accounts.configured()
     with gateway.database.read() as connection:
         unseen = [row for row in accounts.unseen(connection, older_ms=UNSEEN_MS) if row.provider not in own]
-        idle = accounts.idle_retired(connection)
+        idle = accounts.idle_retired(connection, older_ms=WIPE_AFTER_MS)
     if not unseen and not idle:
         return 0
     with gateway.database.write() as connection:
         left = [row for row in unseen if accounts.retire(connection, row.id, name=retired_name(row))]
-        wiped = [row for row in [*idle, *left] if accounts.wipe(connection, row.id)]
+        wiped = [row for row in idle if accounts.wipe(connection, row.id, older_ms=WIPE_AFTER_MS)]
     for row in left:
         gateway.log.info("account.left_environment", provider=row.provider, account=row.name)
     for row in wiped:
@@ -123,14 +134,6 @@ def _trial(account: Account) -> Trial:
 
 def _since(began: float) -> int:
     return int((time.monotonic() - began) * 1000)
-
-
-def _change(gateway: Gateway, provider: str, name: str, **values: bool | None) -> None:
-    gateway.accounts.providers()  # those of the environment are rows from now on
-    with gateway.database.write() as connection:
-        row = _existing(connection, provider, name)
-        accounts.change(connection, row.id, **values)
-    gateway.accounts.reread()
 
 
 def _existing(connection: Connection, provider: str, name: str) -> AnyRow:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.data import events
+from app.data.database import Connection
 from app.services.gateway import Caller, Gateway
 
 API = "api"
+COMMAND_LINE = "cli"
 NAME_LENGTH = 64
 OUTCOME_LENGTH = 16
 
@@ -37,3 +39,18 @@ def record(
             latency_ms=latency_ms,
             detail=dict(detail) if detail is not None else None,
         )
+
+
+def record_act(
+    connection: Connection, *, operation: str, object_id: str, detail: Mapping[str, Any] | None = None
+) -> None:
+    """What an operator did on the command line, within the transaction that does it."""
+    events.insert_event(
+        connection,
+        request_id=COMMAND_LINE,
+        source=COMMAND_LINE,
+        operation=operation[:NAME_LENGTH],
+        object_id=object_id[:NAME_LENGTH],
+        outcome="ok",
+        detail=dict(detail) if detail is not None else None,
+    )

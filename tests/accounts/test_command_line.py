@@ -151,6 +151,8 @@ def test_removal_keeps_the_key_until_the_last_work_is_over(run: Run, gateway: Ga
 
     with gateway.database.write() as connection:
         connection.execute(update(tables.native_objects).values(state="deleted"))
+    assert account_admin.retire_due(gateway) == 0  # a request may be about to put down more work
+    retired_long_ago(gateway, account.id)
     assert account_admin.retire_due(gateway) == 1
     assert account_admin.retire_due(gateway) == 0
     after = row(gateway, account.id)
@@ -160,12 +162,33 @@ def test_removal_keeps_the_key_until_the_last_work_is_over(run: Run, gateway: Ga
     assert f"xai/a~{account.id}" not in listed(run)
 
 
-def test_removal_without_work_wipes_the_key_at_once(run: Run, gateway: Gateway) -> None:
-    run("accounts", "add", "xai", "--name", "a", "--key-stdin", input=SECRET)
+def retired_long_ago(gateway: Gateway, account_id: int) -> None:
+    with gateway.database.write() as connection:
+        table = tables.accounts
+        connection.execute(update(table).where(table.c.id == account_id).values(retired_at=1))
 
-    assert "its key is wiped" in run("accounts", "remove", "xai", "a").stdout
+
+def test_removal_without_work_wipes_the_key_soon(run: Run, gateway: Gateway) -> None:
+    run("accounts", "add", "xai", "--name", "a", "--key-stdin", input=SECRET)
+    gateway.accounts.reread()
+    account_id = gateway.accounts.choose("xai", name="a").id
+
+    assert "its key is wiped within minutes" in run("accounts", "remove", "xai", "a").stdout
     missing = run("accounts", "remove", "xai", "a")
     assert (missing.exit_code, "has no account 'a'" in missing.stderr) == (2, True)
+    retired_long_ago(gateway, account_id)
+    assert json.loads(run("sweep", "--json").stdout)["accounts"] == 1
+    assert row(gateway, account_id).sealed_credential is None
+
+
+def test_what_operators_do_is_an_event(run: Run, gateway: Gateway) -> None:
+    run("accounts", "add", "xai", "--name", "a", "--key-stdin", input=SECRET)
+    for act in ("disable", "enable", "remove"):
+        run("accounts", act, "xai", "a")
+    with gateway.database.read() as connection:
+        told = connection.exec_driver_sql("SELECT operation, object_id, source FROM events ORDER BY id").all()
+    acts = ("account_add", "account_disable", "account_enable", "account_remove")
+    assert [tuple(event) for event in told] == [(act, "xai/a", "cli") for act in acts]
 
 
 def test_an_account_of_the_environment_is_removed_there(run: Run) -> None:
