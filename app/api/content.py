@@ -66,7 +66,8 @@ def streamed_response(gateway: Gateway, row: FileRow) -> Response:
     if _is_unchanged(content):
         return Response(status=304, headers=headers)
     if request.method == "HEAD":
-        headers["Content-Length"] = str(row.bytes)
+        if row.bytes:  # not every provider tells
+            headers["Content-Length"] = str(row.bytes)
         return Response(headers=headers, mimetype=content.mimetype)
     stream = unkept_files.content(gateway, row)
     if stream.length is not None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.blobs import BlobError
-from app.data import batches
-from app.errors import InvalidRequestError, NotFoundError, UnavailableError
+from app.errors import InvalidRequestError, UnavailableError
 from app.lib import json, jsonl
+from app.services import files, unkept_files
 from app.services.batches import PURPOSE
 from app.services.gateway import Caller, Gateway
 
@@ -37,17 +37,16 @@ class Estimate:
 
 def estimate(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> Estimate:
     """Read the whole file as a stream. Raises NotFoundError, and InvalidRequestError for another purpose."""
-    row = None
-    if file_id.isprintable():
-        with gateway.database.read() as connection:
-            row = batches.find_input(connection, project_id=caller.project_id, public_id=file_id)
-    if row is None or provider not in (None, row.home):
-        raise NotFoundError(f"No such File object: {file_id}", param="id")
-    if row.purpose != PURPOSE or row.key is None:
+    row = files.retrieve(gateway, caller, file_id, provider=provider)
+    if row.purpose != PURPOSE:
         raise InvalidRequestError(f"Only files with purpose 'batch' can be estimated, not {row.purpose!r}.", param="id")
-    found = Estimate(file_id=file_id, provider=row.home)
+    if not row.is_kept:
+        unkept_files.fetch(gateway, row)
+        row = files.retrieve(gateway, caller, row.public_id)
+    key = files.blob_key(gateway, row)
+    found = Estimate(file_id=row.public_id, provider=row.home)
     try:
-        for line in jsonl.lines(gateway.blobs.stream(row.key), max_line_bytes=gateway.settings.max_line_bytes):
+        for line in jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes):
             _add(found, line.data)
     except BlobError as error:
         raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error

@@ -81,15 +81,16 @@ def test_an_adopted_input_is_used_where_it_is(
 ) -> None:
     native_id = app.add_file(DATA, filename="theirs.jsonl", purpose="batch").id
     told = run("--project", "alpha", "--provider", "openai")
-    assert (
-        told
-        == f"new  {native_id}  batch  {len(DATA)} bytes  theirs.jsonl\n1 new. Nothing was changed: add --yes to adopt the new ones.\n"
-    )
+    assert told.splitlines() == [
+        f"new  {native_id}  batch  {len(DATA)} bytes  theirs.jsonl",
+        "1 new. Nothing was changed: add --yes to adopt the new ones.",
+    ]
     assert client.get("/v1/files").json["data"] == []
     (line,) = run("--project", "alpha", "--provider", "openai", "--purpose", "batch", "--yes", "--json").splitlines()
     assert json.loads(line)["state"] == "adopted"
     assert run("--project", "alpha", "--provider", "openai", "--id", native_id, "--yes").endswith("1 known.\n")
 
+    assert client.get(f"/v1/files/{native_id}/estimate").json["lines"] == 3
     answer = other_client.post("/v1/batches", json={"input_file_id": native_id, "endpoint": CHAT})
     assert (answer.status_code, answer.json["error"]["param"]) == (400, "input_file_id")
 
