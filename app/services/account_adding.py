@@ -142,7 +142,11 @@ def _abilities(gateway: Gateway, new: NewAccount, base_url: str) -> dict[str, st
     except compatible.AbilityError as error:
         raise InvalidRequestError(str(error)) from error
     with gateway.database.read() as connection:
-        others = [row for row in accounts.list_all(connection) if row.provider == new.provider and row.abilities]
+        others = [
+            row
+            for row in accounts.list_all(connection)
+            if row.provider == new.provider and row.abilities and row.retired_at is None
+        ]
     if not others:
         return found or compatible.declared({})
     if found and found != others[0].abilities:
