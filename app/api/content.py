@@ -1,6 +1,7 @@
 """Bytes on their way out: ranges, validators, names; from the store, or by nginx where it can reach them."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -10,9 +11,9 @@ from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
 from app.errors import RangeNotSatisfiableError
-from app.services import blobs, unkept_files
-from app.services.files import FileRow
+from app.services import blobs
 from app.services.gateway import Gateway
+from app.services.unkept_files import Stream
 
 # One range: `first-last`, `first-`, or the last so many bytes. At most 18 digits, so that the numbers stay small.
 _RANGE = re.compile(r"bytes=[ \t]*(?=\d|-\d)(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII)
@@ -54,22 +55,21 @@ def content_response(gateway: Gateway, content: Content) -> Response:
     return Response(body, status=status, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
 
 
-def streamed_response(gateway: Gateway, row: FileRow) -> Response:
-    """The answer to GET or HEAD on the content of a file that only its provider has: whole, by one call there.
+def streamed_response(content: Content, open_stream: Callable[[], Stream]) -> Response:
+    """The answer to GET or HEAD on what only a provider has: whole, by the one call of `open_stream`.
 
     HEAD, and a client that has the bytes already, are answered without one. Raises what the provider's failure is
     for a caller; when it fails after the first byte, the answer breaks off.
     """
-    content = Content(key="", bytes=row.bytes, sha256=row.sha256, filename=row.filename)
     headers = _headers(content)
     headers["Accept-Ranges"] = "none"
     if _is_unchanged(content):
         return Response(status=304, headers=headers)
     if request.method == "HEAD":
-        if row.bytes:  # not every provider tells
-            headers["Content-Length"] = str(row.bytes)
+        if content.bytes:  # not every provider tells
+            headers["Content-Length"] = str(content.bytes)
         return Response(headers=headers, mimetype=content.mimetype)
-    stream = unkept_files.content(gateway, row)
+    stream = open_stream()
     if stream.length is not None:
         headers["Content-Length"] = str(stream.length)
     response = Response(stream.chunks, headers=headers, mimetype=content.mimetype, direct_passthrough=True)

@@ -1,12 +1,12 @@
 """Rows of files in containers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
 
 from app.data import paging
-from app.data.database import AnyRow, now_ms
+from app.data.database import AnyRow, insert_absent, now_ms
 from app.data.tables import container_files, files
 
 _COLUMNS = (
@@ -17,6 +17,7 @@ _COLUMNS = (
     container_files.c.bytes,
     container_files.c.blob_id,
     container_files.c.created_at,
+    container_files.c.native_id,
 )
 
 
@@ -27,9 +28,9 @@ def insert_file(connection: Connection, **values: Any) -> AnyRow:
 
 
 def find(connection: Connection, *, container_id: int, public_id: str) -> AnyRow | None:
-    """A file of the container that is not deleted."""
+    """A file of the container that is not deleted, by its id here or at its provider."""
     statement = select(*_COLUMNS).where(
-        container_files.c.public_id == public_id,
+        or_(container_files.c.public_id == public_id, container_files.c.native_id == public_id),
         container_files.c.container_id == container_id,
         container_files.c.deleted_at.is_(None),
     )
@@ -73,6 +74,27 @@ def list_held(connection: Connection, *, container_id: int, limit: int) -> Seque
         .limit(limit)
     )
     return connection.execute(statement).all()
+
+
+def record(connection: Connection, *, container_id: int, native_id: str, **values: Any) -> None:
+    """What the provider says of a file in the container: a new row, or the one that it has brought up to date."""
+    where = (container_files.c.container_id == container_id, container_files.c.native_id == native_id)
+    found = update(container_files).where(*where, container_files.c.deleted_at.is_(None))
+    same = {name: values[name] for name in ("path", "bytes") if values.get(name) is not None}
+    if connection.execute(found.values(**same)).rowcount:
+        return
+    full = {"created_at": now_ms(), **{name: value for name, value in values.items() if value is not None}}
+    insert_absent(connection, container_files, container_id=container_id, native_id=native_id, **full)
+
+
+def bury_absent(connection: Connection, *, container_id: int, native_ids: Collection[str]) -> None:
+    """Files that the provider no longer lists are tombstones."""
+    where = (
+        container_files.c.container_id == container_id,
+        container_files.c.deleted_at.is_(None),
+        container_files.c.native_id.not_in(list(native_ids)),
+    )
+    connection.execute(update(container_files).where(*where).values(deleted_at=now_ms()))
 
 
 def mark_deleted(connection: Connection, file_id: int) -> bool:

@@ -1,13 +1,14 @@
 """Rows of containers.
 
 A container is over when its `expires_at` has passed or it is deleted; its status stays `running` until the bytes of its
-files are released, so that the index of running ones finds what a crash left to do.
+files are released, so that the index of running ones finds what a crash left to do. One at a provider (`account_id`) is
+over when the provider says so. Until the provider has made it (`native_id`) it is an intent, and nobody sees it.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, literal_column, select, update
+from sqlalchemy import Connection, and_, insert, literal_column, or_, select, update
 
 from app.data import paging
 from app.data.database import AnyRow, now_ms
@@ -27,13 +28,18 @@ _COLUMNS = (
     containers.c.metadata,
     containers.c.created_at,
     containers.c.last_active_at,
-    (containers.c.expires_at <= now_ms()).label("is_over"),
+    and_(containers.c.account_id.is_(None), containers.c.expires_at <= now_ms()).label("is_over"),
     (now_ms() - containers.c.last_active_at).label("idle_ms"),
+    containers.c.account_id,
+    containers.c.native_id,
+)
+_shown = and_(
+    containers.c.deleted_at.is_(None), or_(containers.c.account_id.is_(None), containers.c.native_id.is_not(None))
 )
 # Spelled out, not a parameter, so that every plan may use the index of running ones.
 _is_running = containers.c.status == literal_column("'running'")
 _running = _is_running & containers.c.deleted_at.is_(None) & (containers.c.expires_at > now_ms())
-_due = _is_running & (containers.c.expires_at <= now_ms())
+_due = _is_running & containers.c.account_id.is_(None) & (containers.c.expires_at <= now_ms())
 
 
 def insert_container(connection: Connection, *, expires_after_minutes: int, **values: Any) -> AnyRow:
@@ -54,11 +60,18 @@ def insert_container(connection: Connection, *, expires_after_minutes: int, **va
 
 
 def find(connection: Connection, *, project_id: int, public_id: str) -> AnyRow | None:
-    """A container of the project that is not deleted."""
+    """A container of the project that is not deleted, by its id here or at its provider."""
     statement = select(*_COLUMNS).where(
-        containers.c.public_id == public_id, containers.c.project_id == project_id, containers.c.deleted_at.is_(None)
+        containers.c.public_id == public_id, containers.c.project_id == project_id, _shown
     )
-    return connection.execute(statement).first()
+    return connection.execute(statement).first() or _find_native(connection, project_id, public_id)
+
+
+def _find_native(connection: Connection, project_id: int, native_id: str) -> AnyRow | None:
+    statement = select(*_COLUMNS).where(
+        containers.c.native_id == native_id, containers.c.project_id == project_id, _shown
+    )
+    return connection.execute(statement.order_by(containers.c.id.desc()).limit(1)).first()
 
 
 def touch(connection: Connection, container_id: int) -> AnyRow | None:
@@ -86,7 +99,7 @@ def list_page(
     limit: int,
 ) -> Sequence[AnyRow]:
     """At most `limit` + 1 containers of the project, in the order of lists."""
-    statement = select(*_COLUMNS).where(containers.c.project_id == project_id, containers.c.deleted_at.is_(None))
+    statement = select(*_COLUMNS).where(containers.c.project_id == project_id, _shown)
     if name is not None:
         statement = statement.where(containers.c.name == name)
     if provider is not None:
@@ -129,3 +142,58 @@ def finish(connection: Connection, container_id: int) -> None:
         connection.execute(
             update(containers).where(containers.c.id == container_id, _due, condition).values(status=status)
         )
+
+
+def confirm(connection: Connection, container_id: int, *, native_id: str, **values: Any) -> bool:
+    """The provider has made an intended container. False when it was given up meanwhile."""
+    where = (containers.c.id == container_id, containers.c.native_id.is_(None), containers.c.deleted_at.is_(None))
+    full = {"native_id": native_id, "refreshed_at": now_ms(), **_told(values)}
+    return connection.execute(update(containers).where(*where).values(**full)).rowcount == 1
+
+
+def take_look(connection: Connection, container_id: int, *, stale_ms: int) -> bool:
+    """True for the one caller who may ask the provider about a container that nobody has seen for `stale_ms`."""
+    stale = or_(containers.c.refreshed_at.is_(None), containers.c.refreshed_at < now_ms() - stale_ms)
+    where = (containers.c.id == container_id, _is_running, containers.c.deleted_at.is_(None), stale)
+    return connection.execute(update(containers).where(*where).values(refreshed_at=now_ms())).rowcount == 1
+
+
+def observe(connection: Connection, container_id: int, **values: Any) -> None:
+    """What the provider says of a container now: `status`, `last_active_at`."""
+    where = (containers.c.id == container_id, containers.c.deleted_at.is_(None))
+    connection.execute(update(containers).where(*where).values(refreshed_at=now_ms(), **_told(values)))
+
+
+def bury(connection: Connection, container_id: int) -> bool:
+    """A container at a provider is gone there, or was never made. False when another request was first."""
+    where = (containers.c.id == container_id, containers.c.deleted_at.is_(None))
+    values = {"deleted_at": now_ms(), "status": "deleted"}
+    return connection.execute(update(containers).where(*where).values(**values)).rowcount == 1
+
+
+def lost_intents(connection: Connection, *, grace_ms: int, limit: int) -> Sequence[AnyRow]:
+    """Containers that a provider was asked for so long ago that nobody waits for its answer any more."""
+    statement = select(*_COLUMNS).where(
+        _is_running,
+        containers.c.account_id.is_not(None),
+        containers.c.native_id.is_(None),
+        containers.c.deleted_at.is_(None),
+        containers.c.created_at <= now_ms() - grace_ms,
+    )
+    return connection.execute(statement.order_by(containers.c.id).limit(limit)).all()
+
+
+def known_native_ids(connection: Connection, *, account_id: int) -> set[str]:
+    """Native ids of all containers of an account that are not deleted."""
+    statement = select(containers.c.native_id).where(
+        containers.c.account_id == account_id, containers.c.native_id.is_not(None), containers.c.deleted_at.is_(None)
+    )
+    return set(connection.execute(statement).scalars())
+
+
+def _told(values: dict[str, Any]) -> dict[str, Any]:
+    """What a provider leaves out stays as it is."""
+    told = {name: value for name, value in values.items() if value is not None}
+    if "last_active_at" in told:
+        told["expires_at"] = told["last_active_at"] + containers.c.expires_after_minutes * MINUTE_MS
+    return told

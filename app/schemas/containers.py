@@ -42,11 +42,11 @@ class NetworkPolicy(RequestSchema):
             raise ValidationError("goes with type allowlist only.", field_name="allowed_domains")
 
     @post_load
-    def _without_secrets(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        # Nothing in this gateway uses the secrets, so nothing may keep them.
+    def _plain(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if data["type"] == DISABLED:
             return {"type": DISABLED}
-        return {"type": ALLOWLIST, "allowed_domains": data["allowed_domains"]}
+        secrets = {"domain_secrets": data["domain_secrets"]} if data.get("domain_secrets") else {}
+        return {"type": ALLOWLIST, "allowed_domains": data["allowed_domains"], **secrets}
 
 
 class CreateContainer(RequestSchema):

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
 from app.data import blobs, container_files, containers
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.services import container_contents
+from app.services import container_contents, native_container_files
 from app.services.blobs import IncomingBlob
 from app.services.containers import Container, expired
 from app.services.gateway import Caller, Gateway
+from app.services.unkept_files import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class ContainerFile:
     created_at: int
     source: str
     blob_id: int | None
+    native_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,12 @@ class ContainerFilePage:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A file and where its bytes lie."""
+    """A file and where its bytes lie; `open` streams those that only the provider has."""
 
     file: ContainerFile
-    key: str
+    key: str | None
     sha256: str | None
+    open: Callable[[], Stream] | None = None
 
 
 Settle = Callable[[Connection, ContainerFile], None]
@@ -60,6 +64,9 @@ def add(
 
     Raises InvalidRequestError when the container expired meanwhile, ConflictError when the path is taken.
     """
+    if container.native_id is not None:
+        made = native_container_files.put(gateway, container, blob, filename=filename, path=path)
+        return _settled(gateway, _file(container, made), settle)
 
     def put(connection: Connection) -> AnyRow:
         row = container_contents.insert(
@@ -86,6 +93,9 @@ def add_copy(
     settle: Settle | None = None,
 ) -> ContainerFile:
     """Put a file of the project into the container, which shares its bytes. Raises as `add`, and on an unknown file."""
+    if container.native_id is not None:
+        made = native_container_files.copy(gateway, caller, container, file_id=file_id, path=path)
+        return _settled(gateway, _file(container, made), settle)
     (source,) = container_contents.find_sources(gateway, caller, [file_id], param="file_id")
 
     def put(connection: Connection) -> AnyRow:
@@ -97,7 +107,12 @@ def add_copy(
 def list_(
     gateway: Gateway, container: Container, *, limit: int, descending: bool, after: str | None = None
 ) -> ContainerFilePage:
-    """The files of the container by age. Raises InvalidRequestError on an unknown `after`."""
+    """The files of the container by age. Raises InvalidRequestError on an unknown `after`.
+
+    The first page of a container at a provider asks there; the pages after it go on in what was found.
+    """
+    if container.native_id is not None and after is None:
+        native_container_files.sync(gateway, container)
     with gateway.database.read() as connection:
         cursor = None
         if after is not None:
@@ -112,12 +127,20 @@ def list_(
 
 def retrieve(gateway: Gateway, container: Container, file_id: str) -> ContainerFile:
     """A file of the container. Raises NotFoundError."""
+    if container.native_id is not None:
+        with gateway.database.read() as connection:
+            row = _look_up(connection, container, file_id)
+        return _file(container, native_container_files.look(gateway, container, row, file_id))
     with gateway.database.read() as connection:
         return _file(container, _find(connection, container, file_id))
 
 
 def content(gateway: Gateway, container: Container, file_id: str) -> Content:
     """A file of the container and where its bytes lie. Raises NotFoundError."""
+    if container.native_id is not None:
+        row = _native(gateway, container, file_id)
+        opened = partial(native_container_files.content, gateway, container, row)
+        return Content(file=_file(container, row), key=None, sha256=None, open=opened)
     with gateway.database.read() as connection:
         row = _find(connection, container, file_id)
         place = None if row.blob_id is None else blobs.locate(connection, row.blob_id)
@@ -128,6 +151,10 @@ def content(gateway: Gateway, container: Container, file_id: str) -> Content:
 
 def delete(gateway: Gateway, container: Container, file_id: str) -> ContainerFile:
     """Delete a file of the container and release its bytes. Raises NotFoundError."""
+    if container.native_id is not None:
+        row = _native(gateway, container, file_id)
+        native_container_files.delete(gateway, container, row)
+        return _file(container, row)
 
     def unit(connection: Connection) -> ContainerFile:
         _hold(connection, container)
@@ -171,10 +198,28 @@ def _hold(connection: Connection, container: Container) -> None:
         raise expired()
 
 
+def _settled(gateway: Gateway, made: ContainerFile, settle: Settle | None) -> ContainerFile:
+    if settle is not None:
+        with gateway.database.write() as connection:
+            settle(connection, made)
+    return made
+
+
+def _native(gateway: Gateway, container: Container, file_id: str) -> AnyRow:
+    """A file of a container at a provider, which is asked about one that was never seen here."""
+    with gateway.database.read() as connection:
+        row = _look_up(connection, container, file_id)
+    return row if row is not None else native_container_files.look(gateway, container, None, file_id)
+
+
+def _look_up(connection: Connection, container: Container, file_id: str) -> AnyRow | None:
+    if not file_id.isprintable():
+        raise _not_found(container, file_id)
+    return container_files.find(connection, container_id=container.row_id, public_id=file_id)
+
+
 def _find(connection: Connection, container: Container, file_id: str) -> AnyRow:
-    row = None
-    if file_id.isprintable():
-        row = container_files.find(connection, container_id=container.row_id, public_id=file_id)
+    row = _look_up(connection, container, file_id)
     if row is None:
         raise _not_found(container, file_id)
     return row
@@ -193,4 +238,5 @@ def _file(container: Container, row: AnyRow) -> ContainerFile:
         created_at=row.created_at,
         source=row.source,
         blob_id=row.blob_id,
+        native_id=row.native_id,
     )

@@ -1,4 +1,4 @@
-"""Containers that the gateway hosts itself, for providers that declare them emulated."""
+"""Containers: hosted by the gateway itself for providers that declare them emulated, else at the provider."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.abilities import Support
+from app.connectors.native import NewContainer as NewNative
 from app.data import blobs, container_files, containers
 from app.data.database import AnyRow
-from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
+from app.errors import InvalidRequestError, NotFoundError, UnavailableError
 from app.lib import ids
-from app.services import container_contents, providers
+from app.services import container_contents, native_containers, providers
 from app.services.gateway import Caller, Gateway
 from app.services.slices import each_due
 
@@ -52,6 +53,8 @@ class Container:
     metadata: Mapping[str, str] | None
     created_at: int
     last_active_at: int
+    account_id: int | None = None
+    native_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,11 @@ def create(
 ) -> Container:
     """A running container with copies of `wanted.file_ids` in it: all of it or nothing.
 
-    `settle` is called last in the transaction. Raises InvalidRequestError (unknown files), UnsupportedOperationError.
+    `settle` is called last in the transaction. Raises InvalidRequestError (unknown files), UnsupportedOperationError,
+    and what the provider's failure is for a caller.
     """
-    _require_emulated(gateway, wanted.provider)
+    if providers.require(gateway, wanted.provider, "container_create") is Support.NATIVE:
+        return _create_native(gateway, caller, wanted, settle)
     sources = container_contents.find_sources(gateway, caller, wanted.file_ids, param="file_ids")
     # One order for everyone, so that two requests for the same files cannot wait for each other.
     sources.sort(key=lambda source: source.blob_id)
@@ -88,7 +93,7 @@ def create(
             name=wanted.name,
             expires_after_minutes=wanted.expires_after_minutes,
             memory_limit=wanted.memory_limit,
-            network_policy=wanted.network_policy,
+            network_policy=shown_policy(wanted.network_policy),
             metadata=wanted.metadata,
         )
         for source in sources:
@@ -133,6 +138,8 @@ def list_(
 def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
     """A container, whose idle time begins anew if it runs. Raises NotFoundError, also when it is not `provider`'s."""
     row = _find(gateway, caller, public_id, provider)
+    if row.account_id is not None:
+        return _container(native_containers.refreshed(gateway, row) or _find(gateway, caller, public_id, provider))
     if row.status == RUNNING and not row.is_over and row.idle_ms > TOUCH_EVERY_MS:
         with gateway.database.write() as connection:
             touched = containers.touch(connection, row.id)
@@ -143,7 +150,9 @@ def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str 
 
 def retrieve_running(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
     """As `retrieve`, for work on its files. Raises InvalidRequestError when it is expired."""
-    container = retrieve(gateway, caller, public_id, provider=provider)
+    row = _find(gateway, caller, public_id, provider)
+    # Work on files asks the provider anyway, and says what it finds.
+    container = retrieve(gateway, caller, public_id, provider=provider) if row.account_id is None else _container(row)
     if container.status != RUNNING:
         raise expired()
     return container
@@ -152,6 +161,11 @@ def retrieve_running(gateway: Gateway, caller: Caller, public_id: str, *, provid
 def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
     """Delete a container and the files in it, whatever its status. Raises NotFoundError."""
     row = _find(gateway, caller, public_id, provider)
+    if row.account_id is not None:
+        providers.require(gateway, row.provider, "container_delete")
+        if not native_containers.delete(gateway, row):
+            raise _not_found(public_id)
+        return _container(row)
     with gateway.database.write() as connection:
         if not containers.mark_deleted(connection, row.id):
             raise _not_found(public_id)
@@ -205,10 +219,47 @@ def _find(gateway: Gateway, caller: Caller, public_id: str, provider: str | None
     return row
 
 
-def _require_emulated(gateway: Gateway, provider: str) -> None:
-    support = providers.require(gateway, provider, "container_create")
-    if support is not Support.EMULATED:
-        raise UnsupportedOperationError(provider, "container_create")
+def shown_policy(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A network policy without its secrets: nothing here may keep them."""
+    return None if policy is None else {name: value for name, value in policy.items() if name != "domain_secrets"}
+
+
+def _create_native(
+    gateway: Gateway, caller: Caller, wanted: NewContainer, settle: Callable[[Connection, Container], None] | None
+) -> Container:
+    """Intent, call, copies, confirmation; what fails on the way is deleted there, and nobody has seen it here."""
+    account = providers.account_for(gateway, caller, wanted.provider)
+
+    def intend(connection: Connection) -> AnyRow:
+        return containers.insert_container(
+            connection,
+            public_id=ids.new(ids.CONTAINER),
+            project_id=caller.project_id,
+            key_id=caller.key_id,
+            provider=wanted.provider,
+            account_id=account.id,
+            name=wanted.name,
+            expires_after_minutes=wanted.expires_after_minutes,
+            memory_limit=wanted.memory_limit,
+            network_policy=shown_policy(wanted.network_policy),
+            metadata=wanted.metadata,
+        )
+
+    new = NewNative(wanted.name, wanted.expires_after_minutes, wanted.memory_limit, wanted.network_policy)
+    made: list[Container] = []
+
+    def confirmed(connection: Connection) -> None:
+        row = containers.find(connection, project_id=caller.project_id, public_id=intent.public_id)
+        if row is None:
+            raise UnavailableError("Making the container took too long; send the request again.", retry_after_s=1)
+        made.append(_container(row))
+        if settle is not None:
+            settle(connection, made[0])
+
+    with gateway.database.write() as connection:
+        intent = intend(connection)
+    native_containers.create(gateway, caller, account, intent, new, wanted.file_ids, confirmed)
+    return made[0]
 
 
 def _not_found(public_id: str) -> NotFoundError:
@@ -228,4 +279,6 @@ def _container(row: AnyRow) -> Container:
         metadata=row.metadata,
         created_at=row.created_at,
         last_active_at=row.last_active_at,
+        account_id=row.account_id,
+        native_id=row.native_id,
     )

@@ -3,7 +3,17 @@
 from collections.abc import Callable
 
 from app.data import capacity, workers
-from app.services import account_admin, blobs, containers, copies, files, idempotency, retention, uploads
+from app.services import (
+    account_admin,
+    blobs,
+    containers,
+    copies,
+    files,
+    idempotency,
+    native_containers,
+    retention,
+    uploads,
+)
 from app.services.gateway import Gateway
 
 FORGET_WORKERS_MS = 24 * 3600 * 1000
@@ -28,6 +38,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "uploads": uploads.expire_due,
         "copies": copies.sweep,
         "containers": containers.expire_due,
+        "container_intents": native_containers.reconcile_due,
         "idempotency_keys": idempotency.purge_due,
         "batch_lines": retention.drop_due,
         "blobs": blobs.sweep,

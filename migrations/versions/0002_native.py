@@ -180,12 +180,12 @@ def upgrade() -> None:
     op.add_column("accounts", sa.Column("changed_at", sa.BigInteger(), nullable=True))
     op.add_column("container_files", sa.Column("native_id", sa.String(length=512), nullable=True))
     op.create_index(
-        "ix_container_files_native",
+        "uq_container_files_native",
         "container_files",
         ["container_id", "native_id"],
-        unique=False,
-        sqlite_where=sa.text("native_id IS NOT NULL"),
-        postgresql_where=sa.text("native_id IS NOT NULL"),
+        unique=True,
+        sqlite_where=sa.text("native_id IS NOT NULL AND deleted_at IS NULL"),
+        postgresql_where=sa.text("native_id IS NOT NULL AND deleted_at IS NULL"),
     )
     op.add_column("containers", sa.Column("native_id", sa.String(length=512), nullable=True))
     op.add_column("containers", sa.Column("refreshed_at", sa.BigInteger(), nullable=True))

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from app.api.body import read_json
-from app.api.content import Content, content_response
+from app.api.content import Content, content_response, streamed_response
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.multipart import is_multipart, read_form
@@ -57,7 +57,7 @@ def list_(container_id: str) -> Response:
     page = container_files.list_(
         gateway(), container, limit=asked["limit"], descending=asked["order"] == "desc", after=asked["after"]
     )
-    data = [{**_wire(item), "extra_fields": extra_fields(provider=container.provider)} for item in page.items]
+    data = [_item(item, container.provider) for item in page.items]
     return list_answer(data, has_more=page.has_more, provider=container.provider)
 
 
@@ -66,7 +66,8 @@ def list_(container_id: str) -> Response:
 def retrieve(container_id: str, file_id: str) -> Response:
     """A file of a container."""
     container = _container(container_id)
-    return answer(_wire(container_files.retrieve(gateway(), container, file_id)), provider=container.provider)
+    found = container_files.retrieve(gateway(), container, file_id)
+    return answer(_wire(found), provider=container.provider, native_id=found.native_id)
 
 
 @blueprint.get(f"{FILE}/content")
@@ -76,9 +77,10 @@ def content(container_id: str, file_id: str) -> Response:
     found = container_files.content(gateway(), _container(container_id), file_id)
     g.object_id = found.file.id
     name = posixpath.basename(found.file.path)
-    return content_response(
-        gateway(), Content(key=found.key, bytes=found.file.bytes, sha256=found.sha256, filename=name)
-    )
+    described = Content(key=found.key or "", bytes=found.file.bytes, sha256=found.sha256, filename=name)
+    if found.open is not None:
+        return streamed_response(described, found.open)
+    return content_response(gateway(), described)
 
 
 @blueprint.delete(FILE)
@@ -87,7 +89,8 @@ def delete(container_id: str, file_id: str) -> Response:
     """Delete a file of a container."""
     container = _container(container_id)
     deleted = container_files.delete(gateway(), container, file_id)
-    return answer({"id": deleted.id, "object": "container.file.deleted", "deleted": True}, provider=container.provider)
+    body = {"id": deleted.id, "object": "container.file.deleted", "deleted": True}
+    return answer(body, provider=container.provider, native_id=deleted.native_id)
 
 
 def _upload(container_id: str) -> Response:
@@ -121,11 +124,15 @@ def _copy(container_id: str) -> Response:
 
 
 def _renderer(container: Container) -> Callable[[ContainerFile], Response]:
-    return lambda made: answer(_wire(made), provider=container.provider)
+    return lambda made: answer(_wire(made), provider=container.provider, native_id=made.native_id)
 
 
 def _container(container_id: str, provider: str | None = None) -> Container:
     return containers.retrieve_running(gateway(), caller(), container_id, provider=explicit_provider(provider))
+
+
+def _item(file: ContainerFile, provider: str) -> dict[str, Any]:
+    return {**_wire(file), "extra_fields": extra_fields(provider=provider, native_id=file.native_id)}
 
 
 def _wire(file: ContainerFile) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def list_() -> Response:
         name=asked["name"],
         provider=provider,
     )
-    data = [{**_wire(item), "extra_fields": extra_fields(provider=item.provider)} for item in page.items]
+    data = [_item(item) for item in page.items]
     return list_answer(data, has_more=page.has_more, provider=provider)
 
 
@@ -73,11 +73,16 @@ def delete(container_id: str) -> Response:
     """Delete a container and the files in it."""
     deleted = containers.delete(gateway(), caller(), container_id, provider=explicit_provider())
     body = {"id": deleted.id, "object": "container.deleted", "deleted": True}
-    return answer(body, provider=deleted.provider)
+    return answer(body, provider=deleted.provider, native_id=deleted.native_id)
 
 
 def _answer(container: Container) -> Response:
-    return answer(_wire(container), provider=container.provider)
+    return answer(_wire(container), provider=container.provider, native_id=container.native_id)
+
+
+def _item(container: Container) -> dict[str, Any]:
+    told = extra_fields(provider=container.provider, native_id=container.native_id)
+    return {**_wire(container), "extra_fields": told}
 
 
 def _wire(container: Container) -> dict[str, Any]:

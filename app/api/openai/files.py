@@ -2,6 +2,7 @@
 
 import re
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -20,7 +21,7 @@ from app.services.files import FileRow, IncomingFile, Upload
 
 blueprint = Blueprint("files", __name__)
 
-FILE = "/files/<string:file_id>"
+FILE = "/files/<path:file_id>"
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -98,7 +99,8 @@ def content(file_id: str) -> Response:
     row = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider())
     g.object_id = row.public_id
     if not row.is_kept:
-        return streamed_response(gateway(), row)
+        unkept = Content(key="", bytes=row.bytes, sha256=row.sha256, filename=row.filename)
+        return streamed_response(unkept, partial(unkept_files.content, gateway(), row))
     key = files.blob_key(gateway(), row)
     return content_response(gateway(), Content(key=key, bytes=row.bytes, sha256=row.sha256, filename=row.filename))
 

@@ -88,8 +88,9 @@ partial_index(
     where=ALIVE,
 )
 partial_index(
-    "ix_container_files_native",
+    "uq_container_files_native",
     container_files.c.container_id,
     container_files.c.native_id,
-    where="native_id IS NOT NULL",
+    where="native_id IS NOT NULL AND deleted_at IS NULL",
+    unique=True,
 )
