@@ -167,6 +167,39 @@ def _named(act: Callable[[str, str], None]) -> Callable[[str, str], None]:
     return named
 
 
+@accounts.command("set")
+@click.argument("provider")
+@click.argument("name", default=DEFAULT_NAME)
+@click.option("--weight", type=click.IntRange(1, MAX_WEIGHT), help="Its share of new work.")
+@click.option("--max-concurrency", type=click.IntRange(1, 100_000), help="Most requests in flight there.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="ASKED=NATIVE",
+    callback=_pairs,
+    help="What a model is called there; those given replace all.",
+)
+@click.option("--no-models", is_flag=True, help="Forget what models are called there.")
+def set_(
+    provider: str, name: str, weight: int | None, max_concurrency: int | None, models: Pairs, no_models: bool
+) -> None:
+    """Change an account, one of the environment (env) too.
+
+    \b
+    Example:
+      batchgate accounts set azure env --model gpt-4o=my-deployment
+    """
+    wanted = {} if no_models else (models or None)
+    if weight is None and max_concurrency is None and wanted is None:
+        raise click.UsageError("Say what to change: --weight, --max-concurrency, --model or --no-models.")
+    with context.gateway() as gateway:
+        account_admin.change(
+            gateway, provider=provider, name=name, weight=weight, max_concurrency=max_concurrency, models=wanted
+        )
+    click.echo(f"Account {provider}/{name} is changed.")
+
+
 @accounts.command()
 @_named
 def disable(provider: str, name: str) -> None:

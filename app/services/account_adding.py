@@ -94,6 +94,13 @@ def checked_credential(text: str) -> str:
     return text
 
 
+def checked_models(models: Mapping[str, str]) -> dict[str, str]:
+    """A map of model names. Raises InvalidRequestError."""
+    if any(not name or len(name) > MAX_MODEL for pair in models.items() for name in pair):
+        raise InvalidRequestError(f"--model: names have 1 to {MAX_MODEL} characters, as in asked=native.")
+    return dict(models)
+
+
 def _checked(gateway: Gateway, new: NewAccount) -> str:
     """The base URL of `new`, when all else fits, too."""
     entry = registry.find(new.provider)
@@ -111,8 +118,7 @@ def _checked(gateway: Gateway, new: NewAccount) -> str:
             raise InvalidRequestError(
                 f"--option {option!r:.80} is none: secrets belong into the key, as JSON if need be."
             )
-    if any(not model or len(model) > MAX_MODEL for pair in new.models.items() for model in pair):
-        raise InvalidRequestError(f"--model: names have 1 to {MAX_MODEL} characters, as in asked=native.")
+    checked_models(new.models)
     if entry is not None and not entry.keyless and not new.credential:
         raise InvalidRequestError(f"An account at {new.provider} needs a key.")
     return _base_url(new, entry.base_url if entry else "")

@@ -3,14 +3,16 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
 from app.connectors.base import Connector, UpstreamError
 from app.data import accounts
 from app.data.database import AnyRow
-from app.errors import ConflictError, NotFoundError
+from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import events
+from app.services.account_adding import RESERVED, checked_models
 from app.services.account_environment import UNSEEN_MS, retired_name
 from app.services.account_loading import concurrency
 from app.services.accounts import Account
@@ -72,14 +74,27 @@ def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None =
 
 def set_enabled(gateway: Gateway, *, provider: str, name: str, enabled: bool) -> None:
     """Give an account new work, or no more of it; what it has goes on. Raises NotFoundError."""
-    gateway.accounts.providers()  # those of the environment are rows from now on
-    with gateway.database.write() as connection:
-        row = _existing(connection, provider, name)
-        accounts.change(connection, row.id, disabled_at=None if enabled else True)
-        operation = "account_enable" if enabled else "account_disable"
-        events.record_act(connection, operation=operation, object_id=f"{provider}/{name}")
-    gateway.accounts.reread()
-    gateway.log.info("account.enabled" if enabled else "account.disabled", provider=provider, account=name)
+    operation = "account_enable" if enabled else "account_disable"
+    _change(gateway, provider, name, operation=operation, disabled_at=None if enabled else True)
+
+
+def change(
+    gateway: Gateway,
+    *,
+    provider: str,
+    name: str,
+    weight: int | None = None,
+    max_concurrency: int | None = None,
+    models: Mapping[str, str] | None = None,
+) -> None:
+    """Set what is given; `models` is the whole map. Raises NotFoundError, InvalidRequestError."""
+    given = {"weight": weight, "max_concurrency": max_concurrency}
+    values: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    if models is not None:
+        values["models"] = checked_models(models) or None
+    if max_concurrency is not None and name == RESERVED:
+        raise InvalidRequestError("The concurrency of this account is set by its variable (docs/settings.md).")
+    _change(gateway, provider, name, operation="account_change", **values)
 
 
 def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
@@ -134,6 +149,16 @@ def _trial(account: Account) -> Trial:
 
 def _since(began: float) -> int:
     return int((time.monotonic() - began) * 1000)
+
+
+def _change(gateway: Gateway, provider: str, name: str, *, operation: str, **values: Any) -> None:
+    gateway.accounts.providers()  # those of the environment are rows from now on
+    with gateway.database.write() as connection:
+        row = _existing(connection, provider, name)
+        accounts.change(connection, row.id, **values)
+        events.record_act(connection, operation=operation, object_id=f"{provider}/{name}")
+    gateway.accounts.reread()
+    gateway.log.info("account.changed", act=operation, provider=provider, account=name)
 
 
 def _existing(connection: Connection, provider: str, name: str) -> AnyRow:

@@ -69,8 +69,18 @@ def _no_account(gateway: Gateway, provider: str) -> str:
     return f"Provider {provider} has no account: set {variables} in the gateway's environment."
 
 
-def _default(gateway: Gateway, caller: Caller, *, azure_client: bool) -> str:
+def _having(gateway: Gateway, caller: Caller) -> list[str]:
+    """Providers with an account for new work: those that the caller may use and named, if there are any."""
     having = gateway.accounts.providers()
+    if caller.account is None and caller.accounts is None:
+        return having
+    choose = gateway.accounts.choose
+    fitting = [name for name in having if choose(name, name=caller.account, allowed=caller.accounts) is not None]
+    return fitting or having
+
+
+def _default(gateway: Gateway, caller: Caller, *, azure_client: bool) -> str:
+    having = _having(gateway, caller)
     if azure_client and AZURE in having:
         return AZURE
     if caller.default_provider:

@@ -204,6 +204,16 @@ def test_disabling_and_enabling(run: Run) -> None:
     assert listed(run)["xai/env"]["state"] == "enabled"
 
 
+def test_an_account_is_changed(run: Run) -> None:
+    set_env = ("accounts", "set", "xai", "env")
+    assert run(*set_env, "--weight", "5", "--model", "gpt=grok-4").exit_code == 0
+    assert (listed(run)["xai/env"]["weight"], listed(run)["xai/env"]["models"]) == (5, {"gpt": "grok-4"})
+    assert run(*set_env, "--no-models").exit_code == 0
+    assert (listed(run)["xai/env"]["weight"], listed(run)["xai/env"]["models"]) == (5, {})
+    assert run(*set_env).exit_code == 2
+    assert "its variable" in run(*set_env, "--max-concurrency", "3").stderr
+
+
 def test_the_matrix_has_every_provider_and_its_accounts(run: Run) -> None:
     text = run("providers").stdout
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line}

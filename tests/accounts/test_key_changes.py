@@ -2,11 +2,12 @@
 
 import threading
 
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from app.data import accounts, tables
 from app.services import account_admin
 from tests.accounts.conftest import KEY, Process, hold_file, row
+from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 
@@ -66,6 +67,25 @@ def test_a_new_key_of_another_account_leaves_the_old_one_to_its_work(process: Pr
     old = after.accounts.by_id(old_id)
     assert (old.name, old.connector.target.credential) == (f"env~{old_id}", KEY)
     assert row(after, old_id).retired_at is not None
+
+
+def test_a_running_job_is_what_an_account_should_hold(process: Process, xai: ServedApp, client: KeyClient) -> None:
+    line = {"custom_id": "1", "body": {"model": "grok-4", "messages": []}}
+    body = {"requests": [line], "endpoint": "/v1/chat/completions", "provider": "xai"}
+    batch = client.post("/v1/batches", json=body).json["id"]
+    gateway = process()
+    account_id = gateway.accounts.of("xai").id
+    job = xai.app.add_job([], endpoint="/v1/chat/completions", model="grok-4", fields={"name": "m"})
+    with gateway.database.write() as connection:
+        batch_id = select(tables.batches.c.id).where(tables.batches.c.public_id == batch).scalar_subquery()
+        values = {"batch_id": batch_id, "account_id": account_id, "state": "running", "native_id": job.id}
+        connection.execute(insert(tables.batch_jobs).values(marker="m", **values))
+    xai.app.api_key = OTHER
+
+    assert process(XAI_API_KEY=OTHER).accounts.of("xai").id == account_id
+    xai.app.api_key = KEY
+    xai.app.jobs.clear()
+    assert process().accounts.of("xai").id != account_id
 
 
 def test_a_new_key_that_is_refused_leaves_the_old_one_to_its_work(process: Process, xai: ServedApp) -> None:

@@ -57,6 +57,20 @@ def test_an_account_that_the_key_may_not_use_is_a_403(gateway: Gateway, client: 
     assert start(client, key, x_bf_api_key="nobody").status_code == 400
 
 
+def test_an_account_that_only_one_provider_has_decides_where_nothing_else_does(
+    gateway: Gateway, client: KeyClient, team: int
+) -> None:
+    body = {"requests": [{"custom_id": "a", "body": LINE["body"]}], "endpoint": LINE["url"]}
+    unclear = client.post("/v1/batches", json=body)  # local and xai have accounts
+    named = client.post("/v1/batches", json=body, headers={"x-bf-api-key": "team"})
+    key = keys.create(gateway, project="alpha", name="", accounts=["local/env"]).key
+    bound = client.post("/v1/batches", json=body, headers={"Authorization": f"Bearer {key}"})
+
+    assert unclear.status_code == 400
+    assert account_of(gateway, named) == team
+    assert account_of(gateway, bound) == gateway.accounts.choose("local", name="env").id
+
+
 def test_a_provider_that_is_not_known_is_refused_with_those_that_are(client: KeyClient) -> None:
     answer = client.get("/v1/files?provider=mycorp")
 
