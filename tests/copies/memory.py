@@ -36,6 +36,7 @@ class MemoryProvider(Connector):
         self.status = "processed"
         self.expires_in_ms: int | None = None
         self.page_size = 2
+        self.prefix = "file-"
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -61,11 +62,11 @@ class MemoryProvider(Connector):
                 return self._added(new, data)
 
     def _added(self, new: NewFile, data: bytes) -> NativeFile:
-        native_id = f"file-{hashlib.sha256(data).hexdigest()[:12]}" if self.by_content else ""
+        native_id = f"{self.prefix}{hashlib.sha256(data).hexdigest()[:12]}" if self.by_content else ""
         if native_id not in self.files:
             now = int(time.time()) * 1000
             expires_at = None if self.expires_in_ms is None else now + self.expires_in_ms
-            native_id = native_id or f"file-native{next(self._numbers)}"
+            native_id = native_id or f"{self.prefix}native{next(self._numbers)}"
             file = NativeFile(native_id, new.filename, new.purpose, len(data), self.status, now, expires_at)
             self.files[native_id] = (file, data)
         return self.files[native_id][0]

@@ -203,3 +203,16 @@ def test_a_native_id_is_as_good_as_an_id(client: KeyClient, other_client: KeyCli
     assert provider.calls == ["upload"]
     assert client.delete(f"/v1/files/{native_id}").json["id"] == body["id"]
     assert client.get(f"/v1/files/{native_id}").status_code == 404
+
+
+def test_a_native_id_may_have_slashes(client: KeyClient, gateway: Gateway, provider: MemoryProvider) -> None:
+    provider.prefix = "accounts/a/datasets/"
+    body = upload(client)
+    native_id = body["extra_fields"]["native_id"]
+    assert native_id.startswith("accounts/a/datasets/")
+    for path in (native_id, native_id.replace("/", "%2F")):
+        assert client.get(f"/v1/files/{path}").json["id"] == body["id"]
+        assert client.get(f"/v1/files/{path}/content").data == b"hello"
+        assert client.delete(f"/v1/files/{path}/content").status_code == 405
+    assert client.delete(f"/v1/files/{native_id}").json["id"] == body["id"]
+    assert provider.files == {}
