@@ -79,7 +79,8 @@ def sync(gateway: Gateway, container: Any) -> None:
     account = _account(gateway, container, "container_file_list")
     with _told(gateway, container, account):
         found = _listed(account, container.native_id)
-    # Oldest first, so that rows made in one go stand in the provider's order.
+    # Oldest first, so that rows made in one go stand in the provider's order, which is newest first.
+    found.reverse()
     found.sort(key=lambda native: native.created_at or 0)
     with gateway.database.write() as connection:
         for native in found:
