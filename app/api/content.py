@@ -72,7 +72,8 @@ def streamed_response(content: Content, open_stream: Callable[[], Stream]) -> Re
     stream = open_stream()
     if stream.length is not None:
         headers["Content-Length"] = str(stream.length)
-    response = Response(stream.chunks, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
+    # Not passed through directly: then nobody would call `close`, and the call upstream would end with this function.
+    response = Response(stream.chunks, headers=headers, mimetype=content.mimetype)
     response.call_on_close(stream.close)
     return response
 

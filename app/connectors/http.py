@@ -144,14 +144,15 @@ class HttpClient:
         line = self._line("GET", path, headers or {})
         connection = self._kept() or self._connected(deadline)
         response: http.client.HTTPResponse | None = None
+        fine = False
         try:
             connection = self._send(connection, line, b"", deadline)
             with self._translated():
                 response = open_answer(connection.sock, method="GET", deadline=deadline, silence_s=silence_s)
             told = {name.lower(): value for name, value in response.headers.items()}
             yield Answer(response.status, told, b""), self._pieces(response)
+            fine = response.isclosed() and not response.length and not response.will_close
         finally:
-            fine = response is not None and response.isclosed() and not response.will_close
             if response is not None:
                 response.close()
             self._put_back(connection, fine=fine)
