@@ -89,6 +89,12 @@ class Settings:
     )
     chunk_ms: int = _var("BATCHGATE_CHUNK_MS", 250, "or when the oldest has waited this long.")
     connect_timeout_s: float = _var("BATCHGATE_CONNECT_TIMEOUT_SECONDS", 10.0, "Time to connect to a provider.")
+    call_timeout_s: float = _var(
+        "BATCHGATE_CALL_TIMEOUT_SECONDS", 30.0, "Time for a provider to answer a management call (files, batches, ...)."
+    )
+    silence_timeout_s: float = _var(
+        "BATCHGATE_SILENCE_TIMEOUT_SECONDS", 60.0, "How long a provider may be silent while the bytes of a file stream."
+    )
     line_timeout_s: float = _var("BATCHGATE_LINE_TIMEOUT_SECONDS", 600.0, "Time for a provider to answer one line.")
     job_threads: int = _var(
         "BATCHGATE_JOB_THREADS", 4, "Jobs at providers that one worker process attends to at once; half at one account."

@@ -5,6 +5,7 @@ from flask import Flask
 from app import api, logs
 from app.auth.secrets import KeyRing, kept_key
 from app.blobs import open_store
+from app.connectors.base import Timeouts
 from app.data.database import Database
 from app.lib.clock import Clock, SystemClock
 from app.services.accounts import Accounts
@@ -38,7 +39,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         pepper=pepper,
         log=log,
         clock=clock,
-        connect_timeout_s=settings.connect_timeout_s,
+        timeouts=Timeouts(settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s),
     )
     return Gateway(
         settings=settings,

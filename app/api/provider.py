@@ -1,15 +1,17 @@
 """Which provider a request names, in whichever of the places where it may."""
 
-from flask import request
+from flask import g, request
 
 from app.api.context import gateway
 from app.errors import InvalidRequestError
+from app.services import providers
 
 
 def explicit_provider(*values: str | None) -> str | None:
     """The provider that query, header and `values` (form or JSON `provider`) name, or None.
 
-    Raises InvalidRequestError when two of them disagree or one is unknown.
+    Raises InvalidRequestError when two of them disagree or one is unknown, and UnsupportedOperationError when it
+    does not have the operation of this request.
     """
     named = [
         request.args.get("provider"),
@@ -24,7 +26,10 @@ def explicit_provider(*values: str | None) -> str | None:
     if found and not gateway().accounts.is_known(found[0]):
         known = ", ".join(gateway().accounts.known())
         raise InvalidRequestError(f"provider {found[0]!r:.60} is not known; known are {known}.", param="provider")
-    return found[0] if found else None
+    if not found:
+        return None
+    providers.check_named(gateway(), found[0], g.request_type)
+    return found[0]
 
 
 def is_azure_client() -> bool:

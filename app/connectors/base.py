@@ -29,6 +29,15 @@ from app.lib import json
 
 
 @dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a provider: to connect, for a management call in all, for silence while bytes stream."""
+
+    connect_s: float = 10.0
+    call_s: float = 30.0
+    silence_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """What a connector is made of: where the account is, what opens it, and how long to wait there.
 

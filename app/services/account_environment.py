@@ -111,10 +111,9 @@ class Settler:
             base_url=entry.base_url,
             credential=entry.api_key,
             options=entry.options,
-            call_timeout_s=CALL_TIMEOUT_S,
         )
         try:
-            with closing(self._loader.connector(target)) as connector:
+            with closing(self._loader.connector(target, most_s=CALL_TIMEOUT_S)) as connector:
                 found = any(_has(connector, kind, native_id) for kind, native_id in held)
         except (UpstreamError, ConfigurationError):
             return Verdict.UNREACHABLE

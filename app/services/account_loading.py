@@ -7,7 +7,7 @@ from typing import Any
 from app.auth.secrets import SealError
 from app.connectors import compatible, registry
 from app.connectors.abilities import Abilities
-from app.connectors.base import Connector, Target
+from app.connectors.base import Connector, Target, Timeouts
 from app.data.database import AnyRow
 from app.services.account_credentials import Vault
 
@@ -43,9 +43,9 @@ class Account:
 class Loader:
     """Makes accounts; remembers their connectors, since these hold pools and breakers."""
 
-    def __init__(self, vault: Vault, *, connect_timeout_s: float, log: Any) -> None:
+    def __init__(self, vault: Vault, *, timeouts: Timeouts, log: Any) -> None:
         self._vault = vault
-        self._connect_timeout_s = connect_timeout_s
+        self._timeouts = timeouts
         self._log = log
         self._connectors: dict[int, tuple[Target, Connector]] = {}
 
@@ -56,21 +56,25 @@ class Loader:
             self._connectors.pop(account_id)[1].close()
         return found
 
-    def connector(self, target: Target, stored: Mapping[str, Any] | None = None) -> Connector:
-        """A new connector; `stored` are the abilities of a compatible provider. Raises ConfigurationError."""
+    def connector(
+        self, target: Target, stored: Mapping[str, Any] | None = None, *, most_s: float | None = None
+    ) -> Connector:
+        """A new connector; `stored` are the abilities of a compatible provider. Raises ConfigurationError.
+
+        Its management calls take at most `most_s`, if that is less than all calls may take.
+        """
         entry = registry.find(target.provider)
+        patient = replace(
+            target,
+            connect_timeout_s=self._timeouts.connect_s,
+            call_timeout_s=self._timeouts.call_s if most_s is None else min(most_s, self._timeouts.call_s),
+            silence_timeout_s=self._timeouts.silence_s,
+        )
         if entry is None:
             shape = compatible.shape(stored or {})
-            full = replace(target, abilities=shape.abilities, connect_timeout_s=self._connect_timeout_s)
-            return registry.load(full, path=shape.path)
-        return registry.load(
-            replace(
-                target,
-                abilities=registry.abilities(target.provider),
-                options={**entry.options, **target.options},
-                connect_timeout_s=self._connect_timeout_s,
-            )
-        )
+            return registry.load(replace(patient, abilities=shape.abilities), path=shape.path)
+        options = {**entry.options, **target.options}
+        return registry.load(replace(patient, abilities=registry.abilities(target.provider), options=options))
 
     def _account(self, row: AnyRow) -> Account | None:
         try:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from app.auth.secrets import KeyRing
 from app.connectors import registry
 from app.connectors.abilities import Abilities
+from app.connectors.base import Timeouts
 from app.data import accounts
 from app.data.database import AnyRow, Database, is_outage
 from app.lib.clock import Clock, SystemClock
@@ -58,12 +59,12 @@ class Accounts:
         ring: KeyRing,
         pepper: Any,
         log: Any,
-        connect_timeout_s: float,
+        timeouts: Timeouts,
         clock: Clock | None = None,
         refresh_s: float = REFRESH_S,
     ) -> None:
         self.vault = Vault(ring, pepper)
-        self.loader = Loader(self.vault, connect_timeout_s=connect_timeout_s, log=log)
+        self.loader = Loader(self.vault, timeouts=timeouts, log=log)
         self._settler = Settler(database, self.vault, self.loader)
         self._database = database
         self._log = log

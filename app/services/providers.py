@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from app.connectors import registry
-from app.connectors.abilities import Support
+from app.connectors.abilities import OPERATIONS, Support
 from app.errors import InvalidRequestError, PermissionDeniedError, UnsupportedOperationError
 from app.services.accounts import Account
 from app.services.gateway import Caller, Gateway
@@ -40,6 +40,12 @@ def require(gateway: Gateway, provider: str, operation: str, *, told: str = "") 
     if support is Support.NONE:
         raise UnsupportedOperationError(provider, told or operation)
     return support
+
+
+def check_named(gateway: Gateway, provider: str, operation: str) -> None:
+    """Raises UnsupportedOperationError when the provider that a request names lacks one of its declared operations."""
+    if operation in OPERATIONS:
+        require(gateway, provider, operation)
 
 
 def account_for(gateway: Gateway, caller: Caller, provider: str, *, prefer: Collection[int] = ()) -> Account:
