@@ -9,6 +9,7 @@ from app.connectors.abilities import Support
 from app.connectors.base import MissingError
 from app.connectors.native import NativeJob
 from app.data import batch_work, batches, files, jobs, keys
+from app.data.database import AnyRow
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids, jsonl
 from app.services import line_rules, upstream
@@ -141,23 +142,28 @@ def _insert(
         metadata=dict(native.metadata) or None,
         lines_total=len(rows),
     )
+    _insert_job(connection, batch, account, native, rows)
+    return public_id
+
+
+def _insert_job(
+    connection: Connection, batch: AnyRow, account: Account, native: NativeJob, rows: list[dict[str, object]]
+) -> None:
     for start in range(0, len(rows), SLICE_LINES):
         lines = rows[start : start + SLICE_LINES]
         batch_work.insert_lines(connection, [{"batch_id": batch.id, **row} for row in lines])
-    numbers = [row["line"] for row in rows]
     jobs.insert_running(
         connection,
         batch.id,
         account_id=account.id,
         number=1,
-        first_line=numbers[0],
-        last_line=numbers[-1],
+        first_line=rows[0]["line"],
+        last_line=rows[-1]["line"],
         lines=len(rows),
-        marker=f"{public_id}-1",
+        marker=f"{batch.public_id}-1",
         native_id=native.id,
         submitted_at=native.created_at or True,
     )
-    return public_id
 
 
 def _insert_file(
