@@ -37,8 +37,10 @@ def test_requests_become_a_batch_input(client: FlaskClient, gateway: Gateway, ca
     assert batch["status"] == "validating"
     assert lines_of(gateway, caller, batch["input_file_id"]) == [request(1), request(2)]
     with gateway.database.read() as connection:
-        row = connection.exec_driver_sql("SELECT purpose, origin, home, lines FROM files").one()
-    assert tuple(row) == ("batch", "inline", "local", 2)
+        row = connection.exec_driver_sql(
+            "SELECT purpose, origin, home, lines, expires_at - created_at FROM files"
+        ).one()
+    assert tuple(row) == ("batch", "inline", "local", 2, 30 * 24 * 3600 * 1000)
 
 
 @pytest.mark.parametrize("endpoint_first", [True, False])

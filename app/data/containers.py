@@ -122,6 +122,12 @@ def mark_deleted(connection: Connection, container_id: int) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
+def is_deleted(connection: Connection, container_id: int) -> bool:
+    """True when a caller deleted it."""
+    where = (containers.c.id == container_id, containers.c.deleted_at.is_not(None))
+    return connection.execute(select(containers.c.id).where(*where)).first() is not None
+
+
 def list_due(connection: Connection, *, limit: int) -> list[int]:
     """Ids of containers that are over and whose files may still hold bytes."""
     return list(connection.execute(select(containers.c.id).where(_due).limit(limit)).scalars())

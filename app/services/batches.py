@@ -18,6 +18,7 @@ from app.lib import failpoints, ids
 from app.services import copies, polling, providers, unkept_files, upstream
 from app.services.accounts import Account
 from app.services.batch_object import TERMINAL
+from app.services.files import BATCH_EXPIRY_S
 from app.services.gateway import Caller, Gateway
 from app.services.inline_requests import InlineInput
 
@@ -112,7 +113,7 @@ def retrieve_with_lines(gateway: Gateway, caller: Caller, public_id: str, *, pro
     batch = retrieve(gateway, caller, public_id, provider=provider)
     if batch.lines_state != "kept":
         text = f"The lines of {public_id} are no longer kept; its output and error file are as long as they last."
-        raise NotFoundError(text, param="id")
+        raise NotFoundError(text, param="batch_id")
     return batch
 
 
@@ -353,5 +354,5 @@ def _inline_file(connection: Connection, caller: Caller, source: InlineInput, *,
         size=source.blob.bytes,
         sha256=source.blob.sha256,
         lines=source.lines,
-        expires_after_s=None,
+        expires_after_s=BATCH_EXPIRY_S,
     )

@@ -11,7 +11,7 @@ from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import container_contents, native_container_files
 from app.services.blobs import IncomingBlob
-from app.services.containers import Container, expired
+from app.services.containers import Container, expired, gone
 from app.services.gateway import Caller, Gateway
 from app.services.unkept_files import Stream
 
@@ -195,7 +195,7 @@ def _put(
 def _hold(connection: Connection, container: Container) -> None:
     # Serialises writers of one container, and keeps the sweeper from ending it under them.
     if containers.touch(connection, container.row_id) is None:
-        raise expired()
+        raise gone(container.id) if containers.is_deleted(connection, container.row_id) else expired()
 
 
 def _settled(gateway: Gateway, made: ContainerFile, settle: Settle | None) -> ContainerFile:

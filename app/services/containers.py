@@ -164,11 +164,11 @@ def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
     if row.account_id is not None:
         providers.require(gateway, row.provider, "container_delete")
         if not native_containers.delete(gateway, row):
-            raise _not_found(public_id)
+            raise gone(public_id)
         return _container(row)
     with gateway.database.write() as connection:
         if not containers.mark_deleted(connection, row.id):
-            raise _not_found(public_id)
+            raise gone(public_id)
     # From here on nobody sees it; what a crash leaves of its files is due for the sweeper.
     _release(gateway, row.id)
     return _container(row)
@@ -215,7 +215,7 @@ def _find(gateway: Gateway, caller: Caller, public_id: str, provider: str | None
         with gateway.database.read() as connection:
             row = containers.find(connection, project_id=caller.project_id, public_id=public_id)
     if row is None or provider not in (None, row.provider):
-        raise _not_found(public_id)
+        raise gone(public_id)
     return row
 
 
@@ -262,7 +262,8 @@ def _create_native(
     return made[0]
 
 
-def _not_found(public_id: str) -> NotFoundError:
+def gone(public_id: str) -> NotFoundError:
+    """What is answered about a container that is not there, or no longer."""
     return NotFoundError(f"Container with id '{public_id:.100}' not found.", param="container_id")
 
 

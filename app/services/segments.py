@@ -25,13 +25,16 @@ def claim(gateway: Gateway, *, worker: str, skip: Collection[Capacity]) -> tuple
     accounts = gateway.accounts.ids()
     skipped = [(capacity.account_id, capacity.model) for capacity in skip]
     with gateway.database.read() as connection:
-        for project in segments.projects_with_work(connection, accounts=accounts, skip=skipped):
+        projects = segments.projects_with_work(connection, accounts=accounts, skip=skipped)
+    for project in projects:
+        with gateway.database.read() as connection:
             row = segments.next_segment(connection, project_id=project.project_id, accounts=accounts, skip=skipped)
-            if row is not None and _claimed(gateway, row, worker=worker):
+        if row is not None and _claimed(gateway, row, worker=worker):
+            with gateway.database.read() as connection:
                 lines = segments.pending_lines(
                     connection, batch_id=row.batch_id, first=row.first_line, last=row.last_line
                 )
-                return _segment(row, lines)
+            return _segment(row, lines)
     return None
 
 
