@@ -23,6 +23,7 @@ WsgiApp = Callable[..., Iterable[bytes]]
 MARK = re.compile(rb"\bmark-[A-Za-z0-9_-]+")
 REASONS = {int(status): status.phrase for status in HTTPStatus}
 NO_FAULT = Fault()
+TURNS_TO_CLOSE = 8
 LINGER_OFF = struct.pack("ii", 1, 0)
 
 
@@ -109,11 +110,11 @@ class ServedApp:
         started.set()
         self.loop.run_forever()
         server.close()
-        for connection in list(self.connections):
-            connection.transport.abort()
-        # Twice, so that transports that were just aborted close their sockets.
-        self.loop.run_until_complete(asyncio.sleep(0))
-        self.loop.run_until_complete(asyncio.sleep(0))
+        # Several turns: connections that were just accepted are yet to be made, and aborted ones to close their sockets.
+        for _ in range(TURNS_TO_CLOSE):
+            for connection in list(self.connections):
+                connection.transport.abort()
+            self.loop.run_until_complete(asyncio.sleep(0))
         self.loop.close()
 
 
