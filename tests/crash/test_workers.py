@@ -74,12 +74,13 @@ def test_a_worker_that_lost_its_lease_while_sending_writes_nothing(
 ) -> None:
     fake.latency_s = 0.3
     batch = create(client, jsonl(chat_line(f"c{n}") for n in range(LINES)))
-    with Process("worker", environment) as held, Process("worker", environment):
+    with Process("worker", environment) as held:
         until(lambda: fake.in_flight > 10)
         held.signal(signal.SIGSTOP)
-        assert_right(client, gateway, batch["id"])
-        held.signal(signal.SIGCONT)
-        assert held.ended() == 0
+        with Process("worker", environment):
+            assert_right(client, gateway, batch["id"])
+            held.signal(signal.SIGCONT)
+            assert held.ended() == 0
     assert_lines_counted_once(gateway)
     assert_clean(gateway)
 
