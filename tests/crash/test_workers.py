@@ -72,10 +72,10 @@ def test_a_worker_that_dies_loses_nothing(
 def test_a_worker_that_lost_its_lease_while_sending_writes_nothing(
     client: KeyClient, gateway: Gateway, environment: dict[str, str], fake: FakeServer
 ) -> None:
-    fake.latency_s = 0.3
+    fake.latency_s = 1.0
     batch = create(client, jsonl(chat_line(f"c{n}") for n in range(LINES)))
     with Process("worker", environment) as held:
-        until(lambda: fake.in_flight > 10)
+        until(lambda: fake.in_flight == LINES)  # all are claimed: it is not stopped with a transaction open
         held.signal(signal.SIGSTOP)
         with Process("worker", environment):
             assert_right(client, gateway, batch["id"])
