@@ -109,12 +109,14 @@ class ServedApp:
         server = self.loop.run_until_complete(serving)
         started.set()
         self.loop.run_forever()
-        server.close()
-        # Several turns: connections that were just accepted are yet to be made, and aborted ones to close their sockets.
+        # A server that is closed drops connections that it has just accepted without closing them: it stops accepting
+        # first. Several turns, then: those are yet to be made, and aborted ones to close their sockets.
+        self.loop.remove_reader(listener)
         for _ in range(TURNS_TO_CLOSE):
             for connection in list(self.connections):
                 connection.transport.abort()
             self.loop.run_until_complete(asyncio.sleep(0))
+        server.close()
         self.loop.close()
 
 
