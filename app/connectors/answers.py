@@ -158,11 +158,15 @@ def _message(value: Any) -> str:
         return value
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         # FastAPI's validation errors: where, and what is wrong there.
-        return "; ".join(
-            f"{'.'.join(str(step) for step in item.get('loc') or ())}: {item.get('msg', '')}".strip(": ")
-            for item in value
-        )
-    return json.dumps(value).decode() if value else ""
+        return "; ".join(f"{_place(item.get('loc'))}: {_text(item.get('msg')) or ''}".strip(": ") for item in value)
+    try:
+        return json.dumps(value).decode() if value else ""
+    except json.JSONEncodeError:
+        return ""
+
+
+def _place(steps: Any) -> str:
+    return ".".join(str(step) for step in steps if isinstance(step, str | int)) if isinstance(steps, list) else ""
 
 
 def _text(value: Any) -> str | None:

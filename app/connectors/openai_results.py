@@ -6,10 +6,11 @@ from typing import Any
 from app.connectors import parsing, refusals
 from app.connectors.answers import usage_of
 from app.connectors.base import UpstreamServerError
-from app.connectors.native import JobResult
+from app.connectors.native import JobResult, Usage
 from app.lib import json
 
 SILENT = "The provider gave neither an answer to this line nor an error."
+TOO_DEEP = "The provider's answer to this line is nested too deep."
 
 
 def result(line: bytes, number: int) -> JobResult:
@@ -42,12 +43,20 @@ def _answered(custom_id: str, response: Mapping[str, Any], error: Any) -> JobRes
         if body is None:
             return JobResult(custom_id, error_code="provider_error", message=SILENT)
         usage = usage_of(body if isinstance(body, dict) else {})
-        return JobResult(custom_id, status, _request_id(response), json.dumps(body), usage=usage)
+        return _written(custom_id, status, response, body, usage)
     told = body.get("error") if isinstance(body, dict) else None
     if isinstance(told, dict) and isinstance(told.get("message"), str):
-        return JobResult(custom_id, status, _request_id(response), json.dumps({"error": _completed(told, status)}))
+        return _written(custom_id, status, response, {"error": _completed(told, status)}, Usage())
     refused = refusals.from_error(custom_id, body or error, status=status)
     return JobResult(custom_id, refused.status_code, _request_id(response), refused.body)
+
+
+def _written(custom_id: str, status: int, response: Mapping[str, Any], body: Any, usage: Usage) -> JobResult:
+    try:
+        written = json.dumps(body)
+    except json.JSONEncodeError:  # one such line must not cost the others theirs
+        return JobResult(custom_id, error_code="provider_error", message=TOO_DEEP)
+    return JobResult(custom_id, status, _request_id(response), written, usage=usage)
 
 
 def _not_run(custom_id: str, error: Any) -> JobResult:

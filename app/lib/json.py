@@ -5,6 +5,8 @@ from typing import Any
 import orjson
 
 JSONDecodeError = orjson.JSONDecodeError
+# A value nested deeper than 254: it can be read, to 1024, but not written.
+JSONEncodeError = orjson.JSONEncodeError
 
 
 def loads(data: bytes | bytearray | memoryview | str) -> Any:

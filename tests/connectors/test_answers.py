@@ -1,6 +1,8 @@
+import orjson
 import pytest
 
-from app.connectors.answers import retry_after_s
+from app.connectors.answers import error_body, retry_after_s
+from app.connectors.http import Answer
 
 NOON = 1_700_000_000.0
 
@@ -26,3 +28,28 @@ NOON = 1_700_000_000.0
 )
 def test_retry_after(headers, expected):
     assert retry_after_s(headers, now_s=NOON) == expected
+
+
+@pytest.mark.parametrize(
+    ("detail", "message"),
+    [
+        ("No.", "No."),
+        (
+            [{"loc": ["body", "messages", 0], "msg": "Field required"}, {"msg": "B"}],
+            "body.messages.0: Field required; B",
+        ),
+        ([{"loc": 5, "msg": "Wrong"}], "Wrong"),
+        ([{"loc": [None, "a"], "msg": ["x"]}], "a"),
+        ({"a": 1}, '{"a":1}'),
+    ],
+)
+def test_findings_make_one_message_however_they_are_told(detail, message):
+    answer = Answer(422, {}, orjson.dumps({"detail": detail}))
+
+    assert error_body(answer, secret="")["error"]["message"] == message
+
+
+def test_an_error_nested_too_deep_is_told_by_its_status():
+    answer = Answer(422, {"content-type": "application/json"}, b'{"detail":' + b"[" * 300 + b"]" * 300 + b"}")
+
+    assert error_body(answer, secret="")["error"]["message"].startswith("The provider answered status 422")
