@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from app.connectors import openai_results, parsing, refusals
+from app.connectors import answers, openai_results, parsing, refusals
 from app.connectors.base import LineAnswer, LineCall, MissingError, RefusedError, Target
+from app.connectors.http import Answer
 from app.connectors.management import Api
 from app.connectors.native import Download, JobError, JobLine, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
 from app.connectors.openai_compatible import CHAT, OpenAICompatible
 from app.connectors.spool import spooled_lines
 from app.lib import json
-from app.translate.mistral import from_mistral, to_mistral
+from app.translate.mistral import embedding_to_mistral, from_mistral, moderation_to_mistral, to_mistral
 
 FILES = "/v1/files"
 JOBS = "/v1/batch/jobs"
@@ -31,6 +32,8 @@ STATUSES = {
     "CANCELLED": "cancelled",
 }
 OVER = ("completed", "failed", "expired", "cancelled")
+# What becomes of a line's body on its way out, by the line's endpoint; others go as they are.
+REQUESTS = {CHAT: to_mistral, "/v1/embeddings": embedding_to_mistral, "/v1/moderations": moderation_to_mistral}
 
 
 class Mistral(OpenAICompatible):
@@ -52,12 +55,13 @@ class Mistral(OpenAICompatible):
 
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""
-        if call.endpoint != CHAT:
-            return super().run_line(call)
-        answer = super().run_line(replace(call, body=to_mistral(call.body)))
-        if not 200 <= answer.status_code < 300:
+        answer = super().run_line(replace(call, body=_request(call.endpoint, call.body)))
+        if call.endpoint != CHAT or answer.status_code >= 400:
             return answer
-        return replace(answer, body=json.dumps(from_mistral(json.loads(answer.body))))
+        try:
+            return replace(answer, body=json.dumps(from_mistral(json.loads(answer.body))))
+        except json.JSONEncodeError as error:
+            raise parsing.bad_answer("it is nested too deep") from error
 
     # Files.
 
@@ -96,10 +100,8 @@ class Mistral(OpenAICompatible):
 
     def encode_line(self, line: JobLine) -> bytes:
         """A line in the dialect of this provider's jobs, its newline included."""
-        body = {**line.body, "model": line.model}
-        return json.dumps_line(
-            {"custom_id": line.custom_id, "body": to_mistral(body) if line.endpoint == CHAT else body}
-        )
+        body = _request(line.endpoint, {**line.body, "model": line.model})
+        return json.dumps_line({"custom_id": line.custom_id, "body": body})
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job."""
@@ -152,6 +154,10 @@ class Mistral(OpenAICompatible):
 
     def _at(self, path: str, native_id: str) -> str:
         return f"{self._path(path)}/{quote(native_id, safe='')}"
+
+
+def _request(endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    return REQUESTS.get(endpoint, dict)(body)
 
 
 def _page(after: str | None) -> dict[str, str | int | None]:
@@ -222,10 +228,9 @@ def _result(line: bytes, number: int, *, chat: bool) -> JobResult:
     if found.status_code is None:
         return found
     value = json.loads(found.body)
-    if found.status_code < 400:
-        return replace(found, body=json.dumps(from_mistral(value))) if chat and isinstance(value, dict) else found
-    refused = _refused(found, value)
-    return replace(refused, request_id=found.request_id)
+    if found.status_code >= 400:
+        return _refused(found, value)
+    return replace(found, body=json.dumps(from_mistral(value))) if chat and isinstance(value, dict) else found
 
 
 def _refused(found: JobResult, value: Mapping[str, Any]) -> JobResult:
@@ -235,6 +240,9 @@ def _refused(found: JobResult, value: Mapping[str, Any]) -> JobResult:
         inner = json.loads(message) if isinstance(message, str) else None
     except ValueError:
         return found
-    if not isinstance(inner, dict):
+    if isinstance(inner, dict) and isinstance(inner.get("detail"), list):
+        # Of a list of findings it is known how to make one message.
+        inner = answers.error_body(Answer(found.status_code or 0, {}, str(message).encode()), secret="")
+    if not isinstance(inner, dict | str):
         return found
-    return refusals.from_error(found.custom_id, inner, status=found.status_code)
+    return replace(refusals.from_error(found.custom_id, inner, status=found.status_code), request_id=found.request_id)

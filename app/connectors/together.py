@@ -1,15 +1,16 @@
 """Together: OpenAI's lines; files by a form of its own, which knows equal content; jobs that tell no counts."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
-from app.connectors import openai_results, parsing, refusals
-from app.connectors.base import MissingError, RefusedError, Target
+from app.connectors import answers, openai_results, parsing, refusals
+from app.connectors.base import MissingError, OverloadedError, RefusedError, Target, UpstreamServerError
 from app.connectors.management import Api
 from app.connectors.native import Download, JobError, JobLine, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
-from app.connectors.openai_compatible import OpenAICompatible
+from app.connectors.openai_compatible import MODELS, OpenAICompatible
 from app.connectors.spool import spooled_lines
 from app.lib import json
 
@@ -18,6 +19,7 @@ BATCHES = "/v1/batches"
 CONFLICT = 409
 # What the gateway calls a purpose, and Together.
 PURPOSES = {"batch": "batch-api", "evals": "eval"}
+FILE_TYPES = ("jsonl", "parquet", "csv")
 OWN_PURPOSES = {own: purpose for purpose, own in PURPOSES.items()}
 STATUSES = {
     "VALIDATING": "validating",
@@ -31,7 +33,8 @@ STATUSES = {
     "CANCELED": "cancelled",
 }
 # What Together says of a line that did not run to an answer, as the status that it would have had.
-ERROR_STATUSES = {"batch_client_error": 400, "batch_server_error": 500}
+ERROR_CODES = re.compile(r"(?:[a-z]+_)*(client|server)_error")
+ERROR_STATUSES = {"client": 400, "server": 500}
 
 
 class Together(OpenAICompatible):
@@ -51,6 +54,18 @@ class Together(OpenAICompatible):
         super().close()
         self._api.close()
 
+    def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
+        """The models that Together lists, as it describes them: a bare list. Raises UpstreamError."""
+        answer = self._http.get(self._path(MODELS), timeout_s=timeout_s)
+        answers.raise_unless_final(answer, secret=self._secret)
+        if answer.status >= 400:
+            message = answers.error_body(answer, secret=self._secret)["error"]["message"]
+            raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
+        try:
+            return _listed(json.loads(answer.body), "data")
+        except json.JSONDecodeError as error:
+            raise parsing.bad_answer(f"the list of models is {answers.kind_of(answer)}") from error
+
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
@@ -58,7 +73,7 @@ class Together(OpenAICompatible):
         fields = [
             ("purpose", PURPOSES.get(new.purpose, new.purpose)),
             ("file_name", new.filename),
-            ("file_type", new.filename.rpartition(".")[2] or "jsonl"),
+            ("file_type", _file_type(new)),
         ]
         try:
             answer = self._api.upload(
@@ -72,7 +87,7 @@ class Together(OpenAICompatible):
             known = _known_id(error)
             if known is None:
                 raise
-            return self.retrieve_file(known)
+            return self._twin(known)
         return _file(answer)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
@@ -131,6 +146,14 @@ class Together(OpenAICompatible):
                     for number, line in enumerate(lines, start=1):
                         yield _result(line, number)
 
+    def _twin(self, native_id: str) -> NativeFile:
+        """The file that has the same bytes. While it is being deleted, the bytes can go nowhere yet."""
+        try:
+            return self.retrieve_file(native_id)
+        except MissingError as error:
+            text = "The provider is just deleting a file of the same bytes."
+            raise OverloadedError(text, status=CONFLICT, code="file_being_deleted") from error
+
     def _at(self, path: str, native_id: str) -> str:
         return f"{self._path(path)}/{quote(native_id, safe='')}"
 
@@ -141,6 +164,12 @@ def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
     if not isinstance(found, list):
         raise parsing.bad_answer("the list is none")
     return parsing.items({name: found}, name)
+
+
+def _file_type(new: NewFile) -> str:
+    """What kind of file it is, by its name; a batch's input is always lines."""
+    ending = new.filename.rpartition(".")[2].lower()
+    return ending if ending in FILE_TYPES and new.purpose != "batch" else FILE_TYPES[0]
 
 
 def _known_id(error: RefusedError) -> str | None:
@@ -192,5 +221,5 @@ def _job(answer: Any) -> NativeJob:
 def _result(line: bytes, number: int) -> JobResult:
     """A row of the output or of the error file; the latter has an error and no answer."""
     found = openai_results.result(line, number)
-    status = ERROR_STATUSES.get(found.error_code or "")
-    return found if status is None else refusals.refused(found.custom_id, found.message, status=status)
+    side = ERROR_CODES.fullmatch(found.error_code or "")
+    return refusals.refused(found.custom_id, found.message, status=ERROR_STATUSES[side[1]]) if side else found

@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from app.connectors.base import LineCall, MissingError, RefusedError
+from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamServerError
 from app.connectors.mistral import Mistral
-from app.connectors.native import NativeJob, SoughtJob
+from app.connectors.native import JobLine, NativeJob, SoughtJob
 from tests.fakes.faults import Fault
 from tests.fakes.mistral_app import MistralApp
 from tests.fakes.serving import ServedApp
@@ -132,6 +132,41 @@ def test_cancelling_takes_a_while_and_means_nothing_afterwards(connector):
         connector.retrieve_job(made.id)
 
 
+def test_a_cancelled_job_may_have_results(app, connector):
+    app.cancelled_lines = 20
+    made = submit(connector)
+    connector.cancel_job(made.id)
+    over = connector.retrieve_job(made.id)
+
+    assert (over.status, over.completed, over.failed) == ("cancelled", 19, 1)
+    found, expected = plain(connector.results(over)), wanted()
+    assert len(found) == 20
+    assert all(expected[custom_id] == result for custom_id, result in found.items())
+
+
+def test_a_refused_cancel_of_a_job_that_is_over_means_nothing(app, server, connector):
+    app.keeps_on = False
+    over = until_over(connector, submit(connector, count=1))
+
+    assert connector.cancel_job(over.id).status == "completed"
+    running = submit(connector, count=1)
+    server.faults.add(Fault(path="/cancel", status=409, body=b'{"message": "busy"}'))
+    with pytest.raises(RefusedError, match="busy"):
+        connector.cancel_job(running.id)
+
+
+def test_the_account_is_checked_by_its_models(server, connector):
+    connector.check()
+    assert [model["id"] for model in connector.list_models(timeout_s=5)] == ["mistral-small-latest"]
+
+    stranger = Mistral(target("mistral", server.url, key="sk-canary-other"))
+    with pytest.raises(UpstreamServerError) as refused:
+        stranger.check()
+    stranger.close()
+    assert refused.value.status == 401
+    assert not secrets_in(refused.value, "sk-canary-other")
+
+
 def test_errors_of_a_job_that_failed_are_told_with_their_number(app, connector):
     made = submit(connector, count=1)
     app.jobs[made.id].fields["errors"] = ["Bad model"]
@@ -157,6 +192,38 @@ def test_single_lines_are_translated_both_ways(server, connector):
     assert set(server.requests[-1].json) == {"model", "messages", "random_seed", "max_tokens"}
 
 
+def test_lines_with_fields_of_other_providers_cost_no_file(app, connector):
+    chat = {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {}}], "name": "n"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "service_tier": "flex",
+        "user": "someone",
+    }
+    embedding = {"input": "Hi", "dimensions": 4, "user": "someone"}
+    line = connector.encode_line(JobLine("a", CHAT, MODEL, chat))
+
+    connector.upload_file(new_file(line))
+    connector.upload_file(new_file(connector.encode_line(JobLine("a", "/v1/embeddings", MODEL, embedding))))
+    connector.upload_file(new_file(connector.encode_line(JobLine("a", "/v1/moderations", MODEL, {"input": "Hi"}))))
+
+    assert len(app.files) == 3
+    assert set(orjson.loads(line)) == {"custom_id", "body"}
+    assert connector.run_line(LineCall("/v1/embeddings", {"model": MODEL, **embedding}, 5.0)).status_code == 200
+
+
+def test_an_answer_nested_too_deep_costs_only_its_own_line(server, connector):
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    row = b'{"custom_id":"a","response":{"status_code":200,"body":' + deep + b"}}\n"
+    good = orjson.dumps({"custom_id": "b", "response": {"status_code": 200, "body": {"choices": []}}})
+    server.faults.add(Fault(method="GET", status=200, body=row + good))
+    server.faults.add(Fault(method="POST", status=200, body=b'{"choices":[' + deep + b"]}"))
+
+    found = list(connector.results(NativeJob("j", "completed", output_id="out", endpoint=CHAT)))
+    assert [(result.status_code, result.error_code) for result in found] == [(None, "provider_error"), (200, None)]
+    with pytest.raises(UpstreamServerError, match="nested too deep"):
+        connector.run_line(LineCall(CHAT, {"model": MODEL, "messages": []}, 5.0))
+
+
 CALLS = {
     "retrieve_file": lambda c: c.retrieve_file("f"),
     "list_files": lambda c: c.list_files(),
@@ -166,7 +233,12 @@ CALLS = {
     "create_job": lambda c: c.create_job(new_job("m", lines=1, input_id="f")),
     "cancel_job": lambda c: c.cancel_job("j"),
     "results": lambda c: list(c.results(JOB)),
+    "list_models": lambda c: c.list_models(timeout_s=5),
+    "run_line": lambda c: c.run_line(LineCall(CHAT, {"model": "m", "messages": []}, 5)),
 }
+MESSAGE = {"role": "assistant", "content": [{"type": "thinking", "thinking": [{"type": "text", "text": "x"}]}]}
+CALLED = {**MESSAGE, "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {}}}]}
+ANSWER = {"choices": [{"message": CALLED, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}
 FILE = {"id": "f", "filename": "x", "bytes": 1, "created_at": 1700000000, "purpose": "batch"}
 JOB_OBJECT = {
     "id": "j",
@@ -185,7 +257,22 @@ JOB_OBJECT = {
     "started_at": 1700000000,
     "completed_at": 1700000000,
 }
-ROW = {"id": "r", "custom_id": "a", "response": {"status_code": 200, "body": {"choices": [{}]}}, "error": None}
+ROW = {"id": "r", "custom_id": "a", "response": {"status_code": 200, "body": ANSWER}, "error": None}
+WITHIN = (
+    "choices",
+    "choices.0",
+    "choices.0.finish_reason",
+    "choices.0.message",
+    "choices.0.message.content",
+    "choices.0.message.content.0",
+    "choices.0.message.content.0.thinking",
+    "choices.0.message.content.0.thinking.0.text",
+    "choices.0.message.tool_calls",
+    "choices.0.message.tool_calls.0",
+    "choices.0.message.tool_calls.0.function",
+    "choices.0.message.tool_calls.0.function.arguments",
+    "usage",
+)
 VARIANTS = {
     "retrieve_file": (FILE, tuple(FILE)),
     "upload_file": (FILE, tuple(FILE)),
@@ -196,8 +283,10 @@ VARIANTS = {
     "list_jobs": ({"data": [JOB_OBJECT], "total": 1}, ("data", "data.0", "data.0.id", "total")),
     "results": (
         ROW,
-        ("custom_id", "response", "response.status_code", "response.body", "response.body.choices", "error"),
+        ("custom_id", "response", "response.status_code", "error", *(f"response.body.{name}" for name in WITHIN)),
     ),
+    "list_models": ({"data": [{"id": "m"}]}, ("data", "data.0", "data.0.id")),
+    "run_line": (ANSWER, WITHIN),
 }
 
 
@@ -210,7 +299,7 @@ def test_nonsense_is_an_upstream_error(server, connector, name):
         tolerates(lambda: CALLS[name](connector), server, answer)
 
 
-@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "results"])
+@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "cancel_job", "results"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
     injected, kind = FAULTS[fault]
@@ -228,6 +317,9 @@ def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, n
     [
         '{"object":"error","message":"The prompt was refused.","type":"invalid_request_error","param":null,"code":"1"}',
         '{"detail":"The prompt was refused."}',
+        '{"detail":[{"type":"value_error","loc":[],"msg":"The prompt was refused.","input":null}]}',
+        '{"error":{"message":"The prompt was refused.","type":"invalid_request_error","code":"400"}}',
+        '"The prompt was refused."',
         "The prompt was refused.",
     ],
 )

@@ -1,8 +1,9 @@
 """The connector of Together against its fake: forms, equal content, jobs without counts or marker."""
 
+import orjson
 import pytest
 
-from app.connectors.base import MissingError, RefusedError
+from app.connectors.base import LineCall, MissingError, OverloadedError, RefusedError
 from app.connectors.native import NativeJob, SoughtJob
 from app.connectors.together import Together
 from tests.fakes.faults import Fault
@@ -82,6 +83,51 @@ def test_equal_content_is_one_file(app, connector):
     assert len(app.files) == 1
 
 
+def test_bytes_whose_file_is_just_being_deleted_wait(app, connector):
+    data = b'{"a":1}\n'
+    first = connector.upload_file(new_file(data))
+    app.forgets_late = True
+    connector.delete_file(first.id)
+
+    with pytest.raises(OverloadedError, match="deleting"):
+        connector.upload_file(new_file(data))
+    app.known.clear()
+    assert connector.upload_file(new_file(data)).id != first.id
+
+
+@pytest.mark.parametrize(
+    ("filename", "purpose", "told"),
+    [
+        ("input", "batch", ("batch-api", "jsonl")),
+        ("input.txt", "batch", ("batch-api", "jsonl")),
+        ("data.CSV", "fine-tune", ("fine-tune", "csv")),
+        ("data.parquet", "evals", ("eval", "parquet")),
+        ("data.bin", "fine-tune", ("fine-tune", "jsonl")),
+    ],
+)
+def test_a_file_is_of_a_purpose_and_type_that_together_knows(app, connector, filename, purpose, told):
+    made = connector.upload_file(new_file(b"x\n", filename=filename, purpose=purpose))
+    file = app.files[made.id]
+
+    assert (file.purpose, file.fields["file_type"]) == told
+    assert (made.filename, made.purpose) == (filename, purpose)
+
+
+def test_the_account_is_checked_by_its_models(server, connector):
+    connector.check()
+    assert [model["id"] for model in connector.list_models(timeout_s=5)] == ["meta-llama/Llama-3"]
+
+    server.faults.add(Fault(status=200, body=b'{"object": "list", "data": [{"id": "m"}]}'))
+    assert [model["id"] for model in connector.list_models(timeout_s=5)] == ["m"]
+
+
+def test_single_lines_go_as_they_are(server, connector):
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "user": "someone"}
+
+    assert connector.run_line(LineCall(CHAT, body, 5.0)).status_code == 200
+    assert server.requests[-1].json == body
+
+
 def test_a_file_comes_and_goes(server, connector):
     made = connector.upload_file(new_file(b"hello\n", filename="a.jsonl"))
 
@@ -123,6 +169,41 @@ def test_the_error_of_a_whole_job_is_told(connector):
     assert [error.message for error in job.errors] == ["custom_id must have at most 64 characters"]
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "error_code"),
+    [
+        ("batch_client_error", 400, None),
+        ("batch_server_error", 500, None),
+        ("internal_server_error", 500, None),
+        ("server_error", 500, None),
+        ("batch_expired", None, "batch_expired"),
+    ],
+)
+def test_who_is_to_blame_for_a_line_says_its_status(server, connector, code, status, error_code):
+    row = {"id": "r", "custom_id": "a", "error": {"code": code, "message": "It broke."}}
+    server.faults.add(Fault(status=200, body=orjson.dumps(row)))
+
+    [found] = list(connector.results(NativeJob("j", "completed", error_id="err")))
+
+    assert (found.status_code, found.error_code) == (status, error_code)
+    if status:
+        error = orjson.loads(found.body)["error"]
+        kind = "server_error" if status == 500 else "invalid_request_error"
+        assert error == {"message": "It broke.", "type": kind, "param": None, "code": None}
+
+
+def test_an_answer_nested_too_deep_costs_only_its_own_line(server, connector):
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    bad = b'{"custom_id":"a","response":{"status_code":200,"body":' + deep + b"}}\n"
+    bad += b'{"custom_id":"b","response":{"status_code":400,"body":{"error":{"message":"x","y":' + deep + b"}}}}\n"
+    good = b'{"custom_id":"c","response":{"status_code":200,"body":{}}}'
+    server.faults.add(Fault(status=200, body=bad + good))
+
+    found = list(connector.results(NativeJob("j", "completed", output_id="out")))
+
+    assert [(result.custom_id, result.status_code) for result in found] == [("a", None), ("b", None), ("c", 200)]
+
+
 CALLS = {
     "retrieve_file": lambda c: c.retrieve_file("f"),
     "list_files": lambda c: c.list_files(),
@@ -132,7 +213,10 @@ CALLS = {
     "create_job": lambda c: c.create_job(new_job("m", lines=1, input_id="f")),
     "cancel_job": lambda c: c.cancel_job("j"),
     "results": lambda c: list(c.results(JOB)),
+    "list_models": lambda c: c.list_models(timeout_s=5),
 }
+# A bare list is right there, though not one of numbers.
+MODELS = [{"id": "m", "object": "model"}]
 FILE = {"id": "f", "filename": "x", "bytes": 1, "created_at": 1700000000, "purpose": "batch-api"}
 JOB_OBJECT = {
     "id": "j",
@@ -156,6 +240,7 @@ VARIANTS = {
     "cancel_job": (JOB_OBJECT, tuple(JOB_OBJECT)),
     "create_job": ({"job": JOB_OBJECT}, ("job", "job.id", "job.status")),
     "list_jobs": ([JOB_OBJECT], ("0", "0.id")),
+    "list_models": (MODELS, ("0", "0.id")),
     "results": (ROW, ("custom_id", "response", "response.status_code", "response.body", "error")),
 }
 
@@ -169,7 +254,7 @@ def test_nonsense_is_an_upstream_error(server, connector, name):
         tolerates(lambda: CALLS[name](connector), server, answer)
 
 
-@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "results"])
+@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "cancel_job", "results"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
     injected, kind = FAULTS[fault]

@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 from werkzeug import Request
 
-from app.translate.mistral import MESSAGE_FIELDS, SAME
 from tests.fakes.openai_app import Refusal
 from tests.fakes.provider_app import (
     Body,
@@ -20,7 +19,9 @@ from tests.fakes.provider_app import (
 )
 
 CHAT = "/v1/chat/completions"
-ENDPOINTS = (CHAT, "/v1/embeddings", "/v1/moderations", "/v1/ocr")
+EMBEDDINGS = "/v1/embeddings"
+MODERATIONS = "/v1/moderations"
+ENDPOINTS = (CHAT, EMBEDDINGS, MODERATIONS, "/v1/ocr")
 STATES = {
     "validating": "QUEUED",
     "in_progress": "RUNNING",
@@ -30,15 +31,66 @@ STATES = {
     "cancelling": "CANCELLATION_REQUESTED",
     "cancelled": "CANCELLED",
 }
+# All fields that Mistral knows, by the SDK's name of the object that has them (`test_mistral_app` compares them).
+FIELDS = {
+    "ChatCompletionRequest": "model messages temperature top_p max_tokens stream stop random_seed metadata"
+    " response_format tools tool_choice presence_penalty frequency_penalty min_tokens repetition_penalty top_k logprobs"
+    " top_logprobs prompt_logprobs top_prompt_logprobs n prediction parallel_tool_calls reasoning_effort prompt_mode"
+    " guardrails prompt_cache_key service_tier safe_prompt",
+    "EmbeddingRequest": "model input metadata output_dimension output_dtype encoding_format",
+    "ClassificationRequest": "model input metadata",
+    "SystemMessage": "role content",
+    "UserMessage": "role content",
+    "AssistantMessage": "role content tool_calls prefix",
+    "ToolMessage": "role content tool_call_id name",
+    "ToolCall": "id type index function",
+    "FunctionCall": "name arguments",
+    "Tool": "type function",
+    "Function": "name description strict parameters",
+    "ToolChoice": "type function",
+    "FunctionName": "name",
+    "ResponseFormat": "type json_schema",
+    "JSONSchema": "name description schema strict",
+    "Prediction": "type content",
+    "TextChunk": "type text",
+    "ImageURLChunk": "type image_url",
+    "ImageURL": "url detail",
+    "DocumentURLChunk": "type document_url document_name",
+    "FileChunk": "type file_id",
+    "AudioChunk": "type input_audio",
+    "ThinkChunk": "type thinking signature closed",
+    "ReferenceChunk": "type reference_ids",
+}
+REQUESTS = {CHAT: "ChatCompletionRequest", EMBEDDINGS: "EmbeddingRequest", MODERATIONS: "ClassificationRequest"}
+MESSAGES = {"system": "SystemMessage", "user": "UserMessage", "assistant": "AssistantMessage", "tool": "ToolMessage"}
+CHUNKS = {
+    "text": "TextChunk",
+    "image_url": "ImageURLChunk",
+    "document_url": "DocumentURLChunk",
+    "file": "FileChunk",
+    "input_audio": "AudioChunk",
+    "thinking": "ThinkChunk",
+    "reference": "ReferenceChunk",
+}
 TERMINAL = ("completed", "failed", "expired", "cancelled")
 
 
 class MistralApp(ProviderApp):
-    """Mistral's API; it knows no field of a chat but its own."""
+    """Mistral's API; it knows no field of a request but its own.
+
+    Switches: `cancelled_lines` (how many lines of a cancelled job have run all the same), `keeps_on` (a job that is
+    over is answered as it is when it is cancelled; else the cancel is refused).
+    """
+
+    def __init__(self, *, api_key: str = "", looks_to_end: int | None = 2) -> None:
+        super().__init__(api_key=api_key, looks_to_end=looks_to_end)
+        self.cancelled_lines = 0
+        self.keeps_on = True
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [
             ("POST", CHAT, self._complete),
+            ("POST", EMBEDDINGS, self._embed),
             ("GET", "/v1/models", lambda _: {"object": "list", "data": [{"id": "mistral-small-latest"}]}),
             ("POST", "/v1/files", self._upload),
             ("GET", "/v1/files", self._list_files),
@@ -48,11 +100,7 @@ class MistralApp(ProviderApp):
             ("POST", "/v1/batch/jobs", self._create),
             ("GET", "/v1/batch/jobs", self._list_jobs),
             ("GET", "/v1/batch/jobs/([^/]+)", lambda _, job_id: self._job_object(self.look(self.job(job_id)))),
-            (
-                "POST",
-                "/v1/batch/jobs/([^/]+)/cancel",
-                lambda _, job_id: self._job_object(self.cancel(self.job(job_id))),
-            ),
+            ("POST", "/v1/batch/jobs/([^/]+)/cancel", self._cancel),
             ("DELETE", "/v1/batch/jobs/([^/]+)", self._delete_job),
         ]
 
@@ -70,6 +118,11 @@ class MistralApp(ProviderApp):
         _check_chat(body)
         return _answer(self.model.routes[CHAT](body))
 
+    def _embed(self, request: Request) -> Body:
+        body = request.get_json()
+        _known("EmbeddingRequest", body)
+        return self.model.routes[EMBEDDINGS](body)
+
     # Files.
 
     def new_file_id(self) -> str:
@@ -85,8 +138,7 @@ class MistralApp(ProviderApp):
                 for line in json_lines(data):
                     if set(line) - {"custom_id", "body", "method", "url"} or not isinstance(line["body"], dict):
                         raise Refusal(422, "Invalid file format.")
-                    if "messages" in line["body"]:
-                        _check_chat(line["body"])
+                    _check_line(line["body"])
             except (orjson.JSONDecodeError, KeyError) as error:
                 raise Refusal(422, "Invalid file format.") from error
         return self._file_object(self.add_file(data, filename=sent.filename or "", purpose=purpose))
@@ -142,7 +194,10 @@ class MistralApp(ProviderApp):
         return _page([self._job_object(job) for job in [*self.jobs.values()][::-1]], request)
 
     def _cancel(self, _: Request, job_id: str) -> Body:
-        return self._job_object(self.cancel(self.job(job_id)))
+        job = self.job(job_id)
+        if job.state in TERMINAL and not self.keeps_on:
+            raise Refusal(409, "Job is already over")
+        return self._job_object(self.cancel(job))
 
     def _delete_job(self, _: Request, job_id: str) -> Body:
         del self.jobs[self.job(job_id).id]
@@ -153,6 +208,11 @@ class MistralApp(ProviderApp):
         if result.status < 400 and job.endpoint == CHAT:
             result.body = _answer(result.body)
         return result
+
+    def end(self, job: FakeJob, state: str) -> None:
+        if state == "cancelled":
+            job.results = [self.run(job, line) for line in job.lines[: self.cancelled_lines]]
+        super().end(job, state)
 
     def write_results(self, job: FakeJob) -> None:
         rows: dict[bool, list[Body]] = {True: [], False: []}
@@ -203,17 +263,69 @@ class MistralApp(ProviderApp):
         }
 
 
+def _check_line(body: Body) -> None:
+    """A line of a file is checked before anybody says which endpoint it is for."""
+    if "messages" in body:
+        _check_chat(body)
+    elif not any(_unknown(kind, body) == set() for kind in ("EmbeddingRequest", "ClassificationRequest")):
+        raise Refusal(422, "Invalid file format.")
+
+
 def _check_chat(body: Body) -> None:
-    extra = set(body) - set(SAME) - {"stream"}
+    _known("ChatCompletionRequest", body)
     for message in body["messages"]:
-        extra |= set(message) - set(MESSAGE_FIELDS)
-        if message.get("role") == "developer":
-            extra.add("developer")
-        for call in message.get("tool_calls") or ():
-            if len(call["id"]) != 9 or not call["id"].isalnum():
-                extra.add("tool_calls.id")
-    if extra:
-        raise Refusal(422, f"Extra inputs are not permitted: {', '.join(sorted(extra))}")
+        _check_message(message)
+    for tool in body.get("tools") or ():
+        _known("Tool", tool)
+        _known("Function", tool["function"], needs=("name", "parameters"))
+    choice, wanted, guess = body.get("tool_choice"), body.get("response_format"), body.get("prediction")
+    if isinstance(choice, dict):
+        _known("ToolChoice", choice)
+        _known("FunctionName", choice["function"])
+    if wanted is not None:
+        _known("ResponseFormat", wanted)
+        _known("JSONSchema", wanted.get("json_schema", {}))
+    if guess is not None:
+        _known("Prediction", guess)
+        _expect(isinstance(guess["content"], str), "prediction.content")
+    _expect(body.get("temperature", 0) <= 1.5, "temperature")
+    _expect(body.get("service_tier", "auto") in ("auto", "standard_only"), "service_tier")
+    _expect(body.get("reasoning_effort", "none") in ("none", "high"), "reasoning_effort")
+
+
+def _check_message(message: Body) -> None:
+    _expect(message.get("role") in MESSAGES, "role")
+    _known(MESSAGES[message["role"]], message)
+    if isinstance(message.get("content"), list):
+        for chunk in message["content"]:
+            _expect(chunk.get("type") in CHUNKS, "content.type")
+            _known(CHUNKS[chunk["type"]], chunk)
+            if isinstance(chunk.get("image_url"), dict):
+                _known("ImageURL", chunk["image_url"])
+            for name in ("text", "input_audio", "document_url", "file_id"):
+                _expect(isinstance(chunk.get(name, ""), str), name)
+    for call in message.get("tool_calls") or ():
+        _known("ToolCall", call)
+        _known("FunctionCall", call["function"])
+        _expect(len(call["id"]) == 9 and call["id"].isalnum(), "tool_calls.id")
+
+
+def _known(kind: str, given: Body, *, needs: tuple[str, ...] = ()) -> None:
+    unknown = _unknown(kind, given)
+    if unknown:
+        raise Refusal(422, f"Extra inputs are not permitted: {', '.join(sorted(unknown))}", param=kind)
+    missing = set(needs) - set(given)
+    if missing:
+        raise Refusal(422, f"Field required: {', '.join(sorted(missing))}", param=kind)
+
+
+def _unknown(kind: str, given: Body) -> set[str]:
+    return set(given) - set(FIELDS[kind].split())
+
+
+def _expect(holds: bool, name: str) -> None:
+    if not holds:
+        raise Refusal(422, f"Input is not valid: {name}", param=name)
 
 
 def _answer(body: Body) -> Body:

@@ -1,4 +1,4 @@
-"""The fake is proven with Mistral's SDK; what it knows of a chat is what the SDK's types know."""
+"""The fake is proven with Mistral's SDK; what it knows of a request is what the SDK's types know."""
 
 import orjson
 import pytest
@@ -6,8 +6,7 @@ from mistralai.client import Mistral, models
 from mistralai.client.errors import SDKError
 from mistralai.client.models import BatchJob, CreateFileResponse, GetFileResponse
 
-from app.translate.mistral import SAME
-from tests.fakes.mistral_app import MistralApp
+from tests.fakes.mistral_app import FIELDS, MistralApp
 from tests.fakes.serving import ServedApp
 
 KEY = "mistral-right"
@@ -42,10 +41,11 @@ def upload(sdk, data):
     return sdk.files.upload(file={"file_name": "in.jsonl", "content": data}, purpose="batch")
 
 
-def test_every_field_that_goes_out_is_one_of_mistrals():
-    known = {field.alias or name for name, field in models.ChatCompletionRequest.model_fields.items()}
+@pytest.mark.parametrize("kind", FIELDS)
+def test_the_fake_knows_the_fields_that_the_sdk_knows(kind):
+    known = {field.alias or name for name, field in getattr(models, kind).model_fields.items()}
 
-    assert set(SAME) - known == set()
+    assert set(FIELDS[kind].split()) == known
 
 
 def test_a_file_comes_and_goes(sdk, server):
@@ -88,6 +88,29 @@ def test_a_batch_is_cancelled(sdk):
     made = sdk.batch.jobs.create(endpoint=CHAT, model="m", input_files=[file.id])
     assert sdk.batch.jobs.cancel(job_id=made.id).status == "CANCELLATION_REQUESTED"
     assert sdk.batch.jobs.get(job_id=made.id).status == "CANCELLED"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"user": "u"},
+        {"seed": 1},
+        {"temperature": 2},
+        {"service_tier": "flex"},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"messages": [{"role": "user", "content": "x", "name": "n"}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}]},
+        {"messages": [{"role": "developer", "content": "x"}]},
+    ],
+)
+def test_one_field_that_is_not_mistrals_costs_the_whole_file(sdk, app, field):
+    bad = orjson.dumps({"custom_id": "bad", "body": {"messages": [], **field}}) + b"\n"
+
+    with pytest.raises(SDKError) as refused:
+        upload(sdk, lines("hello") + bad)
+
+    assert refused.value.raw_response.status_code == 422
+    assert app.files == {}
 
 
 def test_bad_lines_and_keys_are_refused(sdk, server):

@@ -18,11 +18,15 @@ DAY_S = 24 * 3600
 
 
 class TogetherApp(ProviderApp):
-    """Switches: `known` (the ids of files by the hash of their bytes; None: Together looks at no content)."""
+    """Switches: `known` (the ids of files by the hash of their bytes; None: Together looks at no content),
+
+    `forgets_late` (a file that was deleted is still named when its bytes come again).
+    """
 
     def __init__(self, *, api_key: str = "", looks_to_end: int | None = 2) -> None:
         super().__init__(api_key=api_key, looks_to_end=looks_to_end)
         self.known: dict[str, str] | None = {}
+        self.forgets_late = False
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [
@@ -53,8 +57,9 @@ class TogetherApp(ProviderApp):
         if form["purpose"] == "batch-api" and form["file_type"] != "jsonl":
             raise Refusal(400, "batch files must be jsonl")
         digest = hashlib.sha256(data).hexdigest()
-        if self.known is not None and self.known.get(digest) in self.files:
-            known = {"error": {"message": "File already exists", "type": "conflict"}, "file_id": self.known[digest]}
+        twin = self.known.get(digest) if self.known is not None else None
+        if twin is not None and (twin in self.files or self.forgets_late):
+            known = {"error": {"message": "File already exists", "type": "conflict"}, "file_id": twin}
             return Response(orjson.dumps(known), 409, content_type="application/json")
         file = self.add_file(data, filename=form["file_name"], purpose=form["purpose"], file_type=form["file_type"])
         if self.known is not None:

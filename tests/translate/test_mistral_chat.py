@@ -1,6 +1,132 @@
-"""Chat completions to Mistral's dialect and back."""
+"""Requests to Mistral's dialect, and answers back."""
 
-from app.translate.mistral import call_id, from_mistral, to_mistral
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mistralai.client.models import ChatCompletionRequest, EmbeddingRequest
+
+from app.translate.mistral import (
+    SAME,
+    call_id,
+    embedding_to_mistral,
+    from_mistral,
+    moderation_to_mistral,
+    to_mistral,
+)
+
+CALL = {"id": "call_1", "index": 0, "type": "function", "function": {"name": "f", "arguments": "{}", "x": 1}, "x": 1}
+PARTS = [
+    {"type": "text", "text": "Look", "cache_control": {"type": "ephemeral"}},
+    {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "auto", "x": 1}, "x": 1},
+    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}},
+    {"type": "file", "file": {"file_id": "f"}},
+]
+# Whatever OpenAI's chats may have, and a field of nobody's at every depth.
+RICH = {
+    "model": "m",
+    "messages": [
+        {"role": "developer", "content": [{"type": "text", "text": "Be kind.", "x": 1}], "name": "n"},
+        {"role": "user", "content": PARTS, "name": "bob"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}], "refusal": None, "annotations": []},
+        {"role": "assistant", "content": None, "tool_calls": [CALL], "reasoning_content": "Hm.", "audio": None},
+        {"role": "tool", "tool_call_id": "call_1", "content": "1", "x": 1},
+    ],
+    "tools": [
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "function", "function": {"name": "g", "parameters": {"a": None}, "strict": None, "x": 1}, "x": 1},
+    ],
+    "tool_choice": {"type": "function", "function": {"name": "f", "x": 1}, "x": 1},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"x": 1}, "x": 1}, "x": 1},
+    "prediction": {"type": "content", "content": [{"type": "text", "text": "Ye"}, {"type": "text", "text": "s"}]},
+    "service_tier": "flex",
+    "reasoning_effort": "low",
+    "stream": False,
+    "stream_options": None,
+    "modalities": ["text"],
+    "verbosity": "low",
+    "x": 1,
+}
+NAMES = st.sampled_from(
+    [*SAME, "role", "content", "type", "text", "file", "function", "tool_calls", "thinking", "choices", "message"]
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.text(max_size=5)
+    | st.sampled_from(["user", "file", "thinking"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def test_the_sdk_knows_all_that_goes_out():
+    made = to_mistral(RICH)
+    read = ChatCompletionRequest.model_validate(made).model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+    assert read == made  # its types drop what they do not know
+    assert made["messages"][1]["content"] == [
+        {"type": "text", "text": "Look"},
+        {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "auto"}},
+        {"type": "input_audio", "input_audio": "AAAA"},
+        {"type": "document_url", "document_url": "data:application/pdf;base64,AA=="},
+        {"type": "file", "file_id": "f"},
+    ]
+    assert made["messages"][2]["content"] == [{"type": "text", "text": "No."}]
+    assert made["tools"][0]["function"] == {"name": "f", "parameters": {"type": "object", "properties": {}}}
+    assert made["tools"][1]["function"] == {"name": "g", "parameters": {"a": None}}
+    assert made["prediction"]["content"] == "Yes"
+    assert "service_tier" not in made
+
+
+def test_a_request_stays_as_its_caller_has_it():
+    before = orjson.dumps(RICH)
+    to_mistral(RICH)
+
+    assert orjson.dumps(RICH) == before
+
+
+def test_what_was_translated_stays_so():
+    made = to_mistral(RICH)
+
+    assert to_mistral(made) == made
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [("none", "none"), ("minimal", "none"), ("low", "high"), ("medium", "high"), ("high", "high"), ("xhigh", "high")],
+)
+def test_mistral_thinks_or_it_does_not(asked, made):
+    assert to_mistral({"reasoning_effort": asked}) == {"reasoning_effort": made}
+
+
+def test_mistrals_own_parts_and_tools_pass():
+    body = {
+        "messages": [{"role": "assistant", "content": [{"type": "thinking", "thinking": [], "closed": True}]}],
+        "tools": [{"type": "image_generation"}],
+        "tool_choice": "none",
+        "service_tier": "standard_only",
+        "response_format": {"type": "json_object"},
+    }
+
+    assert to_mistral(body) == body
+
+
+def test_embeddings_and_moderations_go_out_with_mistrals_fields_only():
+    asked = {"model": "m", "input": ["a"], "dimensions": 8, "encoding_format": "float", "user": "u"}
+    made = embedding_to_mistral(asked)
+
+    assert made == {"model": "m", "input": ["a"], "encoding_format": "float", "output_dimension": 8}
+    assert EmbeddingRequest.model_validate(made).model_dump(by_alias=True, exclude_unset=True) == made
+    assert moderation_to_mistral({"model": "m", "input": "a", "user": "u"}) == {"model": "m", "input": "a"}
+
+
+@given(st.dictionaries(NAMES, JSON, max_size=5))
+def test_no_json_is_too_odd(body):
+    for translate in (to_mistral, embedding_to_mistral, moderation_to_mistral, from_mistral):
+        orjson.dumps(translate(body))
 
 
 def test_what_mistral_does_not_know_is_left_out_and_the_rest_renamed():
@@ -74,6 +200,29 @@ def test_an_answer_reads_as_openais():
             "finish_reason": "length",
         }
     ]
+
+
+def test_arguments_of_tool_calls_are_texts():
+    calls = [
+        {"id": "abcDEF123", "index": 0, "type": "function", "function": {"name": "f", "arguments": {"a": 1}}},
+        {"id": "abcDEF124", "function": {"name": "f", "arguments": '{"a":1}'}},
+    ]
+    body = {"choices": [{"message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}]}
+    message = from_mistral(body)["choices"][0]["message"]
+
+    function = {"name": "f", "arguments": '{"a":1}'}
+    assert message["tool_calls"] == [
+        {"id": "abcDEF123", "type": "function", "function": function},
+        {"id": "abcDEF124", "type": "function", "function": function},
+    ]
+
+
+def test_thoughts_within_thoughts_are_read_to_the_first_depth():
+    content = [{"type": "thinking", "thinking": "x"}]
+    for _ in range(1000):
+        content = [{"type": "thinking", "thinking": content}]
+
+    assert from_mistral({"choices": [{"message": {"content": content}}]})["choices"][0]["message"] == {"content": None}
 
 
 def test_what_is_no_chat_stays_as_it_is():
