@@ -11,7 +11,8 @@ from urllib.parse import quote
 from app.connectors import fireworks_shapes as shapes
 from app.connectors import parsing
 from app.connectors.base import MissingError, RefusedError, Target, UpstreamError
-from app.connectors.management import Api, fetch_url
+from app.connectors.managed import Managed
+from app.connectors.management import fetch_url
 from app.connectors.native import (
     Download,
     JobLine,
@@ -24,7 +25,6 @@ from app.connectors.native import (
     Payload,
     SoughtJob,
 )
-from app.connectors.openai_compatible import OpenAICompatible
 from app.connectors.spool import spooled_lines
 from app.lib import json
 
@@ -37,7 +37,7 @@ DOWNLOAD_HOSTS = "storage.googleapis.com"
 FILENAME_LENGTH = 63
 
 
-class Fireworks(OpenAICompatible):
+class Fireworks(Managed):
     """One account at Fireworks.
 
     Options: `account_id` (found out when it is not given), `download_hosts` (hosts of signed URLs, separated by
@@ -46,22 +46,11 @@ class Fireworks(OpenAICompatible):
 
     def __init__(self, target: Target) -> None:
         root = re.sub(r"(/inference)?/v1$", "", target.base_url.rstrip("/"))
-        super().__init__(replace(target, base_url=root + INFERENCE))
+        super().__init__(replace(target, base_url=root + INFERENCE), api_url=root)
         self.target = target
-        self._api = Api(target, headers=self.headers(), base_url=root)
         self._account = target.options.get("account_id", "")
         hosts = target.options.get("download_hosts") or DOWNLOAD_HOSTS
         self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
-
-    @property
-    def healthy(self) -> bool:
-        """False while the account's breaker is open: new work goes elsewhere."""
-        return self._api.healthy
-
-    def close(self) -> None:
-        """Close idle connections; the connector stays usable."""
-        super().close()
-        self._api.close()
 
     def check(self) -> None:
         """Try the credential with a call that changes nothing. Raises UpstreamError."""
@@ -98,10 +87,7 @@ class Fireworks(OpenAICompatible):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a dataset; one that is gone already is fine."""
-        try:
-            self._api.delete(self._datasets(native_id))
-        except MissingError:
-            return
+        self._remove(self._datasets(native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a dataset, as they come in; of a job's results those of the lines that were answered."""
@@ -159,10 +145,7 @@ class Fireworks(OpenAICompatible):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job; one that is gone already is fine."""
-        try:
-            self._api.delete(self._jobs(native_id))
-        except MissingError:
-            return
+        self._remove(self._jobs(native_id))
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from app.connectors import answers, openai_results, parsing, refusals
-from app.connectors.base import LineAnswer, LineCall, MissingError, RefusedError, Target
+from app.connectors.base import LineAnswer, LineCall, RefusedError
 from app.connectors.http import Answer
-from app.connectors.management import Api
+from app.connectors.managed import Managed
 from app.connectors.native import Download, JobError, JobLine, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
-from app.connectors.openai_compatible import CHAT, OpenAICompatible
+from app.connectors.openai_compatible import CHAT
 from app.connectors.spool import spooled_lines
 from app.lib import json
 from app.translate.mistral import embedding_to_mistral, from_mistral, moderation_to_mistral, to_mistral
@@ -36,22 +35,8 @@ OVER = ("completed", "failed", "expired", "cancelled")
 REQUESTS = {CHAT: to_mistral, "/v1/embeddings": embedding_to_mistral, "/v1/moderations": moderation_to_mistral}
 
 
-class Mistral(OpenAICompatible):
+class Mistral(Managed):
     """One account at Mistral. A job's model is the job's own; lines carry only their bodies."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target)
-        self._api = Api(target, headers=self.headers())
-
-    @property
-    def healthy(self) -> bool:
-        """False while the account's breaker is open: new work goes elsewhere."""
-        return self._api.healthy
-
-    def close(self) -> None:
-        """Close idle connections; the connector stays usable."""
-        super().close()
-        self._api.close()
 
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""
@@ -87,10 +72,7 @@ class Mistral(OpenAICompatible):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        try:
-            self._api.delete(self._at(FILES, native_id))
-        except MissingError:
-            return
+        self._remove(self._at(FILES, native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file, as they come in."""
@@ -139,10 +121,7 @@ class Mistral(OpenAICompatible):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""
-        try:
-            self._api.delete(self._at(JOBS, native_id))
-        except MissingError:
-            return
+        self._remove(self._at(JOBS, native_id))
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
@@ -151,9 +130,6 @@ class Mistral(OpenAICompatible):
                 with self.read_file(native_id) as download, spooled_lines(download) as lines:
                     for number, line in enumerate(lines, start=1):
                         yield _result(line, number, chat=job.endpoint in (None, CHAT))
-
-    def _at(self, path: str, native_id: str) -> str:
-        return f"{self._path(path)}/{quote(native_id, safe='')}"
 
 
 def _request(endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,12 @@ version), `organization` and `project` (headers of OpenAI).
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import quote
 
 from app.connectors import openai_shapes as shapes
 from app.connectors.base import MissingError, RefusedError, Target
-from app.connectors.management import Api
+from app.connectors.managed import Managed
 from app.connectors.native import Download, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
-from app.connectors.openai_compatible import CHAT, OpenAICompatible
+from app.connectors.openai_compatible import CHAT
 from app.connectors.openai_results import result
 from app.connectors.spool import spooled_lines
 
@@ -28,33 +27,17 @@ MAX_PAIRS = 16
 OVER_ALREADY = (400, 409)
 
 
-class OpenAIShaped(OpenAICompatible):
+class OpenAIShaped(Managed):
     """One account at such a provider."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self._api = Api(
-            target,
-            headers=self.headers(),
-            authorize=self.authorize,
-            secrets=self.secrets,
-        )
         self._first_line = 0 if self._option("first_line") == "0" else 1
 
     def headers(self) -> dict[str, str]:
         """What every call carries."""
         own = {"OpenAI-Organization": self._option("organization"), "OpenAI-Project": self._option("project")}
         return {**super().headers(), **{name: value for name, value in own.items() if value}}
-
-    @property
-    def healthy(self) -> bool:
-        """False while the account's breaker is open: new work goes elsewhere."""
-        return self._api.healthy
-
-    def close(self) -> None:
-        """Close idle connections; the connector stays usable."""
-        super().close()
-        self._api.close()
 
     def check(self) -> None:
         """Try the credential where it matters: a page of files with one of them. Raises UpstreamError."""
@@ -133,18 +116,9 @@ class OpenAIShaped(OpenAICompatible):
 
     # What subclasses change.
 
-    @property
-    def secrets(self) -> list[str]:
-        """What must be in no text besides the credential; the list may grow."""
-        return []
-
     def job_endpoint(self, endpoint: str) -> str:
         """What the provider calls an endpoint in a job."""
         return endpoint
-
-    def _at(self, path: str, *parts: str) -> str:
-        """The path of a management call; `parts` are ids and words below `path`."""
-        return "/".join((OpenAICompatible._path(self, path), *(quote(part, safe="") for part in parts)))
 
     def _path(self, endpoint: str) -> str:
         if endpoint == CHAT and not self._versioned and self._option("chat_path"):

@@ -7,9 +7,8 @@ from urllib.parse import quote
 
 from app.connectors import openrouter_shapes as shapes
 from app.connectors import parsing
-from app.connectors.base import MissingError, Target
 from app.connectors.big_answers import members
-from app.connectors.management import Api
+from app.connectors.managed import Managed
 from app.connectors.native import (
     Download,
     JobLine,
@@ -21,7 +20,6 @@ from app.connectors.native import (
     NewJob,
     Page,
 )
-from app.connectors.openai_compatible import OpenAICompatible
 from app.lib import json
 
 FILES = "/v1/files"
@@ -30,22 +28,8 @@ CONTAINERS = "/v1/containers"
 PER_PAGE = 100
 
 
-class OpenRouter(OpenAICompatible):
+class OpenRouter(Managed):
     """One account at OpenRouter. Jobs keep no word of ours, so none is found again; a new one may miss at first."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target)
-        self._api = Api(target, headers=self.headers())
-
-    @property
-    def healthy(self) -> bool:
-        """False while the account's breaker is open: new work goes elsewhere."""
-        return self._api.healthy
-
-    def close(self) -> None:
-        """Close idle connections; the connector stays usable."""
-        super().close()
-        self._api.close()
 
     def check(self) -> None:
         """Try the credential with a call that changes nothing: the models are told to anyone. Raises UpstreamError."""
@@ -71,10 +55,7 @@ class OpenRouter(OpenAICompatible):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        try:
-            self._api.delete(self._at(FILES, native_id))
-        except MissingError:
-            return
+        self._remove(self._at(FILES, native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file that was made at OpenRouter; of an uploaded one a RefusedError."""
@@ -106,10 +87,7 @@ class OpenRouter(OpenAICompatible):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""
-        try:
-            self._api.delete(self._at(BATCHES, native_id))
-        except MissingError:
-            return
+        self._remove(self._at(BATCHES, native_id))
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
@@ -136,6 +114,3 @@ class OpenRouter(OpenAICompatible):
 
     def _in_container(self, container_id: str, file_id: str) -> str:
         return f"{self._at(CONTAINERS, container_id)}/files/{quote(file_id, safe='')}"
-
-    def _at(self, path: str, native_id: str) -> str:
-        return f"{self._path(path)}/{quote(native_id, safe='')}"

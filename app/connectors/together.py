@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import quote
 
 from app.connectors import answers, openai_results, parsing, refusals
-from app.connectors.base import MissingError, OverloadedError, RefusedError, Target, UpstreamServerError
-from app.connectors.management import Api
+from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.managed import Managed
 from app.connectors.native import Download, JobError, JobLine, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
-from app.connectors.openai_compatible import MODELS, OpenAICompatible
+from app.connectors.openai_compatible import MODELS
 from app.connectors.spool import spooled_lines
 from app.lib import json
 
@@ -37,22 +36,8 @@ ERROR_CODES = re.compile(r"(?:[a-z]+_)*(client|server)_error")
 ERROR_STATUSES = {"client": 400, "server": 500}
 
 
-class Together(OpenAICompatible):
+class Together(Managed):
     """One account at Together. Its jobs keep no word of ours: they are found by their input file and time."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target)
-        self._api = Api(target, headers=self.headers())
-
-    @property
-    def healthy(self) -> bool:
-        """False while the account's breaker is open: new work goes elsewhere."""
-        return self._api.healthy
-
-    def close(self) -> None:
-        """Close idle connections; the connector stays usable."""
-        super().close()
-        self._api.close()
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models that Together lists, as it describes them: a bare list. Raises UpstreamError."""
@@ -100,10 +85,7 @@ class Together(OpenAICompatible):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        try:
-            self._api.delete(self._at(FILES, native_id))
-        except MissingError:
-            return
+        self._remove(self._at(FILES, native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file, as they come in."""
@@ -153,9 +135,6 @@ class Together(OpenAICompatible):
         except MissingError as error:
             text = "The provider is just deleting a file of the same bytes."
             raise OverloadedError(text, status=CONFLICT, code="file_being_deleted") from error
-
-    def _at(self, path: str, native_id: str) -> str:
-        return f"{self._path(path)}/{quote(native_id, safe='')}"
 
 
 def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:

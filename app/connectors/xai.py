@@ -4,15 +4,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import quote
 
 from app.connectors import parsing, refusals
 from app.connectors.answers import usage_of
-from app.connectors.base import MissingError, Target
 from app.connectors.big_answers import members
-from app.connectors.management import Api
+from app.connectors.managed import Managed
 from app.connectors.native import Download, JobError, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
-from app.connectors.openai_compatible import OpenAICompatible
 from app.lib import json
 
 FILES = "/v1/files"
@@ -22,22 +19,8 @@ RESULTS_PER_PAGE = 1000
 OVER = ("completed", "failed", "expired", "cancelled")
 
 
-class XAI(OpenAICompatible):
+class XAI(Managed):
     """One account at xAI. A job's marker is its name; its results go by the job's own id."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target)
-        self._api = Api(target, headers=self.headers())
-
-    @property
-    def healthy(self) -> bool:
-        """False while the account's breaker is open: new work goes elsewhere."""
-        return self._api.healthy
-
-    def close(self) -> None:
-        """Close idle connections; the connector stays usable."""
-        super().close()
-        self._api.close()
 
     # Files.
 
@@ -63,10 +46,7 @@ class XAI(OpenAICompatible):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        try:
-            self._api.delete(self._at(FILES, native_id))
-        except MissingError:
-            return
+        self._remove(self._at(FILES, native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file, as they come in."""
@@ -110,9 +90,6 @@ class XAI(OpenAICompatible):
             token = _next(told, token)
             if token is None:
                 return
-
-    def _at(self, path: str, native_id: str) -> str:
-        return f"{self._path(path)}/{quote(native_id, safe='')}"
 
 
 def _next(answer: Mapping[str, Any], asked: str | None) -> str | None:

@@ -45,6 +45,10 @@ def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts |
         return Finding("invalid_json_line", "This line is not parseable as valid JSON.", None, number)
     if not isinstance(value, dict):
         return Finding("invalid_json_line", "This line must be a JSON object.", None, number)
+    try:
+        json.dumps(value)
+    except json.JSONEncodeError:  # deeper than what can be written again, and so sent
+        return Finding("invalid_json_line", "This line is nested too deep.", None, number)
     return _fields(value, number)
 
 

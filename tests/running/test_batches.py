@@ -48,7 +48,9 @@ def test_what_is_wrong_with_lines_fails_the_batch_and_tells_each(client: KeyClie
         chat_line("e", stream=True),
         chat_line("f") | {"method": "GET"},
     ]
-    batch = create(client, jsonl(lines) + b"{not json}\n")
+    deep = b'{"custom_id":"g","method":"POST","url":"/v1/chat/completions","body":{"model":"m","x":' + b"[" * 300
+    deep += b"]" * 300 + b"}}\n"  # can be read, and not be written again
+    batch = create(client, jsonl(lines) + b"{not json}\n" + deep)
     over = ended(client, batch["id"])
     assert over["status"] == "failed"
     told = {(entry["line"], entry["code"]) for entry in over["errors"]["data"]}
@@ -59,6 +61,7 @@ def test_what_is_wrong_with_lines_fails_the_batch_and_tells_each(client: KeyClie
         (6, "streaming_unsupported"),
         (7, "invalid_method"),
         (8, "invalid_json_line"),
+        (9, "invalid_json_line"),
     }
     assert over["request_counts"]["total"] == 0
     assert over["output_file_id"] is over["error_file_id"] is None
