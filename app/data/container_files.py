@@ -1,6 +1,6 @@
 """Rows of files in containers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
@@ -8,6 +8,9 @@ from sqlalchemy import Connection, insert, or_, select, update
 from app.data import paging
 from app.data.database import AnyRow, insert_absent, now_ms
 from app.data.tables import container_files, files
+
+# Within what a statement takes as parameters on either store.
+SLICE = 1000
 
 _COLUMNS = (
     container_files.c.id,
@@ -60,9 +63,12 @@ def list_page(
 
 
 def position(connection: Connection, *, container_id: int, public_id: str) -> paging.Position | None:
-    """Where a file of the container stands in lists, deleted ones included."""
-    condition = container_files.c.container_id == container_id
-    return paging.position(connection, container_files, condition, public_id=public_id)
+    """Where a file of the container stands in lists, by its id here (deleted ones too) or at its provider."""
+    scope = container_files.c.container_id == container_id
+    found = paging.position(connection, container_files, scope, public_id=public_id)
+    # The index of native ids has no tombstones.
+    alive = container_files.c.deleted_at.is_(None)
+    return found or paging.native_position(connection, container_files, scope, alive, native_id=public_id)
 
 
 def list_held(connection: Connection, *, container_id: int, limit: int) -> Sequence[AnyRow]:
@@ -87,14 +93,22 @@ def record(connection: Connection, *, container_id: int, native_id: str, **value
     insert_absent(connection, container_files, container_id=container_id, native_id=native_id, **full)
 
 
-def bury_absent(connection: Connection, *, container_id: int, native_ids: Collection[str]) -> None:
-    """Files that the provider no longer lists are tombstones."""
-    where = (
+def known(connection: Connection, *, container_id: int) -> Sequence[AnyRow]:
+    """(id, native_id, path, bytes) of the files of a container at a provider that are not deleted."""
+    columns = (container_files.c.id, container_files.c.native_id, container_files.c.path, container_files.c.bytes)
+    statement = select(*columns).where(
         container_files.c.container_id == container_id,
+        container_files.c.native_id.is_not(None),
         container_files.c.deleted_at.is_(None),
-        container_files.c.native_id.not_in(list(native_ids)),
     )
-    connection.execute(update(container_files).where(*where).values(deleted_at=now_ms()))
+    return connection.execute(statement).all()
+
+
+def bury(connection: Connection, file_ids: Sequence[int]) -> None:
+    """Files that the provider has no longer are tombstones."""
+    for start in range(0, len(file_ids), SLICE):
+        where = (container_files.c.id.in_(file_ids[start : start + SLICE]), container_files.c.deleted_at.is_(None))
+        connection.execute(update(container_files).where(*where).values(deleted_at=now_ms()))
 
 
 def mark_deleted(connection: Connection, file_id: int) -> bool:

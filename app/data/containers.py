@@ -2,7 +2,8 @@
 
 A container is over when its `expires_at` has passed or it is deleted; its status stays `running` until the bytes of its
 files are released, so that the index of running ones finds what a crash left to do. One at a provider (`account_id`) is
-over when the provider says so. Until the provider has made it (`native_id`) it is an intent, and nobody sees it.
+over when the provider says so. Until that has made it, and the gateway knows (`refreshed_at`), it is an intent that
+nobody sees (data.container_intents).
 """
 
 from collections.abc import Sequence
@@ -30,11 +31,12 @@ _COLUMNS = (
     containers.c.last_active_at,
     and_(containers.c.account_id.is_(None), containers.c.expires_at <= now_ms()).label("is_over"),
     (now_ms() - containers.c.last_active_at).label("idle_ms"),
+    (now_ms() - containers.c.refreshed_at).label("seen_ms"),
     containers.c.account_id,
     containers.c.native_id,
 )
 _shown = and_(
-    containers.c.deleted_at.is_(None), or_(containers.c.account_id.is_(None), containers.c.native_id.is_not(None))
+    containers.c.deleted_at.is_(None), or_(containers.c.account_id.is_(None), containers.c.refreshed_at.is_not(None))
 )
 # Spelled out, not a parameter, so that every plan may use the index of running ones.
 _is_running = containers.c.status == literal_column("'running'")
@@ -108,8 +110,10 @@ def list_page(
 
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
-    """Where a container of the project stands in lists, deleted ones included."""
-    return paging.position(connection, containers, containers.c.project_id == project_id, public_id=public_id)
+    """Where a container of the project, by its id here or at its provider, stands in lists; deleted ones included."""
+    scope = containers.c.project_id == project_id
+    found = paging.position(connection, containers, scope, public_id=public_id)
+    return found or paging.native_position(connection, containers, scope, native_id=public_id)
 
 
 def mark_deleted(connection: Connection, container_id: int) -> bool:
@@ -150,17 +154,10 @@ def finish(connection: Connection, container_id: int) -> None:
         )
 
 
-def confirm(connection: Connection, container_id: int, *, native_id: str, **values: Any) -> bool:
-    """The provider has made an intended container. False when it was given up meanwhile."""
-    where = (containers.c.id == container_id, containers.c.native_id.is_(None), containers.c.deleted_at.is_(None))
-    full = {"native_id": native_id, "refreshed_at": now_ms(), **_told(values)}
-    return connection.execute(update(containers).where(*where).values(**full)).rowcount == 1
-
-
 def take_look(connection: Connection, container_id: int, *, stale_ms: int) -> bool:
     """True for the one caller who may ask the provider about a container that nobody has seen for `stale_ms`."""
-    stale = or_(containers.c.refreshed_at.is_(None), containers.c.refreshed_at < now_ms() - stale_ms)
-    where = (containers.c.id == container_id, _is_running, containers.c.deleted_at.is_(None), stale)
+    stale = containers.c.refreshed_at <= now_ms() - stale_ms
+    where = (containers.c.id == container_id, _is_running, _shown, stale)
     return connection.execute(update(containers).where(*where).values(refreshed_at=now_ms())).rowcount == 1
 
 
@@ -177,24 +174,16 @@ def bury(connection: Connection, container_id: int) -> bool:
     return connection.execute(update(containers).where(*where).values(**values)).rowcount == 1
 
 
-def lost_intents(connection: Connection, *, grace_ms: int, limit: int) -> Sequence[AnyRow]:
-    """Containers that a provider was asked for so long ago that nobody waits for its answer any more."""
+def overdue(connection: Connection, *, margin_ms: int, seen_ms: int, limit: int) -> Sequence[AnyRow]:
+    """Containers at providers that should be over by the gateway's clock; nobody looked at them for `seen_ms`."""
     statement = select(*_COLUMNS).where(
         _is_running,
+        _shown,
         containers.c.account_id.is_not(None),
-        containers.c.native_id.is_(None),
-        containers.c.deleted_at.is_(None),
-        containers.c.created_at <= now_ms() - grace_ms,
+        containers.c.expires_at <= now_ms() - margin_ms,
+        containers.c.refreshed_at <= now_ms() - seen_ms,
     )
-    return connection.execute(statement.order_by(containers.c.id).limit(limit)).all()
-
-
-def known_native_ids(connection: Connection, *, account_id: int) -> set[str]:
-    """Native ids of all containers of an account that are not deleted."""
-    statement = select(containers.c.native_id).where(
-        containers.c.account_id == account_id, containers.c.native_id.is_not(None), containers.c.deleted_at.is_(None)
-    )
-    return set(connection.execute(statement).scalars())
+    return connection.execute(statement.order_by(containers.c.refreshed_at).limit(limit)).all()
 
 
 def _told(values: dict[str, Any]) -> dict[str, Any]:

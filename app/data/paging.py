@@ -16,6 +16,15 @@ def position(connection: Connection, table: Table, *scope: ColumnElement[bool], 
     return None if row is None else (row.created_at, row.id)
 
 
+def native_position(
+    connection: Connection, table: Table, *scope: ColumnElement[bool], native_id: str
+) -> Position | None:
+    """As `position`, by the id at the provider; of several the newest."""
+    statement = select(table.c.created_at, table.c.id).where(table.c.native_id == native_id, *scope)
+    row = connection.execute(statement.order_by(table.c.id.desc()).limit(1)).first()
+    return None if row is None else (row.created_at, row.id)
+
+
 def page(statement: S, table: Table, *, after: Position | None, descending: bool, limit: int) -> S:
     """`statement` in the order of lists, beyond `after`, with one row more than `limit` to tell whether more follow."""
     key = tuple_(table.c.created_at, table.c.id)

@@ -57,9 +57,12 @@ _VIEWS = {
                {a.retired_at} AS retired
         FROM accounts a""",
     "v_containers": """
-        SELECT c.public_id AS container, p.name AS project, c.provider, c.name, c.status, c.memory_limit,
-               {c.created_at} AS created, {c.last_active_at} AS last_active, {c.expires_at} AS expires
-        FROM containers c JOIN projects p ON p.id = c.project_id
+        SELECT c.public_id AS container, p.name AS project, c.provider, a.name AS account, c.native_id, c.name,
+               CASE WHEN c.account_id IS NOT NULL AND c.refreshed_at IS NULL THEN 'being made' ELSE c.status END
+                   AS status,
+               c.memory_limit, {c.created_at} AS created, {c.last_active_at} AS last_active,
+               {c.expires_at} AS expires, {c.refreshed_at} AS last_seen
+        FROM containers c JOIN projects p ON p.id = c.project_id LEFT JOIN accounts a ON a.id = c.account_id
         WHERE c.deleted_at IS NULL""",
     "v_capacity": """
         SELECT a.provider, c.model, c.ceiling, c.adapted_limit, {c.pause_until} AS paused_until, p.worker, p.held,

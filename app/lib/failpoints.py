@@ -37,6 +37,9 @@ NAMES = (
     "copy.after_upload",
     "copy.before_delete",
     "copy.after_delete",
+    "container.before_create",
+    "container.after_create",
+    "container.before_confirm",
 )
 
 

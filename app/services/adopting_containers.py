@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from app.connectors.abilities import Support
 from app.connectors.native import NativeContainer
-from app.data import containers, keys
+from app.data import container_intents, containers, keys, native_objects
 from app.errors import ConflictError, InvalidRequestError, UnsupportedOperationError
 from app.lib import ids
 from app.services import upstream
 from app.services.accounts import Account
+from app.services.containers import shown_policy
 from app.services.gateway import Gateway
 
 # What a container is said to be where its provider does not tell.
@@ -49,7 +50,8 @@ def adopt(gateway: Gateway, found: Found, *, project: str) -> str:
     native, account = found.native, found.account
     public_id = ids.new(ids.CONTAINER)
     with gateway.database.write() as connection:
-        if native.id in containers.known_native_ids(connection, account_id=account.id):
+        native_objects.lock_account(connection, account.id)
+        if native.id in container_intents.known_native_ids(connection, account_id=account.id):
             raise ConflictError(f"The gateway has the container {native.id} already.")
         row = containers.insert_container(
             connection,
@@ -61,9 +63,15 @@ def adopt(gateway: Gateway, found: Found, *, project: str) -> str:
             name=native.name[:512],
             expires_after_minutes=native.expires_after_minutes or MINUTES,
             memory_limit=native.memory_limit or MEMORY_LIMIT,
-            network_policy=None,
+            network_policy=shown_policy(native.network_policy),
             metadata=None,
         )
-        containers.confirm(connection, row.id, native_id=native.id, last_active_at=native.last_active_at)
+        container_intents.confirm(
+            connection,
+            row.id,
+            last_active_at=native.last_active_at,
+            native_id=native.id,
+            status="running" if native.status == "running" else "expired",
+        )
     gateway.log.info("container.adopted", container=public_id, native_id=native.id, project=project)
     return public_id

@@ -1,6 +1,6 @@
 """Files in containers. The container is looked up first, by the same caller; expired ones never come here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -109,19 +109,18 @@ def list_(
 ) -> ContainerFilePage:
     """The files of the container by age. Raises InvalidRequestError on an unknown `after`.
 
-    The first page of a container at a provider asks there; the pages after it go on in what was found.
+    A container at a provider is asked for the first page, for one that goes on after a file that nobody saw here, and
+    for the last of an ascending list, after which new files stand. The other pages go on in what was found.
     """
-    if container.native_id is not None and after is None:
+    at_provider = container.native_id is not None
+    if at_provider and after is None:
         native_container_files.sync(gateway, container)
-    with gateway.database.read() as connection:
-        cursor = None
-        if after is not None:
-            cursor = container_files.position(connection, container_id=container.row_id, public_id=after)
-            if cursor is None:
-                raise InvalidRequestError(f"after: there is no file {after!r} in this container.", param="after")
-        rows = container_files.list_page(
-            connection, container_id=container.row_id, after=cursor, descending=descending, limit=limit
-        )
+    rows = _rows(gateway, container, limit=limit, descending=descending, after=after)
+    if at_provider and after is not None and (rows is None or (not descending and len(rows) <= limit)):
+        native_container_files.sync(gateway, container)
+        rows = _rows(gateway, container, limit=limit, descending=descending, after=after)
+    if rows is None:
+        raise InvalidRequestError(f"after: there is no file {after!r} in this container.", param="after")
     return ContainerFilePage([_file(container, row) for row in rows[:limit]], has_more=len(rows) > limit)
 
 
@@ -203,6 +202,21 @@ def _settled(gateway: Gateway, made: ContainerFile, settle: Settle | None) -> Co
         with gateway.database.write() as connection:
             settle(connection, made)
     return made
+
+
+def _rows(
+    gateway: Gateway, container: Container, *, limit: int, descending: bool, after: str | None
+) -> Sequence[AnyRow] | None:
+    """At most `limit` + 1 files of the container; None when there is no `after`."""
+    with gateway.database.read() as connection:
+        cursor = None
+        if after is not None:
+            cursor = container_files.position(connection, container_id=container.row_id, public_id=after)
+            if cursor is None:
+                return None
+        return container_files.list_page(
+            connection, container_id=container.row_id, after=cursor, descending=descending, limit=limit
+        )
 
 
 def _native(gateway: Gateway, container: Container, file_id: str) -> AnyRow:

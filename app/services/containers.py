@@ -10,9 +10,9 @@ from app.connectors.abilities import Support
 from app.connectors.native import NewContainer as NewNative
 from app.data import blobs, container_files, containers
 from app.data.database import AnyRow
-from app.errors import InvalidRequestError, NotFoundError, UnavailableError
+from app.errors import InvalidRequestError, NotFoundError
 from app.lib import ids
-from app.services import container_contents, native_containers, providers
+from app.services import container_contents, native_container_sources, native_containers, providers
 from app.services.gateway import Caller, Gateway
 from app.services.slices import each_due
 
@@ -220,18 +220,19 @@ def _find(gateway: Gateway, caller: Caller, public_id: str, provider: str | None
 
 
 def shown_policy(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A network policy without its secrets: nothing here may keep them."""
-    return None if policy is None else {name: value for name, value in policy.items() if name != "domain_secrets"}
+    """A network policy without the secrets of its domains: nothing here may keep them."""
+    return None if policy is None else {name: policy[name] for name in ("type", "allowed_domains") if name in policy}
 
 
 def _create_native(
     gateway: Gateway, caller: Caller, wanted: NewContainer, settle: Callable[[Connection, Container], None] | None
 ) -> Container:
     """Intent, call, copies, confirmation; what fails on the way is deleted there, and nobody has seen it here."""
-    account = providers.account_for(gateway, caller, wanted.provider)
-
-    def intend(connection: Connection) -> AnyRow:
-        return containers.insert_container(
+    holding = native_container_sources.holders(gateway, caller, wanted.file_ids)
+    account = providers.account_for(gateway, caller, wanted.provider, prefer=holding)
+    sources = native_container_sources.find_sources(gateway, caller, account, wanted.file_ids)
+    with gateway.database.write() as connection:
+        intent = containers.insert_container(
             connection,
             public_id=ids.new(ids.CONTAINER),
             project_id=caller.project_id,
@@ -251,14 +252,12 @@ def _create_native(
     def confirmed(connection: Connection) -> None:
         row = containers.find(connection, project_id=caller.project_id, public_id=intent.public_id)
         if row is None:
-            raise UnavailableError("Making the container took too long; send the request again.", retry_after_s=1)
+            raise native_containers.gave_up()
         made.append(_container(row))
         if settle is not None:
             settle(connection, made[0])
 
-    with gateway.database.write() as connection:
-        intent = intend(connection)
-    native_containers.create(gateway, caller, account, intent, new, wanted.file_ids, confirmed)
+    native_containers.create(gateway, account, intent, new, sources, confirmed)
     return made[0]
 
 

@@ -1,57 +1,62 @@
 """Containers at providers: made once, looked at now and then, deleted there and here."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
 
 from app.connectors.abilities import Support
+from app.connectors.answers import redacted_text
 from app.connectors.base import MissingError, UpstreamError
 from app.connectors.native import NativeContainer, NewContainer
-from app.data import containers
+from app.data import container_intents, containers
 from app.data.database import AnyRow
-from app.errors import GatewayError, ProviderError
+from app.errors import GatewayError, ProviderError, UnavailableError
 from app.lib import failpoints
-from app.services import native_container_files, upstream
+from app.services import native_container_sources, upstream
 from app.services.accounts import Account
-from app.services.gateway import Caller, Gateway
-from app.services.slices import each_due
+from app.services.gateway import Gateway
+from app.services.native_container_sources import Source
 
 EXPIRED = "expired"
-# What the provider's clock may be behind the database's, and how long it keeps a container that nobody uses.
-SKEW_MS = 120_000
-LONGEST_MS = 3_600_000
+# Shorter ones are in any text.
+SECRET_LENGTH = 4
+# The provider's clock and ours differ by less; a look after it finds what idled out there.
+OVERDUE_MS = 60_000
+# What is overdue and could not be seen is not asked for again within this time.
+LOOK_AGAIN_MS = 300_000
+LOOKS = 200
 
 
 def create(
     gateway: Gateway,
-    caller: Caller,
     account: Account,
     intent: AnyRow,
     new: NewContainer,
-    file_ids: Sequence[str],
+    sources: Sequence[Source],
     confirmed: Callable[[Connection], None],
 ) -> None:
     """Make an intended container with copies of files in it; the transaction that shows it ends with `confirmed`.
 
     Raises what a caller is to see. Then nothing of it stays; what a provider may have made unheard is looked for later.
     """
-    sources = native_container_files.find_sources(gateway, caller, account, file_ids)
     failpoints.hit("container.before_create")
     try:
         with upstream.told(gateway, provider=account.provider, account=account.name):
-            native = account.connector.create_container(new)
+            native = _made(account, new)
     except GatewayError as error:
         if not _may_be_made(error.__cause__):
-            _bury(gateway, intent)
+            bury(gateway, intent.id)
         raise
     failpoints.hit("container.after_create")
     try:
+        _keep_on(gateway, intent, native_id=native.id)
         for source in sources:
-            native_container_files.send(gateway, account, native.id, source)
+            native_container_sources.send(gateway, account, native.id, source)
+            _keep_on(gateway, intent)
+        failpoints.hit("container.before_confirm")
         with gateway.database.write() as connection:
-            containers.confirm(connection, intent.id, native_id=native.id, last_active_at=native.last_active_at)
+            _confirm(connection, intent, native)
             confirmed(connection)
     except BaseException:
         _give_up(gateway, account, intent, native)
@@ -63,14 +68,15 @@ def refreshed(gateway: Gateway, row: AnyRow) -> AnyRow | None:
 
     A provider that fails does not keep anyone from reading what is known.
     """
-    if row.status == EXPIRED:
+    stale_ms = int(gateway.settings.refresh_s * 1000)
+    if row.status == EXPIRED or row.seen_ms < stale_ms:
         return row
-    with gateway.database.write() as connection:
-        if not containers.take_look(connection, row.id, stale_ms=int(gateway.settings.refresh_s * 1000)):
-            return row
     account = gateway.accounts.by_id(row.account_id)
     if account is None or account.abilities.support("container_retrieve") is not Support.NATIVE:
         return row
+    with gateway.database.write() as connection:
+        if not containers.take_look(connection, row.id, stale_ms=stale_ms):
+            return row
     try:
         native = account.connector.retrieve_container(row.native_id)
     except MissingError:
@@ -81,6 +87,16 @@ def refreshed(gateway: Gateway, row: AnyRow) -> AnyRow | None:
     else:
         _observe(gateway, row, native)
     return None
+
+
+def look_at_overdue(gateway: Gateway) -> int:
+    """Ask for containers that should have idled out, so that lists tell the truth; returns how many changed.
+
+    A look may keep one alive that a model used; it is the only one until it should be over again.
+    """
+    with gateway.database.read() as connection:
+        rows = containers.overdue(connection, margin_ms=OVERDUE_MS, seen_ms=LOOK_AGAIN_MS, limit=LOOKS)
+    return sum(1 for row in rows if refreshed(gateway, row) is None)
 
 
 def observe_expired(gateway: Gateway, container_id: int) -> None:
@@ -94,8 +110,7 @@ def delete(gateway: Gateway, row: AnyRow) -> bool:
     account = account_of(gateway, row)
     with upstream.told(gateway, provider=row.provider, account=account.name):
         account.connector.delete_container(row.native_id)
-    with gateway.database.write() as connection:
-        return containers.bury(connection, row.id)
+    return bury(gateway, row.id)
 
 
 def account_of(gateway: Gateway, row: Any) -> Account:
@@ -106,43 +121,37 @@ def account_of(gateway: Gateway, row: Any) -> Account:
     return account
 
 
-def reconcile_due(gateway: Gateway) -> int:
-    """Delete what a provider made while nobody listened, and forget the intents; returns how many."""
-    grace_ms = int(gateway.settings.reconcile_s * 1000)
-
-    def find(connection: Connection, limit: int) -> Sequence[AnyRow]:
-        return containers.lost_intents(connection, grace_ms=grace_ms, limit=limit)
-
-    return each_due(gateway, find, lambda row: _reconcile(gateway, row))
+def bury(gateway: Gateway, container_id: int) -> bool:
+    """A container at a provider is gone there, or was never made. False when another request was first."""
+    with gateway.database.write() as connection:
+        return containers.bury(connection, container_id)
 
 
-def _reconcile(gateway: Gateway, row: AnyRow) -> bool:
-    account = gateway.accounts.by_id(row.account_id)
-    if account is not None and row.idle_ms < LONGEST_MS:
-        try:
-            _delete_unheard(gateway, account, row)
-        except UpstreamError as error:
-            gateway.log.warning("container.not_reconciled", container=row.public_id, error=error.message)
-            return False
-    # After an hour the provider has ended it by itself.
-    return _bury(gateway, row)
+def gave_up() -> UnavailableError:
+    """What is answered when the sweeper took a slow request for a dead one."""
+    return UnavailableError("Making the container took too long; send the request again.", retry_after_s=1)
 
 
-def _delete_unheard(gateway: Gateway, account: Account, row: AnyRow) -> None:
-    """Delete a container with the intent's name that was made since and that nobody here knows."""
-    with gateway.database.read() as connection:
-        known = containers.known_native_ids(connection, account_id=account.id)
-    after: str | None = None
-    while True:
-        page = account.connector.list_containers(after=after)
-        for native in page.items:
-            recent = native.created_at is None or native.created_at >= row.created_at - SKEW_MS
-            if native.name == row.name and recent and native.id not in known:
-                gateway.log.warning("container.unheard", container=row.public_id, native_id=native.id)
-                account.connector.delete_container(native.id)
-        after = page.after
-        if after is None:
-            return
+def _made(account: Account, new: NewContainer) -> NativeContainer:
+    """The container as the provider made it. An error never repeats a secret of a domain."""
+    try:
+        return account.connector.create_container(new)
+    except UpstreamError as error:
+        for secret in (new.network_policy or {}).get("domain_secrets", ()):
+            if len(secret["value"]) >= SECRET_LENGTH:
+                error.message = redacted_text(error.message, secret=secret["value"])
+        raise
+
+
+def _keep_on(gateway: Gateway, intent: AnyRow, **values: Any) -> None:
+    with gateway.database.write() as connection:
+        if not container_intents.keep_on(connection, intent.id, **values):
+            raise gave_up()
+
+
+def _confirm(connection: Connection, intent: AnyRow, native: NativeContainer) -> None:
+    if not container_intents.confirm(connection, intent.id, last_active_at=native.last_active_at):
+        raise gave_up()
 
 
 def _observe(gateway: Gateway, row: AnyRow, native: NativeContainer) -> None:
@@ -157,12 +166,13 @@ def _may_be_made(error: BaseException | None) -> bool:
 
 
 def _give_up(gateway: Gateway, account: Account, intent: AnyRow, native: NativeContainer) -> None:
-    # What fails here expires at the provider by itself after some minutes.
-    with suppress(UpstreamError):
-        account.connector.delete_container(native.id)
-    _bury(gateway, intent)
-
-
-def _bury(gateway: Gateway, row: AnyRow) -> bool:
     with gateway.database.write() as connection:
-        return containers.bury(connection, row.id)
+        if not container_intents.give_up(connection, intent.id):
+            return  # The sweeper was first, or the transaction that failed here was committed after all.
+    try:
+        account.connector.delete_container(native.id)
+    except UpstreamError as error:
+        # The intent stays, with the native id, and the sweeper tries again.
+        gateway.log.warning("container.not_deleted", container=intent.public_id, error=error.message)
+        return
+    bury(gateway, intent.id)

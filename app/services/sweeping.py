@@ -6,6 +6,7 @@ from app.data import capacity, workers
 from app.services import (
     account_admin,
     blobs,
+    container_reconciling,
     containers,
     copies,
     files,
@@ -38,7 +39,8 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "uploads": uploads.expire_due,
         "copies": copies.sweep,
         "containers": containers.expire_due,
-        "container_intents": native_containers.reconcile_due,
+        "container_intents": container_reconciling.reconcile_due,
+        "container_looks": native_containers.look_at_overdue,
         "idempotency_keys": idempotency.purge_due,
         "batch_lines": retention.drop_due,
         "blobs": blobs.sweep,

@@ -16,6 +16,7 @@ from tests.copies import test_crashes as test_copies
 from tests.crash import test_workers
 from tests.crash.audit import assert_clean
 from tests.jobs import test_crashes as test_jobs
+from tests.native_containers import test_reconciling as test_containers
 from tests.support.batches import CHAT, chat_line, jsonl, upload
 from tests.support.process import Process
 from tests.support.waiting import until
@@ -65,6 +66,7 @@ def test_a_sweeper_that_dies_is_followed_by_another(
 
 
 def test_every_named_point_is_tested() -> None:
-    elsewhere = (*test_workers.FAIL_POINTS, *test_jobs.FAIL_POINTS, *test_copies.FAIL_POINTS)
+    at_providers = (*test_jobs.FAIL_POINTS, *test_copies.FAIL_POINTS, *test_containers.FAIL_POINTS)
+    elsewhere = (*test_workers.FAIL_POINTS, *at_providers)
     tested = {point.partition(":")[0] for point in (*POINTS, SWEEP, *elsewhere)}
     assert tested == set(failpoints.NAMES)
