@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers
 
 import app as batchgate
 from app import migrate
+from app.connectors import management
 from app.services import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
@@ -54,6 +55,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     url = request.getfixturevalue("postgresql_url")
     yield url
     postgres.empty(url)
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between repeats of a management call nobody has to wait here."""
+    monkeypatch.setattr(management, "PAUSE_S", 0.001)
 
 
 @pytest.fixture
