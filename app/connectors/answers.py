@@ -50,7 +50,7 @@ def raise_unless_final(answer: Answer, *, secret: str) -> None:
     details: dict[str, Any] = {
         "status": status,
         "retry_after_s": retry_after_s(answer.headers),
-        "body": redacted(answer.body[: 16 * MAX_QUOTE], secret=secret),
+        "body": beginning(answer.body, secret=secret),
         "request_id": answer.request_id,
     }
     if status in OVERLOAD_STATUSES:
@@ -92,7 +92,9 @@ def error_body(answer: Answer, *, secret: str) -> dict[str, Any]:
         value = None
     fields = _error_fields(value)
     if not fields["message"]:
-        fields["message"] = f"The provider answered status {answer.status} with {kind_of(answer)}{_quote(answer)}"
+        fields["message"] = (
+            f"The provider answered status {answer.status} with {kind_of(answer)}{_quote(answer, secret)}"
+        )
     if fields["code"] == str(answer.status):
         fields["code"] = None  # llama.cpp and vLLM repeat the status there; OpenAI's codes are words
     fields["message"] = redacted_text(fields["message"], secret=secret)
@@ -128,12 +130,17 @@ def redacted(data: bytes, *, secret: str) -> bytes:
     return data.replace(secret.encode(), REDACTED.encode()) if secret else data
 
 
+def beginning(body: bytes, *, secret: str) -> bytes:
+    """As much of a body as is worth keeping. The credential goes before the cut, which would leave a part of it."""
+    return redacted(body, secret=secret)[: 16 * MAX_QUOTE]
+
+
 def _bad(answer: Answer, text: str, secret: str) -> UpstreamServerError:
     return UpstreamServerError(
         text,
         status=answer.status,
         code="bad_answer",
-        body=redacted(answer.body[: 16 * MAX_QUOTE], secret=secret),
+        body=beginning(answer.body, secret=secret),
         request_id=answer.request_id,
     )
 
@@ -185,10 +192,10 @@ def kind_of(answer: Answer) -> str:
     return "cut or malformed JSON" if "json" in kind else (kind or "text")
 
 
-def _quote(answer: Answer) -> str:
+def _quote(answer: Answer, secret: str) -> str:
     if not answer.body.strip():
         return "."
-    text = " ".join(answer.body[: 8 * MAX_QUOTE].decode("utf-8", "replace").split())
+    text = " ".join(beginning(answer.body, secret=secret).decode("utf-8", "replace").split())
     return f": {text[:MAX_QUOTE]}"
 
 

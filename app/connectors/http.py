@@ -38,6 +38,10 @@ MAX_IDLE_S = 1.5
 JOINED_BYTES = 64 * 1024
 PIECE_BYTES = 256 * 1024
 NOT_RESOLVED_YET = socket.EAI_AGAIN
+# Their requests tell a length even when it is 0.
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+# A body of ours that is not what it was said to be: the provider has no part in that.
+BAD_PAYLOAD = "bad_payload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,10 @@ class HttpClient:
     def request(
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout_s: float
     ) -> Answer:
-        """Any method with a whole body and further headers; errors as for `post`."""
+        """Any method with a whole body and further headers. The body is JSON unless they tell another type.
+
+        Errors as for `post`.
+        """
         return self._call(method, path, body, timeout_s=timeout_s, headers=headers)
 
     def send(
@@ -117,17 +124,22 @@ class HttpClient:
         silence_s: float,
         timeout_s: float,
     ) -> Answer:
-        """A body that streams: each piece leaves within `silence_s`, the answer comes within `timeout_s` after it.
+        """A body that streams: never `silence_s` without a byte leaving, the answer within `timeout_s` after it.
 
-        Errors as for `post`; UpstreamServerError, too, when the payload has not the length that it tells.
+        Errors as for `post`; UpstreamServerError, too, when the payload has not the length that it tells, or when the
+        server takes it for done before its end. What reading the payload raises passes through.
         """
         line = self._line(method, path, {**headers, "Content-Length": str(payload.length)})
         connection = self._kept() or self._connected(time.monotonic() + timeout_s)
         fine = False
         try:
             connection = self._send(connection, line, b"", time.monotonic() + silence_s)
-            self._send_payload(connection, payload, silence_s)
-            answer, fine = self._receive(connection, method, time.monotonic() + timeout_s)
+            whole = self._send_payload(connection, payload, silence_s)
+            answer, reusable = self._receive(connection, method, time.monotonic() + timeout_s)
+            if not whole and 200 <= answer.status < 300:
+                text = f"{self._where} answered before it had the whole body."
+                raise UpstreamServerError(text, status=answer.status, code="connection_broken")
+            fine = reusable and whole
             return answer
         finally:
             self._put_back(connection, fine=fine)
@@ -168,20 +180,33 @@ class HttpClient:
             if response.length:
                 raise http.client.IncompleteRead(b"", response.length)
 
-    def _send_payload(self, connection: HTTPConnection, payload: Payload, silence_s: float) -> None:
+    def _send_payload(self, connection: HTTPConnection, payload: Payload, silence_s: float) -> bool:
+        """False when the server stopped reading before the end."""
         left = payload.length
-        try:
-            for piece in payload.open():
-                left -= len(piece)
-                if left < 0:
-                    break
-                _socket(connection, time.monotonic() + silence_s).sendall(piece)
-        except TimeoutError as error:
-            raise self._timed_out() from error
-        except (BrokenPipeError, ConnectionResetError):
-            return  # The server may have answered (413, 401) without reading to the end: the answer decides.
+        for piece in payload.open():
+            left -= len(piece)
+            if left < 0:
+                break
+            if not self._send_piece(connection, memoryview(piece), silence_s):
+                return False
         if left:
-            raise UpstreamServerError("The body that was to be sent has not the length it was said to have.")
+            text = "The body that was to be sent has not the length it was said to have."
+            raise UpstreamServerError(text, code=BAD_PAYLOAD)
+        return True
+
+    def _send_piece(self, connection: HTTPConnection, piece: memoryview, silence_s: float) -> bool:
+        sock: socket.socket = connection.sock
+        try:
+            sock.settimeout(silence_s)
+            while piece:
+                piece = piece[sock.send(piece[:PIECE_BYTES]) :]
+        except (BrokenPipeError, ConnectionResetError):
+            return False  # The server may have answered (413, 401) without reading to the end: the answer decides.
+        except OSError as error:
+            if isinstance(error, TimeoutError) and not connection.is_connected:
+                return False  # There is something to read, so it has answered.
+            raise self._broken(error) from error
+        return True
 
     def _line(self, method: str, path: str, fields: Mapping[str, str]) -> bytes:
         own = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in fields.items())
@@ -203,9 +228,12 @@ class HttpClient:
         self, method: str, path: str, body: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Answer:
         deadline = time.monotonic() + timeout_s
-        length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if method == "POST" else ""
-        own = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in headers.items()) if headers else ""
-        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head()}{own}{length}\r\n".encode("latin-1")
+        own = f"Content-Length: {len(body)}\r\n" if body or method in WITH_BODY else ""
+        if own and not (headers and "content-type" in map(str.lower, headers)):
+            own += "Content-Type: application/json\r\n"
+        if headers:
+            own += "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in headers.items())
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head()}{own}\r\n".encode("latin-1")
         connection = self._kept() or self._connected(deadline)
         fine = False
         try:
@@ -219,8 +247,8 @@ class HttpClient:
     def _kept(self) -> HTTPConnection | None:
         if self._pid != os.getpid():
             # The parent's connections must not be shared; closing ends only this process's hold on them.
-            self._pid = os.getpid()
             self.close()
+            self._pid = os.getpid()  # last, so that no other thread takes one of them meanwhile
         while True:
             try:
                 since, connection = self._idle.pop()
@@ -275,15 +303,13 @@ class HttpClient:
             connection.close()
             connection = self._connected(deadline)
             taken = 0
-        except TimeoutError as error:
-            raise self._timed_out() from error
+        except OSError as error:
+            raise self._broken(error) from error
         try:
             if taken < len(first):
                 _socket(connection, deadline).sendall(memoryview(first)[taken:])
             if rest:
                 _socket(connection, deadline).sendall(rest)
-        except TimeoutError as error:
-            raise self._timed_out() from error
         except (BrokenPipeError, ConnectionResetError):
             pass  # The server may have answered (413, 401) without reading to the end: the answer decides.
         except OSError as error:
@@ -304,18 +330,15 @@ class HttpClient:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except TimeoutError as error:
-            raise self._timed_out() from error
         except AnswerTooLargeError as error:
             text = f"The answer of {self._where} is larger than {self._max_answer_bytes} bytes."
             raise UpstreamServerError(text, code="answer_too_large") from error
         except (OSError, http.client.HTTPException) as error:
             raise self._broken(error) from error
 
-    def _timed_out(self) -> UpstreamTimeoutError:
-        return UpstreamTimeoutError(f"No complete answer from {self._where} in time.", code="timeout")
-
-    def _broken(self, error: Exception) -> UpstreamServerError:
+    def _broken(self, error: Exception) -> UpstreamError:
+        if isinstance(error, TimeoutError):
+            return UpstreamTimeoutError(f"No complete answer from {self._where} in time.", code="timeout")
         if isinstance(error, http.client.IncompleteRead):
             text = f"The answer of {self._where} was cut short."
         elif isinstance(error, ConnectionError):

@@ -3,9 +3,10 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from app.connectors import answers
 from app.connectors.base import (
@@ -16,7 +17,7 @@ from app.connectors.base import (
     UpstreamServerError,
 )
 from app.connectors.breaker import Breaker
-from app.connectors.http import Answer, HttpClient
+from app.connectors.http import BAD_PAYLOAD, Answer, HttpClient
 from app.connectors.multipart import form
 from app.connectors.native import Download, Payload
 from app.lib import json
@@ -27,12 +28,19 @@ Query = Mapping[str, str | int | None] | None
 
 ATTEMPTS = 3
 PAUSE_S = 0.1
-OVERLOAD = answers.OVERLOAD_STATUSES
 TOO_MANY = 429
 MISSING = 404
+REDIRECT = "redirect"
+MOST_DIGITS = 20
 # An answer that describes something is never larger.
 MAX_ANSWER_BYTES = 64 * 2**20
 MAX_QUOTED_BYTES = 4096
+MAX_MESSAGE = 4096
+MAX_WORD = 256
+# Far more than is quoted, so that a secret at the end is cut off with it.
+MAX_ERROR_BYTES = 16 * MAX_QUOTED_BYTES
+# A shorter part of a signed URL is no secret; hiding it would hide words.
+MIN_SECRET_CHARACTERS = 16
 
 
 class Api:
@@ -70,8 +78,11 @@ class Api:
         return self.breaker.state != "open"
 
     def get(self, path: str, *, query: Query = None) -> Any:
-        """The JSON that a GET answers. Repeated twice at most when the connection breaks or the provider fails."""
-        return self._repeated("GET", _with_query(path, query))
+        """The JSON that a GET answers, which must be some.
+
+        Repeated twice at most when the connection breaks or the provider fails.
+        """
+        return self._repeated("GET", _with_query(path, query), needed=True)
 
     def delete(self, path: str, *, query: Query = None) -> Any:
         """The JSON that a DELETE answers, None for an empty answer. Repeated as a GET is."""
@@ -91,7 +102,7 @@ class Api:
                 "POST", _with_query(path, query), body=data, headers=headers, timeout_s=self._target.call_timeout_s
             )
 
-        return self._json(self._once(call))
+        return self._once(call)
 
     def upload(
         self,
@@ -131,7 +142,7 @@ class Api:
                 timeout_s=target.call_timeout_s,
             )
 
-        return self._json(self._once(call))
+        return self._once(call)
 
     @contextmanager
     def download(
@@ -145,85 +156,103 @@ class Api:
         """Close idle connections."""
         self.http.close()
 
-    @property
-    def _secrets(self) -> tuple[str, ...]:
-        return tuple(secret for secret in (self._target.credential, *self._more_secrets) if secret)
-
     def redacted(self, text: str) -> str:
         """`text` without the account's secrets."""
         for secret in self._secrets:
             text = answers.redacted_text(text, secret=secret)
         return text
 
-    def _repeated(self, method: str, path: str) -> Any:
+    @property
+    def _secrets(self) -> list[str]:
+        found = {secret for secret in (self._target.credential, *self._more_secrets) if secret}
+        return sorted(found, key=len, reverse=True)  # one may be a part of another
+
+    def _repeated(self, method: str, path: str, *, needed: bool = False) -> Any:
+        return self._guarded(lambda: self._attempts(method, path, needed=needed))
+
+    def _attempts(self, method: str, path: str, *, needed: bool) -> Any:
         deadline = time.monotonic() + self._target.call_timeout_s
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._json(self._guarded(lambda: self._within(method, path, deadline)))
-            except UpstreamServerError:
+                answer = self.http.request(method, path, timeout_s=max(0.001, deadline - time.monotonic()))
+                return self._value(answer, needed=needed)
+            except UpstreamServerError as error:
                 pause = PAUSE_S * attempt * random.uniform(0.5, 1.0)  # noqa: S311 - keeps repeats apart
-                if attempt == ATTEMPTS or time.monotonic() + pause >= deadline:
+                late = attempt == ATTEMPTS or time.monotonic() + pause >= deadline
+                if late or error.code == REDIRECT or not self.healthy:
                     raise
                 time.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _within(self, method: str, path: str, deadline: float) -> Answer:
-        return self.http.request(method, path, timeout_s=max(0.001, deadline - time.monotonic()))
+    def _once(self, call: Callable[[], Answer]) -> Any:
+        def again_if_unsent() -> Any:
+            try:
+                return self._value(call())
+            except UpstreamServerError as error:
+                if error.sent:
+                    raise
+            return self._value(call())
 
-    def _once(self, call: Callable[[], Answer]) -> Answer:
-        try:
-            return self._guarded(call)
-        except UpstreamServerError as error:
-            if error.sent:
-                raise
-            return self._guarded(call)
+        return self._guarded(again_if_unsent)
 
-    def _guarded(self, call: Callable[[], Answer]) -> Answer:
-        """The answer of a call, 2xx; what it comes to is told to the breaker."""
+    def _guarded(self, call: Callable[[], T]) -> T:
+        """What a call gives, with all its repeats; what it comes to is told to the breaker."""
         self.breaker.enter()
+        with self._blamed():
+            value = call()
+        self.breaker.succeeded()
+        return value
+
+    @contextmanager
+    def _streamed(self, path: str, headers: Mapping[str, str] | None) -> Iterator[Download]:
+        decides = self.breaker.enter()
+        target = self._target
+        with ExitStack() as stack:
+            with self._blamed():
+                stream = self.http.stream(
+                    path, headers=headers, silence_s=target.silence_timeout_s, timeout_s=target.call_timeout_s
+                )
+                head, pieces = stack.enter_context(stream)
+                if not 200 <= head.status < 300:
+                    self._judge(Answer(head.status, head.headers, _beginning(pieces)))
+            if decides:
+                self.breaker.succeeded()  # others need not wait for the last byte
+            yield Download(
+                length=_length(head.headers),
+                content_type=head.headers.get("content-type", ""),
+                chunks=self._watched(pieces),
+            )
+
+    def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        with self._blamed():
+            yield from pieces
+        self.breaker.succeeded()
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Tell the breaker of what the provider does wrong within the block, and raise it without secrets."""
         try:
-            answer = call()
-            self._judge(answer)
+            yield
         except UpstreamError as error:
             self._note(error)
             raise self._without_secrets(error) from None
         except BaseException:
-            self.breaker.failed("The call broke off.")
+            self.breaker.left()
             raise
-        self.breaker.succeeded()
-        return answer
-
-    @contextmanager
-    def _streamed(self, path: str, headers: Mapping[str, str] | None) -> Iterator[Download]:
-        self.breaker.enter()
-        target = self._target
-        try:
-            with self.http.stream(
-                path, headers=headers, silence_s=target.silence_timeout_s, timeout_s=target.call_timeout_s
-            ) as (head, pieces):
-                if not 200 <= head.status < 300:
-                    self._judge(Answer(head.status, head.headers, _beginning(pieces)))
-                length = head.headers.get("content-length", "")
-                self.breaker.succeeded()
-                yield Download(
-                    length=int(length) if length.isdigit() else None,
-                    content_type=head.headers.get("content-type", ""),
-                    chunks=pieces,
-                )
-        except UpstreamError as error:
-            self._note(error)
-            raise self._without_secrets(error) from None
 
     def _note(self, error: UpstreamError) -> None:
         if isinstance(error, RefusedError) or error.status == TOO_MANY:
             self.breaker.succeeded()
+        elif error.code == BAD_PAYLOAD:
+            self.breaker.left()
         else:
-            self.breaker.failed(self.redacted(error.message))
+            self.breaker.failed(self.redacted(error.message)[:MAX_MESSAGE])
 
     def _judge(self, answer: Answer) -> None:
         """Return for 2xx; raise what any other status means."""
         if 200 <= answer.status < 300:
             return
+        answer = replace(answer, body=self._clean(answer.body))  # first: what is cut may leave a part of a secret
         answers.raise_unless_final(answer, secret="")
         error = answers.error_body(answer, secret="")["error"]
         kind = MissingError if answer.status == MISSING else RefusedError
@@ -236,26 +265,31 @@ class Api:
             request_id=answer.request_id,
         )
 
-    def _json(self, answer: Answer) -> Any:
-        if not answer.body.strip():
+    def _value(self, answer: Answer, *, needed: bool = False) -> Any:
+        self._judge(answer)
+        if not needed and not answer.body.strip():
             return None
         try:
             return json.loads(answer.body)
         except json.JSONDecodeError:
-            text = self.redacted(f"The provider answered {answers.kind_of(answer)} instead of JSON.")
-            self.breaker.failed(text)
+            text = f"The provider answered {answers.kind_of(answer)} instead of JSON."
             raise UpstreamServerError(
                 text, status=answer.status, code="bad_answer", request_id=answer.request_id
             ) from None
 
     def _without_secrets(self, error: UpstreamError) -> UpstreamError:
-        error.message, error.code = self.redacted(error.message), self.redacted(error.code)
-        error.param = None if error.param is None else self.redacted(error.param)
-        error.request_id = self.redacted(error.request_id)
+        error.message = self.redacted(error.message)[:MAX_MESSAGE]
+        error.code = self.redacted(error.code)[:MAX_WORD]
+        error.param = None if error.param is None else self.redacted(error.param)[:MAX_WORD]
+        error.request_id = self.redacted(error.request_id)[:MAX_WORD]
         error.args = (error.message,)
-        for secret in self._secrets:
-            error.body = answers.redacted(error.body, secret=secret)
+        error.body = self._clean(error.body)
         return error
+
+    def _clean(self, data: bytes) -> bytes:
+        for secret in self._secrets:
+            data = answers.redacted(data, secret=secret)
+        return data
 
 
 @contextmanager
@@ -268,8 +302,11 @@ def fetch_url(url: str, *, target: Target, allowed_hosts: Sequence[str]) -> Iter
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
+        sound = parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
     except ValueError:
-        raise UpstreamServerError("The provider names a URL that is none.", code="bad_answer") from None
+        sound = False
+    if not sound:
+        raise UpstreamServerError("The provider names a URL that is none.", code="bad_answer")
     named = (host, parts.netloc.lower())
     allowed = any(name in named or (name.startswith(".") and host.endswith(name)) for name in allowed_hosts)
     if parts.scheme not in ("http", "https") or not allowed or "@" in parts.netloc:
@@ -281,7 +318,7 @@ def fetch_url(url: str, *, target: Target, allowed_hosts: Sequence[str]) -> Iter
         call_timeout_s=target.call_timeout_s,
         silence_timeout_s=target.silence_timeout_s,
     )
-    api = Api(plain, headers={}, secrets=(target.credential, parts.query))
+    api = Api(plain, headers={}, secrets=(target.credential, *_signatures(parts.query)))
     try:
         with api.download(f"{parts.path}?{parts.query}" if parts.query else parts.path) as download:
             yield download
@@ -310,11 +347,24 @@ def _with_query(path: str, query: Query) -> str:
     return f"{path}{'&' if '?' in path else '?'}{urlencode(given)}"
 
 
+def _length(headers: Mapping[str, str]) -> int | None:
+    told = headers.get("content-length", "")
+    counts = told.isascii() and told.isdigit() and len(told) < MOST_DIGITS and "transfer-encoding" not in headers
+    return int(told) if counts else None
+
+
+def _signatures(query: str) -> list[str]:
+    """What opens a signed URL, in all spellings that an error could repeat."""
+    values = [part.partition("=")[2] for part in query.split("&")]
+    values += [value for _, value in parse_qsl(query)]
+    return [query, *(value for value in values if len(value) >= MIN_SECRET_CHARACTERS)]
+
+
 def _beginning(pieces: Iterator[bytes]) -> bytes:
     """As much of a refusal as is worth reading."""
     data = b""
     for piece in pieces:
         data += piece
-        if len(data) >= MAX_QUOTED_BYTES:
+        if len(data) >= MAX_ERROR_BYTES:
             break
-    return data[:MAX_QUOTED_BYTES]
+    return data

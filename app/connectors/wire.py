@@ -46,7 +46,8 @@ def read_answer(
 def open_answer(sock: socket.socket, *, method: str, deadline: float, silence_s: float) -> http.client.HTTPResponse:
     """An answer whose head is here by `deadline`; its body is read piece by piece, each within `silence_s`.
 
-    Raises as `read_answer` does, and so does reading from it. The caller closes it.
+    Only the body of a 2xx may take longer than `deadline`: an error is no download. Raises as `read_answer` does, and
+    so does reading from it. The caller closes it.
     """
     source = _Source(sock, deadline, None)
     response = http.client.HTTPResponse(cast(Any, source), method=method)
@@ -57,7 +58,8 @@ def open_answer(sock: socket.socket, *, method: str, deadline: float, silence_s:
         if isinstance(error, ValueError | OverflowError):
             raise http.client.HTTPException("the framing of the answer is wrong") from error
         raise
-    source.be_patient(silence_s)
+    if 200 <= response.status < 300:
+        source.be_patient(silence_s)
     return response
 
 
