@@ -1,6 +1,6 @@
 """Containers: hosted by the gateway itself for providers that declare them emulated, else at the provider."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ from app.connectors.abilities import Support
 from app.connectors.native import NewContainer as NewNative
 from app.data import blobs, container_files, containers
 from app.data.database import AnyRow
-from app.errors import InvalidRequestError, NotFoundError
+from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import ids
 from app.services import container_contents, native_container_sources, native_containers, providers
+from app.services.accounts import Account
 from app.services.gateway import Caller, Gateway
 from app.services.slices import each_due
 
@@ -77,8 +78,9 @@ def create(
     `settle` is called last in the transaction. Raises InvalidRequestError (unknown files), UnsupportedOperationError,
     and what the provider's failure is for a caller.
     """
-    if providers.require(gateway, wanted.provider, "container_create") is Support.NATIVE:
-        return _create_native(gateway, caller, wanted, settle)
+    able = providers.able(gateway, wanted.provider, "container_create")
+    if able or providers.require(gateway, wanted.provider, "container_create") is Support.NATIVE:
+        return _create_native(gateway, caller, wanted, able, settle)
     sources = container_contents.find_sources(gateway, caller, wanted.file_ids, param="file_ids")
     # One order for everyone, so that two requests for the same files cannot wait for each other.
     sources.sort(key=lambda source: source.blob_id)
@@ -162,7 +164,6 @@ def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
     """Delete a container and the files in it, whatever its status. Raises NotFoundError."""
     row = _find(gateway, caller, public_id, provider)
     if row.account_id is not None:
-        providers.require(gateway, row.provider, "container_delete")
         if not native_containers.delete(gateway, row):
             raise gone(public_id)
         return _container(row)
@@ -225,11 +226,14 @@ def shown_policy(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _create_native(
-    gateway: Gateway, caller: Caller, wanted: NewContainer, settle: Callable[[Connection, Container], None] | None
+    gateway: Gateway,
+    caller: Caller,
+    wanted: NewContainer,
+    able: Collection[int],
+    settle: Callable[[Connection, Container], None] | None,
 ) -> Container:
     """Intent, call, copies, confirmation; what fails on the way is deleted there, and nobody has seen it here."""
-    holding = native_container_sources.holders(gateway, caller, wanted.file_ids)
-    account = providers.account_for(gateway, caller, wanted.provider, prefer=holding)
+    account = _account_for(gateway, caller, wanted, able)
     sources = native_container_sources.find_sources(gateway, caller, account, wanted.file_ids)
     with gateway.database.write() as connection:
         intent = containers.insert_container(
@@ -259,6 +263,19 @@ def _create_native(
 
     native_containers.create(gateway, account, intent, new, sources, confirmed)
     return made[0]
+
+
+def _account_for(gateway: Gateway, caller: Caller, wanted: NewContainer, able: Collection[int]) -> Account:
+    """One of those that are `able`, and of these one that has the files already.
+
+    Raises as `providers.account_for`, and UnsupportedOperationError when none of them may be used.
+    """
+    holding = native_container_sources.holders(gateway, caller, wanted.file_ids)
+    prefer = [account_id for account_id in holding if account_id in able] or able
+    account = providers.account_for(gateway, caller, wanted.provider, prefer=prefer)
+    if account.id not in able:
+        raise UnsupportedOperationError(wanted.provider, "container_create")
+    return account
 
 
 def gone(public_id: str) -> NotFoundError:

@@ -11,7 +11,7 @@ from app.connectors.base import MissingError, UpstreamError
 from app.connectors.native import NativeContainer, NewContainer
 from app.data import container_intents, containers
 from app.data.database import AnyRow
-from app.errors import GatewayError, ProviderError, UnavailableError
+from app.errors import GatewayError, ProviderError, UnavailableError, UnsupportedOperationError
 from app.lib import failpoints
 from app.services import native_container_sources, upstream
 from app.services.accounts import Account
@@ -108,6 +108,8 @@ def observe_expired(gateway: Gateway, container_id: int) -> None:
 def delete(gateway: Gateway, row: AnyRow) -> bool:
     """Delete it there, then here. False when another request was first. Raises what the provider's failure is."""
     account = account_of(gateway, row)
+    if account.abilities.support("container_delete") is not Support.NATIVE:
+        raise UnsupportedOperationError(row.provider, "container_delete")
     with upstream.told(gateway, provider=row.provider, account=account.name):
         account.connector.delete_container(row.native_id)
     return bury(gateway, row.id)

@@ -44,8 +44,18 @@ def require(gateway: Gateway, provider: str, operation: str, *, told: str = "") 
 
 def check_named(gateway: Gateway, provider: str, operation: str) -> None:
     """Raises UnsupportedOperationError when the provider that a request names lacks one of its declared operations."""
-    if operation in OPERATIONS:
+    if operation in OPERATIONS and not able(gateway, provider, operation):
         require(gateway, provider, operation)
+
+
+def able(gateway: Gateway, provider: str, operation: str) -> list[int]:
+    """Ids of the provider's accounts whose own API has the operation: accounts of one provider may differ."""
+    found = [account for account_id in gateway.accounts.ids() if (account := gateway.accounts.by_id(account_id))]
+    return [
+        account.id
+        for account in found
+        if account.provider == provider and account.abilities.support(operation) is Support.NATIVE
+    ]
 
 
 def account_for(gateway: Gateway, caller: Caller, provider: str, *, prefer: Collection[int] = ()) -> Account:
