@@ -1,5 +1,9 @@
 """The breaker on a clock that the test moves."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from app.connectors.base import OverloadedError
@@ -80,3 +84,76 @@ def test_a_failed_probe_opens_it_for_longer_up_to_a_limit():
 
     assert pauses[0] > FIRST_PAUSE_S * 1.2
     assert max(pauses) <= LONGEST_PAUSE_S * 1.2
+
+
+def elsewhere(call: Callable[[], object]) -> None:
+    """In another thread."""
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+
+def test_an_outage_of_days_does_not_break_the_breaker():
+    clock = HandClock()
+    breaker = opened(clock)
+    for _ in range(2000):
+        clock.at += LONGEST_PAUSE_S * 1.2
+        breaker.enter()
+        breaker.failed("still nothing")
+
+    clock.at += LONGEST_PAUSE_S * 1.2
+    assert breaker.enter()
+    breaker.succeeded()
+    assert breaker.state == "closed"
+
+
+def test_a_probe_that_ends_for_a_reason_of_our_own_leaves_room_for_another():
+    clock = HandClock()
+    breaker = opened(clock)
+    clock.at += FIRST_PAUSE_S * 1.2
+    breaker.enter()
+    breaker.left()
+
+    assert breaker.state == "half_open"
+    assert breaker.enter()
+
+
+def test_what_ends_for_a_reason_of_our_own_is_no_failure():
+    breaker = Breaker(clock=HandClock())
+    for _ in range(2 * FAILURES):
+        breaker.enter()
+        breaker.left()
+
+    assert breaker.state == "closed"
+
+
+def test_calls_from_before_it_opened_decide_nothing():
+    clock = HandClock()
+    breaker = opened(clock)
+    elsewhere(breaker.succeeded)
+    assert breaker.state == "open"
+
+    clock.at += FIRST_PAUSE_S * 1.2
+    breaker.enter()
+    elsewhere(lambda: breaker.failed("long ago"))
+    elsewhere(breaker.succeeded)
+    assert breaker.state == "half_open"
+    breaker.succeeded()
+    assert breaker.state == "closed"
+
+
+def test_of_many_threads_one_probes():
+    clock = HandClock()
+    breaker = opened(clock)
+    clock.at += FIRST_PAUSE_S * 1.2
+    together = threading.Barrier(16)
+
+    def enter(_: int) -> bool:
+        together.wait()
+        try:
+            return breaker.enter()
+        except OverloadedError:
+            return False
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(enter, range(16))) == 1

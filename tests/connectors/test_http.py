@@ -38,7 +38,7 @@ def raw_server():
     """Answers every connection with fixed bytes, then closes: `raw_server(b"...") -> url`."""
     listeners = []
 
-    def serve(answer: bytes) -> str:
+    def serve(answer: bytes, kept: list[bytes] | None = None) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
 
@@ -49,7 +49,9 @@ def raw_server():
                 except OSError:
                     return
                 with connection:
-                    connection.recv(65536)
+                    received = connection.recv(65536)
+                    if kept is not None:
+                        kept.append(received)
                     connection.sendall(answer)
 
         threading.Thread(target=run, daemon=True).start()
@@ -68,6 +70,27 @@ def test_post_sends_the_body_and_gives_the_answer(client, server):
     sent = server.requests[0]
     assert (sent.method, sent.path, sent.headers["content-type"]) == ("POST", "/x", "application/json")
     assert sent.headers["host"] == f"127.0.0.1:{server.port}"
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [("PUT", b"", "0"), ("PATCH", b"{}", "2"), ("DELETE", b"{}", "2"), ("DELETE", b"", None), ("GET", b"", None)],
+)
+def test_any_method_tells_the_length_of_its_body(client, server, method, body, length):
+    client.request(method, "/x", body=body, timeout_s=5)
+
+    sent = server.requests[0]
+    assert (sent.method, sent.body, sent.headers.get("content-length")) == (method, body, length)
+
+
+def test_a_body_of_another_type_is_not_called_json_too(raw_server):
+    kept = []
+    client = HttpClient(raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", kept))
+    client.request("POST", "/x", body=b"a=1", headers={"content-type": "text/plain"}, timeout_s=5)
+    client.close()
+
+    assert kept[0].lower().count(b"content-type") == 1
+    assert b"text/plain" in kept[0]
 
 
 def test_headers_and_the_path_of_the_base_url_are_sent(server):

@@ -1,5 +1,6 @@
 """Management calls against a server that spoils its answers: what is repeated, what is not, what nobody gets to see."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from app.connectors.base import (
     UpstreamServerError,
     UpstreamTimeoutError,
 )
-from app.connectors.management import Api, fetch_url
+from app.connectors.management import Api, expect_list, expect_object, fetch_url
 from app.connectors.native import Payload
 from app.connectors.spool import spooled_lines
 from tests.connectors.test_breaker import HandClock
@@ -65,8 +66,8 @@ def server() -> Iterator[ServedApp]:
         yield served
 
 
-def api(server: ServedApp, **more: Any) -> Api:
-    times = {"call_timeout_s": 1.0, "silence_timeout_s": 0.3, "connect_timeout_s": 1.0}
+def api(server: ServedApp, *, call_timeout_s: float = 1.0, **more: Any) -> Api:
+    times = {"call_timeout_s": call_timeout_s, "silence_timeout_s": 0.3, "connect_timeout_s": 1.0}
     target = Target(provider="p", base_url=server.base_url, credential=SECRET, **times)
     return Api(target, headers={"Authorization": f"Bearer {SECRET}"}, **more)
 
@@ -183,6 +184,88 @@ def test_what_changes_nothing_is_asked_again(server, call, fault):
     assert len(server.requests) == 3
 
 
+def test_what_makes_something_is_sent_again_when_nothing_left_this_machine(server):
+    asked: list[int] = []
+
+    def authorize() -> dict[str, str]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise UpstreamServerError("no token yet", sent=False)
+        return {}
+
+    assert api(server, authorize=authorize).post("/thing", {})["method"] == "POST"
+    assert len(server.requests) == 1
+
+
+def test_a_redirect_is_not_asked_again(server):
+    server.faults.add(Fault(status=307, headers={"Location": "/v1/thing"}))
+
+    with pytest.raises(UpstreamServerError, match="redirects"):
+        api(server).get("/thing")
+
+    assert len(server.requests) == 1
+
+
+def test_repeats_end_with_the_time_of_the_call(server):
+    server.faults.add(Fault(latency_s=0.2, status=500))
+    started = time.monotonic()
+
+    with pytest.raises(UpstreamError):
+        api(server, call_timeout_s=0.3).get("/thing")
+
+    assert time.monotonic() - started < 0.6  # three attempts would take longer
+    assert len(server.requests) <= 2
+
+
+def test_a_get_must_tell_something(server):
+    with pytest.raises(UpstreamServerError, match="nothing instead of JSON"):
+        api(server).get("/empty")
+    assert api(server).post("/empty") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code", "param"),
+    [
+        ({"error": {"message": "No.", "type": "t", "param": "p", "code": "c"}}, "No.", "c", "p"),
+        ({"error": {"message": "No.", "code": 400}}, "No.", "", None),
+        ({"error": {"code": 400, "message": "No.", "status": "INVALID_ARGUMENT"}}, "No.", "", None),
+        ({"code": 3, "message": "No.", "details": []}, "No.", "3", None),
+        ({"message": "No."}, "No.", "", None),
+        ({"error": "No."}, "No.", "", None),
+        ({"detail": "No."}, "No.", "", None),
+        ({"detail": [{"loc": ["body", "x"], "msg": "bad", "type": "t"}]}, "body.x: bad", "", None),
+        ({"object": "error", "message": "No.", "type": "t", "code": "1901"}, "No.", "1901", None),
+        ({"unknown": 1}, 'The provider answered status 400 with cut or malformed JSON: {"unknown":1}', "", None),
+        ([], "The provider answered status 400 with cut or malformed JSON: []", "", None),
+        (None, "The provider answered status 400 with cut or malformed JSON: null", "", None),
+    ],
+    ids=lambda value: orjson.dumps(value).decode()[:50],
+)
+def test_refusals_are_understood_in_every_dialect(server, body, message, code, param):
+    server.faults.add(Fault(status=400, body=orjson.dumps(body), headers={"X-Request-Id": "req_7"}))
+
+    with pytest.raises(RefusedError) as refused:
+        api(server).post("/thing", {})
+
+    error = refused.value
+    assert (error.message, error.code, error.param) == (message, code, param)
+    assert (error.status, error.request_id) == (400, "req_7")
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 1, True])
+def test_an_object_is_expected(value):
+    with pytest.raises(UpstreamServerError, match="object"):
+        expect_object(value)
+    assert expect_object({"a": 1}) == {"a": 1}
+
+
+@pytest.mark.parametrize("value", [None, {}, "x", 1, True])
+def test_a_list_is_expected(value):
+    with pytest.raises(UpstreamServerError, match="list"):
+        expect_list(value)
+    assert expect_list([1]) == [1]
+
+
 def test_too_many_is_not_asked_again(server):
     server.faults.add(overload())
 
@@ -259,6 +342,43 @@ def test_refusals_and_too_many_do_not_open_it(server):
             client.get(f"/error/{status}")
 
     assert client.healthy
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("files.example.com", True),
+        ("FILES.example.com", True),
+        ("a.b.storage.test", True),
+        ("storage.test", False),
+        ("evilstorage.test", False),
+        ("files.example.com.evil.test", False),
+        ("files.example.com@evil.test", False),
+        ("evil.test#files.example.com", False),
+        ("evil.test?.storage.test", False),
+    ],
+)
+def test_only_hosts_that_are_named_are_asked(host, allowed):
+    target = Target(provider="p", base_url="http://x", connect_timeout_s=0.1)
+    known = ["files.example.com", ".storage.test"]
+
+    # No such names are resolved here; what counts is whether they are tried.
+    with pytest.raises(UpstreamError) as raised, fetch_url(f"http://{host}:1/x", target=target, allowed_hosts=known):
+        pass
+
+    assert (raised.value.code == "connection_failed") is allowed
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999/x", "http://127.0.0.1:0/x", "http://127.0.0.1/€", "http://127.0.0.1/a b", "", "x"]
+)
+def test_a_url_that_is_none_is_a_bad_answer(url):
+    target = Target(provider="p", base_url="http://x")
+
+    with pytest.raises(UpstreamServerError) as raised, fetch_url(url, target=target, allowed_hosts=["127.0.0.1"]):
+        pass
+
+    assert raised.value.code == "bad_answer"
 
 
 def test_a_signed_url_gets_no_credential_and_only_known_hosts(server):
