@@ -326,20 +326,6 @@ def fetch_url(url: str, *, target: Target, allowed_hosts: Sequence[str]) -> Iter
         api.close()
 
 
-def expect_object(value: Any) -> dict[str, Any]:
-    """`value`, which must be a JSON object. Raises UpstreamServerError."""
-    if not isinstance(value, dict):
-        raise UpstreamServerError("The provider answered JSON that is not an object.", code="bad_answer")
-    return value
-
-
-def expect_list(value: Any) -> list[Any]:
-    """`value`, which must be a JSON list. Raises UpstreamServerError."""
-    if not isinstance(value, list):
-        raise UpstreamServerError("The provider answered JSON that is not a list.", code="bad_answer")
-    return value
-
-
 def _with_query(path: str, query: Query) -> str:
     given = {name: value for name, value in (query or {}).items() if value is not None}
     if not given:
