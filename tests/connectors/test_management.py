@@ -17,7 +17,7 @@ from app.connectors.base import (
     UpstreamServerError,
     UpstreamTimeoutError,
 )
-from app.connectors.management import Api, expect_list, expect_object, fetch_url
+from app.connectors.management import Api, fetch_url
 from app.connectors.native import Payload
 from app.connectors.spool import spooled_lines
 from tests.connectors.test_breaker import HandClock
@@ -250,20 +250,6 @@ def test_refusals_are_understood_in_every_dialect(server, body, message, code, p
     error = refused.value
     assert (error.message, error.code, error.param) == (message, code, param)
     assert (error.status, error.request_id) == (400, "req_7")
-
-
-@pytest.mark.parametrize("value", [None, [], "x", 1, True])
-def test_an_object_is_expected(value):
-    with pytest.raises(UpstreamServerError, match="object"):
-        expect_object(value)
-    assert expect_object({"a": 1}) == {"a": 1}
-
-
-@pytest.mark.parametrize("value", [None, {}, "x", 1, True])
-def test_a_list_is_expected(value):
-    with pytest.raises(UpstreamServerError, match="list"):
-        expect_list(value)
-    assert expect_list([1]) == [1]
 
 
 def test_too_many_is_not_asked_again(server):
