@@ -16,7 +16,6 @@ from app.data.tables.batches import TERMINAL
 
 # States of a batch under which its jobs may still be made.
 MAKING = ("validating", "in_progress")
-UNMADE = ("pending", "unknown")
 
 _FREE = or_(batch_jobs.c.lease_until.is_(None), batch_jobs.c.lease_until < now_ms())
 _FREED: dict[str, Any] = {"worker": None, "lease_until": None}
@@ -174,6 +173,7 @@ def facts(connection: Connection, job_id: int) -> AnyRow:
             batches.c.model,
             batches.c.model_override,
             batches.c.completion_window,
+            batches.c.output_expires_after_s,
             batches.c.metadata.label("batch_metadata"),
             batches.c.expires_at,
             batches.c.lines_total,

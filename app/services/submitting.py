@@ -93,6 +93,7 @@ def _new_job(facts: Any, account: Account, source: JobInput, copy: Copy | None) 
         lines=source.lines,
         input_id=None if copy is None else copy.native_id,
         payload=source.payload if copy is None else None,
+        output_expires_after_s=facts.output_expires_after_s,
         metadata=dict(list((facts.batch_metadata or {}).items())[:MOST_METADATA]),
     )
 

@@ -91,12 +91,17 @@ def unkept(client: KeyClient, name: str, data: bytes = b"x" * 400_000) -> dict[s
     return dict(answer.json)
 
 
+EXPIRY = {"anchor": "created_at", "seconds": 7200}
+
+
 def running(client: KeyClient, name: str, servers: Servers) -> str:
     source = upload(client, jsonl([chat_line("a", model=name)]))
-    body = {"input_file_id": source, "endpoint": CHAT, "completion_window": "24h"}
+    body = {"input_file_id": source, "endpoint": CHAT, "completion_window": "24h", "output_expires_after": EXPIRY}
     batch = client.post("/v1/batches", json=body, headers=at(name))
     assert batch.status_code == 200, batch.text
     until(lambda: servers[name].app.jobs and retrieve(client, batch.json["id"])["extra_fields"]["native_id"])
+    [made] = [request for request in servers[name].requests if request.path.endswith("/batches")]
+    assert made.json["output_expires_after"] == EXPIRY
     return str(batch.json["id"])
 
 
