@@ -34,10 +34,14 @@ GATEWAY_WINDOWS = frozenset({"15m", "1h", "4h", "12h", "24h", "48h", "7d"})
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """Files at the provider. `direct`: purposes that are used there, so that the native object is made at once."""
+    """Files at the provider. `direct`: purposes that are used there, so that the native object is made at once.
+
+    `bucket` names the kind of object store (s3, gcs) where files of the account lie in a bucket of the operator's.
+    """
 
     bytes: int | None = None
     direct: frozenset[str] = frozenset()
+    bucket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class JobLimits:
     `dialect` names the input format; `openai` lines go as they are. `inline` jobs carry their lines in the request
     that makes them instead of an input file. `custom_id` is a regular expression that ids must match whole; others
     are replaced on the wire. `finds` tells whether a job that was made while nobody listened can be found again.
+    `min_lines` is the fewest that a job must have. Inputs of at most `inline_bytes` go in the request even where jobs
+    take files. `operation` tells that a job's native id names a long-running operation.
     """
 
     endpoints: frozenset[str] = frozenset()
@@ -59,6 +65,9 @@ class JobLimits:
     dialect: str = "openai"
     inline: bool = False
     finds: bool = True
+    min_lines: int = 1
+    inline_bytes: int = 0
+    operation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

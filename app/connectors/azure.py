@@ -15,7 +15,7 @@ from app.connectors.abilities import CONTAINERS, Abilities
 from app.connectors.base import RefusedError, Target
 from app.connectors.entra import Client, Entra
 from app.connectors.http import Answer
-from app.connectors.native import JobLine, NativeFile, NativeJob, NewFile, NewJob
+from app.connectors.native import EncodedLine, JobLine, NativeFile, NativeJob, NewFile, NewJob
 from app.connectors.openai_compatible import CHAT
 from app.connectors.openai_containers import OpenAIContainers
 from app.connectors.openai_shaped import FILES, expiry_fields
@@ -89,7 +89,7 @@ class Azure(OpenAIContainers):
                 raise
             return self._upload(new, expiry_fields(new.expires_after_s, ".{}"))
 
-    def encode_line(self, line: JobLine) -> bytes:
+    def encode_line(self, line: JobLine) -> EncodedLine:
         """A line of a job; the dated style leaves the version out of its URL."""
         return super().encode_line(replace(line, endpoint=self.job_endpoint(line.endpoint)))
 

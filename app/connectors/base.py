@@ -11,6 +11,7 @@ from typing import Any
 from app.connectors.abilities import Abilities
 from app.connectors.native import (
     Download,
+    EncodedLine,
     JobLine,
     JobResult,
     NativeContainer,
@@ -26,6 +27,7 @@ from app.connectors.native import (
     Usage,
 )
 from app.lib import json
+from app.translate.neutral import Answer, EmbeddingAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,17 @@ class LineCall:
 
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
-    """What came back for a line. `body` is raw JSON in the dialect of the line's endpoint."""
+    """What came back for a line: `body` is raw JSON in the dialect of the line's endpoint, or else there is `answer`.
+
+    `dropped` are the fields of the line that the provider's dialect cannot express.
+    """
 
     status_code: int
     request_id: str
     body: bytes
     usage: Usage = field(default_factory=Usage)
+    dropped: tuple[str, ...] = ()
+    answer: Answer | EmbeddingAnswer | None = None
 
 
 class UpstreamError(Exception):
@@ -187,11 +194,14 @@ class Connector:
 
     # Native batches.
 
-    def encode_line(self, line: JobLine) -> bytes:
-        """A line in the dialect of this provider's jobs, its newline included."""
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line in the dialect of this provider's jobs. Raises TranslationError when it cannot say what the line asks.
+
+        Such a line is refused, and never sent.
+        """
         body = {**line.body, "model": line.model}
         fields = {"custom_id": line.custom_id, "method": "POST", "url": line.endpoint, "body": body}
-        return json.dumps_line(fields)
+        return EncodedLine(json.dumps_line(fields))
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job."""
@@ -227,6 +237,10 @@ class Connector:
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        raise self._undeclared("batch_results")
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
         raise self._undeclared("batch_results")
 
     # Containers.

@@ -15,6 +15,7 @@ from app.connectors.managed import Managed
 from app.connectors.management import fetch_url
 from app.connectors.native import (
     Download,
+    EncodedLine,
     JobLine,
     JobResult,
     NativeFile,
@@ -99,10 +100,10 @@ class Fireworks(Managed):
 
     # Native batches.
 
-    def encode_line(self, line: JobLine) -> bytes:
+    def encode_line(self, line: JobLine) -> EncodedLine:
         """A line in the dialect of this provider's jobs, its newline included. The model is the job's."""
         body = {name: value for name, value in line.body.items() if name != "model"}
-        return json.dumps_line({"custom_id": line.custom_id, "body": body})
+        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": body}))
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job. One with this marker that is there already was made by us: it is answered."""

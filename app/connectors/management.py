@@ -144,6 +144,19 @@ class Api:
 
         return self._once(call)
 
+    def line(self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout_s: float) -> Answer:
+        """What a POST of one line's JSON answers: 2xx, or a 4xx that repeating would not change, without secrets.
+
+        Sent once, whatever the breaker says, which is for management calls. Raises UpstreamError for all else.
+        """
+        try:
+            answer = self.http.request("POST", path, body=json.dumps(body), headers=headers, timeout_s=timeout_s)
+            answer = answer if answer.status < 300 else replace(answer, body=self._clean(answer.body))
+            answers.raise_unless_final(answer, secret="")
+        except UpstreamError as error:
+            raise self._without_secrets(error) from None
+        return answer
+
     @contextmanager
     def download(
         self, path: str, *, query: Query = None, headers: Mapping[str, str] | None = None

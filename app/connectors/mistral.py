@@ -9,7 +9,18 @@ from app.connectors import answers, openai_results, parsing, refusals
 from app.connectors.base import LineAnswer, LineCall, RefusedError
 from app.connectors.http import Answer
 from app.connectors.managed import Managed
-from app.connectors.native import Download, JobError, JobLine, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.native import (
+    Download,
+    EncodedLine,
+    JobError,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+)
 from app.connectors.openai_compatible import CHAT
 from app.connectors.spool import spooled_lines
 from app.lib import json
@@ -80,10 +91,10 @@ class Mistral(Managed):
 
     # Native batches.
 
-    def encode_line(self, line: JobLine) -> bytes:
+    def encode_line(self, line: JobLine) -> EncodedLine:
         """A line in the dialect of this provider's jobs, its newline included."""
         body = _request(line.endpoint, {**line.body, "model": line.model})
-        return json.dumps_line({"custom_id": line.custom_id, "body": body})
+        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": body}))
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job."""

@@ -7,18 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from app.translate.neutral import Answer, EmbeddingAnswer
+from app.translate.neutral import Usage as Usage
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one answer or job, under the names of the Responses API."""
-
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    total_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +31,19 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to be made at a provider. `expires_after_s` counts from its creation."""
+    """A file to be made at a provider. `expires_after_s` counts from its creation.
+
+    `endpoint` is that of the batch whose input it is. `folder` is where in the account's own bucket its bytes go, for
+    accounts that have one; ends with a slash.
+    """
 
     filename: str
     purpose: str
     payload: Payload
     lines: int | None = None
     expires_after_s: int | None = None
+    endpoint: str | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +134,23 @@ class JobLine:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedLine:
+    """A line in the dialect of a provider's jobs: one or more records, each with its newline.
+
+    `dropped` are the fields that the dialect cannot express and the answer does not need.
+    """
+
+    data: bytes
+    records: int = 1
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """What came of one line, in OpenAI's form.
 
-    An answer has `status_code` and `body` (JSON of the endpoint's own dialect, or `{"error": {...}}`); a line that
-    never ran has `error_code` and `message` instead.
+    An answer has `status_code` and either `body` (JSON of the endpoint's own dialect, or `{"error": {...}}`) or, where
+    it was translated, `answer`; a line that never ran has `error_code` and `message` instead.
     """
 
     custom_id: str
@@ -150,6 +160,7 @@ class JobResult:
     error_code: str | None = None
     message: str = ""
     usage: Usage = Usage()
+    answer: Answer | EmbeddingAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from app.connectors.big_answers import members
 from app.connectors.managed import Managed
 from app.connectors.native import (
     Download,
+    EncodedLine,
     JobLine,
     JobResult,
     NativeContainerFile,
@@ -63,9 +64,9 @@ class OpenRouter(Managed):
 
     # Native batches.
 
-    def encode_line(self, line: JobLine) -> bytes:
+    def encode_line(self, line: JobLine) -> EncodedLine:
         """A line in the dialect of this provider's jobs, its newline included."""
-        return json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}})
+        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}}))
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job of the lines in `new.payload`."""

@@ -8,7 +8,18 @@ from typing import Any
 from app.connectors import answers, openai_results, parsing, refusals
 from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.managed import Managed
-from app.connectors.native import Download, JobError, JobLine, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.native import (
+    Download,
+    EncodedLine,
+    JobError,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+)
 from app.connectors.openai_compatible import MODELS
 from app.connectors.spool import spooled_lines
 from app.lib import json
@@ -93,9 +104,9 @@ class Together(Managed):
 
     # Native batches.
 
-    def encode_line(self, line: JobLine) -> bytes:
+    def encode_line(self, line: JobLine) -> EncodedLine:
         """A line in the dialect of this provider's jobs, its newline included."""
-        return json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}})
+        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}}))
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job. The answer wraps it, beside warnings."""

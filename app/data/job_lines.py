@@ -15,6 +15,7 @@ _PLACE = (
     batch_lines.c.request_bytes,
     batch_lines.c.error_code,
 )
+_FOUND = (*_PLACE, batch_lines.c.state)
 
 
 def to_send(connection: Connection, batch_id: int, *, first: int, last: int, limit: int) -> Sequence[AnyRow]:
@@ -40,19 +41,17 @@ def nth_sent(connection: Connection, batch_id: int, *, first: int, last: int, po
 def by_custom_id(
     connection: Connection, batch_id: int, custom_ids: Collection[str], *, first: int, last: int
 ) -> Sequence[AnyRow]:
-    """(line, custom_id, state) of the job's lines with these ids."""
-    columns = (batch_lines.c.line, batch_lines.c.custom_id, batch_lines.c.state)
+    """What `_FOUND` names of the job's lines with these ids."""
     where = and_(_within(batch_id, first, last), batch_lines.c.custom_id.in_(list(custom_ids)))
-    return connection.execute(select(*columns).where(where)).all()
+    return connection.execute(select(*_FOUND).where(where)).all()
 
 
 def by_number(
     connection: Connection, batch_id: int, numbers: Collection[int], *, first: int, last: int
 ) -> Sequence[AnyRow]:
-    """(line, custom_id, state) of the job's lines with these numbers."""
-    columns = (batch_lines.c.line, batch_lines.c.custom_id, batch_lines.c.state)
+    """What `_FOUND` names of the job's lines with these numbers."""
     where = and_(_within(batch_id, first, last), batch_lines.c.line.in_(list(numbers)))
-    return connection.execute(select(*columns).where(where)).all()
+    return connection.execute(select(*_FOUND).where(where)).all()
 
 
 def pending(

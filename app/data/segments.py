@@ -3,7 +3,21 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, exists, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql import ColumnElement
 
 from app.data.database import AnyRow, inserted_id, now_ms
@@ -37,6 +51,8 @@ _RESULT = (
                 "response_bytes",
             )
         }
+        # Of a job's lines it was noted when they were planned.
+        | {"dropped_fields": func.coalesce(bindparam("told_dropped", type_=Text), batch_lines.c.dropped_fields)}
     )
 )
 _RETRIED = (

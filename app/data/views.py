@@ -34,8 +34,8 @@ _VIEWS = {
         FROM batches b JOIN projects p ON p.id = b.project_id JOIN files i ON i.id = b.input_file_id
         WHERE b.deleted_at IS NULL""",
     "v_lines": """
-        SELECT b.public_id AS batch, l.line, l.custom_id, l.state, l.attempts, l.unknown_attempts, l.status_code,
-               l.error_code, l.latency_ms, l.input_tokens, l.output_tokens
+        SELECT b.public_id AS batch, l.line, l.custom_id, l.wire_id, l.state, l.attempts, l.unknown_attempts,
+               l.status_code, l.error_code, l.latency_ms, l.input_tokens, l.output_tokens, l.dropped_fields
         FROM batch_lines l JOIN batches b ON b.id = l.batch_id""",
     "v_segments": """
         SELECT b.public_id AS batch, s.first_line, s.last_line, s.state, s.worker, s.epoch, s.lost_epochs,

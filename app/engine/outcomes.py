@@ -28,7 +28,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The end of a line. `data` is its ready line of the output or error file, newline included."""
+    """The end of a line. `data` is its ready line of the output or error file, newline included.
+
+    `dropped` are fields of the request that the provider's dialect cannot express.
+    """
 
     line: Line
     succeeded: bool
@@ -37,6 +40,7 @@ class Result:
     error_code: str | None = None
     latency_ms: int | None = None
     tokens: Tokens = field(default_factory=Tokens)
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from app.data.database import AnyRow
 from app.data.files import FileRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
-from app.services import copies, polling, providers, unkept_files, upstream
+from app.services import copies, line_dialects, polling, providers, unkept_files, upstream
 from app.services.accounts import Account
 from app.services.batch_object import TERMINAL
 from app.services.files import BATCH_EXPIRY_S
@@ -313,7 +313,8 @@ def _endpoint(account: Account, execution: str, wanted: str | None, source: str 
         raise InvalidRequestError("endpoint is required, such as /v1/chat/completions.", param="endpoint")
     if isinstance(source, InlineInput):
         source.check_urls(endpoint)
-    _require_one_of(endpoint, account.abilities.endpoints(execution), provider=account.provider, param="endpoint")
+    allowed = line_dialects.reachable(account.abilities.endpoints(execution))
+    _require_one_of(endpoint, allowed, provider=account.provider, param="endpoint")
     return endpoint
 
 

@@ -1,6 +1,7 @@
 """The results of a job brought home: into chunks, line by line, before its provider forgets them."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,17 +11,21 @@ from app.data import job_lines, jobs, segments
 from app.data.database import AnyRow
 from app.data.jobs import JobLease
 from app.engine.outcomes import Line, Result
-from app.lib import failpoints
-from app.services import job_writes, line_calls
+from app.lib import failpoints, ids, json
+from app.services import job_writes, line_calls, line_dialects
+from app.services.accounts import Account
 from app.services.blobs import incoming
 from app.services.gateway import Gateway
 from app.services.job_cutting import UNSUPPORTED_ID
-from app.services.job_inputs import line_number
+from app.services.job_inputs import Encoder, Requests, line_number
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.segments import counts, result_row
+from app.translate.errors import TranslationError
+from app.translate.neutral import EmbeddingAnswer
 
 CHUNK_LINES = 1000
+FLOAT_BYTES = 32  # an object and its place in a list
 MISSING = ("missing_result", "The provider ended the job without a result for this line.")
 UNSUPPORTED = (UNSUPPORTED_ID, "This line names an object of a provider's account, which the gateway does not pass on.")
 # Results that are gone are not waited for any longer than this.
@@ -35,6 +40,8 @@ class _Harvest:
     lease: JobLease
     facts: Any
     segment_id: int
+    account: Account | None
+    requests: Requests
     strangers: int = 0
     repeated: int = 0
     held: list[JobResult] = field(default_factory=list)
@@ -46,16 +53,18 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
     with gateway.database.read() as connection:
         facts = jobs.facts(connection, lease.id)
         segment_id = job_lines.segment_of(connection, facts.batch_id, first=facts.first_line)
-    work = _Harvest(gateway, lease, facts, segment_id)
-    try:
-        if facts.native_id is not None:
-            _bring_home(work)
-    except UpstreamError as error:
-        if not isinstance(error, MissingError) or facts.faults + 1 < GONE_AFTER_LOOKS:
-            job_writes.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
-            return
-        gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
-    _write_missing(work)
+    account = gateway.accounts.by_id(facts.account_id)
+    with closing(Requests(gateway, facts)) as requests:
+        work = _Harvest(gateway, lease, facts, segment_id, account, requests)
+        try:
+            if facts.native_id is not None:
+                _bring_home(work)
+        except UpstreamError as error:
+            if not isinstance(error, MissingError) or facts.faults + 1 < GONE_AFTER_LOOKS:
+                job_writes.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
+                return
+            gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
+        _write_missing(work)
     job_writes.move(gateway, lease, state="done", done_at=True, last_error=None, faults=0)
     gateway.log.info(
         "job.done",
@@ -68,18 +77,25 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
 
 
 def _bring_home(work: _Harvest) -> None:
-    account = work.gateway.accounts.by_id(work.facts.account_id)
-    if account is None:
+    if work.account is None:
         raise UpstreamError("The account of this job is gone.", sent=False)
-    for result in account.connector.results(_native(work.facts)):
+    for result in work.account.connector.results(native_job(work.facts, work.account)):
         work.held.append(result)
-        work.held_bytes += len(result.body) + len(result.message)
+        work.held_bytes += _size(result)
         if work.held_bytes >= work.gateway.settings.chunk_bytes or len(work.held) >= CHUNK_LINES:
             _flush(work)
     _flush(work)
 
 
-def _native(facts: Any) -> NativeJob:
+def _size(result: JobResult) -> int:
+    """About how much memory a result takes."""
+    answer = result.answer
+    vectors = sum(map(len, answer.vectors)) if isinstance(answer, EmbeddingAnswer) else 0
+    return len(result.body) + len(result.message) + vectors * FLOAT_BYTES
+
+
+def native_job(facts: Any, account: Account) -> NativeJob:
+    """The job as its connector knows it; `facts` are those of data.jobs."""
     return NativeJob(
         id=facts.native_id,
         status=facts.status,
@@ -88,8 +104,9 @@ def _native(facts: Any) -> NativeJob:
         input_id=facts.input_native_id,
         output_id=facts.output_native_id,
         error_id=facts.error_native_id,
-        endpoint=facts.endpoint,
-        model=facts.model,
+        endpoint=line_dialects.spoken(facts.endpoint, account.abilities.jobs.endpoints),
+        model=account.native_model(facts.model),
+        ended_at=facts.ended_at,
         total=facts.native_total,
         completed=facts.native_completed,
         failed=facts.native_failed,
@@ -111,7 +128,7 @@ def _flush(work: _Harvest) -> None:
         elif row.state != "pending" or row.line in found:
             work.repeated += 1
         elif UNEXECUTED_CODES.get(work.facts.status) != result.error_code or result.error_code is None:
-            found[row.line] = _result(work, row, result)
+            found[row.line] = _result(work, row, _said(work, row, result))
     if found:
         _write(work, list(found.values()))
     failpoints.hit("job.during_harvest")
@@ -127,6 +144,23 @@ def _lines_of(work: _Harvest, held: Sequence[JobResult]) -> dict[str, AnyRow]:
         named = job_lines.by_custom_id(connection, facts.batch_id, own_ids, **span) if own_ids else ()
         numbered = job_lines.by_number(connection, facts.batch_id, numbers, **span) if numbers else ()
     return {row.custom_id: row for row in named} | {numbers[row.line]: row for row in numbered}
+
+
+def _said(work: _Harvest, row: AnyRow, result: JobResult) -> JobResult:
+    """What came of a line in the dialect that it was asked in."""
+    facts, account = work.facts, work.account
+    if account is None:
+        return result
+    ended_at = facts.ended_at or work.gateway.clock.now_ms()
+    return line_dialects.incoming(
+        result,
+        endpoint=facts.endpoint,
+        target=line_dialects.spoken(facts.endpoint, account.abilities.jobs.endpoints),
+        request=lambda: json.loads(work.requests.read(row))["body"],
+        answer_id=line_id(facts.public_id, row.line).removeprefix(ids.LINE),
+        model=facts.model,
+        now_s=ended_at // 1000,
+    )
 
 
 def _result(work: _Harvest, row: AnyRow, result: JobResult) -> Result:
@@ -205,13 +239,27 @@ def _write_missing(work: _Harvest) -> None:
                 limit=CHUNK_LINES,
             )
         if rows:
-            _write(work, [_missing(facts.public_id, row, reason) for row in rows], came=False)
+            _write(work, [_missing(work, row, reason) for row in rows], came=False)
             first = rows[-1].line + 1
         if len(rows) < CHUNK_LINES:
             return
 
 
-def _missing(batch: str, row: AnyRow, reason: tuple[str, str]) -> Result:
-    code, message = UNSUPPORTED if row.error_code == UNSUPPORTED_ID else reason
+def _missing(work: _Harvest, row: AnyRow, reason: tuple[str, str]) -> Result:
     line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0)
-    return line_calls.refused(batch, line, code=code, message=message)
+    if row.error_code is None or row.error_code == UNSUPPORTED_ID:
+        code, message = reason if row.error_code is None else UNSUPPORTED
+        return line_calls.refused(work.facts.public_id, line, code=code, message=message)
+    return line_calls.untranslatable(work.facts.public_id, line, _refusal(work, row))
+
+
+def _refusal(work: _Harvest, row: AnyRow) -> TranslationError:
+    """Why the line was never sent: SQL keeps the code, the words are found as they were then."""
+    if work.account is not None:
+        try:
+            Encoder(work.account, work.facts.endpoint, work.facts.model_override).line(
+                row.line, row.custom_id, work.requests.read(row)
+            )
+        except TranslationError as error:
+            return error
+    return TranslationError("body", "the provider's dialect cannot say what this line asks.", code=row.error_code)

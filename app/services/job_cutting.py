@@ -1,5 +1,6 @@
 """Lines of a batch cut into jobs, each within what its provider takes."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +16,23 @@ UNSUPPORTED_ID = "unsupported_id"
 
 @dataclass(slots=True)
 class Cut:
-    """A run of lines that becomes a job."""
+    """A run of lines that becomes a job. `records` are what is sent of them; `tail` are the last of its lines."""
 
     first_line: int
     last_line: int = 0
     lines: int = 0
+    records: int = 0
     bytes: int = 0
+    tail: deque[tuple[int, int, int]] = field(default_factory=deque)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A line that is in a job now. `held_back` is why it is never sent, if it is not."""
+
+    wire_id: str | None = None
+    held_back: str | None = None
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -32,29 +44,47 @@ class JobCutter:
     override: str | None
     cuts: list[Cut] = field(default_factory=list)
     rewritten: bool = False
+    encoder: Encoder = field(init=False)
 
-    def add(self, line: jsonl.Line, facts: LineFacts) -> Finding | str | None:
-        """Take a right line. A Finding when no job can have it; the code of a line that is never sent."""
+    def __post_init__(self) -> None:
+        self.encoder = Encoder(self.account, self.endpoint, self.override)
+
+    def add(self, line: jsonl.Line, facts: LineFacts) -> Finding | Added:
+        """Take a right line. A Finding when no job can have it."""
         data = line.data or b""
         if line_rules.owned_id(data, json.loads(data)["body"]) is not None:
-            self.rewritten = True
-            self._put(line.number, 0)
-            return UNSUPPORTED_ID
-        encoder = Encoder(self.account, self.endpoint, self.override)
+            return self._hold_back(line.number, UNSUPPORTED_ID)
         try:
-            encoded, differs = encoder.line(line.number, facts.custom_id, data)
-        except (TranslationError, ValueError) as error:
+            encoded, differs = self.encoder.line(line.number, facts.custom_id, data)
+        except TranslationError as error:
+            return self._hold_back(line.number, error.code)
+        except ValueError as error:
             return Finding(
                 "invalid_request", f"{self.account.provider} can't take this line: {error}", None, line.number
             )
         self.rewritten = self.rewritten or differs
         limits = self.account.abilities.jobs
+        size = len(encoded.data)
         most = min((limit for limit in (limits.line_bytes, limits.bytes) if limit is not None), default=None)
-        if most is not None and len(encoded) > most:
-            text = f"This line has {len(encoded)} bytes; {self.account.provider} takes {most}."
+        if most is not None and size > most:
+            text = f"This line has {size} bytes; {self.account.provider} takes {most}."
             return Finding("line_too_long", text, None, line.number)
-        self._put(line.number, len(encoded))
-        return None
+        self._put(line.number, size, encoded.records)
+        wire_id = self.encoder.wire_id(line.number, facts.custom_id)
+        return Added(None if wire_id == facts.custom_id else wire_id, dropped=encoded.dropped)
+
+    def finish(self) -> Finding | None:
+        """Even out the last two jobs. A Finding when there are too few lines for a job."""
+        least = self.account.abilities.jobs.min_lines
+        if len(self.cuts) > 1 and 0 < self.cuts[-1].records < least:
+            _move_tail(self.cuts[-2], self.cuts[-1], least)
+        short = next((cut for cut in self.cuts if 0 < cut.records < least), None)
+        if short is None:
+            return None
+        provider, sent = self.account.provider, sum(cut.records for cut in self.cuts)
+        hint = ' Send more lines, or execution "gateway".' if self.account.abilities.runs_lines else ""
+        text = f"{provider} takes jobs of at least {least} lines; this batch has {sent} for it.{hint}"
+        return Finding("too_few_requests", text, None, None)
 
     def columns(self, *, marker: str, input_bytes: int) -> list[dict[str, Any]]:
         """A row for each job; `marker` is the batch's, each job's own is made from it."""
@@ -75,11 +105,16 @@ class JobCutter:
             for number, cut in enumerate(self.cuts, start=1)
         ]
 
-    def _put(self, number: int, size: int) -> None:
+    def _hold_back(self, number: int, code: str) -> Added:
+        self.rewritten = True
+        self._put(number, 0, 0)
+        return Added(held_back=code)
+
+    def _put(self, number: int, size: int, records: int) -> None:
         limits = self.account.abilities.jobs
         current = self.cuts[-1] if self.cuts else None
         full = current is None or (
-            (limits.lines is not None and current.lines >= limits.lines)
+            (limits.lines is not None and current.records + records > limits.lines and current.records > 0)
             or (limits.bytes is not None and current.bytes + size > limits.bytes)
         )
         if current is None or full:
@@ -87,4 +122,21 @@ class JobCutter:
             self.cuts.append(current)
         current.last_line = number
         current.lines += 1
+        current.records += records
         current.bytes += size
+        if limits.min_lines > 1:
+            current.tail.append((number, size, records))
+            if len(current.tail) > limits.min_lines:
+                current.tail.popleft()
+
+
+def _move_tail(before: Cut, last: Cut, least: int) -> None:
+    """Give the last job as many lines of the one before as it lacks."""
+    while last.records < least and len(before.tail) > 1:
+        number, size, records = before.tail.pop()
+        for cut, sign in ((before, -1), (last, 1)):
+            cut.lines += sign
+            cut.records += sign * records
+            cut.bytes += sign * size
+        last.first_line = number
+        before.last_line = before.tail[-1][0]

@@ -4,15 +4,16 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
-from app.blobs import BlobError
+from app.blobs import BlobError, BlobReader
 from app.connectors.abilities import JobLimits
-from app.connectors.native import JobLine, NewFile, Payload
+from app.connectors.native import EncodedLine, JobLine, NewFile, Payload
 from app.data import job_lines
 from app.lib import json
+from app.services import line_dialects
 from app.services.accounts import Account
 from app.services.gateway import Gateway
 
@@ -45,15 +46,28 @@ class Encoder:
         unfit = pattern is not None and re.fullmatch(pattern, custom_id) is None
         return f"{WIRE_PREFIX}{number}" if unfit or _WIRE_ID.fullmatch(custom_id) else custom_id
 
-    def line(self, number: int, custom_id: str, data: bytes) -> tuple[bytes, bool]:
-        """(a line with its newline, whether it differs from `data`); `data` is the line as the batch's input has it."""
+    @property
+    def target(self) -> str:
+        """The endpoint that the lines go to at the provider."""
+        return line_dialects.spoken(self.endpoint, self.limits.endpoints)
+
+    def line(self, number: int, custom_id: str, data: bytes) -> tuple[EncodedLine, bool]:
+        """(the line as the job has it, whether it differs from `data`); `data` is the line as the batch's input has it.
+
+        Raises TranslationError when the provider's dialect cannot say what the line asks.
+        """
         wire_id = self.wire_id(number, custom_id)
         body = json.loads(data)["body"]
         asked = body.get("model")
         model = self.account.native_model(self.override or asked)
-        if self.limits.dialect == OPENAI and wire_id == custom_id and model == asked:
-            return data + b"\n", False
-        return self.account.connector.encode_line(JobLine(wire_id, self.endpoint, model, body)), True
+        target = self.target
+        if self.limits.dialect == OPENAI and wire_id == custom_id and model == asked and target == self.endpoint:
+            return EncodedLine(data + b"\n"), False
+        said = line_dialects.outgoing(self.endpoint, target, body)
+        encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
+        if said.dropped:
+            encoded = replace(encoded, dropped=(*said.dropped, *encoded.dropped))
+        return encoded, True
 
 
 def line_number(wire_id: str) -> int | None:
@@ -69,18 +83,22 @@ class JobInput:
     variant: str
     lines: int
     filename: str
+    endpoint: str
     payload: Payload = field(repr=False)
 
     def new_file(self) -> NewFile:
         """The file to be made at the provider."""
-        return NewFile(filename=self.filename, purpose=PURPOSE, payload=self.payload, lines=self.lines)
+        return NewFile(
+            filename=self.filename, purpose=PURPOSE, payload=self.payload, lines=self.lines, endpoint=self.endpoint
+        )
 
 
 def is_rewritten(facts: Any, account: Account) -> bool:
     """True when the file's own bytes will not do. `facts` are those of data.jobs."""
     limits = account.abilities.jobs
     renames = account.native_model(facts.model) != facts.model if limits.single_model else account.models
-    return bool(facts.rewritten or renames or limits.dialect != OPENAI)
+    spoken = facts.endpoint in limits.endpoints
+    return bool(facts.rewritten or renames or limits.dialect != OPENAI or not spoken)
 
 
 def variant(facts: Any, account: Account) -> str:
@@ -111,35 +129,55 @@ def opened(gateway: Gateway, facts: Any, account: Account) -> Iterator[JobInput]
         raise BlobError(f"the input file of {facts.public_id} is gone")
     if name == RAW:
         payload = Payload(facts.input_bytes, lambda: gateway.blobs.stream(facts.input_key))
-        yield JobInput(RAW, lines, facts.input_filename, payload)
+        yield JobInput(RAW, lines, facts.input_filename, facts.endpoint, payload)
         return
     with tempfile.TemporaryFile() as spool:
-        length = _encode(gateway, facts, account, spool)
+        encoder = Encoder(account, facts.endpoint, facts.model_override)
+        length = _encode(gateway, facts, encoder, spool)
         filename = f"{facts.public_id}_{facts.number}.jsonl"
-        yield JobInput(name, lines, filename, Payload(length, lambda: _pieces(spool)))
+        yield JobInput(name, lines, filename, encoder.target, Payload(length, lambda: _pieces(spool)))
 
 
-def _encode(gateway: Gateway, facts: Any, account: Account, spool: IO[bytes]) -> int:
-    encoder = Encoder(account, facts.endpoint, facts.model_override)
+class Requests:
+    """The lines of a batch as its input file has them, read one by one. Raises BlobError when they are not there."""
+
+    def __init__(self, gateway: Gateway, facts: Any) -> None:
+        self._gateway = gateway
+        self._facts = facts
+        self._reader: BlobReader | None = None
+
+    def read(self, row: Any) -> bytes:
+        """The line at the place that `row` (of data.job_lines) tells, without its end."""
+        if self._reader is None:
+            if self._facts.input_key is None:
+                raise BlobError(f"the input file of {self._facts.public_id} is gone")
+            self._reader = self._gateway.blobs.open_read(self._facts.input_key)
+        data = self._reader.read(row.request_offset, row.request_bytes)
+        if len(data) != row.request_bytes:
+            raise BlobError(f"the input of {self._facts.public_id} ends before line {row.line}")
+        return data
+
+    def close(self) -> None:
+        """Close the file; the next read opens it again."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+
+def _encode(gateway: Gateway, facts: Any, encoder: Encoder, spool: IO[bytes]) -> int:
     first, length = facts.first_line, 0
-    reader = gateway.blobs.open_read(facts.input_key)
-    try:
+    with closing(Requests(gateway, facts)) as requests:
         while True:
             with gateway.database.read() as connection:
                 rows = job_lines.to_send(
                     connection, facts.batch_id, first=first, last=facts.last_line, limit=SLICE_LINES
                 )
             for row in rows:
-                data = reader.read(row.request_offset, row.request_bytes)
-                if len(data) != row.request_bytes:
-                    raise BlobError(f"the input of {facts.public_id} ends before line {row.line}")
-                encoded, _ = encoder.line(row.line, row.custom_id, data)
-                length += spool.write(encoded)
+                encoded, _ = encoder.line(row.line, row.custom_id, requests.read(row))
+                length += spool.write(encoded.data)
             if len(rows) < SLICE_LINES:
                 return length
             first = rows[-1].line + 1
-    finally:
-        reader.close()
 
 
 def _pieces(spool: IO[bytes]) -> Iterator[bytes]:

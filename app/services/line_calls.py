@@ -14,15 +14,16 @@ from app.connectors.base import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from app.connectors.native import Usage
+from app.connectors.native import JobResult, Usage
 from app.data import batch_work
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens
 from app.engine.run import Segment
 from app.errors import UnavailableError
-from app.lib import json
-from app.services import line_rules
+from app.lib import ids, json
+from app.services import line_dialects, line_rules
 from app.services.gateway import Gateway
 from app.services.line_output import answered_line, failed_line, line_id
+from app.translate.errors import TranslationError
 
 # Twice the most segments that one worker holds: what is in use is never the oldest.
 BATCHES_OPEN = 128
@@ -44,11 +45,14 @@ class BatchFacts:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A line ready to be sent."""
+    """A line ready to be sent: `body` goes to the endpoint `target`; `asked` is what the caller wrote."""
 
     line: Line
     facts: BatchFacts
     body: dict[str, Any]
+    target: str
+    dropped: tuple[str, ...]
+    asked: dict[str, Any]
 
 
 class LineCalls:
@@ -72,14 +76,19 @@ class LineCalls:
             return refused(facts.public_id, line, code="unsupported_id", message=text)
         if facts.model_override is not None:
             body["model"] = facts.model_override
-        return Request(line=line, facts=facts, body=body)
+        target = line_dialects.spoken(facts.endpoint, facts.connector.abilities.lines)
+        try:
+            said = line_dialects.outgoing(facts.endpoint, target, body)
+        except TranslationError as error:
+            return untranslatable(facts.public_id, line, error)
+        return Request(line, facts, said.body, target, tuple(said.dropped), asked=body)
 
     def send(self, request: Request, *, timeout_s: float) -> Outcome:
         """One attempt at the provider."""
         gateway, facts, line = self._gateway, request.facts, request.line
         started = gateway.clock.monotonic()
         call = LineCall(
-            endpoint=facts.endpoint, body=request.body, timeout_s=min(timeout_s, gateway.settings.line_timeout_s)
+            endpoint=request.target, body=request.body, timeout_s=min(timeout_s, gateway.settings.line_timeout_s)
         )
         try:
             answer = facts.connector.run_line(call)
@@ -90,7 +99,8 @@ class LineCalls:
             return Faulted(most_attempts=TIMEOUT_ATTEMPTS, result=result, cost_unknown=error.sent)
         except UpstreamError as error:
             return Faulted(most_attempts=FAULT_ATTEMPTS, result=_faulted(facts, line, error), cost_unknown=error.sent)
-        return _answered(facts, line, answer, latency_ms=int((gateway.clock.monotonic() - started) * 1000))
+        latency_ms = int((gateway.clock.monotonic() - started) * 1000)
+        return _answered(request, answer, latency_ms=latency_ms, now_s=gateway.clock.now_ms() // 1000)
 
     def broken(self, segment: Segment, line: Line, *, code: str, message: str) -> Result:
         """The end of a line that the gateway itself could not handle."""
@@ -129,15 +139,36 @@ def refused(batch: str, line: Line, *, code: str, message: str) -> Result:
     return Result(line=line, succeeded=False, data=data, error_code=code)
 
 
-def _answered(facts: BatchFacts, line: Line, answer: LineAnswer, *, latency_ms: int) -> Result:
+def untranslatable(batch: str, line: Line, error: TranslationError) -> Result:
+    """A line that its provider's dialect cannot express: refused as a provider would, and never sent."""
+    body = line_dialects.refusal(error)
+    own_id = line_id(batch, line.number)
+    data = answered_line(batch, line.number, line.custom_id, status_code=400, request_id=own_id, body=body)
+    return Result(line=line, succeeded=False, data=data, status_code=400, error_code=error_code(body))
+
+
+def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: int) -> Result:
+    facts, line = request.facts, request.line
+    own_id = line_id(facts.public_id, line.number)
+    said = line_dialects.incoming(
+        JobResult(line.custom_id, answer.status_code, body=answer.body, answer=answer.answer),
+        endpoint=facts.endpoint,
+        target=request.target,
+        request=lambda: request.asked,
+        answer_id=own_id.removeprefix(ids.LINE),
+        model=str(request.asked.get("model") or ""),
+        now_s=now_s,
+    )
+    if said.status_code is None:
+        return refused(facts.public_id, line, code=said.error_code or "bad_answer", message=said.message)
     data = answered_line(
         facts.public_id,
         line.number,
         line.custom_id,
         status_code=answer.status_code,
         # Servers that give their requests no id leave this one, which finds the line.
-        request_id=answer.request_id or line_id(facts.public_id, line.number),
-        body=answer.body,
+        request_id=answer.request_id or own_id,
+        body=said.body,
     )
     succeeded = 200 <= answer.status_code < 300
     return Result(
@@ -148,6 +179,7 @@ def _answered(facts: BatchFacts, line: Line, answer: LineAnswer, *, latency_ms: 
         error_code=None if succeeded else error_code(answer.body),
         latency_ms=latency_ms,
         tokens=tokens(answer.usage),
+        dropped=(*request.dropped, *answer.dropped),
     )
 
 

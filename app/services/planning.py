@@ -10,7 +10,7 @@ from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
 from app.services import line_rules
 from app.services.gateway import Gateway
-from app.services.job_cutting import JobCutter
+from app.services.job_cutting import Added, JobCutter
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_rules import Finding, LineFacts
 
@@ -103,16 +103,18 @@ def _fit(found: _Plan, line: jsonl.Line, checked: LineFacts, facts: Any) -> Find
     )
     if misfit is not None:
         return misfit
-    held_back = None if found.cutter is None else found.cutter.add(line, checked)
-    if isinstance(held_back, Finding):
-        return held_back
+    added = Added() if found.cutter is None else found.cutter.add(line, checked)
+    if isinstance(added, Finding):
+        return added
     found.model = found.model or checked.model
     return {
         "line": line.number,
         "custom_id": checked.custom_id,
         "request_offset": line.offset,
         "request_bytes": line.length,
-        "error_code": held_back,
+        "error_code": added.held_back,
+        "wire_id": added.wire_id,
+        "dropped_fields": ",".join(added.dropped) or None,
     }
 
 
@@ -146,6 +148,9 @@ def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
             )
             for row in repeated
         ]
+        short = None if found.cutter is None else found.cutter.finish()
+        if short is not None:
+            found.findings.append(short)
 
 
 def _start(gateway: Gateway, lease: BatchLease, found: _Plan, facts: Any) -> None:

@@ -111,6 +111,7 @@ def result_row(batch_id: int, result: Result, chunk: int, place: int) -> dict[st
         "latency_ms": result.latency_ms,
         "input_tokens": result.tokens.input,
         "output_tokens": result.tokens.output,
+        "told_dropped": ",".join(result.dropped) or None,
         "chunk_id": chunk,
         "response_offset": place,
         "response_bytes": len(result.data),

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from app.connectors.abilities import JobLimits
 from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.native import NativeJob, NewJob
 from app.data import jobs
@@ -47,7 +48,7 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
 
 
 def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> None:
-    inline = account.abilities.jobs.inline
+    inline = _is_inline(account.abilities.jobs, source)
     try:
         copy = None if inline else _copied(gateway, lease, facts, account, source)
     except CopyBusyError:
@@ -72,6 +73,10 @@ def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sourc
     _ask(gateway, replace(lease, state="creating"), facts, account, _new_job(facts, account, source, copy), copy)
 
 
+def _is_inline(limits: JobLimits, source: JobInput) -> bool:
+    return limits.inline or source.payload.length <= limits.inline_bytes
+
+
 def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> Copy:
     return copies.ensure(
         gateway,
@@ -86,7 +91,7 @@ def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sou
 
 def _new_job(facts: Any, account: Account, source: JobInput, copy: Copy | None) -> NewJob:
     return NewJob(
-        endpoint=facts.endpoint,
+        endpoint=source.endpoint,
         model=account.native_model(facts.model),
         window=facts.completion_window,
         marker=facts.marker,

@@ -143,7 +143,7 @@ def test_every_line_of_a_job_has_its_result(app, server, connector, form):
 
 
 def test_lines_carry_no_model(connector):
-    (line,) = (orjson.loads(connector.encode_line(line)) for line in job_lines(MODEL, count=1))
+    (line,) = (orjson.loads(connector.encode_line(line).data) for line in job_lines(MODEL, count=1))
 
     assert set(line) == {"custom_id", "body"} and "model" not in line["body"]
 

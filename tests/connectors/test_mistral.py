@@ -200,11 +200,11 @@ def test_lines_with_fields_of_other_providers_cost_no_file(app, connector):
         "user": "someone",
     }
     embedding = {"input": "Hi", "dimensions": 4, "user": "someone"}
-    line = connector.encode_line(JobLine("a", CHAT, MODEL, chat))
+    line = connector.encode_line(JobLine("a", CHAT, MODEL, chat)).data
 
     connector.upload_file(new_file(line))
-    connector.upload_file(new_file(connector.encode_line(JobLine("a", "/v1/embeddings", MODEL, embedding))))
-    connector.upload_file(new_file(connector.encode_line(JobLine("a", "/v1/moderations", MODEL, {"input": "Hi"}))))
+    connector.upload_file(new_file(connector.encode_line(JobLine("a", "/v1/embeddings", MODEL, embedding)).data))
+    connector.upload_file(new_file(connector.encode_line(JobLine("a", "/v1/moderations", MODEL, {"input": "Hi"})).data))
 
     assert len(app.files) == 3
     assert set(orjson.loads(line)) == {"custom_id", "body"}

@@ -161,7 +161,7 @@ def test_cancelling_takes_a_while_and_means_nothing_afterwards(connector):
 
 def test_the_error_of_a_whole_job_is_told(connector):
     line = next(iter(job_lines(MODEL)))
-    data = connector.encode_line(type(line)("x" * 65, CHAT, MODEL, line.body))
+    data = connector.encode_line(type(line)("x" * 65, CHAT, MODEL, line.body)).data
     file = connector.upload_file(new_file(data))
     job = connector.retrieve_job(connector.create_job(new_job(MODEL, lines=1, input_id=file.id)).id)
 

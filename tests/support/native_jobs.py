@@ -42,7 +42,7 @@ def job_lines(model, *, count=LINES, endpoint=CHAT):
 
 def encoded(connector, lines):
     """The lines in the dialect of the connector's jobs."""
-    return b"".join(connector.encode_line(line) for line in lines)
+    return b"".join(connector.encode_line(line).data for line in lines)
 
 
 def new_job(model, *, lines, marker="bg-marker-1", endpoint=CHAT, **fields):

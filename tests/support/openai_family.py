@@ -42,7 +42,7 @@ def new_file(data: bytes, **more: Any) -> NewFile:
 def lines(connector: Connector, texts: Iterable[str], *, endpoint: str = CHAT, model: str = "m-1") -> bytes:
     """The input of a job, in the connector's dialect."""
     return b"".join(
-        connector.encode_line(JobLine(f"r-{number}", endpoint, model, _body(endpoint, text)))
+        connector.encode_line(JobLine(f"r-{number}", endpoint, model, _body(endpoint, text))).data
         for number, text in enumerate(texts)
     )
 

@@ -196,6 +196,7 @@ def _line(batch: AnyRow, row: AnyRow) -> dict[str, Any]:
         "object": "batch.line",
         "line": row.line,
         "custom_id": row.custom_id,
+        "wire_id": row.wire_id,
         "state": row.state,
         "attempts": row.attempts,
         "unknown_attempts": row.unknown_attempts,
@@ -204,4 +205,5 @@ def _line(batch: AnyRow, row: AnyRow) -> dict[str, Any]:
         "latency_ms": row.latency_ms,
         "input_tokens": row.input_tokens,
         "output_tokens": row.output_tokens,
+        "dropped_fields": row.dropped_fields.split(",") if row.dropped_fields else [],
     }

@@ -1,0 +1,135 @@
+"""Answers of OpenAI's Chat Completions, read and written (contracts: providers, 28.1 to 28.5)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.translate.chat_requests import written_call
+from app.translate.errors import UnexpectedAnswerError
+from app.translate.neutral import (
+    Answer,
+    Choice,
+    Finish,
+    Json,
+    Media,
+    Part,
+    Refusal,
+    Thinking,
+    ToolCall,
+    Usage,
+)
+
+FINISHES: dict[Any, Finish] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+def write(answer: Answer, *, answer_id: str, model: str, now_s: int) -> Json:
+    """The answer as a chat completion; the last three stand in for what the provider does not tell."""
+    usage = answer.usage
+    return {
+        "id": answer.id or f"chatcmpl-{answer_id}",
+        "object": "chat.completion",
+        "created": answer.created if answer.created is not None else now_s,
+        "model": answer.model or model,
+        "choices": [_choice(choice, index) for index, choice in enumerate(answer.choices)],
+        "usage": {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        },
+    }
+
+
+def read(body: Any) -> Answer:
+    """The answer in a chat completion. Raises UnexpectedAnswerError."""
+    choices = body.get("choices") if isinstance(body, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise UnexpectedAnswerError("The provider's chat answer has no choices.")
+    created = body.get("created")
+    return Answer(
+        choices=[_read_choice(choice) for choice in choices],
+        usage=_usage(body.get("usage")),
+        id=body["id"] if isinstance(body.get("id"), str) else "",
+        model=body["model"] if isinstance(body.get("model"), str) else "",
+        created=created if type(created) is int else None,
+    )
+
+
+def _choice(choice: Choice, index: int) -> Json:
+    message: Json = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
+    texts, thoughts, refusals, calls = [], [], [], []
+    for part in choice.parts:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, ToolCall):
+            calls.append(written_call(part))
+        elif isinstance(part, Thinking):
+            thoughts.append(part.text)
+        elif isinstance(part, Refusal):
+            refusals.append(part.text)
+        elif isinstance(part, Media):
+            raise UnexpectedAnswerError(f"The answer holds {part.kind} data, which a chat completion has no place for.")
+    if texts or not (calls or refusals):
+        message["content"] = "".join(texts)
+    if refusals:
+        message["refusal"] = "".join(refusals)
+    if calls:
+        message["tool_calls"] = calls
+    thought = "".join(thoughts)
+    if thought:
+        message["reasoning_content"] = thought
+    return {"index": index, "message": message, "logprobs": choice.logprobs, "finish_reason": choice.finish}
+
+
+def _read_choice(choice: Any) -> Choice:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise UnexpectedAnswerError("The provider's chat answer has a choice without a message.")
+    parts: list[Part] = []
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(thought, str) and thought:
+        parts.append(Thinking(thought))
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        parts.append(content)
+    elif isinstance(content, list):
+        parts += [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    if isinstance(message.get("refusal"), str):
+        parts.append(Refusal(message["refusal"]))
+    for call in message.get("tool_calls") or []:
+        parts.append(_read_call(call))
+    return Choice(parts, FINISHES.get(choice.get("finish_reason"), "stop"), logprobs=choice.get("logprobs"))
+
+
+def _read_call(call: Any) -> ToolCall:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise UnexpectedAnswerError("The provider's chat answer has a tool call without a function.")
+    arguments = function.get("arguments")
+    return ToolCall(
+        str(call.get("id") or ""), function["name"], arguments if isinstance(arguments, str | dict) else "{}"
+    )
+
+
+def _usage(told: Any) -> Usage:
+    if not isinstance(told, dict):
+        return Usage()
+    given, made = _count(told, "prompt_tokens"), _count(told, "completion_tokens")
+    return Usage(
+        input_tokens=given,
+        cached_tokens=_count(told.get("prompt_tokens_details"), "cached_tokens"),
+        output_tokens=made,
+        reasoning_tokens=_count(told.get("completion_tokens_details"), "reasoning_tokens"),
+        total_tokens=_count(told, "total_tokens") or given + made,
+    )
+
+
+def _count(holder: Any, name: str) -> int:
+    value = holder.get(name) if isinstance(holder, Mapping) else None
+    return value if type(value) is int and value >= 0 else 0

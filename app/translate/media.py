@@ -1,0 +1,43 @@
+"""Images and documents by data URI or URL."""
+
+import re
+
+from app.translate.errors import TranslationError
+from app.translate.neutral import Media
+
+DATA = "data:"
+HEADER = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,")
+PDF = "application/pdf"
+
+
+def image(url: str, path: str, *, detail: str | None = None) -> Media:
+    """An image by its URL or data URI. Raises TranslationError, naming `path`, when it is neither."""
+    if url.startswith(DATA):
+        media_type, data = parsed(url, path)
+        if media_type is None or not media_type.startswith("image/"):
+            raise TranslationError(path, "the data URI must name an image type, such as data:image/png;base64,...")
+        return Media("image", media_type=media_type, data=data, detail=detail)
+    if not url.startswith(("http://", "https://", "gs://", "s3://")):
+        raise TranslationError(path, "an image needs a URL, or a data URI such as data:image/png;base64,...")
+    return Media("image", url=url, detail=detail)
+
+
+def document(given: str, path: str, *, name: str | None = None) -> Media:
+    """A document from `file_data`: a data URI, or bare base64, which is taken for a PDF. Raises TranslationError."""
+    if given.startswith(DATA):
+        media_type, data = parsed(given, path)
+        return Media("document", media_type=media_type or PDF, data=data, name=name)
+    return Media("document", media_type=PDF, data=given, name=name)
+
+
+def parsed(uri: str, path: str) -> tuple[str | None, str]:
+    """(media type, base64) of a data URI. Raises TranslationError when it is not in base64."""
+    match = HEADER.match(uri)
+    if match is None or match[2] is None:
+        raise TranslationError(path, "a data URI must be in base64, such as data:image/png;base64,...")
+    return match[1], uri[match.end() :]
+
+
+def url_of(item: Media) -> str:
+    """A URL or data URI of it."""
+    return item.url if item.url is not None else f"data:{item.media_type};base64,{item.data}"
