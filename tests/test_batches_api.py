@@ -88,7 +88,7 @@ def test_window_is_a_day_when_left_out(client: FlaskClient, file_id: str) -> Non
         ({"requests": "all"}, "requests"),
         ({"endpoint": None}, "endpoint"),
         ({"endpoint": "/v1/nothing"}, "endpoint"),
-        ({"endpoint": "/v1/messages"}, "endpoint"),
+        ({"endpoint": "/v1/images/generations"}, "endpoint"),
         ({"completion_window": "5 minutes"}, "completion_window"),
         ({"completion_window": 24}, "completion_window"),
         ({"metadata": {str(n): "x" for n in range(17)}}, "metadata"),
@@ -113,6 +113,11 @@ def test_what_can_be_known_is_refused_at_once(
     assert answer.json["error"]["param"].startswith(param)
     assert param.split(".")[0] in answer.json["error"]["message"].lower()
     assert client.get("/v1/batches").json["data"] == []
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/messages", "/v1/responses"])
+def test_other_dialects_of_chats_run_wherever_chats_do(client: FlaskClient, file_id: str, endpoint: str) -> None:
+    assert create(client, file_id, endpoint=endpoint)["endpoint"] == endpoint
 
 
 @pytest.mark.parametrize(

@@ -130,4 +130,5 @@ class RunningBatch:
             "latency_ms": 5,
             "input_tokens": 3,
             "output_tokens": 4,
+            "told_dropped": None,
         }
