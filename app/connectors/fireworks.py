@@ -26,7 +26,7 @@ from app.connectors.native import (
     Payload,
     SoughtJob,
 )
-from app.connectors.spool import spooled_lines
+from app.connectors.spool import rows
 from app.lib import json
 
 INFERENCE = "/inference/v1"
@@ -150,6 +150,10 @@ class Fireworks(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        return map(shapes.result, self._rows(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        """The lines of the files of a job's results: of those that were answered, and of those that were not."""
         if job.output_id is None:
             return
         try:
@@ -158,11 +162,7 @@ class Fireworks(Managed):
             if job.status == "completed":
                 raise
             return  # only a job that ran to its end has them for sure
-        for url in urls.values():
-            with self._fetch(url) as download, spooled_lines(download) as lines:
-                for line in lines:
-                    if line.strip():
-                        yield shapes.result(line)
+        yield from rows(self._fetch, urls.values())
 
     # Paths and pages.
 

@@ -1,10 +1,13 @@
 """What connectors share that answer OpenAI's lines and have a management API beside them."""
 
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from app.connectors.base import MissingError, Target
 from app.connectors.management import Api
+from app.connectors.native import NativeJob
 from app.connectors.openai_compatible import OpenAICompatible
+from app.connectors.spool import rows
 
 
 class Managed(OpenAICompatible):
@@ -30,6 +33,14 @@ class Managed(OpenAICompatible):
         """Close idle connections; the connector stays usable."""
         super().close()
         self._api.close()
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
+        return (row + b"\n" for row in self._rows(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        """The lines of a job's output file, then those of its error file; either may be missing."""
+        return rows(self.read_file, (job.output_id, job.error_id))
 
     def _at(self, path: str, *parts: str) -> str:
         """The path of a management call; `parts` are ids and words below `path` (`/v1/...`)."""

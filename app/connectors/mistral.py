@@ -22,7 +22,6 @@ from app.connectors.native import (
     Page,
 )
 from app.connectors.openai_compatible import CHAT
-from app.connectors.spool import spooled_lines
 from app.lib import json
 from app.translate.mistral import embedding_to_mistral, from_mistral, moderation_to_mistral, to_mistral
 
@@ -136,11 +135,8 @@ class Mistral(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
-        for native_id in (job.output_id, job.error_id):
-            if native_id is not None:
-                with self.read_file(native_id) as download, spooled_lines(download) as lines:
-                    for number, line in enumerate(lines, start=1):
-                        yield _result(line, number, chat=job.endpoint in (None, CHAT))
+        for number, row in enumerate(self._rows(job), start=1):
+            yield _result(row, number, chat=job.endpoint in (None, CHAT))
 
 
 def _request(endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:

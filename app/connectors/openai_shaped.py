@@ -17,7 +17,6 @@ from app.connectors.managed import Managed
 from app.connectors.native import Download, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
 from app.connectors.openai_compatible import CHAT
 from app.connectors.openai_results import result
-from app.connectors.spool import spooled_lines
 
 FILES = "/v1/files"
 BATCHES = "/v1/batches"
@@ -107,12 +106,8 @@ class OpenAIShaped(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over: its output file, then its error file; either may be missing."""
-        for native_id in (job.output_id, job.error_id):
-            if native_id is None:
-                continue
-            with self.read_file(native_id) as download, spooled_lines(download) as lines:
-                for number, line in enumerate(lines, 1):
-                    yield result(line, number)
+        for number, row in enumerate(self._rows(job), start=1):
+            yield result(row, number)
 
     # What subclasses change.
 

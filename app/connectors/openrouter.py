@@ -92,9 +92,16 @@ class OpenRouter(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        return map(shapes.result, self._elements(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        """The elements of a job's results, each as a line."""
+        return map(parsing.written, self._elements(job))
+
+    def _elements(self, job: NativeJob) -> Iterator[Any]:
         for member in members(self._api, self._at(BATCHES, job.id), array="results"):
             if member.index is not None:
-                yield shapes.result(member.value)
+                yield member.value
             elif member.name == "results" and not isinstance(member.value, list | None):
                 raise parsing.bad_answer("results is no list")
 

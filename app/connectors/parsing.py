@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.connectors.base import UpstreamServerError
+from app.lib import json
 
 # Beyond it no clock and no counter of a provider can be.
 MOST = 2**63 - 1
@@ -102,6 +103,14 @@ def instant(holder: Mapping[str, Any], name: str) -> int | None:
     if not seconds < LAST_SECOND:
         raise bad_answer(f"{name} is no instant")
     return int(seconds * 1000) if seconds > 0 else None
+
+
+def written(value: Any) -> bytes:
+    """`value` as JSON on one line."""
+    try:
+        return json.dumps(value)
+    except json.JSONEncodeError as error:  # what is nested very deep can be read, but not written
+        raise bad_answer("a result is nested too deep") from error
 
 
 def one_of(words: Mapping[str, str], word: str) -> str:

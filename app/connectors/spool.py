@@ -1,8 +1,8 @@
 """Bytes of a provider on local disk first, so that its connection never waits for whoever reads them."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from app.connectors.base import UpstreamServerError
 from app.connectors.native import Download
@@ -23,6 +23,17 @@ def spooled_lines(download: Download, *, max_line_bytes: int = MAX_LINE_BYTES) -
             spool.write(chunk)
         spool.seek(0)
         yield _lines(iter(lambda: spool.read(PIECE_BYTES), b""), max_line_bytes)
+
+
+def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterable[str | None]) -> Iterator[bytes]:
+    """The lines, as `spooled_lines` gives them, of one file after another; `read` opens what a name (or id) stands for.
+
+    Names that are None are left out. Raises UpstreamError midway, too.
+    """
+    for name in names:
+        if name is not None:
+            with read(name) as download, spooled_lines(download) as lines:
+                yield from lines
 
 
 def _lines(pieces: Iterator[bytes], max_line_bytes: int) -> Iterator[bytes]:

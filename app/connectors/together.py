@@ -21,7 +21,6 @@ from app.connectors.native import (
     Page,
 )
 from app.connectors.openai_compatible import MODELS
-from app.connectors.spool import spooled_lines
 from app.lib import json
 
 FILES = "/v1/files"
@@ -133,11 +132,8 @@ class Together(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
-        for native_id in (job.output_id, job.error_id):
-            if native_id is not None:
-                with self.read_file(native_id) as download, spooled_lines(download) as lines:
-                    for number, line in enumerate(lines, start=1):
-                        yield _result(line, number)
+        for number, row in enumerate(self._rows(job), start=1):
+            yield _result(row, number)
 
     def _twin(self, native_id: str) -> NativeFile:
         """The file that has the same bytes. While it is being deleted, the bytes can go nowhere yet."""

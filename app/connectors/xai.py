@@ -75,6 +75,13 @@ class XAI(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        return map(_result, self._elements(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        """The elements of all pages of a job's results, each as a line."""
+        return map(parsing.written, self._elements(job))
+
+    def _elements(self, job: NativeJob) -> Iterator[Mapping[str, Any]]:
         path = f"{self._at(BATCHES, job.id)}/results"
         token: str | None = None
         while True:
@@ -84,7 +91,7 @@ class XAI(Managed):
                 if member.index is None:
                     told[member.name] = member.value
                 else:
-                    yield _result(parsing.fields(member.value, "a result"))
+                    yield parsing.fields(member.value, "a result")
             if told.get("results") is not None and not isinstance(told["results"], list):
                 raise parsing.bad_answer("results is no list")
             token = _next(told, token)

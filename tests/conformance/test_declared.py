@@ -53,7 +53,7 @@ METHODS = {
     "batch_retrieve": ("retrieve_job",),
     "batch_cancel": ("cancel_job",),
     "batch_delete": ("delete_job",),
-    "batch_results": ("results",),
+    "batch_results": ("results", "raw_results"),
     "container_create": ("create_container",),
     "container_list": ("list_containers",),
     "container_retrieve": ("retrieve_container",),
