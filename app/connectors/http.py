@@ -28,8 +28,8 @@ from app.connectors.base import (
     UpstreamTimeoutError,
 )
 from app.connectors.native import Payload
+from app.connectors.outgoing import Outgoing, Sign, head, head_lines
 from app.connectors.wire import AnswerTooLargeError, open_answer, read_answer
-from app.version import VERSION
 
 MAX_ANSWER_BYTES = 64 * 2**20
 # Servers drop idle connections after 2 s (gunicorn) to 5 s (uvicorn); a dropped one must not meet a POST.
@@ -40,6 +40,7 @@ PIECE_BYTES = 256 * 1024
 NOT_RESOLVED_YET = socket.EAI_AGAIN
 # Their requests tell a length even when it is 0.
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+REQUEST_IDS = ("x-request-id", "x-amzn-requestid", "x-amz-request-id")
 # A body of ours that is not what it was said to be: the provider has no part in that.
 BAD_PAYLOAD = "bad_payload"
 
@@ -55,13 +56,14 @@ class Answer:
     @property
     def request_id(self) -> str:
         """The provider's own id of the call, or an empty text."""
-        return self.headers.get("x-request-id", "")
+        return next((self.headers[name] for name in REQUEST_IDS if name in self.headers), "")
 
 
 class HttpClient:
     """Calls to one base URL with fixed headers; safe to share between threads and over a fork.
 
     `authorize` gives headers that change, such as one with a token; each call asks it, and it may raise UpstreamError.
+    So may `sign`, which gives headers that depend on all of a call.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class HttpClient:
         *,
         headers: Mapping[str, str] | None = None,
         authorize: Callable[[], Mapping[str, str]] | None = None,
+        sign: Sign | None = None,
         connect_timeout_s: float = 10.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         max_idle: int = 64,
@@ -85,8 +88,10 @@ class HttpClient:
         trusted = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         self._tls = _tls_context(*trusted) if self._secure else None
         self._where = f"{parts.scheme}://{parts.netloc}"
-        self._fixed = _head(parts.netloc, headers or {})
+        self._host_field = parts.netloc
+        self._fixed = head(parts.netloc, headers or {})
         self._authorize = authorize
+        self._sign = sign
         # Last in, first out, so that few connections stay warm; list.append and list.pop are atomic.
         self._idle: list[tuple[float, HTTPConnection]] = []
         self._pid = os.getpid()
@@ -129,7 +134,7 @@ class HttpClient:
         Errors as for `post`; UpstreamServerError, too, when the payload has not the length that it tells, or when the
         server takes it for done before its end. What reading the payload raises passes through.
         """
-        line = self._line(method, path, {**headers, "Content-Length": str(payload.length)})
+        line = self._line(method, path, {**headers, "Content-Length": str(payload.length)}, payload)
         connection = self._kept() or self._connected(time.monotonic() + timeout_s)
         fine = False
         try:
@@ -208,15 +213,14 @@ class HttpClient:
             raise self._broken(error) from error
         return True
 
-    def _line(self, method: str, path: str, fields: Mapping[str, str]) -> bytes:
-        own = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in fields.items())
-        return f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head()}{own}\r\n".encode("latin-1")
-
-    def _head(self) -> str:
-        if self._authorize is None:
-            return self._fixed
-        changing = "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in self._authorize().items())
-        return self._fixed + changing
+    def _line(self, method: str, path: str, fields: Mapping[str, str], body: bytes | Payload = b"") -> bytes:
+        own = head_lines(fields)
+        if self._authorize is not None:
+            own = head_lines(self._authorize()) + own
+        if self._sign is not None:
+            url = f"{self._where}{self._prefix}{path}"
+            own += head_lines(self._sign(Outgoing(method, url, {"Host": self._host_field, **fields}, body)))
+        return f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed}{own}\r\n".encode("latin-1")
 
     def _put_back(self, connection: HTTPConnection, *, fine: bool) -> None:
         if fine and len(self._idle) < self._max_idle:
@@ -228,16 +232,18 @@ class HttpClient:
         self, method: str, path: str, body: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Answer:
         deadline = time.monotonic() + timeout_s
-        own = f"Content-Length: {len(body)}\r\n" if body or method in WITH_BODY else ""
-        if own and not (headers and "content-type" in map(str.lower, headers)):
-            own += "Content-Type: application/json\r\n"
+        own: dict[str, str] = {}
+        if body or method in WITH_BODY:
+            own["Content-Length"] = str(len(body))
+            if not (headers and "content-type" in map(str.lower, headers)):
+                own["Content-Type"] = "application/json"
         if headers:
-            own += "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in headers.items())
-        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head()}{own}\r\n".encode("latin-1")
+            own |= headers
+        line = self._line(method, path, own, body)
         connection = self._kept() or self._connected(deadline)
         fine = False
         try:
-            connection = self._send(connection, head, body, deadline)
+            connection = self._send(connection, line, body, deadline)
             answer, reusable = self._receive(connection, method, deadline)
             fine = reusable
             return answer
@@ -362,23 +368,6 @@ def _socket(connection: HTTPConnection, deadline: float) -> socket.socket:
     sock: socket.socket = connection.sock
     sock.settimeout(left)
     return sock
-
-
-def _head(host: str, headers: Mapping[str, str]) -> str:
-    fields = {
-        "Host": host,
-        "User-Agent": f"batchgate/{VERSION}",
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        **headers,
-    }
-    return "".join(f"{name}: {_printable(name, value)}\r\n" for name, value in fields.items())
-
-
-def _printable(name: str, value: str) -> str:
-    if not value.isascii() or not value.isprintable():
-        raise ValueError(f"The value of header {name} must be printable ASCII.")
-    return value
 
 
 @cache

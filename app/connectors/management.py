@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from app.connectors import answers
 from app.connectors.base import (
@@ -20,6 +20,7 @@ from app.connectors.breaker import Breaker
 from app.connectors.http import BAD_PAYLOAD, Answer, HttpClient
 from app.connectors.multipart import form
 from app.connectors.native import Download, Payload
+from app.connectors.outgoing import Sign
 from app.lib import json
 from app.lib.clock import Clock
 
@@ -46,6 +47,8 @@ MIN_SECRET_CHARACTERS = 16
 class Api:
     """Calls to the management API of one account; safe to share between threads. Paths are quoted by the caller.
 
+    `reword` makes JSON of refusals that come in another form.
+
     Every call raises RefusedError (MissingError for a 404), OverloadedError, UpstreamTimeoutError or
     UpstreamServerError, without the credential in any text.
     """
@@ -56,17 +59,21 @@ class Api:
         *,
         headers: Mapping[str, str],
         authorize: Callable[[], Mapping[str, str]] | None = None,
+        sign: Sign | None = None,
+        reword: Callable[[Answer], Answer] | None = None,
         base_url: str | None = None,
         secrets: Sequence[str] = (),
         clock: Clock | None = None,
     ) -> None:
         self._target = target
+        self._reword = reword
         self._more_secrets = secrets  # looked at when an error is told: tokens come and go
         self.breaker = Breaker(clock=clock)
         self.http = HttpClient(
             base_url or target.base_url,
             headers=headers,
             authorize=authorize,
+            sign=sign,
             connect_timeout_s=target.connect_timeout_s,
             max_idle=target.max_concurrency,
             max_answer_bytes=MAX_ANSWER_BYTES,
@@ -83,6 +90,10 @@ class Api:
         Repeated twice at most when the connection breaks or the provider fails.
         """
         return self._repeated("GET", _with_query(path, query), needed=True)
+
+    def answer(self, method: str, path: str, *, query: Query = None) -> Answer:
+        """The 2xx answer to a GET or HEAD, whatever its body is. Repeated as a GET is."""
+        return self._guarded(lambda: self._attempts(method, _with_query(path, query), self._fine))
 
     def delete(self, path: str, *, query: Query = None) -> Any:
         """The JSON that a DELETE answers, None for an empty answer. Repeated as a GET is."""
@@ -151,7 +162,7 @@ class Api:
         """
         try:
             answer = self.http.request("POST", path, body=json.dumps(body), headers=headers, timeout_s=timeout_s)
-            answer = answer if answer.status < 300 else replace(answer, body=self._clean(answer.body))
+            answer = answer if answer.status < 300 else self._told(answer)
             answers.raise_unless_final(answer, secret="")
         except UpstreamError as error:
             raise self._without_secrets(error) from None
@@ -181,14 +192,14 @@ class Api:
         return sorted(found, key=len, reverse=True)  # one may be a part of another
 
     def _repeated(self, method: str, path: str, *, needed: bool = False) -> Any:
-        return self._guarded(lambda: self._attempts(method, path, needed=needed))
+        return self._guarded(lambda: self._attempts(method, path, lambda answer: self._value(answer, needed=needed)))
 
-    def _attempts(self, method: str, path: str, *, needed: bool) -> Any:
+    def _attempts(self, method: str, path: str, read: Callable[[Answer], T]) -> T:
         deadline = time.monotonic() + self._target.call_timeout_s
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self.http.request(method, path, timeout_s=max(0.001, deadline - time.monotonic()))
-                return self._value(answer, needed=needed)
+                return read(answer)
             except UpstreamServerError as error:
                 pause = PAUSE_S * attempt * random.uniform(0.5, 1.0)  # noqa: S311 - keeps repeats apart
                 late = attempt == ATTEMPTS or time.monotonic() + pause >= deadline
@@ -265,7 +276,7 @@ class Api:
         """Return for 2xx; raise what any other status means."""
         if 200 <= answer.status < 300:
             return
-        answer = replace(answer, body=self._clean(answer.body))  # first: what is cut may leave a part of a secret
+        answer = self._told(answer)
         answers.raise_unless_final(answer, secret="")
         error = answers.error_body(answer, secret="")["error"]
         kind = MissingError if answer.status == MISSING else RefusedError
@@ -277,6 +288,15 @@ class Api:
             body=answer.body[:MAX_QUOTED_BYTES],
             request_id=answer.request_id,
         )
+
+    def _told(self, answer: Answer) -> Answer:
+        """What is no 2xx, in JSON and without secrets, which go first: what is cut may leave a part of one."""
+        answer = replace(answer, body=self._clean(answer.body))
+        return answer if self._reword is None else self._reword(answer)
+
+    def _fine(self, answer: Answer) -> Answer:
+        self._judge(answer)
+        return answer
 
     def _value(self, answer: Answer, *, needed: bool = False) -> Any:
         self._judge(answer)
@@ -343,7 +363,7 @@ def _with_query(path: str, query: Query) -> str:
     given = {name: value for name, value in (query or {}).items() if value is not None}
     if not given:
         return path
-    return f"{path}{'&' if '?' in path else '?'}{urlencode(given)}"
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(given, quote_via=quote, safe='')}"
 
 
 def _length(headers: Mapping[str, str]) -> int | None:

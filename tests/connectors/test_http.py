@@ -1,6 +1,7 @@
 """The HTTP client against a server that misbehaves on a real socket."""
 
 import gc
+import hashlib
 import os
 import socket
 import threading
@@ -11,6 +12,7 @@ import pytest
 from app.connectors import http
 from app.connectors.base import OverloadedError, UpstreamServerError, UpstreamTimeoutError
 from app.connectors.http import HttpClient
+from app.connectors.native import Payload
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 
@@ -338,3 +340,31 @@ def test_a_client_that_is_dropped_closes_its_connections(server):
     gc.collect()
 
     assert connection.sock is None
+
+
+def test_who_signs_sees_all_of_a_call_and_reads_a_streamed_body_before_it_goes(server):
+    seen, opened = [], []
+
+    def sign(outgoing):
+        seen.append((outgoing, outgoing.sha256()))
+        return {"X-Signature": outgoing.sha256()[:8]}
+
+    def pieces():
+        opened.append(True)
+        return iter([b"ab", b"c"])
+
+    client = HttpClient(f"{server.url}/base", sign=sign)
+    client.request("GET", "/v1/models?a=b%20c", timeout_s=5)
+    client.post("/v1/x", b"{}", timeout_s=5)
+    client.send("PUT", "/v1/y", Payload(3, pieces), headers={"Content-Type": "a/b"}, silence_s=5, timeout_s=5)
+    client.close()
+
+    assert [(call.method, call.url.removeprefix(server.url)) for call, _ in seen] == [
+        ("GET", "/base/v1/models?a=b%20c"),
+        ("POST", "/base/v1/x"),
+        ("PUT", "/base/v1/y"),
+    ]
+    assert {call.headers["Host"] for call, _ in seen} == {f"127.0.0.1:{server.port}"}
+    assert [call.headers.get("Content-Type") for call, _ in seen] == [None, "application/json", "a/b"]
+    assert seen[2][1] == hashlib.sha256(b"abc").hexdigest() and server.requests[2].body == b"abc" and len(opened) == 3
+    assert [request.headers["x-signature"] for request in server.requests] == [found[:8] for _, found in seen]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -98,7 +99,7 @@ def read(api: Api, path: str) -> bytes:
 def test_json_goes_out_and_comes_in(server):
     told = api(server).post("/thing", {"a": 1}, query={"x": "1 2", "y": None})
 
-    assert (told["method"], told["query"], told["bytes"]) == ("POST", "x=1+2", 7)
+    assert (told["method"], told["query"], told["bytes"]) == ("POST", "x=1%202", 7)
     assert api(server).delete("/empty") is None
 
 
@@ -377,3 +378,23 @@ def test_a_signed_url_gets_no_credential_and_only_known_hosts(server):
         allowed = ["storage.example.com"] if url.startswith(server.url) else ["127.0.0.1"]
         with pytest.raises(UpstreamServerError), fetch_url(url, target=target, allowed_hosts=allowed):
             pass
+
+
+def test_refusals_in_another_form_are_reworded_after_secrets_are_gone(server):
+    seen = []
+
+    def reword(answer):
+        seen.append(answer.body)
+        return replace(answer, status=404, body=b'{"message": "Gone.", "code": "NoSuchKey"}')
+
+    target = Target(provider="p", base_url=f"{server.url}/v1", credential=SECRET)
+    api = Api(target, headers={"Authorization": f"Bearer {SECRET}"}, reword=reword)
+
+    assert api.answer("GET", "/lines").body == b'{"a":1}\n\n{"b":2}'
+    assert api.answer("HEAD", "/lines").headers["content-length"] == "16"
+    for call in (lambda: api.answer("GET", "/error/400"), lambda: api.get("/error/400")):
+        with pytest.raises(MissingError) as raised:
+            call()
+        assert (raised.value.message, raised.value.code) == ("Gone.", "NoSuchKey")
+    assert len(seen) == 2 and not any(SECRET.encode() in body for body in seen)
+    api.close()

@@ -203,7 +203,11 @@ class _Connection(asyncio.Protocol):
         else:
             status, headers, body = f"{fault.status} {REASONS.get(fault.status, '')}", [], b""
         body = body if fault.body is None else fault.body
-        self._write(status, _headers(headers, fault, len(body)), body, fault)
+        length = len(body)
+        if request.method == "HEAD":  # tells the length of a body that does not come
+            length = next((int(value) for name, value in headers if name.lower() == "content-length"), length)
+            body = b""
+        self._write(status, _headers(headers, fault, length), body, fault)
 
     def _write_asked(self, asked: tuple[str, list[tuple[str, str]], bytes], fault: Fault) -> None:
         status, headers, body = asked
