@@ -126,6 +126,7 @@ def test_states_of_lines(client: FlaskClient, running: RunningBatch) -> None:
         "object": "batch.line",
         "line": 1,
         "custom_id": "r1",
+        "wire_id": None,
         "state": "completed",
         "attempts": 1,
         "unknown_attempts": 0,
@@ -134,6 +135,7 @@ def test_states_of_lines(client: FlaskClient, running: RunningBatch) -> None:
         "latency_ms": 5,
         "input_tokens": 3,
         "output_tokens": 4,
+        "dropped_fields": [],
     }
     assert [item["line"] for item in pending["data"]] == [2, 4, 5]
 

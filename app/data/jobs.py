@@ -207,6 +207,14 @@ def to_fold(connection: Connection, batch_id: int) -> Sequence[AnyRow]:
     return connection.execute(_FOLDED.where(batch_jobs.c.batch_id == batch_id).order_by(batch_jobs.c.number)).all()
 
 
+def places(connection: Connection, batch_id: int) -> Sequence[AnyRow]:
+    """(id, state, native_id) of all jobs of a batch, in order."""
+    columns = (batch_jobs.c.id, batch_jobs.c.state, batch_jobs.c.native_id)
+    return connection.execute(
+        select(*columns).where(batch_jobs.c.batch_id == batch_id).order_by(batch_jobs.c.number)
+    ).all()
+
+
 def held_native_ids(connection: Connection, account_id: int, native_ids: Collection[str]) -> set[str]:
     """Those of the ids that are jobs of ours already."""
     where = (batch_jobs.c.account_id == account_id, batch_jobs.c.native_id.in_(list(native_ids)))

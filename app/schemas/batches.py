@@ -8,6 +8,7 @@ ID_LENGTH = 256
 MODEL_LENGTH = 256
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
+RAW = "raw"
 EXECUTIONS = ("auto", "provider", "gateway")
 # Every spelling that OpenAI's, Anthropic's and Bifrost's clients know, and the statuses it stands for.
 STATUSES = {
@@ -64,6 +65,12 @@ class ListBatches(RequestSchema):
     limit = WholeNumber(min=1, max=100, load_default=20)
     after = Text(load_default=None, max_length=ID_LENGTH)
     status = Text(load_default=None, validate=one_of(*STATUSES))
+
+
+class ResultsFormat(RequestSchema):
+    """`openai`: lines of OpenAI's output format; `raw`: the provider's own."""
+
+    format = Text(load_default="openai", validate=one_of("openai", RAW))
 
 
 class StreamResults(RequestSchema):

@@ -51,7 +51,7 @@ def stream(
     """
     batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     results = _results(gateway, batch, after=_position(batch, after), limit=limit)
-    buffers = _buffered(data for _, data in results)
+    buffers = buffered(data for _, data in results)
     try:
         first = next(buffers, b"")
     except BlobError as error:
@@ -141,7 +141,8 @@ def _result(readers: ChunkReaders, batch: AnyRow, row: AnyRow) -> bytes:
     return line_output.failed_line(batch.public_id, row.line, row.custom_id, code=error, message=message)
 
 
-def _buffered(lines: Iterator[bytes]) -> Iterator[bytes]:
+def buffered(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """`lines` joined to pieces that are worth sending."""
     held: list[bytes] = []
     size = 0
     for line in lines:

@@ -14,7 +14,16 @@ from app.data.database import AnyRow
 from app.errors import InvalidRequestError
 from app.schemas import batches as schemas
 from app.schemas.base import load
-from app.services import batch_object, batch_results, batches, estimates, inline_requests, line_output, retries
+from app.services import (
+    batch_object,
+    batch_results,
+    batches,
+    estimates,
+    inline_requests,
+    line_output,
+    raw_results,
+    retries,
+)
 from app.services.batches import NewBatch
 from app.services.inline_requests import InlineInput
 
@@ -23,6 +32,7 @@ extras = Blueprint("batch_extras", __name__)
 
 JSON = "application/json"
 JSONL = "application/x-ndjson"
+RAW_JSONL = "application/jsonl"
 
 
 @blueprint.post("/batches")
@@ -87,8 +97,13 @@ def delete(batch_id: str) -> Response:
 @extras.get("/batches/<string:batch_id>/results")
 @operation("batch_results")
 def results(batch_id: str) -> Response:
-    """One output line for each line that is over: JSONL, or pages of a document for `Accept: application/json`."""
+    """One output line for each line that is over: JSONL, or pages of a document for `Accept: application/json`.
+
+    With `format=raw` the lines that the provider wrote, with the ids that it knows, in its own order.
+    """
     provider = explicit_provider()
+    if load(schemas.ResultsFormat, request.args)["format"] == schemas.RAW:
+        return _raw(batch_id, provider)
     if not _wants_document():
         asked = load(schemas.StreamResults, request.args)
         lines = batch_results.stream(gateway(), caller(), batch_id, provider=provider, **asked)
@@ -162,6 +177,17 @@ def _source(input_file_id: str | None, inline: InlineInput | None) -> str | Inli
     if source is None:
         raise InvalidRequestError("input_file_id or requests is required.", param="input_file_id")
     return source
+
+
+def _raw(batch_id: str, provider: str | None) -> Response:
+    for name in ("after", "limit"):
+        if name in request.args:
+            raise InvalidRequestError(f"{name}: format=raw gives all lines; leave {name} out.", param=name)
+    found = raw_results.find(gateway(), caller(), batch_id, provider=provider)
+    g.object_id = found.batch.public_id
+    if request.method == "HEAD":
+        return Response(mimetype=RAW_JSONL)
+    return Response(raw_results.stream(gateway(), found), mimetype=RAW_JSONL)
 
 
 def _wants_document() -> bool:

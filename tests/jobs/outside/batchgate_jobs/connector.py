@@ -78,10 +78,13 @@ class Jobs(Connector):
             self._call("DELETE", f"/batches/{native_id}")
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
+        for line in self.raw_results(job):
+            yield _result(json.loads(line))
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         for file_id in (job.output_id, job.error_id):
             if file_id is not None:
-                for line in self._send("GET", f"/files/{file_id}/content").content.splitlines():
-                    yield _result(json.loads(line))
+                yield from self._send("GET", f"/files/{file_id}/content").content.splitlines(keepends=True)
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
         return json.loads(self._send(method, path, **more).content)
