@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.api import errors, health, openai, requests
+from app.api import errors, health, openai, paths, requests
 from app.api.context import EXTENSION
 from app.services.gateway import Gateway
 
@@ -10,7 +10,7 @@ from app.services.gateway import Gateway
 def register(app: Flask, gateway: Gateway) -> None:
     """Everything HTTP on `app`, serving `gateway`."""
     app.extensions[EXTENSION] = gateway
-    app.url_map.merge_slashes = False
+    paths.register(app)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     requests.register(app)
     errors.register(app)

@@ -29,6 +29,11 @@ _BATCH = (
         .correlate(batches)
         .scalar_subquery()
         .label("native_id"),
+        select(batch_jobs.c.native_id)
+        .where(batch_jobs.c.batch_id == batches.c.id, batch_jobs.c.number == 1)
+        .correlate(batches)
+        .scalar_subquery()
+        .label("first_native_id"),
     )
     .join_from(batches, _input, _input.c.id == batches.c.input_file_id)
     .outerjoin(_output, _output.c.id == batches.c.output_file_id)

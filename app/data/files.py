@@ -115,7 +115,7 @@ def find(connection: Connection, project_id: int, public_id: str) -> FileRow | N
 
 def resolve(connection: Connection, project_id: int, given: str) -> FileRow | None:
     """A file of the project that is not deleted, by its own id or by the native id of an object that stands for it."""
-    if not given or len(given) > NATIVE_ID_LENGTH or not (given.isascii() and given.isprintable()):
+    if not given or len(given) > NATIVE_ID_LENGTH or not given.isprintable():
         return None
     row = find(connection, project_id, given) if len(given) <= ids.MAX_LENGTH else None
     if row is None:

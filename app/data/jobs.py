@@ -28,6 +28,7 @@ _FOLDED = select(
             "status",
             "lines",
             "native_id",
+            "native_total",
             "native_completed",
             "native_failed",
             "native_expires_at",

@@ -5,6 +5,7 @@ from marshmallow import fields
 from app.schemas.base import Metadata, RequestSchema, Text, WholeNumber, one_of
 
 ID_LENGTH = 256
+NATIVE_ID_LENGTH = 512
 MODEL_LENGTH = 256
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
@@ -46,7 +47,7 @@ class CreateBatch(RequestSchema):
 
     model = Text(allow_none=True, load_default=None, max_length=MODEL_LENGTH)
     provider = Text(allow_none=True, load_default=None, max_length=64)
-    input_file_id = Text(allow_none=True, load_default=None, max_length=ID_LENGTH)
+    input_file_id = Text(allow_none=True, load_default=None, max_length=NATIVE_ID_LENGTH)
     endpoint = Text(allow_none=True, load_default=None, max_length=64)
     completion_window = Text(allow_none=True, load_default=None, max_length=16)
     metadata = Metadata(allow_none=True, load_default=None)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.data.database import AnyRow
+from app.services.gateway import Gateway
 
 TERMINAL = ("failed", "completed", "expired", "cancelled")
 _INSTANTS = (
@@ -18,7 +19,7 @@ _INSTANTS = (
 )
 
 
-def render(row: AnyRow, *, public_url: str) -> dict[str, Any]:
+def render(gateway: Gateway, row: AnyRow) -> dict[str, Any]:
     """All fields of the batch object but `extra_fields`; `row` is one of data.batches."""
     return {
         "id": row.public_id,
@@ -36,8 +37,8 @@ def render(row: AnyRow, *, public_url: str) -> dict[str, Any]:
         "metadata": row.metadata,
         **{name: _seconds(getattr(row, name)) for name in _INSTANTS},
         "processing_status": processing_status(row.status),
-        "results_url": f"{public_url}/v1/batches/{row.public_id}/results",
-        "operation_name": None,
+        "results_url": f"{gateway.settings.public_url}/v1/batches/{row.public_id}/results",
+        "operation_name": operation_name(gateway, row),
         "execution": row.execution,
         "retry_of": row.retry_of_batch,
     }
@@ -70,6 +71,13 @@ def usage(row: AnyRow) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": row.reasoning_tokens},
         "total_tokens": row.total_tokens,
     }
+
+
+def operation_name(gateway: Gateway, row: AnyRow) -> str | None:
+    """The long-running operation that the batch is at its provider, where that has such; of several jobs the first."""
+    limits = gateway.accounts.abilities(row.provider).jobs
+    name: str | None = row.first_native_id
+    return name if limits.operation else None
 
 
 def processing_status(status: str) -> str:

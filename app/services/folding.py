@@ -58,10 +58,16 @@ def _has_run(job: Any) -> bool:
 
 def _completed(job: Any) -> int:
     # While results come home, what the provider counted is nearer to the truth than what is here.
-    told = 0 if job.state == "done" else min(job.native_completed or 0, job.lines)
+    told = 0 if job.state == "done" else min(_lines(job, job.native_completed), job.lines)
     return int(max(told, job.lines_completed))
 
 
 def _failed(job: Any) -> int:
-    told = 0 if job.state == "done" else min(job.native_failed or 0, job.lines - _completed(job))
+    told = 0 if job.state == "done" else min(_lines(job, job.native_failed), job.lines - _completed(job))
     return int(max(told, job.lines_failed))
+
+
+def _lines(job: Any, counted: int | None) -> int:
+    """About how many lines the provider's count of records is: a line may be sent as several."""
+    total = max(job.native_total or 0, job.lines)
+    return (counted or 0) * int(job.lines) // total if total else 0

@@ -1,6 +1,7 @@
 """Uploads whose purpose is used at the provider: made there within the request, or not at all."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -205,14 +206,20 @@ def test_a_native_id_is_as_good_as_an_id(client: KeyClient, other_client: KeyCli
     assert client.get(f"/v1/files/{native_id}").status_code == 404
 
 
-def test_a_native_id_may_have_slashes(client: KeyClient, gateway: Gateway, provider: MemoryProvider) -> None:
-    provider.prefix = "accounts/a/datasets/"
+@pytest.mark.parametrize("prefix", ["accounts/a/datasets/", "files/", "s3://bucket/a//b/", "gs://bucket/a b/%25+ü/"])
+def test_a_native_id_may_have_slashes(
+    client: KeyClient, gateway: Gateway, provider: MemoryProvider, prefix: str
+) -> None:
+    provider.prefix = prefix
     body = upload(client)
     native_id = body["extra_fields"]["native_id"]
-    assert native_id.startswith("accounts/a/datasets/")
-    for path in (native_id, native_id.replace("/", "%2F")):
+    assert native_id.startswith(prefix)
+    for path in (quote(native_id), quote(native_id, safe="")):
         assert client.get(f"/v1/files/{path}").json["id"] == body["id"]
         assert client.get(f"/v1/files/{path}/content").data == b"hello"
-        assert client.delete(f"/v1/files/{path}/content").status_code == 405
-    assert client.delete(f"/v1/files/{native_id}").json["id"] == body["id"]
+        assert client.head(f"/openai/v1/files/{path}/content").content_length == len(b"hello")
+        refused = client.delete(f"/v1/files/{path}/content")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+        assert client.get(f"/v1/files/{path}/estimate").status_code == 400
+    assert client.delete(f"/v1/files/{quote(native_id)}").json["id"] == body["id"]
     assert provider.files == {}

@@ -17,7 +17,16 @@ from tests.jobs.app import JobsApp
 from tests.running.conftest import Workers
 
 OUTSIDE = str(Path(__file__).parent / "outside")
-PROVIDERS = ("JOBS", "JOBS_SPLIT", "JOBS_BIG", "JOBS_BLIND", "JOBS_STUBBORN", "JOBS_INLINE", "JOBS_DIALECT")
+PROVIDERS = (
+    "JOBS",
+    "JOBS_SPLIT",
+    "JOBS_BIG",
+    "JOBS_BLIND",
+    "JOBS_STUBBORN",
+    "JOBS_INLINE",
+    "JOBS_DIALECT",
+    "JOBS_OPERATION",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,9 @@ ENDINGS = {
 def job(state: str, status: str | None = None, **values: Any) -> Any:
     names = ("lines_completed", "lines_failed", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
     fields = dict.fromkeys((*names, "total_tokens"), 0)
-    told = dict.fromkeys(("native_completed", "native_failed", "native_expires_at", "errors", "native_id"))
+    told = dict.fromkeys(
+        ("native_total", "native_completed", "native_failed", "native_expires_at", "errors", "native_id")
+    )
     return SimpleNamespace(**{**fields, **told, "state": state, "status": status, "lines": 10, **values})
 
 
@@ -74,6 +76,12 @@ def test_counts_are_the_providers_until_the_results_are_here() -> None:
     done = job("done", "completed", native_completed=10, lines_completed=8, lines_failed=2)
     counts = fold([running, coming, done]).counts
     assert (counts["lines_completed"], counts["lines_failed"]) == (4 + 10 + 8, 6 + 0 + 2)
+
+
+def test_records_that_make_up_a_line_count_as_parts_of_it() -> None:
+    running = job("running", "in_progress", native_total=40, native_completed=20, native_failed=8)
+    counts = fold([running]).counts
+    assert (counts["lines_completed"], counts["lines_failed"]) == (5, 2)
 
 
 def test_the_expiry_is_the_latest_of_the_jobs_once_all_are_made() -> None:

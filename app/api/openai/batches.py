@@ -30,6 +30,8 @@ from app.services.inline_requests import InlineInput
 blueprint = Blueprint("batches", __name__)
 extras = Blueprint("batch_extras", __name__)
 
+BELOW = "/batches/<object:batch_id>"
+BATCH = "/batches/<object('cancel', 'results', 'lines', 'retry'):batch_id>"
 JSON = "application/json"
 JSONL = "application/x-ndjson"
 RAW_JSONL = "application/jsonl"
@@ -72,21 +74,21 @@ def list_() -> Response:
     return list_answer([_item(row) for row in page.items], has_more=page.has_more, provider=provider)
 
 
-@blueprint.get("/batches/<string:batch_id>")
+@blueprint.get(BATCH)
 @operation("batch_retrieve")
 def retrieve(batch_id: str) -> Response:
     """A batch with its live counts."""
     return _answer(batches.look_up(gateway(), caller(), batch_id, provider=explicit_provider()))
 
 
-@blueprint.post("/batches/<string:batch_id>/cancel")
+@blueprint.post(f"{BELOW}/cancel")
 @operation("batch_cancel")
 def cancel(batch_id: str) -> Response:
     """Send no more lines; finished ones are kept."""
     return _answer(batches.cancel(gateway(), caller(), batch_id, provider=explicit_provider()))
 
 
-@blueprint.delete("/batches/<string:batch_id>")
+@blueprint.delete(BATCH)
 @operation("batch_delete")
 def delete(batch_id: str) -> Response:
     """Hide a batch that is over; its files stay."""
@@ -94,7 +96,7 @@ def delete(batch_id: str) -> Response:
     return answer({"id": row.public_id, "object": "batch", "deleted": True}, provider=row.provider)
 
 
-@extras.get("/batches/<string:batch_id>/results")
+@extras.get(f"{BELOW}/results")
 @operation("batch_results")
 def results(batch_id: str) -> Response:
     """One output line for each line that is over: JSONL, or pages of a document for `Accept: application/json`.
@@ -119,7 +121,7 @@ def results(batch_id: str) -> Response:
     return answer(body, **_provenance(page.batch))
 
 
-@extras.get("/batches/<string:batch_id>/lines")
+@extras.get(f"{BELOW}/lines")
 @operation("batch_lines")
 def lines(batch_id: str) -> Response:
     """How each line goes, by number."""
@@ -138,7 +140,7 @@ def lines(batch_id: str) -> Response:
     return list_answer(data, has_more=page.has_more, provider=page.batch.provider)
 
 
-@extras.post("/batches/<string:batch_id>/retry")
+@extras.post(f"{BELOW}/retry")
 @operation("batch_retry")
 @idempotent
 def retry(batch_id: str) -> Response:
@@ -150,7 +152,7 @@ def retry(batch_id: str) -> Response:
     return _answer(row)
 
 
-@extras.get("/files/<string:file_id>/estimate")
+@extras.get("/files/<object:file_id>/estimate")
 @operation("file_estimate")
 def estimate(file_id: str) -> Response:
     """What a batch input asks for, as far as the file tells. Prices are not known, so `cost` is null."""
@@ -204,7 +206,7 @@ def _item(row: AnyRow) -> dict[str, Any]:
 
 
 def _wire(row: AnyRow) -> dict[str, Any]:
-    return batch_object.render(row, public_url=gateway().settings.public_url)
+    return batch_object.render(gateway(), row)
 
 
 def _provenance(row: AnyRow) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, request
-from werkzeug.exceptions import MethodNotAllowed
 
 from app.api.content import Content, content_response, streamed_response
 from app.api.context import caller, gateway
@@ -22,8 +21,8 @@ from app.services.files import FileRow, IncomingFile, Upload
 
 blueprint = Blueprint("files", __name__)
 
-FILE = "/files/<path:file_id>"  # native ids of some providers have slashes
-CONTENT = "/content"
+FILE = "/files/<object('content', 'estimate'):file_id>"
+CONTENT = "/files/<object:file_id>/content"
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -89,14 +88,12 @@ def retrieve(file_id: str) -> Response:
 @operation("file_delete")
 def delete(file_id: str) -> Response:
     """Delete a file, unless a batch that is not over uses it."""
-    if file_id.endswith(CONTENT):
-        raise MethodNotAllowed(valid_methods=("GET", "HEAD"))
     g.object_id = file_id
     row = files.delete(gateway(), caller(), file_id, provider=explicit_provider())
     return answer({"id": row.public_id, "object": "file", "deleted": True}, provider=row.home, native_id=row.native_id)
 
 
-@blueprint.get(f"{FILE}{CONTENT}")
+@blueprint.get(CONTENT)
 @operation("file_content")
 def content(file_id: str) -> Response:
     """The bytes, whole or a range of them."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import requests
@@ -31,7 +32,10 @@ MARKER = "batchgate_job"
 
 
 class Jobs(Connector):
-    """Files and batches in OpenAI's shapes; `requests` instead of a file where jobs are inline."""
+    """Files and batches in OpenAI's shapes; `requests` instead of a file where jobs are inline.
+
+    Of some providers the ids of jobs begin with the option `prefix`, which the fake does not know.
+    """
 
     def upload_file(self, new: NewFile) -> NativeFile:
         data = b"".join(new.payload.open())
@@ -61,21 +65,21 @@ class Jobs(Connector):
         }
         if new.payload is not None:
             asked["requests"] = b"".join(new.payload.open()).decode()
-        return _job(self._call("POST", "/batches", json=asked))
+        return self._job(self._call("POST", "/batches", json=asked))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        return _job(self._call("GET", f"/batches/{native_id}"))
+        return self._job(self._call("GET", f"/batches/{self._bare(native_id)}"))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         found = self._call("GET", "/batches", params={"after": after} if after else {})
-        return Page([_job(value) for value in found["data"]], found["last_id"] if found["has_more"] else None)
+        return Page([self._job(value) for value in found["data"]], found["last_id"] if found["has_more"] else None)
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        return _job(self._call("POST", f"/batches/{native_id}/cancel"))
+        return self._job(self._call("POST", f"/batches/{self._bare(native_id)}/cancel"))
 
     def delete_job(self, native_id: str) -> None:
         with suppress(MissingError):
-            self._call("DELETE", f"/batches/{native_id}")
+            self._call("DELETE", f"/batches/{self._bare(native_id)}")
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         for line in self.raw_results(job):
@@ -85,6 +89,13 @@ class Jobs(Connector):
         for file_id in (job.output_id, job.error_id):
             if file_id is not None:
                 yield from self._send("GET", f"/files/{file_id}/content").content.splitlines(keepends=True)
+
+    def _job(self, value: Any) -> NativeJob:
+        job = _job(value)
+        return replace(job, id=self.target.options.get("prefix", "") + job.id)
+
+    def _bare(self, native_id: str) -> str:
+        return native_id.removeprefix(self.target.options.get("prefix", ""))
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
         return json.loads(self._send(method, path, **more).content)

@@ -6,22 +6,22 @@ from app.connectors.catalogue import Provider
 CHAT = "/v1/chat/completions"
 
 
-def _provider(name: str, *, without: str = "", **limits: object) -> Provider:
+def _provider(name: str, *, without: str = "", prefix: str = "", **limits: object) -> Provider:
     able = operations(native="files batches")
     for operation in without.split():
         del able[operation]
     jobs = JobLimits(endpoints=frozenset({CHAT}), **limits)  # type: ignore[arg-type]
-    prefix = name.upper().replace("-", "_")
+    env = name.upper().replace("-", "_")
     return Provider(
         name,
-        prefix,
-        (f"{prefix}_API_KEY",),
-        f"{prefix}_BASE_URL",
+        env,
+        (f"{env}_API_KEY",),
+        f"{env}_BASE_URL",
         keyless=True,
         target="batchgate_jobs.connector:Jobs",
         abilities=Abilities(able, jobs=jobs),
-        options={"timeout_s": "2"},
-        option_envs={"timeout_s": f"{prefix}_TIMEOUT_S"},
+        options={"timeout_s": "2", "prefix": prefix},
+        option_envs={"timeout_s": f"{env}_TIMEOUT_S"},
     )
 
 
@@ -32,3 +32,4 @@ BLIND = _provider("jobs-blind", finds=False)
 STUBBORN = _provider("jobs-stubborn", without="batch_cancel batch_delete")
 INLINE = _provider("jobs-inline", inline=True)
 DIALECT = _provider("jobs-dialect", dialect="odd", custom_id="[a-z0-9]{1,8}", bytes=500)
+OPERATION = _provider("jobs-operation", prefix="operations/", operation=True, lines=4)
