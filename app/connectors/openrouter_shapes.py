@@ -1,10 +1,11 @@
 """OpenRouter's JSON, in and out, as native objects."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from app.connectors import parsing, refusals
 from app.connectors.answers import usage_of
+from app.connectors.inline_jobs import wrapped
 from app.connectors.native import (
     JobError,
     JobResult,
@@ -51,25 +52,7 @@ ERROR_STATUSES = {
 def request(new: NewJob) -> Payload:
     """The request that makes a job: its encoded lines, wrapped. What is not a line has to come before them."""
     head = {"endpoint": new.endpoint, "model": new.model, "completion_window": new.window}
-    start = json.dumps(head)[:-1] + b',"requests":['
-    lines = new.payload or Payload(0, lambda: iter(()))
-    # The newline that ends the last line makes room for the bracket.
-    end = b"]}" if lines.length else b" ]}"
-
-    def stream() -> Iterator[bytes]:
-        yield start
-        held = b""
-        for chunk in lines.open():
-            if chunk:
-                yield held
-                data = chunk.replace(b"\n", b",")
-                held, data = data[-1:], data[:-1]
-                yield data
-        if held not in (b"", b","):
-            raise ValueError("the last of the encoded lines has no newline")
-        yield end
-
-    return Payload(len(start) + max(lines.length - 1, 1) + 2, stream)
+    return wrapped(json.dumps(head)[:-1] + b',"requests":[', new.payload, b"]}")
 
 
 def page(answer: Any, asked: str | None, item: Callable[[Any], T]) -> Page[T]:
