@@ -6,6 +6,7 @@ from typing import Any
 
 from app.connectors import registry
 from tests.fakes.azure_app import AzureApp
+from tests.fakes.cohere_app import CohereApp
 from tests.fakes.fireworks_app import FireworksApp
 from tests.fakes.mistral_app import MistralApp
 from tests.fakes.openai_app import OpenAIApp
@@ -19,6 +20,7 @@ from tests.fakes.xai_app import XAIApp
 
 OWN = {
     "azure": AzureApp,
+    "cohere": CohereApp,
     "mistral": MistralApp,
     "together": TogetherApp,
     "xai": XAIApp,
@@ -27,7 +29,7 @@ OWN = {
     "replicate": ReplicateApp,
 }
 # What stands between the host and `/files` where it is not `/v1`; these two take the bare host.
-BASES = {"openrouter": "/api/v1", "groq": "/openai/v1", "azure": "", "fireworks": "", "mistral": ""}
+BASES = {"openrouter": "/api/v1", "groq": "/openai/v1", "azure": "", "fireworks": "", "mistral": "", "cohere": ""}
 
 
 def app_of(provider: str) -> Any:
@@ -71,6 +73,8 @@ class Farm:
             found[entry.url_env] = server.url + BASES.get(name, "/v1")
         if "fireworks" in self.servers:
             found["FIREWORKS_DOWNLOAD_HOSTS"] = "127.0.0.1"
+        if "cohere" in self.servers:
+            found["COHERE_DOWNLOAD_HOSTS"] = "127.0.0.1"
         return found
 
     def calls(self) -> int:

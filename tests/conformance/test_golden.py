@@ -13,6 +13,7 @@ import pytest
 from app.connectors import registry
 from app.connectors.abilities import Support
 from tests.conformance.farm import Farm
+from tests.conformance.models import model_of
 from tests.conftest import KeyClient
 from tests.fakes.openai_app import OpenAIApp, Refusal
 from tests.support.batches import CHAT, TERMINAL, chat_line, jsonl, read, retrieve, upload
@@ -50,7 +51,8 @@ def plain(lines: list[Any]) -> list[Any]:
 
 
 def started(client: KeyClient, source: str, provider: str, **fields: Any) -> str:
-    body = {"input_file_id": source, "endpoint": CHAT, "completion_window": "24h", "provider": provider, **fields}
+    fields = {"provider": provider, **model_of(provider), **fields}
+    body = {"input_file_id": source, "endpoint": CHAT, "completion_window": "24h", **fields}
     answer = client.post("/v1/batches", json=body)
     assert answer.status_code == 200, answer.text
     return str(answer.json["id"])

@@ -24,7 +24,13 @@ class Refusal(Exception):
 
 
 class OpenAIApp:
-    """A WSGI app. `responses=False` makes it an older server that has no `/v1/responses`."""
+    """A WSGI app. `responses=False` makes it an older server that has no `/v1/responses`.
+
+    With `terse` set, chats depend on nothing but their last text, so that they are the same in whatever dialect the
+    rest of them came.
+    """
+
+    terse = False
 
     def __init__(self, *, responses: bool = True, api_key: str = "", models: Iterable[str] = MODELS) -> None:
         self.api_key = api_key
@@ -84,7 +90,7 @@ class OpenAIApp:
             raise Refusal(400, "messages must be a list that is not empty.", param="messages")
         if REFUSED in last_text(messages):
             raise Refusal(400, "The prompt was refused.")
-        prompt = orjson.dumps(messages).decode()
+        prompt = last_text(messages) if self.terse else orjson.dumps(messages).decode()
         message: Body = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
         reason = "stop"
         if _must_call(body):
