@@ -73,6 +73,16 @@ def move(connection: Connection, object_id: int, *, to: int) -> None:
     connection.execute(delete(native_objects).where(native_objects.c.id == object_id))
 
 
+def is_adopted(connection: Connection, object_id: int) -> bool:
+    """True when a file that the object stands, or stood, for was at its provider before the gateway knew of it."""
+    statement = (
+        select(files.c.id)
+        .join(file_copies, file_copies.c.file_id == files.c.id)
+        .where(file_copies.c.native_object_id == object_id, files.c.adopted_at.is_not(None))
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def let_go(connection: Connection, file_id: int) -> list[int]:
     """A file is represented by nothing any more; returns the objects that are to be deleted with it."""
     copies = (file_copies.c.file_id == file_id, file_copies.c.deleted_at.is_(None))

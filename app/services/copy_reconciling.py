@@ -6,7 +6,7 @@ import secrets
 from app.connectors.abilities import Support
 from app.connectors.base import UpstreamError
 from app.connectors.native import NativeFile
-from app.data import native_objects
+from app.data import file_copies, native_objects
 from app.data.database import AnyRow
 from app.lib import failpoints
 from app.services import native_files
@@ -26,6 +26,7 @@ NOT_LISTED = "The provider lists no files, so that it can't be known whether thi
 SEVERAL = "Several files of this name and size were made at that time, so that it can't be known which one is it."
 NO_ACCOUNT = "The account of this object is gone."
 KEPT = "The provider cannot delete files; it is only forgotten here."
+ADOPTED = "It was in the operator's bucket before the gateway knew of it; it is only forgotten here."
 EXPIRED = "It expired at the provider."
 
 
@@ -61,6 +62,8 @@ def delete_now(gateway: Gateway, object_id: int, *, worker: str) -> bool:
         return _again(gateway, row, NO_ACCOUNT)
     if account.abilities.support("file_delete") is Support.NONE:
         note = KEPT
+    elif account.abilities.files.bucket is not None and _is_adopted(gateway, object_id):
+        note = ADOPTED
     else:
         failpoints.hit("copy.before_delete")
         try:
@@ -100,6 +103,11 @@ def reconcile(gateway: Gateway, object_id: int, *, worker: str) -> bool:
     if len(found) > sought:
         return _give_up(gateway, row, SEVERAL)
     return _settle(gateway, account, row, found[0], worker)
+
+
+def _is_adopted(gateway: Gateway, object_id: int) -> bool:
+    with gateway.database.read() as connection:
+        return file_copies.is_adopted(connection, object_id)
 
 
 def _settle(gateway: Gateway, account: Account, row: AnyRow, native: NativeFile, worker: str) -> bool:

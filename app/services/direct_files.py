@@ -11,9 +11,9 @@ from app.connectors.abilities import FileLimits, Support
 from app.connectors.native import NativeFile, NewFile
 from app.data import file_copies
 from app.errors import UnavailableError
-from app.services import copy_reconciling, native_files, providers, upstream
+from app.services import copy_reconciling, native_files, upstream
 from app.services.accounts import Account
-from app.services.gateway import Caller, Gateway
+from app.services.gateway import Gateway
 from app.services.native_files import CopyBusyError
 
 T = TypeVar("T")
@@ -28,32 +28,30 @@ def limits(gateway: Gateway, provider: str, purpose: str) -> FileLimits | None:
 
 def make(
     gateway: Gateway,
-    caller: Caller,
-    provider: str,
+    account: Account,
     new: NewFile,
     *,
     keep: Callable[[], None],
     then: Callable[[Connection, int, NativeFile], T],
 ) -> T:
-    """Make the file at an account of the caller's; `then` makes its row in the transaction that confirms it.
+    """Make the file at `account`; `then` makes its row in the transaction that confirms it.
 
     `keep` is called now and then while the bytes go out. Nothing of the file stays when anything here raises: a
     provider's refusal or failure in the caller's words, or what `then` raises.
     """
-    account = providers.account_for(gateway, caller, provider)
     worker = f"request-{secrets.token_hex(4)}"
     with gateway.database.write() as connection:
         object_id = native_files.intend(
             connection, gateway, account=account, variant=file_copies.RAW, new=new, worker=worker
         )
-    with upstream.told(gateway, provider=provider, account=account.name):
+    with upstream.told(gateway, provider=account.provider, account=account.name):
         native = native_files.send(gateway, account, object_id, new, worker=worker, keep=keep)
         try:
             return native_files.confirm(
                 gateway, account, object_id, native, lambda connection, settled: then(connection, settled, native)
             )
         except CopyBusyError as error:
-            raise UnavailableError(f"{provider}: {error}; send the request again.", retry_after_s=1) from error
+            raise UnavailableError(f"{account.provider}: {error}; send the request again.", retry_after_s=1) from error
         except BaseException:
             _undo(gateway, account, object_id, native, worker)
             raise

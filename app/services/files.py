@@ -13,8 +13,9 @@ from app.data.database import AnyRow
 from app.data.files import FileRow as FileRow  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
-from app.services import blobs, copy_reconciling, direct_files, unkept_files
+from app.services import blobs, bucket_places, copy_reconciling, direct_files, unkept_files
 from app.services.blobs import IncomingBlob, incoming
+from app.services.bucket_places import Place
 from app.services.gateway import Caller, Gateway
 from app.services.line_index import LineIndex
 from app.services.slices import SLICE_ROWS, each_due
@@ -33,7 +34,8 @@ Settle = Callable[[Connection, Any], None]
 class Upload:
     """What a client says about a file. `expires_after_s` is seconds.
 
-    `is_kept` tells whether the gateway is to keep the bytes; None: as the operator has set it.
+    `is_kept` tells whether the gateway is to keep the bytes; None: as the operator has set it. `place` is where in a
+    bucket of the operator's they are to be.
     """
 
     provider: str
@@ -41,6 +43,7 @@ class Upload:
     filename: str
     expires_after_s: int | None
     is_kept: bool | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,13 @@ class IncomingFile:
         """
         if not self._blob.bytes:
             raise InvalidRequestError("file is empty.", param="file")
-        is_direct = check_limits(self._gateway, upload, size=self._blob.bytes)
+        is_direct = check_limits(self._gateway, caller, upload, size=self._blob.bytes)
         self._blob.seal()
         failpoints.hit("file.before_row")
         if is_direct:
             return self._make_direct(caller, upload, settle)
         with self._gateway.database.write() as connection:
-            return self._settle(connection, caller, upload, settle)
+            return self._settle(connection, caller, upload, settle, public_id=ids.new(ids.FILE))
 
     def insert(
         self,
@@ -132,13 +135,23 @@ class IncomingFile:
         is_kept = self._gateway.settings.keep_files if upload.is_kept is None else upload.is_kept
         key, size = self._blob.key, self._blob.bytes
         payload = Payload(size, lambda: blobs.stream(self._gateway, key, offset=0, length=size))
-        new = NewFile(self._filename, upload.purpose, payload, expires_after_s=upload.expires_after_s)
+        account = bucket_places.account_for(self._gateway, caller, upload.provider, upload.place)
+        public_id = ids.new(ids.FILE)
+        new = NewFile(
+            self._filename,
+            upload.purpose,
+            payload,
+            expires_after_s=upload.expires_after_s,
+            folder=bucket_places.folder(account, upload.place, caller, public_id),
+        )
 
         def then(connection: Connection, object_id: int, native: NativeFile) -> FileRow:
             only_at = None if is_kept else native
-            return self._settle(connection, caller, upload, settle, object_id=object_id, only_at=only_at)
+            return self._settle(
+                connection, caller, upload, settle, public_id=public_id, object_id=object_id, only_at=only_at
+            )
 
-        row = direct_files.make(self._gateway, caller, upload.provider, new, keep=self._blob.keep, then=then)
+        row = direct_files.make(self._gateway, account, new, keep=self._blob.keep, then=then)
         if not is_kept:
             self._blob.abort()
         return row
@@ -150,10 +163,10 @@ class IncomingFile:
         upload: Upload,
         settle: Settle | None,
         *,
+        public_id: str,
         object_id: int | None = None,
         only_at: NativeFile | None = None,
     ) -> FileRow:
-        public_id = ids.new(ids.FILE)
         file_id = self.insert(connection, caller, upload, public_id=public_id, only_at=only_at)
         if object_id is not None:
             file_copies.add(connection, file_id=file_id, object_id=object_id, variant=file_copies.RAW)
@@ -189,10 +202,14 @@ def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
         raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param=param)
 
 
-def check_limits(gateway: Gateway, upload: Upload, *, size: int) -> bool:
+def check_limits(gateway: Gateway, caller: Caller, upload: Upload, *, size: int) -> bool:
     """True when a file is made at its provider at once. Raises what its provider or the way to keep it forbids."""
     limits = direct_files.limits(gateway, upload.provider, upload.purpose)
-    if limits is None and upload.is_kept is False:
+    if upload.place is not None:
+        bucket_places.account_for(gateway, caller, upload.provider, upload.place)
+    # A batch input is kept here in any case: what a job needs of it is put into the bucket then.
+    placed = upload.place is not None and upload.purpose == BATCH
+    if limits is None and upload.is_kept is False and not placed:
         text = f"storage_config: the gateway itself keeps files of purpose {upload.purpose} of {upload.provider}."
         raise InvalidRequestError(text, param="storage_config")
     if limits is not None and limits.bytes is not None and size > limits.bytes:

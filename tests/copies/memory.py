@@ -26,10 +26,12 @@ class MemoryProvider(Connector):
     `by_content` deduplicates as Together does: the same bytes are the same file.
     """
 
-    def __init__(self, abilities: Abilities = ABILITIES, *, by_content: bool = False) -> None:
-        super().__init__(Target(provider="openai", base_url="http://127.0.0.1:9", abilities=abilities))
+    def __init__(self, abilities: Abilities = ABILITIES, *, by_content: bool = False, **options: str) -> None:
+        target = Target(provider="openai", base_url="http://127.0.0.1:9", abilities=abilities, options=options)
+        super().__init__(target)
         self.by_content = by_content
         self.files: dict[str, tuple[NativeFile, bytes]] = {}
+        self.folders: list[str | None] = []
         self.calls: list[str] = []
         self.before: dict[str, Callable[[], Any]] = {}
         self.after: dict[str, Callable[[], Any]] = {}
@@ -66,7 +68,8 @@ class MemoryProvider(Connector):
         if native_id not in self.files:
             now = int(time.time()) * 1000
             expires_at = None if self.expires_in_ms is None else now + self.expires_in_ms
-            native_id = native_id or f"{self.prefix}native{next(self._numbers)}"
+            native_id = native_id or f"{self.prefix}{new.folder or ''}native{next(self._numbers)}"
+            self.folders.append(new.folder)
             file = NativeFile(native_id, new.filename, new.purpose, len(data), self.status, now, expires_at)
             self.files[native_id] = (file, data)
         return self.files[native_id][0]

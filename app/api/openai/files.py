@@ -13,7 +13,7 @@ from app.api.idempotency import idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
-from app.api.storage import API, stored_here
+from app.api.storage import stored, where
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services import files, providers, unkept_files
@@ -112,6 +112,7 @@ def wire(row: FileRow) -> dict[str, Any]:
 
 
 def _wire(row: FileRow, backend: str) -> dict[str, Any]:
+    kept_as, uri = (backend, f"{backend}://{row.public_id}") if row.is_kept else where(row.native_id, row.home)
     return {
         "id": row.public_id,
         "object": "file",
@@ -122,8 +123,8 @@ def _wire(row: FileRow, backend: str) -> dict[str, Any]:
         "status": row.status,
         "status_details": row.status_details,
         "expires_at": None if row.expires_at is None else row.expires_at // 1000,
-        "storage_backend": backend if row.is_kept else API,
-        "storage_uri": f"{backend}://{row.public_id}" if row.is_kept else f"{API}://{row.home}/{row.native_id}",
+        "storage_backend": kept_as,
+        "storage_uri": uri,
     }
 
 
@@ -148,7 +149,7 @@ def _cache_debug(row: FileRow) -> dict[str, Any]:
 
 
 def _asked(form: Form) -> dict[str, Any]:
-    stored_here(form.fields)
+    stored(form.fields)
     # As one field it is not understood, and a file that was to expire must not stay for that.
     expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
     asked = load(UploadFile, {**form.fields, "expires_after": expires_after})
@@ -161,13 +162,14 @@ def _upload(asked: dict[str, Any], form: Form, filename: str) -> Upload:
         gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
     )
     providers.require(gateway(), choice.provider, "file_upload")
-    expires_after = asked["expires_after"]
+    expires_after, kept = asked["expires_after"], stored(form.fields)
     return Upload(
         provider=choice.provider,
         purpose=asked["purpose"],
         filename=filename,
         expires_after_s=expires_after["seconds"] if expires_after else None,
-        is_kept=stored_here(form.fields),
+        is_kept=kept.is_kept,
+        place=kept.place,
     )
 
 
