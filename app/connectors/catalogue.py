@@ -119,7 +119,24 @@ PROVIDERS = (
     _hosted(
         "anthropic",
         "https://api.anthropic.com",
-        abilities=Abilities(operations(native="files batches")),
+        target="app.connectors.anthropic:Anthropic",
+        option_envs={"beta": "ANTHROPIC_BETA", "workspace": "ANTHROPIC_WORKSPACE_ID"},
+        abilities=_native(
+            JobLimits(
+                endpoints=frozenset({CHAT, RESPONSES, MESSAGES}),
+                # The provider's own limit is 256 MB, which all lines and what is around them share.
+                bytes=250 * 10**6,
+                lines=100_000,
+                single_model=False,
+                custom_id=r"[a-zA-Z0-9_-]{1,64}",
+                dialect="anthropic",
+                inline=True,
+                finds=False,
+            ),
+            lines=frozenset({CHAT, RESPONSES, MESSAGES}),
+            files=FileLimits(bytes=500 * 10**6, direct=frozenset({"assistants", "vision", "user_data"})),
+            emulated="",
+        ),
     ),
     _hosted(
         "bedrock",
@@ -133,7 +150,19 @@ PROVIDERS = (
         "https://api.cohere.com",
         keys="CO_API_KEY COHERE_API_KEY",
         url="CO_API_URL",
-        abilities=Abilities(operations(native="files batches", emulated="batch_delete")),
+        target="app.connectors.cohere:Cohere",
+        install_hint="pip install batchgate[cohere]",
+        option_envs={"download_hosts": "COHERE_DOWNLOAD_HOSTS"},
+        abilities=_native(
+            JobLimits(
+                endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+                bytes=1_500_000_000,  # of a dataset (docs.cohere.com, "Datasets")
+                custom_id=r"[^#]+",  # rows of one line are told apart by what follows a "#"
+                dialect="cohere",
+            ),
+            lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+            files=FileLimits(bytes=1_500_000_000),
+        ),
     ),
     _hosted(
         "vertex",

@@ -22,10 +22,11 @@ from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.segments import counts, result_row
 from app.translate.errors import TranslationError
-from app.translate.neutral import EmbeddingAnswer
+from app.translate.neutral import EmbeddingAnswer, size_of
 
 CHUNK_LINES = 1000
 FLOAT_BYTES = 32  # an object and its place in a list
+ANSWER_BYTES = 1000  # what there is around its texts
 MISSING = ("missing_result", "The provider ended the job without a result for this line.")
 UNSUPPORTED = (UNSUPPORTED_ID, "This line names an object of a provider's account, which the gateway does not pass on.")
 # Results that are gone are not waited for any longer than this.
@@ -90,8 +91,12 @@ def _bring_home(work: _Harvest) -> None:
 def _size(result: JobResult) -> int:
     """About how much memory a result takes."""
     answer = result.answer
-    vectors = sum(map(len, answer.vectors)) if isinstance(answer, EmbeddingAnswer) else 0
-    return len(result.body) + len(result.message) + vectors * FLOAT_BYTES
+    held = len(result.body) + len(result.message)
+    if isinstance(answer, EmbeddingAnswer):
+        return held + sum(map(len, answer.vectors)) * FLOAT_BYTES
+    if answer is None:
+        return held
+    return held + ANSWER_BYTES + sum(size_of(part) for choice in answer.choices for part in choice.parts)
 
 
 def native_job(facts: Any, account: Account) -> NativeJob:

@@ -186,3 +186,15 @@ class EmbeddingAnswer:
     vectors: list[list[float]]
     usage: Usage
     model: str = ""
+
+
+def size_of(part: Part) -> int:
+    """About how many characters a part has."""
+    if isinstance(part, str):
+        return len(part)
+    if isinstance(part, ToolCall):
+        arguments = part.arguments
+        return len(arguments) if isinstance(arguments, str) else len(str(arguments))
+    if isinstance(part, Media):
+        return len(part.data or part.url or "")
+    return len(part.text)

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from app.connectors import registry
+from tests.fakes.anthropic_app import AnthropicApp
 from tests.fakes.azure_app import AzureApp
 from tests.fakes.cohere_app import CohereApp
 from tests.fakes.fireworks_app import FireworksApp
@@ -19,6 +20,7 @@ from tests.fakes.together_app import TogetherApp
 from tests.fakes.xai_app import XAIApp
 
 OWN = {
+    "anthropic": AnthropicApp,
     "azure": AzureApp,
     "cohere": CohereApp,
     "mistral": MistralApp,
@@ -29,7 +31,15 @@ OWN = {
     "replicate": ReplicateApp,
 }
 # What stands between the host and `/files` where it is not `/v1`; these two take the bare host.
-BASES = {"openrouter": "/api/v1", "groq": "/openai/v1", "azure": "", "fireworks": "", "mistral": "", "cohere": ""}
+BASES = {
+    "openrouter": "/api/v1",
+    "groq": "/openai/v1",
+    "azure": "",
+    "fireworks": "",
+    "mistral": "",
+    "anthropic": "",
+    "cohere": "",
+}
 
 
 def app_of(provider: str) -> Any:
