@@ -106,14 +106,13 @@ class Api:
 
         Sent once, unless nothing of it left this machine.
         """
-        data = b"" if body is None else json.dumps(body)
+        return self._once(self._posting(path, body, query, headers), self._value)
 
-        def call() -> Answer:
-            return self.http.request(
-                "POST", _with_query(path, query), body=data, headers=headers, timeout_s=self._target.call_timeout_s
-            )
-
-        return self._once(call)
+    def post_answer(
+        self, path: str, body: Any = None, *, query: Query = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """The 2xx answer to a POST of JSON, for those whose headers tell something. Sent as a POST is."""
+        return self._once(self._posting(path, body, query, headers), self._fine)
 
     def upload(
         self,
@@ -153,7 +152,7 @@ class Api:
                 timeout_s=target.call_timeout_s,
             )
 
-        return self._once(call)
+        return self._once(call, self._value)
 
     def line(self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout_s: float) -> Answer:
         """What a POST of one line's JSON answers: 2xx, or a 4xx that repeating would not change, without secrets.
@@ -208,14 +207,19 @@ class Api:
                 time.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _once(self, call: Callable[[], Answer]) -> Any:
-        def again_if_unsent() -> Any:
+    def _posting(self, path: str, body: Any, query: Query, headers: Mapping[str, str] | None) -> Callable[[], Answer]:
+        data = b"" if body is None else json.dumps(body)
+        where, within_s = _with_query(path, query), self._target.call_timeout_s
+        return lambda: self.http.request("POST", where, body=data, headers=headers, timeout_s=within_s)
+
+    def _once(self, call: Callable[[], Answer], read: Callable[[Answer], T]) -> T:
+        def again_if_unsent() -> T:
             try:
-                return self._value(call())
+                return read(call())
             except UpstreamServerError as error:
                 if error.sent:
                     raise
-            return self._value(call())
+            return read(call())
 
         return self._guarded(again_if_unsent)
 

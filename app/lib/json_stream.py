@@ -3,7 +3,7 @@
 Memory holds one piece at a time, whatever the size of the body and the order of its members.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,6 +73,44 @@ def members(source: Source, *, array: str, element_bytes: int, other_bytes: int)
         raise PieceTooLargeError(f"is longer than {error.limit} bytes.", member=walk.name, index=walk.index) from error
 
 
+def nested_members(
+    source: Source, *, arrays: Collection[tuple[str, ...]], element_bytes: int, other_bytes: int
+) -> Iterator[Member]:
+    """The elements of arrays deep within an object one by one; at the end the object itself, without these.
+
+    `arrays` are the names that lead to each, empty ones for what is in a list. An element's name is its array's, with
+    dots; the object is a member without name. `element_bytes` and `other_bytes` as in `members`, and what is raised.
+    """
+    reader = _Bounded(source, other_bytes)
+    whole, element = _Builder(), _Builder()
+    name: str | None = None
+    index = 0
+    try:
+        for event, value in ijson.basic_parse(reader, buf_size=BUFFER_BYTES, use_float=True):
+            if name is not None and not (event == "end_array" and element.is_closed):
+                if element.take(event, value):
+                    yield Member(name, element.value, index)
+                    index += 1
+                    reader.restart(element_bytes)
+                continue
+            if event == "start_array" and whole.path in arrays:
+                name, index = ".".join(whole.path), 0
+                reader.restart(element_bytes)
+            elif name is not None:
+                name = None
+                reader.restart(other_bytes)
+            if whole.take(event, value):
+                if not isinstance(whole.value, dict):
+                    raise JsonStreamError("must be a JSON object.")
+                yield Member("", whole.value)
+    except ijson.JSONError as error:
+        raise JsonStreamError(_first_line(error), member=name) from error
+    except UnicodeDecodeError as error:
+        raise JsonStreamError("is not valid UTF-8.", member=name) from error
+    except _OverLimitError as error:
+        raise PieceTooLargeError(f"is longer than {error.limit} bytes.", member=name) from error
+
+
 class _OverLimitError(Exception):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -102,6 +140,49 @@ class _Bounded:
         self._since = 0
 
 
+class _Builder:
+    """One value out of events, then the next one."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self._stack: list[Any] = []
+        self._keys: list[str] = []
+
+    @property
+    def is_closed(self) -> bool:
+        """True between values."""
+        return not self._stack
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names that lead to what comes next; empty ones within lists."""
+        return tuple(self._keys)
+
+    def take(self, event: str, value: Any) -> bool:
+        """True when `event` completes the value."""
+        if event == "map_key":
+            self._keys[-1] = value
+            return False
+        if event in _OPENING:
+            if len(self._stack) >= MAX_DEPTH:
+                raise JsonStreamError(f"is nested deeper than {MAX_DEPTH} levels.")
+            self._stack.append({} if event == "start_map" else [])
+            self._keys.append("")
+            return False
+        if event in _CLOSING:
+            value = self._stack.pop()
+            self._keys.pop()
+        if not self._stack:
+            self.value = value
+            return True
+        parent = self._stack[-1]
+        if isinstance(parent, list):
+            parent.append(value)
+        else:
+            parent[self._keys[-1]] = value
+        return False
+
+
 class _Walk:
     """Builds values out of events and tells where in the object they stand."""
 
@@ -112,8 +193,7 @@ class _Walk:
         self._array = array
         self._open = False
         self._seen_array = False
-        self._stack: list[Any] = []
-        self._keys: list[str] = []
+        self._piece = _Builder()
 
     @property
     def in_array(self) -> bool:
@@ -126,7 +206,7 @@ class _Walk:
             if event != "start_map":
                 raise JsonStreamError("must be a JSON object.")
             self._open = True
-        elif self._stack:
+        elif not self._piece.is_closed:
             return self._build(event, value)
         elif self.in_array:
             if event != "end_array":
@@ -149,26 +229,10 @@ class _Walk:
         return Member(self._array, [])
 
     def _build(self, event: str, value: Any) -> Member | None:
-        if event == "map_key":
-            self._keys[-1] = value
-            return None
-        if event in _OPENING:
-            if len(self._stack) >= MAX_DEPTH:
-                raise JsonStreamError(f"is nested deeper than {MAX_DEPTH} levels.", member=self.name, index=self.index)
-            self._stack.append({} if event == "start_map" else [])
-            self._keys.append("")
-            return None
-        if event in _CLOSING:
-            value = self._stack.pop()
-            self._keys.pop()
-        if not self._stack:
-            return self._complete(value)
-        parent = self._stack[-1]
-        if isinstance(parent, list):
-            parent.append(value)
-        else:
-            parent[self._keys[-1]] = value
-        return None
+        try:
+            return self._complete(self._piece.value) if self._piece.take(event, value) else None
+        except JsonStreamError as error:
+            raise JsonStreamError(error.message, member=self.name, index=self.index) from error
 
     def _complete(self, value: Any) -> Member:
         found = Member(self.name or "", value, self.index)
