@@ -243,7 +243,20 @@ PROVIDERS = (
         "https://generativelanguage.googleapis.com",
         keys="GEMINI_API_KEY GOOGLE_API_KEY",
         url="GOOGLE_GEMINI_BASE_URL",
-        abilities=Abilities(operations(native="files batches")),
+        target="app.connectors.gemini:Gemini",
+        abilities=_native(
+            JobLimits(
+                endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+                bytes=2_000_000_000,
+                custom_id=r"[^#]*",  # rows of one line are told apart by what follows a "#"
+                dialect="gemini",
+                inline_bytes=16 * MIB,  # of a request that may have 20 MB
+                operation=True,
+            ),
+            lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+            files=FileLimits(bytes=2_000_000_000, direct=frozenset({"user_data", "vision", "assistants"})),
+            emulated="",
+        ),
     ),
     _hosted(
         "openrouter",

@@ -6,8 +6,9 @@ from typing import Any
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.gemini_answers import read_usage
 from app.translate.gemini_parts import Flavour
-from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Json
+from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Json, Usage
 
+MOST_DIGITS = 18
 TASKS = {
     "search_document": "RETRIEVAL_DOCUMENT",
     "search_query": "RETRIEVAL_QUERY",
@@ -43,12 +44,29 @@ def dropped(request: EmbeddingRequest) -> list[str]:
 
 def read(body: Any) -> EmbeddingAnswer:
     """The one vector of an answer, and its tokens. Raises UnexpectedAnswerError."""
-    embedding = body.get("embedding") if type(body) is dict else None
-    return EmbeddingAnswer([vector(embedding)], read_usage(body.get("usageMetadata") if type(body) is dict else None))
+    if type(body) is not dict:
+        raise UnexpectedAnswerError("The provider's answer is no object.")
+    return EmbeddingAnswer([_vector(body.get("embedding"))], _usage(body))
 
 
-def vector(embedding: Any) -> list[float]:
-    """The numbers in `{"values": [...]}`. Raises UnexpectedAnswerError."""
+def read_many(body: Any) -> EmbeddingAnswer:
+    """The vectors of an answer to several requests at once. Raises UnexpectedAnswerError."""
+    told = body.get("embeddings") if type(body) is dict else None
+    if type(told) is not list or not told:
+        raise UnexpectedAnswerError("The provider's answer has no vectors.")
+    return EmbeddingAnswer([_vector(embedding) for embedding in told], _usage(body))
+
+
+def _usage(body: Json) -> Usage:
+    """Of answers within a job only the count may be told, as a text."""
+    count = body.get("tokenCount")
+    if type(count) is str and count.isascii() and count.isdigit():
+        count = int(count[:MOST_DIGITS])
+    return Usage(count, 0, 0, 0, count) if type(count) is int and count >= 0 else read_usage(body.get("usageMetadata"))
+
+
+def _vector(embedding: Any) -> list[float]:
+    """The numbers in `{"values": [...]}`."""
     values = embedding.get("values") if type(embedding) is dict else None
     if type(values) is not list or not values:
         raise UnexpectedAnswerError("The provider's answer has no vector.")
