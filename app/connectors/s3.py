@@ -1,0 +1,244 @@
+"""Objects in one bucket of S3, or of a server that speaks as S3 does (contracts: providers, 5.1)."""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree
+
+from app.connectors import parsing
+from app.connectors.aws import host_suffix
+from app.connectors.base import MissingError, RefusedError, Target
+from app.connectors.http import Answer
+from app.connectors.management import Api
+from app.connectors.native import Download, NativeFile, NewFile, Page
+from app.connectors.outgoing import Sign
+from app.connectors.registry import ConfigurationError
+from app.lib import json
+
+# What one PUT takes; more would need an upload in parts.
+MOST_BYTES = 5 * 2**30
+PER_PAGE = 1000
+MAX_NAME_BYTES = 512
+BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
+# What Bedrock takes in a URI, and what means nothing else anywhere.
+PREFIX = re.compile(r"([-!_*'().a-z0-9A-Z]+/)*")
+MARKER = "batchgate-"
+PURPOSE = "x-amz-meta-purpose"
+REFUSED, FORBIDDEN, MISSING, TOO_LARGE = 400, 403, 404, 413
+REDIRECTS = (301, 307)
+EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+# HEAD is refused without words.
+SILENT = {REFUSED: "BadRequest", FORBIDDEN: "AccessDenied", MISSING: "NoSuchKey"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where objects lie: below `prefix` (ends with a slash, or is empty) of `bucket`. `url` is of an S3 not AWS's."""
+
+    bucket: str
+    region: str
+    prefix: str = ""
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.bucket and not BUCKET.fullmatch(self.bucket):
+            raise ConfigurationError(f"{self.bucket!r:.80} is no name of a bucket.")
+        if not PREFIX.fullmatch(self.prefix) or _climbs(self.prefix):
+            raise ConfigurationError(
+                f"The prefix {self.prefix!r:.80} must be words of A-Z a-z 0-9 - _ . ! * ' ( ) and /."
+            )
+
+    def uri(self, key: str) -> str:
+        """The native id of the object at `key`."""
+        return f"s3://{self.bucket}/{key}"
+
+    def key(self, uri: str) -> str:
+        """The key that a native id means. Raises MissingError for one that lies elsewhere."""
+        start = self.uri(self.prefix)
+        if not self.bucket or not uri.startswith(start) or len(uri) == len(start) or _climbs(uri):
+            text = f"{uri[:200]!r} does not lie in the bucket and below the prefix of this account."
+            raise MissingError(text, status=MISSING, code="NoSuchKey", sent=False)
+        return uri.removeprefix(self.uri(""))
+
+
+class Bucket:
+    """One bucket; safe to share between threads. Calls raise UpstreamError as those of `Api` do.
+
+    Ids are `s3://bucket/key`; those of another bucket, or outside of the prefix, are missing without a call.
+    """
+
+    def __init__(self, target: Target, place: Place, *, sign: Sign, hidden: Sequence[str]) -> None:
+        self.place = place
+        url, self._root = _address(place)
+        self._api = Api(target, headers={}, sign=sign, reword=reword, base_url=url, secrets=hidden)
+
+    @property
+    def healthy(self) -> bool:
+        """False while the breaker is open."""
+        return self._api.healthy
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._api.close()
+
+    def check(self) -> None:
+        """Look into the bucket."""
+        self._listed({"max-keys": 1})
+
+    def put(self, new: NewFile) -> NativeFile:
+        """Make an object of a file's name, below its folder or else in one of its own."""
+        if new.payload.length > MOST_BYTES:
+            text = f"This file has {new.payload.length} bytes; S3 takes {MOST_BYTES} at once."
+            raise RefusedError(text, status=TOO_LARGE, code="EntityTooLarge", sent=False)
+        uri = self.place.uri(self._new_key(new))
+        self._api.send(
+            "PUT",
+            self._path(self.place.key(uri)),
+            new.payload,
+            content_type="application/octet-stream",
+            headers={PURPOSE: quote(new.purpose, safe="")},
+        )
+        return NativeFile(id=uri, filename=new.filename, purpose=new.purpose, bytes=new.payload.length)
+
+    def head(self, uri: str) -> NativeFile:
+        """What there is to know of an object."""
+        told = self._api.answer("HEAD", self._path(self.place.key(uri))).headers
+        return NativeFile(
+            id=uri,
+            filename=uri.rpartition("/")[2],
+            purpose=told.get(PURPOSE, ""),
+            bytes=parsing.count(told, "content-length"),
+            created_at=_http_date(told.get("last-modified")),
+        )
+
+    def get(self, uri: str) -> AbstractContextManager[Download]:
+        """The bytes of an object, as they come in."""
+        return self._api.download(self._path(self.place.key(uri)))
+
+    def delete(self, uri: str) -> None:
+        """Delete an object; one that is gone already is fine."""
+        self._api.delete(self._path(self.place.key(uri)))
+
+    def objects(self, *, below: str = "", after: str | None = None) -> Page[NativeFile]:
+        """A page of the objects below the prefix and `below`, by their keys."""
+        tree = self._listed({"prefix": self.place.prefix + below, "max-keys": PER_PAGE, "continuation-token": after})
+        told = _texts(tree)
+        quoted = told.get("EncodingType") == "url"
+        found = [_texts(element) for element in tree if _name(element) == "Contents"]
+        files = [self._file(fields, quoted=quoted) for fields in found if not fields.get("Key", "").endswith("/")]
+        more = told.get("NextContinuationToken") if told.get("IsTruncated") == "true" else None
+        if more is not None and more == after:
+            raise parsing.bad_answer("a page leads to itself")
+        return Page(files, more or None)
+
+    def _file(self, fields: Mapping[str, str], *, quoted: bool) -> NativeFile:
+        key = parsing.required(fields, "Key")
+        key = unquote_plus(key) if quoted else key
+        if not key.startswith(self.place.prefix):
+            raise parsing.bad_answer("a listed object does not lie where it was looked for")
+        return NativeFile(
+            id=self.place.uri(key),
+            filename=key.rpartition("/")[2],
+            purpose="",
+            bytes=parsing.count(fields, "Size"),
+            created_at=parsing.instant(fields, "LastModified"),
+        )
+
+    def _listed(self, query: Mapping[str, str | int | None]) -> ElementTree.Element:
+        asked = {"list-type": 2, "encoding-type": "url", **query}
+        self._needed()
+        tree = _tree(self._api.answer("GET", self._root or "/", query=asked).body)
+        if tree is None or _name(tree) != "ListBucketResult":
+            raise parsing.bad_answer("the list is no ListBucketResult")
+        return tree
+
+    def _new_key(self, new: NewFile) -> str:
+        self._needed()
+        name = _object_name(new.filename)
+        if new.folder is None:
+            # Files of one name shall not be one object; a name of the gateway's own is the only one of its kind.
+            folder = "" if name.startswith(MARKER) else f"{secrets.token_hex(8)}/"
+            return f"{self.place.prefix}{folder}{name}"
+        if not new.folder.startswith(self.place.prefix) or _climbs(new.folder):
+            text = f"The folder {new.folder[:200]!r} does not lie below the prefix of this account."
+            raise RefusedError(text, status=REFUSED, code="invalid_folder", sent=False)
+        return f"{new.folder}{name}"
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{quote(key)}"
+
+    def _needed(self) -> None:
+        if not self.place.bucket:
+            text = (
+                "This account has no bucket, which files and batches need: set AWS_BEDROCK_BUCKET or the option bucket."
+            )
+            raise RefusedError(text, status=REFUSED, code="no_bucket", sent=False)
+
+
+def reword(answer: Answer) -> Answer:
+    """A refusal of S3, which comes in XML, as JSON. What is no fault of the object is not told as a missing object."""
+    tree = _tree(answer.body)
+    told = _texts(tree) if tree is not None and _name(tree) == "Error" else {}
+    code = told.get("Code") or ("" if answer.body else SILENT.get(answer.status, ""))
+    if answer.status in REDIRECTS:
+        region = answer.headers.get("x-amz-bucket-region") or told.get("Region") or "another region"
+        text = f"The bucket lies in {region}: set the option region (AWS_REGION) to it."
+        return replace(answer, status=REFUSED, body=_json(text, code or "PermanentRedirect"))
+    if not code:
+        return answer
+    status = {"NoSuchBucket": REFUSED, **dict.fromkeys(EXPIRED, FORBIDDEN)}.get(code, answer.status)
+    message = told.get("Message") or f"S3 answered {answer.status} ({code}) without a reason."
+    return replace(answer, status=status, body=_json(message, code))
+
+
+def _json(message: str, code: str) -> bytes:
+    return json.dumps({"message": message, "code": code})
+
+
+def _address(place: Place) -> tuple[str, str]:
+    """(the base URL, what stands before keys in paths). Certificates of AWS know no bucket with a dot."""
+    if place.url:
+        return place.url, f"/{place.bucket}"
+    host = f"s3.{place.region}.{host_suffix(place.region)}"
+    if "." in place.bucket or not place.bucket:
+        return f"https://{host}", f"/{place.bucket}"
+    return f"https://{place.bucket}.{host}", ""
+
+
+def _object_name(filename: str) -> str:
+    name = filename.replace("/", "_").encode("utf-8", "replace")[-MAX_NAME_BYTES:].decode("utf-8", "ignore")
+    return "file" if name in ("", ".", "..") else name
+
+
+def _climbs(key: str) -> bool:
+    """True for a key that is another one to whoever takes it for a path."""
+    return not {".", ".."}.isdisjoint(key.split("/"))
+
+
+def _tree(body: bytes) -> ElementTree.Element | None:
+    """The document of `body`, None when it is none or declares what documents of S3 never declare."""
+    try:
+        text = body.decode()
+        # Without a doctype there are no entities of its own; a text is read in no other encoding than this.
+        return None if "<!" in text else ElementTree.fromstring(text)  # noqa: S314
+    except (UnicodeDecodeError, ElementTree.ParseError, ValueError):
+        return None
+
+
+def _name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _texts(tree: ElementTree.Element) -> dict[str, str]:
+    return {_name(element): element.text or "" for element in tree}
+
+
+def _http_date(text: str | None) -> int | None:
+    try:
+        return int(parsedate_to_datetime(text).timestamp() * 1000) if text else None
+    except (ValueError, OverflowError) as error:
+        raise parsing.bad_answer("last-modified is no instant") from error
