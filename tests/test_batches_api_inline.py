@@ -13,6 +13,7 @@ from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import request
 
 CHAT = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
 
 
 def lines_of(gateway: Gateway, caller: Caller, file_id: str) -> list[dict[str, Any]]:
@@ -60,12 +61,23 @@ def test_the_endpoint_is_the_url_that_all_requests_share(client: FlaskClient) ->
     assert post(client, {"requests": [request(1), request(2)]}).json["endpoint"] == CHAT
 
 
-def test_anthropic_form_asks_for_messages(client: FlaskClient) -> None:
-    answer = post(client, {"requests": [{"custom_id": "a", "params": {"model": "m", "max_tokens": 5}}]})
+@pytest.mark.parametrize("endpoint", [None, MESSAGES])
+def test_anthropic_form_asks_for_messages(
+    client: FlaskClient, gateway: Gateway, caller: Caller, endpoint: str | None
+) -> None:
+    params = {"model": "m", "max_tokens": 5}
+    batch = post(client, {"requests": [{"custom_id": "a", "params": params}], "endpoint": endpoint}).json
 
-    assert answer.status_code == 400  # no connector has the endpoint yet
-    assert answer.json["error"]["param"] == "endpoint"
-    assert "/v1/messages" in answer.json["error"]["message"]
+    assert batch["endpoint"] == MESSAGES
+    [line] = lines_of(gateway, caller, batch["input_file_id"])
+    assert line == {"custom_id": "a", "method": "POST", "url": MESSAGES, "body": params}
+
+
+def test_anthropic_form_at_another_endpoint(client: FlaskClient, gateway: Gateway) -> None:
+    answer = post(client, {"requests": [{"custom_id": "a", "params": {"model": "m"}}], "endpoint": CHAT})
+
+    assert (answer.status_code, answer.json["error"]["param"]) == (400, "requests[0].params")
+    assert count(gateway, "blobs") == 0
 
 
 @pytest.mark.parametrize(
@@ -82,6 +94,11 @@ def test_anthropic_form_asks_for_messages(client: FlaskClient) -> None:
         ([request(1), request(2, body="hello")], "requests[1].body"),
         ([request(1, body=None)], "requests[0].body"),
         ([{"custom_id": "a", "params": [1]}], "requests[0].params"),
+        ([{"custom_id": "a", "params": None}], "requests[0].params"),
+        ([{"custom_id": "a", "params": {}, "url": CHAT}], "requests[0].url"),
+        ([{"custom_id": "a", "params": {}, "body": {}}], "requests[0].params"),
+        ([request(1), {"custom_id": "a", "params": {}}], "requests[1].params"),
+        ([{"custom_id": "a", "params": {}}, {"custom_id": "b", "body": {}}], "requests[1].body"),
         ([request(1, method="GET")], "requests[0].method"),
         ([request(1, method=["POST"])], "requests[0].method"),
         ([request(1, url=["x"])], "requests[0].url"),

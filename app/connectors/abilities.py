@@ -72,12 +72,17 @@ class JobLimits:
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a provider can do. `lines` are the endpoints at which it answers single requests."""
+    """What a provider can do. `lines` are the endpoints at which it answers single requests.
+
+    `token_limit` is what its chats call the most tokens that an answer may have: newer models of some refuse the old
+    name, and most servers leave the new one unread.
+    """
 
     operations: Mapping[str, Support] = field(default_factory=dict)
     lines: frozenset[str] = frozenset()
     files: FileLimits = FileLimits()
     jobs: JobLimits = JobLimits()
+    token_limit: str = "max_tokens"
 
     def support(self, operation: str) -> Support:
         """How `operation` (one of OPERATIONS) is done."""

@@ -21,6 +21,9 @@ TRANSCRIPTIONS = "/v1/audio/transcriptions"
 TRANSLATIONS = "/v1/audio/translations"
 LINES = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES})
 
+# What newer models of OpenAI insist on, and who follows it calls the other name old.
+NEWER_LIMIT = "max_completion_tokens"
+
 # Purposes at which OpenAI's own services use a file, so that it has to be there.
 DIRECT = frozenset({"assistants", "vision", "user_data", "fine-tune", "evals"})
 DAYS = frozenset({"24h", "48h", "7d"})
@@ -75,11 +78,12 @@ def _native(
     also: str = "",
     emulated: str = "batch_delete",
     without: str = "",
+    token_limit: str = "max_tokens",
 ) -> Abilities:
     found = operations(native=f"files batches {also}", emulated=emulated)
     for name in without.split():
         del found[name]
-    return Abilities(found, lines=lines, files=files, jobs=jobs)
+    return Abilities(found, lines=lines, files=files, jobs=jobs, token_limit=token_limit)
 
 
 EMULATED = Abilities(operations(emulated="files batches"), lines=LINES)
@@ -95,6 +99,7 @@ PROVIDERS = (
         option_envs={"organization": "OPENAI_ORG_ID", "project": "OPENAI_PROJECT_ID"},
         abilities=_native(
             JobLimits(endpoints=LINES | {MODERATIONS, IMAGES, IMAGE_EDITS, VIDEOS}, bytes=200 * MIB, lines=50_000),
+            token_limit=NEWER_LIMIT,
             lines=LINES,
             files=FileLimits(bytes=512 * MIB, direct=DIRECT),
             also="containers",
@@ -111,6 +116,7 @@ PROVIDERS = (
         option_envs={"api_version": "AZURE_OPENAI_API_VERSION", "authority": "AZURE_AUTHORITY_HOST"},
         abilities=_native(
             JobLimits(endpoints=frozenset({CHAT, RESPONSES}), bytes=200 * MIB, lines=100_000),
+            token_limit=NEWER_LIMIT,
             lines=LINES,
             files=FileLimits(bytes=512 * MIB, direct=DIRECT),
             also="containers",
@@ -197,6 +203,7 @@ PROVIDERS = (
             JobLimits(
                 endpoints=frozenset({CHAT, TRANSCRIPTIONS, TRANSLATIONS}), windows=DAYS, bytes=100 * MIB, lines=50_000
             ),
+            token_limit=NEWER_LIMIT,
             lines=frozenset({CHAT, RESPONSES}),
         ),
     ),
@@ -235,6 +242,7 @@ PROVIDERS = (
         options={"file_expiry": "yes"},
         abilities=_native(
             JobLimits(endpoints=frozenset({CHAT}), bytes=200 * MIB, lines=50_000),
+            token_limit=NEWER_LIMIT,
             lines=frozenset({CHAT, COMPLETIONS}),
         ),
     ),
@@ -301,6 +309,7 @@ PROVIDERS = (
         target="app.connectors.xai:XAI",
         abilities=_native(
             JobLimits(endpoints=frozenset({CHAT, RESPONSES, IMAGES, VIDEOS}), single_model=False),
+            token_limit=NEWER_LIMIT,
             lines=frozenset({CHAT, RESPONSES}),
             files=FileLimits(direct=frozenset({"assistants", "vision", "user_data"})),
         ),

@@ -13,6 +13,7 @@ from app.services.gateway import Gateway
 from app.services.line_rules import MAX_CUSTOM_ID
 
 REQUESTS = "requests"
+PARAMS = "params"
 MESSAGES_ENDPOINT = "/v1/messages"
 METHOD = "POST"
 URL_LENGTH = 256
@@ -27,6 +28,7 @@ class InlineInput:
         self.blob = blob
         self.lines = 0
         self.endpoint: str | None = None  # the url of the first request that has one
+        self._form: str | None = None  # body (OpenAI's) or params (Anthropic's), as the first request has it
         self._first_url_at = 0
         self._other_url_at: int | None = None
         self._lacks_url = False
@@ -44,7 +46,11 @@ class InlineInput:
             raise InvalidRequestError(
                 f"requests: a batch has at most {settings.max_batch_lines} lines.", param=REQUESTS
             )
-        line = _line(request, index)
+        form = _form(request, index)
+        if self._form not in (None, form):
+            raise _wrong(index, f".{form}", f"the requests before it have {self._form}: send all of them in one form.")
+        self._form = form
+        line = _line(request, form, index)
         self._note_url(line["url"], index)
         data = _dumps(line, index)
         if len(data) + (ENDPOINT_ROOM if line["url"] is None else 0) > settings.max_line_bytes:
@@ -64,6 +70,10 @@ class InlineInput:
     def check_urls(self, endpoint: str) -> None:
         """Raises InvalidRequestError unless every request that has a url has this one."""
         at = self._other_url_at if self.endpoint in (None, endpoint) else self._first_url_at
+        if at is not None and self._form == PARAMS:
+            raise _wrong(
+                at, ".params", f"this form is of {MESSAGES_ENDPOINT}, the endpoint of the batch is {endpoint}."
+            )
         if at is not None:
             raise _wrong(at, ".url", f"must be the endpoint of the batch, {endpoint}, as all requests of a batch.")
 
@@ -145,22 +155,29 @@ def _take(gateway: Gateway, body: Body, member: Member, stack: ExitStack) -> Non
         raise InvalidRequestError("requests must be an array of requests.", param=REQUESTS)
 
 
-def _line(request: Any, index: int) -> dict[str, Any]:
+def _form(request: Any, index: int) -> str:
+    """The member that has the request itself."""
     if not isinstance(request, dict):
         raise _wrong(index, "", "must be a JSON object.")
+    if request.get("body") is not None and request.get(PARAMS) is not None:
+        raise _wrong(index, f".{PARAMS}", "send either body (OpenAI's form) or params (Anthropic's), not both.")
+    return PARAMS if request.get("body") is None and PARAMS in request else "body"
+
+
+def _line(request: dict[str, Any], name: str, index: int) -> dict[str, Any]:
     custom_id = request.get("custom_id")
     if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
         raise _wrong(index, ".custom_id", f"must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL.")
-    # Anthropic's form has `params` where OpenAI's has `body`.
-    name = "params" if request.get("body") is None and "params" in request else "body"
     body = request.get(name)
     if not isinstance(body, dict):
         raise _wrong(index, f".{name}", "must be a JSON object.")
     if (request.get("method") or METHOD) != METHOD:
         raise _wrong(index, ".method", f"must be {METHOD}.")
-    url = request.get("url") or (MESSAGES_ENDPOINT if name == "params" else None)
+    url = request.get("url") or (MESSAGES_ENDPOINT if name == PARAMS else None)
     if url is not None and (not isinstance(url, str) or len(url) > URL_LENGTH):
         raise _wrong(index, ".url", f"must be a string of at most {URL_LENGTH} characters.")
+    if name == PARAMS and url != MESSAGES_ENDPOINT:
+        raise _wrong(index, ".url", f"requests with params are of {MESSAGES_ENDPOINT}; leave it out.")
     return {"custom_id": custom_id, "method": METHOD, "url": url, "body": body}
 
 

@@ -52,10 +52,11 @@ class JobCutter:
     def add(self, line: jsonl.Line, facts: LineFacts) -> Finding | Added:
         """Take a right line. A Finding when no job can have it."""
         data = line.data or b""
-        if line_rules.owned_id(data, json.loads(data)["body"]) is not None:
+        body = json.loads(data)["body"]
+        if line_rules.owned_id(data, body) is not None:
             return self._hold_back(line.number, UNSUPPORTED_ID)
         try:
-            encoded, differs = self.encoder.line(line.number, facts.custom_id, data)
+            encoded, differs = self.encoder.line(line.number, facts.custom_id, data, body)
         except TranslationError as error:
             return self._hold_back(line.number, error.code)
         except ValueError as error:

@@ -51,19 +51,23 @@ class Encoder:
         """The endpoint that the lines go to at the provider."""
         return line_dialects.spoken(self.endpoint, self.limits.endpoints)
 
-    def line(self, number: int, custom_id: str, data: bytes) -> tuple[EncodedLine, bool]:
+    def line(
+        self, number: int, custom_id: str, data: bytes, body: dict[str, Any] | None = None
+    ) -> tuple[EncodedLine, bool]:
         """(the line as the job has it, whether it differs from `data`); `data` is the line as the batch's input has it.
 
-        Raises TranslationError when the provider's dialect cannot say what the line asks.
+        `body` is that of the line, where it has been read already. Raises TranslationError when the provider's dialect
+        cannot say what it asks.
         """
         wire_id = self.wire_id(number, custom_id)
-        body = json.loads(data)["body"]
-        asked = body.get("model")
+        if body is None:
+            body = dict(json.loads(data)["body"])
+        asked: Any = body.get("model")
         model = self.account.native_model(self.override or asked)
         target = self.target
         if self.limits.dialect == OPENAI and wire_id == custom_id and model == asked and target == self.endpoint:
             return EncodedLine(data + b"\n"), False
-        said = line_dialects.outgoing(self.endpoint, target, body)
+        said = line_dialects.outgoing(self.endpoint, target, body, token_limit=self.account.abilities.token_limit)
         encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
         if said.dropped:
             encoded = replace(encoded, dropped=(*said.dropped, *encoded.dropped))

@@ -76,9 +76,10 @@ class LineCalls:
             return refused(facts.public_id, line, code="unsupported_id", message=text)
         if facts.model_override is not None:
             body["model"] = facts.model_override
-        target = line_dialects.spoken(facts.endpoint, facts.connector.abilities.lines)
+        able = facts.connector.abilities
+        target = line_dialects.spoken(facts.endpoint, able.lines)
         try:
-            said = line_dialects.outgoing(facts.endpoint, target, body)
+            said = line_dialects.outgoing(facts.endpoint, target, body, token_limit=able.token_limit)
         except TranslationError as error:
             return untranslatable(facts.public_id, line, error)
         return Request(line, facts, said.body, target, tuple(said.dropped), asked=body)

@@ -10,6 +10,7 @@ from app.translate.dialects import CHAT, CHAT_LIKE
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Written
 
+TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 BAD_ANSWER = "bad_answer"
 
 
@@ -23,9 +24,15 @@ def spoken(endpoint: str, endpoints: frozenset[str]) -> str:
     return CHAT if endpoint not in endpoints and endpoint in CHAT_LIKE and CHAT in endpoints else endpoint
 
 
-def outgoing(endpoint: str, target: str, body: Mapping[str, Any]) -> Written:
-    """The body of a line of `endpoint` as one of `target`. Raises TranslationError."""
-    return Written(dict(body)) if endpoint == target else dialects.as_chat(endpoint, body)
+def outgoing(endpoint: str, target: str, body: Mapping[str, Any], *, token_limit: str) -> Written:
+    """The body of a line of `endpoint` as one of `target`, whose chats have `token_limit`. Raises TranslationError."""
+    if endpoint == target:
+        return Written(dict(body))
+    said = dialects.as_chat(endpoint, body)
+    for name in TOKEN_LIMITS:
+        if name != token_limit and name in said.body:
+            said.body[token_limit] = said.body.pop(name)
+    return said
 
 
 def refusal(error: TranslationError) -> bytes:
