@@ -40,7 +40,7 @@ PIECE_BYTES = 256 * 1024
 NOT_RESOLVED_YET = socket.EAI_AGAIN
 # Their requests tell a length even when it is 0.
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-REQUEST_IDS = ("x-request-id", "x-amzn-requestid", "x-amz-request-id")
+REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "x-amz-request-id")
 # A body of ours that is not what it was said to be: the provider has no part in that.
 BAD_PAYLOAD = "bad_payload"
 

@@ -30,7 +30,7 @@ OWN = {
     "openrouter": OpenRouterApp,
     "replicate": ReplicateApp,
 }
-# What stands between the host and `/files` where it is not `/v1`; these two take the bare host.
+# What stands between the host and `/files` where it is not `/v1`; some take the bare host.
 BASES = {
     "openrouter": "/api/v1",
     "groq": "/openai/v1",
