@@ -144,7 +144,7 @@ def _inflate(packed: _Window, spool: IO[bytes]) -> int:
         data = packed.read(min(PIECE_BYTES, packed.left))
         if not data:
             raise EOFError
-        while data:
+        while data and not unpacker.eof:  # what stands behind the end are left-overs of a checksum
             length += spool.write(unpacker.decompress(data, PIECE_BYTES))
             data = unpacker.unconsumed_tail
             if length > MAX_INFLATED_BYTES:
@@ -197,7 +197,7 @@ class _Shapes:
             if schema in PRIMITIVES or schema == "null":
                 return _Shape(0, schema != "null")
             return self.known[schema]  # a type within itself is not there yet
-        if isinstance(schema, list):
+        if isinstance(schema, list) and schema:
             return self._around([self.of(item) for item in schema], takes_bytes=True)
         kind = schema["type"]
         if kind in ("array", "map"):

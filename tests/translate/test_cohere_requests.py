@@ -17,22 +17,20 @@ from app.translate.neutral import Media, Request, ToolResult
 from app.translate.neutral import Thinking as Thought
 
 # All that a row of a batch may have.
-ROW = set(
-    [
-        "messages",
-        "tools",
-        "temperature",
-        "p",
-        "k",
-        "frequency_penalty",
-        "presence_penalty",
-        "max_tokens",
-        "seed",
-        "logprobs",
-        "reasoning",
-        "thinking_budget",
-    ]
-)
+ROW = {
+    "messages",
+    "tools",
+    "temperature",
+    "p",
+    "k",
+    "frequency_penalty",
+    "presence_penalty",
+    "max_tokens",
+    "seed",
+    "logprobs",
+    "reasoning",
+    "thinking_budget",
+}
 LINE = set(inspect.signature(V2Client.chat).parameters) - {"self", "request_options"}
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]
