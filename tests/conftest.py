@@ -16,6 +16,7 @@ from app.services import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from tests.support import postgres
+from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
 
 DATABASES = ("sqlite", "postgresql")
@@ -43,6 +44,13 @@ def postgresql_url() -> Iterator[str]:
     migrate.upgrade(from_environment({"DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "test"}))
     yield url
     postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[Seaweed]:
+    """A real server that speaks S3."""
+    with Seaweed() as running:
+        yield running
 
 
 @pytest.fixture(params=DATABASES)

@@ -151,6 +151,8 @@ class _Connection(asyncio.Protocol):
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         size = int(headers.get("content-length", "0"))
         if len(self.received) < end + 4 + size:
+            if headers.get("expect") == "100-continue" and len(self.received) == end + 4:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
         method, target, _ = head[0].split(" ")
         path, _, query = target.partition("?")
