@@ -224,7 +224,7 @@ def test_the_matrix_has_every_provider_and_its_accounts(run: Run) -> None:
     assert rows["anthropic"][1:3] == ["lllll", "llllll"]
     assert rows["xai"][-1] == "1"
     assert (found["xai"]["accounts"], found["openai"]["accounts"]) == (1, 0)
-    assert found["gemini"]["later"] is True
+    assert found["vertex"]["later"] is True
     assert found["together"]["batch_limits"]["line_bytes"] == 10 * 2**20
 
 

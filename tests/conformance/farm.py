@@ -9,6 +9,7 @@ from tests.fakes.anthropic_app import AnthropicApp
 from tests.fakes.azure_app import AzureApp
 from tests.fakes.cohere_app import CohereApp
 from tests.fakes.fireworks_app import FireworksApp
+from tests.fakes.gemini_app import GeminiApp
 from tests.fakes.mistral_app import MistralApp
 from tests.fakes.openai_app import OpenAIApp
 from tests.fakes.openai_provider_app import OpenAIProviderApp
@@ -23,6 +24,7 @@ OWN = {
     "anthropic": AnthropicApp,
     "azure": AzureApp,
     "cohere": CohereApp,
+    "gemini": GeminiApp,
     "mistral": MistralApp,
     "together": TogetherApp,
     "xai": XAIApp,
@@ -39,6 +41,7 @@ BASES = {
     "mistral": "",
     "anthropic": "",
     "cohere": "",
+    "gemini": "",
 }
 
 

@@ -114,7 +114,7 @@ def test_load_gives_the_connector_with_the_abilities_of_the_table():
 
 
 def test_load_of_an_unfinished_provider_can_do_nothing():
-    assert type(registry.load(Target(provider="gemini", base_url="http://127.0.0.1:1"))) is Connector
+    assert type(registry.load(Target(provider="vertex", base_url="http://127.0.0.1:1"))) is Connector
 
 
 @pytest.fixture
