@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate.chat_requests import written_call
+from app.translate.chat_turns import written_call
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import (
     Answer,
@@ -28,14 +28,17 @@ FINISHES: dict[Any, Finish] = {
 
 
 def write(answer: Answer, *, answer_id: str, model: str, now_s: int) -> Json:
-    """The answer as a chat completion; the last three stand in for what the provider does not tell."""
+    """The answer as a chat completion; the last three stand in for what the provider does not tell.
+
+    Raises UnexpectedAnswerError.
+    """
     usage = answer.usage
     return {
         "id": answer.id or f"chatcmpl-{answer_id}",
         "object": "chat.completion",
         "created": answer.created if answer.created is not None else now_s,
         "model": answer.model or model,
-        "choices": [_choice(choice, index) for index, choice in enumerate(answer.choices)],
+        "choices": [_choice(choice, index, f"call_{answer_id}") for index, choice in enumerate(answer.choices)],
         "usage": {
             "prompt_tokens": usage.input_tokens,
             "completion_tokens": usage.output_tokens,
@@ -61,14 +64,18 @@ def read(body: Any) -> Answer:
     )
 
 
-def _choice(choice: Choice, index: int) -> Json:
+def _choice(choice: Choice, index: int, call_prefix: str) -> Json:
     message: Json = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
-    texts, thoughts, refusals, calls = [], [], [], []
+    texts, thoughts, refusals = [], [], []
+    calls: list[Json] = []
     for part in choice.parts:
         if isinstance(part, str):
             texts.append(part)
         elif isinstance(part, ToolCall):
-            calls.append(written_call(part))
+            call = written_call(part)
+            if not part.id:
+                call["id"] = f"{call_prefix}_{index}_{len(calls)}"
+            calls.append(call)
         elif isinstance(part, Thinking):
             thoughts.append(part.text)
         elif isinstance(part, Refusal):
@@ -95,26 +102,39 @@ def _read_choice(choice: Any) -> Choice:
     thought = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thought, str) and thought:
         parts.append(Thinking(thought))
-    content = message.get("content")
-    if isinstance(content, str) and content:
-        parts.append(content)
-    elif isinstance(content, list):
-        parts += [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
-    if isinstance(message.get("refusal"), str):
-        parts.append(Refusal(message["refusal"]))
-    for call in message.get("tool_calls") or []:
-        parts.append(_read_call(call))
-    return Choice(parts, FINISHES.get(choice.get("finish_reason"), "stop"), logprobs=choice.get("logprobs"))
+    parts += _texts(message.get("content"))
+    refusal, calls = message.get("refusal"), message.get("tool_calls")
+    if isinstance(refusal, str) and refusal:
+        parts.append(Refusal(refusal))
+    if calls is not None and not isinstance(calls, list):
+        raise UnexpectedAnswerError("The provider's chat answer has tool_calls that are no list.")
+    parts += [_read_call(call) for call in calls or []]
+    reason = choice.get("finish_reason")
+    finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
+    return Choice(parts, finish, logprobs=_logprobs(choice.get("logprobs")))
+
+
+def _texts(content: Any) -> list[Part]:
+    if content is None or isinstance(content, str):
+        return [content] if content else []
+    if not isinstance(content, list):
+        raise UnexpectedAnswerError("The provider's chat answer has content that is no text.")
+    return [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
 
 
 def _read_call(call: Any) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(name, str):
         raise UnexpectedAnswerError("The provider's chat answer has a tool call without a function.")
-    arguments = function.get("arguments")
+    arguments, call_id = function.get("arguments"), call.get("id")
     return ToolCall(
-        str(call.get("id") or ""), function["name"], arguments if isinstance(arguments, str | dict) else "{}"
+        call_id if isinstance(call_id, str) else "", name, arguments if isinstance(arguments, str | dict) else "{}"
     )
+
+
+def _logprobs(told: Any) -> Json | None:
+    return told if isinstance(told, dict) else None
 
 
 def _usage(told: Any) -> Usage:

@@ -7,7 +7,7 @@ from app.translate import chat_answers, chat_requests, embeddings, messages_answ
 from app.translate.errors import TranslationError
 from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request, Written
 from app.translate.response_answers import from_chat
-from app.translate.responses import to_chat
+from app.translate.responses import DROPPED, to_chat
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
@@ -15,6 +15,8 @@ MESSAGES = "/v1/messages"
 RESPONSES = "/v1/responses"
 # Endpoints whose lines can be put as chats, and answers to these as their own.
 CHAT_LIKE = frozenset({CHAT, MESSAGES, RESPONSES})
+# Values of fields of /v1/responses that ask for what happens anyway; what `include` asks for is given.
+NOTHING: dict[str, Any] = {"truncation": "disabled", "service_tier": "auto"}
 
 
 def read_request(endpoint: str, body: Mapping[str, Any]) -> Request:
@@ -24,7 +26,9 @@ def read_request(endpoint: str, body: Mapping[str, Any]) -> Request:
     if endpoint == MESSAGES:
         return messages_requests.read(body)
     if endpoint == RESPONSES:
-        return chat_requests.read(to_chat(body))
+        request = chat_requests.read(to_chat(body))
+        request.dropped += _left_out(body)
+        return request
     raise TranslationError("url", f"{endpoint} has no other dialect", code="invalid_url")
 
 
@@ -38,7 +42,7 @@ def as_chat(endpoint: str, body: Mapping[str, Any]) -> Written:
     if endpoint == CHAT:
         return Written(dict(body))
     if endpoint == RESPONSES:
-        return Written(to_chat(body))
+        return Written(to_chat(body), _left_out(body))
     return chat_requests.write(read_request(endpoint, body))
 
 
@@ -64,6 +68,15 @@ def write_answer(
     if endpoint == RESPONSES:
         return from_chat(chat, request=request, response_id=f"resp_{answer_id}", now_s=now_s)
     return chat
+
+
+def _left_out(body: Mapping[str, Any]) -> list[str]:
+    """Fields of a line of /v1/responses that ask for something that no chat is asked for."""
+    return [
+        name
+        for name, value in body.items()
+        if value and name in DROPPED and name != "include" and value != NOTHING.get(name)
+    ]
 
 
 def needs_request(endpoint: str) -> bool:

@@ -216,7 +216,7 @@ REFUSED = {
     ),
     "an image of the system": (
         {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]},
-        "messages",
+        "messages[0].content[0].type",
         True,
     ),
 }
