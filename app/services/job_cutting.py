@@ -15,15 +15,29 @@ UNSUPPORTED_ID = "unsupported_id"
 
 
 @dataclass(slots=True)
+class Run:
+    """A line that is sent, from `first_line` on, and those after it that are not: they go where it goes."""
+
+    first_line: int
+    records: int
+    bytes: int
+    lines: int = 1
+
+
+@dataclass(slots=True)
 class Cut:
-    """A run of lines that becomes a job. `records` are what is sent of them; `tail` are the last of its lines."""
+    """A run of lines that becomes a job. `records` are what is sent of them.
+
+    `tail` are the last of its lines, as many as another job may lack; `tail_records` what they have.
+    """
 
     first_line: int
     last_line: int = 0
     lines: int = 0
     records: int = 0
     bytes: int = 0
-    tail: deque[tuple[int, int, int]] = field(default_factory=deque)
+    tail: deque[Run] = field(default_factory=deque)
+    tail_records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +90,17 @@ class JobCutter:
 
     def finish(self) -> Finding | None:
         """Even out the last two jobs. A Finding when there are too few lines for a job."""
-        least = self.account.abilities.jobs.min_lines
+        limits = self.account.abilities.jobs
+        least = limits.min_lines
         if len(self.cuts) > 1 and 0 < self.cuts[-1].records < least:
-            _move_tail(self.cuts[-2], self.cuts[-1], least)
+            _move_tail(self.cuts[-2], self.cuts[-1], least, most_bytes=limits.bytes)
         short = next((cut for cut in self.cuts if 0 < cut.records < least), None)
         if short is None:
             return None
         provider, sent = self.account.provider, sum(cut.records for cut in self.cuts)
         hint = ' Send more lines, or execution "gateway".' if self.account.abilities.runs_lines else ""
-        text = f"{provider} takes jobs of at least {least} lines; this batch has {sent} for it.{hint}"
+        large = ", too large for jobs of so many" if sent >= least else ""
+        text = f"{provider} takes jobs of at least {least} lines; this batch has {sent} for it{large}.{hint}"
         return Finding("too_few_requests", text, None, None)
 
     def columns(self, *, marker: str, input_bytes: int) -> list[dict[str, Any]]:
@@ -126,18 +142,30 @@ class JobCutter:
         current.records += records
         current.bytes += size
         if limits.min_lines > 1:
-            current.tail.append((number, size, records))
-            if len(current.tail) > limits.min_lines:
-                current.tail.popleft()
+            _remember(current, number, size, records, most_records=limits.min_lines)
 
 
-def _move_tail(before: Cut, last: Cut, least: int) -> None:
+def _remember(cut: Cut, number: int, size: int, records: int, *, most_records: int) -> None:
+    if records:
+        cut.tail.append(Run(number, records, size))
+        cut.tail_records += records
+        # One more than can be lacking: a job never gives away the first that is remembered of it.
+        while len(cut.tail) > 1 and cut.tail_records - cut.tail[0].records - cut.tail[1].records >= most_records:
+            cut.tail_records -= cut.tail.popleft().records
+    elif cut.tail:
+        cut.tail[-1].lines += 1
+
+
+def _move_tail(before: Cut, last: Cut, least: int, *, most_bytes: int | None) -> None:
     """Give the last job as many lines of the one before as it lacks."""
     while last.records < least and len(before.tail) > 1:
-        number, size, records = before.tail.pop()
+        run = before.tail[-1]
+        if most_bytes is not None and last.bytes + run.bytes > most_bytes:
+            return
+        before.tail.pop()
         for cut, sign in ((before, -1), (last, 1)):
-            cut.lines += sign
-            cut.records += sign * records
-            cut.bytes += sign * size
-        last.first_line = number
-        before.last_line = before.tail[-1][0]
+            cut.lines += sign * run.lines
+            cut.records += sign * run.records
+            cut.bytes += sign * run.bytes
+        last.first_line = run.first_line
+        before.last_line = run.first_line - 1

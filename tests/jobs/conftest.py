@@ -26,6 +26,8 @@ PROVIDERS = (
     "JOBS_INLINE",
     "JOBS_DIALECT",
     "JOBS_OPERATION",
+    "JOBS_LEAST",
+    "JOBS_SMALL",
 )
 
 

@@ -6,7 +6,7 @@ from app.connectors.catalogue import Provider
 CHAT = "/v1/chat/completions"
 
 
-def _provider(name: str, *, without: str = "", prefix: str = "", **limits: object) -> Provider:
+def _provider(name: str, *, without: str = "", prefix: str = "", runs: bool = False, **limits: object) -> Provider:
     able = operations(native="files batches")
     for operation in without.split():
         del able[operation]
@@ -19,7 +19,7 @@ def _provider(name: str, *, without: str = "", prefix: str = "", **limits: objec
         f"{env}_BASE_URL",
         keyless=True,
         target="batchgate_jobs.connector:Jobs",
-        abilities=Abilities(able, jobs=jobs),
+        abilities=Abilities(able, lines=frozenset({CHAT}) if runs else frozenset(), jobs=jobs),
         options={"timeout_s": "2", "prefix": prefix},
         option_envs={"timeout_s": f"{env}_TIMEOUT_S"},
     )
@@ -33,3 +33,5 @@ STUBBORN = _provider("jobs-stubborn", without="batch_cancel batch_delete")
 INLINE = _provider("jobs-inline", inline=True)
 DIALECT = _provider("jobs-dialect", dialect="odd", custom_id="[a-z0-9]{1,8}", bytes=500)
 OPERATION = _provider("jobs-operation", prefix="operations/", operation=True, lines=4)
+LEAST = _provider("jobs-least", min_lines=3, lines=5, runs=True)
+SMALL = _provider("jobs-small", inline_bytes=600)
