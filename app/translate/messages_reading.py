@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from app.translate.errors import TranslationError
+from app.translate.errors import TranslationError, shown
 from app.translate.neutral import (
     Json,
     Media,
@@ -119,7 +119,7 @@ def _tools(request: Request, value: Any) -> None:
 
 def _tool(request: Request, tool: Json, path: str) -> Tool:
     if tool.get("type") not in (None, "custom"):
-        raise TranslationError(f"{path}.type", f"{tool['type']!r:.60} is a tool that only Anthropic has.")
+        raise TranslationError(f"{path}.type", f"{shown(tool['type'])} is a tool that only Anthropic has.")
     name, schema = tool.get("name"), tool.get("input_schema")
     if not isinstance(name, str) or not name:
         raise _wrong(f"{path}.name", "a string")
@@ -210,7 +210,7 @@ def _turns(request: Request, message: Any, path: str) -> None:
     """Add the turns that a message is: results of tools are turns of their own, before the rest of the user's."""
     role = message.get("role") if isinstance(message, dict) else None
     if role not in ("user", "assistant", "system"):
-        raise TranslationError(f"{path}.role", f"{role!r:.40} is no role of a message.")
+        raise TranslationError(f"{path}.role", f"{shown(role)} is no role of a message.")
     content = message.get("content")
     if isinstance(content, str):
         request.turns.append((role, content))
@@ -263,7 +263,7 @@ def _block(request: Request, block: Json, path: str) -> Part:
         return Thinking(block["thinking"], signature if isinstance(signature, str) else None)
     if kind == "redacted_thinking" and isinstance(block.get("data"), str):
         return Thinking("", redacted=block["data"])
-    raise TranslationError(path, f"a block of type {kind!r:.40} cannot be said elsewhere, or is not complete.")
+    raise TranslationError(path, f"a block of type {shown(kind)} cannot be said elsewhere, or is not complete.")
 
 
 def _media(request: Request, block: Json, kind: Any, path: str) -> Part:
@@ -282,4 +282,4 @@ def _media(request: Request, block: Json, kind: Any, path: str) -> Part:
     if form == "text" and isinstance(data, str) and kind == "document":
         coded = base64.b64encode(data.encode(errors="replace")).decode()
         return Media(kind, media_type="text/plain", data=coded, name=name)
-    raise TranslationError(f"{path}.source", f"{form!r:.40} is known to no other provider, or is not complete.")
+    raise TranslationError(f"{path}.source", f"{shown(form)} is known to no other provider, or is not complete.")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate.errors import TranslationError
+from app.translate.errors import TranslationError, shown
 
 Json = dict[str, Any]
 # Chat templates of open models know `system`; not all know `developer`.
@@ -36,13 +36,13 @@ def _add(messages: list[Json], where: str, item: Any) -> None:
         messages.append({"role": "tool", "tool_call_id": _string(where, item, "call_id"), "content": content})
     elif kind != "reasoning":
         # Reasoning is left out: clients send back all they got, and chat has no place for it.
-        raise TranslationError(f"{where}.type", f"{kind!r} items need a server with /v1/responses.")
+        raise TranslationError(f"{where}.type", f"{shown(kind)} items need a server with /v1/responses.")
 
 
 def _message(where: str, item: Mapping[str, Any]) -> Json:
     role = ROLES.get(_string(where, item, "role"))
     if role is None:
-        raise TranslationError(f"{where}.role", f"{item['role']!r} is not a role.", code="invalid_value")
+        raise TranslationError(f"{where}.role", f"{shown(item['role'])} is not a role.", code="invalid_value")
     content = item.get("content")
     if isinstance(content, str):
         return {"role": role, "content": content}
@@ -80,7 +80,7 @@ def _part(where: str, part: Any) -> Json:
         return {"type": "file", "file": {**file, **({"filename": part["filename"]} if part.get("filename") else {})}}
     if kind == "input_audio":
         return {"type": "input_audio", "input_audio": part.get("input_audio")}
-    raise TranslationError(f"{where}.type", f"{kind!r} content needs a server with /v1/responses.")
+    raise TranslationError(f"{where}.type", f"{shown(kind)} content needs a server with /v1/responses.")
 
 
 def _add_call(messages: list[Json], where: str, item: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ name, and unknown fields pass: the samplers that servers add (`top_k`, `seed`, .
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.translate.errors import TranslationError
+from app.translate.errors import TranslationError, shown
 from app.translate.response_items import messages_of
 
 Json = dict[str, Any]
@@ -72,7 +72,7 @@ def _tools(value: Any) -> Json:
 def _tool(where: str, tool: Any) -> Json:
     tool = _object(where, tool)
     if tool.get("type") != "function":
-        raise TranslationError(f"{where}.type", f"{tool.get('type')!r} tools need a server with /v1/responses.")
+        raise TranslationError(f"{where}.type", f"{shown(tool.get('type'))} tools need a server with /v1/responses.")
     function = {"name": _string(f"{where}.name", tool.get("name"))}
     kept = {name: tool[name] for name in ("description", "parameters", "strict") if tool.get(name) is not None}
     return {"type": "function", "function": {**function, **kept}}
@@ -83,7 +83,7 @@ def _tool_choice(value: Any) -> Json:
         return {"tool_choice": value}
     choice = _object("tool_choice", value)
     if choice.get("type") != "function":
-        raise TranslationError("tool_choice.type", f"{choice.get('type')!r} {NO_CHAT_FORM}")
+        raise TranslationError("tool_choice.type", f"{shown(choice.get('type'))} {NO_CHAT_FORM}")
     name = _string("tool_choice.name", choice.get("name"))
     return {"tool_choice": {"type": "function", "function": {"name": name}}}
 
@@ -102,7 +102,7 @@ def _text(value: Any) -> Json:
         kept = {name: form[name] for name in ("description", "schema", "strict") if form.get(name) is not None}
         chat["response_format"] = {"type": "json_schema", "json_schema": {**schema, **kept}}
     elif kind != "text":
-        raise TranslationError("text.format.type", f"{kind!r} {NO_CHAT_FORM}")
+        raise TranslationError("text.format.type", f"{shown(kind)} {NO_CHAT_FORM}")
     return chat
 
 
@@ -116,7 +116,7 @@ def _logprobs(request: Mapping[str, Any]) -> Json:
     wanted = _list("include", request.get("include") or [])
     for index, name in enumerate(wanted):
         if name not in INCLUDABLE:
-            raise TranslationError(f"include[{index}]", f"{name!r} {NO_CHAT_FORM}")
+            raise TranslationError(f"include[{index}]", f"{shown(name)} {NO_CHAT_FORM}")
     top = request.get("top_logprobs")
     return {"logprobs": True} if LOGPROBS in wanted or top else {}
 
