@@ -146,10 +146,34 @@ PROVIDERS = (
     ),
     _hosted(
         "bedrock",
-        "",
-        keys="AWS_BEARER_TOKEN_BEDROCK",
+        "https://bedrock.us-east-1.amazonaws.com",
+        keys="AWS_BEDROCK_CREDENTIALS AWS_BEARER_TOKEN_BEDROCK",
         url="AWS_ENDPOINT_URL_BEDROCK",
-        abilities=Abilities(operations(native="files batches", emulated="batch_delete")),
+        prefix="AWS_BEDROCK",
+        target="app.connectors.bedrock:Bedrock",
+        install_hint="pip install batchgate[aws]",
+        option_envs={
+            "region": "AWS_REGION",
+            "bucket": "AWS_BEDROCK_BUCKET",
+            "prefix": "AWS_BEDROCK_PREFIX",
+            "role_arn": "AWS_BEDROCK_ROLE_ARN",
+            "mode": "AWS_BEDROCK_MODE",
+            "min_records": "AWS_BEDROCK_MIN_RECORDS",
+            "s3_url": "AWS_ENDPOINT_URL_S3",
+            "runtime_url": "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+        },
+        abilities=_native(
+            JobLimits(
+                endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+                bytes=1 * GIB,
+                lines=50_000,
+                min_lines=100,  # of most models; a quota of AWS's, so an option
+                custom_id=r"[A-Za-z0-9_-]{1,64}",
+                dialect="bedrock",
+            ),
+            lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+            files=FileLimits(bytes=5 * GIB, direct=frozenset({"user_data", "vision", "assistants"}), bucket="s3"),
+        ),
     ),
     _hosted(
         "cohere",
@@ -173,7 +197,29 @@ PROVIDERS = (
     _hosted(
         "vertex",
         "https://aiplatform.googleapis.com",
-        abilities=Abilities(operations(native="files batches")),
+        keys="VERTEX_CREDENTIALS GOOGLE_APPLICATION_CREDENTIALS_JSON",
+        target="app.connectors.vertex:Vertex",
+        install_hint="pip install batchgate[google]",
+        option_envs={
+            "project": "GOOGLE_CLOUD_PROJECT",
+            "location": "GOOGLE_CLOUD_LOCATION",
+            "bucket": "VERTEX_BUCKET",
+            "prefix": "VERTEX_PREFIX",
+            "storage_url": "VERTEX_STORAGE_URL",
+        },
+        abilities=_native(
+            JobLimits(
+                endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+                bytes=GIB,
+                lines=200_000,
+                custom_id=r"[a-z0-9_-]{1,63}",  # goes into a label, and comes back in no other way
+                dialect="vertex",
+                operation=True,
+            ),
+            lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
+            files=FileLimits(direct=frozenset({"assistants", "vision", "user_data"}), bucket="gcs"),
+            emulated="",
+        ),
     ),
     _own_server("vllm", EMULATED),
     _hosted(

@@ -1,7 +1,6 @@
 """Cohere: files are datasets that are checked for a while, results lie behind signed URLs, in Avro."""
 
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -36,7 +35,7 @@ from app.connectors.translated import NativeCall, Translated
 from app.lib import json
 from app.translate import cohere_answers, cohere_embeddings, cohere_requests, dialects
 from app.translate.dialects import EMBEDDINGS
-from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Request, Usage
+from app.translate.neutral import EmbeddingRequest, Request
 
 DATASETS = "/v1/datasets"
 BATCHES = "/v2/batches"
@@ -75,15 +74,7 @@ class Cohere(Translated):
         texts = call.body.get("input") if call.endpoint == EMBEDDINGS else None
         if not isinstance(texts, list) or len(texts) <= cohere_embeddings.MOST_TEXTS:
             return super().run_line(call)
-        deadline = time.monotonic() + call.timeout_s
-        told: list[LineAnswer] = []
-        for piece in cohere_embeddings.pieces(texts):
-            left = max(0.001, deadline - time.monotonic())
-            answer = super().run_line(replace(call, body={**call.body, "input": piece}, timeout_s=left))
-            if not isinstance(answer.answer, EmbeddingAnswer):
-                return answer
-            told.append(answer)
-        return _joined(told)
+        return self.run_in_pieces(call, cohere_embeddings.pieces(texts))
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
@@ -272,12 +263,3 @@ def _inner(answer: Any, name: str) -> Mapping[str, Any]:
 
 def _row(custom_id: str, body: Any) -> bytes:
     return json.dumps_line({"custom_id": custom_id, "body": body})
-
-
-def _joined(told: list[LineAnswer]) -> LineAnswer:
-    """The answers to the pieces of one line as one."""
-    answers = [part.answer for part in told if isinstance(part.answer, EmbeddingAnswer)]
-    tokens = sum(part.usage.input_tokens for part in told)
-    usage = Usage(input_tokens=tokens, total_tokens=tokens)
-    vectors = [vector for answer in answers for vector in answer.vectors]
-    return replace(told[-1], usage=usage, answer=EmbeddingAnswer(vectors, usage, answers[0].model))

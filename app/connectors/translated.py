@@ -1,8 +1,9 @@
 """What connectors share whose provider speaks a dialect of its own: lines sent one by one, and rows of results."""
 
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.connectors import answers
@@ -12,7 +13,7 @@ from app.connectors.native import JobResult
 from app.lib import json
 from app.translate import dialects
 from app.translate.errors import TranslationError, UnexpectedAnswerError
-from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Request
+from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Request, Usage
 
 BAD_ANSWER = "bad_answer"
 
@@ -74,6 +75,18 @@ class Translated(Connector):
             raise UpstreamServerError(str(error), status=told.status, code=BAD_ANSWER) from error
         return LineAnswer(told.status, told.request_id, b"", answer.usage, native.dropped, answer)
 
+    def run_in_pieces(self, call: LineCall, pieces: Iterable[list[str]]) -> LineAnswer:
+        """Send a line of many texts in several calls, one after another: the vectors of all, or the first refusal."""
+        deadline = time.monotonic() + call.timeout_s
+        told: list[LineAnswer] = []
+        for piece in pieces:
+            left = max(0.001, deadline - time.monotonic())
+            answer = Translated.run_line(self, replace(call, body={**call.body, "input": piece}, timeout_s=left))
+            if not isinstance(answer.answer, EmbeddingAnswer):
+                return answer
+            told.append(answer)
+        return _joined(told)
+
 
 def refusal(error: TranslationError) -> bytes:
     """The body that a line is answered with which cannot be said in its provider's dialect; its status is 400."""
@@ -88,3 +101,12 @@ def answered(custom_id: str, value: Any, read: Callable[[Any], Answer | Embeddin
     except UnexpectedAnswerError as error:
         return JobResult(custom_id, error_code=BAD_ANSWER, message=str(error))
     return JobResult(custom_id, 200, answer.id if isinstance(answer, Answer) else "", usage=answer.usage, answer=answer)
+
+
+def _joined(told: list[LineAnswer]) -> LineAnswer:
+    """The answers to the pieces of one line as one."""
+    parts = [part.answer for part in told if isinstance(part.answer, EmbeddingAnswer)]
+    tokens = sum(part.usage.input_tokens for part in told)
+    usage = Usage(input_tokens=tokens, total_tokens=tokens)
+    vectors = [vector for part in parts for vector in part.vectors]
+    return replace(told[-1], usage=usage, answer=EmbeddingAnswer(vectors, usage, parts[0].model))

@@ -1,5 +1,6 @@
 """A fake of every provider on its own socket, and the environment that makes accounts at all of them."""
 
+import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from app.connectors import registry
 from tests.fakes.anthropic_app import AnthropicApp
 from tests.fakes.azure_app import AzureApp
+from tests.fakes.bedrock_app import ACCESS_KEY_ID, BUCKET, ROLE, BedrockApp
 from tests.fakes.cohere_app import CohereApp
 from tests.fakes.fireworks_app import FireworksApp
 from tests.fakes.gemini_app import GeminiApp
@@ -23,6 +25,7 @@ from tests.fakes.xai_app import XAIApp
 OWN = {
     "anthropic": AnthropicApp,
     "azure": AzureApp,
+    "bedrock": BedrockApp,
     "cohere": CohereApp,
     "gemini": GeminiApp,
     "mistral": MistralApp,
@@ -40,6 +43,7 @@ BASES = {
     "fireworks": "",
     "mistral": "",
     "anthropic": "",
+    "bedrock": "",
     "cohere": "",
     "gemini": "",
 }
@@ -48,6 +52,10 @@ BASES = {
 def app_of(provider: str) -> Any:
     """The fake of a provider; those without an API for files answer single lines."""
     key = key_of(provider)
+    if provider == "bedrock":
+        bedrock = BedrockApp(api_key=key)
+        bedrock.min_records = 1
+        return bedrock
     if provider in OWN:
         return OWN[provider](api_key=key)
     if provider in QUIRKS:
@@ -58,6 +66,20 @@ def app_of(provider: str) -> Any:
 def key_of(provider: str) -> str:
     """The credential of the account at `provider`: one that is easy to find in a log."""
     return f"canary-{provider}-0123456789"
+
+
+def bedrock_environment(url: str) -> dict[str, str]:
+    """What is to be said of an account at the fake of Bedrock; its quota is one that short batches fit."""
+    keys = {"access_key_id": ACCESS_KEY_ID, "secret_access_key": key_of("bedrock")}
+    return {
+        "AWS_BEDROCK_CREDENTIALS": json.dumps(keys, separators=(",", ":")),
+        "AWS_BEDROCK_BUCKET": BUCKET,
+        "AWS_BEDROCK_PREFIX": "batchgate",
+        "AWS_BEDROCK_ROLE_ARN": ROLE,
+        "AWS_BEDROCK_MIN_RECORDS": "1",
+        "AWS_ENDPOINT_URL_S3": url,
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url,
+    }
 
 
 class Farm:
@@ -88,6 +110,8 @@ class Farm:
             found["FIREWORKS_DOWNLOAD_HOSTS"] = "127.0.0.1"
         if "cohere" in self.servers:
             found["COHERE_DOWNLOAD_HOSTS"] = "127.0.0.1"
+        if "bedrock" in self.servers:
+            found |= bedrock_environment(self.servers["bedrock"].url)
         return found
 
     def calls(self) -> int:

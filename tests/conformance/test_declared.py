@@ -135,6 +135,6 @@ def test_native_batches_have_limits_and_a_way_for_the_gateway_to_run_them(entry:
 
 def test_a_provider_without_a_connector_can_do_nothing_yet() -> None:
     later = [entry.name for entry in BY_NAME.values() if not entry.target]
-    assert later == ["anthropic", "bedrock", "vertex"]
+    assert later == ["vertex"]
     for name in later:
         assert {registry.abilities(name).support(operation) for operation in OPERATIONS} == {Support.NONE}

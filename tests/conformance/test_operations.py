@@ -14,6 +14,7 @@ from app.connectors import registry
 from app.connectors.abilities import OPERATIONS, Support
 from app.services.gateway import Gateway
 from tests.conformance.farm import Farm, key_of
+from tests.conformance.models import MODELS
 from tests.conftest import KeyClient
 from tests.support.batches import CHAT, TERMINAL, chat_line, jsonl, retrieve
 from tests.support.waiting import until
@@ -98,7 +99,7 @@ def test_files_and_batches_go_through_their_life(
     endpoint = min(registry.abilities(provider).lines, key=lambda name: name != CHAT)
     if support(provider, "batch_create") is Support.NATIVE:
         endpoint = min(registry.abilities(provider).jobs.endpoints, key=lambda name: name != CHAT)
-    line = chat_line("a", model="m") if endpoint == CHAT else respond("a")
+    line = chat_line("a", model=MODELS.get(provider, "m")) if endpoint == CHAT else respond("a")
     source = client.post(f"/v1/files?provider={provider}", data=form(jsonl([line]), "batch", "in.jsonl")).json
     body = {"input_file_id": source["id"], "endpoint": endpoint, "completion_window": "24h", "provider": provider}
     batch = client.post("/v1/batches", json=body)
