@@ -1,14 +1,17 @@
 """The connector of Cohere against its fake: datasets, batches found by name, results in Avro behind signed URLs."""
 
+import sys
 import time
 
 import orjson
 import pytest
 
+from app import connectors
 from app.connectors import registry
 from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamServerError
 from app.connectors.cohere import Cohere
 from app.connectors.native import JobLine, NativeJob, SoughtJob
+from app.connectors.registry import ConfigurationError
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer
 from tests.fakes.cohere_app import CohereApp
@@ -309,3 +312,13 @@ def test_what_the_catalogue_says(server):
         {"COHERE_API_KEY": "k", "CO_API_URL": server.url, "COHERE_DOWNLOAD_HOSTS": "a.example"}
     )
     assert (configured.base_url, configured.options) == (server.url, {"download_hosts": "a.example"})
+
+
+def test_what_has_to_be_installed_for_it_is_told(monkeypatch, server):
+    monkeypatch.setitem(sys.modules, "fastavro", None)
+    for name in ("avro", "cohere_results", "cohere"):
+        monkeypatch.delitem(sys.modules, f"app.connectors.{name}")
+        monkeypatch.delattr(connectors, name)
+
+    with pytest.raises(ConfigurationError, match=r"fastavro.*batchgate\[cohere\]"):
+        registry.load(target("cohere", server.url))
