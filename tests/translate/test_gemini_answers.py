@@ -1,0 +1,215 @@
+"""Answers of Gemini, as the types of Google's SDK have them, read (contracts: providers, 28.3)."""
+
+import pytest
+from google.genai import types
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.translate import chat_answers
+from app.translate.errors import UnexpectedAnswerError
+from app.translate.gemini_answers import FINISHES, read
+from app.translate.neutral import Choice, Media, Thinking, ToolCall, Usage
+
+
+def answer(*parts, finish="STOP", **more):
+    """An answer with one candidate, which is one of the SDK's."""
+    candidate = {"content": {"role": "model", "parts": list(parts)}, "finishReason": finish}
+    body = {"candidates": [candidate], "responseId": "r1", "modelVersion": "gemini-2.5-flash", **more}
+    types.GenerateContentResponse.model_validate(body)
+    return body
+
+
+def test_a_plain_answer():
+    usage = {
+        "promptTokenCount": 10,
+        "toolUsePromptTokenCount": 2,
+        "cachedContentTokenCount": 4,
+        "candidatesTokenCount": 5,
+        "thoughtsTokenCount": 7,
+        "totalTokenCount": 24,
+    }
+    found = read(answer({"text": "Hello"}, usageMetadata=usage), created=17)
+
+    assert found.choices == [Choice(["Hello"])]
+    assert found.usage == Usage(12, 4, 12, 7, 24)
+    assert (found.id, found.model, found.created) == ("r1", "gemini-2.5-flash", 17)
+
+
+def test_what_is_not_told_is_summed_or_left_open():
+    found = read(answer(usageMetadata={"promptTokenCount": 1, "thoughtsTokenCount": 2}))
+
+    assert found.usage == Usage(1, 0, 2, 2, 3)
+    assert (found.choices, found.created) == ([Choice([])], None)
+    assert read({"candidates": [{}]}).usage == Usage()
+
+
+@pytest.mark.parametrize("told", ["2026-11-21T12:00:00Z", "2026-11-21T12:00:00.123456789Z"])
+def test_the_time_of_an_answer(told):
+    assert read(answer(createTime=told), created=17).created == 1795262400
+
+
+@pytest.mark.parametrize("told", ["today", 17, {}, "9999999-01-01"])
+def test_a_time_that_is_none_is_as_if_not_told(told):
+    assert read({**answer(), "createTime": told}, created=17).created == 17
+
+
+@pytest.mark.parametrize("reason", [reason.value for reason in types.FinishReason])
+def test_every_reason_of_the_sdk_has_a_meaning(reason):
+    found = read(answer({"text": "x"}, finish=reason)).choices[0].finish
+
+    wanted = FINISHES.get(reason, "stop")
+    assert found == wanted
+    filtered = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR")
+    assert (wanted == "content_filter") is (reason in filtered or reason.startswith("IMAGE_"))
+    assert (wanted == "length") is (reason == "MAX_TOKENS")
+
+
+def test_thoughts_and_calls():
+    found = read(
+        answer(
+            {"text": "Hm.", "thought": True},
+            {"text": "Let me see."},
+            {"functionCall": {"id": "c1", "name": "clock"}, "thoughtSignature": "c2ln"},
+            {"functionCall": {"name": "clock", "args": {"zone": "UTC"}}},
+            {"functionCall": {"name": "clock", "args": {"zone": "UTC"}}},
+            {"executableCode": {"code": "1", "language": "PYTHON"}},
+        )
+    ).choices[0]
+
+    *before, one, other = found.parts
+    assert before == [Thinking("Hm."), "Let me see.", Thinking("", "gemini:c2ln"), ToolCall("c1", "clock", {})]
+    assert found.finish == "tool_calls"
+    assert (one.name, one.arguments) == (other.name, other.arguments) == ("clock", {"zone": "UTC"})
+    assert one.id.startswith("call_") and one.id != other.id
+
+
+def test_ids_that_are_made_up_are_the_same_each_time():
+    body = answer({"functionCall": {"name": "clock"}})
+
+    assert read(body) == read(body)
+    assert read(body).choices[0].parts[0].id != read({**body, "responseId": "r2"}).choices[0].parts[0].id
+
+
+def test_a_call_that_was_cut_short_is_no_call_to_make():
+    assert read(answer({"functionCall": {"name": "clock"}}, finish="MAX_TOKENS")).choices[0].finish == "length"
+
+
+def test_candidates_keep_their_order():
+    body = answer({"text": "a"})
+    body["candidates"] += [{"content": {"parts": [{"text": "b"}]}, "index": 1}, {"finishReason": "SAFETY", "index": 2}]
+
+    assert read(body).choices == [Choice(["a"]), Choice(["b"]), Choice([], "content_filter")]
+
+
+@pytest.mark.parametrize("candidates", [{}, {"candidates": []}])
+def test_a_prompt_that_was_blocked_is_an_answer(candidates):
+    found = read({**candidates, "promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}})
+
+    assert found.choices == [Choice([], "content_filter")]
+    assert found.usage == Usage(3, 0, 0, 0, 3)
+    chat = chat_answers.write(found, answer_id="a", model="m", now_s=1)
+    assert (chat["choices"][0]["message"]["content"], chat["choices"][0]["finish_reason"]) == ("", "content_filter")
+
+
+def test_logprobs():
+    body = answer({"text": "é!"})
+    body["candidates"][0]["logprobsResult"] = {
+        "chosenCandidates": [{"token": "é", "logProbability": -0.5}, {"token": "!", "tokenId": 7}],
+        "topCandidates": [{"candidates": [{"token": "e", "logProbability": -1}]}],
+    }
+    types.GenerateContentResponse.model_validate(body)
+
+    assert read(body).choices[0].logprobs == {
+        "content": [
+            {
+                "token": "é",
+                "logprob": -0.5,
+                "bytes": [195, 169],
+                "top_logprobs": [{"token": "e", "logprob": -1, "bytes": [101]}],
+            },
+            {"token": "!", "logprob": 0.0, "bytes": [33], "top_logprobs": []},
+        ],
+        "refusal": None,
+    }
+
+
+def test_images_and_sounds():
+    found = read(answer(*({"inlineData": {"mimeType": kind, "data": "AAAA"}} for kind in ("image/png", "audio/pcm"))))
+
+    assert found.choices[0].parts == [
+        Media("image", media_type="image/png", data="AAAA"),
+        Media("audio", media_type="audio/pcm", data="AAAA"),
+    ]
+
+
+NONSENSE = [
+    None,
+    [],
+    "text",
+    {},
+    {"candidates": {}},
+    {"candidates": [], "promptFeedback": {"blockReason": 7}},
+    {"promptFeedback": []},
+    {"candidates": [None]},
+    {"candidates": [{"content": "x"}]},
+    {"candidates": [{"content": {"parts": "x"}}]},
+    {"candidates": [{"content": {"parts": ["x"]}}]},
+    {"candidates": [{"content": {"parts": [{"text": 7}]}}]},
+    {"candidates": [{"content": {"parts": [{"functionCall": "x"}]}}]},
+    {"candidates": [{"content": {"parts": [{"functionCall": {"name": ""}}]}}]},
+    {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": "{}"}}]}}]},
+    {"candidates": [{"content": {"parts": [{"inlineData": {"data": "AAAA"}}]}}]},
+    {"candidates": [{"logprobsResult": []}]},
+    {"candidates": [{"logprobsResult": {"chosenCandidates": 7}}]},
+    {"candidates": [{"logprobsResult": {"chosenCandidates": [{"token": 7}]}}]},
+    {"candidates": [{"logprobsResult": {"chosenCandidates": [{}], "topCandidates": [7]}}]},
+]
+
+
+@pytest.mark.parametrize("body", NONSENSE)
+def test_nonsense_is_no_answer(body):
+    with pytest.raises(UnexpectedAnswerError):
+        read(body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+PLACES = ["candidates", "promptFeedback", "usageMetadata", "responseId", "modelVersion", "createTime"]
+IN_CANDIDATE = ["content", "finishReason", "index", "logprobsResult"]
+
+
+@given(
+    st.dictionaries(st.sampled_from(PLACES), JSON),
+    st.dictionaries(st.sampled_from(IN_CANDIDATE), JSON),
+    st.dictionaries(st.sampled_from(["text", "thought", "functionCall", "inlineData", "thoughtSignature"]), JSON),
+)
+def test_whatever_comes_is_an_answer_or_none(body, candidate, part):
+    whole = {"content": {"parts": [part]}, **candidate}
+    for told in (body, {**body, "candidates": [whole]}):
+        try:
+            chat_answers.write(read(told), answer_id="a", model="m", now_s=1)
+        except UnexpectedAnswerError as error:
+            assert str(error)
+
+
+@given(st.lists(st.text(min_size=1, max_size=9), max_size=4), st.integers(0, 3), st.integers(0, 2**31))
+def test_every_text_call_and_count_is_kept(texts, calls, tokens):
+    parts = [{"text": text} for text in texts] + [
+        {"functionCall": {"name": "f", "args": {"n": n}}} for n in range(calls)
+    ]
+    usage = {"promptTokenCount": tokens, "candidatesTokenCount": 1, "totalTokenCount": tokens + 1}
+    body = {"candidates": [{"content": {"parts": parts}}] * 2, "usageMetadata": usage}
+    chat = chat_answers.write(read(body), answer_id="a", model="m", now_s=1)
+
+    assert chat["usage"]["prompt_tokens"] == tokens and chat["usage"]["total_tokens"] == tokens + 1
+    ids = set()
+    for choice in chat["choices"]:
+        assert (choice["message"]["content"] or "") == "".join(texts)
+        made = choice["message"].get("tool_calls", [])
+        assert [call["function"]["arguments"] for call in made] == [f'{{"n":{n}}}' for n in range(calls)]
+        assert choice["finish_reason"] == ("tool_calls" if calls else "stop")
+        ids |= {call["id"] for call in made}
+    assert len(ids) == 2 * calls
