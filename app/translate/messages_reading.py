@@ -28,10 +28,11 @@ SETTINGS: dict[str, tuple[str, tuple[type, ...]]] = {
     "top_k": ("top_k", (int,)),
 }
 SEEN = frozenset({"model", "messages", "stream"})
+TOOL_FIELDS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 CHOICES = {"auto": "auto", "none": "none", "any": "required"}
 SERVICE_TIERS = {"auto": "auto", "standard_only": "default"}
 # What only Anthropic has, and without which the answer would be another one.
-REFUSED = ("container", "mcp_servers", "fallbacks", "context_management")
+REFUSED = ("container", "mcp_servers", "fallbacks", "context_management", "inference_geo")
 
 
 def read(body: Mapping[str, Any]) -> Request:
@@ -126,6 +127,8 @@ def _tool(request: Request, tool: Json, path: str) -> Tool:
     if schema is not None and not isinstance(schema, dict):
         raise _wrong(f"{path}.input_schema", "a JSON schema")
     _uncached(request, tool)
+    for unknown in sorted(tool.keys() - TOOL_FIELDS):
+        _drop(request, f"tools.{unknown}")
     description, strict = tool.get("description"), tool.get("strict")
     return Tool(
         name,

@@ -104,14 +104,23 @@ def closed(schema: Any) -> Any:
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {name: value if name in NO_SCHEMAS else closed(value) for name, value in schema.items()}
+    made = {name: _closed(name, value) for name, value in schema.items()}
     if schema.get("type") == "object" or isinstance(schema.get("properties"), dict):
         made.setdefault("additionalProperties", False)
     return made
 
 
-# Members of a schema that hold values.
-NO_SCHEMAS = frozenset({"enum", "const", "default", "examples", "required", "example"})
+# Members of a schema that hold values, and those that hold schemas by name.
+VALUES = frozenset({"enum", "const", "default", "examples", "required", "example"})
+BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+
+
+def _closed(name: str, value: Any) -> Any:
+    if name in VALUES:
+        return value
+    if name in BY_NAME and isinstance(value, dict):
+        return {key: closed(inner) for key, inner in value.items()}
+    return closed(value)
 
 
 def _tool(tool: Tool) -> Json:
@@ -165,6 +174,8 @@ def _thinking(model: str, settings: Settings, body: Json, forced: bool, dropped:
     elif can.thinks == "adaptive" and not (budget and can.budget):
         _adaptive(can, settings, body, dropped)
     else:
+        if budget and effort:
+            dropped.append("reasoning_effort")
         _budgeted(budget or BUDGETS[effort], "max_tokens" in settings, asked, body, dropped)
 
 

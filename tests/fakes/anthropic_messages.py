@@ -48,7 +48,7 @@ BLOCKS = {
 }
 SOURCES = {"base64": {"media_type", "data"}, "url": {"url"}, "file": {"file_id"}, "text": {"media_type", "data"}}
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-TOOL = ("name", "description", "input_schema", "strict", "type", "cache_control")
+TOOL = ("name", "description", "input_schema", "strict", "type", "cache_control", "defer_loading", "input_examples")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ID = re.compile(r"[a-zA-Z0-9_-]+")
 OLD = re.compile(r"claude-[a-z]*-?[34](-[0-5])?(-|@|$)")
