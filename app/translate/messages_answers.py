@@ -1,7 +1,6 @@
 """Answers of Anthropic's Messages, read and written (contracts: providers, 28.1)."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from app.translate.errors import TranslationError, UnexpectedAnswerError
@@ -150,5 +149,5 @@ def _message_id(given: str) -> str:
 
 
 def _count(holder: Any, name: str) -> int:
-    value = holder.get(name) if isinstance(holder, Mapping) else None
+    value = holder.get(name) if type(holder) is dict else None
     return value if type(value) is int and value >= 0 else 0
