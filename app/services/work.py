@@ -56,7 +56,7 @@ class BatchWork:
         self._worker = worker
         self._lines = LineCalls(gateway)
         self._jobs_lock = threading.Lock()
-        self._jobs: dict[int, JobLease] = {}
+        self._jobs: set[JobLease] = set()
 
     def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
         with _store():
@@ -134,7 +134,7 @@ class BatchWork:
                 raise
             finally:
                 with self._jobs_lock:
-                    del self._jobs[lease.id]
+                    self._jobs.remove(lease)
             return True
 
     def sweep(self) -> None:
@@ -145,7 +145,7 @@ class BatchWork:
         """A due job; no account gets more than half of this process's threads, so that one that hangs is not all."""
         most = max(1, self._gateway.settings.job_threads // 2)
         with self._jobs_lock:
-            busy = Counter(held.account_id for held in self._jobs.values())
+            busy = Counter(held.account_id for held in self._jobs)
             with self._gateway.database.read() as connection:
                 row = jobs.next_due(connection, skip=[account for account, held in busy.items() if held >= most])
             if row is None:
@@ -154,12 +154,12 @@ class BatchWork:
             with self._gateway.database.write() as connection:
                 if not jobs.claim(connection, lease, lease_ms=lease_ms(self._gateway)):
                     return None
-            self._jobs[lease.id] = lease
+            self._jobs.add(lease)
             return lease
 
     def _renew_jobs(self) -> None:
         with self._jobs_lock:
-            held = list(self._jobs.values())
+            held = list(self._jobs)
         if held:
             with self._gateway.database.write() as connection:
                 jobs.renew(connection, held, lease_ms=lease_ms(self._gateway))
