@@ -92,7 +92,7 @@ class OpenRouter(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
-        return map(shapes.result, self._elements(job))
+        return (shapes.result(element, endpoint=job.endpoint) for element in self._elements(job))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
         """The elements of a job's results, each as a line."""

@@ -17,6 +17,8 @@ from app.connectors.native import (
     Payload,
 )
 from app.lib import json
+from app.translate.dialects import MESSAGES
+from app.translate.messages_answers import read_usage
 
 T = TypeVar("T")
 
@@ -114,8 +116,8 @@ def job(answer: Any) -> NativeJob:
     )
 
 
-def result(value: Any) -> JobResult:
-    """What came of one line."""
+def result(value: Any, *, endpoint: str | None = None) -> JobResult:
+    """What came of one line of a job at `endpoint`."""
     row = parsing.fields(value, "a result")
     custom_id = parsing.required(row, "custom_id")
     error = row.get("error")
@@ -130,7 +132,9 @@ def result(value: Any) -> JobResult:
         return refusals.from_error(custom_id, response.get("body") or error, status=status)
     body = _without_extras(parsing.fields(response.get("body"), "the answer to a line"))
     told = parsing.text(response, "request_id") or ""
-    return JobResult(custom_id, status, request_id=told, body=json.dumps(body), usage=usage_of(body))
+    # A message counts its tokens in another way.
+    usage = read_usage(body.get("usage")) if endpoint == MESSAGES else usage_of(body)
+    return JobResult(custom_id, status, request_id=told, body=json.dumps(body), usage=usage)
 
 
 def _without_extras(body: Any) -> Any:

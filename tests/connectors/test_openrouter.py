@@ -4,10 +4,11 @@ import time
 
 import orjson
 import pytest
+from anthropic.types import Message
 
 from app.connectors import openrouter_shapes as shapes
 from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError
-from app.connectors.native import NativeJob
+from app.connectors.native import JobLine, NativeJob
 from app.connectors.openrouter import OpenRouter
 from tests.fakes.faults import Fault
 from tests.fakes.openrouter_app import OpenRouterApp
@@ -30,6 +31,7 @@ from tests.support.native_jobs import (
 
 KEY = "sk-canary-secret"
 MODEL = "openai/gpt-5-mini"
+MESSAGES = "/v1/messages"
 JOB = NativeJob("batch_1", "completed")
 
 
@@ -72,6 +74,20 @@ def test_every_line_of_a_job_has_its_result(connector):
     results = list(connector.results(over))
     assert plain(results) == wanted()
     assert all(result.request_id for result in results if result.status_code == 200)
+
+
+def test_messages_go_untouched_and_their_cached_tokens_count_as_input(app, connector):
+    body = {"model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+    line = JobLine("m", MESSAGES, MODEL, body)
+    data = payload(encoded(connector, [line]))
+    job = until_over(connector, connector.create_job(new_job(MODEL, lines=1, payload=data, endpoint=MESSAGES)))
+
+    [result] = connector.results(job)
+
+    assert next(iter(app.jobs.values())).lines == [{"custom_id": "m", "body": body}]
+    told = Message.model_validate_json(result.body, strict=True).usage
+    assert result.usage.input_tokens == told.input_tokens + told.cache_read_input_tokens
+    assert (result.usage.cached_tokens, result.usage.output_tokens) == (1, told.output_tokens)
 
 
 def test_the_request_is_one_document_with_its_lines_last(server, connector):

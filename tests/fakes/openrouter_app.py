@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from werkzeug import Request, Response
 
+from tests.fakes.anthropic_messages import chat_of, message_of
 from tests.fakes.openai_app import Refusal
 from tests.fakes.provider_app import Body, FakeFile, FakeJob, FakeResult, Handler, ProviderApp
 
@@ -124,6 +125,15 @@ class OpenRouterApp(ProviderApp):
             job.fields["unseen"] -= 1
             raise Refusal(404, "Batch not found")
         return batch_object(self.look(job), with_results=True)
+
+    def run(self, job: FakeJob, line: Body) -> FakeResult:
+        if job.endpoint != "/v1/messages":
+            return super().run(job, line)
+        try:
+            chat = self.model.routes["/v1/chat/completions"](chat_of({"model": job.model, **line["body"]}))
+        except Refusal as refusal:
+            return FakeResult(line["custom_id"], refusal.status, refusal.body)
+        return FakeResult(line["custom_id"], 200, message_of(chat, tier="batch"))
 
     def _list_batches(self, request: Request) -> Body:
         page, more = _after(list(reversed(self.jobs.values())), request, limit=20)
