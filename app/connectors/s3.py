@@ -22,7 +22,7 @@ from app.lib import json
 # What one PUT takes; more would need an upload in parts.
 MOST_BYTES = 5 * 2**30
 PER_PAGE = 1000
-MAX_NAME_BYTES = 512
+MAX_NAME_BYTES = 255  # servers that keep objects in folders take no more
 BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
 # What Bedrock takes in a URI, and what means nothing else anywhere.
 PREFIX = re.compile(r"([-!_*'().a-z0-9A-Z]+/)*")
@@ -210,7 +210,12 @@ def _address(place: Place) -> tuple[str, str]:
 
 
 def _object_name(filename: str) -> str:
-    name = filename.replace("/", "_").encode("utf-8", "replace")[-MAX_NAME_BYTES:].decode("utf-8", "ignore")
+    name = (
+        filename.replace("/", "_")
+        .replace("\\", "_")
+        .encode("utf-8", "replace")[-MAX_NAME_BYTES:]
+        .decode("utf-8", "ignore")
+    )
     return "file" if name in ("", ".", "..") else name
 
 
