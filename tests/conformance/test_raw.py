@@ -8,6 +8,7 @@ from app.connectors import registry
 from app.connectors.abilities import Support
 from app.lib import json
 from tests.conformance.farm import Farm
+from tests.conformance.models import MODELS
 from tests.conformance.test_golden import ended
 from tests.conftest import KeyClient
 from tests.support.batches import CHAT, chat_line, create, jsonl
@@ -16,11 +17,11 @@ LINES = 20
 PROVIDERS = [name for name in registry.names() if registry.abilities(name).support("batch_create") is Support.NATIVE]
 
 
-def line(number: int, endpoint: str) -> dict[str, Any]:
+def line(number: int, endpoint: str, model: str) -> dict[str, Any]:
     """Every seventh is refused."""
     text = "please refuse-this" if number % 7 == 0 else f"Question {number}?"
-    made = chat_line(f"line {number}", text, model="some/model", url=endpoint)
-    return made if endpoint == CHAT else {**made, "body": {"model": "some/model", "input": text}}
+    made = chat_line(f"line {number}", text, model=model, url=endpoint)
+    return made if endpoint == CHAT else {**made, "body": {"model": model, "input": text}}
 
 
 def endpoint_of(provider: str) -> str:
@@ -34,7 +35,7 @@ def test_each_line_has_a_row_of_the_provider(client: KeyClient, farm: Farm) -> N
     made = {}
     for name in PROVIDERS:
         count = max(LINES, registry.abilities(name).jobs.min_lines)
-        data = jsonl(line(number, endpoint_of(name)) for number in range(1, count + 1))
+        data = jsonl(line(number, endpoint_of(name), MODELS.get(name, "some/model")) for number in range(1, count + 1))
         made[name] = create(client, data, endpoint=endpoint_of(name), provider=name)["id"]
     for name, batch in ended(client, made).items():
         assert batch["status"] == "completed", (name, batch["errors"])
