@@ -16,11 +16,11 @@ NUMBERS = {int, float}
 def write(request: EmbeddingRequest) -> list[Written]:
     """The bodies of the rows of a batch, each of as many texts as go into one. Raises TranslationError.
 
-    Rows take no dimensions: Cohere's datasets have no such field.
+    Rows take no dimensions, as Cohere's datasets have no such field, and vectors of another length would be others.
     """
-    dropped = _dropped(request)
     if request.dimensions is not None:
-        dropped.append("dimensions")
+        raise TranslationError("dimensions", f"batches of {request.model} give vectors of one size.")
+    dropped = _dropped(request)
     return [Written(_body(request, texts), dropped) for texts in pieces(request.inputs)]
 
 

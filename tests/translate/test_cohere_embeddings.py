@@ -16,10 +16,12 @@ BODY = {"texts": ["one", "two"], "input_type": "search_document", "embedding_typ
 
 
 def test_a_row_and_a_line():
-    [row] = cohere_embeddings.write(read(dimensions=256, user="u", encoding_format="base64", x=1))
+    [row] = cohere_embeddings.write(read(user="u", encoding_format="base64", x=1))
     line = cohere_embeddings.write_line(read(dimensions=256, user="u", input_type="clustering"))
 
-    assert (row.body, row.dropped) == (BODY, ["x", "user", "dimensions"])
+    assert (row.body, row.dropped) == (BODY, ["x", "user"])
+    with pytest.raises(TranslationError, match="dimensions"):
+        cohere_embeddings.write(read(dimensions=256))
     assert line.body == {"model": "m", **BODY, "input_type": "clustering", "output_dimension": 256}
     assert line.dropped == ["user"]
     assert cohere_embeddings.write_line(read()).body == {"model": "m", **BODY}
