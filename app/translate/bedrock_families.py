@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from app.translate import (
@@ -19,11 +19,12 @@ from app.translate import (
 )
 from app.translate.converse_answers import count
 from app.translate.errors import TranslationError, UnexpectedAnswerError
-from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request, Usage, Written
+from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request, Thinking, Usage, Written
 
 REGION = re.compile(r"(us|us-gov|eu|apac|global|jp|au|ca|sa|me|af)\.")
 CONVERSE = "converse"
-OPENAI_SHAPED = r"(openai\.gpt|qwen\.|deepseek\.v|moonshot|minimax|zai\.|google\.gemma|nvidia\.)"
+OPENAI_SHAPED = r"(openai\.|qwen\.|deepseek\.v|moonshot|minimax|zai\.|google\.gemma|nvidia\.)"
+THOUGHT = ("<reasoning>", "</reasoning>")
 TITAN_V2 = "amazon.titan-embed-text-v2"
 
 
@@ -67,7 +68,7 @@ class Family:
         return self.vectors(output)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def family(model_id: str, *, mode: str = "invoke") -> Family:
     """The family of a model by its id, profile or ARN; `mode` converse is one for all that chat.
 
@@ -105,8 +106,13 @@ def _chat(request: Request) -> Written:
 def _mistral_chat(request: Request) -> Written:
     written = chat_requests.write(request)
     kept = mistral.to_mistral(written.body)
-    del kept["model"]
+    for name in ("model", *MISTRALS_OWN):
+        kept.pop(name, None)
     return Written(kept, [*written.dropped, *(name for name in request.settings if _is_lost(name, kept))])
+
+
+# What Mistral's own API takes besides, and its models at Bedrock do not: hints, all of them.
+MISTRALS_OWN = ("random_seed", "metadata", "service_tier", "prediction", "prompt_cache_key", "prompt_mode")
 
 
 def _is_lost(name: str, kept: Json) -> bool:
@@ -120,8 +126,32 @@ def _read_chat(output: Any, *, created: int | None = None) -> Answer:
     return answer
 
 
+def _read_gpt_oss(output: Any, *, created: int | None = None) -> Answer:
+    """OpenAI's open models say what they thought before their answer, between marks."""
+    answer = _read_chat(output, created=created)
+    for choice in answer.choices:
+        for number, part in enumerate(choice.parts):
+            if isinstance(part, str) and part.startswith(THOUGHT[0]) and THOUGHT[1] in part:
+                thought, _, said = part.removeprefix(THOUGHT[0]).partition(THOUGHT[1])
+                choice.parts[number : number + 1] = [Thinking(thought), said] if said else [Thinking(thought)]
+                break
+    return answer
+
+
 def _read_mistral_chat(output: Any, *, created: int | None = None) -> Answer:
-    return _read_chat(mistral.from_mistral(output) if isinstance(output, dict) else output, created=created)
+    """Some of them call the reason to finish a reason to stop."""
+    if not isinstance(output, dict):
+        return _read_chat(output, created=created)
+    told = output.get("choices")
+    if isinstance(told, list):
+        renamed = [
+            {**choice, "finish_reason": choice.get("finish_reason", choice["stop_reason"])}
+            if isinstance(choice, dict) and "stop_reason" in choice
+            else choice
+            for choice in told
+        ]
+        output = {**output, "choices": renamed}
+    return _read_chat(mistral.from_mistral(output), created=created)
 
 
 def _titan(request: EmbeddingRequest) -> list[Json]:
@@ -146,7 +176,7 @@ def _titan_vectors(output: Any) -> EmbeddingAnswer:
 
 def _cohere(request: EmbeddingRequest) -> list[Json]:
     """As many texts in a record as it takes; the fourth version has several sizes."""
-    records = [written.body for written in cohere_embeddings.write(request)]
+    records = [written.body for written in cohere_embeddings.write(replace(request, dimensions=None))]
     if request.dimensions is not None:
         if "embed-v4" not in request.model:
             raise TranslationError("dimensions", f"{request.model} has vectors of one size.")
@@ -158,6 +188,7 @@ CONVERSING = Family("converse", _converse, converse_answers.read)
 FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"anthropic\.", Family("claude", _claude, messages_answers.read)),
     (r"amazon\.nova-(2-)?(micro|lite|pro|premier)", Family("nova", _nova, converse_answers.read)),
+    (r"openai\.gpt-oss", Family("openai", _chat, _read_gpt_oss)),
     (OPENAI_SHAPED, Family("openai", _chat, _read_chat)),
     (r"meta\.llama(3|4)", Family("llama", prompts.llama, prompts.read_llama)),
     (

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.lib import json
-from app.translate.converse_requests import ANSWER_TOOL
+from app.translate.converse_settings import ANSWER_TOOL
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import Answer, Choice, Finish, Part, Thinking, ToolCall, Usage
 
@@ -26,9 +26,14 @@ def read(body: Any, *, created: int | None = None) -> Answer:
     if not isinstance(content, list):
         raise UnexpectedAnswerError("The provider's answer has no message.")
     parts: list[Part] = []
+    answers: list[Part] = []
     for block in content:
-        _add(block, parts)
-    finish = FINISHES.get(body.get("stopReason"), "stop")
+        _add(block, parts, answers)
+    if answers:
+        # What was said beside an answer in JSON is no part of it, but thought aloud.
+        parts = [*(Thinking(part) if isinstance(part, str) else part for part in parts), *answers]
+    reason = body.get("stopReason")
+    finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
     if finish == "tool_calls" and not any(isinstance(part, ToolCall) for part in parts):
         finish = "stop"  # the tool was that of the answer
     return Answer([Choice(parts, finish)], usage_of(body.get("usage")), created=created)
@@ -53,7 +58,7 @@ def count(holder: Any, name: str) -> int:
     return value if type(value) is int and 0 <= value < 2**63 else 0
 
 
-def _add(block: Any, parts: list[Part]) -> None:
+def _add(block: Any, parts: list[Part], answers: list[Part]) -> None:
     if not isinstance(block, dict):
         raise UnexpectedAnswerError("The provider's answer has a block that is no object.")
     if isinstance(block.get("text"), str):
@@ -61,7 +66,13 @@ def _add(block: Any, parts: list[Part]) -> None:
         return
     call = block.get("toolUse")
     if call is not None:
-        _add_call(call, parts)
+        _add_call(call, parts, answers)
+        return
+    cited = block.get("citationsContent")
+    if isinstance(cited, dict) and isinstance(cited.get("content"), list):
+        parts += [
+            piece["text"] for piece in cited["content"] if isinstance(piece, dict) and type(piece.get("text")) is str
+        ]
         return
     thought = block.get("reasoningContent")
     text = thought.get("reasoningText") if isinstance(thought, dict) else None
@@ -74,14 +85,14 @@ def _add(block: Any, parts: list[Part]) -> None:
         raise UnexpectedAnswerError(f"The provider's answer has a block of an unknown kind: {list(block)!r:.80}.")
 
 
-def _add_call(call: Any, parts: list[Part]) -> None:
+def _add_call(call: Any, parts: list[Part], answers: list[Part]) -> None:
     name = call.get("name") if isinstance(call, dict) else None
     given = call.get("input") if isinstance(call, dict) else None
     if not isinstance(name, str) or not isinstance(given, dict | None) or not isinstance(call.get("toolUseId"), str):
         raise UnexpectedAnswerError("The provider's answer has a call without id, name or input.")
     if name == ANSWER_TOOL:
         try:
-            parts.append(json.dumps(given or {}).decode())
+            answers.append(json.dumps(given or {}).decode())
         except json.JSONEncodeError as error:
             raise UnexpectedAnswerError("The provider's answer is nested too deep.") from error
     else:

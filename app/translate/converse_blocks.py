@@ -41,7 +41,7 @@ def blocks(role: Role, parts: list[Any], dropped: list[str], *, thoughts: bool) 
         elif isinstance(part, Thinking):
             if thoughts and part.signature is not None:
                 made.append({"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}})
-            else:
+            elif "reasoning_content" not in dropped:
                 dropped.append("reasoning_content")
         elif isinstance(part, Refusal) and part.text and not part.text.isspace():
             made.append({"text": part.text})

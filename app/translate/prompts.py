@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from app.translate.converse_answers import count
-from app.translate.converse_requests import refuse_candidates
+from app.translate.converse_settings import refuse_candidates
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Choice, Json, Refusal, Request, Thinking, Usage, Written
 
 # What separates turns in the templates; in a text of a caller it would make turns of its own.
-TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "[INST]", "[/INST]", "</s>")
+LLAMA_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+LLAMA_4_TOKENS = ("<|begin_of_text|>", "<|header_start|>", "<|header_end|>", "<|eot|>")
+MISTRAL_TOKENS = ("[INST]", "[/INST]", "</s>")
 LLAMA = {"max_tokens": "max_gen_len", "temperature": "temperature", "top_p": "top_p"}
 MISTRAL = {
     "max_tokens": "max_tokens",
@@ -22,10 +24,13 @@ HANDLED = frozenset({"tool_choice", "n", "modalities", "response_format"})
 
 
 def llama(request: Request) -> Written:
-    """The request as Llama 3 takes it. Raises TranslationError."""
-    turns = "".join(f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>" for role, text in _texts(request))
-    prompt = f"<|begin_of_text|>{turns}<|start_header_id|>assistant<|end_header_id|>\n\n"
-    return _written(request, prompt, LLAMA)
+    """The request as Llama 3 or 4 takes it. Raises TranslationError."""
+    tokens = LLAMA_4_TOKENS if "llama4" in request.model else LLAMA_TOKENS
+    begin, start, end, over = tokens
+    turns = "".join(f"{start}{role}{end}\n\n{text}{over}" for role, text in _texts(request, tokens))
+    if not turns:
+        raise TranslationError("messages", f"{request.model} needs a turn that is not empty.")
+    return _written(request, f"{begin}{turns}{start}assistant{end}\n\n", LLAMA)
 
 
 def mistral(request: Request) -> Written:
@@ -33,15 +38,18 @@ def mistral(request: Request) -> Written:
 
     Raises TranslationError.
     """
-    turns = list(_texts(request))
+    turns = list(_texts(request, MISTRAL_TOKENS))
     system = "\n\n".join(text for role, text in turns if role == "system")
+    said = [turn for turn in turns if turn[0] != "system"]
+    if not said or said[0][0] != "user" or said[-1][0] != "user":
+        raise TranslationError("messages", f"{request.model} needs turns of the user, the first and the last.")
     prompt = "<s>"
-    for role, text in turns:
-        if role == "user":
+    for role, text in said:
+        if role == "assistant":
+            prompt += f"{text}</s>"
+        else:
             prompt += f"[INST] {system}\n\n{text} [/INST]" if system else f"[INST] {text} [/INST]"
             system = ""
-        elif role == "assistant":
-            prompt += f"{text}</s>"
     return _written(request, prompt, MISTRAL)
 
 
@@ -88,7 +96,7 @@ def _written(request: Request, prompt: str, names: dict[str, str]) -> Written:
     return Written(body, dropped)
 
 
-def _texts(request: Request) -> Iterator[tuple[str, str]]:
+def _texts(request: Request, tokens: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """(role, text) of each turn."""
     for role, content in request.turns:
         parts = [content] if isinstance(content, str) else cast("list[Any]", content)
@@ -98,7 +106,7 @@ def _texts(request: Request) -> Iterator[tuple[str, str]]:
         if not all(isinstance(part, str) for part in said):
             raise TranslationError("messages", f"{request.model} takes nothing but text.")
         text = "".join(said).strip()
-        found = next((token for token in TOKENS if token in text), None)
+        found = next((token for token in tokens if token in text), None)
         if found is not None:
             raise TranslationError("messages", f"a text holds {found}, which would begin another turn.")
         if text:

@@ -1,0 +1,309 @@
+"""Requests of Nova and Converse, which botocore's own model of the service holds to be right."""
+
+import copy
+from itertools import pairwise
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.lib import json
+from app.translate import chat_requests
+from app.translate.bedrock_families import family
+from app.translate.errors import TranslationError
+
+NOVA = "us.amazon.nova-lite-v1:0"
+NOVA_2 = "global.amazon.nova-2-lite-v1:0"
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+LLAMA = "meta.llama3-3-70b-instruct-v1:0"
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA}}
+SPEC = {"toolSpec": {"name": "f", "inputSchema": {"json": SCHEMA}, "description": "d"}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":"b"}'}}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+RUNTIME = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse")
+# What Nova's InvokeModel has of its own.
+NOVAS_OWN = ("schemaVersion",)
+
+
+def written(body, *, model=NOVA, mode="invoke"):
+    """The body, held against the service's own model."""
+    request = chat_requests.read({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body})
+    made = family(model, mode=mode).write(request)
+    held = copy.deepcopy(made.body)
+    for name in NOVAS_OWN:
+        held.pop(name, None)
+    for name in ("topK", "reasoningConfig"):
+        if mode == "invoke":
+            held.get("inferenceConfig", {}).pop(name, None)
+    report = ParamValidator().validate({"modelId": model, **held}, RUNTIME.input_shape)
+    assert not report.has_errors(), report.generate_report()
+    return made
+
+
+def turns(*messages, **kwargs):
+    return written({"messages": list(messages)}, **kwargs).body
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"max_tokens": 5}, {"inferenceConfig": {"maxTokens": 5}}),
+        ({"max_completion_tokens": 5}, {"inferenceConfig": {"maxTokens": 5}}),
+        ({"temperature": 0, "top_p": 0.5}, {"inferenceConfig": {"temperature": 0, "topP": 0.5}}),
+        ({"stop": "a"}, {"inferenceConfig": {"stopSequences": ["a"]}}),
+        ({"stop": ["a", ""]}, {"inferenceConfig": {"stopSequences": ["a"]}}),
+        ({"stop": [""]}, {}),
+        ({"n": 1, "modalities": ["text"], "parallel_tool_calls": True, "logprobs": False}, {}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["invoke", "converse"])
+def test_settings(body, expected, mode):
+    made = written(body, mode=mode)
+    rest = {name: value for name, value in made.body.items() if name not in ("messages", "schemaVersion")}
+    assert (rest, made.dropped) == (expected, [])
+    assert ("schemaVersion" in made.body) is (mode == "invoke")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"seed": 1},
+        {"user": "u"},
+        {"metadata": {"a": "b"}},
+        {"frequency_penalty": 0.5},
+        {"presence_penalty": 0.5},
+        {"logprobs": True},
+        {"logit_bias": {"1": 2}},
+        {"service_tier": "flex"},
+        {"verbosity": "low"},
+        {"parallel_tool_calls": False},
+        {"response_format": {"type": "json_object"}},
+        {"reasoning_effort": "low"},
+        {"temperature": 1.5},
+    ],
+)
+@pytest.mark.parametrize("mode", ["invoke", "converse"])
+def test_what_is_left_out_or_bounded_is_told(body, mode):
+    made = written(body, mode=mode)
+    assert made.dropped == list(body)
+    assert made.body.get("inferenceConfig") in (None, {"temperature": 1})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"n": 2},
+        {"modalities": ["text", "audio"]},
+        {"tool_choice": "required"},
+        {"messages": [{"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]},
+        {"messages": [{"role": "user", "content": " "}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}]}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/bmp;base64,AA=="}}]}
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}]}
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "a"},
+                {**CALLED, "tool_calls": [{**CALL, "function": {"name": "f", "arguments": "["}}]},
+            ]
+        },
+    ],
+)
+@pytest.mark.parametrize("mode", ["invoke", "converse"])
+def test_what_would_change_the_answer_is_refused(body, mode):
+    with pytest.raises(TranslationError):
+        written(body, mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["invoke", "converse"])
+def test_turns_alternate_and_blank_texts_are_left_out(mode):
+    body = turns(
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "a"},
+        {"role": "user", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": ""}, PNG]},
+        {"role": "developer", "content": "t"},
+        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": "c", "refusal": "no"},
+        {"role": "user", "content": "d"},
+        mode=mode,
+    )
+    image = {"image": {"format": "png", "source": {"bytes": "AAAA"}}}
+    assert body["system"] == [{"text": "s"}, {"text": "t"}]
+    assert body["messages"] == [
+        {"role": "user", "content": [{"text": "a"}, {"text": "b"}, image]},
+        {"role": "assistant", "content": [{"text": "c"}, {"text": "no"}]},
+        {"role": "user", "content": [{"text": "d"}]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [("q3_report.v2.pdf", "q3 report v2"), ("Ünï.pdf", "n"), (".pdf", "pdf"), ("a (1) [b]-c.pdf", "a (1) [b]-c")],
+)
+def test_documents_have_names_in_the_letters_that_are_allowed(filename, name):
+    file = {"type": "file", "file": {"filename": filename, "file_data": "data:application/pdf;base64,AAAA"}}
+    [message] = turns({"role": "user", "content": [file, {"type": "text", "text": "What?"}]})["messages"]
+    assert message["content"][0] == {"document": {"format": "pdf", "name": name, "source": {"bytes": "AAAA"}}}
+
+
+def test_an_image_in_a_bucket_is_named():
+    part = {"type": "image_url", "image_url": {"url": "s3://bucket/a.jpg"}}
+    [message] = turns({"role": "user", "content": [part]})["messages"]
+    assert message["content"] == [{"image": {"format": "jpeg", "source": {"s3Location": {"uri": "s3://bucket/a.jpg"}}}}]
+
+
+def test_calls_and_results_of_tools():
+    results = [
+        {"role": "tool", "tool_call_id": "c1", "content": "x"},
+        {"role": "tool", "tool_call_id": "ä", "content": ""},
+    ]
+    body = written({"messages": [{"role": "user", "content": "a"}, CALLED, *results], "tools": [TOOL]}).body
+    [_, said, told] = body["messages"]
+    assert said["content"] == [{"toolUse": {"toolUseId": "c1", "name": "f", "input": {"a": "b"}}}]
+    first, second = (block["toolResult"] for block in told["content"])
+    assert first == {"toolUseId": "c1", "content": [{"text": "x"}]}
+    assert second["content"] == [] and second["toolUseId"].startswith("call_")
+    assert body["toolConfig"] == {"tools": [SPEC], "toolChoice": {"auto": {}}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("auto", {"auto": {}}),
+        ("required", {"any": {}}),
+        ({"type": "function", "function": {"name": "f"}}, {"tool": {"name": "f"}}),
+        ("none", None),
+    ],
+)
+def test_choice_of_tools(choice, expected):
+    body = written({"tools": [TOOL], "tool_choice": choice}).body
+    assert body.get("toolConfig", {}).get("toolChoice") == expected
+
+
+def test_batches_of_converse_take_no_tools():
+    history = [{"role": "user", "content": "a"}, CALLED, {"role": "tool", "tool_call_id": "c1", "content": "x"}]
+    for body in ({"tools": [TOOL]}, {"messages": history}):
+        with pytest.raises(TranslationError, match="invoke"):
+            written(body, mode="converse")
+    assert "toolConfig" not in written({"tools": [TOOL], "tool_choice": "none"}, mode="converse").body
+
+
+def test_an_answer_in_json_is_a_tool_of_nova_and_a_format_of_converse():
+    forced = written({"response_format": FORMAT}).body["toolConfig"]
+    assert forced["toolChoice"] == {"tool": {"name": "batchgate_answer"}}
+    assert forced["tools"][0]["toolSpec"]["inputSchema"] == {"json": SCHEMA}
+    beside = written({"response_format": FORMAT, "tools": [TOOL]}).body["toolConfig"]
+    assert beside["toolChoice"] == {"any": {}} and len(beside["tools"]) == 2
+    told = written({"response_format": FORMAT}, mode="converse").body["outputConfig"]["textFormat"]
+    assert json.loads(told["structure"]["jsonSchema"]["schema"]) == SCHEMA
+    taken = {"type": "function", "function": {"name": "batchgate_answer"}}
+    with pytest.raises(TranslationError, match="batchgate_answer"):
+        written({"response_format": FORMAT, "tools": [taken]})
+    with pytest.raises(TranslationError, match="JSON objects"):
+        written({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}}})
+
+
+def test_effort_of_nova_2():
+    low = {"type": "enabled", "maxReasoningEffort": "low"}
+    made = written({"reasoning_effort": "minimal", "max_tokens": 9}, model=NOVA_2)
+    assert made.body["inferenceConfig"] == {"maxTokens": 9, "reasoningConfig": low}
+    made = written({"reasoning_effort": "low"}, model=NOVA_2, mode="converse")
+    assert made.body["additionalModelRequestFields"] == {"reasoningConfig": low}
+    made = written({"reasoning_effort": "none"}, model=NOVA_2)
+    assert made.body["inferenceConfig"] == {"reasoningConfig": {"type": "disabled"}}
+    # High effort goes with no other setting.
+    made = written({"reasoning_effort": "high", "temperature": 0.5, "top_k": 3}, model=NOVA_2, mode="converse")
+    assert made.dropped == ["temperature", "top_k"] and "inferenceConfig" not in made.body
+    assert list(made.body["additionalModelRequestFields"]) == ["reasoningConfig"]
+    made = written({"reasoning_effort": "high", "max_tokens": 9}, model=NOVA_2)
+    assert made.dropped == ["reasoning_effort"]
+    assert made.body["inferenceConfig"]["reasoningConfig"]["maxReasoningEffort"] == "medium"
+    made = written({"reasoning_effort": "low", "tools": [TOOL], "tool_choice": "required"}, model=NOVA_2)
+    assert made.dropped == ["reasoning_effort"]
+
+
+def test_top_k_stands_where_each_model_has_it():
+    assert written({"top_k": 3}).body["inferenceConfig"] == {"topK": 3}
+    fields = "additionalModelRequestFields"
+    assert written({"top_k": 3}, mode="converse").body[fields] == {"inferenceConfig": {"topK": 3}}
+    assert written({"top_k": 3}, model=CLAUDE, mode="converse").body[fields] == {"top_k": 3}
+    assert written({"top_k": 3}, model=LLAMA, mode="converse").dropped == ["top_k"]
+
+
+def test_claude_by_converse_is_asked_as_claude_is():
+    made = written({"temperature": 0.5, "top_p": 0.5, "stop": "a", "user": "u"}, model=CLAUDE, mode="converse")
+    assert made.body["inferenceConfig"] == {"temperature": 0.5, "stopSequences": ["a"]}
+    assert sorted(made.dropped) == ["top_p", "user"]
+    made = written({"reasoning_effort": "low"}, model=CLAUDE, mode="converse")
+    assert made.body["additionalModelRequestFields"]["thinking"]["type"] == "enabled"
+    assert (
+        made.body["inferenceConfig"]["maxTokens"]
+        > made.body["additionalModelRequestFields"]["thinking"]["budget_tokens"]
+    )
+    opus = written({"reasoning_effort": "low"}, model="anthropic.claude-opus-4-7", mode="converse").body
+    assert opus["outputConfig"] == {"effort": "low"}
+    told = written({"response_format": FORMAT}, model=CLAUDE, mode="converse").body["outputConfig"]["textFormat"]
+    assert json.loads(told["structure"]["jsonSchema"]["schema"])["additionalProperties"] is False
+
+
+def test_any_profile_can_converse():
+    profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdef012345"
+    assert written({"max_tokens": 3}, model=profile, mode="converse").body["inferenceConfig"] == {"maxTokens": 3}
+
+
+TEXTS = st.text(min_size=1).filter(lambda text: not text.isspace())
+MESSAGES = st.lists(
+    st.one_of(
+        st.builds(lambda text: {"role": "user", "content": text}, TEXTS),
+        st.builds(lambda text: {"role": "assistant", "content": text}, TEXTS),
+        st.builds(
+            lambda n: {"role": "assistant", "content": None, "tool_calls": [{**CALL, "id": f"c{n}"}]},
+            st.integers(0, 99),
+        ),
+        st.builds(
+            lambda n, text: {"role": "tool", "tool_call_id": f"c{n}", "content": text}, st.integers(0, 99), TEXTS
+        ),
+    ),
+    max_size=8,
+)
+
+
+def _said(message):
+    """What a message says, in order, as this test reads it."""
+    if message["role"] == "tool":
+        return [("result", message["tool_call_id"], message["content"])]
+    if message.get("tool_calls"):
+        return [("call", call["id"], json.loads(call["function"]["arguments"])) for call in message["tool_calls"]]
+    return [(message["role"], message["content"])]
+
+
+def _read_back(message):
+    for block in message["content"]:
+        if "text" in block:
+            yield (message["role"], block["text"])
+        elif "toolUse" in block:
+            yield ("call", block["toolUse"]["toolUseId"], block["toolUse"]["input"])
+        else:
+            told = block["toolResult"]
+            yield ("result", told["toolUseId"], "".join(item["text"] for item in told["content"]))
+
+
+@given(MESSAGES)
+def test_requests_keep_every_text_call_and_result_in_order(messages):
+    messages = [{"role": "user", "content": "Hi"}, *messages]
+    body = written({"messages": messages, "tools": [TOOL]}).body
+    assert [item for turn in body["messages"] for item in _read_back(turn)] == [i for m in messages for i in _said(m)]
+    roles = [turn["role"] for turn in body["messages"]]
+    assert all(one != next_one for one, next_one in pairwise(roles))
