@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 
 JSONDecodeError = orjson.JSONDecodeError
-# A value nested deeper than 254: it can be read, to 1024, but not written.
+# What is nested deeper can be read, to 1024, but not written: that is a JSONEncodeError.
+DEEPEST = 254
 JSONEncodeError = orjson.JSONEncodeError
 
 

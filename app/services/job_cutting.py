@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.lib import json, jsonl
+from app.lib import jsonl
 from app.services import line_rules
 from app.services.accounts import Account
 from app.services.job_inputs import OPENAI, Encoder
@@ -66,11 +66,10 @@ class JobCutter:
     def add(self, line: jsonl.Line, facts: LineFacts) -> Finding | Added:
         """Take a right line. A Finding when no job can have it."""
         data = line.data or b""
-        body = json.loads(data)["body"]
-        if line_rules.owned_id(data, body) is not None:
+        if line_rules.owned_id(data, facts.body) is not None:
             return self._hold_back(line.number, UNSUPPORTED_ID)
         try:
-            encoded, differs = self.encoder.line(line.number, facts.custom_id, data, body)
+            encoded, differs = self.encoder.line(line.number, facts.custom_id, data, facts.body)
         except TranslationError as error:
             return self._hold_back(line.number, error.code)
         except ValueError as error:

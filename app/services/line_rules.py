@@ -1,7 +1,7 @@
 """What makes a line of a batch input wrong, in OpenAI's words and codes (contracts: OpenAI, batches)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.lib import json
@@ -28,11 +28,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """What a right line tells about itself."""
+    """What a right line tells about itself; nobody changes its `body`."""
 
     custom_id: str
     url: str
     model: str | None
+    body: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts | Finding:
@@ -45,9 +46,7 @@ def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts |
         return Finding("invalid_json_line", "This line is not parseable as valid JSON.", None, number)
     if not isinstance(value, dict):
         return Finding("invalid_json_line", "This line must be a JSON object.", None, number)
-    try:
-        json.dumps(value)
-    except json.JSONEncodeError:  # deeper than what can be written again, and so sent
+    if _is_too_deep(data, value):
         return Finding("invalid_json_line", "This line is nested too deep.", None, number)
     return _fields(value, number)
 
@@ -77,6 +76,17 @@ def owned_id(data: bytes, body: Mapping[str, Any]) -> str | None:
     return next(_owned(body, "body"), None)
 
 
+def _is_too_deep(data: bytes, value: Any) -> bool:
+    """True for what can be read, but not written again, and so not sent."""
+    if data.count(b"{") + data.count(b"[") <= json.DEEPEST:
+        return False
+    try:
+        json.dumps(value)
+    except json.JSONEncodeError:
+        return True
+    return False
+
+
 def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
     for name in ("custom_id", "method", "url", "body"):
         if value.get(name) is None:
@@ -96,7 +106,7 @@ def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
     model = body.get("model")
     if model is not None and (not isinstance(model, str) or not 1 <= len(model) <= 256 or "\0" in model):
         return Finding("invalid_request", "body.model must be a string of 1 to 256 characters.", "body.model", number)
-    return LineFacts(custom_id=custom_id, url=url, model=model)
+    return LineFacts(custom_id, url, model, body)
 
 
 def _owned(value: Any, path: str) -> Iterator[str]:

@@ -35,12 +35,17 @@ def cutter(*, runs: bool = False, **limits: Any) -> JobCutter:
     return JobCutter(account, CHAT, None)  # type: ignore[arg-type]
 
 
+def a_line(number: int, custom_id: str, **body: Any) -> tuple[jsonl.Line, LineFacts]:
+    full = {"model": "m", **body}
+    data = json.dumps({"custom_id": custom_id, "method": "POST", "url": CHAT, "body": full})
+    return jsonl.Line(number, 0, len(data), data), LineFacts(custom_id, CHAT, "m", full)
+
+
 def fed(cut: JobCutter, records: Iterable[int], *, every: int = 1) -> JobCutter:
     """`cut` with a line for each of `records`; `every` leaves gaps between the numbers of lines, as blank ones do."""
     for position, count in enumerate(records, 1):
         number = position * every
-        data = json.dumps({"custom_id": f"c{number}", "body": {"model": "m", "records": count}})
-        added = cut.add(jsonl.Line(number, 0, len(data), data), LineFacts(f"c{number}", CHAT, "m"))
+        added = cut.add(*a_line(number, f"c{number}", records=count))
         assert isinstance(added, Added)
         assert added.held_back == (None if count else "no_records")
     return cut
@@ -125,6 +130,5 @@ def test_little_is_remembered_of_many_lines() -> None:
 
 
 def test_what_a_dialect_leaves_out_is_told_of_the_line() -> None:
-    data = json.dumps({"custom_id": "a", "body": {"model": "m", "records": 1, "seed": 1}})
-    line, facts = jsonl.Line(1, 0, len(data), data), LineFacts("ä", CHAT, "m")
-    assert cutter(custom_id="[a-z]+").add(line, facts) == Added("bg-1", dropped=("seed",))
+    line = a_line(1, "ä", records=1, seed=1)
+    assert cutter(custom_id="[a-z]+").add(*line) == Added("bg-1", dropped=("seed",))
