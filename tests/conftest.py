@@ -15,7 +15,7 @@ from app.connectors import management
 from app.services import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
-from tests.support import postgres
+from tests.support import gcs, postgres
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
 
@@ -51,6 +51,13 @@ def seaweed() -> Iterator[Seaweed]:
     """A real server that speaks S3."""
     with Seaweed() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[str]:
+    """The URL of a stand-in for Google Cloud Storage that is not ours."""
+    with gcs.running() as url:
+        yield url
 
 
 @pytest.fixture(params=DATABASES)

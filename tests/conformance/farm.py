@@ -20,6 +20,7 @@ from tests.fakes.openrouter_app import OpenRouterApp
 from tests.fakes.replicate_app import ReplicateApp
 from tests.fakes.serving import ServedApp
 from tests.fakes.together_app import TogetherApp
+from tests.fakes.vertex_app import VertexApp
 from tests.fakes.xai_app import XAIApp
 
 OWN = {
@@ -30,6 +31,7 @@ OWN = {
     "gemini": GeminiApp,
     "mistral": MistralApp,
     "together": TogetherApp,
+    "vertex": VertexApp,
     "xai": XAIApp,
     "fireworks": FireworksApp,
     "openrouter": OpenRouterApp,
@@ -112,6 +114,9 @@ class Farm:
             found["COHERE_DOWNLOAD_HOSTS"] = "127.0.0.1"
         if "bedrock" in self.servers:
             found |= bedrock_environment(self.servers["bedrock"].url)
+        if "vertex" in self.servers:
+            server = self.servers["vertex"]
+            found |= server.app.environment(server.url)  # type: ignore[attr-defined]
         return found
 
     def calls(self) -> int:

