@@ -2,15 +2,20 @@
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from openai import OpenAI
 
+from app.connectors.native import NewFile, Payload
 from app.data import files as file_rows
 from app.data.tables import files, native_objects
+from app.services import adopting
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.copies.memory import ABILITIES, MemoryProvider
 from tests.copies.rows import all_rows
+from tests.support.server import LiveServer
 from tests.test_files import LINE, made, refusal, send
 
 BUCKET = {"bucket": "team-data", "region": "eu-west-1", "prefix": "batchgate"}
@@ -128,6 +133,30 @@ def test_another_projects_file_is_not_found_by_its_address(client: KeyClient, ot
     assert client.get(f"/v1/files/{uri}/content").data == b"hello"
     assert other_client.get(f"/v1/files/{uri}").status_code == 404
     assert other_client.delete(f"/v1/files/{uri}").status_code == 404
+
+
+def test_an_sdk_names_a_file_by_its_address(live_server: LiveServer, client: KeyClient) -> None:
+    client.key = live_server.key
+    body = upload(client, storage_config='{"s3": {}}')
+    sdk = OpenAI(base_url=f"{live_server.url}/v1", api_key=live_server.key, max_retries=0)
+    assert sdk.files.retrieve(body["storage_uri"]).id == body["id"]
+    assert sdk.files.content(body["storage_uri"]).read() == b"hello"
+    assert sdk.files.delete(body["storage_uri"]).deleted
+
+
+def test_a_batch_input_may_be_named_by_its_address(
+    client: KeyClient, other_client: KeyClient, gateway: Gateway, provider: MemoryProvider
+) -> None:
+    provider.upload_file(NewFile("in.jsonl", "batch", Payload(len(LINE), lambda: iter([LINE]))))
+    wanted = adopting.Wanted("alpha", "openai", purpose="batch")
+    [found] = [adopting.adopt(gateway, wanted, candidate) for candidate in adopting.candidates(gateway, wanted)]
+    uri = next(iter(provider.files))
+    body = {"input_file_id": uri, "endpoint": "/v1/chat/completions", "provider": "openai"}
+    assert other_client.post("/v1/batches", json=body).json["error"]["param"] == "input_file_id"
+    answer = client.post("/v1/batches", json=body)
+    assert (answer.status_code, answer.json["input_file_id"]) == (200, found.file_id), answer.text
+    shown = client.get(f"/v1/files/{quote(uri, safe='')}").json
+    assert (shown["id"], shown["storage_backend"]) == (found.file_id, "local")
 
 
 def test_deleting_the_file_deletes_the_object(client: KeyClient, provider: MemoryProvider) -> None:
