@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from app.translate.errors import TranslationError
+from app.translate.gemini_parts import SIGNED
 from app.translate.messages_blocks import arguments
 from app.translate.neutral import Json, Media, Refusal, Role, Thinking, ToolCall, ToolResult
 
@@ -27,7 +28,10 @@ NAME_LENGTH = 200
 
 
 def blocks(role: Role, parts: list[Any], dropped: list[str], *, thoughts: bool) -> list[Json]:
-    """The blocks of a turn; `thoughts` tells whether signed ones may go. Adds to `dropped`; raises TranslationError."""
+    """The blocks of a turn; `thoughts` tells whether signed ones may go, but for Gemini's.
+
+    Adds to `dropped`; raises TranslationError.
+    """
     made: list[Json] = []
     for part in parts:
         if type(part) is str:
@@ -39,7 +43,9 @@ def blocks(role: Role, parts: list[Any], dropped: list[str], *, thoughts: bool) 
         elif isinstance(part, ToolCall):
             made.append({"toolUse": {"toolUseId": call_id(part.id), "name": part.name, "input": arguments(part)}})
         elif isinstance(part, Thinking):
-            if thoughts and part.signature is not None:
+            if thoughts and part.redacted is not None:
+                made.append({"reasoningContent": {"redactedContent": part.redacted}})
+            elif thoughts and part.signature is not None and not part.signature.startswith(SIGNED):
                 made.append({"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}})
             elif "reasoning_content" not in dropped:
                 dropped.append("reasoning_content")

@@ -15,7 +15,7 @@ def write(request: Request, *, style: Style) -> Written:
     system: list[Json] = []
     dropped = [*request.dropped]
     body: Json = {"schemaVersion": "messages-v1", "messages": messages} if style == "nova" else {"messages": messages}
-    last = ""
+    last, plain = "", True
     for role, content in request.turns:
         if type(content) is str:
             # Blocks of nothing but white space are refused.
@@ -23,9 +23,9 @@ def write(request: Request, *, style: Style) -> Written:
                 continue
             made: list[Json] = [{"text": content}]
         elif isinstance(content, ToolResult):
-            made = [result(content, dropped)]
+            made, plain = [result(content, dropped)], False
         else:
-            made = blocks(role, cast("list[Any]", content), dropped, thoughts=style == "converse")
+            made, plain = blocks(role, cast("list[Any]", content), dropped, thoughts=style == "converse"), False
             if not made:
                 continue
         own = "user" if role == "tool" else role
@@ -42,7 +42,7 @@ def write(request: Request, *, style: Style) -> Written:
         if any("text" not in block for block in system):
             raise TranslationError("messages", "what the system says must be text.")
         body["system"] = system
-    if style == "converse":
+    if style == "converse" and not plain:
         _refuse_calls(messages)
     if request.settings or request.tools:
         converse_settings.write(request, body, style, dropped)

@@ -13,6 +13,8 @@ from app.lib import json
 from app.translate import chat_requests
 from app.translate.bedrock_families import family
 from app.translate.errors import TranslationError
+from app.translate.gemini_parts import SIGNED
+from app.translate.neutral import Request, Thinking
 
 NOVA = "us.amazon.nova-lite-v1:0"
 NOVA_2 = "global.amazon.nova-2-lite-v1:0"
@@ -256,6 +258,18 @@ def test_claude_by_converse_is_asked_as_claude_is():
     assert opus["outputConfig"] == {"effort": "low"}
     told = written({"response_format": FORMAT}, model=CLAUDE, mode="converse").body["outputConfig"]["textFormat"]
     assert json.loads(told["structure"]["jsonSchema"]["schema"])["additionalProperties"] is False
+
+
+def test_thoughts_go_back_with_the_signature_of_their_model_alone():
+    thoughts = [Thinking("t", "s"), Thinking("", redacted="AAAA"), Thinking("u"), Thinking("", SIGNED + "x"), "b"]
+    request = Request(CLAUDE, [("user", "a"), ("assistant", thoughts), ("user", "c")], {})
+    made = family(CLAUDE, mode="converse").write(request)
+    assert made.body["messages"][1]["content"] == [
+        {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}},
+        {"reasoningContent": {"redactedContent": "AAAA"}},
+        {"text": "b"},
+    ]
+    assert made.dropped == ["reasoning_content"]
 
 
 def test_any_profile_can_converse():
