@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.lib import jsonl
+from app.lib import json, jsonl
 from app.services import line_rules
 from app.services.accounts import Account
 from app.services.job_inputs import OPENAI, Encoder
@@ -72,7 +72,7 @@ class JobCutter:
             encoded, differs = self.encoder.line(line.number, facts.custom_id, data, facts.body)
         except TranslationError as error:
             return self._hold_back(line.number, error.code)
-        except ValueError as error:
+        except (ValueError, json.JSONEncodeError) as error:  # the latter for what is nested deeper than it was
             return Finding(
                 "invalid_request", f"{self.account.provider} can't take this line: {error}", None, line.number
             )

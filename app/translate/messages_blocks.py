@@ -16,6 +16,9 @@ IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 TEXT = "text/plain"
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
 CALL_ID_DIGITS = 24
+ARGUMENTS = "messages.tool_calls.function.arguments"
+# Arguments are a text in chats, and become a part of the body, which has levels of its own.
+DEEPEST = json.DEEPEST - 24
 
 
 def blocks(role: Role, parts: list[Any], flavour: Flavour, dropped: list[str]) -> list[Json]:
@@ -66,17 +69,32 @@ def call_id(given: str) -> str:
 
 def arguments(call: ToolCall) -> Json:
     """The object that the arguments of a call are. Raises TranslationError when they are no JSON object."""
-    if isinstance(call.arguments, dict):
-        return call.arguments
-    if not call.arguments or call.arguments.isspace():
+    given = call.arguments
+    if isinstance(given, dict):
+        return given
+    if not given or given.isspace():
         return {}
     try:
-        value = json.loads(call.arguments)
+        value = json.loads(given)
     except json.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
-        raise TranslationError("messages.tool_calls.function.arguments", f"of {call.name!r:.60} must be a JSON object.")
+        raise TranslationError(ARGUMENTS, f"of {call.name!r:.60} must be a JSON object.")
+    if given.count("{") + given.count("[") > DEEPEST and _is_deep(value):
+        raise TranslationError(ARGUMENTS, f"of {call.name!r:.60} are nested too deep.")
     return value
+
+
+def _is_deep(value: Json) -> bool:
+    """True for what could not be written within the body of a request."""
+    wrapped: Any = value
+    for _ in range(json.DEEPEST - DEEPEST):
+        wrapped = [wrapped]
+    try:
+        json.dumps(wrapped)
+    except json.JSONEncodeError:
+        return True
+    return False
 
 
 def _thought(part: Thinking, made: list[Json], dropped: list[str]) -> None:

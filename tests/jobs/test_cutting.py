@@ -132,3 +132,16 @@ def test_little_is_remembered_of_many_lines() -> None:
 def test_what_a_dialect_leaves_out_is_told_of_the_line() -> None:
     line = a_line(1, "ä", records=1, seed=1)
     assert cutter(custom_id="[a-z]+").add(*line) == Added("bg-1", dropped=("seed",))
+
+
+def test_a_line_that_its_dialect_nests_too_deep_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_deep(_: Writer, line: JobLine) -> EncodedLine:
+        nested: Any = line.body
+        for _ in range(json.DEEPEST):
+            nested = [nested]
+        return EncodedLine(json.dumps(nested))
+
+    monkeypatch.setattr(Writer, "encode_line", too_deep)
+    found = cutter().add(*a_line(7, "a", records=1))
+    assert isinstance(found, Finding)
+    assert (found.line, found.code) == (7, "invalid_request")

@@ -222,6 +222,10 @@ REFUSED = {
         {"messages": [*HELLO, asks(("c", "[]")), tool("c", "")]},
         "messages.tool_calls.function.arguments",
     ),
+    "deep arguments": (
+        {"messages": [*HELLO, asks(("c", '{"a":' + "[" * 240 + "]" * 240 + "}")), tool("c", "")]},
+        "messages.tool_calls.function.arguments",
+    ),
     "system image": ({"messages": [{"role": "system", "content": [image(PNG)]}, *HELLO]}, "messages"),
     "assistant image": ({"messages": [*HELLO, {"role": "assistant", "content": [image(PNG)]}, *HELLO]}, "messages"),
     "nothing": ({"messages": [{"role": "user", "content": " "}]}, "messages"),
@@ -249,6 +253,12 @@ def test_clouds_name_the_model_elsewhere(flavour, version):
     assert (made.body["anthropic_version"], "model" in made.body) == (version, False)
     assert made.dropped == ["service_tier"]
     assert list(made.body)[:3] == ["anthropic_version", "max_tokens", "messages"]
+
+
+def test_arguments_with_many_brackets_need_not_be_deep():
+    messages = [*HELLO, asks(("c", '{"a":[' + "[]," * 300 + "[]]}")), tool("c", "")]
+
+    assert len(written(messages=messages).body["messages"][1]["content"][0]["input"]["a"]) == 301
 
 
 def test_bedrock_reads_no_addresses():
