@@ -9,6 +9,8 @@ from app.lib import json
 MAX_CUSTOM_ID = 512
 # Ids in a body belong to somebody. Accounts are shared between projects, so none may pass through unseen.
 OWNED_IDS = ("file_id", "file_ids", "container", "previous_response_id", "vector_store_ids", "conversation")
+# JSON schemas describe fields, and hold no ids; nor does what a tool of the caller's is called with.
+SCHEMAS = ("parameters", "schema", "input_schema")
 _SIGNS = tuple(f'"{name}"'.encode() for name in OWNED_IDS)
 
 
@@ -114,7 +116,7 @@ def _owned(value: Any, path: str) -> Iterator[str]:
         for name, inner in value.items():
             if name in OWNED_IDS and inner and not isinstance(inner, bool) and _names_object(name, inner):
                 yield f"{path}.{name}"
-            elif name not in ("parameters", "schema"):  # JSON schemas describe fields; they hold no ids
+            elif name not in SCHEMAS and not (name == "input" and value.get("type") == "tool_use"):
                 yield from _owned(inner, f"{path}.{name}")
     elif isinstance(value, list):
         for position, inner in enumerate(value):
