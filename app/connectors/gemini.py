@@ -1,8 +1,8 @@
 """Gemini's Developer API: files that are uploaded in two steps, batches that are long-running operations."""
 
 import mimetypes
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -179,18 +179,27 @@ class Gemini(Translated):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
-        found = map(_loaded, self._lines(job)) if job.output_id else self._elements(job)
+        found = self._rows(job)
         if job.endpoint == EMBEDDINGS:
             return shapes.embeddings(found, gemini_embeddings.read, status=job.status)
         return shapes.chats(found, created=None if job.ended_at is None else job.ended_at // 1000)
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
-        found = self._lines(job) if job.output_id else map(parsing.written, self._elements(job))
-        return (row + b"\n" for row in found)
+        if job.output_id is not None:
+            return (row + b"\n" for row in self._lines(job))
+        return (parsing.written(element) + b"\n" for element in self._elements(job))
 
-    def _lines(self, job: NativeJob) -> Iterator[bytes]:
-        return rows(self.read_file, (job.output_id,))
+    def _rows(self, job: NativeJob) -> Generator[Any, None, None]:
+        if job.output_id is None:
+            yield from self._elements(job)
+            return
+        with closing(self._lines(job)) as lines:
+            for line in lines:
+                yield _loaded(line)
+
+    def _lines(self, job: NativeJob) -> Generator[bytes, None, None]:
+        yield from rows(self.read_file, (job.output_id,))
 
     def _elements(self, job: NativeJob) -> Iterator[Any]:
         """The results within a job, which may stand there twice."""

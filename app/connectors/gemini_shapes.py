@@ -1,7 +1,8 @@
 """The JSON of Gemini's Developer API, in and out, as native objects (contracts: providers, 8)."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,9 @@ from app.connectors.translated import BAD_ANSWER, answered
 from app.lib import json
 from app.translate.gemini_answers import read as read_answer
 from app.translate.neutral import EmbeddingAnswer, Json
+
+# Closed when one of them makes no sense.
+Rows = Generator[Any, None, None]
 
 FILE_STATES = {
     "STATE_UNSPECIFIED": "processing",
@@ -171,20 +175,22 @@ def _error(told: Mapping[str, Any]) -> JobError:
     return JobError(known.lower(), message)
 
 
-def chats(rows: Iterator[Any], *, created: int | None) -> Iterator[JobResult]:
+def chats(rows: Rows, *, created: int | None) -> Iterator[JobResult]:
     """What came of each line; `created` (Unix seconds) is for answers that do not tell it themselves."""
-    for value in rows:
-        row, key = _row(value)
-        yield _result(row, key, lambda body: read_answer(body, created=created))
+    with closing(rows):
+        for value in rows:
+            row, key = _row(value)
+            yield _result(row, key, lambda body: read_answer(body, created=created))
 
 
-def embeddings(rows: Iterator[Any], read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
+def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
     """What came of each line, whose texts are put together again; `status` is that of the job."""
 
     def pieces() -> Iterator[regrouping.Piece]:
-        for value in rows:
-            row, key = _row(value)
-            yield regrouping.Piece(key, _result(row, key, read))
+        with closing(rows):
+            for value in rows:
+                row, key = _row(value)
+                yield regrouping.Piece(key, _result(row, key, read))
 
     return regrouping.regrouped(pieces(), status=status)
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from app.connectors.base import UpstreamServerError
 from app.connectors.native import Download
@@ -32,7 +32,9 @@ def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterabl
     """
     for name in names:
         if name is not None:
-            with read(name) as download, spooled_lines(download) as lines:
+            with ExitStack() as spools:
+                with read(name) as download:
+                    lines = spools.enter_context(spooled_lines(download))
                 yield from lines
 
 

@@ -1,0 +1,580 @@
+"""The connector of Gemini's Developer API against its fake: chats and embeddings, inline and by file."""
+
+import time
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from app.connectors import gemini_shapes as shapes
+from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.gemini import Gemini
+from app.connectors.native import JobLine, NativeJob, Payload, SoughtJob, Usage
+from app.translate import dialects
+from app.translate.errors import TranslationError
+from tests.fakes.faults import Fault
+from tests.fakes.gemini_app import GeminiApp
+from tests.fakes.serving import ServedApp
+from tests.support.broken_answers import FAULTS, NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants
+from tests.support.native_jobs import (
+    CHAT,
+    LINES,
+    encoded,
+    job_lines,
+    new_file,
+    new_job,
+    payload,
+    plain,
+    secrets_in,
+    target,
+    until_over,
+    wanted,
+)
+
+KEY = "sk-canary-secret"
+MODEL = "gemini-2.5-flash"
+EMBEDDER = "gemini-embedding-001"
+EMBEDDINGS = "/v1/embeddings"
+JOB = NativeJob("batches/b1", "completed", endpoint=CHAT)
+BY_FILE = replace(JOB, output_id="files/out")
+SOUGHT = SoughtJob("bg-marker-1", None, 0)
+FORMS = pytest.mark.parametrize("form", ["inline", "file"])
+
+
+@pytest.fixture
+def app():
+    return GeminiApp(api_key=KEY)
+
+
+@pytest.fixture
+def server(app):
+    with ServedApp(app) as server:
+        yield server
+
+
+@pytest.fixture
+def connector(server):
+    connector = Gemini(target("gemini", server.url))
+    yield connector
+    connector.close()
+
+
+def uploaded(connector, data, **fields):
+    made = connector.upload_file(new_file(data, **fields))
+    while made.status == "processing":
+        made = connector.retrieve_file(made.id)
+    return made
+
+
+def submit(connector, form, *, count=LINES, lines=None, model=MODEL, **fields):
+    data = encoded(connector, lines or job_lines(model, count=count))
+    if form == "file":
+        return connector.create_job(new_job(model, lines=count, input_id=uploaded(connector, data).id, **fields))
+    return connector.create_job(new_job(model, lines=count, payload=payload(data), **fields))
+
+
+def said(results):
+    """Results as the pipeline makes lines of them."""
+    for result in results:
+        if result.answer is not None:
+            words = {"answer_id": "x", "model": "m", "now_s": 17}
+            body = dialects.write_answer(CHAT, result.answer, request={}, **words)
+            result = replace(result, body=orjson.dumps(body))
+        yield result
+
+
+def read(manager):
+    with manager as download:
+        return b"".join(download.chunks)
+
+
+@FORMS
+@pytest.mark.parametrize("places", [("response", "output"), ("response",), ("output",)])
+def test_every_line_of_a_job_has_its_result(app, connector, form, places):
+    app.places = places
+    made = submit(connector, form)
+    over = until_over(connector, made)
+
+    assert (made.status, made.native_status, made.marker) == ("validating", "PENDING", "bg-marker-1")
+    assert (over.status, over.native_status, over.model) == ("completed", "SUCCEEDED", MODEL)
+    assert (over.total, over.completed, over.failed) == (40, 38, 2)
+    assert bool(over.output_id) is bool(over.input_id) is (form == "file")
+    assert over.ended_at >= over.created_at and over.expires_at == over.created_at + 48 * 3600 * 1000
+    over = replace(over, endpoint=CHAT)
+    assert plain(said(connector.results(over))) == wanted()
+    rows = [orjson.loads(row) for row in connector.raw_results(over)]
+    assert len(rows) == 40 and all(row.endswith(b"\n") for row in connector.raw_results(over))
+    assert {row["key"] if form == "file" else row["metadata"]["key"] for row in rows} == set(wanted())
+
+
+@FORMS
+def test_what_is_sent(server, connector, form):
+    submit(connector, form, count=2)
+
+    sent = server.requests[-1]
+    assert sent.path == f"/v1beta/models/{MODEL}:batchGenerateContent"
+    assert sent.headers["x-goog-api-key"] == KEY
+    batch = sent.json["batch"]
+    assert batch["displayName"] == "bg-marker-1"
+    if form == "inline":
+        [first, _] = batch["inputConfig"]["requests"]["requests"]
+        contents = [{"role": "user", "parts": [{"text": "Question 1?"}]}]
+        request = {"contents": contents, "generationConfig": {"maxOutputTokens": 50}}
+        assert first == {"metadata": {"key": "line-1"}, "request": request}
+    else:
+        assert list(batch["inputConfig"]) == ["fileName"]
+
+
+def test_answers_are_of_the_time_of_their_job(connector):
+    over = replace(until_over(connector, submit(connector, "inline", count=1)), endpoint=CHAT, ended_at=5_000)
+
+    [result] = connector.results(over)
+    assert (result.answer.created, result.answer.model) == (5, MODEL)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100_000])
+def test_lines_are_inlined_however_they_are_cut(size):
+    keys = ["a", 'b","request":{"x', "c\n\u2028\\", "é"]
+    lines = b"".join(
+        orjson.dumps({"key": key, "request": {"request": {"key": key}, "text": "\r\n"}}) + b"\n" for key in keys
+    )
+    cut = Payload(len(lines), lambda: (lines[at : at + size] for at in range(0, len(lines), size)))
+    request = shapes.request(new_job("m", lines=1, payload=cut))
+
+    for _ in range(2):
+        made = b"".join(request.open())
+        assert len(made) == request.length
+        found = orjson.loads(made)["batch"]["inputConfig"]["requests"]["requests"]
+        assert [row["metadata"]["key"] for row in found] == keys
+        assert [row["request"]["request"]["key"] for row in found] == keys
+
+
+def test_a_line_without_its_end_is_no_line():
+    cut = payload(b'{"key":"a","request":{}}')
+    with pytest.raises(ValueError, match="newline"):
+        list(shapes.request(new_job("m", lines=1, payload=cut)).open())
+
+
+def embedding_lines():
+    yield JobLine("one", EMBEDDINGS, EMBEDDER, {"input": "one text"})
+    yield JobLine("many", EMBEDDINGS, EMBEDDER, {"input": [f"text {n}" for n in range(7)], "dimensions": 8})
+    yield JobLine("long", EMBEDDINGS, EMBEDDER, {"input": ["fine", "x " * 10]})
+
+
+@FORMS
+def test_texts_of_a_line_come_together_again(app, server, connector, form):
+    made = submit(connector, form, lines=embedding_lines(), model=EMBEDDER, endpoint=EMBEDDINGS)
+    over = replace(until_over(connector, made), endpoint=EMBEDDINGS)
+    found = {result.custom_id: result for result in connector.results(over)}
+
+    assert (over.total, over.completed) == (None, None)  # texts are no lines
+    assert any(request.path.endswith(f"{EMBEDDER}:asyncBatchEmbedContent") for request in server.requests)
+    for line in embedding_lines():
+        answer = app.model.routes[EMBEDDINGS]({"model": "m", **line.body})
+        result = found[line.custom_id]
+        assert result.status_code == 200
+        assert result.answer.vectors == [item["embedding"] for item in answer["data"]]
+        tokens = answer["usage"]["prompt_tokens"]
+        assert result.usage == result.answer.usage == Usage(tokens, 0, 0, 0, tokens)
+
+
+def test_a_line_of_texts_is_a_record_for_each(connector):
+    records = [connector.encode_line(line).records for line in embedding_lines()]
+
+    assert records == [1, 7, 2]
+
+
+def test_lines_of_other_dialects_are_encoded(connector):
+    messages = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}
+    bodies = {CHAT: messages, "/v1/messages": messages, "/v1/responses": {"input": "Hello", "max_output_tokens": 5}}
+    made = {connector.encode_line(JobLine("a", endpoint, MODEL, body)).data for endpoint, body in bodies.items()}
+
+    contents = [{"role": "user", "parts": [{"text": "Hello"}]}]
+    request = {"contents": contents, "generationConfig": {"maxOutputTokens": 5}}
+    assert made == {orjson.dumps({"key": "a", "request": request}) + b"\n"}
+
+
+def test_what_a_line_loses_is_told(connector):
+    body = {"messages": [{"role": "user", "content": "Hello"}], "user": "me", "reasoning_effort": "low"}
+
+    assert connector.encode_line(JobLine("a", CHAT, MODEL, body)).dropped == ("user",)
+    assert connector.encode_line(JobLine("a", CHAT, "gemini-2.0-flash", body)).dropped == ("user", "reasoning_effort")
+
+
+def test_a_line_that_is_too_deep_is_refused(connector):
+    deep = '{"a":' * 300 + "1" + "}" * 300
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": deep}}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
+
+    with pytest.raises(TranslationError):
+        connector.encode_line(JobLine("a", CHAT, MODEL, {"messages": messages}))
+
+
+def test_a_prompt_that_was_blocked_is_an_answer(connector):
+    body = {"messages": [{"role": "user", "content": "block-this"}]}
+    over = until_over(connector, submit(connector, "inline", lines=[JobLine("a", CHAT, MODEL, body)]))
+
+    [result] = said(connector.results(over))
+    choice = orjson.loads(result.body)["choices"][0]
+    assert (result.status_code, choice["message"]["content"], choice["finish_reason"]) == (200, "", "content_filter")
+
+
+def test_jobs_are_listed_to_the_end_and_found_by_their_marker(app, connector):
+    names = [f"marker-{n}" for n in range(250)]
+    made = [app.add_job([], endpoint=CHAT, model=MODEL, fields={"name": name}).id for name in names]
+
+    found, after = [], None
+    for _ in range(3):
+        page = connector.list_jobs(after=after)
+        found, after = [*found, *page.items], page.after
+    assert ([job.id for job in found], after) == (made[::-1], None)
+    assert [job.id for job in connector.find_jobs(replace(SOUGHT, marker="marker-0"))] == [made[0]]
+    assert connector.find_jobs(SOUGHT) == []
+
+
+def test_results_are_no_part_of_a_list(connector):
+    over = until_over(connector, submit(connector, "inline"))
+
+    assert connector.list_jobs().items == [over]
+
+
+def test_a_job_is_cancelled(app, connector):
+    app.looks_to_end = None
+    made = submit(connector, "inline", count=1)
+
+    assert connector.cancel_job(made.id).status in ("cancelling", "cancelled")
+    over = connector.retrieve_job(made.id)
+    assert (over.status, over.errors, list(connector.results(over))) == ("cancelled", (), [])
+    assert connector.cancel_job(made.id) == over
+
+
+def test_a_job_is_deleted(connector):
+    made = until_over(connector, submit(connector, "inline", count=1))
+    connector.delete_job(made.id)
+    connector.delete_job(made.id)
+
+    with pytest.raises(MissingError):
+        connector.retrieve_job(made.id)
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", "invalid_argument"), ("expired", "deadline_exceeded")])
+def test_jobs_that_fail_as_a_whole_tell_why(app, connector, state, code):
+    made = submit(connector, "inline", count=1)
+    app.end(app.job(made.id), state)
+
+    over = connector.retrieve_job(made.id)
+    assert (over.status, [error.code for error in over.errors]) == (state, [code])
+    assert list(connector.results(over)) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"done": True}, "completed"),
+        ({"done": True, "error": {"code": 1}}, "cancelled"),
+        ({"done": True, "error": {"code": 13, "message": "Oh."}}, "failed"),
+        ({"done": True, "metadata": {"state": "BATCH_STATE_RUNNING"}, "response": {}}, "completed"),
+        ({"metadata": {"state": "BATCH_STATE_UNSPECIFIED"}}, "validating"),
+        ({"metadata": {"state": "JOB_STATE_RUNNING"}}, "in_progress"),
+        ({}, "validating"),
+    ],
+)
+def test_what_an_operation_tells_of_a_job(told, status):
+    assert shapes.job({"name": "batches/b", **told}).status == status
+
+
+def test_a_file_comes_and_goes(app, connector):
+    before = int(time.time() * 1000) - 1000
+    made = connector.upload_file(new_file("héllo".encode(), filename="ä.txt", purpose="user_data"))
+
+    assert (made.filename, made.bytes, made.status, made.purpose) == ("ä.txt", 6, "processing", "user_data")
+    assert before <= made.created_at <= before + 60_000
+    assert made.expires_at == made.created_at + 48 * 3600 * 1000
+    statuses = [connector.retrieve_file(made.id).status for _ in range(2)]
+    assert statuses == ["processing", "processed"]
+    assert app.files[made.id].fields["type"] == "text/plain"
+    with pytest.raises(RefusedError) as uploaded:
+        read(connector.read_file(made.id))
+    assert uploaded.value.status == 400
+    connector.delete_file(made.id)
+    connector.delete_file(made.id)
+    with pytest.raises(MissingError):
+        connector.retrieve_file(made.id)
+
+
+def test_files_are_listed_to_the_end(app, connector):
+    made = [app.add_file(b"", filename=f"{n}", purpose="UPLOADED", type="a/b", looks=0).id for n in range(120)]
+
+    first = connector.list_files()
+    rest = connector.list_files(after=first.after)
+
+    assert [file.id for file in (*first.items, *rest.items)] == made[::-1]
+    assert rest.after is None
+
+
+def test_a_large_file_is_streamed(app, connector):
+    data = b"0123456789abcdef" * 2**16
+    opened = []
+
+    def pieces():
+        opened.append(1)
+        return (data for _ in range(9))
+
+    made = connector.upload_file(replace(new_file(b""), payload=Payload(9 * len(data), pieces)))
+    assert made.bytes == len(app.files[made.id].data) == 9 * 2**20
+    assert opened == [1]
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:1", "https://127.0.0.1", "http://evil.example", "nonsense"])
+def test_an_upload_goes_to_no_other_host(app, server, connector, origin):
+    app.origin = origin
+    with pytest.raises(UpstreamServerError):
+        connector.upload_file(new_file(b"secret bytes"))
+
+    assert len(server.requests) == 1
+
+
+def test_an_upload_without_an_address_is_refused(server, connector):
+    server.faults.add(Fault(status=200, body=b"{}"))
+
+    with pytest.raises(UpstreamServerError):
+        connector.upload_file(new_file(b"x"))
+
+
+@pytest.mark.parametrize("form", ["inline", "file"])
+def test_refusals_of_lines_are_read_in_every_form(server, connector, form):
+    errors = [
+        {"code": 3, "message": "No."},
+        {"code": 8, "message": "Later.", "status": "RESOURCE_EXHAUSTED"},
+        {"code": 5},
+        {"code": 13, "message": "Oh."},
+        {"message": "Why?"},
+        {"code": 1, "message": "Stopped."},
+    ]
+    keys = [{"key": f"{n}"} if form == "file" else {"metadata": {"key": f"{n}"}} for n in range(len(errors) + 1)]
+    outcomes = [*({"error": error} for error in errors), {}]
+    rows = [{**key, **outcome} for key, outcome in zip(keys, outcomes, strict=True)]
+    answers = {
+        "file": b"".join(orjson.dumps(row) + b"\n" for row in rows),
+        "inline": orjson.dumps({"name": "batches/b", "response": {"inlinedResponses": {"inlinedResponses": rows}}}),
+    }
+    server.faults.add(Fault(status=200, body=answers[form]))
+
+    found = list(connector.results(BY_FILE if form == "file" else JOB))
+
+    assert [result.status_code for result in found] == [400, 429, 404, 500, 400, None, None]
+    assert [result.error_code for result in found[5:]] == ["batch_cancelled", "bad_answer"]
+    told = [orjson.loads(result.body)["error"] for result in found[:5]]
+    assert [error["message"] for error in told if "did not say" not in error["message"]] == [
+        "No.",
+        "Later.",
+        "Oh.",
+        "Why?",
+    ]
+    assert {error["code"] for error in told} == {None}
+
+
+@pytest.mark.parametrize(
+    "row", [b"{", b"[]", b"{}", b'{"key":7}', b'{"metadata":[]}', b'{"metadata":{"key":""}}', b'{"key":"a"} x']
+)
+def test_rows_without_an_owner_are_a_bad_answer(server, connector, row):
+    server.faults.add(Fault(status=200, body=b'{"key":"a","error":{"code":3}}\n' + row + b"\n"))
+
+    results = connector.results(BY_FILE)
+    assert next(results).custom_id == "a"
+    with pytest.raises(UpstreamServerError):
+        next(results)
+
+
+@pytest.mark.parametrize("response", [7, [], {}, "x", {"candidates": []}, {"candidates": [{"content": "x"}]}])
+def test_a_row_whose_answer_makes_no_sense_is_its_lines_error(server, connector, response):
+    rows = [{"key": "a", "response": response}, {"key": "b", "error": {"code": 3}}]
+    server.faults.add(Fault(status=200, body=b"".join(orjson.dumps(row) + b"\n" for row in rows)))
+
+    one, other = connector.results(BY_FILE)
+    assert (one.custom_id, one.error_code) == ("a", "bad_answer")
+    assert (other.custom_id, other.status_code) == ("b", 400)
+
+
+# Single lines.
+
+
+def run(connector, endpoint, **body):
+    return connector.run_line(LineCall(endpoint, {"model": MODEL, **body}, 5.0))
+
+
+def test_single_lines(server, connector):
+    answer = run(connector, CHAT, messages=[{"role": "user", "content": "Hello"}], user="me")
+
+    assert (answer.status_code, answer.dropped) == (200, ("user",))
+    assert answer.answer.choices[0].parts[0].endswith("you said: Hello")
+    assert server.requests[-1].path == f"/v1beta/models/{MODEL}:generateContent"
+    refused = run(connector, CHAT, messages=[{"role": "user", "content": "refuse-this"}])
+    assert (refused.status_code, orjson.loads(refused.body)["error"]["message"]) == (400, "The prompt was refused.")
+    unsaid = run(connector, CHAT, messages=[{"role": "user", "content": "Hello"}], stop=list("abcdef"))
+    assert (unsaid.status_code, orjson.loads(unsaid.body)["error"]["param"]) == (400, "stop")
+    nameless = run(connector, CHAT, messages=[{"role": "user", "content": "Hello"}], model="")
+    assert (nameless.status_code, orjson.loads(nameless.body)["error"]["param"]) == (400, "model")
+
+
+@pytest.mark.parametrize(("given", "verb"), [("one", "embedContent"), (["one", "two"], "batchEmbedContents")])
+def test_single_embeddings(app, server, connector, given, verb):
+    answer = run(connector, EMBEDDINGS, input=given)
+
+    model = app.model.routes[EMBEDDINGS]({"model": "m", "input": given})
+    assert answer.answer.vectors == [item["embedding"] for item in model["data"]]
+    assert server.requests[-1].path.endswith(f":{verb}")
+
+
+def test_models_may_be_named_with_their_kind(server, connector):
+    for model, path in (("models/a b", "models/a%20b"), ("tunedModels/x", "tunedModels/x"), ("../x", "models/..%2Fx")):
+        assert connector.native_call(
+            dialects.read_request(CHAT, {"model": model, "messages": [{"role": "user", "content": "x"}]}),
+            LineCall(CHAT, {}, 5.0),
+        ).path == (f"/v1beta/{path}:generateContent")
+
+
+def test_the_key_is_checked(app, connector):
+    connector.check()
+    assert [model["id"] for model in connector.list_models(timeout_s=5.0)] == [MODEL]
+    app.api_key = "another"
+
+    with pytest.raises(RefusedError) as refused:
+        connector.check()
+    assert refused.value.status == 401
+    assert not secrets_in(refused.value)
+
+
+CALLS = {
+    "retrieve_file": lambda c: c.retrieve_file("files/f"),
+    "list_files": lambda c: c.list_files(),
+    "upload_file": lambda c: c.upload_file(new_file(b"x")),
+    "retrieve_job": lambda c: c.retrieve_job("batches/b"),
+    "list_jobs": lambda c: c.list_jobs(),
+    "find_jobs": lambda c: c.find_jobs(SOUGHT),
+    "create_job": lambda c: c.create_job(new_job("m", lines=1, payload=payload(b'{"key":"a","request":{}}\n'))),
+    "results": lambda c: list(c.results(JOB)),
+    "raw_results": lambda c: list(c.raw_results(JOB)),
+    "file_results": lambda c: list(c.results(BY_FILE)),
+    "embeddings": lambda c: list(c.results(replace(JOB, endpoint=EMBEDDINGS))),
+    "list_models": lambda c: c.list_models(timeout_s=5.0),
+}
+FILE = {
+    "name": "files/f",
+    "displayName": "x",
+    "sizeBytes": "1",
+    "createTime": "2026-11-21T12:00:00Z",
+    "expirationTime": "2026-11-23T12:00:00Z",
+    "state": "ACTIVE",
+}
+RESULTS = {
+    "inlinedResponses": {
+        "inlinedResponses": [
+            {"metadata": {"key": "1"}, "response": {"candidates": [{"content": {"parts": [{"text": "x"}]}}]}},
+            {"metadata": {"key": "2"}, "error": {"code": 3, "message": "No."}},
+        ]
+    }
+}
+BATCH = {
+    "name": "batches/b",
+    "done": True,
+    "metadata": {
+        "@type": "x",
+        "displayName": "x",
+        "state": "BATCH_STATE_FAILED",
+        "model": "models/m",
+        "createTime": "2026-11-21T12:00:00Z",
+        "endTime": "2026-11-21T12:00:00Z",
+        "batchStats": {"requestCount": "2", "successfulRequestCount": "1", "failedRequestCount": "1"},
+        "inputConfig": {"fileName": "files/f"},
+        "output": RESULTS,
+    },
+    "error": {"code": 3, "message": "x"},
+    "response": RESULTS,
+}
+IN_METADATA = (*BATCH["metadata"], "batchStats.requestCount", "inputConfig.fileName", "output.inlinedResponses")
+BATCH_FIELDS = (*BATCH, *(f"metadata.{name}" for name in IN_METADATA), "error.code", "error.message")
+ROWS = "response.inlinedResponses.inlinedResponses"
+RESULT_FIELDS = (
+    "response.inlinedResponses",
+    ROWS,
+    f"{ROWS}.0",
+    *(f"{ROWS}.0.{name}" for name in ("metadata", "metadata.key", "response", "response.candidates")),
+    *(f"{ROWS}.1.{name}" for name in ("error", "error.code", "error.message")),
+)
+VARIANTS = {
+    "retrieve_file": (FILE, tuple(FILE)),
+    "upload_file": (FILE, tuple(FILE)),
+    "list_files": ({"files": [FILE], "nextPageToken": "x"}, ("files", "files.0", "files.0.name", "nextPageToken")),
+    "retrieve_job": (BATCH, BATCH_FIELDS),
+    "create_job": (BATCH, BATCH_FIELDS),
+    "list_jobs": (
+        {"operations": [BATCH], "nextPageToken": "x"},
+        ("operations", "operations.0", "operations.0.response", "nextPageToken"),
+    ),
+    "find_jobs": ({"operations": [BATCH], "nextPageToken": "x"}, ("operations", "operations.0.metadata")),
+    "results": (BATCH, (*BATCH_FIELDS, *RESULT_FIELDS)),
+    "raw_results": (BATCH, RESULT_FIELDS),
+    "file_results": ({"key": "a", "response": {"candidates": []}}, ("key", "response", "response.candidates")),
+    "embeddings": (BATCH, RESULT_FIELDS),
+    "list_models": ({"models": [{"name": "models/m"}]}, ("models", "models.0", "models.0.name")),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nonsense_is_an_upstream_error(server, connector, name):
+    for kind, answer in NEVER_RIGHT.items():
+        if (name, kind) != ("file_results", "nothing"):  # a file that is empty
+            refuses(lambda: CALLS[name](connector), server, answer)
+    for answer in variants(VARIANTS[name][0], *VARIANTS[name][1]):
+        tolerates(lambda: CALLS[name](connector), server, answer)
+    if not name.startswith(("list", "find", "results", "raw", "embeddings")):
+        refuses(lambda: CALLS[name](connector), server, {})
+
+
+@pytest.mark.parametrize("answer", [{"file": file} for file in (None, [], {}, {**FILE, "name": "../x"})])
+def test_nonsense_at_the_end_of_an_upload(server, connector, answer):
+    server.faults.add(Fault(path="/files", containing=b"x-marks-it", status=200, body=orjson.dumps(answer)))
+
+    with pytest.raises(UpstreamServerError):
+        connector.upload_file(new_file(b"x-marks-it"))
+
+
+@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "results", "file_results"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
+    injected, kind = FAULTS[fault]
+    server.faults.add(injected)
+
+    with pytest.raises(kind) as wrong:
+        CALLS[name](connector)
+
+    assert not secrets_in(wrong.value)
+    assert sum(1 for request in server.requests if request.method == "POST") <= 1
+
+
+@pytest.mark.parametrize("answer", NOT_JSON)
+@pytest.mark.parametrize("name", ["results", "file_results", "retrieve_job", "list_jobs"])
+def test_streams_that_are_not_json_are_upstream_errors(server, connector, name, answer):
+    refuses(lambda: CALLS[name](connector), server, NOT_JSON[answer])
+
+
+@FORMS
+def test_results_that_are_cut_give_no_line_at_all(server, connector, form):
+    job = replace(until_over(connector, submit(connector, form)), endpoint=CHAT)
+    server.faults.add(Fault(method="GET", cut_at=9000))
+
+    with pytest.raises(UpstreamError):
+        next(connector.results(job))
+
+
+def test_a_list_without_end_is_left(server, connector):
+    def answer(token):
+        return orjson.dumps({"operations": [], "nextPageToken": token})
+
+    server.faults.add(Fault(path="/batches", status=200, body=answer("x"), every=2))
+    server.faults.add(Fault(path="/batches", status=200, body=answer("y")))
+
+    with pytest.raises(UpstreamServerError):
+        connector.find_jobs(SOUGHT)
+    assert len(server.requests) == 100
