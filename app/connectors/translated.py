@@ -63,9 +63,12 @@ class Translated(Connector):
                 else dialects.read_request(call.endpoint, call.body)
             )
             native = self.native_call(request, call)
+            told = self._api.line(native.path, native.body, headers=native.headers, timeout_s=call.timeout_s)
         except TranslationError as error:
             return LineAnswer(400, "", refusal(error))
-        told = self._api.line(native.path, native.body, headers=native.headers, timeout_s=call.timeout_s)
+        except json.JSONEncodeError:  # such as JSON within a text, which has its own depth
+            deep = TranslationError("body", "is nested too deep to be said in the provider's dialect.")
+            return LineAnswer(400, "", refusal(deep))
         if told.status >= 400:
             body = json.dumps(answers.error_body(told, secret=""))
             return LineAnswer(told.status, told.request_id, body)

@@ -16,6 +16,7 @@ from app.lib import json
 from app.services import line_dialects
 from app.services.accounts import Account
 from app.services.gateway import Gateway
+from app.translate.errors import TranslationError
 
 OPENAI = "openai"
 RAW = "raw"
@@ -67,8 +68,11 @@ class Encoder:
         target = self.target
         if self.limits.dialect == OPENAI and wire_id == custom_id and model == asked and target == self.endpoint:
             return EncodedLine(data + b"\n"), False
-        said = line_dialects.outgoing(self.endpoint, target, body, token_limit=self.account.abilities.token_limit)
-        encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
+        try:
+            said = line_dialects.outgoing(self.endpoint, target, body, output_limit=self.account.abilities.output_limit)
+            encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
+        except json.JSONEncodeError:  # such as JSON within a text, which has its own depth
+            raise TranslationError("body", "is nested too deep to be said in the provider's dialect.") from None
         if said.dropped:
             encoded = replace(encoded, dropped=(*said.dropped, *encoded.dropped))
         return encoded, True
