@@ -16,7 +16,6 @@ from app.lib import json
 from app.services import line_dialects
 from app.services.accounts import Account
 from app.services.gateway import Gateway
-from app.translate.errors import TranslationError
 
 OPENAI = "openai"
 RAW = "raw"
