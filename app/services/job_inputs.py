@@ -67,11 +67,8 @@ class Encoder:
         target = self.target
         if self.limits.dialect == OPENAI and wire_id == custom_id and model == asked and target == self.endpoint:
             return EncodedLine(data + b"\n"), False
-        try:
-            said = line_dialects.outgoing(self.endpoint, target, body, output_limit=self.account.abilities.output_limit)
-            encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
-        except json.JSONEncodeError:  # such as JSON within a text, which has its own depth
-            raise TranslationError("body", "is nested too deep to be said in the provider's dialect.") from None
+        said = line_dialects.outgoing(self.endpoint, target, body, output_limit=self.account.abilities.output_limit)
+        encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
         if said.dropped:
             encoded = replace(encoded, dropped=(*said.dropped, *encoded.dropped))
         return encoded, True
