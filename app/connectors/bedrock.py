@@ -7,8 +7,8 @@ not AWS's. The base URL is that of the control plane; one of AWS's own follows t
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -192,13 +192,15 @@ class Bedrock(Translated):
         """The rows of a job that is over as Bedrock wrote them, each with its newline."""
         return (row + b"\n" for row in self._rows(job))
 
-    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+    def _rows(self, job: NativeJob) -> Generator[bytes]:
         """Rows of the results; none of a job that was over before it wrote any."""
         if job.output_id is None:
             return
         try:
             for uri in self._outputs(job.output_id):
-                with self._bucket.get(uri) as download, spooled_lines(download) as found:
+                with ExitStack() as stack:
+                    with self._bucket.get(uri) as download:
+                        found = stack.enter_context(spooled_lines(download))
                     yield from found
         except MissingError as error:
             if job.status == "completed" or not error.sent:

@@ -1,6 +1,7 @@
 """Lines as records of Bedrock's model families, and records of results as answers (contracts: providers, 5.3)."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -64,7 +65,7 @@ def native_call(request: Request | EmbeddingRequest, *, mode: str) -> NativeCall
     return NativeCall(f"{path}/{verb}", written.body, found.read, tuple(written.dropped))
 
 
-def results(job: NativeJob, rows: Iterator[bytes], *, now_s: int) -> Iterator[JobResult]:
+def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[JobResult]:
     """What came of each line, from the rows of results. What reading these raises passes through."""
     known = _family(job.model or "")
     created = now_s if job.ended_at is None else job.ended_at // 1000
@@ -77,10 +78,16 @@ def results(job: NativeJob, rows: Iterator[bytes], *, now_s: int) -> Iterator[Jo
             return read_converse(output, created=created)
         return _known(known).read(output, created=created)
 
-    found = (shapes.result(row, number, read) for number, row in enumerate(rows, start=1))
+    found = _read(rows, read)
     if job.endpoint != dialects.EMBEDDINGS:
         return found
     return regrouped((Piece(result.custom_id, result) for result in found), status=job.status)
+
+
+def _read(rows: Generator[bytes], read: shapes.Read) -> Iterator[JobResult]:
+    with closing(rows):  # a row that makes no sense ends all of it at once
+        for number, row in enumerate(rows, start=1):
+            yield shapes.result(row, number, read)
 
 
 def makes_vectors(model: str | None) -> bool:
