@@ -119,8 +119,9 @@ class Bucket:
     def delete(self, uri: str) -> None:
         """Delete an object; one that is gone already is fine."""
         for one in [file.id for file in self.below(uri)] if uri.endswith("/") else [uri]:
+            path = self._path(self.place.key(one))
             try:
-                self._api.delete(self._path(self.place.key(one)))
+                self._api.delete(path)
             except MissingError:
                 continue
 

@@ -23,7 +23,7 @@ from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from app.connectors.answers import redacted_text
-from app.connectors.base import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.base import OverloadedError, RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.registry import ConfigurationError
 from app.lib import json
 
@@ -32,6 +32,8 @@ SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 # A token is renewed so long before its end, or after half of a life that is shorter.
 AHEAD_S = 300.0
 LIFETIME_S = 3600.0
+ENDPOINT = "https://oauth2.googleapis.com/token"
+USER = ("refresh_token", "client_id", "client_secret", "quota_project_id")
 SECRET = ("private_key", "private_key_id", "client_secret", "refresh_token")
 # A shorter word is no secret; hiding it would hide words.
 MIN_SECRET_CHARACTERS = 16
@@ -105,12 +107,12 @@ class Tokens:
             self._found.refresh(self._transport)
         except exceptions.TransportError as error:
             text = f"Google's tokens could not be asked for: {self._told(error)}"
-            raise UpstreamServerError(text, code="no_credentials", sent=False) from None
+            raise OverloadedError(text, code="no_credentials", sent=False) from None
         except exceptions.GoogleAuthError as error:
-            kind = UpstreamServerError if getattr(error, "retryable", False) is True else RefusedError
+            kind = OverloadedError if getattr(error, "retryable", False) is True else RefusedError
             text = f"Google gives no token for this account: {self._told(error)}"
             raise kind(text, status=UNAUTHORIZED, code="invalid_client", sent=False) from None
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, ArithmeticError) as error:
             # What google-auth makes of a key that is none, or of an answer that makes no sense; it may quote either.
             text = f"Google's token for this account makes no sense ({type(error).__name__})."
             raise UpstreamServerError(text, code="no_credentials", sent=False) from None
@@ -125,9 +127,10 @@ class Tokens:
         if not self._info:
             found, _ = google.auth.default(scopes=SCOPES, request=self._transport)
             return found
-        if self._info.get("type") == "authorized_user":
+        if self._info["type"] == "authorized_user":
             user: Any = user_credentials.Credentials
-            return user.from_authorized_user_info(self._info, scopes=SCOPES)
+            named = {name: self._info.get(name) for name in USER}
+            return user(None, **named, token_uri=self._info.get("token_uri", ENDPOINT), scopes=SCOPES)
         account: Any = service_account.Credentials
         return account.from_service_account_info(self._info, scopes=SCOPES)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
-from app.connectors import gcs, vertex_models
+from app.connectors import gcs, parsing, vertex_models
 from app.connectors import vertex_shapes as shapes
 from app.connectors.base import LineCall, MissingError, RefusedError, Target
 from app.connectors.gcs import Place
@@ -48,6 +48,8 @@ PER_PAGE = 100
 MOST_PAGES = 1000
 JOBS = "batchPredictionJobs"
 OUTPUTS = "jobs/"
+# Below it: a folder of each job's own, and one that Vertex makes in it.
+OUTPUT = re.compile(r"(?!\.\.?/)[^/]+/(?!\.\.?/)[^/]+/")
 ENDED = (400, 409)  # what a cancel of a job that is over may be answered with
 REFUSED, MISSING = 400, 404
 
@@ -109,6 +111,9 @@ class Vertex(Translated):
 
     def delete_file(self, native_id: str) -> None:
         """Delete an object, or all results of a job; what is gone already is fine."""
+        if native_id.endswith("/") and not self._is_output(native_id):
+            text = f"{native_id[:200]!r} is no folder of results."
+            raise MissingError(text, status=MISSING, code="notFound", sent=False)
         self._bucket.delete(native_id)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
@@ -134,18 +139,17 @@ class Vertex(Translated):
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job; what it makes lies below a folder of its own."""
-        place = self._bucket.place
-        place.key(new.input_id or "")
+        self._bucket.place.key(new.input_id or "")
         try:
             model = vertex_models.path(new.model)
         except TranslationError as error:
             raise RefusedError(str(error), status=REFUSED, code=error.code, param=error.param, sent=False) from None
-        output = place.uri(f"{place.prefix}{OUTPUTS}{quote(new.marker, safe='')}/")
-        return shapes.job(self._api.post(f"{self._base()}{JOBS}", shapes.request(new, model=model, output_uri=output)))
+        asked = shapes.request(new, model=model, output_uri=self._output(new.marker))
+        return self._own(shapes.job(self._api.post(f"{self._base()}{JOBS}", asked)))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now."""
-        return shapes.job(self._api.get(_at(native_id)))
+        return self._own(shapes.job(self._api.get(_at(native_id))))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the jobs of the project in this location, newest first."""
@@ -212,6 +216,25 @@ class Vertex(Translated):
     def _listed(self, query: dict[str, str | int | None], after: str | None) -> Page[NativeJob]:
         answer = self._api.get(f"{self._base()}{JOBS}", query={**query, "pageToken": after})
         return shapes.page(answer, after)
+
+    @property
+    def _outputs(self) -> str:
+        return self._bucket.place.uri(f"{self._bucket.place.prefix}{OUTPUTS}")
+
+    def _output(self, marker: str) -> str:
+        """The folder that the results of one job lie below."""
+        return f"{self._outputs}{quote(marker, safe='')}/"
+
+    def _is_output(self, uri: str) -> bool:
+        """Whether a folder is one that Vertex made for a job."""
+        return uri.startswith(self._outputs) and OUTPUT.match(uri, len(self._outputs)) is not None
+
+    def _own(self, job: NativeJob) -> NativeJob:
+        """`job`, whose results must lie where they were to be: they are deleted with their file."""
+        uri = job.output_id
+        if job.marker is None or uri is None or (uri.startswith(self._output(job.marker)) and self._is_output(uri)):
+            return job
+        raise parsing.bad_answer("the results of a job do not lie where they were to be")
 
     def _base(self) -> str:
         """What stands before the names of things in the project and location."""
