@@ -103,6 +103,18 @@ def test_json_goes_out_and_comes_in(server):
     assert api(server).delete("/empty") is None
 
 
+def test_a_post_may_be_asked_for_its_headers(server):
+    server.faults.add(Fault(status=201, body=b"no JSON", headers={"Location": "there"}, times=1))
+    answer = api(server).post_answer("/thing", {"a": 1}, headers={"X-More": "b"})
+
+    assert (answer.status, answer.headers["location"], answer.body) == (201, "there", b"no JSON")
+    assert (server.requests[0].json, server.requests[0].headers["x-more"]) == ({"a": 1}, "b")
+    server.faults.add(Fault(status=400, body=b'{"error": {"message": "No."}}'))
+    with pytest.raises(RefusedError):
+        api(server).post_answer("/thing")
+    assert len(server.requests) == 2
+
+
 def test_a_form_streams_with_its_length_and_odd_names(server):
     told = api(server).upload(
         "/thing",
