@@ -9,14 +9,13 @@ from app.cli import context
 from app.cli.providers_document import GROUPS, size, windows, word
 from app.connectors import registry
 from app.connectors.abilities import OPERATIONS, Abilities
-from app.connectors.catalogue import Provider
 from app.lib import json
 from app.services import account_admin
 
-MARKS = {"native": "N", "emulated": "E", "later": "l", "-": "-"}
-LEGEND = "N native   E emulated by the gateway   l later (refused as unsupported_operation)   - unsupported_operation"
+MARKS = {"native": "N", "emulated": "E", "-": "-"}
+LEGEND = "N native   E emulated by the gateway   - unsupported_operation"
 
-Row = tuple[str, Provider | None, Abilities, int]
+Row = tuple[str, Abilities, int]
 
 
 @click.command()
@@ -49,13 +48,13 @@ def _rows() -> list[Row]:
             counts.update(account.provider for account in account_admin.list_(gateway) if account.state != "retired")
             others = [name for name in gateway.accounts.known() if not registry.is_known(name)]
             compatible = {name: gateway.accounts.abilities(name) for name in others}
-    listed: list[Row] = [(entry.name, entry, entry.abilities, counts[entry.name]) for entry in registry.providers()]
-    return listed + [(name, None, abilities, counts[name]) for name, abilities in compatible.items()]
+    listed: list[Row] = [(entry.name, entry.abilities, counts[entry.name]) for entry in registry.providers()]
+    return listed + [(name, abilities, counts[name]) for name, abilities in compatible.items()]
 
 
-def _cells(name: str, entry: Provider | None, abilities: Abilities, accounts: int) -> tuple[object, ...]:
-    marks = ["".join(MARKS[word(entry, abilities, op)] for op in operations) for _, operations, _ in GROUPS]
-    if word(entry, abilities, "batch_create") != "native":
+def _cells(name: str, abilities: Abilities, accounts: int) -> tuple[object, ...]:
+    marks = ["".join(MARKS[word(abilities, op)] for op in operations) for _, operations, _ in GROUPS]
+    if word(abilities, "batch_create") != "native":
         limits: tuple[object, ...] = (size(abilities.files.bytes), "", "", "", "")
     else:
         jobs = abilities.jobs
@@ -64,13 +63,12 @@ def _cells(name: str, entry: Provider | None, abilities: Abilities, accounts: in
     return (name, *marks, *limits, accounts or "")
 
 
-def _object(name: str, entry: Provider | None, abilities: Abilities, accounts: int) -> dict[str, Any]:
+def _object(name: str, abilities: Abilities, accounts: int) -> dict[str, Any]:
     files, jobs = abilities.files, abilities.jobs
     return {
         "provider": name,
-        "later": entry is not None and not entry.target,
         "accounts": accounts,
-        "operations": {operation: word(entry, abilities, operation) for operation in OPERATIONS},
+        "operations": {operation: word(abilities, operation) for operation in OPERATIONS},
         "line_endpoints": sorted(abilities.lines),
         "file_limits": {"bytes": files.bytes, "direct_purposes": sorted(files.direct)},
         "batch_limits": {
@@ -82,5 +80,6 @@ def _object(name: str, entry: Provider | None, abilities: Abilities, accounts: i
             "single_model": jobs.single_model,
             "custom_id": jobs.custom_id,
             "inline": jobs.inline,
+            "min_lines": jobs.min_lines,
         },
     }

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from app.connectors import compatible, registry
 from app.connectors.abilities import BATCHES, CONTAINERS, FILES, GATEWAY_WINDOWS, Abilities, Support
-from app.connectors.catalogue import PROVIDERS, Provider
+from app.connectors.catalogue import PROVIDERS
+from app.connectors.declarations import Provider
 
 HEAD = """# Providers
 
@@ -13,7 +14,6 @@ installation, with its own accounts and providers. [settings.md](settings.md) li
 
 - **native**: the provider's own API. **emulated**: done by the gateway, with files in its own store and batches on its
   workers. **-**: refused with 400 `unsupported_operation`, which names provider and operation.
-- **later**: the provider has it, the gateway has no connector for it yet; refused in the same way.
 - `execution: "gateway"` runs the batch of a native provider on the workers as well, at the endpoints for lines.
 
 """
@@ -32,6 +32,9 @@ have the same abilities. Native batches have the limits of OpenAI's: {limits}.
 
 A package adds a provider of its own, connector included, by an entry point of the group `{group}` that is an
 `app.connectors.catalogue.Provider`.
+"""
+TRANSLATED = """
+Where chat completions are taken, lines of `/v1/responses` and `/v1/messages` are, too, translated if not listed.
 """
 GROUPS = (("Files", FILES, "file_"), ("Batches", BATCHES, "batch_"), ("Containers", CONTAINERS, "container_"))
 MIB = 2**20
@@ -52,12 +55,10 @@ def render() -> str:
     return "".join(parts)
 
 
-def word(entry: Provider | None, abilities: Abilities, operation: str) -> str:
-    """native, emulated, later or -; `entry` is None for a provider that is not of the catalogue."""
+def word(abilities: Abilities, operation: str) -> str:
+    """native, emulated or -."""
     support = abilities.support(operation)
-    if support is Support.NONE:
-        return "-"
-    return "later" if entry is not None and not entry.target else support.value
+    return "-" if support is Support.NONE else support.value
 
 
 def size(count: int | None) -> str:
@@ -79,21 +80,22 @@ def windows(abilities: Abilities) -> str:
 
 def _table(entries: Sequence[Provider], operations: Sequence[str], prefix: str) -> list[str]:
     heads = [name.removeprefix(prefix).replace("_", " ") for name in operations]
-    rows = [[entry.name, *[word(entry, entry.abilities, name) for name in operations]] for entry in entries]
+    rows = [[entry.name, *[word(entry.abilities, name) for name in operations]] for entry in entries]
     return _markdown(["provider", *heads], rows)
 
 
 def _limits(entries: Sequence[Provider]) -> list[str]:
-    heads = ["provider", "file", "batch", "lines", "line", "windows", "one model", "`custom_id`"]
+    heads = ["provider", "file", "batch", "lines", "at least", "line", "windows", "one model", "`custom_id`"]
     rows = []
     for entry in entries:
         files, jobs = entry.abilities.files, entry.abilities.jobs
         native = entry.abilities.support("batch_create") is Support.NATIVE
-        if not entry.target or (not native and entry.abilities.support("file_upload") is not Support.NATIVE):
+        if not native and entry.abilities.support("file_upload") is not Support.NATIVE:
             continue
-        batch = [size(jobs.bytes), jobs.lines or "", size(jobs.line_bytes), windows(entry.abilities)]
+        least = jobs.min_lines if jobs.min_lines > 1 else ""
+        batch = [size(jobs.bytes), jobs.lines or "", least, size(jobs.line_bytes), windows(entry.abilities)]
         batch += ["yes" if jobs.single_model else "no", f"`{jobs.custom_id}`" if jobs.custom_id else ""]
-        rows.append([entry.name, size(files.bytes), *(batch if native else [""] * 6)])
+        rows.append([entry.name, size(files.bytes), *(batch if native else [""] * 7)])
     return _markdown(heads, rows)
 
 
@@ -101,9 +103,12 @@ def _endpoints(entries: Sequence[Provider]) -> list[str]:
     rows = [
         [entry.name, _listed(entry.abilities.jobs.endpoints), _listed(entry.abilities.lines)]
         for entry in entries
-        if entry.target and (entry.abilities.jobs.endpoints or entry.abilities.lines)
+        if entry.abilities.jobs.endpoints or entry.abilities.lines
     ]
-    return _markdown(["provider", "native batches", "lines that the gateway runs"], rows)
+    return [
+        *_markdown(["provider", "native batches", "lines that the gateway runs"], rows),
+        TRANSLATED,
+    ]
 
 
 def _listed(endpoints: frozenset[str]) -> str:

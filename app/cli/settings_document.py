@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from app.connectors import registry
-from app.connectors.catalogue import PROVIDERS, Provider
+from app.connectors.catalogue import PROVIDERS
+from app.connectors.declarations import Provider
 from app.settings import documented
 
 HEAD = """# Settings
@@ -22,8 +23,7 @@ ACCOUNTS = """
 
 A provider has an account when its variable in the first column is set; of several names the first one set counts.
 A variable such as `LOCAL_MAX_CONCURRENCY` (the prefix is the base URL's) is the most requests that all workers together
-have in flight there; the default is {concurrency}. Providers marked "later" are known by name, but have no connector
-yet: what needs them is refused as `unsupported_operation`. [providers.md](providers.md) tells what each one can do.
+have in flight there; the default is {concurrency}. [providers.md](providers.md) tells what each one can do.
 
 Such an account is called `env`. More accounts, with their keys sealed in the store, come from `batchgate accounts add`.
 When the key or base URL of `env` changes, the new one must reach what the old one holds at the provider: a running
@@ -64,6 +64,6 @@ def _provider(entry: Provider) -> str:
     needed = (entry.url_env,) if entry.keyless else entry.key_envs
     also = f" (+ `{entry.key_envs[0]}`)" if entry.keyless and entry.key_envs else ""
     default = f"`{entry.base_url}`" if entry.base_url else ""
-    more = ", ".join(f"`{name}`" for name in entry.option_envs.values()) if entry.target else "later"
+    more = ", ".join(f"`{name}`" for name in entry.option_envs.values())
     names = ", ".join(f"`{name}`" for name in needed)
     return f"| {names}{also} | {entry.name} | `{entry.url_env}` | {default} | {more} |\n"

@@ -74,7 +74,7 @@ class JobLimits:
 class Abilities:
     """What a provider can do. `lines` are the endpoints at which it answers single requests.
 
-    `token_limit` is what its chats call the most tokens that an answer may have: newer models of some refuse the old
+    `output_limit` is what its chats call the most tokens that an answer may have: newer models of some refuse the old
     name, and most servers leave the new one unread.
     """
 
@@ -82,7 +82,7 @@ class Abilities:
     lines: frozenset[str] = frozenset()
     files: FileLimits = FileLimits()
     jobs: JobLimits = JobLimits()
-    token_limit: str = "max_tokens"
+    output_limit: str = "max_tokens"
 
     def support(self, operation: str) -> Support:
         """How `operation` (one of OPERATIONS) is done."""

@@ -1,111 +1,52 @@
 """The providers that the gateway knows, as data (contracts: providers, support matrix). Code is named, not imported."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from app.connectors.abilities import Abilities, FileLimits, JobLimits, operations
-
-MIB = 2**20
-GIB = 2**30
-
-CHAT = "/v1/chat/completions"
-COMPLETIONS = "/v1/completions"
-EMBEDDINGS = "/v1/embeddings"
-RESPONSES = "/v1/responses"
-MESSAGES = "/v1/messages"
-MODERATIONS = "/v1/moderations"
-IMAGES = "/v1/images/generations"
-IMAGE_EDITS = "/v1/images/edits"
-VIDEOS = "/v1/videos"
-TRANSCRIPTIONS = "/v1/audio/transcriptions"
-TRANSLATIONS = "/v1/audio/translations"
-LINES = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES})
-
-# What newer models of OpenAI insist on, and who follows it calls the other name old.
-NEWER_LIMIT = "max_completion_tokens"
-
-# Purposes at which OpenAI's own services use a file, so that it has to be there.
-DIRECT = frozenset({"assistants", "vision", "user_data", "fine-tune", "evals"})
-DAYS = frozenset({"24h", "48h", "7d"})
-
-LINES_ONLY = "app.connectors.openai_compatible:OpenAICompatible"
-OPENAI_SHAPED = "app.connectors.openai_shaped:OpenAIShaped"
-STORE_ONLY = "app.connectors.base:Connector"
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """What is known of a provider without importing its code.
-
-    `target` is `module:Class`, empty while there is no connector: then `abilities` are what its API has, and every
-    operation answers that it is not supported. `base_url` is the default, may be empty. An account exists when
-    `key_envs` (the first one set counts) has a value or, for a provider that runs without keys, when `url_env` has.
-    `prefix` starts the names of its other variables; `option_envs` are those of the account's options, `options` the
-    defaults of these.
-    """
-
-    name: str
-    prefix: str
-    key_envs: tuple[str, ...]
-    url_env: str
-    base_url: str = ""
-    keyless: bool = False
-    target: str = ""
-    abilities: Abilities = Abilities()
-    install_hint: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
-    option_envs: Mapping[str, str] = field(default_factory=dict)
-
-
-def _hosted(name: str, base_url: str, *, keys: str = "", url: str = "", prefix: str = "", **more: object) -> Provider:
-    prefix = prefix or name.upper()
-    key_envs = tuple(keys.split()) or (f"{prefix}_API_KEY",)
-    return Provider(name, prefix, key_envs, url or f"{prefix}_BASE_URL", base_url, **more)  # type: ignore[arg-type]
-
-
-def _own_server(name: str, abilities: Abilities) -> Provider:
-    prefix = name.upper()
-    return Provider(
-        name, prefix, (f"{prefix}_API_KEY",), f"{prefix}_BASE_URL", keyless=True, target=LINES_ONLY, abilities=abilities
-    )
-
-
-def _native(
-    jobs: JobLimits,
-    *,
-    lines: frozenset[str],
-    files: FileLimits = FileLimits(),  # noqa: B008 - immutable
-    also: str = "",
-    emulated: str = "batch_delete",
-    without: str = "",
-    token_limit: str = "max_tokens",
-) -> Abilities:
-    found = operations(native=f"files batches {also}", emulated=emulated)
-    for name in without.split():
-        del found[name]
-    return Abilities(found, lines=lines, files=files, jobs=jobs, token_limit=token_limit)
-
-
-EMULATED = Abilities(operations(emulated="files batches"), lines=LINES)
-HOSTED = Abilities(operations(emulated="files batches containers"), lines=LINES)
-FILES_ONLY = Abilities(operations(emulated="files"))
+from app.connectors.declarations import (
+    CHAT,
+    COMPLETIONS,
+    DAYS,
+    DIRECT,
+    EMBEDDINGS,
+    EMULATED,
+    FILES_ONLY,
+    GIB,
+    HOSTED,
+    IMAGE_EDITS,
+    IMAGES,
+    LINES,
+    LINES_ONLY,
+    MESSAGES,
+    MIB,
+    MODERATIONS,
+    NEWER_LIMIT,
+    OPENAI_SHAPED,
+    RESPONSES,
+    STORE_ONLY,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+    VIDEOS,
+    hosted,
+    native,
+    own_server,
+)
+from app.connectors.declarations import Provider as Provider  # what packages outside take it from
 
 PROVIDERS = (
-    _hosted(
+    hosted(
         "openai",
         "https://api.openai.com/v1",
         target="app.connectors.openai_containers:OpenAIContainers",
         options={"file_expiry": "yes", "output_expiry": "yes"},
         option_envs={"organization": "OPENAI_ORG_ID", "project": "OPENAI_PROJECT_ID"},
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=LINES | {MODERATIONS, IMAGES, IMAGE_EDITS, VIDEOS}, bytes=200 * MIB, lines=50_000),
-            token_limit=NEWER_LIMIT,
+            output_limit=NEWER_LIMIT,
             lines=LINES,
             files=FileLimits(bytes=512 * MIB, direct=DIRECT),
             also="containers",
         ),
     ),
-    _hosted(
+    hosted(
         "azure",
         "",
         keys="AZURE_OPENAI_API_KEY",
@@ -114,20 +55,20 @@ PROVIDERS = (
         target="app.connectors.azure:Azure",
         options={"file_expiry": "yes", "output_expiry": "yes"},
         option_envs={"api_version": "AZURE_OPENAI_API_VERSION", "authority": "AZURE_AUTHORITY_HOST"},
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({CHAT, RESPONSES}), bytes=200 * MIB, lines=100_000),
-            token_limit=NEWER_LIMIT,
+            output_limit=NEWER_LIMIT,
             lines=LINES,
             files=FileLimits(bytes=512 * MIB, direct=DIRECT),
             also="containers",
         ),
     ),
-    _hosted(
+    hosted(
         "anthropic",
         "https://api.anthropic.com",
         target="app.connectors.anthropic:Anthropic",
         option_envs={"beta": "ANTHROPIC_BETA", "workspace": "ANTHROPIC_WORKSPACE_ID"},
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, RESPONSES, MESSAGES}),
                 # The provider's own limit is 256 MB, which all lines and what is around them share.
@@ -144,7 +85,7 @@ PROVIDERS = (
             emulated="",
         ),
     ),
-    _hosted(
+    hosted(
         "bedrock",
         "https://bedrock.us-east-1.amazonaws.com",
         keys="AWS_BEDROCK_CREDENTIALS AWS_BEARER_TOKEN_BEDROCK",
@@ -162,7 +103,7 @@ PROVIDERS = (
             "s3_url": "AWS_ENDPOINT_URL_S3",
             "runtime_url": "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
         },
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
                 bytes=1 * GIB,
@@ -175,7 +116,7 @@ PROVIDERS = (
             files=FileLimits(bytes=5 * GIB, direct=frozenset({"user_data", "vision", "assistants"}), bucket="s3"),
         ),
     ),
-    _hosted(
+    hosted(
         "cohere",
         "https://api.cohere.com",
         keys="CO_API_KEY COHERE_API_KEY",
@@ -183,7 +124,7 @@ PROVIDERS = (
         target="app.connectors.cohere:Cohere",
         install_hint="pip install batchgate[cohere]",
         option_envs={"download_hosts": "COHERE_DOWNLOAD_HOSTS"},
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
                 bytes=1_500_000_000,  # of a dataset (docs.cohere.com, "Datasets")
@@ -194,7 +135,7 @@ PROVIDERS = (
             files=FileLimits(bytes=1_500_000_000),
         ),
     ),
-    _hosted(
+    hosted(
         "vertex",
         "https://aiplatform.googleapis.com",
         keys="VERTEX_CREDENTIALS GOOGLE_APPLICATION_CREDENTIALS_JSON",
@@ -207,7 +148,7 @@ PROVIDERS = (
             "prefix": "VERTEX_PREFIX",
             "storage_url": "VERTEX_STORAGE_URL",
         },
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
                 bytes=GIB,
@@ -221,12 +162,12 @@ PROVIDERS = (
             emulated="",
         ),
     ),
-    _own_server("vllm", EMULATED),
-    _hosted(
+    own_server("vllm", EMULATED),
+    hosted(
         "mistral",
         "https://api.mistral.ai",
         target="app.connectors.mistral:Mistral",
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, EMBEDDINGS, MODERATIONS}),
                 windows=frozenset({"1h", "4h", "12h", "24h", "48h", "7d"}),
@@ -239,66 +180,66 @@ PROVIDERS = (
             emulated="",
         ),
     ),
-    _own_server("ollama", EMULATED),
-    _hosted(
+    own_server("ollama", EMULATED),
+    hosted(
         "groq",
         "https://api.groq.com/openai/v1",
         target=OPENAI_SHAPED,
         options={"paging": "none"},
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, TRANSCRIPTIONS, TRANSLATIONS}), windows=DAYS, bytes=100 * MIB, lines=50_000
             ),
-            token_limit=NEWER_LIMIT,
+            output_limit=NEWER_LIMIT,
             lines=frozenset({CHAT, RESPONSES}),
         ),
     ),
-    _own_server("sgl", EMULATED),
-    _hosted(
+    own_server("sgl", EMULATED),
+    hosted(
         "parasail",
         "https://api.parasail.io/v1",
         target=OPENAI_SHAPED,
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({CHAT, EMBEDDINGS}), bytes=100 * MIB, lines=50_000, single_model=False),
             lines=frozenset({CHAT, EMBEDDINGS}),
         ),
     ),
-    _hosted(
+    hosted(
         "perplexity",
         "https://api.perplexity.ai",
         keys="PERPLEXITY_API_KEY PPLX_API_KEY",
         target=OPENAI_SHAPED,
         options={"chat_path": "/chat/completions"},
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({RESPONSES}), bytes=200 * MIB, lines=50_000),
             lines=frozenset({CHAT, RESPONSES}),
         ),
     ),
-    _hosted(
+    hosted(
         "replicate",
         "https://api.replicate.com/v1",
         keys="REPLICATE_API_TOKEN",
         target="app.connectors.replicate:Replicate",
         abilities=Abilities(operations(native="files"), files=FileLimits(bytes=100 * MIB, direct=DIRECT)),
     ),
-    _hosted(
+    hosted(
         "cerebras",
         "https://api.cerebras.ai/v1",
         target=OPENAI_SHAPED,
         options={"file_expiry": "yes"},
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({CHAT}), bytes=200 * MIB, lines=50_000),
-            token_limit=NEWER_LIMIT,
+            output_limit=NEWER_LIMIT,
             lines=frozenset({CHAT, COMPLETIONS}),
         ),
     ),
-    _hosted(
+    hosted(
         "gemini",
         "https://generativelanguage.googleapis.com",
         keys="GEMINI_API_KEY GOOGLE_API_KEY",
         url="GOOGLE_GEMINI_BASE_URL",
         target="app.connectors.gemini:Gemini",
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
                 bytes=2_000_000_000,
@@ -312,11 +253,11 @@ PROVIDERS = (
             emulated="",
         ),
     ),
-    _hosted(
+    hosted(
         "openrouter",
         "https://openrouter.ai/api/v1",
         target="app.connectors.openrouter:OpenRouter",
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
                 bytes=100 * MIB,
@@ -332,59 +273,59 @@ PROVIDERS = (
             without="batch_cancel",
         ),
     ),
-    _hosted("elevenlabs", "https://api.elevenlabs.io", target=STORE_ONLY, abilities=FILES_ONLY),
-    _hosted(
+    hosted("elevenlabs", "https://api.elevenlabs.io", target=STORE_ONLY, abilities=FILES_ONLY),
+    hosted(
         "huggingface",
         "https://router.huggingface.co/v1",
         keys="HF_TOKEN HUGGINGFACE_API_KEY",
         target=LINES_ONLY,
         abilities=Abilities(operations(emulated="files batches"), lines=LINES),
     ),
-    _hosted(
+    hosted(
         "nebius",
         "https://api.tokenfactory.nebius.com/v1",
         target=OPENAI_SHAPED,
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({CHAT, EMBEDDINGS}), bytes=10 * GIB, lines=5_000_000),
             lines=frozenset({CHAT, COMPLETIONS, EMBEDDINGS}),
         ),
     ),
-    _hosted(
+    hosted(
         "xai",
         "https://api.x.ai/v1",
         target="app.connectors.xai:XAI",
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({CHAT, RESPONSES, IMAGES, VIDEOS}), single_model=False),
-            token_limit=NEWER_LIMIT,
+            output_limit=NEWER_LIMIT,
             lines=frozenset({CHAT, RESPONSES}),
             files=FileLimits(direct=frozenset({"assistants", "vision", "user_data"})),
         ),
     ),
-    _hosted(
+    hosted(
         "runway",
         "https://api.dev.runwayml.com",
         keys="RUNWAYML_API_SECRET",
         target=STORE_ONLY,
         abilities=FILES_ONLY,
     ),
-    _hosted(
+    hosted(
         "fireworks",
         "https://api.fireworks.ai",
         target="app.connectors.fireworks:Fireworks",
         option_envs={"account_id": "FIREWORKS_ACCOUNT_ID", "download_hosts": "FIREWORKS_DOWNLOAD_HOSTS"},
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({CHAT}), bytes=150 * MIB, dialect="fireworks"),
             lines=frozenset({CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES}),
             files=FileLimits(bytes=150 * MIB, direct=frozenset({"fine-tune"})),
             emulated="",
         ),
     ),
-    _own_server("local", HOSTED),
-    _hosted(
+    own_server("local", HOSTED),
+    hosted(
         "together",
         "https://api.together.xyz/v1",
         target="app.connectors.together:Together",
-        abilities=_native(
+        abilities=native(
             JobLimits(
                 endpoints=frozenset({CHAT, TRANSCRIPTIONS, TRANSLATIONS}),
                 bytes=100 * MIB,
@@ -397,13 +338,13 @@ PROVIDERS = (
             files=FileLimits(bytes=5 * GIB, direct=frozenset({"fine-tune", "evals"})),
         ),
     ),
-    _hosted(
+    hosted(
         "deepinfra",
         "https://api.deepinfra.com/v1",
         keys="DEEPINFRA_API_KEY DEEPINFRA_TOKEN",
         target=OPENAI_SHAPED,
         options={"lines_path": "/openai", "first_line": "0", "output_expiry": "yes"},
-        abilities=_native(
+        abilities=native(
             JobLimits(endpoints=frozenset({CHAT, COMPLETIONS, EMBEDDINGS}), bytes=200 * MIB, lines=50_000),
             lines=frozenset({CHAT, COMPLETIONS, EMBEDDINGS}),
         ),

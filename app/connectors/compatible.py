@@ -6,7 +6,7 @@ from typing import Any
 
 from app.connectors.abilities import Abilities, FileLimits, JobLimits, Support, operations
 from app.connectors.base import Target, UpstreamServerError
-from app.connectors.catalogue import LINES, LINES_ONLY, MIB, OPENAI_SHAPED
+from app.connectors.declarations import LINES, LINES_ONLY, MIB, OPENAI_SHAPED
 from app.connectors.http import Answer, HttpClient
 from app.connectors.openai_compatible import has_version
 from app.lib import json

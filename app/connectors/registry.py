@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from app.connectors.abilities import Abilities
 from app.connectors.base import Connector, Target
-from app.connectors.catalogue import PROVIDERS, Provider
+from app.connectors.catalogue import PROVIDERS
+from app.connectors.declarations import Provider
 from app.lib import json
 
 # Packages add providers of their own under this group: each entry point is a Provider.
@@ -86,9 +87,9 @@ def find(name: str) -> Provider | None:
 
 
 def abilities(name: str) -> Abilities:
-    """What `name` can do here: nothing, while there is no connector."""
+    """What `name` can do here: nothing, if nobody knows it."""
     entry = _known().get(name)
-    return entry.abilities if entry and entry.target else NOTHING
+    return entry.abilities if entry else NOTHING
 
 
 def providers() -> list[Provider]:
@@ -110,7 +111,7 @@ def load(target: Target, *, path: str = "") -> Connector:
     entry = _known().get(target.provider)
     path = path or (entry.target if entry else "")
     if not path:
-        return Connector(target)
+        raise ConfigurationError(f"There is no provider {target.provider}.")
     module, _, attribute = path.partition(":")
     try:
         connector_class = getattr(importlib.import_module(module), attribute)

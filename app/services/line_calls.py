@@ -79,7 +79,7 @@ class LineCalls:
         able = facts.connector.abilities
         target = line_dialects.spoken(facts.endpoint, able.lines)
         try:
-            said = line_dialects.outgoing(facts.endpoint, target, body, token_limit=able.token_limit)
+            said = line_dialects.outgoing(facts.endpoint, target, body, output_limit=able.output_limit)
         except TranslationError as error:
             return untranslatable(facts.public_id, line, error)
         return Request(line, facts, said.body, target, tuple(said.dropped), asked=body)

@@ -24,14 +24,14 @@ def spoken(endpoint: str, endpoints: frozenset[str]) -> str:
     return CHAT if endpoint not in endpoints and endpoint in CHAT_LIKE and CHAT in endpoints else endpoint
 
 
-def outgoing(endpoint: str, target: str, body: Mapping[str, Any], *, token_limit: str) -> Written:
-    """The body of a line of `endpoint` as one of `target`, whose chats have `token_limit`. Raises TranslationError."""
+def outgoing(endpoint: str, target: str, body: Mapping[str, Any], *, output_limit: str) -> Written:
+    """The body of a line of `endpoint` as one of `target`, whose chats have `output_limit`. Raises TranslationError."""
     if endpoint == target:
         return Written(dict(body))
     said = dialects.as_chat(endpoint, body)
     for name in TOKEN_LIMITS:
-        if name != token_limit and name in said.body:
-            said.body[token_limit] = said.body.pop(name)
+        if name != output_limit and name in said.body:
+            said.body[output_limit] = said.body.pop(name)
     return said
 
 

@@ -131,10 +131,3 @@ def test_native_batches_have_limits_and_a_way_for_the_gateway_to_run_them(entry:
     if create is not Support.NONE:
         assert abilities.runs_lines, "execution: gateway needs an endpoint for single lines"
         assert overrides(connector(entry), "run_line")
-
-
-def test_a_provider_without_a_connector_can_do_nothing_yet() -> None:
-    later = [entry.name for entry in BY_NAME.values() if not entry.target]
-    assert later == ["vertex"]
-    for name in later:
-        assert {registry.abilities(name).support(operation) for operation in OPERATIONS} == {Support.NONE}

@@ -7,7 +7,7 @@ import pytest
 
 from app.connectors import registry
 from app.connectors.abilities import BATCHES, CONTAINERS, FILES, OPERATIONS, Support
-from app.connectors.base import Connector, Target
+from app.connectors.base import Target
 from app.connectors.openai_compatible import OpenAICompatible
 
 CONTRACT = """
@@ -37,8 +37,8 @@ def test_own_servers_run_batches_at_the_gateway(name):
     assert "24h" in abilities.windows("gateway")
 
 
-def test_an_unfinished_provider_declares_nothing():
-    abilities = registry.abilities("anthropic")
+def test_an_unknown_provider_declares_nothing():
+    abilities = registry.abilities("nobody")
 
     assert {abilities.support(operation) for operation in OPERATIONS} == {Support.NONE}
 
@@ -113,8 +113,9 @@ def test_load_gives_the_connector_with_the_abilities_of_the_table():
     assert connector.abilities == registry.abilities("vllm")
 
 
-def test_load_of_an_unfinished_provider_can_do_nothing():
-    assert type(registry.load(Target(provider="vertex", base_url="http://127.0.0.1:1"))) is Connector
+def test_what_nobody_knows_is_not_loaded():
+    with pytest.raises(registry.ConfigurationError, match="nobody"):
+        registry.load(Target(provider="nobody", base_url="http://127.0.0.1:1"))
 
 
 @pytest.fixture
