@@ -94,8 +94,8 @@ def test_a_compatible_provider_can_be_named_wherever_a_provider_can(gateway: Gat
     assert "mycorp" in refused.json["error"]["message"]
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "bedrock", "cohere", "vertex"])
-def test_providers_without_a_connector_answer_unsupported_operation(client: KeyClient, provider: str) -> None:
+@pytest.mark.parametrize("provider", ["replicate", "elevenlabs", "runway"])
+def test_providers_without_batches_answer_unsupported_operation(client: KeyClient, provider: str) -> None:
     body = {"requests": [{"custom_id": "a", "body": {}}], "endpoint": LINE["url"], "provider": provider}
     answer = client.post("/v1/batches", json=body)
 
