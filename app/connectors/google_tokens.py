@@ -45,8 +45,7 @@ QUOTED = 500
 class Tokens:
     """The tokens of one account; safe to share between threads, of which one renews for all.
 
-    `secrets` holds what must be in no text: the parts of the credential, and the tokens of now and before. `project` is
-    the one that the credential names, if it does.
+    `secrets` holds what must be in no text: the parts of the credential, and the tokens of now and before.
     """
 
     def __init__(self, credential: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 10.0) -> None:
@@ -59,9 +58,15 @@ class Tokens:
         self._renew_at = 0.0
         self._failed: tuple[float, UpstreamError] | None = None
         named = self._info.get("project_id") or self._info.get("quota_project_id")
-        self.project = named if isinstance(named, str) else ""
+        self._project = named if isinstance(named, str) else ""
         self._fixed = _secrets(credential, self._info)
         self.secrets = list(self._fixed)
+
+    def project(self) -> str:
+        """The project that the credential names, empty if it names none; raises as `headers` does."""
+        if not self._project and self._given == DEFAULT:
+            self.token()  # which finds the credentials
+        return self._project
 
     def headers(self) -> Mapping[str, str]:
         """What opens a call. Raises UpstreamError: nothing of the call that needed it was sent."""
@@ -125,7 +130,8 @@ class Tokens:
 
     def _find(self) -> Any:
         if not self._info:
-            found, _ = google.auth.default(scopes=SCOPES, request=self._transport)
+            found, project = google.auth.default(scopes=SCOPES, request=self._transport)
+            self._project = project or ""
             return found
         if self._info["type"] == "authorized_user":
             user: Any = user_credentials.Credentials

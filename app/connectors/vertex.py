@@ -62,7 +62,7 @@ class Vertex(Translated):
         self._location = _checked(options.get("location") or LOCATION, LOCATION_NAME, "location")
         waits = {"timeout_s": target.call_timeout_s, "connect_timeout_s": target.connect_timeout_s}
         self._tokens = Tokens(target.credential, **waits)
-        self._project = options.get("project") or self._tokens.project
+        self._project = options.get("project", "")
         if self._project:
             _checked(self._project, PROJECT_NAME, "project")
         hidden, authorize = self._tokens.secrets, self._tokens.headers
@@ -131,11 +131,10 @@ class Vertex(Translated):
             texts = [gemini_embeddings.write(text, asked, flavour="vertex") for text in asked.inputs]
             data = shapes.embedding_lines(line.custom_id, texts)
             return EncodedLine(data, len(texts), tuple(gemini_embeddings.dropped(asked)))
-        written = vertex_models.write(dialects.read_request(line.endpoint, body))
-        claude = vertex_models.family(line.model) == "claude"
-        return EncodedLine(
-            shapes.chat_line(line.custom_id, written.body, claude=claude), dropped=tuple(written.dropped)
-        )
+        spoken = vertex_models.family(line.model)
+        written = vertex_models.write(dialects.read_request(line.endpoint, body), spoken)
+        data = shapes.chat_line(line.custom_id, written.body, claude=spoken == "claude")
+        return EncodedLine(data, dropped=tuple(written.dropped))
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Make a job; what it makes lies below a folder of its own."""
@@ -238,10 +237,11 @@ class Vertex(Translated):
 
     def _base(self) -> str:
         """What stands before the names of things in the project and location."""
-        if not self._project:
+        project = self._project or self._tokens.project()
+        if not PROJECT_NAME.fullmatch(project):
             text = "This account has no project: set GOOGLE_CLOUD_PROJECT or the option project."
             raise RefusedError(text, status=REFUSED, code="no_project", sent=False)
-        return f"/v1/projects/{quote(self._project, safe=':')}/locations/{self._location}/"
+        return f"/v1/projects/{quote(project, safe=':')}/locations/{self._location}/"
 
 
 def _at(native_id: str) -> str:

@@ -1,6 +1,7 @@
 """Models at Vertex: what each is called there, which dialect it speaks, and its vectors (contracts: providers, 7)."""
 
 import re
+from functools import lru_cache
 from typing import Any, Literal
 
 from app.connectors.translated import NativeCall
@@ -22,6 +23,7 @@ PUBLISHED = re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/
 MODEL = "model"
 
 
+@lru_cache(maxsize=1024)
 def path(model: str) -> str:
     """The resource that a model's name means: `publishers/google/models/...` unless it says more.
 
@@ -37,6 +39,7 @@ def path(model: str) -> str:
     return f"publishers/{'anthropic' if model.startswith('claude') else 'google'}/models/{model}"
 
 
+@lru_cache(maxsize=1024)
 def family(model: str) -> Family:
     """The dialect that a model speaks. Raises TranslationError for models of other publishers."""
     found = PUBLISHED.fullmatch(path(model))
@@ -49,9 +52,9 @@ def family(model: str) -> Family:
     raise TranslationError(MODEL, text)
 
 
-def write(request: Request) -> Written:
-    """A chat as its model takes it. Raises TranslationError."""
-    if family(request.model) == "claude":
+def write(request: Request, spoken: Family) -> Written:
+    """A chat as models of a family take it. Raises TranslationError."""
+    if spoken == "claude":
         return messages_requests.write(request, flavour="vertex")
     return gemini_requests.write(request, flavour="vertex")
 
@@ -62,8 +65,9 @@ def call(request: Request | EmbeddingRequest, base: str) -> NativeCall:
     at = f"{base}{at}" if at.startswith("publishers/") else f"/v1/{at}"
     if isinstance(request, EmbeddingRequest):
         return _embedding_call(request, at)
-    written = write(request)
-    if family(request.model) == "claude":
+    spoken = family(request.model)
+    written = write(request, spoken)
+    if spoken == "claude":
         return NativeCall(f"{at}:rawPredict", written.body, messages_answers.read, tuple(written.dropped))
     return NativeCall(f"{at}:generateContent", written.body, gemini_answers.read, tuple(written.dropped))
 

@@ -56,10 +56,11 @@ def request(new: NewJob, *, model: str, output_uri: str) -> Json:
 
 
 def chat_line(custom_id: str, body: Json, *, claude: bool) -> bytes:
-    """A line of an input; what Gemini answers to names its line by a label only. Raises TranslationError."""
+    """A line of an input. The label is put into Gemini's `body`: its row has no other name. Raises TranslationError."""
     if claude:
         return _line({"custom_id": custom_id, "request": body})
-    return _line({"request": {**body, "labels": {LINE: custom_id}}})
+    body["labels"] = {LINE: custom_id}
+    return _line({"request": body})
 
 
 def embedding_lines(custom_id: str, texts: list[Json]) -> bytes:

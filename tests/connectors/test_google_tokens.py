@@ -43,7 +43,7 @@ def tokens_of(credential):
 def test_a_service_account_gets_a_token_once(server, account, form):
     tokens = tokens_of(account if form == "plain" else base64.b64encode(account.encode()).decode())
 
-    assert tokens.project == "acme-tests"
+    assert tokens.project() == "acme-tests"
     for _ in range(3):
         assert tokens.headers() == {"Authorization": f"Bearer {TOKEN}"}
     assert server.app.tokens_given == 1
@@ -54,7 +54,7 @@ def test_a_user_gets_a_token_and_says_who_pays(server):
     tokens = tokens_of(orjson.dumps({**USER, "token_uri": f"{server.url}/token"}).decode())
 
     assert tokens.headers() == {"Authorization": f"Bearer {TOKEN}", "x-goog-user-project": "payer"}
-    assert tokens.project == "payer"
+    assert tokens.project() == "payer"
     tokens.close()
 
 
@@ -63,7 +63,7 @@ def test_default_credentials_are_found_where_google_looks(server, account, tmp_p
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     tokens = tokens_of("default")
 
-    assert tokens.token() == TOKEN
+    assert (tokens.project(), tokens.token()) == ("acme-tests", TOKEN)
     tokens.close()
 
 

@@ -55,6 +55,16 @@ def test_a_key_makes_an_account_at_the_default_url():
     assert "sk-secret" not in repr(account)
 
 
+def test_a_key_may_be_json_and_is_kept_on_one_line():
+    [account] = registry.configured({"VERTEX_CREDENTIALS": '{\n  "type": "service_account",\n  "key": "a b\\nc"\n}'})
+
+    assert account.api_key == '{"type":"service_account","key":"a b\\nc"}'
+    for wrong in ("{", '{"a": canary}', "{'a': 'canary'}"):
+        with pytest.raises(registry.ConfigurationError, match="VERTEX_CREDENTIALS") as error:
+            registry.configured({"VERTEX_CREDENTIALS": wrong})
+        assert "canary" not in str(error.value)
+
+
 def test_a_base_url_alone_is_an_account_only_where_keys_are_optional():
     environ = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "LOCAL_BASE_URL": "http://127.0.0.1:2/v1/"}
     [account] = registry.configured(environ)
