@@ -1,8 +1,8 @@
 """Anthropic: files for its models to read, and Message Batches, which carry their lines in the request."""
 
 import mimetypes
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from app.connectors.native import (
     NewJob,
     Page,
 )
-from app.connectors.spool import spooled_lines
+from app.connectors.spool import rows
 from app.connectors.translated import BAD_ANSWER, NativeCall, Translated
 from app.lib import json
 from app.translate import dialects, messages_answers, messages_requests
@@ -162,17 +162,14 @@ class Anthropic(Translated):
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
         ended_at_s = None if job.ended_at is None else job.ended_at // 1000
         untouched = job.endpoint == MESSAGES
-        with closing(self._rows(job)) as rows:
-            for row in rows:
-                yield shapes.result(row, ended_at_s=ended_at_s, untouched=untouched)
+        return (shapes.result(row, ended_at_s=ended_at_s, untouched=untouched) for row in self._rows(job))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
         return (row + b"\n" for row in self._rows(job))
 
-    def _rows(self, job: NativeJob) -> Generator[bytes, None, None]:
-        with self._api.download(f"{_at(BATCHES, job.id)}/results") as download, spooled_lines(download) as lines:
-            yield from lines
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        return rows(self._api.download, [f"{_at(BATCHES, job.id)}/results"])
 
     def _remove(self, path: str) -> None:
         try:
