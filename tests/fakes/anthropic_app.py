@@ -32,6 +32,9 @@ TYPES = {
     409: "invalid_request_error",
     413: "request_too_large",
     429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
 }
 MODELS = ("claude-sonnet-4-5", "claude-opus-5")
 

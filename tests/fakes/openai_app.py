@@ -1,6 +1,7 @@
 """The semantics of an OpenAI-compatible server: deterministic answers that depend on the input."""
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,6 +12,8 @@ MODELS = ("fake-model", "fake-embedder")
 VECTOR_SIZE = 8
 # A chat whose last message holds this word is refused, so that tests can say which lines fail.
 REFUSED = "refuse-this"
+# One with this ends with the status that it names.
+FAILING = re.compile(r"fail-with-([45][0-9][0-9])")
 Body = dict[str, Any]
 
 
@@ -90,6 +93,9 @@ class OpenAIApp:
             raise Refusal(400, "messages must be a list that is not empty.", param="messages")
         if REFUSED in last_text(messages):
             raise Refusal(400, "The prompt was refused.")
+        failing = FAILING.search(last_text(messages))
+        if failing:
+            raise Refusal(int(failing[1]), f"The prompt failed with {failing[1]}.")
         prompt = last_text(messages) if self.terse else orjson.dumps(messages).decode()
         message: Body = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
         reason = "stop"
