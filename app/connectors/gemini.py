@@ -30,7 +30,7 @@ from app.lib import json
 from app.translate import dialects, gemini_answers, gemini_embeddings, gemini_requests
 from app.translate.dialects import EMBEDDINGS
 from app.translate.errors import TranslationError
-from app.translate.neutral import EmbeddingRequest, Json, Request
+from app.translate.neutral import EmbeddingRequest, Request
 
 API = "/v1beta"
 FILES = f"{API}/files"
@@ -258,8 +258,8 @@ def _texts(custom_id: str, request: EmbeddingRequest) -> EncodedLine:
     return EncodedLine(b"".join(map(json.dumps_line, records)), count, tuple(gemini_embeddings.dropped(request)))
 
 
-def _loaded(row: bytes) -> Json:
+def _loaded(row: bytes) -> Any:
     try:
-        return dict(parsing.fields(json.loads(row), "a result"))
+        return json.loads(row)
     except json.JSONDecodeError as error:
         raise parsing.bad_answer("a result is no JSON") from error

@@ -13,7 +13,7 @@ from app.connectors.native import JobError, JobResult, NativeFile, NativeJob, Ne
 from app.connectors.translated import BAD_ANSWER, answered
 from app.lib import json
 from app.translate.gemini_answers import read as read_answer
-from app.translate.neutral import EmbeddingAnswer, Json
+from app.translate.neutral import EmbeddingAnswer
 
 # Closed when one of them makes no sense.
 Rows = Generator[Any, None, None]
@@ -195,16 +195,16 @@ def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: st
     return regrouping.regrouped(pieces(), status=status)
 
 
-def _row(value: Any) -> tuple[Json, str]:
+def _row(value: Any) -> tuple[Mapping[str, Any], str]:
     """A row and its key: its own in a file, in its metadata elsewhere."""
-    row = dict(parsing.fields(value, "a result"))
+    row = parsing.fields(value, "a result")
     key = parsing.text(row, "key") or parsing.text(parsing.part(row, "metadata"), "key")
     if key is None:
         raise parsing.bad_answer("a result has no key")
     return row, key
 
 
-def _result(row: Json, key: str, read: Callable[[Any], Any]) -> JobResult:
+def _result(row: Mapping[str, Any], key: str, read: Callable[[Any], Any]) -> JobResult:
     response, error = row.get("response"), row.get("error")
     if response is not None:
         return answered(key, response, read)
