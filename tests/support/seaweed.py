@@ -1,6 +1,7 @@
 """SeaweedFS, a real server that speaks S3 and refuses wrong keys: one for all tests of a process that need it."""
 
 import json
+import secrets
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ ACCESS_KEY_ID = "AKIAFAKEFAKEFAKEFAKE"
 SECRET = "sk-canary-secret"
 REGION = "us-east-1"
 KEYS = {"identities": [{"name": "all", "credentials": [], "actions": ["Admin", "Read", "Write", "List"]}]}
+# Each bucket takes as many volumes as it is told here, of those that there are.
+ONE_VOLUME = "[master.volume_growth]\ncopy_1 = 1\n"
 PORTS = ("master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc", "s3", "s3.port.grpc")
 
 
@@ -29,6 +32,7 @@ class Seaweed:
         folder = Path(self._folder.name)
         KEYS["identities"][0]["credentials"] = [{"accessKey": ACCESS_KEY_ID, "secretKey": SECRET}]
         (folder / "keys.json").write_text(json.dumps(KEYS))
+        (folder / "master.toml").write_text(ONE_VOLUME)
         ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
         flags = [f"-{name if 'grpc' in name else f'{name}.port'}={port}" for name, port in ports.items()]
         command = [
@@ -43,7 +47,7 @@ class Seaweed:
         command += [
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
-            "-volume.max=20",
+            "-volume.max=100",
             "-master.volumeSizeLimitMB=64",
             "-master.telemetry=false",
         ]
@@ -61,8 +65,9 @@ class Seaweed:
         self._log.close()
         self._folder.cleanup()
 
-    def bucket(self, name: str) -> str:
-        """A new bucket."""
+    def bucket(self, start: str) -> str:
+        """A new bucket, whose name starts so."""
+        name = f"{start}-{secrets.token_hex(4)}"
         self.client.create_bucket(Bucket=name)
         return name
 
