@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,8 @@ PURPOSE = "purpose"
 KIND = "application/octet-stream"
 REFUSED, MISSING, TOO_LARGE = 400, 404, 413
 NO_BUCKET = "This account has no bucket, which files and batches need: set VERTEX_BUCKET or the option bucket."
+
+Authorize = Callable[[], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class Bucket:
             raise RefusedError(NO_BUCKET, status=REFUSED, code="no_bucket", sent=False)
 
 
-def bucket(target: Target, place: Place, authorize: Any, hidden: Sequence[str], *, url: str = "") -> Bucket:
+def bucket(target: Target, place: Place, authorize: Authorize, hidden: Sequence[str], *, url: str = "") -> Bucket:
     """The bucket of an account, opened with what `authorize` gives; `hidden` must be in no text."""
     url = url or URL
     return Bucket(place, Api(target, headers={}, authorize=authorize, base_url=url, secrets=hidden), url=url)

@@ -166,6 +166,7 @@ class _Transport(Request):
         longest = timeout if isinstance(timeout, int | float) else self._timeouts[1]
         within = (min(self._timeouts[0], longest), min(self._timeouts[1], longest))
         more = {**more, "allow_redirects": False}
+        headers = {**(headers or {}), "Connection": "close"}  # a kept one would be shared over a fork
         call: Any = super().__call__
         return call(url, method=method, body=body, headers=headers, timeout=within, **more)
 

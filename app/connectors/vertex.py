@@ -45,7 +45,7 @@ CONTINENTS = ("us", "eu")
 LOCATION_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9.:-]*")
 PER_PAGE = 100
-MOST_PAGES = 1000
+MOST_PAGES = 100
 JOBS = "batchPredictionJobs"
 OUTPUTS = "jobs/"
 # Below it: a folder of each job's own, and one that Vertex makes in it.
@@ -162,12 +162,13 @@ class Vertex(Translated):
         }
         found: list[NativeJob] = []
         after: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             page = self._listed(query, after)
             found += [job for job in page.items if job.marker == sought.marker]
             after = page.after
             if after is None:
                 return found
+        raise parsing.bad_answer("its list of jobs has no end")
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""

