@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from app.connectors import bedrock_lines as lines
 from app.connectors import bedrock_shapes as shapes
+from app.connectors import parsing
 from app.connectors.abilities import Abilities
 from app.connectors.aws import Keys, host_suffix
 from app.connectors.base import LineAnswer, LineCall, MissingError, RefusedError, Target
@@ -41,6 +42,7 @@ from app.translate.neutral import EmbeddingRequest, Request
 JOB = "/model-invocation-job"
 JOBS = "/model-invocation-jobs"
 PER_PAGE = 100
+MOST_PAGES = 100
 OUTPUTS = "jobs/"
 REGION = "us-east-1"
 OWN_HOST = re.compile(r"https://bedrock(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/?")
@@ -163,12 +165,13 @@ class Bedrock(Translated):
         """The job that has the sought one's name, if there is one."""
         name = shapes.name(sought.marker)
         after: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             page = self._listed({"nameContains": name}, after)
             found = [replace(job, marker=sought.marker) for job in page.items if job.marker == name]
             after = page.after
             if found or after is None:
                 return found
+        raise parsing.bad_answer("its list of jobs has no end")
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
@@ -214,12 +217,13 @@ class Bedrock(Translated):
         place = self._bucket.place
         below = place.key(uri).removeprefix(place.prefix)
         after: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             page = self._bucket.objects(below=below, after=after)
             yield from (file.id for file in page.items if file.id.endswith(OUTPUT) and file.filename != MANIFEST)
             after = page.after
             if after is None:
                 return
+        raise parsing.bad_answer("its list of results has no end")
 
     def _listed(self, query: dict[str, str | int | None], after: str | None) -> Page[NativeJob]:
         asked = {"maxResults": PER_PAGE, "nextToken": after, "sortBy": "CreationTime", "sortOrder": "Descending"}

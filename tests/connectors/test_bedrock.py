@@ -498,6 +498,21 @@ def test_rows_that_are_not_json_are_upstream_errors(server, connector, answer):
     refuses(lambda: CALLS["results"](connector), server, NOT_JSON[answer])
 
 
+def test_a_list_without_an_end_is_a_bad_answer(app, connector, monkeypatch):
+    app.add_job([], endpoint="", model=CLAUDE, fields={"jobName": "batch-x-10", "timeoutDurationInHours": 24})
+    monkeypatch.setattr(app, "page", 0)
+    tokens = iter(range(10**6))
+    listed = app._list
+    app._routes = [
+        (method, pattern, (lambda request: {**listed(request), "nextToken": str(next(tokens))}))
+        if handler == app._list
+        else (method, pattern, handler)
+        for method, pattern, handler in app._routes
+    ]
+    with pytest.raises(UpstreamServerError, match="no end"):
+        connector.find_jobs(SoughtJob("batch_x-1", None, 0))
+
+
 def test_results_that_are_cut_give_no_line_at_all(server, connector):
     over = until_over(connector, submit(connector))
     server.faults.add(Fault(method="GET", cut_at=9000))
