@@ -168,7 +168,7 @@ class VertexApp(ProviderApp):
     def write_results(self, job: FakeJob) -> None:
         if not job.results:
             return
-        moment = datetime.fromtimestamp(job.ended_at or 0, UTC).isoformat().replace("+00:00", ".123456Z")
+        moment = datetime.fromtimestamp(job.ended_at or 0, UTC).isoformat().replace("+00:00", f".{job.id[-6:]}Z")
         prefix = job.fields["asked"]["outputConfig"]["gcsDestination"]["outputUriPrefix"].rstrip("/")
         job.output_id = f"{prefix}/prediction-model-{moment}"
         match = URI.fullmatch(job.output_id)
