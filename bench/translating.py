@@ -17,6 +17,7 @@ import orjson
 
 from app.connectors import registry
 from app.connectors.base import Target
+from app.connectors.native import JobLine
 from app.lib import jsonl
 from app.services.accounts import Account
 from app.services.job_inputs import Encoder
@@ -132,14 +133,19 @@ def _stages(path: str, encoder: Encoder) -> dict[str, float]:
         lines = [line for line, _ in zip(file, range(SAMPLE_LINES), strict=False)]
     whole = b"".join(lines)
     bodies = [orjson.loads(line)["body"] for line in lines]
-    encoded = [orjson.loads(encoder.line(1, "c", line)[0].data) for line in lines]
-    return {
+    connector, model = encoder.account.connector, encoder.account.native_model(ALIAS)
+    jobs = [JobLine("c", encoder.target, model, body) for body in bodies]
+    encoded = [orjson.loads(connector.encode_line(job).data) for job in jobs]
+    same = encoder.limits.dialect == "openai"
+    told = {
         "split": _best(lambda _: None, _Split(whole)),
         "loads": _best(orjson.loads, lines),
-        "read": _best(chat_requests.read, bodies),
+        "read": 0.0 if same else _best(chat_requests.read, bodies),
         "dumps": _best(orjson.dumps, encoded),
-        "encode": _best(lambda line: encoder.line(1, "c", line), lines),
     }
+    told["write"] = _best(connector.encode_line, jobs) - told["read"] - told["dumps"]
+    told["all"] = told["split"] + _best(lambda line: encoder.line(1, "c", line), lines)
+    return told
 
 
 class _Split:
