@@ -23,10 +23,15 @@ def image(url: str, path: str, *, detail: str | None = None) -> Media:
 
 
 def document(given: str, path: str, *, name: str | None = None) -> Media:
-    """A document from `file_data`: a data URI, or bare base64, which is taken for a PDF. Raises TranslationError."""
+    """A document from `file_data`: a data URI, an address, or bare base64, which is taken for a PDF.
+
+    Raises TranslationError.
+    """
     if given.startswith(DATA):
         media_type, data = parsed(given, path)
         return Media("document", media_type=media_type or PDF, data=data, name=name)
+    if given.startswith(("http://", "https://", "gs://", "s3://")):
+        return Media("document", url=given, name=name)
     return Media("document", media_type=PDF, data=given, name=name)
 
 
@@ -35,7 +40,7 @@ def parsed(uri: str, path: str) -> tuple[str | None, str]:
     match = HEADER.match(uri)
     if match is None or match[2] is None:
         raise TranslationError(path, "a data URI must be in base64, such as data:image/png;base64,...")
-    return match[1], uri[match.end() :]
+    return match[1] and match[1].lower(), uri[match.end() :]
 
 
 def url_of(item: Media) -> str:

@@ -176,6 +176,29 @@ def test_what_is_said_otherwise_means_the_same():
     assert (chosen["tools"], chosen["tool_choice"]) == ([G], "required")
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("data:application/pdf;base64,AA==", Media("document", "application/pdf", "AA==", name="a")),
+        ("data:text/Plain;charset=utf-8;base64,AA==", Media("document", "text/plain", "AA==", name="a")),
+        ("data:;base64,AA==", Media("document", "application/pdf", "AA==", name="a")),
+        ("AA==", Media("document", "application/pdf", "AA==", name="a")),
+        ("https://papers.example/a.pdf", Media("document", url="https://papers.example/a.pdf", name="a")),
+    ],
+)
+def test_a_file_is_data_or_an_address(data, expected):
+    [(_, [found])] = read(part("file", file_data=data, filename="a")).turns
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["data:image/png,AA", "data:text/plain;base64,AA==", "data:base64,AA==", "ftp://x/y.png"]
+)
+def test_an_image_that_is_none_is_refused(url):
+    with pytest.raises(TranslationError, match=r"image_url\.url: "):
+        read(part("image_url", url=url))
+
+
 def test_what_is_left_out_is_told():
     name = {"role": "user", "content": "Hello", "name": "Ada"}
     cached = {
