@@ -1,0 +1,266 @@
+"""The connector of Vertex against answers that it should not be given, and ids that mean nothing."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from app.connectors import vertex_shapes as shapes
+from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.native import NativeJob, SoughtJob
+from app.connectors.vertex import Vertex
+from tests.fakes import google_keys
+from tests.fakes.faults import Fault
+from tests.fakes.provider_app import FakeResult
+from tests.fakes.serving import ServedApp
+from tests.fakes.vertex_app import BUCKET, LOCATION, NUMBER, PROJECT, VertexApp
+from tests.support.broken_answers import FAULTS, NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants
+from tests.support.native_jobs import (
+    CHAT,
+    LINES,
+    encoded,
+    job_lines,
+    new_file,
+    new_job,
+    secrets_in,
+    target,
+    until_over,
+)
+
+TOKEN = "sk-canary-secret"
+GEMINI = "gemini-2.5-flash"
+NAME = f"projects/{NUMBER}/locations/{LOCATION}/batchPredictionJobs/17"
+SOUGHT = SoughtJob("bg-marker-1", None, 0)
+HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
+
+
+@pytest.fixture
+def app():
+    return VertexApp(api_key=TOKEN)
+
+
+@pytest.fixture
+def server(app):
+    with ServedApp(app) as server:
+        yield server
+
+
+def account(server):
+    options = {"bucket": BUCKET, "prefix": "team", "storage_url": server.url}
+    key = google_keys.service_account(f"{server.url}/token")
+    return Vertex(target("vertex", server.url, key=key, options=options))
+
+
+@pytest.fixture
+def connector(server):
+    connector = account(server)
+    connector.check()  # so that it has its token
+    server.forget()
+    yield connector
+    connector.close()
+
+
+def uploaded(connector, data):
+    return connector.upload_file(new_file(data, filename="batchgate-1.jsonl")).id
+
+
+def submit(connector, *, count=LINES):
+    source = uploaded(connector, encoded(connector, job_lines(GEMINI, count=count)))
+    return connector.create_job(new_job(GEMINI, lines=count, input_id=source))
+
+
+def answered(connector):
+    return connector.run_line(LineCall(CHAT, {"model": GEMINI, **HELLO}, 5.0))
+
+
+def test_results_lie_where_they_were_to_be_and_no_other_folder_is_deleted(app, server, connector):
+    over = until_over(connector, submit(connector, count=2))
+    job = app.job(over.id.rpartition("/")[2])
+    places = ("team", "team/jobs", "team/jobs/bg-marker-1", "team/jobs/another/x", "else/jobs/bg-marker-1/x")
+    for place in (*places, "team/jobs/bg-marker-1/.."):
+        job.output_id = f"gs://{BUCKET}/{place}"
+        with pytest.raises(UpstreamError, match="where they were to be"):
+            connector.retrieve_job(over.id)
+    server.forget()
+    for folder in ("team/", "team/jobs/", "team/jobs/bg-marker-1/", "team/p1/file-1/", "else/jobs/a/b/"):
+        with pytest.raises(MissingError):
+            connector.delete_file(f"gs://{BUCKET}/{folder}")
+    assert server.requests == []
+
+
+def test_statuses_of_lines_in_every_form():
+    forms = {
+        '{"code": 3, "message": "No."}': (400, "No."),
+        '{"code": 429, "message": "Slow."}': (429, "Slow."),
+        'Bad Request: {"error": {"code": 400, "message": "No.", "status": "INVALID_ARGUMENT"}}': (400, "No."),
+        '{"type": "error", "error": {"type": "overloaded_error", "message": "Full."}}': (529, "Full."),
+        '{"type": "not_found_error", "message": "Gone."}': (404, "Gone."),
+        "RESOURCE_EXHAUSTED: Quota exceeded.": (429, "RESOURCE_EXHAUSTED: Quota exceeded."),
+        "Internal error occurred {": (400, "Internal error occurred {"),
+        "It is (UNAVAILABLE)": (503, "It is (UNAVAILABLE)"),
+    }
+    rows = [
+        {"custom_id": f"{n}", "status": text, "request": {}, "response": {"content": []}}
+        for n, text in enumerate(forms)
+    ]
+    rows.append({"custom_id": "object", "status": {"code": 7, "message": "Never."}, "request": {}})
+    found = list(shapes.chats(map(orjson.dumps, rows), lambda _: None))
+
+    told = [(result.status_code, orjson.loads(result.body)["error"]["message"]) for result in found]
+    assert told == [*forms.values(), (403, "Never.")]
+
+
+def test_rows_that_make_no_sense():
+    good = {"status": "", "request": {"labels": {"batchgate_id": "a"}}, "response": {}}
+    for row in (b"{", b"[]", b"17", b"{}", orjson.dumps({**good, "request": {"labels": {}}})):
+        with pytest.raises(UpstreamError):
+            list(shapes.chats(iter([row]), lambda _: None))
+    for field in ("request.labels", "request", "status"):
+        for row in variants(good, field):
+            try:
+                list(shapes.chats(iter([orjson.dumps(row)]), lambda _: None))
+            except UpstreamError:
+                continue
+    [none] = shapes.chats(iter([orjson.dumps({**good, "response": None})]), lambda _: None)
+    assert none.error_code == "bad_answer"
+
+
+def test_answers_that_make_no_sense_end_their_lines_only(app, connector):
+    app.looks_to_end = None
+    job = app.job(submit(connector, count=3).id.rpartition("/")[2])
+    job.results = [app.run(job, line) for line in job.lines]
+    job.results[1] = FakeResult("", 200, {**job.results[1].body, "response": {"candidates": "x"}})
+    app.end(job, "expired")
+    over = connector.retrieve_job(f"projects/{NUMBER}/locations/{LOCATION}/batchPredictionJobs/{job.id}")
+
+    found = list(connector.results(replace(over, endpoint=CHAT, model=GEMINI)))
+    assert [result.error_code for result in found] == [None, "bad_answer", None]
+
+
+@pytest.mark.parametrize("native_id", ["17", "projects/p/locations/l/batchPredictionJobs/../x", f"{NAME}/x", "", "a b"])
+def test_ids_that_are_no_jobs_are_missing_without_a_call(server, connector, native_id):
+    for call in (connector.retrieve_job, connector.cancel_job):
+        with pytest.raises(MissingError):
+            call(native_id)
+    connector.delete_job(native_id)
+    assert server.requests == []
+
+
+def test_a_refused_token_is_in_no_error(server, connector):
+    server.app.api_key = "another"
+    for call in (connector.list_jobs, connector.list_files, lambda: answered(connector)):
+        try:
+            found = call()
+        except RefusedError as error:
+            assert error.status == 401 and not secrets_in(error)
+        else:
+            assert found.status_code == 401 and TOKEN.encode() not in found.body
+    assert not connector._api.redacted(google_keys.private_key()).count("PRIVATE")
+
+
+CALLS = {
+    "retrieve_job": lambda c: c.retrieve_job(NAME),
+    "list_jobs": lambda c: c.list_jobs(),
+    "find_jobs": lambda c: c.find_jobs(SOUGHT),
+    "create_job": lambda c: c.create_job(new_job(GEMINI, lines=1, input_id=f"gs://{BUCKET}/team/a")),
+    "cancel_job": lambda c: c.cancel_job(NAME),
+    "results": lambda c: list(
+        c.results(
+            NativeJob(NAME, "completed", endpoint=CHAT, model=GEMINI, output_id=f"gs://{BUCKET}/team/jobs/m/out/")
+        )
+    ),
+    "run_line": lambda c: answered(c),
+}
+JOB = {
+    "name": NAME,
+    "displayName": "bg-marker-1",
+    "labels": {"batchgate": "bg-marker-1"},
+    "model": "publishers/google/models/gemini-2.5-flash",
+    "state": "JOB_STATE_PARTIALLY_SUCCEEDED",
+    "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://a/b"]}},
+    "outputInfo": {"gcsOutputDirectory": f"gs://{BUCKET}/team/jobs/bg-marker-1/out"},
+    "completionStats": {"successfulCount": "1", "failedCount": "2", "incompleteCount": "-1"},
+    "error": {"code": 3, "message": "x"},
+    "partialFailures": [{"code": 3, "message": "x"}],
+    "createTime": "2026-01-02T03:04:05Z",
+    "startTime": "2026-01-02T03:04:05.1Z",
+    "endTime": "2026-01-02T03:04:06.123456789Z",
+    "updateTime": "2026-01-02T03:04:06Z",
+}
+FIELDS = (
+    *JOB,
+    "labels.batchgate",
+    "inputConfig.gcsSource",
+    "inputConfig.gcsSource.uris",
+    "outputInfo.gcsOutputDirectory",
+    "completionStats.successfulCount",
+    "completionStats.incompleteCount",
+    "error.code",
+    "error.message",
+    "partialFailures.0",
+)
+VARIANTS = {
+    "retrieve_job": (JOB, FIELDS),
+    "create_job": (JOB, FIELDS),
+    "cancel_job": (JOB, FIELDS),
+    "list_jobs": (
+        {"batchPredictionJobs": [JOB], "nextPageToken": "x"},
+        ("batchPredictionJobs", "batchPredictionJobs.0", "batchPredictionJobs.0.name", "nextPageToken"),
+    ),
+    "find_jobs": ({"batchPredictionJobs": [JOB]}, ("batchPredictionJobs", "batchPredictionJobs.0")),
+    "results": ({"items": [{"name": "team/jobs/m/out/predictions.jsonl"}]}, ("items", "items.0", "items.0.name")),
+    "run_line": (
+        {"candidates": [{"content": {"parts": [{"text": "x"}]}}]},
+        ("candidates", "candidates.0", "candidates.0.content"),
+    ),
+}
+
+
+def test_a_whole_job_as_it_is_told(server, connector):
+    server.faults.add(Fault(status=200, body=orjson.dumps(JOB)))
+    job = connector.retrieve_job(NAME)
+
+    assert (job.status, job.marker, job.input_id) == ("completed", "bg-marker-1", "gs://a/b")
+    assert (job.total, job.completed, job.failed) == (3, 1, 2)
+    assert (job.created_at, job.in_progress_at, job.ended_at) == (1767323045000, 1767323045100, 1767323046123)
+    assert [error.code for error in job.errors] == ["invalid_argument", "invalid_argument"]
+    assert PROJECT in connector._base()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nonsense_is_an_upstream_error(server, connector, name):
+    for answer in NEVER_RIGHT.values():
+        refuses(lambda: CALLS[name](connector), server, answer)
+    for answer in variants(VARIANTS[name][0], *VARIANTS[name][1]):
+        tolerates(lambda: CALLS[name](connector), server, answer)
+
+
+@pytest.mark.parametrize("name", ["list_jobs", "create_job", "retrieve_job", "results"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
+    injected, kind = FAULTS[fault]
+    server.faults.add(injected)
+
+    with pytest.raises(kind) as wrong:
+        CALLS[name](connector)
+
+    assert not secrets_in(wrong.value)
+    assert sum(1 for request in server.requests if request.method == "POST") <= 1
+
+
+@pytest.mark.parametrize("answer", NOT_JSON)
+def test_results_that_are_not_json_are_upstream_errors(app, server, connector, answer):
+    app.memory.put(BUCKET, "team/jobs/m/out/predictions.jsonl", NOT_JSON[answer])
+    with pytest.raises(UpstreamError):
+        CALLS["results"](connector)
+
+
+def test_results_that_are_cut_give_no_line_of_their_file(app, server, connector):
+    app.part_rows = 1000
+    over = replace(until_over(connector, submit(connector)), endpoint=CHAT, model=GEMINI)
+    server.faults.add(Fault(path="predictions.jsonl", cut_at=5000))
+
+    seen = []
+    with pytest.raises(UpstreamError):
+        seen += connector.results(over)
+    assert seen == []
