@@ -19,6 +19,7 @@ from app.connectors import parsing
 from app.connectors.abilities import Abilities
 from app.connectors.aws import Keys, host_suffix
 from app.connectors.base import LineAnswer, LineCall, MissingError, RefusedError, Target
+from app.connectors.buckets import prefix_of
 from app.connectors.management import Api
 from app.connectors.native import (
     Download,
@@ -71,8 +72,10 @@ class Bedrock(Translated):
         super().__init__(target, self._made_api(target, runtime.rstrip("/")))
         base = f"https://bedrock.{host}" if own or not target.base_url else target.base_url
         self._control = self._made_api(target, base)
-        prefix = "".join(f"{word}/" for word in options.get("prefix", "").split("/") if word)
-        place = Place(options.get("bucket", ""), region, prefix, options.get("s3_url", "").rstrip("/"))
+        url = options.get("s3_url", "").rstrip("/")
+        place = Place(
+            bucket=options.get("bucket", ""), region=region, prefix=prefix_of(options.get("prefix", "")), url=url
+        )
         self._bucket = Bucket(target, place, sign=self._keys.signer("s3"), hidden=self._keys.secrets)
 
     @property

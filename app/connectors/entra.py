@@ -1,21 +1,17 @@
 """Tokens of Entra ID for a client with a secret: one at a time, kept until shortly before it expires."""
 
-import copy
-import threading
-import time
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 from app.connectors import answers, parsing
-from app.connectors.base import RefusedError, UpstreamError
+from app.connectors.base import RefusedError
 from app.connectors.http import HttpClient
 from app.connectors.native import Payload
+from app.connectors.renewal import Renewal
 from app.lib import json
 
 AUTHORITY = "https://login.microsoftonline.com"
 SCOPE = "https://cognitiveservices.azure.com/.default"
-# A token is renewed so long before its end, or after half of a life that is shorter.
-AHEAD_S = 300.0
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -39,39 +35,16 @@ class Entra:
         self._timeout_s = timeout_s
         authority = authority or AUTHORITY
         self._http = HttpClient(authority if "://" in authority else f"https://{authority}", max_idle=1)
-        self._lock = threading.Lock()
-        self._token = ""
-        self._renew_at = 0.0
-        self._failed: tuple[float, UpstreamError] | None = None
-        self.secrets = [client.client_secret]
+        self._renewal = Renewal(self._asked, hidden=[client.client_secret])
+        self.secrets = self._renewal.secrets
 
     def token(self) -> str:
         """A token that is good for a while. Raises UpstreamError: nothing of the call that needed it was sent."""
-        came = time.monotonic()
-        if came < self._renew_at:
-            return self._token
-        with self._lock:
-            if self._failed and self._failed[0] >= came:
-                raise copy.copy(self._failed[1])  # asking again, one thread after the other, would take too long
-            if time.monotonic() >= self._renew_at:
-                self._renew()
-            return self._token
+        return self._renewal.token()
 
     def close(self) -> None:
         """Close the idle connection."""
         self._http.close()
-
-    def _renew(self) -> None:
-        asked = time.monotonic()
-        try:
-            token, lifetime_s = self._asked()
-        except UpstreamError as error:
-            error.sent = False
-            self._failed = (time.monotonic(), error)
-            raise
-        self.secrets[1:] = [token, *self.secrets[1:2]]
-        self._token = token
-        self._renew_at = asked + max(lifetime_s - AHEAD_S, lifetime_s / 2)
 
     def _asked(self) -> tuple[str, float]:
         client = self._client

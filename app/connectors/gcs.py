@@ -4,15 +4,13 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from app.connectors import parsing
+from app.connectors import buckets, parsing
 from app.connectors.base import MissingError, RefusedError, Target
 from app.connectors.management import Api
 from app.connectors.native import Download, NativeFile, NewFile, Page, Payload
-from app.connectors.registry import ConfigurationError
 from app.lib import json
 
 URL = "https://storage.googleapis.com"
@@ -20,45 +18,22 @@ PER_PAGE = 1000
 # More goes in an upload session, as Google recommends.
 AT_ONCE_BYTES = 5 * 2**20
 MOST_BYTES = 5 * 2**40
-MAX_NAME_BYTES = 512
-BUCKET = re.compile(r"[a-z0-9][-_.a-z0-9]{1,220}[a-z0-9]")
-# What means nothing else anywhere.
-PREFIX = re.compile(r"([-!_*'().a-z0-9A-Z]+/)*")
-MARKER = "batchgate-"
 PURPOSE = "purpose"
 KIND = "application/octet-stream"
-REFUSED, MISSING, TOO_LARGE = 400, 404, 413
-NO_BUCKET = "This account has no bucket, which files and batches need: set VERTEX_BUCKET or the option bucket."
+MISSING, TOO_LARGE = 404, 413
 
 Authorize = Callable[[], Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where objects lie: below `prefix` (ends with a slash, or is empty) of `bucket`."""
+class Place(buckets.Place):
+    """A place in Google Cloud Storage."""
 
-    bucket: str
-    prefix: str = ""
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if self.bucket and not BUCKET.fullmatch(self.bucket):
-            raise ConfigurationError(f"{self.bucket!r:.80} is no name of a bucket.")
-        if not PREFIX.fullmatch(self.prefix) or _climbs(self.prefix):
-            raise ConfigurationError(
-                f"The prefix {self.prefix!r:.80} must be words of A-Z a-z 0-9 - _ . ! * ' ( ) and /."
-            )
-
-    def uri(self, key: str) -> str:
-        """The native id of the object at `key`."""
-        return f"gs://{self.bucket}/{key}"
-
-    def key(self, uri: str) -> str:
-        """The key that a native id means. Raises MissingError for one that lies elsewhere."""
-        start = self.uri(self.prefix)
-        if not self.bucket or not uri.startswith(start) or len(uri) == len(start) or _climbs(uri):
-            text = f"{uri[:200]!r} does not lie in the bucket and below the prefix of this account."
-            raise MissingError(text, status=MISSING, code="notFound", sent=False)
-        return uri.removeprefix(self.uri(""))
+    SCHEME = "gs"
+    BUCKET = re.compile(r"[a-z0-9][-_.a-z0-9]{1,220}[a-z0-9]")
+    MISSING_CODE = "notFound"
+    VARIABLE = "VERTEX_BUCKET"
 
 
 class Bucket:
@@ -92,7 +67,7 @@ class Bucket:
         if size > MOST_BYTES:
             text = f"This file has {size} bytes; Google Cloud Storage takes {MOST_BYTES}."
             raise RefusedError(text, status=TOO_LARGE, code="uploadTooLarge", sent=False)
-        key = self._new_key(new)
+        key = self.place.new_key(new)
         told = {"name": key, "contentType": KIND, "metadata": {PURPOSE: new.purpose}}
         made = self._put_at_once(told, new.payload) if size <= AT_ONCE_BYTES else self._put_big(told, new.payload)
         return self._file(made, key)
@@ -146,7 +121,7 @@ class Bucket:
             key = parsing.required(item, "name")
             if not key.startswith(prefix):
                 raise parsing.bad_answer("a listed object does not lie where it was looked for")
-            if not key.endswith("/") and not _climbs(key):
+            if not key.endswith("/") and not buckets.climbs(key):
                 files.append(self._file(item, key))
         more = parsing.text(told, "nextPageToken")
         if more is not None and more == after:
@@ -207,20 +182,8 @@ class Bucket:
         )
 
     def _listed(self, query: Mapping[str, str | int | None]) -> Mapping[str, Any]:
-        self._needed()
+        self.place.require()
         return parsing.fields(self._api.get(f"/storage/v1/b/{self.place.bucket}/o", query=query), "the list")
-
-    def _new_key(self, new: NewFile) -> str:
-        self._needed()
-        name = _object_name(new.filename)
-        if new.folder is None:
-            # Files of one name shall not be one object; a name of the gateway's own is the only one of its kind.
-            folder = "" if name.startswith(MARKER) else f"{secrets.token_hex(8)}/"
-            return f"{self.place.prefix}{folder}{name}"
-        if not new.folder.startswith(self.place.prefix) or _climbs(new.folder):
-            text = f"The folder {new.folder[:200]!r} does not lie below the prefix of this account."
-            raise RefusedError(text, status=REFUSED, code="invalid_folder", sent=False)
-        return f"{new.folder}{name}"
 
     def _uploads(self) -> str:
         return f"/upload/storage/v1/b/{self.place.bucket}/o"
@@ -228,23 +191,8 @@ class Bucket:
     def _path(self, key: str) -> str:
         return f"/storage/v1/b/{self.place.bucket}/o/{quote(key, safe='')}"
 
-    def _needed(self) -> None:
-        if not self.place.bucket:
-            raise RefusedError(NO_BUCKET, status=REFUSED, code="no_bucket", sent=False)
-
 
 def bucket(target: Target, place: Place, authorize: Authorize, hidden: Sequence[str], *, url: str = "") -> Bucket:
     """The bucket of an account, opened with what `authorize` gives; `hidden` must be in no text."""
     url = url or URL
     return Bucket(place, Api(target, headers={}, authorize=authorize, base_url=url, secrets=hidden), url=url)
-
-
-def _object_name(filename: str) -> str:
-    name = filename.replace("/", "_").encode("utf-8", "replace")[-MAX_NAME_BYTES:].decode("utf-8", "ignore")
-    name = name.replace("\r", "_").replace("\n", "_")
-    return "file" if name in ("", ".", "..") else name
-
-
-def _climbs(key: str) -> bool:
-    """True for a key that is another one to whoever takes it for a path."""
-    return not {".", ".."}.isdisjoint(key.split("/"))

@@ -7,9 +7,6 @@ access token, which is used until it is over.
 
 import base64
 import binascii
-import copy
-import threading
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -23,14 +20,13 @@ from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from app.connectors.answers import redacted_text
-from app.connectors.base import OverloadedError, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.base import OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.registry import ConfigurationError
+from app.connectors.renewal import Renewal
 from app.lib import json
 
 DEFAULT = "default"
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
-# A token is renewed so long before its end, or after half of a life that is shorter.
-AHEAD_S = 300.0
 LIFETIME_S = 3600.0
 ENDPOINT = "https://oauth2.googleapis.com/token"
 USER = ("refresh_token", "client_id", "client_secret", "quota_project_id")
@@ -52,15 +48,11 @@ class Tokens:
         self._info = _parsed(credential)
         self._given = credential
         self._transport = _Transport(timeout_s, connect_timeout_s)
-        self._lock = threading.Lock()
         self._found: Any = None
-        self._token = ""
-        self._renew_at = 0.0
-        self._failed: tuple[float, UpstreamError] | None = None
         named = self._info.get("project_id") or self._info.get("quota_project_id")
         self._project = named if isinstance(named, str) else ""
-        self._fixed = _secrets(credential, self._info)
-        self.secrets = list(self._fixed)
+        self._renewal = Renewal(self._asked, hidden=_secrets(credential, self._info))
+        self.secrets = self._renewal.secrets
 
     def project(self) -> str:
         """The project that the credential names, empty if it names none; raises as `headers` does."""
@@ -78,30 +70,11 @@ class Tokens:
 
     def token(self) -> str:
         """A token that is good for a while; as `headers` otherwise."""
-        came = time.monotonic()
-        if came < self._renew_at:
-            return self._token
-        with self._lock:
-            if self._failed and self._failed[0] >= came:
-                raise copy.copy(self._failed[1])  # asking again, one thread after the other, would take too long
-            if time.monotonic() >= self._renew_at:
-                self._renew()
-            return self._token
+        return self._renewal.token()
 
     def close(self) -> None:
         """Close the idle connection."""
         self._transport.session.close()
-
-    def _renew(self) -> None:
-        asked = time.monotonic()
-        try:
-            token, lifetime_s = self._asked()
-        except UpstreamError as error:
-            self._failed = (time.monotonic(), error)
-            raise
-        self.secrets[:] = [*self._fixed, token, *([self._token] if self._token else [])]
-        self._token = token
-        self._renew_at = asked + max(lifetime_s - AHEAD_S, lifetime_s / 2)
 
     def _asked(self) -> tuple[str, float]:
         if not self._info and self._given not in ("", DEFAULT):

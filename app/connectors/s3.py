@@ -1,7 +1,6 @@
 """Objects in one bucket of S3, or of a server that speaks as S3 does (contracts: providers, 5.1)."""
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -9,24 +8,18 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
-from app.connectors import parsing
+from app.connectors import buckets, parsing
 from app.connectors.aws import host_suffix
-from app.connectors.base import MissingError, RefusedError, Target
+from app.connectors.base import RefusedError, Target
 from app.connectors.http import Answer
 from app.connectors.management import Api
 from app.connectors.native import Download, NativeFile, NewFile, Page
 from app.connectors.outgoing import Sign
-from app.connectors.registry import ConfigurationError
 from app.lib import json
 
 # What one PUT takes; more would need an upload in parts.
 MOST_BYTES = 5 * 2**30
 PER_PAGE = 1000
-MAX_NAME_BYTES = 255  # servers that keep objects in folders take no more
-BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
-# What Bedrock takes in a URI, and what means nothing else anywhere.
-PREFIX = re.compile(r"([-!_*'().a-z0-9A-Z]+/)*")
-MARKER = "batchgate-"
 PURPOSE = "x-amz-meta-purpose"
 REFUSED, FORBIDDEN, MISSING, TOO_LARGE = 400, 403, 404, 413
 REDIRECTS = (301, 307)
@@ -35,34 +28,17 @@ EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 SILENT = {REFUSED: "BadRequest", FORBIDDEN: "AccessDenied", MISSING: "NoSuchKey"}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where objects lie: below `prefix` (ends with a slash, or is empty) of `bucket`. `url` is of an S3 not AWS's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place(buckets.Place):
+    """A place in S3. `url` is of an S3 that is not AWS's."""
 
-    bucket: str
     region: str
-    prefix: str = ""
     url: str = ""
 
-    def __post_init__(self) -> None:
-        if self.bucket and not BUCKET.fullmatch(self.bucket):
-            raise ConfigurationError(f"{self.bucket!r:.80} is no name of a bucket.")
-        if not PREFIX.fullmatch(self.prefix) or _climbs(self.prefix):
-            raise ConfigurationError(
-                f"The prefix {self.prefix!r:.80} must be words of A-Z a-z 0-9 - _ . ! * ' ( ) and /."
-            )
-
-    def uri(self, key: str) -> str:
-        """The native id of the object at `key`."""
-        return f"s3://{self.bucket}/{key}"
-
-    def key(self, uri: str) -> str:
-        """The key that a native id means. Raises MissingError for one that lies elsewhere."""
-        start = self.uri(self.prefix)
-        if not self.bucket or not uri.startswith(start) or len(uri) == len(start) or _climbs(uri):
-            text = f"{uri[:200]!r} does not lie in the bucket and below the prefix of this account."
-            raise MissingError(text, status=MISSING, code="NoSuchKey", sent=False)
-        return uri.removeprefix(self.uri(""))
+    SCHEME = "s3"
+    BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
+    MISSING_CODE = "NoSuchKey"
+    VARIABLE = "AWS_BEDROCK_BUCKET"
 
 
 class Bucket:
@@ -94,7 +70,7 @@ class Bucket:
         if new.payload.length > MOST_BYTES:
             text = f"This file has {new.payload.length} bytes; S3 takes {MOST_BYTES} at once."
             raise RefusedError(text, status=TOO_LARGE, code="EntityTooLarge", sent=False)
-        uri = self.place.uri(self._new_key(new))
+        uri = self.place.uri(self.place.new_key(new))
         self._api.send(
             "PUT",
             self._path(self.place.key(uri)),
@@ -150,33 +126,14 @@ class Bucket:
 
     def _listed(self, query: Mapping[str, str | int | None]) -> ElementTree.Element:
         asked = {"list-type": 2, "encoding-type": "url", **query}
-        self._needed()
+        self.place.require()
         tree = _tree(self._api.answer("GET", self._root or "/", query=asked).body)
         if tree is None or _name(tree) != "ListBucketResult":
             raise parsing.bad_answer("the list is no ListBucketResult")
         return tree
 
-    def _new_key(self, new: NewFile) -> str:
-        self._needed()
-        name = _object_name(new.filename)
-        if new.folder is None:
-            # Files of one name shall not be one object; a name of the gateway's own is the only one of its kind.
-            folder = "" if name.startswith(MARKER) else f"{secrets.token_hex(8)}/"
-            return f"{self.place.prefix}{folder}{name}"
-        if not new.folder.startswith(self.place.prefix) or _climbs(new.folder):
-            text = f"The folder {new.folder[:200]!r} does not lie below the prefix of this account."
-            raise RefusedError(text, status=REFUSED, code="invalid_folder", sent=False)
-        return f"{new.folder}{name}"
-
     def _path(self, key: str) -> str:
         return f"{self._root}/{quote(key)}"
-
-    def _needed(self) -> None:
-        if not self.place.bucket:
-            text = (
-                "This account has no bucket, which files and batches need: set AWS_BEDROCK_BUCKET or the option bucket."
-            )
-            raise RefusedError(text, status=REFUSED, code="no_bucket", sent=False)
 
 
 def reword(answer: Answer) -> Answer:
@@ -207,21 +164,6 @@ def _address(place: Place) -> tuple[str, str]:
     if "." in place.bucket or not place.bucket:
         return f"https://{host}", f"/{place.bucket}"
     return f"https://{place.bucket}.{host}", ""
-
-
-def _object_name(filename: str) -> str:
-    name = (
-        filename.replace("/", "_")
-        .replace("\\", "_")
-        .encode("utf-8", "replace")[-MAX_NAME_BYTES:]
-        .decode("utf-8", "ignore")
-    )
-    return "file" if name in ("", ".", "..") else name
-
-
-def _climbs(key: str) -> bool:
-    """True for a key that is another one to whoever takes it for a path."""
-    return not {".", ".."}.isdisjoint(key.split("/"))
 
 
 def _tree(body: bytes) -> ElementTree.Element | None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from app.connectors import gcs, parsing, vertex_models
 from app.connectors import vertex_shapes as shapes
 from app.connectors.base import LineCall, MissingError, RefusedError, Target
+from app.connectors.buckets import prefix_of
 from app.connectors.gcs import Place
 from app.connectors.google_tokens import Tokens
 from app.connectors.management import Api
@@ -68,8 +69,7 @@ class Vertex(Translated):
         hidden, authorize = self._tokens.secrets, self._tokens.headers
         base = target.base_url if target.base_url not in ("", GLOBAL_URL) else _url(self._location)
         super().__init__(target, Api(target, headers={}, authorize=authorize, base_url=base, secrets=hidden))
-        prefix = "".join(f"{word}/" for word in options.get("prefix", "").split("/") if word)
-        place = Place(options.get("bucket", ""), prefix)
+        place = Place(bucket=options.get("bucket", ""), prefix=prefix_of(options.get("prefix", "")))
         self._bucket = gcs.bucket(target, place, authorize, hidden, url=options.get("storage_url", "").rstrip("/"))
 
     @property

@@ -21,7 +21,11 @@ NEWLINES = b"line\r\n--boundary\r\n" * 100
 
 def bucket_at(url, *, prefix="team/", name=BUCKET):
     return gcs.bucket(
-        target("vertex", url), Place(name, prefix), lambda: {"Authorization": f"Bearer {TOKEN}"}, [TOKEN], url=url
+        target("vertex", url),
+        Place(bucket=name, prefix=prefix),
+        lambda: {"Authorization": f"Bearer {TOKEN}"},
+        [TOKEN],
+        url=url,
     )
 
 
@@ -187,7 +191,7 @@ def test_an_account_needs_a_bucket(fake):
 @pytest.mark.parametrize("place", [("Upper", ""), ("a", ""), ("fine", "a//"), ("fine", "../"), ("fine", "a b/")])
 def test_places_that_are_none(place):
     with pytest.raises(ConfigurationError):
-        Place(*place)
+        Place(bucket=place[0], prefix=place[1])
 
 
 URI = f"gs://{BUCKET}/team/a"

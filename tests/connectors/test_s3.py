@@ -20,7 +20,7 @@ NAMES = ["plain.txt", "a b+c%2F&<x>~.jsonl", "größe 漢字 👋.pdf", "..", "a
 
 def bucket_at(url, name, *, prefix="team/", secret=SECRET):
     keys = Keys(f'{{"access_key_id":"{ACCESS_KEY_ID}","secret_access_key":"{secret}"}}', region=REGION)
-    place = Place(name, REGION, prefix, url)
+    place = Place(bucket=name, region=REGION, prefix=prefix, url=url)
     return Bucket(target("bedrock", url, key=secret), place, sign=keys.signer("s3"), hidden=keys.secrets)
 
 
@@ -205,10 +205,10 @@ def test_a_bucket_elsewhere_says_where():
 @pytest.mark.parametrize(
     ("place", "url"),
     [
-        (Place("data", "eu-west-1"), "https://data.s3.eu-west-1.amazonaws.com"),
-        (Place("my.data", "eu-west-1"), "https://s3.eu-west-1.amazonaws.com/my.data"),
-        (Place("data", "cn-north-1"), "https://data.s3.cn-north-1.amazonaws.com.cn"),
-        (Place("data", "r", url="http://minio:9000"), "http://minio:9000/data"),
+        (Place(bucket="data", region="eu-west-1"), "https://data.s3.eu-west-1.amazonaws.com"),
+        (Place(bucket="my.data", region="eu-west-1"), "https://s3.eu-west-1.amazonaws.com/my.data"),
+        (Place(bucket="data", region="cn-north-1"), "https://data.s3.cn-north-1.amazonaws.com.cn"),
+        (Place(bucket="data", region="r", url="http://minio:9000"), "http://minio:9000/data"),
     ],
 )
 def test_addresses(place, url):
