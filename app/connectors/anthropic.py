@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from app.connectors import answers, parsing
 from app.connectors import anthropic_shapes as shapes
-from app.connectors.base import LineAnswer, LineCall, MissingError, RefusedError, Target, UpstreamServerError
+from app.connectors.base import LineAnswer, LineCall, MissingError, Target, UpstreamServerError
 from app.connectors.inline_jobs import wrapped
 from app.connectors.management import Api
 from app.connectors.native import (
@@ -144,15 +144,9 @@ class Anthropic(Translated):
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
-        try:
-            return shapes.job(self._api.post(f"{_at(BATCHES, native_id)}/cancel"))
-        except RefusedError as error:
-            if error.status not in ENDED:
-                raise
-            job = self.retrieve_job(native_id)
-            if job.status not in shapes.OVER:
-                raise
-            return job
+        return self._cancelled(
+            native_id, lambda: shapes.job(self._api.post(f"{_at(BATCHES, native_id)}/cancel")), ended=ENDED
+        )
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from app.connectors import parsing, refusals
-from app.connectors.native import JobResult, NativeFile, NativeJob, Page
+from app.connectors.native import OVER, JobResult, NativeFile, NativeJob, Page
 from app.connectors.translated import BAD_ANSWER, answered
 from app.lib import json
 from app.translate import messages_answers
@@ -12,7 +12,6 @@ from app.translate.neutral import Answer
 
 T = TypeVar("T")
 
-OVER = ("completed", "expired", "cancelled")
 STATUSES = {"in_progress": "in_progress", "canceling": "cancelling", "ended": "completed"}
 COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 ERROR_STATUSES = {

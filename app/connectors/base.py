@@ -3,7 +3,7 @@
 A connector knows neither SQL nor Flask. It is immutable and safe to share between threads.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -284,6 +284,22 @@ class Connector:
     def delete_container_file(self, container_id: str, file_id: str) -> None:
         """Delete a file of a container; one that is gone already is fine."""
         raise self._undeclared("container_file_delete")
+
+    def _cancelled(self, native_id: str, ask: Callable[[], NativeJob | None], *, ended: Collection[int]) -> NativeJob:
+        """The job after `ask` asked for its end, which may answer the job.
+
+        A refusal with a status of `ended` is fine where the job is over, or about to be.
+        """
+        try:
+            told = ask()
+        except RefusedError as error:
+            if error.status not in ended:
+                raise
+            job = self.retrieve_job(native_id)
+            if not job.is_over and job.status != "cancelling":
+                raise
+            return job
+        return told or self.retrieve_job(native_id)
 
     def _undeclared(self, what: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} of {self.target.provider} declares no {what}")

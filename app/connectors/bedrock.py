@@ -178,17 +178,11 @@ class Bedrock(Translated):
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
-        refused: RefusedError | None = None
-        try:
+
+        def ask() -> None:
             self._control.post(f"{JOB}/{quote(native_id, safe='')}/stop")
-        except RefusedError as error:
-            if error.status not in NOT_STOPPED:
-                raise
-            refused = error
-        job = self.retrieve_job(native_id)
-        if refused is not None and job.status not in shapes.OVER and job.status != "cancelling":
-            raise refused
-        return job
+
+        return self._cancelled(native_id, ask, ended=NOT_STOPPED)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""

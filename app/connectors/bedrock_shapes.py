@@ -8,7 +8,7 @@ from typing import Any
 
 from app.connectors import parsing
 from app.connectors.http import Answer as HttpAnswer
-from app.connectors.native import JobError, JobResult, NativeJob, NewJob, Page
+from app.connectors.native import OVER, JobError, JobResult, NativeJob, NewJob, Page
 from app.connectors.refusals import refused
 from app.connectors.translated import answered
 from app.lib import json
@@ -26,7 +26,6 @@ STATUSES = {
     "Stopping": "cancelling",
     "Stopped": "cancelled",
 }
-OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 JSONL = "JSONL"
 CONVERSE = "Converse"
 # What the API takes; a name also has to be the only one of its kind in the account.

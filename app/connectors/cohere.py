@@ -176,14 +176,7 @@ class Cohere(Translated):
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a batch. One that is over already is answered as it is."""
-        try:
-            self._cancel(native_id)
-        except RefusedError as error:
-            job = self.retrieve_job(native_id) if error.status in ENDED else None
-            if job is None or job.status not in shapes.OVER:
-                raise
-            return job
-        return self.retrieve_job(native_id)
+        return self._cancelled(native_id, lambda: self._cancel(native_id), ended=ENDED)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a batch that is over, in any order. Reading may raise UpstreamError midway."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.connectors import parsing, refusals, translated
-from app.connectors.native import JobError, JobResult, NativeFile, NativeJob, Usage
+from app.connectors.native import OVER, JobError, JobResult, NativeFile, NativeJob, Usage
 from app.lib import json
 from app.translate import cohere_answers, cohere_embeddings
 from app.translate.dialects import CHAT_LIKE, EMBEDDINGS
@@ -19,7 +19,6 @@ STATUSES = {
     "FAILED": "failed",
     "CANCELED": "cancelled",
 }
-OVER = ("completed", "failed", "cancelled")
 FILE_STATUSES = {
     "unknown": "processing",
     "queued": "processing",

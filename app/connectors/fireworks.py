@@ -136,7 +136,7 @@ class Fireworks(Managed):
     def cancel_job(self, native_id: str) -> NativeJob:
         """Delete a job that still runs: there is no other way. One that is over already is answered as it is."""
         job = self.retrieve_job(native_id)
-        if job.status in shapes.OVER:
+        if job.is_over:
             return job
         self.delete_job(native_id)
         try:

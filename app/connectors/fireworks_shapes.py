@@ -7,7 +7,7 @@ from typing import Any
 
 from app.connectors import parsing, refusals
 from app.connectors.answers import usage_of
-from app.connectors.native import JobError, JobResult, NativeFile, NativeJob, Usage
+from app.connectors.native import OVER, JobError, JobResult, NativeFile, NativeJob, Usage
 from app.lib import json
 
 PREFIX = "JOB_STATE_"
@@ -32,7 +32,6 @@ STATUSES = {
     "DELETING_CLEANING_UP": "cancelled",
     "CANCELLED": "cancelled",
 }
-OVER = ("completed", "failed", "expired", "cancelled")
 FILE_STATUSES = {"STATE_UNSPECIFIED": "processing", "UPLOADING": "processing", "READY": "processed"}
 SLUG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from app.connectors import gemini_shapes as shapes
 from app.connectors import parsing, regrouping
-from app.connectors.base import LineCall, MissingError, RefusedError, Target
+from app.connectors.base import LineCall, MissingError, Target
 from app.connectors.big_answers import nested
 from app.connectors.management import Api
 from app.connectors.native import (
@@ -161,17 +161,13 @@ class Gemini(Translated):
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
-        try:
+
+        def ask() -> None:
             self._api.post(f"{_at(native_id)}:cancel", {})
-        except RefusedError as error:
-            if error.status not in ENDED:
-                raise
-            job = self.retrieve_job(native_id)
-            if job.status not in shapes.OVER:
-                raise
-            return job
-        job = self.retrieve_job(native_id)
-        return job if job.status in shapes.OVER else replace(job, status="cancelling")
+
+        job = self._cancelled(native_id, ask, ended=ENDED)
+        # A look may come too early to see it.
+        return job if job.is_over else replace(job, status="cancelling")
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""

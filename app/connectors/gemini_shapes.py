@@ -9,7 +9,7 @@ from typing import Any
 from app.connectors import parsing, refusals, regrouping
 from app.connectors.http import Answer
 from app.connectors.inline_jobs import wrapped
-from app.connectors.native import JobError, JobResult, NativeFile, NativeJob, NewJob, Page, Payload
+from app.connectors.native import OVER, JobError, JobResult, NativeFile, NativeJob, NewJob, Page, Payload
 from app.connectors.translated import BAD_ANSWER, answered
 from app.lib import json
 from app.translate.gemini_answers import read as read_answer
@@ -33,7 +33,6 @@ STATES = {
     "CANCELLED": "cancelled",
     "EXPIRED": "expired",
 }
-OVER = ("completed", "failed", "expired", "cancelled")
 PREFIXES = re.compile(r"^(BATCH|JOB)_STATE_")
 NAME = re.compile(r"(files|batches)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 CANCELLED = 1  # google.rpc.Code

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from app.connectors import answers, openai_results, parsing, refusals
-from app.connectors.base import LineAnswer, LineCall, RefusedError
+from app.connectors.base import LineAnswer, LineCall
 from app.connectors.http import Answer
 from app.connectors.managed import Managed
 from app.connectors.native import (
+    OVER,
     Download,
     EncodedLine,
     JobError,
@@ -40,7 +41,6 @@ STATUSES = {
     "CANCELLATION_REQUESTED": "cancelling",
     "CANCELLED": "cancelled",
 }
-OVER = ("completed", "failed", "expired", "cancelled")
 # What becomes of a line's body on its way out, by the line's endpoint; others go as they are.
 REQUESTS = {CHAT: to_mistral, "/v1/embeddings": embedding_to_mistral, "/v1/moderations": moderation_to_mistral}
 
@@ -119,15 +119,9 @@ class Mistral(Managed):
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
-        try:
-            return _job(self._api.post(f"{self._at(JOBS, native_id)}/cancel"))
-        except RefusedError as error:
-            if error.status not in ENDED:
-                raise
-            job = self.retrieve_job(native_id)
-            if job.status not in OVER:
-                raise
-            return job
+        return self._cancelled(
+            native_id, lambda: _job(self._api.post(f"{self._at(JOBS, native_id)}/cancel")), ended=ENDED
+        )
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""

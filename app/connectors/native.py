@@ -12,6 +12,9 @@ from app.translate.neutral import Usage as Usage
 
 T = TypeVar("T")
 
+# Statuses of jobs that no job leaves.
+OVER = frozenset({"completed", "failed", "expired", "cancelled"})
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -112,6 +115,11 @@ class NativeJob:
     in_progress_at: int | None = None
     ended_at: int | None = None
     expires_at: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing more will come of it."""
+        return self.status in OVER
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from app.connectors import openai_shapes as shapes
-from app.connectors.base import MissingError, RefusedError, Target
+from app.connectors.base import MissingError, Target
 from app.connectors.managed import Managed
 from app.connectors.native import Download, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
 from app.connectors.openai_compatible import CHAT
@@ -94,15 +94,9 @@ class OpenAIShaped(Managed):
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
-        try:
-            return self._job(self._api.post(self._at(BATCHES, native_id, "cancel")))
-        except RefusedError as error:
-            if error.status not in OVER_ALREADY:
-                raise
-            job = self.retrieve_job(native_id)
-            if job.status in shapes.OVER or job.status == "cancelling":
-                return job
-            raise
+        return self._cancelled(
+            native_id, lambda: self._job(self._api.post(self._at(BATCHES, native_id, "cancel"))), ended=OVER_ALREADY
+        )
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over: its output file, then its error file; either may be missing."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from app.connectors import parsing
 from app.connectors.answers import usage_of
-from app.connectors.native import JobError, NativeContainer, NativeContainerFile, NativeFile, NativeJob, Page
+from app.connectors.native import OVER, JobError, NativeContainer, NativeContainerFile, NativeFile, NativeJob, Page
 from app.lib import json
 
 T = TypeVar("T")
@@ -16,7 +16,6 @@ T = TypeVar("T")
 MAX_ID = 512
 # The pair of a job's metadata that finds it again.
 MARKER = "batchgate"
-OVER = frozenset({"completed", "failed", "cancelled", "expired"})
 ENDS = ("completed_at", "failed_at", "cancelled_at", "expired_at")
 # OpenAI's words, and what is seen at others.
 JOB_STATUSES = {

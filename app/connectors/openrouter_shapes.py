@@ -7,6 +7,7 @@ from app.connectors import parsing, refusals
 from app.connectors.answers import usage_of
 from app.connectors.inline_jobs import wrapped
 from app.connectors.native import (
+    OVER,
     JobError,
     JobResult,
     NativeContainerFile,
@@ -32,7 +33,6 @@ STATUSES = (
     "cancelling",
     "cancelled",
 )
-OVER = ("completed", "failed", "expired", "cancelled")
 # OpenRouter's own types of errors, as the statuses that they come with elsewhere; others mean 400.
 ERROR_STATUSES = {
     "authentication": 401,

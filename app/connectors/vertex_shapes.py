@@ -7,7 +7,7 @@ from typing import Any
 
 from app.connectors import parsing, refusals, regrouping
 from app.connectors.anthropic_shapes import ERROR_STATUSES
-from app.connectors.native import JobError, JobResult, NativeJob, NewJob, Page
+from app.connectors.native import OVER, JobError, JobResult, NativeJob, NewJob, Page
 from app.connectors.translated import BAD_ANSWER, answered
 from app.lib import json
 from app.translate.errors import TranslationError
@@ -27,7 +27,6 @@ STATES = {
     "JOB_STATE_CANCELLING": "cancelling",
     "JOB_STATE_CANCELLED": "cancelled",
 }
-OVER = ("completed", "failed", "expired", "cancelled")
 NAME = re.compile(r"projects/[^/\s]+/locations/[a-z0-9-]+/batchPredictionJobs/[A-Za-z0-9_-]+")
 # Labels, of jobs and of lines: they are told in bills, so nothing of a caller's own goes into them.
 MARKER = "batchgate"

@@ -9,14 +9,13 @@ from app.connectors import parsing, refusals
 from app.connectors.answers import usage_of
 from app.connectors.big_answers import members
 from app.connectors.managed import Managed
-from app.connectors.native import Download, JobError, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.native import OVER, Download, JobError, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
 from app.lib import json
 
 FILES = "/v1/files"
 BATCHES = "/v1/batches"
 PER_PAGE = 100
 RESULTS_PER_PAGE = 1000
-OVER = ("completed", "failed", "expired", "cancelled")
 
 
 class XAI(Managed):
@@ -71,7 +70,7 @@ class XAI(Managed):
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
         job = self.retrieve_job(native_id)
-        return job if job.status in OVER else _job(self._api.post(f"{self._at(BATCHES, native_id)}:cancel"))
+        return job if job.is_over else _job(self._api.post(f"{self._at(BATCHES, native_id)}:cancel"))
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
