@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
@@ -20,6 +21,10 @@ from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
 
 DATABASES = ("sqlite", "postgresql")
+
+# No test is about time: a busy machine is slow, and what is imported at first use is, too.
+hypothesis.settings.register_profile("batchgate", deadline=None)
+hypothesis.settings.load_profile("batchgate")
 
 
 def pytest_configure(config: pytest.Config) -> None:

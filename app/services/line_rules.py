@@ -11,6 +11,8 @@ MAX_CUSTOM_ID = 512
 OWNED_IDS = ("file_id", "file_ids", "container", "previous_response_id", "vector_store_ids", "conversation")
 # JSON schemas describe fields, and hold no ids; nor does what a tool of the caller's is called with.
 SCHEMAS = ("parameters", "schema", "input_schema")
+# How JSON may write a letter of those names, so that it does not look like one.
+ESCAPED = b"\\u00"
 _SIGNS = tuple(f'"{name}"'.encode() for name in OWNED_IDS)
 
 
@@ -73,7 +75,7 @@ def fits(facts: LineFacts, *, number: int, endpoint: str, model: str | None, ove
 
 def owned_id(data: bytes, body: Mapping[str, Any]) -> str | None:
     """The path of an id in `body` that belongs to somebody, or None. `data` is the line that `body` is from."""
-    if not any(sign in data for sign in _SIGNS):
+    if ESCAPED not in data and not any(sign in data for sign in _SIGNS):
         return None
     return next(_owned(body, "body"), None)
 

@@ -73,23 +73,17 @@ def call_id(given: str) -> str:
 def _media(item: Media, role: Role) -> Json:
     if role == "assistant" or item.kind == "audio":
         raise TranslationError("messages", f"{item.kind} data of a turn of the {role} cannot be said to this model.")
+    if item.data is None:
+        raise TranslationError("messages", f"Bedrock fetches no URL: send the {item.kind} as a data URI.")
     known = IMAGES if item.kind == "image" else DOCUMENTS
-    form = known.get(item.media_type or _type_of(item.url))
+    form = known.get(item.media_type or "")
     if form is None:
         listed = ", ".join(sorted(known.values()))
         raise TranslationError("messages", f"this model takes {item.kind}s as {listed}, not {item.media_type!r:.60}.")
-    if item.data is None and not (item.url or "").startswith("s3://"):
-        raise TranslationError("messages", f"Bedrock takes {item.kind}s as data or from s3://, and fetches no URL.")
-    source: Json = {"bytes": item.data} if item.data is not None else {"s3Location": {"uri": item.url}}
+    source: Json = {"bytes": item.data}
     if item.kind == "image":
         return {"image": {"format": form, "source": source}}
     return {"document": {"format": form, "name": _name(item.name), "source": source}}
-
-
-def _type_of(url: str | None) -> str:
-    ending = (url or "").rpartition(".")[2].lower()
-    ending = {"jpg": "jpeg"}.get(ending, ending)
-    return next((kind for kind, form in {**IMAGES, **DOCUMENTS}.items() if form == ending), "")
 
 
 def _name(given: str | None) -> str:

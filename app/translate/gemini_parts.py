@@ -2,9 +2,9 @@
 
 from pathlib import PurePosixPath
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from app.translate.errors import TranslationError
+from app.translate.errors import TranslationError, shown
 from app.translate.gemini_models import traits
 from app.translate.messages_blocks import arguments
 from app.translate.neutral import Json, Media, Refusal, Role, Thinking, ToolCall, ToolResult
@@ -14,8 +14,8 @@ Flavour = Literal["gemini", "vertex"]
 SIGNED = "gemini:"
 # What Google has for calls that another model made (ai.google.dev, thought signatures).
 UNSIGNED = "skip_thought_signature_validator"
-# Where a file that is named by its address may be.
-SCHEMES: dict[Flavour, tuple[str, ...]] = {"gemini": ("https", "http"), "vertex": ("gs", "https", "http")}
+# Gemini reads addresses here with the rights of the account: they name its files.
+FILES = "generativelanguage.googleapis.com"
 MEDIA_TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -108,12 +108,10 @@ def _media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
     if item.url is None:
         kind = "image/jpeg" if item.media_type == "image/jpg" else item.media_type
         return {"inlineData": {"mimeType": kind, "data": item.data}}
-    address = _address(item.url)
-    if address is None or address[0] not in SCHEMES[flavour]:
-        raise TranslationError(
-            "messages", f"Gemini reads no {item.kind} at {item.url.partition(':')[0][:20]} addresses here."
-        )
-    kind = item.media_type or MEDIA_TYPES.get(PurePosixPath(address[1]).suffix.lower())
+    if FILES in unquote(item.url).lower():
+        text = f"a file of the account cannot be named; send the {item.kind} as a data URI."
+        raise TranslationError("messages", text, code="unsupported_id")
+    kind = item.media_type or MEDIA_TYPES.get(PurePosixPath(_path(item.url)).suffix.lower())
     if kind is not None:
         return {"fileData": {"mimeType": kind, "fileUri": item.url}}
     if flavour == "vertex":
@@ -121,13 +119,11 @@ def _media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
     return {"fileData": {"fileUri": item.url}}
 
 
-def _address(url: str) -> tuple[str, str] | None:
-    """Scheme and path."""
+def _path(url: str) -> str:
     try:
-        parts = urlsplit(url)
+        return urlsplit(url).path
     except ValueError:
-        return None
-    return parts.scheme, parts.path
+        raise TranslationError("messages", f"{shown(url)} is no address.") from None
 
 
 def text_parts(content: Any) -> list[Any]:

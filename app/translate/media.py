@@ -8,6 +8,9 @@ from app.translate.neutral import Media
 DATA = "data:"
 HEADER = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,")
 PDF = "application/pdf"
+WEB = ("http://", "https://")
+# Providers read these with the rights of the account, which callers share: they could read what is not theirs.
+BUCKETS = ("gs://", "s3://")
 
 
 def image(url: str, path: str, *, detail: str | None = None) -> Media:
@@ -17,9 +20,7 @@ def image(url: str, path: str, *, detail: str | None = None) -> Media:
         if media_type is None or not media_type.startswith("image/"):
             raise TranslationError(path, "the data URI must name an image type, such as data:image/png;base64,...")
         return Media("image", media_type=media_type, data=data, detail=detail)
-    if not url.startswith(("http://", "https://", "gs://", "s3://")):
-        raise TranslationError(path, "an image needs a URL, or a data URI such as data:image/png;base64,...")
-    return Media("image", url=url, detail=detail)
+    return Media("image", url=address(url, path), detail=detail)
 
 
 def document(given: str, path: str, *, name: str | None = None) -> Media:
@@ -30,9 +31,19 @@ def document(given: str, path: str, *, name: str | None = None) -> Media:
     if given.startswith(DATA):
         media_type, data = parsed(given, path)
         return Media("document", media_type=media_type or PDF, data=data, name=name)
-    if given.startswith(("http://", "https://", "gs://", "s3://")):
-        return Media("document", url=given, name=name)
+    if "://" in given[:16]:
+        return Media("document", url=address(given, path), name=name)
     return Media("document", media_type=PDF, data=given, name=name)
+
+
+def address(url: str, path: str) -> str:
+    """`url`, which anybody may read. Raises TranslationError, naming `path`, when it is no address on the web."""
+    if url.lower().startswith(BUCKETS):
+        text = "an object in a bucket would be read with the rights of the account; send a data URI instead."
+        raise TranslationError(path, text, code="unsupported_id")
+    if not url.startswith(WEB):
+        raise TranslationError(path, "an http(s) URL or a data URI such as data:image/png;base64,... is needed.")
+    return url
 
 
 def parsed(uri: str, path: str) -> tuple[str | None, str]:

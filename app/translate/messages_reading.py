@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from app.translate import media
 from app.translate.errors import TranslationError, shown
 from app.translate.neutral import (
     Json,
@@ -281,7 +282,7 @@ def _media(request: Request, block: Json, kind: Any, path: str) -> Part:
     if form == "base64" and isinstance(data, str) and isinstance(media_type, str):
         return Media(kind, media_type=media_type, data=data, name=name)
     if form == "url" and isinstance(url, str):
-        return Media(kind, url=url, name=name)
+        return Media(kind, url=media.address(url, f"{path}.source.url"), name=name)
     if form == "text" and isinstance(data, str) and kind == "document":
         coded = base64.b64encode(data.encode(errors="replace")).decode()
         return Media(kind, media_type="text/plain", data=coded, name=name)

@@ -160,12 +160,6 @@ def test_documents_have_names_in_the_letters_that_are_allowed(filename, name):
     assert message["content"][0] == {"document": {"format": "pdf", "name": name, "source": {"bytes": "AAAA"}}}
 
 
-def test_an_image_in_a_bucket_is_named():
-    part = {"type": "image_url", "image_url": {"url": "s3://bucket/a.jpg"}}
-    [message] = turns({"role": "user", "content": [part]})["messages"]
-    assert message["content"] == [{"image": {"format": "jpeg", "source": {"s3Location": {"uri": "s3://bucket/a.jpg"}}}}]
-
-
 def test_calls_and_results_of_tools():
     results = [
         {"role": "tool", "tool_call_id": "c1", "content": "x"},

@@ -209,11 +209,6 @@ REFUSED = {
         "messages",
         True,
     ),
-    "an image in a bucket": (
-        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "gs://a/b"}}]}]},
-        "messages",
-        True,
-    ),
     "an image of the system": (
         {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]},
         "messages[0].content[0].type",
