@@ -15,10 +15,19 @@ _BY_PUBLIC_ID = (
         virtual_keys.c.secret_hmac,
         virtual_keys.c.expires_at,
         virtual_keys.c.revoked_at,
+        virtual_keys.c.kind,
+        virtual_keys.c.role,
         virtual_keys.c.accounts,
+        virtual_keys.c.providers,
+        virtual_keys.c.models,
+        virtual_keys.c.endpoints,
+        virtual_keys.c.networks,
+        virtual_keys.c.limits,
         virtual_keys.c.project_id,
         projects.c.name.label("project"),
         projects.c.default_provider,
+        projects.c.limits.label("project_limits"),
+        projects.c.archived_at.label("project_archived_at"),
     )
     .join_from(virtual_keys, projects)
     .where(virtual_keys.c.public_id == bindparam("public_id"))

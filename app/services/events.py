@@ -5,12 +5,13 @@ from typing import Any
 
 from app.data import events
 from app.data.database import Connection
-from app.services.gateway import Caller, Gateway
+from app.services.gateway import Actor, Caller, Gateway
 
 API = "api"
-COMMAND_LINE = "cli"
+OPERATOR = Actor()
 NAME_LENGTH = 64
 OUTCOME_LENGTH = 16
+ACTOR_LENGTH = 128
 
 
 def record(
@@ -37,18 +38,28 @@ def record(
             outcome=outcome[:OUTCOME_LENGTH],
             status_code=status_code,
             latency_ms=latency_ms,
+            address=caller.address,
             detail=dict(detail) if detail is not None else None,
         )
 
 
 def record_act(
-    connection: Connection, *, operation: str, object_id: str, detail: Mapping[str, Any] | None = None
+    connection: Connection,
+    *,
+    operation: str,
+    object_id: str,
+    detail: Mapping[str, Any] | None = None,
+    actor: Actor = OPERATOR,
 ) -> None:
-    """What an operator did on the command line, within the transaction that does it."""
+    """What an admin did, within the transaction that does it; `actor` is who, by default at the command line."""
     events.insert_event(
         connection,
-        request_id=COMMAND_LINE,
-        source=COMMAND_LINE,
+        request_id=actor.request_id[:NAME_LENGTH],
+        project_id=actor.project_id,
+        key_id=actor.key_id,
+        source=actor.source,
+        actor=actor.name[:ACTOR_LENGTH],
+        address=actor.address,
         operation=operation[:NAME_LENGTH],
         object_id=object_id[:NAME_LENGTH],
         outcome="ok",

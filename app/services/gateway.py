@@ -1,7 +1,7 @@
 """What every use case leans on, passed in as one value."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.blobs import BlobStore
@@ -28,7 +28,8 @@ class Gateway:
 class Caller:
     """Who asks: found by the credential, before anything else happens.
 
-    `account` is the one that the request names, `accounts` are the names of those that its key may use (None: all).
+    `account` is the one that the request names. What the key may use: `accounts` (names), `providers`, `models`
+    (patterns such as `gpt-5*`), `endpoints`; None is all. `limits` are the key's, `project_limits` its project's.
     """
 
     project_id: int
@@ -38,3 +39,22 @@ class Caller:
     request_id: str
     account: str | None = None
     accounts: Sequence[str] | None = None
+    role: str = "member"
+    providers: Sequence[str] | None = None
+    models: Sequence[str] | None = None
+    endpoints: Sequence[str] | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    project_limits: Mapping[str, int] = field(default_factory=dict)
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who manages the gateway: an admin over HTTP, or the operator on the command line (the default)."""
+
+    name: str = "operator"
+    source: str = "cli"
+    request_id: str = "cli"
+    project_id: int | None = None
+    key_id: int | None = None
+    address: str | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.data import keys
+from app.data.database import AnyRow
 from app.errors import AuthenticationError
 from app.services.gateway import Caller, Gateway
 
@@ -85,6 +86,11 @@ def authenticate(gateway: Gateway, credential: str, *, request_id: str, account:
         raise refused
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= gateway.clock.now_ms()):
         raise refused
+    return caller_of(row, request_id=request_id, account=account)
+
+
+def caller_of(row: AnyRow, *, request_id: str, account: str | None = None, address: str | None = None) -> Caller:
+    """The caller that a row of data.keys stands for, whatever proved that it is them."""
     return Caller(
         project_id=row.project_id,
         project=row.project,
@@ -93,6 +99,13 @@ def authenticate(gateway: Gateway, credential: str, *, request_id: str, account:
         request_id=request_id,
         account=account,
         accounts=row.accounts,
+        role=row.role,
+        providers=row.providers,
+        models=row.models,
+        endpoints=row.endpoints,
+        limits=row.limits or {},
+        project_limits=row.project_limits or {},
+        address=address,
     )
 
 

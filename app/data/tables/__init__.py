@@ -1,4 +1,4 @@
-"""The tables, grouped as they are read: identity, files, batches, native, containers, operations."""
+"""The tables, grouped as they are read: identity, files, batches, native, containers, money, operations."""
 
 from app.data.tables.batches import batch_chunks, batch_lines, batch_segments, batches
 from app.data.tables.containers import container_files, containers
@@ -12,8 +12,9 @@ from app.data.tables.identity import (
     virtual_keys,
 )
 from app.data.tables.meta import metadata
+from app.data.tables.money import budget_reservations, budgets, prices, usage_ledger
 from app.data.tables.native import batch_jobs, file_copies, native_objects
-from app.data.tables.operations import events, periodic_leases, workers
+from app.data.tables.operations import events, limit_counters, periodic_leases, workers
 
 __all__ = [
     "account_capacity",
@@ -24,6 +25,8 @@ __all__ = [
     "batch_segments",
     "batches",
     "blobs",
+    "budget_reservations",
+    "budgets",
     "capacity_permits",
     "container_files",
     "containers",
@@ -31,13 +34,16 @@ __all__ = [
     "file_copies",
     "files",
     "idempotency_keys",
+    "limit_counters",
     "metadata",
     "native_objects",
     "periodic_leases",
+    "prices",
     "projects",
     "sealed_secrets",
     "upload_parts",
     "uploads",
+    "usage_ledger",
     "virtual_keys",
     "workers",
 ]

@@ -76,6 +76,7 @@ batches = Table(
     instant("expired_at"),
     instant("cancelling_at"),
     instant("cancelled_at"),
+    reference("price_id", "prices", required=False),
     Column("lines_state", String(16), nullable=False, default="kept", server_default="kept"),
     instant("deleted_at"),
     one_of("status", BATCH_STATUSES),
@@ -99,6 +100,7 @@ partial_index(
 )
 partial_index("ix_batches_with_lines", batches.c.created_at, where="lines_state <> 'dropped'")
 partial_index("ix_batches_running", batches.c.status, batches.c.expires_at, where=RUNNING)
+partial_index("ix_batches_open", batches.c.project_id, batches.c.key_id, where=RUNNING)
 Index("ix_batches_input_file_id", batches.c.input_file_id)
 
 batch_segments = Table(
@@ -168,6 +170,7 @@ batch_lines = Table(
     number("response_offset", None),
     number("response_bytes", None),
     Column("dropped_fields", Text),
+    Column("model", String(256)),
     one_of("state", LINE_STATES),
     comment="One row for each line of a batch: where its request and its answer lie, and how it went. No bodies.",
     sqlite_with_rowid=False,

@@ -2,7 +2,19 @@
 
 from sqlalchemy import JSON, Column, Float, LargeBinary, String, Table, UniqueConstraint
 
-from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, reference
+from app.data.tables.meta import (
+    IDS_NEVER_REUSED,
+    identity,
+    instant,
+    metadata,
+    number,
+    one_of,
+    partial_index,
+    reference,
+)
+
+ROLES = ("admin", "member", "viewer")
+KEY_KINDS = ("virtual", "jwt", "provider")
 
 projects = Table(
     "projects",
@@ -11,6 +23,9 @@ projects = Table(
     Column("name", String(64), nullable=False, unique=True),
     Column("default_provider", String(64)),
     instant("created_at", required=True),
+    Column("description", String(256)),
+    Column("limits", JSON(none_as_null=True)),
+    instant("archived_at"),
     **IDS_NEVER_REUSED,
     comment="Tenants: each owns its files, batches and containers.",
 )
@@ -27,9 +42,32 @@ virtual_keys = Table(
     instant("expires_at"),
     instant("revoked_at"),
     Column("accounts", JSON(none_as_null=True)),
+    Column("kind", String(16), nullable=False, default="virtual", server_default="virtual"),
+    Column("role", String(16), nullable=False, default="member", server_default="member"),
+    Column("description", String(256)),
+    Column("providers", JSON(none_as_null=True)),
+    Column("models", JSON(none_as_null=True)),
+    Column("endpoints", JSON(none_as_null=True)),
+    Column("networks", JSON(none_as_null=True)),
+    Column("limits", JSON(none_as_null=True)),
+    Column("issuer", String(256)),
+    Column("subject", String(256)),
+    instant("stopped_at"),
+    one_of("kind", KEY_KINDS),
+    one_of("role", ROLES),
     **IDS_NEVER_REUSED,
-    comment="Credentials the gateway issued: the public id finds the row, the HMAC checks the secret.",
+    comment="Who calls: keys that the gateway issued (public id and HMAC), and subjects of JWTs. NULL lists allow all.",
 )
+partial_index(
+    "uq_virtual_keys_subject",
+    virtual_keys.c.issuer,
+    virtual_keys.c.subject,
+    virtual_keys.c.project_id,
+    where="issuer IS NOT NULL",
+    unique=True,
+)
+# Keys whose running work is to be stopped: few, whatever the number of keys.
+partial_index("ix_virtual_keys_stopped", virtual_keys.c.stopped_at, where="stopped_at IS NOT NULL")
 
 sealed_secrets = Table(
     "sealed_secrets",
@@ -57,6 +95,7 @@ accounts = Table(
     Column("options", JSON(none_as_null=True)),
     Column("models", JSON(none_as_null=True)),
     Column("abilities", JSON(none_as_null=True)),
+    Column("limits", JSON(none_as_null=True)),
     number("weight", 1),
     number("max_concurrency", None),
     instant("disabled_at"),

@@ -1,8 +1,10 @@
 """What runs the gateway itself: events for the operator, periodic work, workers."""
 
-from sqlalchemy import JSON, Column, Index, String, Table
+from sqlalchemy import JSON, Column, Index, String, Table, UniqueConstraint
 
-from app.data.tables.meta import IDS_NEVER_REUSED, identity, instant, metadata, number, reference
+from app.data.tables.meta import IDS_NEVER_REUSED, BigInt, identity, instant, metadata, number, one_of, reference
+
+LIMITED = ("project", "key", "account")
 
 events = Table(
     "events",
@@ -19,11 +21,28 @@ events = Table(
     number("status_code", None),
     Column("detail", JSON(none_as_null=True)),
     number("latency_ms", None),
+    Column("actor", String(128)),
+    Column("address", String(64)),
     **IDS_NEVER_REUSED,
     comment="Writes, refusals to a known caller and admin acts; never edited.",
 )
 Index("ix_events_project_id_created_at", events.c.project_id, events.c.created_at)
 Index("ix_events_request_id", events.c.request_id)
+
+limit_counters = Table(
+    "limit_counters",
+    metadata,
+    identity(),
+    Column("owner", String(16), nullable=False),
+    Column("owner_id", BigInt, nullable=False),
+    Column("name", String(32), nullable=False),
+    number("value"),
+    Column("windows", JSON(none_as_null=True)),
+    UniqueConstraint("owner", "owner_id", "name"),
+    one_of("owner", LIMITED),
+    **IDS_NEVER_REUSED,
+    comment="What limits count: a sum (`value`), or how much in each slice of a sliding window (`windows`).",
+)
 
 periodic_leases = Table(
     "periodic_leases",
