@@ -1,5 +1,6 @@
 """Fixtures, named after what they give. Everything is on a fresh store, on SQLite and on PostgreSQL."""
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -128,7 +129,11 @@ class KeyClient(FlaskClient):
         headers = Headers(kwargs.pop("headers", None))
         if self.key and "Authorization" not in headers:
             headers["Authorization"] = f"Bearer {self.key}"
-        return super().open(*args, headers=headers, **kwargs)
+        answer = super().open(*args, headers=headers, **kwargs)
+        sent = answer.request.environ["wsgi.input"]
+        if isinstance(sent, io.BufferedRandom):  # large forms go by a temporary file, which nobody else closes
+            sent.close()
+        return answer
 
 
 def _client(gateway: Gateway, project: str) -> KeyClient:

@@ -27,10 +27,9 @@ def jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:
 def upload(client: FlaskClient, data: bytes, *, filename: str = "in.jsonl") -> str:
     """Upload a batch input; returns its id."""
     form = {"purpose": "batch", "file": (io.BytesIO(data), filename)}
-    # Closed at once: the test client keeps a large form in a temporary file.
-    with client.post("/v1/files", data=form, content_type="multipart/form-data") as answer:
-        assert answer.status_code == 200, answer.text
-        return str(answer.json["id"])
+    answer = client.post("/v1/files", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 200, answer.text
+    return str(answer.json["id"])
 
 
 def create(client: FlaskClient, data: bytes, *, endpoint: str = CHAT, **fields: Any) -> dict[str, Any]:
