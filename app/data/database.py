@@ -109,6 +109,11 @@ def insert_absent(connection: Connection, table: Table, **values: Any) -> None:
     connection.execute(_INSERT[connection.dialect.name](table).values(**values).on_conflict_do_nothing())
 
 
+def insert_ignoring(connection: Connection, table: Table, *unique: str) -> Any:
+    """An INSERT that leaves out rows whose `unique` columns are there already."""
+    return _INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=list(unique))
+
+
 def is_outage(error: DBAPIError) -> bool:
     """True when the store is away or busy, as opposed to a statement that is wrong."""
     return isinstance(error, OperationalError) or error.connection_invalidated
@@ -137,4 +142,14 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-__all__ = ["AnyRow", "Connection", "Database", "Engine", "insert_absent", "inserted_id", "is_outage", "now_ms"]
+__all__ = [
+    "AnyRow",
+    "Connection",
+    "Database",
+    "Engine",
+    "insert_absent",
+    "insert_ignoring",
+    "inserted_id",
+    "is_outage",
+    "now_ms",
+]

@@ -12,7 +12,7 @@ from app.data.database import AnyRow
 from app.data.jobs import JobLease
 from app.engine.outcomes import Line, Result
 from app.lib import failpoints, ids, json
-from app.services import job_writes, line_calls, line_dialects
+from app.services import charging, job_writes, line_calls, line_dialects
 from app.services.accounts import Account
 from app.services.blobs import incoming
 from app.services.gateway import Gateway
@@ -217,6 +217,7 @@ def _write(work: _Harvest, results: Sequence[Result], *, came: bool = True) -> N
             placed = zip(results, places, strict=True)
             rows = [result_row(lease.batch_id, result, chunk, place) for result, place in placed]
             segments.write_results(connection, rows)
+            charging.charge(connection, gateway, lease.batch_id, results)
             failpoints.hit("harvest.before_commit")
     failpoints.hit("harvest.after_commit")
 

@@ -9,6 +9,7 @@ from app.engine.outcomes import Line, Result
 from app.engine.run import Segment
 from app.engine.work import Capacity
 from app.lib import failpoints
+from app.services import charging
 from app.services.blobs import incoming
 from app.services.gateway import Gateway
 
@@ -74,6 +75,7 @@ def blame(gateway: Gateway, segment: Segment, line: Line, *, worker: str) -> Non
     with gateway.database.write() as connection:
         if segments.set_probe(connection, _lease(segment), worker=worker, line=None):
             segments.write_retries(connection, [_retry_row(segment, line)])
+            charging.note_attempts(connection, gateway, segment.batch_id, [line])
 
 
 def flush(
@@ -158,8 +160,10 @@ def _write(
             ]
             segments.write_results(connection, rows)
             segments.count(connection, segment.batch_id, **counts(results))
+            charging.charge(connection, gateway, segment.batch_id, results)
         if retried:
             segments.write_retries(connection, [_retry_row(segment, line) for line in retried])
+            charging.note_attempts(connection, gateway, segment.batch_id, retried)
         if last:
             segments.close_if_done(connection, lease, worker=worker)
         failpoints.hit("chunk.before_commit")
