@@ -1,25 +1,20 @@
 """Pages of a list with 1,000,000 files against one with 10,000: every filter, both orders, any depth."""
 
 import itertools
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import func, select, text
 
-import app as batchgate
-from app import migrate
 from app.data.tables import files
 from app.services import files as file_services
 from app.services import keys
 from app.services.gateway import Caller, Gateway
-from app.settings import from_environment
+from bench.databases import Stores, analyze, on_both, sqlite
 from bench.report import Report
-from tests.support import postgres
 
 FEW, MANY = 10_000, 1_000_000
 CALLS = 200
@@ -70,14 +65,15 @@ ASKS = [Ask(*pair, order, place) for pair, order, place in itertools.product(FIL
 
 def run(report: Report, *, quick: bool) -> None:
     """SQLite is judged; PostgreSQL is told beside it, unless `quick`."""
-    many = 100_000 if quick else MANY
-    with ExitStack() as stack:
-        _tell(report, "sqlite", *(stack.enter_context(_sqlite(rows)) for rows in (FEW, many)), wanted=WANTED)
-    if not quick:
-        with ExitStack() as stack:
-            server = postgres.Postgres()
-            stack.callback(server.stop)
-            _tell(report, "postgresql", *(stack.enter_context(_postgresql(rows)) for rows in (FEW, many)), wanted=None)
+    if quick:
+        _compare(report, "sqlite", sqlite, many=100_000)
+    else:
+        on_both(report, _compare)
+
+
+def _compare(report: Report, database: str, stores: Stores, many: int = MANY) -> None:
+    with _filled(stores, FEW) as small, _filled(stores, many) as large:
+        _tell(report, database, small, large, wanted=WANTED if database == "sqlite" else None)
 
 
 def _tell(report: Report, database: str, few: Listed, many: Listed, *, wanted: tuple[str, float] | None) -> None:
@@ -125,47 +121,13 @@ def _cursor(listed: Listed, ask: Ask) -> str | None:
 
 
 @contextmanager
-def _sqlite(rows: int) -> Iterator[Listed]:
-    with (
-        tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home,
-        _filled({"BATCHGATE_HOME": home}, rows) as listed,
-    ):
-        yield listed
-
-
-@contextmanager
-def _postgresql(rows: int) -> Iterator[Listed]:
-    with tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home:
-        url = postgres.create()
-        try:
-            with _filled(
-                {"BATCHGATE_HOME": home, "DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "bench"}, rows
-            ) as listed:
-                yield listed
-        finally:
-            postgres.drop(url)
-
-
-@contextmanager
-def _filled(environment: dict[str, str], rows: int) -> Iterator[Listed]:
-    settings = from_environment({**environment, "BATCHGATE_LOG_LEVEL": "error"})
-    Path(environment["BATCHGATE_HOME"]).mkdir(exist_ok=True)
-    migrate.upgrade(settings)
-    gateway = batchgate.build_gateway(settings)
-    callers = [
-        keys.authenticate(gateway, keys.create(gateway, project=name, name="bench").key, request_id="req_bench")
-        for name in ("bench", "other")
-    ]
-    try:
+def _filled(stores: Stores, rows: int) -> Iterator[Listed]:
+    with stores() as gateway:
+        callers = [
+            keys.authenticate(gateway, keys.create(gateway, project=name, name="bench").key, request_id="req_bench")
+            for name in ("bench", "other")
+        ]
         with gateway.database.write() as connection:
             connection.execute(ROWS, {"rows": rows, "project": callers[0].project_id, "other": callers[1].project_id})
-        if gateway.database.dialect == "postgresql":
-            with gateway.database.read() as connection:
-                _analyze(connection)  # as the server does by itself a minute later
+        analyze(gateway, "files")
         yield Listed(gateway, callers[0])
-    finally:
-        gateway.database.dispose()
-
-
-def _analyze(connection: Connection) -> None:
-    connection.exec_driver_sql("VACUUM ANALYZE files")

@@ -1,0 +1,64 @@
+"""Migrated stores in temporary folders, on either database, and gateways on them."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+import app as batchgate
+from app import migrate
+from app.services.gateway import Gateway
+from app.settings import from_environment
+from bench.report import Report
+from tests.support import postgres
+
+Stores = Callable[[], AbstractContextManager[Gateway]]
+
+
+def on_both(report: Report, tell: Callable[[Report, str, Stores], None]) -> None:
+    """`tell` on SQLite, then on a PostgreSQL server that is started for it; what it gets makes empty stores."""
+    tell(report, "sqlite", sqlite)
+    with ExitStack() as stack:
+        server = postgres.Postgres()
+        stack.callback(server.stop)
+        tell(report, "postgresql", postgresql)
+
+
+@contextmanager
+def sqlite() -> Iterator[Gateway]:
+    """A gateway on an empty SQLite store."""
+    with (
+        tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home,
+        _gateway({"BATCHGATE_HOME": home}) as gateway,
+    ):
+        yield gateway
+
+
+@contextmanager
+def postgresql() -> Iterator[Gateway]:
+    """A gateway on an empty database of the server that `on_both` started."""
+    with tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home:
+        url = postgres.create()
+        try:
+            with _gateway({"BATCHGATE_HOME": home, "DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "bench"}) as gateway:
+                yield gateway
+        finally:
+            postgres.drop(url)
+
+
+def analyze(gateway: Gateway, *tables: str) -> None:
+    """What PostgreSQL does by itself a minute after many rows came."""
+    if gateway.database.dialect == "postgresql":
+        with gateway.database.read() as connection:
+            for table in tables:
+                connection.exec_driver_sql(f"VACUUM ANALYZE {table}")
+
+
+@contextmanager
+def _gateway(environment: dict[str, str]) -> Iterator[Gateway]:
+    settings = from_environment({**environment, "BATCHGATE_LOG_LEVEL": "error"})
+    migrate.upgrade(settings)
+    gateway = batchgate.build_gateway(settings)
+    try:
+        yield gateway
+    finally:
+        gateway.database.dispose()
