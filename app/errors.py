@@ -53,6 +53,14 @@ class AuthenticationError(GatewayError):
     code = "invalid_api_key"
 
 
+class BudgetError(GatewayError):
+    """The work could cost more than a budget has left."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "budget_exceeded"
+
+
 class PermissionDeniedError(GatewayError):
     status = 403
     type = "invalid_request_error"
