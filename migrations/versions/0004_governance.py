@@ -150,6 +150,10 @@ def upgrade() -> None:
     )
     op.add_column("events", sa.Column("actor", sa.String(length=128), nullable=True))
     op.add_column("events", sa.Column("address", sa.String(length=64), nullable=True))
+    op.drop_index("ix_events_project_id_created_at", table_name="events")
+    op.create_index("ix_events_project_id_id", "events", ["project_id", "id"], unique=False)
+    op.create_index("ix_events_operation_id", "events", ["operation", "id"], unique=False)
+    op.create_index("ix_events_outcome_id", "events", ["outcome", "id"], unique=False)
     op.add_column("projects", sa.Column("description", sa.String(length=256), nullable=True))
     op.add_column("projects", sa.Column("limits", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("projects", sa.Column("archived_at", sa.BigInteger(), nullable=True))
@@ -162,6 +166,8 @@ def upgrade() -> None:
     op.add_column("virtual_keys", sa.Column("issuer", sa.String(length=256), nullable=True))
     op.add_column("virtual_keys", sa.Column("subject", sa.String(length=256), nullable=True))
     op.add_column("virtual_keys", sa.Column("stopped_at", sa.BigInteger(), nullable=True))
+    op.add_column("virtual_keys", sa.Column("previous_hmac", sa.String(length=64), nullable=True))
+    op.add_column("virtual_keys", sa.Column("previous_until", sa.BigInteger(), nullable=True))
     op.create_index(
         "ix_virtual_keys_stopped",
         "virtual_keys",

@@ -53,6 +53,8 @@ virtual_keys = Table(
     Column("issuer", String(256)),
     Column("subject", String(256)),
     instant("stopped_at"),
+    Column("previous_hmac", String(64)),
+    instant("previous_until"),
     one_of("kind", KEY_KINDS),
     one_of("role", ROLES),
     **IDS_NEVER_REUSED,
