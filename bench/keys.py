@@ -22,7 +22,8 @@ ROWS = text("""
     INSERT INTO files (public_id, project_id, key_id, home, purpose, filename, origin, status, bytes, created_at)
     WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows - 1)
     SELECT 'file-' || CAST(1000000000 + n AS TEXT), :first_project + n % :projects,
-           :first_key + n % :projects * :keys_each, 'local', 'batch', 'file.jsonl', 'upload', 'processed', n, 1700000000000 + n / 3
+           :first_key + n % :projects * :keys_each, 'local', 'batch', 'file.jsonl', 'upload', 'processed',
+           n, 1700000000000 + n / 3
     FROM numbers
 """)
 
