@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
+from app.data import budgets
 from app.data.database import AnyRow, now_ms
 from app.data.tables import batch_chunks, batch_jobs, batch_lines, batch_segments, batches, blobs, files
 from app.data.tables.batches import TERMINAL
@@ -188,6 +189,7 @@ def fail(connection: Connection, lease: BatchLease, *, errors: list[dict[str, An
         .where(batches.c.id == lease.id)
         .values(status="failed", failed_at=now_ms(), errors=errors, worker=None, lease_until=None)
     )
+    budgets.refund(connection, lease.id)
 
 
 def slice_of_lines(connection: Connection, batch_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
@@ -224,6 +226,7 @@ def end(
         values[f"lines_{ending}"] = left
     values |= {"output_file_id": output_file_id, "error_file_id": error_file_id, "worker": None, "lease_until": None}
     connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
+    budgets.refund(connection, lease.id)
 
 
 def _held(lease: BatchLease) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ Writers lock budgets by id before the reservations, so that what is left of a re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, insert, literal, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, exists, insert, literal, or_, select, update
 
 from app.data.database import AnyRow, insert_absent, inserted_id, now_ms
 from app.data.tables import batches, budget_reservations, budgets, projects, virtual_keys
@@ -27,7 +27,9 @@ _OPEN = budget_reservations.c.settled_at.is_(None)
 
 def applying(connection: Connection, *, project_id: int, key_id: int | None) -> Sequence[int]:
     """Ids of the budgets that a batch of the key counts for: the project's and the key's own, in order."""
-    return connection.execute(_applying(project_id, key_id)).scalars().all()
+    whole = and_(budgets.c.project_id == project_id, budgets.c.key_id.is_(None))
+    which = whole if key_id is None else or_(whole, budgets.c.key_id == key_id)
+    return connection.execute(select(budgets.c.id).where(which).order_by(budgets.c.id)).scalars().all()
 
 
 def lock(connection: Connection, budget_ids: Collection[int]) -> Sequence[AnyRow]:
@@ -192,12 +194,6 @@ def drop_reservations(connection: Connection, budget_id: int, *, limit: int) -> 
 def delete_budget(connection: Connection, budget_id: int) -> None:
     """Remove a budget that nothing counts for any more."""
     connection.execute(delete(budgets).where(budgets.c.id == budget_id))
-
-
-def _applying(project_id: int, key_id: int | None) -> Select[tuple[int]]:
-    whole = and_(budgets.c.project_id == project_id, budgets.c.key_id.is_(None))
-    which: ColumnElement[bool] = whole if key_id is None else or_(whole, budgets.c.key_id == key_id)
-    return select(budgets.c.id).where(which).order_by(budgets.c.id)
 
 
 def _open_of(batch_id: int) -> Select[tuple[int, int, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
+from app.data import budgets
 from app.data.database import AnyRow, now_ms
 from app.data.tables import accounts, batch_jobs, batch_segments, batches, blobs, files, native_objects
 from app.data.tables.batches import TERMINAL
@@ -239,6 +240,8 @@ def follow(connection: Connection, batch_id: int, **values: Any) -> None:
     """What follows for the batch from its jobs."""
     where = (batches.c.id == batch_id, batches.c.status.not_in(TERMINAL))
     connection.execute(update(batches).where(*where).values(**_stamped(values)))
+    if values.get("status") in TERMINAL:
+        budgets.refund(connection, batch_id)
 
 
 def insert_running(connection: Connection, batch_id: int, **values: Any) -> None:

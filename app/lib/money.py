@@ -14,7 +14,7 @@ def dollars(picodollars: int) -> str:
 
 
 def picodollars(text: str) -> int:
-    """Picodollars of decimal dollars such as `12.50`. Raises ValueError on anything else, or finer than a picodollar."""
+    """Picodollars of decimal dollars such as `12.50`. Raises ValueError on anything else, or what is finer than one."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation as error:

@@ -145,5 +145,7 @@ def _budget(row: AnyRow) -> Budget:
 
 
 def _exceeded(budget: Budget) -> dict[str, object]:
-    text = f"The batch cost more than was reserved for it, and {budget.name} (${money.dollars(budget.limit)}) is spent."
+    text = (
+        f"{budget.name[0].upper()}{budget.name[1:]}, ${money.dollars(budget.limit)}, has nothing left for this batch."
+    )
     return {"code": EXCEEDED, "message": text, "param": None, "line": None}
