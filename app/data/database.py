@@ -114,6 +114,12 @@ def insert_ignoring(connection: Connection, table: Table, *unique: str) -> Any:
     return _INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=list(unique))
 
 
+def insert_new(connection: Connection, table: Table, **values: Any) -> bool:
+    """As `insert_absent`; False when a unique index already had the row."""
+    statement = _INSERT[connection.dialect.name](table).values(**values).on_conflict_do_nothing()
+    return bool(connection.execute(statement).rowcount == 1)
+
+
 def is_outage(error: DBAPIError) -> bool:
     """True when the store is away or busy, as opposed to a statement that is wrong."""
     return isinstance(error, OperationalError) or error.connection_invalidated

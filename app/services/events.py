@@ -8,6 +8,7 @@ from app.data.database import Connection
 from app.services.gateway import Actor, Caller, Gateway
 
 API = "api"
+DONE = "done"
 OPERATOR = Actor()
 NAME_LENGTH = 64
 OUTCOME_LENGTH = 16
@@ -38,9 +39,18 @@ def record(
             outcome=outcome[:OUTCOME_LENGTH],
             status_code=status_code,
             latency_ms=latency_ms,
+            actor=caller.name[:ACTOR_LENGTH] if caller.name else None,
             address=caller.address,
             detail=dict(detail) if detail is not None else None,
         )
+
+
+def record_refusal(
+    gateway: Gateway, actor: Actor, *, operation: str, outcome: str, status_code: int, detail: Mapping[str, Any]
+) -> None:
+    """Write that an admin was refused, or that the gateway failed. Raises SQLAlchemyError when the store is away."""
+    with gateway.database.write() as connection:
+        _insert(connection, actor, operation=operation, outcome=outcome, status_code=status_code, detail=detail)
 
 
 def record_act(
@@ -50,18 +60,43 @@ def record_act(
     object_id: str,
     detail: Mapping[str, Any] | None = None,
     actor: Actor = OPERATOR,
+    project_id: int | None = None,
+    key_id: int | None = None,
 ) -> None:
-    """What an admin did, within the transaction that does it; `actor` is who, by default at the command line."""
+    """What an admin did, within the transaction that does it; `actor` is who, by default at the command line.
+
+    `project_id` and `key_id` are those that the act is about, if it is about one.
+    """
+    _insert(
+        connection,
+        actor,
+        operation=operation,
+        outcome=DONE,
+        detail=detail,
+        object_id=object_id[:NAME_LENGTH],
+        project_id=project_id or actor.project_id,
+        key_id=key_id or actor.key_id,
+    )
+
+
+def _insert(
+    connection: Connection,
+    actor: Actor,
+    *,
+    operation: str,
+    outcome: str,
+    detail: Mapping[str, Any] | None,
+    **more: Any,
+) -> None:
+    who: dict[str, Any] = {"project_id": actor.project_id, "key_id": actor.key_id, "address": actor.address}
     events.insert_event(
         connection,
         request_id=actor.request_id[:NAME_LENGTH],
-        project_id=actor.project_id,
-        key_id=actor.key_id,
         source=actor.source,
         actor=actor.name[:ACTOR_LENGTH],
-        address=actor.address,
         operation=operation[:NAME_LENGTH],
-        object_id=object_id[:NAME_LENGTH],
-        outcome="ok",
+        outcome=outcome[:OUTCOME_LENGTH],
+        latency_ms=actor.latency_ms() if actor.latency_ms else None,
         detail=dict(detail) if detail is not None else None,
+        **{**who, **more},
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.database import Database
 from app.lib.clock import Clock
@@ -22,6 +23,7 @@ class Gateway:
     pepper: Callable[[], bytes]
     clock: Clock
     log: Any
+    ring: KeyRing = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Caller:
 
     `account` is the one that the request names. What the key may use: `accounts` (names), `providers`, `models`
     (patterns such as `gpt-5*`), `endpoints`; None is all. `limits` are the key's, `project_limits` its project's.
+    `name` is what events call the caller: the public id of the key.
     """
 
     project_id: int
@@ -46,11 +49,15 @@ class Caller:
     limits: Mapping[str, int] = field(default_factory=dict)
     project_limits: Mapping[str, int] = field(default_factory=dict)
     address: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who manages the gateway: an admin over HTTP, or the operator on the command line (the default)."""
+    """Who manages the gateway: an admin over HTTP, or the operator on the command line (the default).
+
+    `latency_ms` tells how long the request has taken so far.
+    """
 
     name: str = "operator"
     source: str = "cli"
@@ -58,3 +65,4 @@ class Actor:
     project_id: int | None = None
     key_id: int | None = None
     address: str | None = None
+    latency_ms: Callable[[], int] | None = None

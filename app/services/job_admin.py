@@ -6,14 +6,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.base import MissingError
-from app.data import events, jobs
+from app.data import jobs
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.services import job_writes, upstream
+from app.services import events, job_writes, upstream
 from app.services.gateway import Gateway
 
 UNKNOWN = "unknown"
-CLI = "cli"
 GIVEN_UP = {
     "code": "job_unknown",
     "message": "It could not be known whether the provider made the job of this batch; the operator gave it up.",
@@ -50,14 +49,11 @@ def resolve(gateway: Gateway, batch: str, word: Word, *, number: int | None = No
     def act(connection: Connection, _batch: AnyRow) -> bool:
         if not jobs.resolve(connection, job.id, **values):
             return False
-        events.insert_event(
+        events.record_act(
             connection,
-            request_id=CLI,
-            project_id=job.project_id,
-            source=CLI,
             operation="job_resolve",
             object_id=batch,
-            outcome="ok",
+            project_id=job.project_id,
             detail={"job": job.number, "state": values["state"], "native_id": word.native_id},
         )
         return True

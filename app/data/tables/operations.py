@@ -26,7 +26,10 @@ events = Table(
     **IDS_NEVER_REUSED,
     comment="Writes, refusals to a known caller and admin acts; never edited.",
 )
-Index("ix_events_project_id_created_at", events.c.project_id, events.c.created_at)
+# Lists go by id, newest first; each filter walks its own index.
+Index("ix_events_project_id_id", events.c.project_id, events.c.id)
+Index("ix_events_operation_id", events.c.operation, events.c.id)
+Index("ix_events_outcome_id", events.c.outcome, events.c.id)
 Index("ix_events_request_id", events.c.request_id)
 
 limit_counters = Table(
