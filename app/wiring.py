@@ -28,7 +28,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
     """What the web process, the worker and the command line all lean on. Raises SettingsError."""
     logs.configure(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
-    ring = KeyRing(_secret_key(settings))
+    ring = _ring(settings)
     pepper = Pepper(database, ring)
     clock = clock or SystemClock()
     log = logs.get_logger()
@@ -49,15 +49,17 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         pepper=pepper,
         clock=clock,
         log=log,
+        ring=ring,
     )
 
 
-def _secret_key(settings: Settings) -> str:
+def _ring(settings: Settings) -> KeyRing:
     if settings.secret_key:
-        return settings.secret_key
+        return KeyRing(settings.secret_key)
     if not settings.is_embedded:
         raise SettingsError(
             "BATCHGATE_SECRET_KEY is required with PostgreSQL: set it to a long random text, "
             "the same for every process (for example the output of `openssl rand -base64 32`)."
         )
-    return kept_key(settings.home / SECRET_FILE)
+    file = settings.home / SECRET_FILE
+    return KeyRing(kept_key(file), file=file)

@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": "app.cli.keys:keys",
     "providers": "app.cli.providers:providers",
     "release": "app.cli.release:release",
+    "secrets": "app.cli.secrets:secrets",
     "sweep": "app.cli.sweep:sweep",
     "worker": "app.cli.worker:worker",
 }

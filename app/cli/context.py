@@ -10,6 +10,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from app import build_gateway, migrate
+from app.auth.secrets import SealError
 from app.connectors.base import UpstreamError
 from app.connectors.registry import ConfigurationError
 from app.errors import GatewayError
@@ -45,7 +46,7 @@ def told() -> Iterator[None]:
         raise Refused(error.message) from error
     except UpstreamError as error:
         raise Refused(f"The provider did not answer as it should: {error.message}") from error
-    except ConfigurationError as error:
+    except (ConfigurationError, SealError) as error:
         raise Refused(str(error)) from error
     except DBAPIError as error:
         raise Refused(f"The database refused: {str(error.orig or error).strip()}") from error

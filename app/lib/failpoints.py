@@ -40,6 +40,8 @@ NAMES = (
     "container.before_create",
     "container.after_create",
     "container.before_confirm",
+    "secrets.after_key",
+    "secrets.between_values",
 )
 
 

@@ -33,8 +33,8 @@ class Pepper:
             sealed = keys.sealed_secret(connection, NAME)
         if sealed is not None:
             return sealed
-        fresh = self._ring.seal(secrets.token_bytes(BYTES), purpose=PURPOSE)
         with self._database.write() as connection:
+            fresh = self._ring.seal(secrets.token_bytes(BYTES), purpose=PURPOSE)
             if keys.insert_sealed_secret(connection, NAME, fresh):
                 return fresh
         with self._database.read() as connection:
@@ -42,3 +42,11 @@ class Pepper:
         if stored is None:
             raise RuntimeError("The pepper of virtual keys vanished while it was being made.")
         return stored
+
+
+def check(database: Database, ring: KeyRing) -> None:
+    """Raises SealError when there is a pepper that `ring` does not open: it is the ring of another store."""
+    with database.read() as connection:
+        sealed = keys.sealed_secret(connection, NAME)
+    if sealed is not None:
+        ring.open(sealed, purpose=PURPOSE)
