@@ -1,92 +1,147 @@
 """Virtual keys: issued once, kept as an HMAC, found by their public id."""
 
-import hmac
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Unpack
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.data import keys
 from app.data.database import AnyRow
-from app.errors import AuthenticationError
-from app.services.gateway import Caller, Gateway
+from app.errors import AuthenticationError, ConflictError, InvalidRequestError, PermissionDeniedError
+from app.services import events, key_fields, key_secrets, permissions
+from app.services.gateway import Actor, Caller, Gateway
+from app.services.key_changes import expire as expire
+from app.services.key_changes import not_found
+from app.services.key_changes import revoke as revoke
+from app.services.key_changes import rotate as rotate
+from app.services.key_changes import update as update
+from app.services.key_fields import KeyFields
+from app.services.key_secrets import PREFIX as PREFIX
+from app.services.key_secrets import IssuedKey as IssuedKey
 
-PREFIX = "sk-bf-"
-PUBLIC_ID_BYTES = 8
-SECRET_BYTES = 32
-MAX_KEY_LENGTH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A key at the only moment when it can be read."""
-
-    public_id: str
-    key: str
-    project: str
-    name: str
+PROJECT_LENGTH = 64
+ACTIVE, EXPIRED, REVOKED, STOPPED, ARCHIVED = "active", "expired", "revoked", "stopped", "archived"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A key as it can be listed. Instants are Unix milliseconds."""
+    """A key as it can be shown. Instants are Unix milliseconds; a list that is None allows all.
+
+    `state`: active, expired, revoked, stopped (revoked, and its work ended), archived (its project is). Until
+    `previous_until` the secret before the last rotation counts, too.
+    """
 
     public_id: str
     project: str
     name: str
-    created_at: int
-    revoked_at: int | None
+    description: str | None
+    kind: str
+    role: str
+    state: str
     accounts: Sequence[str] | None
+    providers: Sequence[str] | None
+    models: Sequence[str] | None
+    endpoints: Sequence[str] | None
+    networks: Sequence[str] | None
+    limits: Mapping[str, int]
+    issuer: str | None
+    subject: str | None
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+    stopped_at: int | None
+    previous_until: int | None
+    row_id: int
+    project_id: int
 
 
-def create(gateway: Gateway, *, project: str, name: str, accounts: Sequence[str] = ()) -> IssuedKey:
-    """Issue a key to `project`, which is made if it is new. It may use the named accounts only; none named: all."""
-    public_id, secret = secrets.token_hex(PUBLIC_ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
-    digest = _digest(gateway.pepper(), public_id, secret)
+def create(
+    gateway: Gateway, *, project: str, name: str, actor: Actor = events.OPERATOR, **fields: Unpack[KeyFields]
+) -> IssuedKey:
+    """Issue a key to `project`, which is made if it is new. Lists that are not given, or empty, allow all.
+
+    Raises InvalidRequestError, and ConflictError when the project is archived.
+    """
+    if not 1 <= len(project) <= PROJECT_LENGTH or not project.isprintable() or project != project.strip():
+        raise InvalidRequestError(f"project must be 1 to {PROJECT_LENGTH} printable characters.", param="project")
+    values = key_fields.checked(gateway, {"name": name, **fields})
+    public_id, secret = key_secrets.new_public_id(), key_secrets.new_secret()
+    digest = key_secrets.digest(gateway.pepper(), public_id, secret)
     with gateway.database.write() as connection:
         project_id = keys.ensure_project(connection, project)
-        keys.insert_key(
+        key_id = keys.insert_key(connection, public_id=public_id, project_id=project_id, secret_hmac=digest, **values)
+        row = keys.show_key(connection, public_id)
+        if row is None or row.project_archived_at is not None:
+            raise ConflictError(f"Project {project} is archived: it gets no new keys.", param="project")
+        events.record_act(
             connection,
-            public_id=public_id,
+            operation="key_create",
+            object_id=public_id,
+            detail={"project": project, **{key: value for key, value in values.items() if value}},
+            actor=actor,
             project_id=project_id,
-            name=name,
-            secret_hmac=digest,
-            accounts=list(dict.fromkeys(accounts)) or None,
+            key_id=key_id,
         )
     gateway.log.info("key.created", key=public_id, project=project)
-    return IssuedKey(public_id=public_id, key=f"{PREFIX}{public_id}-{secret}", project=project, name=name)
+    return IssuedKey(public_id, key_secrets.whole(public_id, secret), project, values["name"])
 
 
-def list_(gateway: Gateway, *, project: str | None = None) -> list[KeyInfo]:
-    """All keys, or those of one project, oldest first."""
+def list_(
+    gateway: Gateway, *, project: str | None = None, after: str | None = None, limit: int | None = None
+) -> list[KeyInfo]:
+    """All keys, or those of one project, oldest first; at most `limit`, from behind the one called `after`."""
     with gateway.database.read() as connection:
-        rows = keys.list_keys(connection, project=project)
-    return [KeyInfo(**row._mapping) for row in rows]
+        rows = keys.list_keys(connection, project=project, after=after, limit=limit)
+    return [_info(row) for row in rows]
 
 
-def revoke(gateway: Gateway, public_id: str) -> bool:
-    """End a key at once. False when there is no such key, or it is revoked already."""
-    with gateway.database.write() as connection:
-        revoked = keys.revoke_key(connection, public_id)
-    if revoked:
-        gateway.log.info("key.revoked", key=public_id)
-    return revoked
+def retrieve(gateway: Gateway, public_id: str) -> KeyInfo:
+    """A key of any project, whatever its state. Raises NotFoundError."""
+    row = None
+    if public_id.isascii() and public_id.isprintable():
+        with gateway.database.read() as connection:
+            row = keys.show_key(connection, public_id)
+    if row is None:
+        raise not_found(public_id)
+    return _info(row)
 
 
-def authenticate(gateway: Gateway, credential: str, *, request_id: str, account: str | None = None) -> Caller:
-    """Who holds `credential`, and names `account`. Raises AuthenticationError, the same one whatever is wrong."""
-    refused = AuthenticationError("This key is not valid: it is unknown, expired or revoked.")
-    if not credential.startswith(PREFIX) or not credential.isascii() or len(credential) > MAX_KEY_LENGTH:
-        raise refused
-    public_id, _, secret = credential[len(PREFIX) :].partition("-")
-    if not public_id.isalnum() or not secret:
-        raise refused
+def authenticate(
+    gateway: Gateway, credential: str, *, request_id: str, account: str | None = None, address: str | None = None
+) -> Caller:
+    """Who holds `credential`, names `account` and calls from `address`.
+
+    Raises AuthenticationError, the same one whatever is wrong with the key, and PermissionDeniedError when it may not
+    be used from there.
+    """
+    found = key_secrets.parts(credential)
+    if found is None:
+        raise _refused()
+    public_id, secret = found
     with gateway.database.read() as connection:
         row = keys.find_key(connection, public_id)
-    if row is None or not hmac.compare_digest(row.secret_hmac, _digest(gateway.pepper(), public_id, secret)):
-        raise refused
-    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= gateway.clock.now_ms()):
-        raise refused
-    return caller_of(row, request_id=request_id, account=account)
+    if not key_secrets.proves(row, key_secrets.digest(gateway.pepper(), public_id, secret)) or row is None:
+        raise _refused()
+    return admit(gateway, row, request_id=request_id, account=account, address=address)
+
+
+def admit(
+    gateway: Gateway, row: AnyRow, *, request_id: str, account: str | None = None, address: str | None = None
+) -> Caller:
+    """The caller that a row of data.keys stands for, when it may call at all. The credential is proven before.
+
+    Raises as `authenticate`. A key that is used from elsewhere is an event.
+    """
+    if row.revoked_at is not None or row.is_expired or row.project_archived_at is not None:
+        raise _refused()
+    caller = caller_of(row, request_id=request_id, account=account, address=address)
+    try:
+        permissions.check_networks(row, address)
+    except PermissionDeniedError as error:
+        _record_refusal(gateway, caller, error)
+        raise
+    return caller
 
 
 def caller_of(row: AnyRow, *, request_id: str, account: str | None = None, address: str | None = None) -> Caller:
@@ -106,8 +161,40 @@ def caller_of(row: AnyRow, *, request_id: str, account: str | None = None, addre
         limits=row.limits or {},
         project_limits=row.project_limits or {},
         address=address,
+        name=row.public_id,
     )
 
 
-def _digest(pepper: bytes, public_id: str, secret: str) -> str:
-    return hmac.digest(pepper, f"{public_id}-{secret}".encode(), "sha256").hex()
+def _refused() -> AuthenticationError:
+    return AuthenticationError("This key is not valid: it is unknown, expired or revoked.")
+
+
+def _record_refusal(gateway: Gateway, caller: Caller, error: PermissionDeniedError) -> None:
+    try:
+        events.record(
+            gateway,
+            caller=caller,
+            operation="authenticate",
+            object_id=caller.name,
+            outcome="refused",
+            status_code=error.status,
+            latency_ms=None,
+            detail={"code": error.code, "message": error.message},
+        )
+    except SQLAlchemyError as failure:
+        gateway.log.error("event.not_recorded", operation="authenticate", error=str(failure))
+
+
+def _info(row: AnyRow) -> KeyInfo:
+    shown = {name: value for name, value in row._mapping.items() if name in KeyInfo.__dataclass_fields__}
+    return KeyInfo(**{**shown, "state": _state(row), "limits": row.limits or {}, "row_id": row.id})
+
+
+def _state(row: AnyRow) -> str:
+    if row.stopped_at is not None:
+        return STOPPED
+    if row.revoked_at is not None:
+        return REVOKED
+    if row.is_expired:
+        return EXPIRED
+    return ACTIVE if row.project_archived_at is None else ARCHIVED
