@@ -109,9 +109,9 @@ def insert_absent(connection: Connection, table: Table, **values: Any) -> None:
     connection.execute(_INSERT[connection.dialect.name](table).values(**values).on_conflict_do_nothing())
 
 
-def insert_ignoring(connection: Connection, table: Table, *unique: str) -> Any:
-    """An INSERT that leaves out rows whose `unique` columns are there already."""
-    return _INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=list(unique))
+def insert_ignoring(dialect: str, table: Table, *unique: str) -> Any:
+    """An INSERT, in the words of `dialect`, that leaves out rows whose `unique` columns are there already."""
+    return _INSERT[dialect](table).on_conflict_do_nothing(index_elements=list(unique))
 
 
 def insert_new(connection: Connection, table: Table, **values: Any) -> bool:

@@ -12,7 +12,7 @@ from app.data import batch_work, batches, files, jobs, keys
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids, jsonl
-from app.services import line_rules, upstream
+from app.services import line_rules, prices, upstream
 from app.services.accounts import Account
 from app.services.adopting import ADOPTED, KNOWN, NEW
 from app.services.batches import DEFAULT_WINDOW, PROVIDER, PURPOSE, window_ms
@@ -110,6 +110,7 @@ def _index(gateway: Gateway, key: str) -> tuple[list[dict[str, object]], str | N
                 "request_offset": line.offset,
                 "request_bytes": line.length,
                 "state": "pending",
+                "model": None if facts.model == model else facts.model,
             }
         )
     return rows, model
@@ -143,6 +144,7 @@ def _insert(
         lines_total=len(rows),
     )
     _insert_job(connection, batch, account, native, rows)
+    prices.freeze(connection, batch.id)
     return public_id
 
 

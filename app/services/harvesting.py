@@ -65,6 +65,7 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
                 job_writes.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
                 return
             gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
+            _note_unheard(work)
         _write_missing(work)
     job_writes.move(gateway, lease, state="done", done_at=True, last_error=None, faults=0)
     gateway.log.info(
@@ -220,6 +221,12 @@ def _write(work: _Harvest, results: Sequence[Result], *, came: bool = True) -> N
             charging.charge(connection, gateway, lease.batch_id, results)
             failpoints.hit("harvest.before_commit")
     failpoints.hit("harvest.after_commit")
+
+
+def _note_unheard(work: _Harvest) -> None:
+    """The provider ran the job, and its results are gone: what they cost is not known."""
+    with work.gateway.database.write() as connection:
+        charging.note_job(connection, work.lease.batch_id, job_id=work.lease.id, attempt=work.facts.attempt)
 
 
 def _write_missing(work: _Harvest) -> None:

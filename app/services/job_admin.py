@@ -9,7 +9,7 @@ from app.connectors.base import MissingError
 from app.data import jobs
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.services import events, job_writes, upstream
+from app.services import charging, events, job_writes, upstream
 from app.services.gateway import Gateway
 
 UNKNOWN = "unknown"
@@ -49,6 +49,8 @@ def resolve(gateway: Gateway, batch: str, word: Word, *, number: int | None = No
     def act(connection: Connection, _batch: AnyRow) -> bool:
         if not jobs.resolve(connection, job.id, **values):
             return False
+        if word.native_id is None:
+            charging.note_job(connection, job.batch_id, job_id=job.id, attempt=job.attempt)
         events.record_act(
             connection,
             operation="job_resolve",

@@ -8,7 +8,7 @@ from app.data import batch_work, retention
 from app.data.batch_work import BatchLease
 from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
-from app.services import line_rules
+from app.services import line_rules, prices
 from app.services.gateway import Gateway
 from app.services.job_cutting import Added, JobCutter
 from app.services.leases import LeaseLostError, lease_ms
@@ -115,6 +115,7 @@ def _fit(found: _Plan, line: jsonl.Line, checked: LineFacts, facts: Any) -> Find
         "error_code": added.held_back,
         "wire_id": added.wire_id,
         "dropped_fields": ",".join(added.dropped) or None,
+        "model": None if facts.model_override or checked.model == found.model else checked.model,
     }
 
 
@@ -164,6 +165,7 @@ def _start(gateway: Gateway, lease: BatchLease, found: _Plan, facts: Any) -> Non
         else:
             parts = found.cutter.columns(marker=facts.public_id, input_bytes=facts.input_bytes)
             batch_work.start_jobs(connection, lease, jobs=parts, **start)
+        prices.freeze(connection, lease.id)
     gateway.log.info("batch.started", batch=lease.id, execution=facts.execution, parts=len(parts), **start)
 
 

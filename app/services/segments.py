@@ -171,7 +171,10 @@ def _write(
 
 def _claimed(gateway: Gateway, row: Any, *, worker: str) -> bool:
     with gateway.database.write() as connection:
-        return segments.claim(connection, (row.id, row.epoch), worker=worker, lease_ms=_lease_ms(gateway))
+        claimed = segments.claim(connection, (row.id, row.epoch), worker=worker, lease_ms=_lease_ms(gateway))
+        if claimed and row.worker is not None and row.probe_line is None:
+            charging.note_lost_lease(connection, row.batch_id, first_line=row.first_line, epoch=row.epoch)
+    return claimed
 
 
 def _segment(row: Any, lines: Sequence[Any]) -> tuple[Capacity, Segment, int | None]:
