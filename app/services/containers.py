@@ -12,7 +12,7 @@ from app.data import blobs, container_files, containers
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import ids
-from app.services import container_contents, native_container_sources, native_containers, providers
+from app.services import container_contents, native_container_sources, native_containers, permissions, providers
 from app.services.accounts import Account
 from app.services.gateway import Caller, Gateway
 from app.services.slices import each_due
@@ -78,6 +78,7 @@ def create(
     `settle` is called last in the transaction. Raises InvalidRequestError (unknown files), UnsupportedOperationError,
     and what the provider's failure is for a caller.
     """
+    permissions.check_use(caller, provider=wanted.provider)
     able = providers.able(gateway, wanted.provider, "container_create")
     if able or providers.require(gateway, wanted.provider, "container_create") is Support.NATIVE:
         return _create_native(gateway, caller, wanted, able, settle)

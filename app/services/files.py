@@ -13,7 +13,7 @@ from app.data.database import AnyRow
 from app.data.files import FileRow as FileRow  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
-from app.services import blobs, bucket_places, copy_reconciling, direct_files, unkept_files
+from app.services import blobs, bucket_places, copy_reconciling, direct_files, permissions, unkept_files
 from app.services.blobs import IncomingBlob, incoming
 from app.services.bucket_places import Place
 from app.services.gateway import Caller, Gateway
@@ -204,6 +204,7 @@ def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
 
 def check_limits(gateway: Gateway, caller: Caller, upload: Upload, *, size: int) -> bool:
     """True when a file is made at its provider at once. Raises what its provider or the way to keep it forbids."""
+    permissions.check_use(caller, provider=upload.provider)
     limits = direct_files.limits(gateway, upload.provider, upload.purpose)
     if upload.place is not None:
         bucket_places.account_for(gateway, caller, upload.provider, upload.place)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.data import batch_work, retention
+from app.data import batch_work, keys, retention
 from app.data.batch_work import BatchLease
 from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
@@ -12,6 +12,7 @@ from app.services import line_rules, prices
 from app.services.gateway import Gateway
 from app.services.job_cutting import Added, JobCutter
 from app.services.leases import LeaseLostError, lease_ms
+from app.services.line_models import LineModels
 from app.services.line_rules import Finding, LineFacts
 
 SLICE_LINES = 1000
@@ -27,6 +28,7 @@ STATUSES = ("validating",)
 class _Plan:
     """What reading the input has found so far. `cutter` is there when the provider runs the batch."""
 
+    models: LineModels
     cutter: JobCutter | None = None
     lines: int = 0
     first_line: int = 0
@@ -40,8 +42,9 @@ def plan(gateway: Gateway, lease: BatchLease) -> None:
     """Index the lines of a claimed batch and start it, or fail it with what is wrong. Raises LeaseLostError."""
     with gateway.database.read() as connection:
         facts = batch_work.facts(connection, lease.id)
+        allowed = keys.models_of(connection, facts.key_id)
     forget_lines(gateway, lease.id)  # of a worker that died while it planned
-    found = _Plan(cutter=_cutter(gateway, facts))
+    found = _Plan(LineModels(allowed, facts.provider, facts.model_override), cutter=_cutter(gateway, facts))
     if facts.input_key is None:
         found.findings.append(Finding("invalid_request", "The input file is gone.", "file_id", None))
     else:
@@ -101,6 +104,7 @@ def _fit(found: _Plan, line: jsonl.Line, checked: LineFacts, facts: Any) -> Find
         model=None if mixed else found.model,
         override=facts.model_override,
     )
+    misfit = misfit or found.models.check(checked, number=line.number)
     if misfit is not None:
         return misfit
     added = Added() if found.cutter is None else found.cutter.add(line, checked)

@@ -88,6 +88,8 @@ def _no_account(gateway: Gateway, provider: str) -> str:
 def _having(gateway: Gateway, caller: Caller) -> list[str]:
     """Providers with an account for new work: those that the caller may use and named, if there are any."""
     having = gateway.accounts.providers()
+    if caller.providers is not None:
+        having = [name for name in having if name in caller.providers] or having
     if caller.account is None and caller.accounts is None:
         return having
     choose = gateway.accounts.choose

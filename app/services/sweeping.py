@@ -6,11 +6,13 @@ from app.data import capacity, workers
 from app.services import (
     account_admin,
     blobs,
+    budgets,
     container_reconciling,
     containers,
     copies,
     files,
     idempotency,
+    key_stopping,
     native_containers,
     retention,
     uploads,
@@ -43,8 +45,10 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "container_looks": native_containers.look_at_overdue,
         "idempotency_keys": idempotency.purge_due,
         "batch_lines": retention.drop_due,
+        "reservations": budgets.sweep,
         "blobs": blobs.sweep,
         "accounts": account_admin.retire_due,
+        "stopped_batches": key_stopping.stop_all,
     }
     swept = {name: act(gateway) for name, act in acts.items()}
     with gateway.database.write() as connection:

@@ -14,7 +14,7 @@ from app.data.database import AnyRow
 from app.data.files import FileRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError, UnavailableError
 from app.lib import ids
-from app.services import direct_files, files
+from app.services import direct_files, files, permissions
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Caller, Gateway
 from app.services.slices import SLICE_ROWS, each_due
@@ -73,6 +73,7 @@ def create(
     filename = files.checked_name(wanted.filename, param="filename")
     files.check_format(wanted.purpose, filename, param="filename")
     _check_mime_type(wanted)
+    permissions.check_use(caller, provider=wanted.provider)
     if wanted.bytes > gateway.settings.max_file_bytes:
         raise InvalidRequestError(f"bytes must be at most {gateway.settings.max_file_bytes}.", param="bytes")
     limits = direct_files.limits(gateway, wanted.provider, wanted.purpose)

@@ -26,6 +26,7 @@ from app.services import (
     finalising,
     harvesting,
     job_writes,
+    key_stopping,
     planning,
     polling,
     reconciling,
@@ -72,7 +73,9 @@ class BatchWork:
         with _store():
             sweeping.seen(self._gateway, worker=self._worker)
             self._renew_jobs()
-            return segments.renew(self._gateway, held, worker=self._worker)
+            lost = segments.renew(self._gateway, held, worker=self._worker)
+            key_stopping.stop_some(self._gateway)
+            return lost
 
     def ended(self, held: Sequence[Segment]) -> set[int]:
         with _store():
