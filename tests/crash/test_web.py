@@ -15,6 +15,7 @@ from tests.conftest import KeyClient
 from tests.copies import test_crashes as test_copies
 from tests.crash import test_workers
 from tests.crash.audit import assert_clean
+from tests.governance import test_secret_rotation
 from tests.jobs import test_crashes as test_jobs
 from tests.native_containers import test_reconciling as test_containers
 from tests.support.batches import CHAT, chat_line, jsonl, upload
@@ -67,6 +68,6 @@ def test_a_sweeper_that_dies_is_followed_by_another(
 
 def test_every_named_point_is_tested() -> None:
     at_providers = (*test_jobs.FAIL_POINTS, *test_copies.FAIL_POINTS, *test_containers.FAIL_POINTS)
-    elsewhere = (*test_workers.FAIL_POINTS, *at_providers)
+    elsewhere = (*test_workers.FAIL_POINTS, *test_secret_rotation.FAIL_POINTS, *at_providers)
     tested = {point.partition(":")[0] for point in (*POINTS, SWEEP, *elsewhere)}
     assert tested == set(failpoints.NAMES)
