@@ -48,6 +48,12 @@ class Settings:
         "BATCHGATE_DEFAULT_PROVIDER", "", "Provider for new objects when a request names none."
     )
     port: int = _var("PORT", 8080, "Port of the web process.")
+    trusted_proxies: int = _var(
+        "BATCHGATE_TRUSTED_PROXIES",
+        0,
+        "How many proxies in front (nginx, a router) add to `X-Forwarded-For`; the address of a caller is what the "
+        "outermost of them saw. 0: whoever connects.",
+    )
     web_concurrency: int = _var("WEB_CONCURRENCY", 2, "Web processes.")
     web_threads: int = _var("BATCHGATE_WEB_THREADS", 64, "Threads of each web process.")
     client_silence_s: float = _var(
@@ -74,6 +80,9 @@ class Settings:
     )
     max_batch_lines: int = _var(
         "BATCHGATE_MAX_BATCH_LINES", 0, "Most lines of a batch that the gateway runs; 0: no limit."
+    )
+    default_output_tokens: int = _var(
+        "BATCHGATE_DEFAULT_OUTPUT_TOKENS", 4096, "What an answer without a limit of its own counts as in estimates."
     )
     worker_concurrency: int = _var(
         "BATCHGATE_WORKER_CONCURRENCY", 64, "Most lines that one worker process has in flight."

@@ -1,23 +1,70 @@
-"""The auth hook: attached where a blueprint is registered, before anything of the request is read."""
+"""The auth hooks: attached where a blueprint is registered, before anything of the request is read."""
 
-from flask import g, request
+from flask import current_app, g, request
 
 from app.api.context import gateway
+from app.api.operation import WRITES
 from app.errors import AuthenticationError
-from app.services import keys
+from app.services import callers, keys, permissions
 
 HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 ACCOUNT = "x-bf-api-key"  # the name of an account, not a credential
+PROJECT = "x-bf-project"
+PROVIDER = "x-model-provider"
+LONGEST_ADDRESS = 64
 
 
 def require_key() -> None:
-    """Set `g.caller` from the request's credential, or raise AuthenticationError."""
-    account = request.headers.get(ACCOUNT, "").strip() or None
-    g.caller = keys.authenticate(gateway(), _credential(), request_id=g.request_id, account=account)
+    """Set `g.caller` from the request's credential.
+
+    Raises AuthenticationError, PermissionDeniedError (role, network) and RateLimitedError.
+    """
+    g.request_type = _request_type()
+    g.caller = callers.authenticate(
+        gateway(),
+        _credential(),
+        request_id=g.request_id,
+        account=_named(ACCOUNT),
+        project=_named(PROJECT),
+        provider=_provider(),
+        address=client_address(),
+    )
+    permissions.check_request(g.caller, operation=g.request_type, is_write=g.request_type.endswith(WRITES))
+
+
+def require_admin() -> None:
+    """Set `g.actor`, who manages the gateway. Raises AuthenticationError and PermissionDeniedError."""
+    g.request_type = _request_type()
+    g.actor = callers.administrator(gateway(), _credential(), request_id=g.request_id, address=client_address())
+
+
+def client_address() -> str | None:
+    """Where the request comes from: as the outermost of the trusted proxies saw it, if there are any."""
+    hops = gateway().settings.trusted_proxies
+    if hops:
+        told = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+        if len(told) >= hops and told[-hops].strip():
+            return told[-hops].strip()[:LONGEST_ADDRESS]
+    return request.remote_addr
+
+
+def _request_type() -> str:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return str(getattr(view, "request_type", "unknown"))
+
+
+def _named(header: str) -> str | None:
+    return request.headers.get(header, "").strip() or None
+
+
+def _provider() -> str | None:
+    """The provider that query or header name; a body is not read before it is known who sends it."""
+    named = (request.args.get("provider"), request.args.get(PROVIDER), request.headers.get(PROVIDER))
+    return next((value.strip().lower() for value in named if value and value.strip()), None)
 
 
 def _credential() -> str:
-    """The virtual key of whichever header carries one. A gateway key wins over other credentials beside it."""
+    """The credential of whichever header carries one. A gateway key wins over other credentials beside it."""
     authorization = request.headers.get("Authorization", "")
     scheme, _, token = authorization.partition(" ")
     found = [token.strip()] if scheme.lower() == "bearer" else []
