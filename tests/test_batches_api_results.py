@@ -210,11 +210,16 @@ def test_estimate_reads_what_the_file_tells(client: FlaskClient, gateway: Gatewa
         "file_id": file_id,
         "lines": 3,
         "invalid_lines": 1,
-        "models": [{"model": "a", "lines": 1}, {"model": "b", "lines": 1}],
-        "input_tokens": 20,
+        "execution": "gateway",
+        "models": [
+            {"model": "a", "lines": 1, "input_tokens": 10, "output_tokens": 20, "estimated_cost": None},
+            {"model": "b", "lines": 1, "input_tokens": 1010, "output_tokens": 4096, "estimated_cost": None},
+        ],
+        "input_tokens": 1020,
         "max_output_tokens": 20,
         "lines_without_max_output_tokens": 1,
-        "cost": None,
+        "default_output_tokens": 4096,
+        "estimated_cost": None,
     }
 
 

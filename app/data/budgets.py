@@ -6,11 +6,11 @@ Writers lock budgets by id before the reservations, so that what is left of a re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, exists, insert, literal, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, exists, insert, literal, or_, select, text, update
 
-from app.data.database import AnyRow, insert_absent, inserted_id, now_ms
+from app.data.database import AnyRow, insert_absent, now_ms
 from app.data.tables import batches, budget_reservations, budgets, projects, virtual_keys
-from app.data.tables.batches import TERMINAL
+from app.data.tables.batches import RUNNING, TERMINAL
 
 _INFO = (
     select(
@@ -134,15 +134,16 @@ def find(connection: Connection, *, project_id: int, key_id: int | None, period:
     return connection.execute(select(budgets.c.id).where(*where)).scalar()
 
 
-def insert_budget(connection: Connection, **values: Any) -> int:
-    """A new budget of which nothing is spent. Raises IntegrityError when there is one for the same period."""
-    return inserted_id(connection, insert(budgets).values(created_at=now_ms(), **values))
+def ensure(connection: Connection, **values: Any) -> None:
+    """A budget of which nothing is spent, unless there is one for the same. Its period is still to be rolled to now."""
+    insert_absent(connection, budgets, period_start=0, created_at=now_ms(), **values)
 
 
-def set_limit(connection: Connection, budget_id: int, *, limit_picodollars: int) -> None:
-    """Another limit; what is spent and reserved stays."""
+def set_limit(connection: Connection, budget_id: int, *, limit_picodollars: int) -> bool:
+    """Another limit; what is spent and reserved stays. False when the budget is gone."""
     statement = update(budgets).where(budgets.c.id == budget_id)
-    connection.execute(statement.values(limit_picodollars=limit_picodollars, changed_at=now_ms()))
+    changed = connection.execute(statement.values(limit_picodollars=limit_picodollars, changed_at=now_ms()))
+    return changed.rowcount == 1
 
 
 def list_page(
@@ -169,7 +170,7 @@ def follow_running(connection: Connection, *, limit: int, budget_id: int) -> int
         select(batches.c.id)
         .join_from(batches, mine, batches.c.project_id == mine.c.project_id)
         .where(
-            batches.c.status.in_(("validating", "in_progress", "finalizing", "cancelling")),
+            text(RUNNING),  # word for word, for the partial index
             or_(mine.c.key_id.is_(None), batches.c.key_id == mine.c.key_id),
             ~known,
         )
@@ -180,9 +181,11 @@ def follow_running(connection: Connection, *, limit: int, budget_id: int) -> int
     return len(found)
 
 
-def young(connection: Connection, *, age_ms: int) -> Sequence[int]:
-    """Ids of budgets that were made in the last `age_ms`."""
-    return connection.execute(select(budgets.c.id).where(budgets.c.created_at >= now_ms() - age_ms)).scalars().all()
+def young(connection: Connection, *, age_ms: int, limit: int) -> Sequence[int]:
+    """Ids of those of the `limit` newest budgets that were made in the last `age_ms`."""
+    newest = select(budgets.c.id, (now_ms() - budgets.c.created_at).label("age_ms"))
+    found = connection.execute(newest.order_by(budgets.c.id.desc()).limit(limit)).all()
+    return [row.id for row in found if row.age_ms <= age_ms]
 
 
 def drop_reservations(connection: Connection, budget_id: int, *, limit: int) -> int:

@@ -8,9 +8,9 @@ _EXACT = Decimal(1) / PICODOLLARS
 
 def dollars(picodollars: int) -> str:
     """Exact dollars as decimal text, with two decimals at least: `3.00`, `0.000125`."""
-    text = f"{Decimal(picodollars) * _EXACT:f}"
-    whole, _, part = text.partition(".")
-    return f"{whole}.{part.rstrip('0'):0<2}"
+    whole, part = divmod(abs(picodollars), PICODOLLARS)
+    sign = "-" if picodollars < 0 else ""
+    return f"{sign}{whole}.{f'{part:012}'.rstrip('0'):0<2}"
 
 
 def picodollars(text: str) -> int:

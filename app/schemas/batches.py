@@ -55,6 +55,13 @@ class CreateBatch(RequestSchema):
     execution = Text(allow_none=True, load_default=None, validate=one_of(*EXECUTIONS))
 
 
+class Estimate(RequestSchema):
+    """What a batch on a file would have of its own."""
+
+    model = Text(load_default=None, max_length=MODEL_LENGTH)
+    execution = Text(load_default=None, validate=one_of(*EXECUTIONS))
+
+
 class RetryBatch(RequestSchema):
     """What a retry may have of its own; the rest is the first batch's."""
 

@@ -15,7 +15,17 @@ from app.data.database import AnyRow
 from app.data.files import FileRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
-from app.services import copies, line_dialects, polling, providers, unkept_files, upstream
+from app.services import (
+    batch_costs,
+    budgets,
+    copies,
+    line_dialects,
+    permissions,
+    polling,
+    providers,
+    unkept_files,
+    upstream,
+)
 from app.services.accounts import Account
 from app.services.batch_object import TERMINAL
 from app.services.files import BATCH_EXPIRY_S
@@ -73,7 +83,7 @@ def create(
 ) -> AnyRow:
     """A `validating` batch, committed, on a file of the project or on inline requests.
 
-    `settle` is called last in the transaction. Raises InvalidRequestError, UnsupportedOperationError.
+    `settle` is called last in the transaction. Raises InvalidRequestError, UnsupportedOperationError, BudgetError.
     """
     file = None if isinstance(source, InlineInput) else _file(gateway, caller, source)
     source = source if file is None else file.public_id
@@ -82,9 +92,13 @@ def create(
         _bring_home(gateway, file)
     if isinstance(source, InlineInput):
         source.seal(decided.endpoint)
+    can_cost = batch_costs.to_reserve(
+        gateway, caller, source, provider=decided.provider, model=decided.model, execution=decided.execution
+    )
 
     def unit(connection: Connection) -> AnyRow:
         row = _insert(connection, caller, wanted, decided, source)
+        budgets.reserve(connection, gateway, caller, row, can_cost)
         if settle is not None:
             settle(connection, row)
         return row
@@ -213,7 +227,10 @@ def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | In
     choice = providers.choose(
         gateway, caller, explicit=wanted.provider, model=wanted.model, azure_client=wanted.azure_client
     )
+    permissions.check_use(caller, provider=choice.provider, model=choice.model)
     account, execution = _executor(gateway, caller, choice.provider, wanted.execution, source)
+    endpoint = _endpoint(account, execution, wanted.endpoint, source)
+    permissions.check_use(caller, provider=choice.provider, endpoint=endpoint)
     window = wanted.completion_window or DEFAULT_WINDOW
     _require_one_of(window, account.abilities.windows(execution), provider=choice.provider, param="completion_window")
     return _Decided(
@@ -221,7 +238,7 @@ def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | In
         provider=choice.provider,
         model=choice.model,
         execution=execution,
-        endpoint=_endpoint(account, execution, wanted.endpoint, source),
+        endpoint=endpoint,
         window=window,
     )
 

@@ -12,13 +12,21 @@ from sqlalchemy import Connection
 
 from app.data import budgets as rows
 from app.data.database import AnyRow
-from app.errors import BudgetError
+from app.errors import BudgetError, ConflictError, InvalidRequestError, NotFoundError
 from app.lib import money
-from app.services.gateway import Caller, Gateway
+from app.services import events
+from app.services.events import OPERATOR
+from app.services.gateway import Actor, Caller, Gateway
 
 PERIODS = ("day", "month", "total")
 EXCEEDED = "budget_exceeded"
+MOST_PICODOLLARS = 4_000_000 * money.PICODOLLARS  # sums of two such amounts fit into 64 bits
+LIST_SLICE = 1000
 SWEEP_SLICE = 100
+FOLLOW_SLICE = 100
+DROP_SLICE = 1000
+# A batch whose input is read for long while a budget is set is committed by then.
+YOUNG_MS = 3600 * 1000
 
 _OF_PERIOD = {"day": "of the day", "month": "of the month", "total": "in total"}
 
@@ -45,8 +53,7 @@ class Budget:
     @property
     def name(self) -> str:
         """What it is called in messages."""
-        whose = f"project {self.project}" if self.key is None else f"key {self.key}"
-        return f"the budget of {whose} {_OF_PERIOD[self.period]}"
+        return _name(self.project, self.key, self.period)
 
 
 def period_start(period: str, at_ms: int) -> int:
@@ -63,6 +70,81 @@ def applies(gateway: Gateway, caller: Caller) -> bool:
     """True when what the caller makes has to fit a budget."""
     with gateway.database.read() as connection:
         return bool(rows.applying(connection, project_id=caller.project_id, key_id=caller.key_id))
+
+
+def set_(
+    gateway: Gateway,
+    *,
+    project: str,
+    key: str | None = None,
+    period: str,
+    limit_picodollars: int,
+    actor: Actor = OPERATOR,
+) -> Budget:
+    """Give a project, or one key of it by its public id, a budget for each `period`, or the one it has another limit.
+
+    Batches that run already count for a new budget from now on. Raises InvalidRequestError, NotFoundError.
+    """
+    if not 0 <= limit_picodollars <= MOST_PICODOLLARS:
+        raise InvalidRequestError(f"limit: must be $0 to ${money.dollars(MOST_PICODOLLARS)}.", param="limit")
+
+    def unit(connection: Connection) -> Budget:
+        owner = _owner(connection, project, key, period)
+        budget_id = _set(connection, owner, period, limit_picodollars)
+        budget = _locked(connection, [budget_id])[0]
+        detail = {"key": key, "period": period, "limit": money.dollars(limit_picodollars)}
+        events.record_act(connection, operation="budget_set", object_id=project, detail=detail, actor=actor)
+        return budget
+
+    budget = gateway.database.run(unit)
+    _follow_running(gateway, budget.id)
+    return budget
+
+
+def list_(
+    gateway: Gateway, *, project: str | None = None, key: str | None = None, after: int = 0, limit: int = LIST_SLICE
+) -> Sequence[Budget]:
+    """At most `limit` budgets behind id `after`: all, those of a project and its keys, or those of one key."""
+    with gateway.database.read() as connection:
+        found = rows.list_page(connection, project=project, key=key, after=after, limit=limit)
+    return [_budget(row) for row in found]
+
+
+def remove(gateway: Gateway, *, project: str, key: str | None = None, period: str, actor: Actor = OPERATOR) -> None:
+    """Nothing holds to this budget any more, and what counted for it is forgotten. Raises NotFoundError."""
+
+    def unit(connection: Connection) -> bool:
+        owner = _owner(connection, project, key, period)
+        budget_id = rows.find(connection, project_id=owner.project_id, key_id=owner.key_id, period=period)
+        if budget_id is None or not rows.lock(connection, [budget_id]):
+            raise NotFoundError(f"There is no such budget: {_name(project, key, period)}.", param="period")
+        if rows.drop_reservations(connection, budget_id, limit=DROP_SLICE) == DROP_SLICE:
+            return False
+        rows.delete_budget(connection, budget_id)
+        detail = {"key": key, "period": period}
+        events.record_act(connection, operation="budget_remove", object_id=project, detail=detail, actor=actor)
+        return True
+
+    while not gateway.database.run(unit):
+        pass
+
+
+def sweep(gateway: Gateway) -> int:
+    """Give back what batches that are over have still reserved; returns how many.
+
+    None should be left. Batches that were being made while a budget was set begin to count for it here.
+    """
+    swept = 0
+    with gateway.database.read() as connection:
+        over = rows.over(connection, limit=SWEEP_SLICE)
+        young = rows.young(connection, age_ms=YOUNG_MS, limit=SWEEP_SLICE)
+    for batch_id in over:
+        with gateway.database.write() as connection:
+            rows.refund(connection, batch_id)
+        swept += 1
+    for budget_id in young:
+        _follow_running(gateway, budget_id)
+    return swept
 
 
 def reserve(
@@ -117,6 +199,32 @@ def refund(connection: Connection, batch_id: int) -> None:
     rows.refund(connection, batch_id)
 
 
+def _set(connection: Connection, owner: AnyRow, period: str, limit_picodollars: int) -> int:
+    mine = {"project_id": owner.project_id, "key_id": owner.key_id, "period": period}
+    rows.ensure(connection, **mine, limit_picodollars=limit_picodollars)
+    budget_id = rows.find(connection, **mine)
+    if budget_id is None or not rows.set_limit(connection, budget_id, limit_picodollars=limit_picodollars):
+        raise ConflictError("This budget is just being removed; send the request again.")
+    return budget_id
+
+
+def _owner(connection: Connection, project: str, key: str | None, period: str) -> AnyRow:
+    if period not in PERIODS:
+        raise InvalidRequestError(f"period: must be one of {', '.join(PERIODS)}, not {period!r:.40}.", param="period")
+    owner = rows.find_owner(connection, project=project, key=key)
+    if owner is None:
+        what = f"project {project!r:.100}" if key is None else f"key {key!r:.100} in project {project!r:.100}"
+        raise NotFoundError(f"There is no {what}.", param="project" if key is None else "key")
+    return owner
+
+
+def _follow_running(gateway: Gateway, budget_id: int) -> None:
+    while True:
+        with gateway.database.write() as connection:
+            if rows.follow_running(connection, budget_id=budget_id, limit=FOLLOW_SLICE) < FOLLOW_SLICE:
+                return
+
+
 def _locked(connection: Connection, budget_ids: Collection[int]) -> Sequence[Budget]:
     """The budgets, locked in order, in the period of now."""
     found = []
@@ -142,6 +250,11 @@ def _budget(row: AnyRow) -> Budget:
         reserved=row.reserved_picodollars,
         created_at=row.created_at,
     )
+
+
+def _name(project: str, key: str | None, period: str) -> str:
+    whose = f"project {project}" if key is None else f"key {key}"
+    return f"the budget of {whose} {_OF_PERIOD[period]}"
 
 
 def _exceeded(budget: Budget) -> dict[str, object]:

@@ -95,6 +95,7 @@ def upgrade() -> None:
         comment="What a batch may still cost a budget: taken when it is made, the rest given back at its end.",
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_budget_reservations_budget_id", "budget_reservations", ["budget_id"], unique=False)
     op.create_index(
         "ix_budget_reservations_open",
         "budget_reservations",

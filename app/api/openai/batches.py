@@ -15,10 +15,10 @@ from app.errors import InvalidRequestError
 from app.schemas import batches as schemas
 from app.schemas.base import load
 from app.services import (
+    batch_costs,
     batch_object,
     batch_results,
     batches,
-    estimates,
     inline_requests,
     line_output,
     raw_results,
@@ -155,21 +155,11 @@ def retry(batch_id: str) -> Response:
 @extras.get("/files/<object:file_id>/estimate")
 @operation("file_estimate")
 def estimate(file_id: str) -> Response:
-    """What a batch input asks for, as far as the file tells. Prices are not known, so `cost` is null."""
-    found = estimates.estimate(gateway(), caller(), file_id, provider=explicit_provider())
+    """What a batch on a file asks for and can cost, as far as lines and prices tell; null is unknown."""
+    asked = load(schemas.Estimate, request.args)
+    found = batch_costs.of_file(gateway(), caller(), file_id, provider=explicit_provider(), **asked)
     g.object_id = found.file_id
-    body = {
-        "object": "file.estimate",
-        "file_id": found.file_id,
-        "lines": found.lines,
-        "invalid_lines": found.invalid_lines,
-        "models": [{"model": model, "lines": count} for model, count in found.models.items()],
-        "input_tokens": found.input_tokens,
-        "max_output_tokens": found.max_output_tokens if found.lines_with_limit else None,
-        "lines_without_max_output_tokens": found.lines - found.invalid_lines - found.lines_with_limit,
-        "cost": None,
-    }
-    return answer(body, provider=found.provider)
+    return answer(found.as_dict(), provider=found.provider, model_requested=asked["model"])
 
 
 def _source(input_file_id: str | None, inline: InlineInput | None) -> str | InlineInput:

@@ -102,6 +102,7 @@ budget_reservations = Table(
     **IDS_NEVER_REUSED,
     comment="What a batch may still cost a budget: taken when it is made, the rest given back at its end.",
 )
+Index("ix_budget_reservations_budget_id", budget_reservations.c.budget_id)
 partial_index(
     "ix_budget_reservations_open",
     budget_reservations.c.batch_id,
