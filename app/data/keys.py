@@ -14,33 +14,31 @@ STOPPING_MS = 30 * 24 * 3600 * 1000
 
 _IS_EXPIRED = and_(virtual_keys.c.expires_at.is_not(None), virtual_keys.c.expires_at <= now_ms())
 
+# What there is to know of who calls; a row of it is what services call a row of data.keys.
+CALLERS = select(
+    virtual_keys.c.id,
+    virtual_keys.c.public_id,
+    virtual_keys.c.secret_hmac,
+    case((virtual_keys.c.previous_until > now_ms(), virtual_keys.c.previous_hmac)).label("previous_hmac"),
+    virtual_keys.c.expires_at,
+    case((_IS_EXPIRED, 1), else_=0).label("is_expired"),
+    virtual_keys.c.revoked_at,
+    virtual_keys.c.kind,
+    virtual_keys.c.role,
+    virtual_keys.c.accounts,
+    virtual_keys.c.providers,
+    virtual_keys.c.models,
+    virtual_keys.c.endpoints,
+    virtual_keys.c.networks,
+    virtual_keys.c.limits,
+    virtual_keys.c.project_id,
+    projects.c.name.label("project"),
+    projects.c.default_provider,
+    projects.c.limits.label("project_limits"),
+    projects.c.archived_at.label("project_archived_at"),
+).join_from(virtual_keys, projects)
 # Built once: authentication runs it for every request.
-_BY_PUBLIC_ID = (
-    select(
-        virtual_keys.c.id,
-        virtual_keys.c.public_id,
-        virtual_keys.c.secret_hmac,
-        case((virtual_keys.c.previous_until > now_ms(), virtual_keys.c.previous_hmac)).label("previous_hmac"),
-        virtual_keys.c.expires_at,
-        case((_IS_EXPIRED, 1), else_=0).label("is_expired"),
-        virtual_keys.c.revoked_at,
-        virtual_keys.c.kind,
-        virtual_keys.c.role,
-        virtual_keys.c.accounts,
-        virtual_keys.c.providers,
-        virtual_keys.c.models,
-        virtual_keys.c.endpoints,
-        virtual_keys.c.networks,
-        virtual_keys.c.limits,
-        virtual_keys.c.project_id,
-        projects.c.name.label("project"),
-        projects.c.default_provider,
-        projects.c.limits.label("project_limits"),
-        projects.c.archived_at.label("project_archived_at"),
-    )
-    .join_from(virtual_keys, projects)
-    .where(virtual_keys.c.public_id == bindparam("public_id"))
-)
+_BY_PUBLIC_ID = CALLERS.where(virtual_keys.c.public_id == bindparam("public_id"))
 _SHOWN = select(
     *(
         virtual_keys.c[name]

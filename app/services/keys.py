@@ -117,12 +117,12 @@ def authenticate(
     """
     found = key_secrets.parts(credential)
     if found is None:
-        raise _refused()
+        raise refused()
     public_id, secret = found
     with gateway.database.read() as connection:
         row = keys.find_key(connection, public_id)
     if not key_secrets.proves(row, key_secrets.digest(gateway.pepper(), public_id, secret)) or row is None:
-        raise _refused()
+        raise refused()
     return admit(gateway, row, request_id=request_id, account=account, address=address)
 
 
@@ -134,7 +134,7 @@ def admit(
     Raises as `authenticate`. A key that is used from elsewhere is an event.
     """
     if row.revoked_at is not None or row.is_expired or row.project_archived_at is not None:
-        raise _refused()
+        raise refused()
     caller = caller_of(row, request_id=request_id, account=account, address=address)
     try:
         permissions.check_networks(row, address)
@@ -165,7 +165,8 @@ def caller_of(row: AnyRow, *, request_id: str, account: str | None = None, addre
     )
 
 
-def _refused() -> AuthenticationError:
+def refused() -> AuthenticationError:
+    """The one answer to a credential that is not good, whatever is wrong with it."""
     return AuthenticationError("This key is not valid: it is unknown, expired or revoked.")
 
 
