@@ -5,15 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from app.connectors.base import UpstreamError
+from app.services import permissions
 from app.services.accounts import Account
-from app.services.gateway import Gateway
+from app.services.gateway import Caller, Gateway
 
 TIMEOUT_S = 5.0
 
 
-def list_(gateway: Gateway) -> list[dict[str, Any]]:
-    """Model objects as OpenAI's, with `provider` beside; an account that does not answer is left out and logged."""
-    found = [gateway.accounts.of(provider) for provider in gateway.accounts.providers()]
+def list_(gateway: Gateway, caller: Caller) -> list[dict[str, Any]]:
+    """Model objects as OpenAI's, with `provider` beside: those that the key may use.
+
+    An account that does not answer is left out and logged.
+    """
+    allowed = caller.providers
+    providers = [name for name in gateway.accounts.providers() if allowed is None or name in allowed]
+    found = [gateway.accounts.of(provider) for provider in providers]
     accounts = [account for account in found if account is not None]
     if not accounts:
         return []
@@ -29,6 +35,7 @@ def list_(gateway: Gateway) -> list[dict[str, Any]]:
             }
             for account, models in zip(accounts, listed, strict=True)
             for model in models
+            if permissions.allows_model(caller.models, provider=account.provider, model=str(model.get("id")))
         ]
 
 

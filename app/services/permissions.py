@@ -94,6 +94,10 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]  # as some proxies tell an address with its port
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
         found = ip_address(text.partition("%")[0])
     except ValueError:

@@ -9,7 +9,7 @@ from app.connectors import compatible
 from app.connectors.abilities import BATCHES, FILES, Support
 from app.connectors.compatible import AbilityError
 from app.connectors.openai_compatible import OpenAICompatible
-from app.services.gateway import Gateway
+from app.services.gateway import Caller, Gateway
 from tests.accounts.conftest import Process, Run
 from tests.fakes.faults import Fault
 from tests.fakes.openai_provider_app import OpenAIProviderApp
@@ -101,12 +101,12 @@ def test_a_compatible_provider_is_in_the_matrix(run: Run, plain: FakeServer) -> 
     assert rows["mycorp"][1:3] == ["EEEEE", "------"]
 
 
-def test_the_gateway_lists_its_models(gateway: Gateway, run: Run, plain: FakeServer) -> None:
+def test_the_gateway_lists_its_models(gateway: Gateway, caller: Caller, run: Run, plain: FakeServer) -> None:
     from app.services import models
 
     add(run, plain.base_url)
     gateway.accounts.reread()
-    assert "mycorp" in {model["provider"] for model in models.list_(gateway)}
+    assert "mycorp" in {model["provider"] for model in models.list_(gateway, caller)}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from app.api.provider import explicit_provider
 from app.errors import PayloadTooLargeError
 from app.schemas.base import load
 from app.schemas.containers import CopyFile, ListContainerFiles, UploadFile
-from app.services import container_contents, container_files, containers
+from app.services import container_contents, container_files, containers, permissions
 from app.services.blobs import IncomingBlob, incoming
 from app.services.container_files import ContainerFile
 from app.services.containers import Container
@@ -95,13 +95,13 @@ def delete(container_id: str, file_id: str) -> Response:
 
 def _upload(container_id: str) -> Response:
     # Looked up before the first byte is read, and again with what the form says.
-    container = _container(container_id)
+    container = _writable(container_id)
     with incoming(gateway()) as blob:
         sink = _Bounded(blob, max_bytes=gateway().settings.max_file_bytes)
         form = read_form(request, file_field="file", open_file=lambda _: sink)
         asked = load(UploadFile, form.fields)
         path = container_contents.checked_path(asked["file_path"])
-        container = _container(container_id, asked["provider"])
+        container = _writable(container_id, asked["provider"])
         filename = form.filename or ""
         identify({"fields": form.fields, "filename": filename, "sha256": blob.sha256})
         blob.seal()
@@ -115,7 +115,7 @@ def _copy(container_id: str) -> Response:
     identify(body)
     asked = load(CopyFile, body)
     path = container_contents.checked_path(asked["file_path"])
-    container = _container(container_id, asked["provider"])
+    container = _writable(container_id, asked["provider"])
     render = _renderer(container)
     made = container_files.add_copy(
         gateway(), caller(), container, file_id=asked["file_id"], path=path, settle=settling(render)
@@ -129,6 +129,12 @@ def _renderer(container: Container) -> Callable[[ContainerFile], Response]:
 
 def _container(container_id: str, provider: str | None = None) -> Container:
     return containers.retrieve_running(gateway(), caller(), container_id, provider=explicit_provider(provider))
+
+
+def _writable(container_id: str, provider: str | None = None) -> Container:
+    container = _container(container_id, provider)
+    permissions.check_use(caller(), provider=container.provider)
+    return container
 
 
 def _item(file: ContainerFile, provider: str) -> dict[str, Any]:

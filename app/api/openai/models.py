@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from app.api.context import gateway
+from app.api.context import caller, gateway
 from app.api.operation import answer, operation
 from app.services import models
 
@@ -13,4 +13,4 @@ blueprint = Blueprint("models", __name__)
 @operation("model_list")
 def list_models() -> Response:
     """Every model that a reachable account lists; `id` is what a batch line names."""
-    return answer({"object": "list", "data": models.list_(gateway())})
+    return answer({"object": "list", "data": models.list_(gateway(), caller())})
