@@ -70,8 +70,8 @@ _VIEWS = {
         FROM account_capacity c JOIN accounts a ON a.id = c.account_id
         LEFT JOIN capacity_permits p ON p.capacity_id = c.id""",
     "v_events": """
-        SELECT {e.created_at} AS at, p.name AS project, k.public_id AS virtual_key, e.operation, e.object_id, e.outcome,
-               e.status_code, e.latency_ms, e.request_id, e.detail
+        SELECT e.id, {e.created_at} AS at, e.actor, e.address, p.name AS project, k.public_id AS virtual_key, e.source,
+               e.operation, e.object_id, e.outcome, e.status_code, e.latency_ms, e.request_id, e.detail
         FROM events e LEFT JOIN projects p ON p.id = e.project_id LEFT JOIN virtual_keys k ON k.id = e.key_id""",
 }
 

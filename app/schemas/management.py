@@ -1,0 +1,246 @@
+"""What requests under `/api` may say. Unlike elsewhere a field that is unknown is refused: a typing error in a limit
+must not pass as none."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+
+from app.lib import money
+from app.schemas.base import Text, WholeNumber, one_of
+
+NAME_LENGTH = 64
+ID_LENGTH = 128
+MODEL_LENGTH = 256
+DESCRIPTION_LENGTH = 256
+MOST_ENTRIES = 200
+MAX_PAGE = 1000
+LATEST = 253_402_300_799  # the last second of the year 9999
+BIG = 2**53
+# Bifrost's words for how often a budget begins anew, and ours; one that has none is a total.
+PERIODS = {"1d": "day", "1M": "month"}
+GROUPS = ("key", "project", "provider", "model", "day")
+
+
+class Strict(Schema):
+    """Unknown fields are refused, with the names of those that there are."""
+
+    class Meta:
+        unknown = RAISE
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        known = sorted(field.data_key or name for name, field in self.fields.items())
+        takes = f"only {', '.join(known)} can be given" if known else "nothing can be given"
+        self.error_messages = {**self.error_messages, "unknown": f"is not known here; {takes}."}
+
+
+class Flag(fields.Boolean):
+    """true or false; in a query as text. 1 and "yes" are neither."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        found = {"true": True, "false": False}.get(value) if isinstance(value, str) else value
+        if not isinstance(found, bool):
+            raise ValidationError(f"must be true or false, not {value!r:.60}.")
+        return found
+
+
+class Instant(fields.Field[int]):
+    """Unix seconds, a date (its midnight, UTC) or a time of RFC 3339 with its zone; gives Unix milliseconds."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+        seconds = _seconds(text) if text.isascii() else None
+        if seconds is None or not 0 <= seconds <= LATEST:
+            hint = "must be Unix seconds, a date such as 2026-01-31 or a time such as 2026-01-31T12:00:00Z"
+            raise ValidationError(f"{hint}, not {value!r:.60}.")
+        return round(seconds * 1000)
+
+
+class Dollars(fields.Field[int]):
+    """Dollars as text or a number; gives whole picodollars."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)) > 40:
+            raise ValidationError(f'must be dollars such as "12.50", not {value!r:.60}.')
+        try:
+            return money.picodollars(str(value))
+        except ValueError as error:
+            raise ValidationError(f"{error}.") from error
+
+
+def texts(*, max_length: int) -> fields.List[Any]:
+    """A list of text, or null."""
+    most = validate.Length(max=MOST_ENTRIES, error=f"must have at most {MOST_ENTRIES} entries.")
+    return fields.List(Text(max_length=max_length), allow_none=True, validate=most)
+
+
+def limits() -> fields.Dict:
+    """Names of limits and numbers; which there are, the service knows."""
+    return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=WholeNumber(min=0, max=BIG), allow_none=True)
+
+
+class Page(Strict):
+    limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100)
+    after = Text(load_default=None, max_length=MODEL_LENGTH + NAME_LENGTH + 1)
+
+
+class Nothing(Strict):
+    """A body that holds nothing, or is none."""
+
+
+class ListProjects(Page):
+    archived = Flag(load_default=None)
+
+
+class ChangeProject(Strict):
+    description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
+    default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
+    limits = limits()
+    archived = Flag()
+
+
+class CreateProject(Strict):
+    name = Text(required=True, max_length=NAME_LENGTH)
+    description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
+    default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
+    limits = limits()
+
+
+class ProviderConfig(Strict):
+    """As Bifrost has it; `allowed_models` that is empty or has `*` allows all of the provider."""
+
+    provider = Text(required=True, max_length=NAME_LENGTH)
+    allowed_models = texts(max_length=MODEL_LENGTH)
+
+
+class KeyBudget(Strict):
+    """As Bifrost has it: dollars, and how often it begins anew (`1d`, `1M`; null: never)."""
+
+    max_limit = Dollars(required=True)
+    reset_duration = Text(allow_none=True, load_default=None, validate=one_of(*PERIODS))
+
+
+class RateLimit(Strict):
+    """As Bifrost has it, for what the gateway counts: requests in a minute and tokens in a day."""
+
+    request_max_limit = WholeNumber(min=0, max=BIG, allow_none=True)
+    request_reset_duration = Text(allow_none=True, validate=one_of("1m"))
+    token_max_limit = WholeNumber(min=0, max=BIG, allow_none=True)
+    token_reset_duration = Text(allow_none=True, validate=one_of("1d"))
+
+
+class ChangeKey(Strict):
+    name = Text(max_length=NAME_LENGTH)
+    description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
+    role = Text(max_length=16)
+    accounts = texts(max_length=ID_LENGTH)
+    providers = texts(max_length=NAME_LENGTH)
+    models = texts(max_length=MODEL_LENGTH)
+    provider_configs = fields.List(fields.Nested(ProviderConfig), allow_none=True)
+    endpoints = texts(max_length=NAME_LENGTH)
+    networks = texts(max_length=NAME_LENGTH)
+    limits = limits()
+    rate_limit = fields.Nested(RateLimit, allow_none=True)
+    budget = fields.Nested(KeyBudget, allow_none=True)
+    expires_at = Instant(allow_none=True)
+    is_active = Flag()
+
+    @validates_schema
+    def _said_once(self, data: Mapping[str, Any], **_: Any) -> None:
+        if "provider_configs" in data and ("providers" in data or "models" in data):
+            text = "says what providers and models say: send it or them, not both."
+            raise ValidationError(text, field_name="provider_configs")
+        if "rate_limit" in data and "limits" in data:
+            raise ValidationError("says what limits say: send one of them, not both.", field_name="rate_limit")
+
+
+class CreateKey(ChangeKey):
+    name = Text(required=True, max_length=NAME_LENGTH)
+    project = Text(required=True, max_length=NAME_LENGTH)
+
+    class Meta(ChangeKey.Meta):
+        exclude = ("is_active",)
+
+
+class ListKeys(Page):
+    project = Text(load_default=None, max_length=NAME_LENGTH)
+
+
+class RotateKey(Strict):
+    grace_seconds = WholeNumber(min=0, max=30 * 86_400, load_default=0)
+
+
+class RevokeKey(Strict):
+    stop = Flag(load_default=False)
+
+
+class ChangeAccount(Strict):
+    weight = WholeNumber(min=1, max=1000)
+    max_concurrency = WholeNumber(min=1, max=100_000)
+    limits = limits()
+    disabled = Flag()
+
+
+class ListPrices(Page):
+    provider = Text(load_default=None, max_length=NAME_LENGTH)
+    model = Text(load_default=None, max_length=MODEL_LENGTH)
+    all = Flag(load_default=False)
+
+
+class SetPrice(Strict):
+    """Dollars for a million tokens; null is a price that nobody knows."""
+
+    provider = Text(required=True, max_length=NAME_LENGTH)
+    model = Text(required=True, max_length=MODEL_LENGTH)
+    input = Text(allow_none=True, load_default=None, max_length=40)
+    cached = Text(allow_none=True, load_default=None, max_length=40)
+    output = Text(allow_none=True, load_default=None, max_length=40)
+    batch_percent = WholeNumber(min=0, max=1000, load_default=100)
+    valid_from = Instant(allow_none=True, load_default=None)
+
+
+class ListBudgets(Page):
+    project = Text(load_default=None, max_length=NAME_LENGTH)
+    key = Text(load_default=None, max_length=ID_LENGTH)
+
+
+class NameBudget(Strict):
+    project = Text(required=True, max_length=NAME_LENGTH)
+    key = Text(allow_none=True, load_default=None, max_length=ID_LENGTH)
+    period = Text(required=True, validate=one_of("day", "month", "total"))
+
+
+class SetBudget(NameBudget):
+    limit = Dollars(required=True)
+
+
+class ListUsage(Page):
+    group_by = Text(load_default="project", validate=one_of(*GROUPS))
+    begins = Instant(data_key="from", load_default=None)
+    ends = Instant(data_key="to", load_default=None)
+    project = Text(load_default=None, max_length=NAME_LENGTH)
+    key = Text(load_default=None, max_length=ID_LENGTH)
+
+
+class ListEvents(Strict):
+    limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100)
+    after = WholeNumber(min=0, max=2**63 - 1, load_default=None)
+    order = Text(load_default="desc", validate=one_of("asc", "desc"))
+    project = Text(load_default=None, max_length=NAME_LENGTH)
+    operation = Text(load_default=None, max_length=NAME_LENGTH)
+    outcome = Text(load_default=None, max_length=16)
+    since = Instant(load_default=None)
+
+
+def _seconds(text: str) -> float | None:
+    if text.isdigit() and len(text) <= 12:
+        return int(text)
+    try:
+        if len(text) == 10:
+            return datetime.combine(date.fromisoformat(text), time(), UTC).timestamp()
+        found = datetime.fromisoformat(text)
+        return None if found.tzinfo is None else found.timestamp()
+    except (ValueError, OverflowError):
+        return None
