@@ -218,6 +218,7 @@ def test_estimate_reads_what_the_file_tells(client: FlaskClient, gateway: Gatewa
         "input_tokens": 1020,
         "max_output_tokens": 20,
         "lines_without_max_output_tokens": 1,
+        "output_tokens": 4116,
         "default_output_tokens": 4096,
         "estimated_cost": None,
     }

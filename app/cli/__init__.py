@@ -11,6 +11,7 @@ COMMANDS = {
     "accounts": "app.cli.accounts:accounts",
     "batch": "app.cli.batch:batch",
     "batches": "app.cli.batches:batches",
+    "budgets": "app.cli.budgets:budgets",
     "containers": "app.cli.containers:containers",
     "db": "app.cli.db:db",
     "demo": "app.cli.demo:demo",

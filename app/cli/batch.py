@@ -28,7 +28,7 @@ def batch() -> None:
 @click.option("--base-url", help="The gateway.  [default: $BATCHGATE_BASE_URL, or the one of `make run`]")
 @click.option("--api-key", help="A virtual key.  [default: $BATCHGATE_API_KEY, or the one of `make run`]")
 @click.option("--resume", metavar="BATCH_ID", help="Wait for a batch that exists, instead of starting one.")
-@click.option("--dry-run", is_flag=True, help="Only tell what the batch would take.")
+@click.option("--dry-run", is_flag=True, help="Only tell what the batch would take, and can cost.")
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
 def run(
     file: Path | None,
@@ -94,7 +94,9 @@ def _start(
     file_id = uploaded["id"]
     if dry_run:
         try:
-            click.echo(batch_report.estimate(gateway.estimate(file_id)))
+            click.echo(
+                batch_report.estimate(gateway.estimate(file_id, provider=wanted["provider"], model=wanted["model"]))
+            )
         finally:
             gateway.delete_file(file_id)
         return None

@@ -30,10 +30,21 @@ def estimate(found: dict[str, Any]) -> str:
     """What the gateway says that a batch of a file would take."""
     models = ", ".join(f"{entry['model']} ({entry['lines']} lines)" for entry in found["models"])
     told = [f"{found['lines']} lines, {found['invalid_lines']} of them not valid; models: {models or 'none'}"]
-    told.append(f"  about {found['input_tokens']} tokens in, at most {found['max_output_tokens']} out")
+    told.append(f"  about {found['input_tokens']} tokens in, at most {found['output_tokens']} out")
     if unlimited := found["lines_without_max_output_tokens"]:
-        told.append(f"  {unlimited} lines set no limit on their answers")
+        default = found["default_output_tokens"]
+        told.append(f"  {unlimited} lines set no limit on their answers: each counts as {default} tokens of answer")
+    told.append(_cost(found))
     return "\n".join(told)
+
+
+def _cost(found: dict[str, Any]) -> str:
+    where = found["extra_fields"]["provider"]
+    if found["estimated_cost"] is not None:
+        return f"  at most about ${found['estimated_cost']} at {where}"
+    unknown = [entry["model"] for entry in found["models"] if entry["estimated_cost"] is None]
+    named = f" for {', '.join(unknown[:MOST_ERRORS])}" if unknown else ""
+    return f"  cost unknown: there is no price{named} at {where}"
 
 
 def _headline(batch: dict[str, Any]) -> str:

@@ -51,9 +51,11 @@ class Gateway:
         """Delete a file."""
         self._json("DELETE", f"/files/{file_id}")
 
-    def estimate(self, file_id: str) -> dict[str, Any]:
+    def estimate(self, file_id: str, *, provider: str | None, model: str | None) -> dict[str, Any]:
         """What a batch of this file would take, as the gateway sees it."""
-        return self._json("GET", f"/files/{file_id}/estimate")
+        asked = {"provider": provider, "model": model}
+        params = {name: value for name, value in asked.items() if value}
+        return self._json("GET", f"/files/{file_id}/estimate", params=params)
 
     def create_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """A new batch; a repetition after a lost answer makes no second one."""

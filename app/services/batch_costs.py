@@ -53,6 +53,7 @@ class FileEstimate:
             "input_tokens": total.input_tokens,
             "max_output_tokens": min(total.max_output_tokens, MOST_SHOWN) if total.lines_with_limit else None,
             "lines_without_max_output_tokens": total.lines - total.lines_with_limit,
+            "output_tokens": min(total.output_tokens(self.default_output_tokens), MOST_SHOWN),
             "default_output_tokens": self.default_output_tokens,
             "estimated_cost": _dollars(self.costs.total),
         }

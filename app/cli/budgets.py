@@ -1,0 +1,122 @@
+"""`batchgate budgets`: how much the batches of projects and keys may cost."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from app.cli import context
+from app.lib import json, money
+from app.services import budgets as service
+from app.services import keys
+from app.services.budgets import Budget
+from app.services.gateway import Gateway
+
+HEADS = ("ID", "PROJECT", "KEY", "PERIOD", "SINCE", "LIMIT", "SPENT", "RESERVED", "LEFT")
+
+
+@click.group()
+def budgets() -> None:
+    """Say how much batches may cost; amounts are dollars, such as 12.50.
+
+    A batch reserves what it can cost when it is made, and is refused where a budget has less left. docs/money.md has
+    the rest.
+    """
+
+
+def _key_id(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """The public id alone, so that no secret is ever repeated."""
+    return None if value is None else value.removeprefix(keys.PREFIX).partition("-")[0]
+
+
+def _amount(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    try:
+        return money.picodollars(value.removeprefix("$"))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
+    period = click.option(
+        "--period",
+        type=click.Choice(service.PERIODS),
+        default="month",
+        show_default=True,
+        help="What it is for: each day or month (UTC), or all time.",
+    )
+    key = click.option("--key", callback=_key_id, metavar="ID", help="Only for this key of the project.")
+    return click.option("--project", required=True, help="Whose batches.")(key(period(command)))
+
+
+@budgets.command("set")
+@_whose
+@click.argument("dollars", callback=_amount)
+def set_(project: str, key: str | None, period: str, dollars: int) -> None:
+    """Let the batches of a project, or of one key, cost DOLLARS in each period.
+
+    Both hold where both are set. A new limit holds at once; what is spent and reserved stays.
+
+    \b
+    Examples:
+      batchgate budgets set --project reports 500
+      batchgate budgets set --project reports --key 0f3c9a1b2d4e5f60 --period day 12.50
+    """
+    with context.gateway() as gateway:
+        budget = service.set_(gateway, project=project, key=key, period=period, limit_picodollars=dollars)
+    click.echo(f"{budget.name[0].upper()}{budget.name[1:]} is ${money.dollars(budget.limit)}.")
+
+
+@budgets.command("list")
+@click.option("--project", help="Only of this project and its keys.")
+@click.option("--key", callback=_key_id, metavar="ID", help="Only of this key.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array; money is text there.")
+def list_(project: str | None, key: str | None, as_json: bool) -> None:
+    """List budgets: what is spent, reserved by batches that run, and left.
+
+    \b
+    Example:
+      batchgate budgets list --project reports
+    """
+    with context.gateway() as gateway:
+        found = list(_all(gateway, project=project, key=key))
+        if as_json:
+            click.echo(json.dumps([_as_dict(budget) for budget in found]))
+            return
+        click.echo(context.columns(HEADS, [tuple(_as_dict(budget).values()) for budget in found]))
+
+
+@budgets.command()
+@_whose
+def remove(project: str, key: str | None, period: str) -> None:
+    """Remove a budget. Batches that run go on, and the ledger keeps what they cost.
+
+    \b
+    Example:
+      batchgate budgets remove --project reports --period day
+    """
+    with context.gateway() as gateway:
+        service.remove(gateway, project=project, key=key, period=period)
+    click.echo("The budget is removed.")
+
+
+def _all(gateway: Gateway, *, project: str | None, key: str | None) -> Iterator[Budget]:
+    after = 0
+    while page := service.list_(gateway, project=project, key=key, after=after):
+        yield from page
+        after = page[-1].id
+
+
+def _as_dict(budget: Budget) -> dict[str, Any]:
+    since = (
+        datetime.fromtimestamp(budget.period_start / 1000, UTC).strftime("%Y-%m-%d") if budget.period_start else None
+    )
+    amounts = {name: money.dollars(getattr(budget, name)) for name in ("limit", "spent", "reserved", "left")}
+    return {
+        "id": budget.id,
+        "project": budget.project,
+        "key": budget.key,
+        "period": budget.period,
+        "since": since,
+        **amounts,
+    }
