@@ -1,34 +1,39 @@
 """`batchgate keys`: virtual keys of projects."""
 
-import re
-from datetime import UTC, datetime
+from typing import Any
 
 import click
 
-from app.cli import context
+from app.cli import context, instants
+from app.cli.key_options import CLEARABLE, LISTS, fields, key_options
 from app.lib import json
 from app.services import keys as service
+from app.services.keys import IssuedKey, KeyInfo
 
 NAME_LENGTH = 64
-ACCOUNT = re.compile(r"([a-z][a-z0-9-]{0,63}/)?[a-z0-9][a-z0-9._-]{0,47}")
+INSTANTS = ("created_at", "expires_at", "revoked_at", "stopped_at")
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke virtual keys."""
+    """Make, list, change and end virtual keys."""
 
 
-def _name(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+def _name(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
     value = value.strip()
     if len(value) > NAME_LENGTH or not value.isprintable() or (parameter.required and not value):
         raise click.BadParameter(f"must be 1 to {NAME_LENGTH} printable characters.")
     return value
 
 
-def _accounts(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    if wrong := [value for value in values if not ACCOUNT.fullmatch(value)]:
-        raise click.BadParameter(f"{wrong[0]!r} is no name of an account, such as team-a or openai/team-a.")
-    return values
+def _id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """The public id, also of a whole key, whose secret goes no further."""
+    return value.strip().removeprefix(service.PREFIX).partition("-")[0]
+
+
+key_id = click.argument("key_id", metavar="ID", callback=_id)
 
 
 @keys.command()
@@ -36,16 +41,9 @@ def _accounts(_context: click.Context, _parameter: click.Parameter, values: tupl
     "--project", required=True, callback=_name, help="The project that the key belongs to; made if it is new."
 )
 @click.option("--name", default="", callback=_name, help="What the key is for, to recognise it in the list.")
-@click.option(
-    "--account",
-    "accounts",
-    multiple=True,
-    metavar="NAME",
-    callback=_accounts,
-    help="An account that the key may use, as NAME or PROVIDER/NAME; may be repeated. None: all accounts.",
-)
+@key_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of the key alone.")
-def create(project: str, name: str, accounts: tuple[str, ...], as_json: bool) -> None:
+def create(project: str, name: str, as_json: bool, **asked: Any) -> None:
     """Make a key and print it. It cannot be shown again: the store keeps only an HMAC of it.
 
     \b
@@ -53,21 +51,17 @@ def create(project: str, name: str, accounts: tuple[str, ...], as_json: bool) ->
       batchgate keys create --project reports --name nightly
       BATCHGATE_API_KEY=$(batchgate keys create --project reports)
       batchgate keys create --project reports --account team-a --account ollama/env
+      batchgate keys create --project reports --role viewer --network 10.0.0.0/8 --expires 90d
+      batchgate keys create --project reports --provider openai --model 'gpt-5*' --limit open_batches=20
     """
+    wanted = fields(asked)
     with context.gateway() as gateway:
-        issued = service.create(gateway, project=project, name=name, accounts=accounts)
+        issued = service.create(gateway, project=project, name=name, **wanted)  # type: ignore[misc]
+        shown = _wire(service.retrieve(gateway, issued.public_id))
     if as_json:
-        body = {
-            "id": issued.public_id,
-            "project": issued.project,
-            "name": issued.name,
-            "key": issued.key,
-            "accounts": list(accounts) or None,
-        }
-        click.echo(json.dumps(body))
-        return
-    click.echo(issued.key)
-    click.echo(f"Key {issued.public_id} of project {issued.project}. Keep it now: it is not shown again.", err=True)
+        click.echo(json.dumps({**shown, "key": issued.key}))
+    else:
+        _tell(issued)
 
 
 @keys.command("list")
@@ -83,48 +77,125 @@ def list_(project: str | None, as_json: bool) -> None:
     with context.gateway() as gateway:
         found = service.list_(gateway, project=project)
     if as_json:
-        body = [
-            {
-                "id": key.public_id,
-                "project": key.project,
-                "name": key.name,
-                "accounts": key.accounts,
-                "created_at": key.created_at // 1000,
-                "revoked_at": key.revoked_at // 1000 if key.revoked_at else None,
-            }
-            for key in found
-        ]
-        click.echo(json.dumps(body))
+        click.echo(json.dumps([_wire(key) for key in found]))
         return
     rows = [
         (
             key.public_id,
             key.project,
             key.name,
-            ", ".join(key.accounts or ("all",)),
-            _instant(key.created_at),
-            _instant(key.revoked_at),
+            key.role,
+            key.state,
+            _bounds(key),
+            instants.shown(key.created_at),
+            instants.shown(key.revoked_at or key.expires_at),
         )
         for key in found
     ]
-    click.echo(context.columns(("ID", "PROJECT", "NAME", "ACCOUNTS", "CREATED", "REVOKED"), rows))
+    click.echo(context.columns(("ID", "PROJECT", "NAME", "ROLE", "STATE", "ONLY", "CREATED", "ENDS"), rows))
 
 
 @keys.command()
-@click.argument("key_id", metavar="ID")
-def revoke(key_id: str) -> None:
-    """End a key at once. ID is what `keys list` shows; the key itself is taken, too.
+@key_id
+@click.option("--name", callback=_name, help="What the key is for.")
+@key_options
+@click.option("--clear", multiple=True, type=click.Choice(CLEARABLE), help="What is to be set no more; repeatable.")
+def update(key_id: str, name: str | None, clear: tuple[str, ...], **asked: Any) -> None:
+    """Change a key. Requests see it at once. Of a list or the limits, those given replace all.
+
+    \b
+    Examples:
+      batchgate keys update 0f3c9a1b2d4e5f60 --model 'gpt-5*' --model text-embedding-3-small
+      batchgate keys update 0f3c9a1b2d4e5f60 --clear models --expires 2027-01-31
+    """
+    wanted = fields(asked, clear=clear)
+    if name is not None:
+        wanted["name"] = name
+    if not wanted:
+        raise click.UsageError("Say what to change.")
+    with context.gateway() as gateway:
+        service.update(gateway, key_id, **wanted)
+    click.echo(f"Key {key_id} is changed.")
+
+
+@keys.command()
+@key_id
+def expire(key_id: str) -> None:
+    """End a key; what it has running goes on to its end. A key that expired can be given another expiry.
 
     \b
     Example:
-      batchgate keys revoke 0f3c9a1b2d4e5f60
+      batchgate keys expire 0f3c9a1b2d4e5f60
     """
-    public_id = key_id.removeprefix(service.PREFIX).partition("-")[0]
     with context.gateway() as gateway:
-        if not service.revoke(gateway, public_id):
-            raise click.ClickException(f"There is no key {public_id}, or it is revoked already.")
-    click.echo(f"Key {public_id} is revoked.")
+        service.expire(gateway, key_id)
+    click.echo(f"Key {key_id} is expired.")
 
 
-def _instant(at_ms: int | None) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M") if at_ms else ""
+@keys.command()
+@key_id
+@click.option(
+    "--grace", metavar="TIME", callback=instants.duration, help="How long the old one still works, such as 24h."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of the key alone.")
+def rotate(key_id: str, grace: int | None, as_json: bool) -> None:
+    """Give a key another secret and print it. What runs goes on; the old one ends at once, or after --grace.
+
+    \b
+    Example:
+      batchgate keys rotate 0f3c9a1b2d4e5f60 --grace 24h
+    """
+    with context.gateway() as gateway:
+        issued = service.rotate(gateway, key_id, grace_s=grace or 0)
+    if as_json:
+        body = {"id": issued.public_id, "project": issued.project, "name": issued.name, "key": issued.key}
+        click.echo(json.dumps(body))
+    else:
+        _tell(issued)
+
+
+@keys.command()
+@key_id
+@click.option("--stop", is_flag=True, help="Cancel what it has running, too, at providers as well.")
+def revoke(key_id: str, stop: bool) -> None:
+    """End a key for good. What it has running goes on to its end, unless --stop is given.
+
+    ID is what `keys list` shows; the key itself is taken, too.
+
+    \b
+    Examples:
+      batchgate keys revoke 0f3c9a1b2d4e5f60
+      batchgate keys revoke 0f3c9a1b2d4e5f60 --stop
+    """
+    with context.gateway() as gateway:
+        if not service.revoke(gateway, key_id, stop=stop):
+            how = "stopped" if stop else "revoked"
+            raise click.ClickException(f"There is no key {key_id}, or it is {how} already.")
+    click.echo(f"Key {key_id} is revoked{'; its batches are being cancelled' if stop else ''}.")
+
+
+def _tell(issued: IssuedKey) -> None:
+    click.echo(issued.key)
+    click.echo(f"Key {issued.public_id} of project {issued.project}. Keep it now: it is not shown again.", err=True)
+
+
+def _bounds(key: KeyInfo) -> str:
+    parts = [f"{name} {', '.join(found)}" for name in LISTS if (found := getattr(key, name))]
+    return "; ".join(parts) or "all"
+
+
+def _wire(key: KeyInfo) -> dict[str, Any]:
+    """A key in JSON; instants are Unix seconds."""
+    at = {name: getattr(key, name) for name in INSTANTS}
+    return {
+        "id": key.public_id,
+        "project": key.project,
+        "name": key.name,
+        "description": key.description,
+        "kind": key.kind,
+        "role": key.role,
+        "state": key.state,
+        **{name: getattr(key, name) for name in LISTS},
+        "limits": dict(key.limits),
+        **{name: value // 1000 if value else None for name, value in at.items()},
+    }
