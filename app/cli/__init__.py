@@ -19,6 +19,7 @@ COMMANDS = {
     "docs": "app.cli.docs:docs",
     "files": "app.cli.files:files",
     "keys": "app.cli.keys:keys",
+    "prices": "app.cli.prices:prices",
     "providers": "app.cli.providers:providers",
     "release": "app.cli.release:release",
     "secrets": "app.cli.secrets:secrets",

@@ -13,7 +13,9 @@ from app import build_gateway, migrate
 from app.auth.secrets import SealError
 from app.connectors.base import UpstreamError
 from app.connectors.registry import ConfigurationError
+from app.data.database import Database
 from app.errors import GatewayError
+from app.services import price_files, price_lists
 from app.services.gateway import Gateway
 from app.settings import Settings, SettingsError, from_environment
 
@@ -67,6 +69,16 @@ def gateway() -> Iterator[Gateway]:
             yield built
         finally:
             built.database.dispose()
+
+
+def upgrade(found: Settings) -> None:
+    """Bring the store to the newest revision, and the prices that ship with this version into it."""
+    migrate.upgrade(found)
+    database = Database(found.database_url)
+    try:
+        database.run(lambda connection: price_lists.load(connection, price_files.shipped(), source=price_files.SHIPPED))
+    finally:
+        database.dispose()
 
 
 def is_absent(found: Settings) -> bool:

@@ -26,7 +26,7 @@ def upgrade() -> None:
     """
     settings = context.settings(quiet=True)
     with context.told():
-        migrate.upgrade(settings)
+        context.upgrade(settings)
     click.echo("The store is up to date.", err=True)
 
 

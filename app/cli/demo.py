@@ -14,7 +14,6 @@ import click
 import requests
 
 import app as batchgate
-from app import migrate
 from app.cli import context, profile
 from app.cli.demo_model import HOST, SLOTS, port_is_free, weights
 from app.cli.supervisor import Child, Supervisor
@@ -61,7 +60,7 @@ def demo() -> None:
         os.environ["LOCAL_BASE_URL"] = f"http://{HOST}:{port}/v1"
         children.append(_command("model", "demo-model", "--port", str(port), rank=1))
     with context.told():
-        migrate.upgrade(settings)
+        context.upgrade(settings)
     with foreground():
         raise SystemExit(_run(replace(settings, environment=dict(os.environ)), children))
 

@@ -5,7 +5,6 @@ import signal
 
 import click
 
-from app import migrate
 from app.cli import context
 
 STOP = {signal.SIGTERM, signal.SIGINT}
@@ -20,7 +19,7 @@ def release() -> None:
     """
     settings = context.settings(quiet=True)
     with context.told():
-        migrate.upgrade(settings)
+        context.upgrade(settings)
     click.echo("The store is up to date.", err=True)
     if "HONCHO_PROCESS_NAME" in os.environ:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP)

@@ -51,11 +51,12 @@ def around(connection: Connection, *, provider: str, model: str, at_ms: int) -> 
     return connection.execute(before).first(), connection.execute(later).first()
 
 
-def put(connection: Connection, *, valid_from: int, ends: int | None, **values: Any) -> int:
-    """A new price, valid from `valid_from`, when the one whose id is `ends` ends; returns its id."""
+def put(connection: Connection, *, valid_from: int, ends: int | None, **values: Any) -> AnyRow:
+    """A new price, valid from `valid_from`, when the one whose id is `ends` ends."""
     if ends is not None:
         connection.execute(update(prices).where(prices.c.id == ends).values(valid_until=valid_from))
-    return inserted_id(connection, insert(prices).values(valid_from=valid_from, created_at=now_ms(), **values))
+    price_id = inserted_id(connection, insert(prices).values(valid_from=valid_from, created_at=now_ms(), **values))
+    return connection.execute(select(prices).where(prices.c.id == price_id)).one()
 
 
 def lock(connection: Connection) -> None:

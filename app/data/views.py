@@ -7,6 +7,25 @@ INSTANT: dict[str, Callable[[str], str]] = {
     "postgresql": lambda column: f"date_trunc('second', to_timestamp({column} / 1000.0) AT TIME ZONE 'UTC')",
 }
 
+# How `{form:expression}` is told: days in UTC, exact sums of picodollars as dollars, rates as dollars for a million.
+# SQLite's sums end at 2^63, which is nine million dollars in picodollars, so they are made of two parts.
+FORMS: dict[str, dict[str, str]] = {
+    "sqlite": {
+        "day": "strftime('%Y-%m-%d', {} / 1000, 'unixepoch')",
+        "dollars": "CASE WHEN {0} IS NOT NULL THEN printf('%d.%012d', {0} / 1000000000000, {0} % 1000000000000) END",
+        "dollars_sum": """CASE WHEN count({0}) > 0 THEN printf('%d.%06d%06d',
+            (sum({0} / 1000000) + sum({0} % 1000000) / 1000000) / 1000000,
+            (sum({0} / 1000000) + sum({0} % 1000000) / 1000000) % 1000000, sum({0} % 1000000) % 1000000) END""",
+        "rate": "CASE WHEN {0} IS NOT NULL THEN printf('%d.%06d', {0} / 1000000, {0} % 1000000) END",
+    },
+    "postgresql": {
+        "day": "to_char(to_timestamp({} / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+        "dollars": "CAST({} * 0.000000000001 AS TEXT)",
+        "dollars_sum": "CAST(sum({}) * 0.000000000001 AS TEXT)",
+        "rate": "CAST({} * 0.000001 AS TEXT)",
+    },
+}
+
 _VIEWS = {
     "v_files": """
         SELECT f.public_id AS file, p.name AS project, f.home AS provider, f.purpose, f.filename, f.status,
@@ -69,6 +88,26 @@ _VIEWS = {
                p.wanted, {p.lease_until} AS lease_until
         FROM account_capacity c JOIN accounts a ON a.id = c.account_id
         LEFT JOIN capacity_permits p ON p.capacity_id = c.id""",
+    "v_prices": """
+        SELECT r.id, r.provider, r.model, {rate:r.input_picodollars} AS input_per_million,
+               {rate:COALESCE(r.cached_picodollars, r.input_picodollars)} AS cached_per_million,
+               {rate:r.output_picodollars} AS output_per_million, r.batch_percent,
+               {r.valid_from} AS valid_from, {r.valid_until} AS valid_until, r.source
+        FROM prices r""",
+    "v_ledger": """
+        SELECT l.id, {l.created_at} AS at, l.kind, p.name AS project, k.public_id AS virtual_key, l.provider,
+               a.name AS account, l.model, b.public_id AS batch, l.line, l.execution, l.input_tokens, l.cached_tokens,
+               l.output_tokens, l.reasoning_tokens, l.price_id, {dollars:l.cost_picodollars} AS cost
+        FROM usage_ledger l JOIN projects p ON p.id = l.project_id JOIN accounts a ON a.id = l.account_id
+        JOIN batches b ON b.id = l.batch_id LEFT JOIN virtual_keys k ON k.id = l.key_id""",
+    "v_usage_daily": """
+        SELECT {day:l.created_at} AS day, p.name AS project, k.public_id AS virtual_key, l.provider, l.model,
+               sum(CASE WHEN l.kind = 'line' THEN 1 ELSE 0 END) AS lines, sum(l.input_tokens) AS input_tokens,
+               sum(l.cached_tokens) AS cached_tokens, sum(l.output_tokens) AS output_tokens,
+               {dollars_sum:l.cost_picodollars} AS cost,
+               sum(CASE WHEN l.cost_picodollars IS NULL THEN 1 ELSE 0 END) AS unknown_costs
+        FROM usage_ledger l JOIN projects p ON p.id = l.project_id LEFT JOIN virtual_keys k ON k.id = l.key_id
+        GROUP BY 1, 2, 3, 4, 5""",
     "v_events": """
         SELECT e.id, {e.created_at} AS at, e.actor, e.address, p.name AS project, k.public_id AS virtual_key, e.source,
                e.operation, e.object_id, e.outcome, e.status_code, e.latency_ms, e.request_id, e.detail
@@ -88,5 +127,6 @@ def _filled(body: str, dialect: str) -> str:
     filled = pieces[0]
     for piece in pieces[1:]:
         column, _, rest = piece.partition("}")
-        filled += INSTANT[dialect](column) + rest
+        form, colon, expression = column.partition(":")
+        filled += (FORMS[dialect][form].format(expression) if colon else INSTANT[dialect](column)) + rest
     return "\n".join(line.strip() for line in filled.strip().splitlines())
