@@ -67,6 +67,12 @@ def take(connection: Connection, budget_id: int, *, batch_id: int, amount: int) 
     return True
 
 
+def follow(connection: Connection, batch: AnyRow) -> None:
+    """The batch counts for the budgets that apply to it, with nothing reserved: it runs already."""
+    for budget_id in applying(connection, project_id=batch.project_id, key_id=batch.key_id):
+        insert_absent(connection, budget_reservations, budget_id=budget_id, batch_id=batch.id, created_at=now_ms())
+
+
 def reservations(connection: Connection, batch_id: int) -> Sequence[AnyRow]:
     """(id, budget_id, left_picodollars) of what a batch counts for, by budget; settled ones, too."""
     columns = (budget_reservations.c.id, budget_reservations.c.budget_id, budget_reservations.c.left_picodollars)
