@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.api import errors, health, openai, paths, requests
+from app.api import errors, health, management, openai, paths, requests
 from app.api.context import EXTENSION
 from app.services.gateway import Gateway
 
@@ -16,3 +16,4 @@ def register(app: Flask, gateway: Gateway) -> None:
     errors.register(app)
     app.register_blueprint(health.blueprint)
     openai.register(app)
+    management.register(app)

@@ -7,6 +7,7 @@ from app.api.context import gateway
 from app.api.operation import WRITES, latency_ms
 from app.lib import ids
 from app.services import events
+from app.services.gateway import Actor, Caller
 
 
 def register(app: Flask) -> None:
@@ -23,7 +24,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers["x-request-id"] = g.request_id
     operation = g.get("request_type") or request.endpoint or "unknown"
-    caller = g.get("caller")
+    caller, actor = g.get("caller"), g.get("actor")
     error = g.get("error")
     took = latency_ms()
     gateway().log.info(
@@ -34,20 +35,24 @@ def _end(response: Response) -> Response:
         status=response.status_code,
         ms=took,
         project=caller.project if caller else None,
+        actor=actor.name if actor else caller.name if caller else None,
         object=g.get("object_id"),
         code=error.code if error else None,
     )
+    # What an admin did is recorded by the transaction that does it.
     if caller and (error is not None or operation.endswith(WRITES)):
-        _record(operation, response.status_code, took)
+        _record(caller, operation, response.status_code, took)
+    elif actor and error is not None:
+        _record(actor, operation, response.status_code, took)
     return response
 
 
-def _record(operation: str, status: int, took: int) -> None:
+def _record(caller: Caller | Actor, operation: str, status: int, took: int) -> None:
     error = g.get("error")
     try:
         events.record(
             gateway(),
-            caller=g.caller,
+            caller=caller,
             operation=operation,
             object_id=_recordable(g.get("object_id")),
             outcome="done" if error is None else "refused" if status < 500 else "failed",

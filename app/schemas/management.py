@@ -81,8 +81,11 @@ def limits() -> fields.Dict:
     return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=WholeNumber(min=0, max=BIG), allow_none=True)
 
 
-class Page(Strict):
+class Limited(Strict):
     limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100)
+
+
+class Page(Limited):
     after = Text(load_default=None, max_length=MODEL_LENGTH + NAME_LENGTH + 1)
 
 
@@ -183,25 +186,27 @@ class ChangeAccount(Strict):
     disabled = Flag()
 
 
-class ListPrices(Page):
+class ListPrices(Limited):
+    after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
     provider = Text(load_default=None, max_length=NAME_LENGTH)
     model = Text(load_default=None, max_length=MODEL_LENGTH)
-    all = Flag(load_default=False)
+    ended = Flag(load_default=False)
 
 
 class SetPrice(Strict):
-    """Dollars for a million tokens; null is a price that nobody knows."""
+    """Dollars for a million tokens. What a price may be, the service that reads files of them knows."""
 
     provider = Text(required=True, max_length=NAME_LENGTH)
     model = Text(required=True, max_length=MODEL_LENGTH)
-    input = Text(allow_none=True, load_default=None, max_length=40)
-    cached = Text(allow_none=True, load_default=None, max_length=40)
-    output = Text(allow_none=True, load_default=None, max_length=40)
-    batch_percent = WholeNumber(min=0, max=1000, load_default=100)
+    input = fields.Raw(required=True)
+    cached = fields.Raw(allow_none=True)
+    output = fields.Raw(allow_none=True)
+    batch_percent = fields.Raw()
     valid_from = Instant(allow_none=True, load_default=None)
 
 
-class ListBudgets(Page):
+class ListBudgets(Limited):
+    after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
     project = Text(load_default=None, max_length=NAME_LENGTH)
     key = Text(load_default=None, max_length=ID_LENGTH)
 
@@ -213,7 +218,7 @@ class NameBudget(Strict):
 
 
 class SetBudget(NameBudget):
-    limit = Dollars(required=True)
+    max_limit = Dollars(required=True)
 
 
 class ListUsage(Page):
@@ -224,8 +229,7 @@ class ListUsage(Page):
     key = Text(load_default=None, max_length=ID_LENGTH)
 
 
-class ListEvents(Strict):
-    limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100)
+class ListEvents(Limited):
     after = WholeNumber(min=0, max=2**63 - 1, load_default=None)
     order = Text(load_default="desc", validate=one_of("asc", "desc"))
     project = Text(load_default=None, max_length=NAME_LENGTH)

@@ -16,7 +16,7 @@ from app.services.account_adding import RESERVED, checked_models
 from app.services.account_environment import UNSEEN_MS, retired_name
 from app.services.account_loading import concurrency
 from app.services.accounts import Account
-from app.services.gateway import Gateway
+from app.services.gateway import Actor, Gateway
 
 # A request that chose the account just before it was retired has put its work down by then.
 WIPE_AFTER_MS = 5 * 60 * 1000
@@ -34,6 +34,7 @@ class AccountInfo:
     base_url: str
     weight: int
     max_concurrency: int
+    limits: Mapping[str, int]
     models: Mapping[str, str]
     options: Sequence[str]
     abilities: Mapping[str, str] | None
@@ -86,15 +87,23 @@ def change(
     weight: int | None = None,
     max_concurrency: int | None = None,
     models: Mapping[str, str] | None = None,
-) -> None:
-    """Set what is given; `models` is the whole map. Raises NotFoundError, InvalidRequestError."""
+    limits: Mapping[str, int] | None = None,
+    disabled: bool | None = None,
+    actor: Actor = events.OPERATOR,
+) -> AccountInfo:
+    """Set what is given; `models` and `limits` are all that there are. Raises NotFoundError, InvalidRequestError."""
     given = {"weight": weight, "max_concurrency": max_concurrency}
     values: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if models is not None:
         values["models"] = checked_models(models) or None
+    if limits is not None:
+        values["limits"] = dict(limits) or None
+    if disabled is not None:
+        values["disabled_at"] = True if disabled else None
     if max_concurrency is not None and name == RESERVED:
-        raise InvalidRequestError("The concurrency of this account is set by its variable (docs/settings.md).")
-    _change(gateway, provider, name, operation="account_change", **values)
+        text = "max_concurrency: that of this account is set by its variable (docs/settings.md)."
+        raise InvalidRequestError(text, param="max_concurrency")
+    return _change(gateway, provider, name, operation="account_change", actor=actor, **values)
 
 
 def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
@@ -151,14 +160,21 @@ def _since(began: float) -> int:
     return int((time.monotonic() - began) * 1000)
 
 
-def _change(gateway: Gateway, provider: str, name: str, *, operation: str, **values: Any) -> None:
+def _change(
+    gateway: Gateway, provider: str, name: str, *, operation: str, actor: Actor = events.OPERATOR, **values: Any
+) -> AccountInfo:
     gateway.accounts.providers()  # those of the environment are rows from now on
     with gateway.database.write() as connection:
         row = _existing(connection, provider, name)
         accounts.change(connection, row.id, **values)
-        events.record_act(connection, operation=operation, object_id=f"{provider}/{name}")
+        detail = {field.removesuffix("_at"): value for field, value in values.items()}
+        events.record_act(
+            connection, operation=operation, object_id=f"{provider}/{name}", detail=detail or None, actor=actor
+        )
+        changed = _existing(connection, provider, name)
     gateway.accounts.reread()
     gateway.log.info("account.changed", act=operation, provider=provider, account=name)
+    return _info(gateway, changed)
 
 
 def _existing(connection: Connection, provider: str, name: str) -> AnyRow:
@@ -180,6 +196,7 @@ def _info(gateway: Gateway, row: AnyRow) -> AccountInfo:
         base_url=row.base_url,
         weight=row.weight,
         max_concurrency=concurrency(row),
+        limits=row.limits or {},
         models=row.models or {},
         options=sorted(row.options or {}),
         abilities=row.abilities,

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.data import events
 from app.data.database import AnyRow
-from app.data.events import Filters
+from app.data.events import Filters as Filters
 from app.services.gateway import Gateway
 
 # A transaction takes its event's id a while before it commits; so long one that is missing may still come.

@@ -18,7 +18,7 @@ ACTOR_LENGTH = 128
 def record(
     gateway: Gateway,
     *,
-    caller: Caller,
+    caller: Caller | Actor,
     operation: str,
     object_id: str | None,
     outcome: str,
@@ -26,14 +26,17 @@ def record(
     latency_ms: int | None,
     detail: Mapping[str, Any] | None,
 ) -> None:
-    """Write one event of the API. Raises SQLAlchemyError when the store is away."""
+    """Write one event of the API: what a caller wrote, or what was refused to a caller or an admin.
+
+    Raises SQLAlchemyError when the store is away.
+    """
     with gateway.database.write() as connection:
         events.insert_event(
             connection,
             request_id=caller.request_id[:NAME_LENGTH],
             project_id=caller.project_id,
             key_id=caller.key_id,
-            source=API,
+            source=caller.source if isinstance(caller, Actor) else API,
             operation=operation[:NAME_LENGTH],
             object_id=object_id[:NAME_LENGTH] if object_id else None,
             outcome=outcome[:OUTCOME_LENGTH],
@@ -43,14 +46,6 @@ def record(
             address=caller.address,
             detail=dict(detail) if detail is not None else None,
         )
-
-
-def record_refusal(
-    gateway: Gateway, actor: Actor, *, operation: str, outcome: str, status_code: int, detail: Mapping[str, Any]
-) -> None:
-    """Write that an admin was refused, or that the gateway failed. Raises SQLAlchemyError when the store is away."""
-    with gateway.database.write() as connection:
-        _insert(connection, actor, operation=operation, outcome=outcome, status_code=status_code, detail=detail)
 
 
 def record_act(
@@ -65,38 +60,21 @@ def record_act(
 ) -> None:
     """What an admin did, within the transaction that does it; `actor` is who, by default at the command line.
 
-    `project_id` and `key_id` are those that the act is about, if it is about one.
+    `project_id` and `key_id` are those that the act is about; if it is about none, the actor's.
     """
-    _insert(
-        connection,
-        actor,
-        operation=operation,
-        outcome=DONE,
-        detail=detail,
-        object_id=object_id[:NAME_LENGTH],
-        project_id=project_id or actor.project_id,
-        key_id=key_id or actor.key_id,
-    )
-
-
-def _insert(
-    connection: Connection,
-    actor: Actor,
-    *,
-    operation: str,
-    outcome: str,
-    detail: Mapping[str, Any] | None,
-    **more: Any,
-) -> None:
-    who: dict[str, Any] = {"project_id": actor.project_id, "key_id": actor.key_id, "address": actor.address}
+    if project_id is None:
+        project_id, key_id = actor.project_id, actor.key_id
     events.insert_event(
         connection,
         request_id=actor.request_id[:NAME_LENGTH],
+        project_id=project_id,
+        key_id=key_id,
         source=actor.source,
         actor=actor.name[:ACTOR_LENGTH],
+        address=actor.address,
         operation=operation[:NAME_LENGTH],
-        outcome=outcome[:OUTCOME_LENGTH],
+        object_id=object_id[:NAME_LENGTH],
+        outcome=DONE,
         latency_ms=actor.latency_ms() if actor.latency_ms else None,
         detail=dict(detail) if detail is not None else None,
-        **{**who, **more},
     )
