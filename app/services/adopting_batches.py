@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from app.connectors.abilities import Support
 from app.connectors.base import MissingError
 from app.connectors.native import NativeJob
-from app.data import batch_work, batches, files, jobs, keys
+from app.data import batch_work, batches, budgets, files, jobs, keys
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids, jsonl
@@ -144,6 +144,7 @@ def _insert(
         lines_total=len(rows),
     )
     _insert_job(connection, batch, account, native, rows)
+    budgets.follow(connection, batch)
     prices.freeze(connection, batch.id)
     return public_id
 
