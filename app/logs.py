@@ -18,9 +18,12 @@ Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$")
+# Secrets that are a part of a value, such as those of issuers of tokens.
+_HIDDEN: set[bytes] = set()
 # A shorter value is more likely to be a word that stands in the line for another reason.
 SECRET_MIN_LENGTH = 8
-# Virtual keys and providers' keys by their shape, bearer tokens, passwords in URLs.
+# Virtual keys and providers' keys by their shape, JWTs, bearer tokens, passwords in URLs.
+JWT = rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
 SHAPES = rb"""(?:(?<![A-Za-z0-9])sk-|(?i:bearer )|://[^\s:/@"]*:(?=[^\s/"]+@))(?:bf-[0-9a-f]+-)?[^\s"'@,\\]{8,}"""
 REDACTED = b"[redacted]"
 # The descriptor and not sys.stderr: whoever swaps that object must not break a logger in use.
@@ -43,6 +46,12 @@ def configure(settings: Settings) -> None:
 def get_logger() -> Any:
     """A logger as structlog's: `.info("constant.event", field=value)`. Fields that are None are left out."""
     return structlog.get_logger()
+
+
+def hide(*secrets: str) -> None:
+    """Blot these out of every line from now on, as they are and as JSON writes them."""
+    for secret in secrets:
+        _HIDDEN.update({secret.encode(), orjson.dumps(secret)[1:-1]})
 
 
 def level(settings: Settings) -> int:
@@ -106,9 +115,12 @@ def _redacted(render: Processor, environment: Mapping[str, str]) -> Processor:
         key=len,
         reverse=True,
     )
-    pattern = re.compile(b"|".join([*(re.escape(value.encode()) for value in known), SHAPES]))
+    pattern = re.compile(b"|".join([*(re.escape(value.encode()) for value in known), JWT, SHAPES]))
 
     def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
-        return pattern.sub(REDACTED, render(logger, method, event))
+        line = render(logger, method, event)
+        for secret in tuple(_HIDDEN):
+            line = line.replace(secret, REDACTED)
+        return pattern.sub(REDACTED, line)
 
     return redact

@@ -17,8 +17,8 @@ class SettingsError(ValueError):
     """A variable of the environment that cannot be used; the message names it and the fix."""
 
 
-def _var(env: str, default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"env": env, "doc": doc})
+def _var(env: str, default: Any, doc: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"env": env, "doc": doc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Settings:
         "",
         "Seals secrets at rest; a comma-separated ring, the first one seals. Made and kept under "
         "`BATCHGATE_HOME` when the store is SQLite; required otherwise.",
+        secret=True,
     )
     public_url: str = _var(
         "BATCHGATE_PUBLIC_URL",
@@ -46,6 +47,12 @@ class Settings:
     )
     default_provider: str = _var(
         "BATCHGATE_DEFAULT_PROVIDER", "", "Provider for new objects when a request names none."
+    )
+    jwt_issuers: str = _var(
+        "BATCHGATE_JWT_ISSUERS",
+        "",
+        "Whose JWTs are taken: a JSON list, or the path of a file with one (docs/management.md).",
+        secret=True,
     )
     port: int = _var("PORT", 8080, "Port of the web process.")
     trusted_proxies: int = _var(

@@ -8,6 +8,7 @@ from app.blobs import open_store
 from app.connectors.base import Timeouts
 from app.data.database import Database
 from app.lib.clock import Clock, SystemClock
+from app.services import jwt_issuers
 from app.services.accounts import Accounts
 from app.services.gateway import Gateway
 from app.services.pepper import Pepper
@@ -41,6 +42,8 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         clock=clock,
         timeouts=Timeouts(settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s),
     )
+    verifier = jwt_issuers.verifier(settings, log=log)
+    logs.hide(*[issuer.secret for issuer in verifier.issuers if issuer.secret])
     return Gateway(
         settings=settings,
         database=database,
@@ -50,6 +53,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         clock=clock,
         log=log,
         ring=ring,
+        jwt=verifier,
     )
 
 

@@ -64,7 +64,7 @@ def _provider() -> str | None:
 
 
 def _credential() -> str:
-    """The credential of whichever header carries one. A gateway key wins over other credentials beside it."""
+    """The credential of whichever header carries one. A key or token of this gateway wins over others beside it."""
     authorization = request.headers.get("Authorization", "")
     scheme, _, token = authorization.partition(" ")
     found = [token.strip()] if scheme.lower() == "bearer" else []
@@ -74,4 +74,4 @@ def _credential() -> str:
     found = [value for value in found if value]
     if not found:
         raise AuthenticationError("Send a virtual key of this gateway as `Authorization: Bearer sk-bf-...`.")
-    return next((value for value in found if value.startswith(keys.PREFIX)), found[0])
+    return next((value for value in found if callers.is_ours(gateway(), value)), found[0])

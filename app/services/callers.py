@@ -1,11 +1,10 @@
 """Who calls: the credential of a request decides whom it is asked about."""
 
-from app.errors import AuthenticationError, PermissionDeniedError
-from app.services import keys
+from app.auth import jwt
+from app.errors import PermissionDeniedError
+from app.services import events, jwt_callers, keys, permissions
 from app.services.gateway import Actor, Caller, Gateway
-
-API = "api"
-ADMIN = "admin"
+from app.services.key_secrets import PREFIX
 
 
 def authenticate(
@@ -20,9 +19,19 @@ def authenticate(
 ) -> Caller:
     """Who holds `credential`; `account`, `project` and `provider` are those that the request names.
 
-    Raises AuthenticationError, the same one whatever is wrong with the credential.
+    Raises AuthenticationError, the same one whatever is wrong with the credential; PermissionDeniedError when it may
+    not be used from `address`, or in `project`; InvalidRequestError when an admin's token needs a project.
     """
-    return keys.authenticate(gateway, credential, request_id=request_id, account=account)
+    if _is_token(gateway, credential):
+        caller = jwt_callers.authenticate(
+            gateway, credential, request_id=request_id, account=account, project=project, address=address
+        )
+    else:
+        caller = keys.authenticate(gateway, credential, request_id=request_id, account=account, address=address)
+    if project is not None and project != caller.project:
+        # Said the same whether that project is there or not.
+        raise PermissionDeniedError("This key belongs to another project than the one named.", param=jwt_callers.HEADER)
+    return caller
 
 
 def administrator(gateway: Gateway, credential: str, *, request_id: str, address: str | None = None) -> Actor:
@@ -30,16 +39,25 @@ def administrator(gateway: Gateway, credential: str, *, request_id: str, address
 
     Raises AuthenticationError, and PermissionDeniedError for a credential that is good, but not an admin's.
     """
-    if not credential.startswith(keys.PREFIX):
-        raise AuthenticationError("This key is not valid: it is unknown, expired or revoked.")
-    caller = keys.authenticate(gateway, credential, request_id=request_id)
-    if caller.role != ADMIN:
+    if _is_token(gateway, credential):
+        return jwt_callers.administrator(gateway, credential, request_id=request_id, address=address)
+    caller = keys.authenticate(gateway, credential, request_id=request_id, address=address)
+    if caller.role != permissions.ADMIN:
         raise PermissionDeniedError(f"The management API needs an admin: the role of this key is {caller.role}.")
     return Actor(
-        name=f"key {credential.removeprefix(keys.PREFIX).partition('-')[0]}",
-        source=API,
+        name=caller.name or "",
+        source=events.API,
         request_id=request_id,
         project_id=caller.project_id,
         key_id=caller.key_id,
         address=address,
     )
+
+
+def is_ours(gateway: Gateway, credential: str) -> bool:
+    """True for what looks like a virtual key, or like a JWT where those are taken."""
+    return credential.startswith(PREFIX) or _is_token(gateway, credential)
+
+
+def _is_token(gateway: Gateway, credential: str) -> bool:
+    return bool(gateway.jwt.issuers) and not credential.startswith(PREFIX) and jwt.looks_like_one(credential)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.auth.jwt import Verifier
 from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.database import Database
@@ -24,6 +25,7 @@ class Gateway:
     clock: Clock
     log: Any
     ring: KeyRing = field(repr=False)
+    jwt: Verifier = field(default_factory=Verifier)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""The issuers of JWTs that the settings name, and how their public keys are read."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.auth import issuers, jwt
+from app.auth.jwks import PATIENCE_S, JwksError
+from app.connectors.base import UpstreamError
+from app.connectors.http import HttpClient
+from app.settings import Settings, SettingsError
+
+VARIABLE = "BATCHGATE_JWT_ISSUERS"
+MOST_BYTES = 2**20
+OK = 200
+
+
+def verifier(settings: Settings, *, log: Any) -> jwt.Verifier:
+    """What verifies JWTs as the settings say. Raises SettingsError, which shows no secret."""
+    text = settings.jwt_issuers.strip()
+    if not text:
+        return jwt.Verifier()
+    try:
+        found = issuers.parsed(text if text.startswith("[") else Path(text).read_bytes())
+    except issuers.IssuerError as error:
+        raise SettingsError(f"{VARIABLE}: {error}") from None
+    except OSError as error:
+        # It may be JSON that does not begin as a list does, so what it says is not repeated.
+        raise SettingsError(f"{VARIABLE} is no JSON list, and no file can be read there ({error.strerror}).") from None
+    return jwt.verifier(found, read=_reader, log=log)
+
+
+def _reader(issuer: issuers.Issuer) -> Callable[[], bytes]:
+    if issuer.jwks_file:
+        return lambda: _from_file(Path(issuer.jwks_file))
+    return lambda: _from_url(issuer.jwks_url)
+
+
+def _from_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            found = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise JwksError(f"The file cannot be read: {error.strerror}.") from None
+    if len(found) > MOST_BYTES:
+        raise JwksError(f"The file is larger than {MOST_BYTES} bytes.")
+    return found
+
+
+def _from_url(url: str) -> bytes:
+    """What is there, within `PATIENCE_S` in all. No redirect is followed. Raises JwksError."""
+    parts = urlsplit(url)
+    client = HttpClient(
+        f"{parts.scheme}://{parts.netloc}", connect_timeout_s=PATIENCE_S, max_answer_bytes=MOST_BYTES, max_idle=0
+    )
+    path = parts._replace(scheme="", netloc="").geturl() or "/"
+    try:
+        with closing(client):
+            answer = client.get(path, timeout_s=PATIENCE_S)
+    except UpstreamError as error:
+        raise JwksError(error.message) from None
+    if answer.status != OK:
+        raise JwksError(f"The answer has status {answer.status}.")
+    return answer.body
