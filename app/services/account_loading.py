@@ -24,6 +24,7 @@ class Account:
     max_concurrency: int
     models: Mapping[str, str]
     connector: Connector = field(repr=False)
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -94,6 +95,7 @@ class Loader:
             max_concurrency=concurrency(row),
             models=row.models or {},
             connector=connector,
+            limits=row.limits or {},
         )
 
     def _kept_connector(self, row: AnyRow) -> Connector:

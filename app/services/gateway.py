@@ -10,6 +10,7 @@ from app.blobs import BlobStore
 from app.data.database import Database
 from app.lib.clock import Clock
 from app.services.accounts import Accounts
+from app.services.rate_windows import Rates
 from app.settings import Settings
 
 
@@ -26,6 +27,7 @@ class Gateway:
     log: Any
     ring: KeyRing = field(repr=False)
     jwt: Verifier = field(default_factory=Verifier)
+    rates: Rates = field(default_factory=Rates, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
