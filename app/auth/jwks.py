@@ -43,12 +43,19 @@ class KeySet:
     """The keys at one place; safe to share between threads. `read` gives the document or raises JwksError."""
 
     def __init__(
-        self, where: str, read: Callable[[], bytes], *, log: Any, monotonic: Callable[[], float] = time.monotonic
+        self,
+        where: str,
+        read: Callable[[], bytes],
+        *,
+        log: Any,
+        monotonic: Callable[[], float] = time.monotonic,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._where = where
         self._read = read
         self._log = log
         self._monotonic = monotonic
+        self._patience_s = patience_s
         self._keys: Sequence[PublicKey] | None = None
         self._read_at = self._asked_at = float("-inf")
         self._lock = threading.Lock()
@@ -58,13 +65,13 @@ class KeySet:
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
         """The key called `kid`, or the only one there is when the token names none; None: there is no such key."""
         if self._keys is None:
-            self._ask(patience_s=PATIENCE_S)
+            self._ask(wait=True)
         elif self._monotonic() - self._read_at > FRESH_S:
             self._ask()
         found = self._fitting(kid, algorithm)
         if found is None and self._keys is not None and self._places.acquire(blocking=False):
             try:
-                self._ask(patience_s=PATIENCE_S)
+                self._ask(wait=True)
             finally:
                 self._places.release()
             found = self._fitting(kid, algorithm)
@@ -74,8 +81,8 @@ class KeySet:
         fitting = [key for key in self._keys or () if key.algorithm == algorithm and kid in (None, key.kid)]
         return fitting[0] if len(fitting) == 1 else None
 
-    def _ask(self, *, patience_s: float = 0.0) -> None:
-        """See to it that the keys are being read, unless they just were; wait for them for `patience_s`."""
+    def _ask(self, *, wait: bool = False) -> None:
+        """See to it that the keys are being read, unless they just were; wait for them for a while."""
         with self._lock:
             if self._reading is None:
                 now = self._monotonic()
@@ -86,8 +93,8 @@ class KeySet:
                 threading.Thread(target=self._load, args=(over,), name="jwks", daemon=True).start()
                 self._reading = over
             over = self._reading
-        if patience_s:
-            over.wait(patience_s)
+        if wait:
+            over.wait(self._patience_s)
 
     def _load(self, over: threading.Event) -> None:
         try:
