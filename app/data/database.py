@@ -117,7 +117,7 @@ def insert_ignoring(dialect: str, table: Table, *unique: str) -> Any:
 def insert_new(connection: Connection, table: Table, **values: Any) -> bool:
     """As `insert_absent`; False when a unique index already had the row."""
     statement = _INSERT[connection.dialect.name](table).values(**values).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount == 1)
+    return connection.execute(statement.returning(table.c.id)).first() is not None
 
 
 def is_outage(error: DBAPIError) -> bool:

@@ -91,7 +91,7 @@ def _first(messages: Any, path: str = "") -> tuple[str, str]:
     while isinstance(messages, dict):
         key = next(iter(messages))
         messages = messages[key]
-        if key in ("_schema", "key", "value"):
+        if key == "_schema" or (path and key in ("key", "value")):
             continue
         path = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
     return path, str(messages[0] if isinstance(messages, list) else messages)[:500]

@@ -18,6 +18,7 @@ MOST_ENTRIES = 200
 MAX_PAGE = 1000
 LATEST = 253_402_300_799  # the last second of the year 9999
 BIG = 2**53
+MOST_DOLLARS = 4_000_000
 # Bifrost's words for how often a budget begins anew, and ours; one that has none is a total.
 PERIODS = {"1d": "day", "1M": "month"}
 GROUPS = ("key", "project", "provider", "model", "day")
@@ -59,15 +60,18 @@ class Instant(fields.Field[int]):
 
 
 class Dollars(fields.Field[int]):
-    """Dollars as text or a number; gives whole picodollars."""
+    """Dollars as text or a number, at most four million; gives whole picodollars."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)) > 40:
             raise ValidationError(f'must be dollars such as "12.50", not {value!r:.60}.')
         try:
-            return money.picodollars(str(value))
+            found = money.picodollars(str(value))
         except ValueError as error:
             raise ValidationError(f"{error}.") from error
+        if found > MOST_DOLLARS * money.PICODOLLARS:
+            raise ValidationError(f"must be at most {MOST_DOLLARS} dollars.")
+        return found
 
 
 def texts(*, max_length: int) -> fields.List[Any]:
@@ -78,7 +82,8 @@ def texts(*, max_length: int) -> fields.List[Any]:
 
 def limits() -> fields.Dict:
     """Names of limits and numbers; which there are, the service knows."""
-    return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=WholeNumber(min=0, max=BIG), allow_none=True)
+    number = WholeNumber(min=0, max=BIG, allow_none=True)
+    return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=number, allow_none=True)
 
 
 class Limited(Strict):

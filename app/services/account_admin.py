@@ -12,6 +12,7 @@ from app.data import accounts
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import events
+from app.services import limits as rates
 from app.services.account_adding import RESERVED, checked_models
 from app.services.account_environment import UNSEEN_MS, retired_name
 from app.services.account_loading import concurrency
@@ -97,7 +98,7 @@ def change(
     if models is not None:
         values["models"] = checked_models(models) or None
     if limits is not None:
-        values["limits"] = dict(limits) or None
+        values["limits"] = rates.validate(limits, owner="account") or None
     if disabled is not None:
         values["disabled_at"] = True if disabled else None
     if max_concurrency is not None and name == RESERVED:

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import Any, TypedDict
 
 from app.errors import InvalidRequestError
-from app.services import permissions
+from app.services import limits, permissions
 from app.services.gateway import Gateway
 
 ROLES = (permissions.ADMIN, permissions.MEMBER, permissions.VIEWER)
@@ -92,7 +92,7 @@ def _networks(_gateway: Gateway, name: str, value: Any) -> list[str] | None:
 def _limits(_gateway: Gateway, name: str, value: Any) -> dict[str, int] | None:
     if value is not None and not isinstance(value, Mapping):
         raise _wrong(name, "must be an object of names and whole numbers.")
-    return dict(value) if value else None
+    return limits.validate(value) or None if value else None
 
 
 def _expires_at(gateway: Gateway, name: str, value: Any) -> int | None:

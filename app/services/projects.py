@@ -10,6 +10,7 @@ from app.data import projects as rows
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import events
+from app.services import limits as rates
 from app.services.gateway import Actor, Gateway
 
 NAME_LENGTH = 64
@@ -119,7 +120,9 @@ def _checked(gateway: Gateway, values: Mapping[str, Any]) -> dict[str, Any]:
     if provider is not None and not gateway.accounts.is_known(provider):
         text = f"default_provider: {provider!r:.80} is no provider; `batchgate providers` lists them."
         raise InvalidRequestError(text, param="default_provider")
-    return {**values, "limits": values["limits"] or None} if "limits" in values else dict(values)
+    if not values.get("limits"):
+        return {**values, "limits": None} if "limits" in values else dict(values)
+    return {**values, "limits": rates.validate(values["limits"], owner="project") or None}
 
 
 def _set_archived(connection: Connection, row: AnyRow, archived: bool, actor: Actor) -> None:

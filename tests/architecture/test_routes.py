@@ -3,6 +3,7 @@
 from flask.testing import FlaskClient
 
 from app import create_app
+from app.services import keys
 from app.services.gateway import Gateway
 
 OPEN = {"/healthz", "/readyz"}
@@ -17,6 +18,14 @@ EVERYWHERE = {
 NOT_AT_AZURE = {
     "GET /files/{}/estimate", "GET /batches/{}/results", "GET /batches/{}/lines", "POST /batches/{}/retry",
     "GET /models",
+}  # fmt: skip
+MANAGEMENT = {
+    "GET /projects", "POST /projects", "GET /projects/{}", "PUT /projects/{}", "DELETE /projects/{}",
+    "GET /governance/virtual-keys", "POST /governance/virtual-keys", "GET /governance/virtual-keys/{}",
+    "PUT /governance/virtual-keys/{}", "DELETE /governance/virtual-keys/{}", "GET /governance/virtual-keys/quota",
+    "POST /governance/virtual-keys/{}/rotate", "POST /governance/virtual-keys/{}/expire",
+    "POST /governance/virtual-keys/{}/revoke", "GET /accounts", "PUT /accounts/{}/{}", "GET /prices", "POST /prices",
+    "GET /budgets", "PUT /budgets", "DELETE /budgets", "GET /usage", "GET /events",
 }  # fmt: skip
 
 
@@ -34,6 +43,7 @@ def test_the_routes_are_those_of_the_contract(gateway: Gateway) -> None:
     for prefix in ("/v1", "/openai/v1", "/openai"):
         wanted |= {line.replace(" ", f" {prefix}", 1) for line in EVERYWHERE | NOT_AT_AZURE}
     wanted |= {line.replace(" ", " /openai/openai", 1) for line in EVERYWHERE}
+    wanted |= {line.replace(" ", " /api", 1) for line in MANAGEMENT}
     have = routes(gateway)
     assert wanted - have == set()
     heads = {line.replace("GET", "HEAD", 1) for line in wanted if line.startswith("GET")}  # werkzeug adds them
@@ -51,3 +61,13 @@ def test_no_route_answers_without_a_key(gateway: Gateway) -> None:
 def test_every_view_names_its_operation(gateway: Gateway) -> None:
     views = create_app(gateway=gateway).view_functions
     assert [name for name, view in views.items() if not hasattr(view, "request_type")] == []
+
+
+def test_management_is_for_admins_but_for_the_quota_of_a_key(gateway: Gateway) -> None:
+    client: FlaskClient = create_app(gateway=gateway).test_client()
+    issued = keys.create(gateway, project="alpha", name="member")
+    for route in sorted(MANAGEMENT):
+        method, path = route.split(" ", 1)
+        headers = {"Authorization": f"Bearer {issued.key}"}
+        answer = client.open(f"/api{path.replace('{}', 'x')}", method=method, headers=headers)
+        assert answer.status_code == (200 if path.endswith("/quota") else 403), route
