@@ -158,7 +158,9 @@ def reserve(
     wanted = estimate_picodollars or 0
     applying = rows.applying(connection, project_id=caller.project_id, key_id=caller.key_id)
     for budget in _locked(connection, applying):
-        if not rows.take(connection, budget.id, batch_id=batch.id, amount=wanted):
+        # What no budget can hold may be more than SQL can, too.
+        fits = wanted <= MOST_PICODOLLARS
+        if not fits or not rows.take(connection, budget.id, batch_id=batch.id, amount=wanted):
             gateway.log.info("budget.refused", budget=budget.id, project=caller.project, estimate=money.dollars(wanted))
             raise BudgetError(
                 f"This batch can cost ${money.dollars(wanted)}, but {budget.name} has ${money.dollars(budget.left)} "

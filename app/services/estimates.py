@@ -1,5 +1,6 @@
 """What a batch input asks for, before it runs: lines, and tokens of each model as far as the lines tell."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,10 +144,10 @@ def _answers(body: Mapping[str, Any], url: Any) -> int:
 
 
 def _whole(values: list[Any], *, least: int) -> int | None:
-    """The first of the values that is a whole number."""
+    """The first of the values that is a number, rounded up; huge ones come as floats."""
     for value in values:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
-            return value
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= least:
+            return math.ceil(min(value, MOST_MAX_TOKENS))
     return None
 
 
