@@ -67,7 +67,7 @@ def ended(client: KeyClient, batches: dict[str, str]) -> dict[str, dict[str, Any
                 del waiting[name]
         return not waiting
 
-    until(over, seconds=60, what="the end of every batch")
+    until(over, seconds=110, what="the end of every batch")
     return {name: retrieve(client, batch) for name, batch in batches.items()}
 
 
