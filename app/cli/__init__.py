@@ -17,13 +17,16 @@ COMMANDS = {
     "demo": "app.cli.demo:demo",
     "demo-model": "app.cli.demo_model:demo_model",
     "docs": "app.cli.docs:docs",
+    "events": "app.cli.events:events",
     "files": "app.cli.files:files",
     "keys": "app.cli.keys:keys",
     "prices": "app.cli.prices:prices",
+    "projects": "app.cli.projects:projects",
     "providers": "app.cli.providers:providers",
     "release": "app.cli.release:release",
     "secrets": "app.cli.secrets:secrets",
     "sweep": "app.cli.sweep:sweep",
+    "usage": "app.cli.usage:usage",
     "worker": "app.cli.worker:worker",
 }
 

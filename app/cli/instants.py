@@ -1,6 +1,7 @@
 """Times as people type them: `90m`, `24h`, `30d`, a date, or an instant with its offset."""
 
 import re
+import time
 from datetime import UTC, datetime
 
 import click
@@ -35,6 +36,17 @@ def duration(_context: click.Context, _parameter: click.Parameter, value: str | 
     found = duration_s(value)
     if found is None:
         raise click.BadParameter(f"{value!r:.40} is no time such as 90m, 24h or 7d.")
+    return found
+
+
+def past(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """A callback of click: Unix milliseconds of a date, an ISO instant, or of a duration ago."""
+    if value is None:
+        return None
+    now_ms, seconds = time.time_ns() // 1_000_000, duration_s(value)
+    found = instant_ms(value, now_ms=now_ms) if seconds is None else now_ms - seconds * 1000
+    if found is None:
+        raise click.BadParameter(f"{value!r:.40} is neither a date such as 2027-01-31 nor a time ago such as 24h.")
     return found
 
 

@@ -36,7 +36,7 @@ def key_options(command: Command) -> Command:
             "limits",
             multiple=True,
             metavar="NAME=N",
-            callback=_limits,
+            callback=parse_limits,
             help="A limit, such as open_batches=20.",
         ),
         click.option(
@@ -65,7 +65,7 @@ def fields(asked: dict[str, Any], *, clear: tuple[str, ...] = ()) -> KeyChanges:
     return cast(KeyChanges, found)
 
 
-def _limits(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+def parse_limits(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
     found: dict[str, int] = {}
     for value in values:
         name, _, number = value.partition("=")

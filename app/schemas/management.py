@@ -203,7 +203,7 @@ class SetPrice(Strict):
 
     provider = Text(required=True, max_length=NAME_LENGTH)
     model = Text(required=True, max_length=MODEL_LENGTH)
-    input = fields.Raw(required=True)
+    input = fields.Raw(required=True, allow_none=True)
     cached = fields.Raw(allow_none=True)
     output = fields.Raw(allow_none=True)
     batch_percent = fields.Raw()

@@ -7,10 +7,9 @@ from flask import Blueprint, Response
 from app.api.context import gateway
 from app.api.management.asking import actor, body, query, seconds
 from app.api.operation import answer, list_answer, operation
-from app.errors import InvalidRequestError
 from app.schemas.management import ListPrices, SetPrice
 from app.services import price_files, price_lists
-from app.services.price_lists import ListedPrice, NewPrice
+from app.services.price_lists import ListedPrice
 
 blueprint = Blueprint("prices", __name__)
 
@@ -31,14 +30,7 @@ def set_() -> Response:
     """A price for batches that are made from now on, or from `valid_from` on."""
     asked = body(SetPrice)
     valid_from = asked.pop("valid_from")
-    return answer(_wire(price_lists.set_(gateway(), _price(asked), valid_from=valid_from, actor=actor())))
-
-
-def _price(asked: dict[str, Any]) -> NewPrice:
-    try:
-        return price_files.of(asked)
-    except InvalidRequestError as error:
-        raise InvalidRequestError(f"{error.param}: {error.message}.", param=error.param) from error
+    return answer(_wire(price_lists.set_(gateway(), price_files.of(asked), valid_from=valid_from, actor=actor())))
 
 
 def _wire(price: ListedPrice) -> dict[str, Any]:
