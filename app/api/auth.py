@@ -5,7 +5,7 @@ from flask import current_app, g, request
 from app.api.context import gateway
 from app.api.operation import WRITES
 from app.errors import AuthenticationError
-from app.services import callers, keys, permissions
+from app.services import callers, keys, limits, permissions
 
 HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 ACCOUNT = "x-bf-api-key"  # the name of an account, not a credential
@@ -29,7 +29,9 @@ def require_key() -> None:
         provider=_provider(),
         address=client_address(),
     )
+    callers.check_project(g.caller, _named(PROJECT))
     permissions.check_request(g.caller, operation=g.request_type, is_write=g.request_type.endswith(WRITES))
+    limits.check_request(gateway(), g.caller)
 
 
 def require_admin() -> None:
@@ -74,4 +76,5 @@ def _credential() -> str:
     found = [value for value in found if value]
     if not found:
         raise AuthenticationError("Send a virtual key of this gateway as `Authorization: Bearer sk-bf-...`.")
-    return next((value for value in found if callers.is_ours(gateway(), value)), found[0])
+    found.sort(key=lambda value: callers.rank(gateway(), value))
+    return found[0]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from app.data.database import AnyRow, insert_new, now_ms
 from app.data.keys import CALLERS
@@ -40,11 +40,11 @@ def insert(connection: Connection, *, issuer: str, subject: str, project_id: int
     )
 
 
-def is_revoked(connection: Connection, *, issuer: str, subject: str) -> bool:
-    """True when a key row of the subject, in whichever project, is revoked."""
+def is_ended(connection: Connection, *, issuer: str, subject: str) -> bool:
+    """True when a key row of the subject, in whichever project, is revoked or expired."""
     where = (
         virtual_keys.c.issuer == issuer,
         virtual_keys.c.subject == subject,
-        virtual_keys.c.revoked_at.is_not(None),
+        or_(virtual_keys.c.revoked_at.is_not(None), virtual_keys.c.expires_at <= now_ms()),
     )
     return connection.execute(select(virtual_keys.c.id).where(*where).limit(1)).first() is not None

@@ -20,18 +20,22 @@ def authenticate(
     """Who holds `credential`; `account`, `project` and `provider` are those that the request names.
 
     Raises AuthenticationError, the same one whatever is wrong with the credential; PermissionDeniedError when it may
-    not be used from `address`, or in `project`; InvalidRequestError when an admin's token needs a project.
+    not be used from `address`; InvalidRequestError when an admin's token needs a project.
     """
     if _is_token(gateway, credential):
-        caller = jwt_callers.authenticate(
+        return jwt_callers.authenticate(
             gateway, credential, request_id=request_id, account=account, project=project, address=address
         )
-    else:
-        caller = keys.authenticate(gateway, credential, request_id=request_id, account=account, address=address)
+    return keys.authenticate(gateway, credential, request_id=request_id, account=account, address=address)
+
+
+def check_project(caller: Caller, project: str | None) -> None:
+    """Raises PermissionDeniedError when a request names another project than the caller's, whether it is there or not.
+
+    What is meant for one project must not end up in another.
+    """
     if project is not None and project != caller.project:
-        # Said the same whether that project is there or not.
         raise PermissionDeniedError("This key belongs to another project than the one named.", param=jwt_callers.HEADER)
-    return caller
 
 
 def administrator(gateway: Gateway, credential: str, *, request_id: str, address: str | None = None) -> Actor:
@@ -54,9 +58,9 @@ def administrator(gateway: Gateway, credential: str, *, request_id: str, address
     )
 
 
-def is_ours(gateway: Gateway, credential: str) -> bool:
-    """True for what looks like a virtual key, or like a JWT where those are taken."""
-    return credential.startswith(PREFIX) or _is_token(gateway, credential)
+def rank(gateway: Gateway, credential: str) -> int:
+    """Of several credentials in a request the first counts: a virtual key, then a JWT where those are taken."""
+    return 0 if credential.startswith(PREFIX) else 1 if _is_token(gateway, credential) else 2
 
 
 def _is_token(gateway: Gateway, credential: str) -> bool:

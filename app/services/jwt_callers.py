@@ -62,9 +62,9 @@ def _verified(gateway: Gateway, token: str, request_id: str) -> Identity:
         gateway.log.info("jwt.refused", request=request_id, issuer=error.issuer, reason=error.reason)
         raise keys.refused() from None
     if identity.kind != VIRTUAL_KEY:
-        # An admin is one over all projects, so a revoked row in any of them ends them all.
+        # An admin is one over all projects, so a row that is revoked or expired in any of them ends them all.
         with gateway.database.read() as connection:
-            if subjects.is_revoked(connection, issuer=identity.issuer, subject=identity.subject):
+            if subjects.is_ended(connection, issuer=identity.issuer, subject=identity.subject):
                 raise keys.refused()
     return identity
 

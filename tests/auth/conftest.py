@@ -1,5 +1,6 @@
 """A gateway that trusts three issuers: public keys in a file, an issuer of admins, and a shared secret."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,8 @@ def anyone(gateway: Gateway) -> FlaskClient:
 def bearer(credential: str, **more: str) -> dict[str, str]:
     """The headers of a request."""
     return {"Authorization": f"Bearer {credential}", **more}
+
+
+def upload_form(content: bytes) -> dict[str, Any]:
+    """The form of an upload of a batch input."""
+    return {"purpose": "batch", "file": (io.BytesIO(content), "in.jsonl")}
