@@ -172,7 +172,7 @@ def test_a_file_in_use_cannot_be_deleted(client: FlaskClient, gateway: Gateway, 
     with gateway.database.write() as connection:
         row = files.find(connection, caller.project_id, file_id)
         assert row is not None
-        assert not files.delete(connection, row.id, row.blob_id)
+        assert files.delete(connection, row.id) is None
 
 
 @pytest.mark.parametrize("batch_id", ["batch_unknown", "x" * 300, "%00", "..", "%2e%2e%2fetc", "%F0%9F%98%80"])

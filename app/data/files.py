@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, exists, literal, or_, select, upda
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.sql import ColumnElement
 
-from app.data import blobs, file_copies, paging
+from app.data import blobs, file_copies, limit_counters, paging
 from app.data.database import AnyRow, now_ms
 from app.data.paging import Position
 from app.data.tables import batches, files
@@ -54,6 +54,7 @@ _FIND = select(*_COLUMNS).where(
     files.c.project_id == bindparam("project_id"),
     files.c.deleted_at.is_(None),
 )
+_HOLDING = select(files.c.project_id, files.c.key_id, files.c.blob_id, files.c.bytes).with_for_update()
 _IN_USE = exists(
     select(literal(1)).where(batches.c.input_file_id == files.c.id, batches.c.status.not_in(TERMINAL))
 ).correlate(files)
@@ -79,8 +80,7 @@ def insert(
     expires_at: int | None = None,
 ) -> int:
     """A file, whose blob is settled in the same transaction if it has one; returns its row id. `size` is bytes."""
-    # Asked once: two readings of the clock may be a millisecond apart, and then a second apart on the wire.
-    now = connection.execute(select(now_ms())).scalar_one()
+    now = connection.execute(select(now_ms())).scalar_one()  # asked once: two readings may be a second apart for clients
     statement = sql_insert(files).values(
         public_id=public_id,
         project_id=project_id,
@@ -99,6 +99,7 @@ def insert(
         expires_at=expires_at if expires_after_s is None else now + expires_after_s * 1000,
         refreshed_at=now if blob_id is None else None,
     )
+    limit_counters.add_stored(connection, project_id=project_id, key_id=key_id, size=size if blob_id else 0)
     return int(connection.execute(statement.returning(files.c.id)).scalar_one())
 
 
@@ -149,22 +150,29 @@ def page(
     return [FileRow(*row) for row in connection.execute(ordered)]
 
 
-def delete(connection: Connection, file_id: int, blob_id: int | None) -> bool:
-    """Make a file a tombstone and let go of its bytes. False when it is in use, or deleted already."""
+def delete(connection: Connection, file_id: int) -> list[int] | None:
+    """Make a file a tombstone, let go of its bytes and of its copies. None when it is in use, or deleted already.
+
+    Returns the native objects that are to be deleted with it.
+    """
     # A statement of its own, so that the next one sees a batch that was committed while this one waited.
     if not lock_alive(connection, file_id):
-        return False
+        return None
     # A batch that is being made holds the file. Waiting for it comes first: a statement that waits midway decides
     # by what it saw before, when there was no batch.
-    if not lock_alive(connection, file_id):
-        return False
+    row = connection.execute(_HOLDING.where(files.c.id == file_id, files.c.deleted_at.is_(None))).first()
+    if row is None:
+        return None
     where = (files.c.id == file_id, files.c.deleted_at.is_(None), ~_IN_USE)
     gone = {"deleted_at": now_ms(), "status": "deleted", "blob_id": None}
     if connection.execute(update(files).where(*where).values(**gone)).rowcount != 1:
-        return False
-    if blob_id is not None:
-        blobs.release(connection, blob_id)
-    return True
+        return None
+    if row.blob_id is not None:
+        blobs.release(connection, row.blob_id)
+    unused = file_copies.let_go(connection, file_id)
+    if row.blob_id is not None:
+        limit_counters.add_stored(connection, project_id=row.project_id, key_id=row.key_id, size=-row.bytes)
+    return unused
 
 
 def is_stale(connection: Connection, file_id: int, *, stale_ms: int) -> bool:
@@ -201,7 +209,12 @@ def keep(
     """The bytes of a file that only its provider had are here now. False when it is gone, or has its bytes already."""
     where = (files.c.id == file_id, files.c.deleted_at.is_(None), files.c.blob_id.is_(None))
     values = {"blob_id": blob_id, "bytes": size, "sha256": sha256, "lines": lines, "status_details": status_details}
-    return connection.execute(update(files).where(*where).values(status="processed", **values)).rowcount == 1
+    statement = update(files).where(*where).values(status="processed", **values)
+    row = connection.execute(statement.returning(files.c.project_id, files.c.key_id)).first()
+    if row is None:
+        return False
+    limit_counters.add_stored(connection, project_id=row.project_id, key_id=row.key_id, size=size)
+    return True
 
 
 def lock_alive(connection: Connection, file_id: int) -> bool:

@@ -19,6 +19,7 @@ from app.services import (
     batch_costs,
     budgets,
     copies,
+    limits,
     line_dialects,
     permissions,
     polling,
@@ -90,14 +91,20 @@ def create(
     decided = _decide(gateway, caller, wanted, source)
     if file is not None and not file.is_kept and file.purpose == PURPOSE:
         _bring_home(gateway, file)
+        file = _file(gateway, caller, file.public_id) or file  # its lines are counted now
     if isinstance(source, InlineInput):
         source.seal(decided.endpoint)
     can_cost = batch_costs.to_reserve(
         gateway, caller, source, provider=decided.provider, model=decided.model, execution=decided.execution
     )
 
+    lines = source.lines if isinstance(source, InlineInput) else (file.lines if file else None) or 0
+    account = gateway.accounts.by_id(decided.account_id)
+
     def unit(connection: Connection) -> AnyRow:
+        limits.check_new_batch(connection, gateway, caller, account, lines)
         row = _insert(connection, caller, wanted, decided, source)
+        limits.check_stored(connection, caller)
         budgets.reserve(connection, gateway, caller, row, can_cost)
         if settle is not None:
             settle(connection, row)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from app.data import ledger
 from app.data.database import AnyRow
 from app.engine.outcomes import Line, Result, Tokens
-from app.services import budgets, prices
+from app.services import budgets, limits, prices
 from app.services.gateway import Gateway
 from app.services.prices import Price
 
@@ -68,6 +68,8 @@ def _charge(
     written = ledger.insert(connection, rows)
     charged = [row for row in rows if row["kind"] == "line" and row["charge_key"] in written]
     budgets.settle(connection, batch_id, sum(row["cost_picodollars"] or 0 for row in charged))
+    tokens = sum((row["input_tokens"] or 0) + (row["output_tokens"] or 0) for row in charged)
+    limits.count_tokens(connection, batch.project_id, batch.key_id, batch.account_id, tokens)
     if len(charged) < len(used):
         gateway.log.error("ledger.line_repeated", batch=batch_id, lines=len(used) - len(charged))
 

@@ -13,7 +13,7 @@ from app.data.database import AnyRow
 from app.data.files import FileRow as FileRow  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
-from app.services import blobs, bucket_places, copy_reconciling, direct_files, permissions, unkept_files
+from app.services import blobs, bucket_places, copy_reconciling, direct_files, limits, permissions, unkept_files
 from app.services.blobs import IncomingBlob, incoming
 from app.services.bucket_places import Place
 from app.services.gateway import Caller, Gateway
@@ -86,6 +86,7 @@ class IncomingFile:
         if not self._blob.bytes:
             raise InvalidRequestError("file is empty.", param="file")
         is_direct = check_limits(self._gateway, caller, upload, size=self._blob.bytes)
+        limits.check_upload(self._gateway, caller, size=self._blob.bytes)  # before its provider hears of it
         self._blob.seal()
         failpoints.hit("file.before_row")
         if is_direct:
@@ -112,7 +113,7 @@ class IncomingFile:
         if only_at is None:
             self._blob.settle(connection)
         default_expiry = BATCH_EXPIRY_S if upload.purpose == BATCH else None
-        return files.insert(
+        file_id = files.insert(
             connection,
             public_id=public_id,
             project_id=caller.project_id,
@@ -130,6 +131,8 @@ class IncomingFile:
             expires_after_s=upload.expires_after_s or default_expiry,
             expires_at=only_at.expires_at if only_at else None,
         )
+        limits.settle_upload(connection, caller)
+        return file_id
 
     def _make_direct(self, caller: Caller, upload: Upload, settle: Settle | None) -> FileRow:
         is_kept = self._gateway.settings.keep_files if upload.is_kept is None else upload.is_kept
@@ -205,17 +208,17 @@ def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
 def check_limits(gateway: Gateway, caller: Caller, upload: Upload, *, size: int) -> bool:
     """True when a file is made at its provider at once. Raises what its provider or the way to keep it forbids."""
     permissions.check_use(caller, provider=upload.provider)
-    limits = direct_files.limits(gateway, upload.provider, upload.purpose)
+    most = direct_files.limits(gateway, upload.provider, upload.purpose)
     if upload.place is not None:
         bucket_places.account_for(gateway, caller, upload.provider, upload.place)
     # A batch input is kept here in any case: what a job needs of it is put into the bucket then.
     placed = upload.place is not None and upload.purpose == BATCH
-    if limits is None and upload.is_kept is False and not placed:
+    if most is None and upload.is_kept is False and not placed:
         text = f"storage_config: the gateway itself keeps files of purpose {upload.purpose} of {upload.provider}."
         raise InvalidRequestError(text, param="storage_config")
-    if limits is not None and limits.bytes is not None and size > limits.bytes:
-        raise PayloadTooLargeError(f"file must be at most {limits.bytes} bytes at {upload.provider}.", param="file")
-    return limits is not None
+    if most is not None and most.bytes is not None and size > most.bytes:
+        raise PayloadTooLargeError(f"file must be at most {most.bytes} bytes at {upload.provider}.", param="file")
+    return most is not None
 
 
 def retrieve(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> FileRow:
@@ -264,8 +267,9 @@ def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | No
     row = retrieve(gateway, caller, file_id, provider=provider)
 
     def unit(connection: Connection) -> list[int]:
-        if files.delete(connection, row.id, row.blob_id):
-            return file_copies.let_go(connection, row.id)
+        unused = files.delete(connection, row.id)
+        if unused is not None:
+            return unused
         if files.find(connection, caller.project_id, row.public_id) is None:
             raise NotFoundError(f"No such File object: {file_id}", param="id")
         raise ConflictError(f"The file {file_id} is used by a batch that is not over: cancel it first.", param="id")
@@ -290,15 +294,8 @@ def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
     """Delete files whose time is over and that no running batch uses; returns how many."""
 
     def expire(row: AnyRow) -> bool:
-        return gateway.database.run(lambda connection: _expire(connection, row))
+        return gateway.database.run(lambda connection: files.delete(connection, row.id)) is not None
 
     return each_due(
         gateway, lambda connection, limit: files.expired(connection, limit=limit), expire, slice_rows=slice_rows
     )
-
-
-def _expire(connection: Connection, row: AnyRow) -> bool:
-    if not files.delete(connection, row.id, row.blob_id):
-        return False
-    file_copies.let_go(connection, row.id)
-    return True

@@ -186,8 +186,8 @@ def _count(connection: Connection, owner: str, owner_id: int, name: str, window:
 
 
 def _save(connection: Connection, owner: str, owner_id: int, name: str, window: Window) -> None:
-    found = {"owner": owner, "owner_id": owner_id, "name": name}
-    limit_counters.save(connection, **found, windows=window.stored(), count=window.count)
+    stored, count = window.stored(), window.count
+    limit_counters.save(connection, owner=owner, owner_id=owner_id, name=name, windows=stored, count=count)
 
 
 def _check_stored(owner: str, limit: int, *, stored: int, more: int) -> None:

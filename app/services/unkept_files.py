@@ -146,7 +146,7 @@ def _told(gateway: Gateway, row: FileRow, held: Held) -> Iterator[None]:
         with gateway.database.write() as connection:
             native_objects.vanish(connection, held.object_id, note=GONE)
             if not file_copies.live_of_file(connection, row.id, variant=file_copies.RAW):
-                files.delete(connection, row.id, None)
+                files.delete(connection, row.id)
         raise _not_found(row) from error
 
 

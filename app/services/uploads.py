@@ -14,7 +14,7 @@ from app.data.database import AnyRow
 from app.data.files import FileRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError, UnavailableError
 from app.lib import ids
-from app.services import direct_files, files, permissions
+from app.services import direct_files, files, limits, permissions
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Caller, Gateway
 from app.services.slices import SLICE_ROWS, each_due
@@ -76,9 +76,10 @@ def create(
     permissions.check_use(caller, provider=wanted.provider)
     if wanted.bytes > gateway.settings.max_file_bytes:
         raise InvalidRequestError(f"bytes must be at most {gateway.settings.max_file_bytes}.", param="bytes")
-    limits = direct_files.limits(gateway, wanted.provider, wanted.purpose)
-    if limits is not None and limits.bytes is not None and wanted.bytes > limits.bytes:
-        raise InvalidRequestError(f"bytes must be at most {limits.bytes} at {wanted.provider}.", param="bytes")
+    most = direct_files.limits(gateway, wanted.provider, wanted.purpose)
+    if most is not None and most.bytes is not None and wanted.bytes > most.bytes:
+        raise InvalidRequestError(f"bytes must be at most {most.bytes} at {wanted.provider}.", param="bytes")
+    limits.check_upload(gateway, caller, size=wanted.bytes)
 
     def unit(connection: Connection) -> Upload:
         row = uploads.insert_upload(

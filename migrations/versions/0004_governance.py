@@ -149,6 +149,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"),
         postgresql_where=sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"),
     )
+    op.create_index(
+        "ix_batches_open_account",
+        "batches",
+        ["account_id"],
+        unique=False,
+        sqlite_where=sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"),
+        postgresql_where=sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"),
+    )
     op.add_column("events", sa.Column("actor", sa.String(length=128), nullable=True))
     op.add_column("events", sa.Column("address", sa.String(length=64), nullable=True))
     op.drop_index("ix_events_project_id_created_at", table_name="events")
@@ -196,5 +204,12 @@ def upgrade() -> None:
         "ALTER TABLE virtual_keys ADD COLUMN role VARCHAR(16) DEFAULT 'member' NOT NULL "
         "CONSTRAINT ck_virtual_keys_role CHECK (role IN ('admin', 'member', 'viewer'))"
     )
+    for owner in ("project", "key"):
+        # What is stored already counts, whenever a limit is set.
+        op.execute(
+            "INSERT INTO limit_counters (owner, owner_id, name, value) "  # noqa: S608 - words of this file
+            f"SELECT '{owner}', {owner}_id, 'stored_bytes', SUM(bytes) FROM files "
+            f"WHERE deleted_at IS NULL AND blob_id IS NOT NULL AND {owner}_id IS NOT NULL GROUP BY {owner}_id"
+        )
     if kind == "BIGINT":
         op.create_table_comment("virtual_keys", KEYS)

@@ -9,14 +9,14 @@ from flask import Blueprint, Response, g, request
 
 from app.api.content import Content, content_response, streamed_response
 from app.api.context import caller, gateway
-from app.api.idempotency import idempotent, identify, settling
+from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.api.storage import stored, where
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
-from app.services import files, providers, unkept_files
+from app.services import files, limits, providers, unkept_files
 from app.services.files import FileRow, IncomingFile, Upload
 
 blueprint = Blueprint("files", __name__)
@@ -32,6 +32,8 @@ DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 def upload() -> Response:
     """Take a file while it arrives; its fields may come before or after it."""
     named: list[str] = []
+    if HEADER not in request.headers:  # with a key the answer may be there already
+        limits.check_upload(gateway(), caller())
     with ExitStack() as stack:
         received: list[IncomingFile] = []
 

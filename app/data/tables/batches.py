@@ -101,6 +101,7 @@ partial_index(
 partial_index("ix_batches_with_lines", batches.c.created_at, where="lines_state <> 'dropped'")
 partial_index("ix_batches_running", batches.c.status, batches.c.expires_at, where=RUNNING)
 partial_index("ix_batches_open", batches.c.project_id, batches.c.key_id, where=RUNNING)
+partial_index("ix_batches_open_account", batches.c.account_id, where=RUNNING)
 Index("ix_batches_input_file_id", batches.c.input_file_id)
 
 batch_segments = Table(
