@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 
 import app as batchgate
-from app.cli import dialects_document, providers_document, schema_document, settings_document
+from app.cli import access_document, dialects_document, providers_document, schema_document, settings_document
 from app.cli.context import Refused
 
 FOLDER = Path(batchgate.__file__).resolve().parent.parent / "docs"
 PAGES: dict[str, Callable[[], str]] = {
+    "access.md": access_document.render,
     "dialects.md": dialects_document.render,
     "providers.md": providers_document.render,
     "schema.md": schema_document.render,
