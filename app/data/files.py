@@ -80,7 +80,7 @@ def insert(
     expires_at: int | None = None,
 ) -> int:
     """A file, whose blob is settled in the same transaction if it has one; returns its row id. `size` is bytes."""
-    now = connection.execute(select(now_ms())).scalar_one()  # asked once: two readings may be a second apart for clients
+    now = connection.execute(select(now_ms())).scalar_one()  # once: two may be a second apart for clients
     statement = sql_insert(files).values(
         public_id=public_id,
         project_id=project_id,
