@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from app.data.batches import CANCELLABLE
 from app.data.database import AnyRow, insert_absent, inserted_id, now_ms
 from app.data.tables import batches, projects, sealed_secrets, virtual_keys
+from app.data.tables.batches import RUNNING
 
 # How long work that a stopped key made meanwhile is looked for: longer than any request takes.
-STOPPING_MS = 30 * 24 * 3600 * 1000
+STOPPING_MS = 7 * 24 * 3600 * 1000
 
+_IS_STOPPED = virtual_keys.c.stopped_at > now_ms() - STOPPING_MS
 _IS_EXPIRED = and_(virtual_keys.c.expires_at.is_not(None), virtual_keys.c.expires_at <= now_ms())
 
 # What there is to know of who calls; a row of it is what services call a row of data.keys.
@@ -153,19 +156,15 @@ def revoke_key(connection: Connection, public_id: str, *, stop: bool = False) ->
 
 def work_to_stop(connection: Connection, *, limit: int) -> Sequence[AnyRow]:
     """Batches that run though their key was stopped, the oldest first; `key` is its public id."""
+    if connection.execute(select(virtual_keys.c.id).where(_IS_STOPPED).limit(1)).first() is None:
+        return ()
     columns = (batches.c.id, batches.c.public_id, batches.c.project_id, batches.c.key_id)
+    mine = and_(batches.c.key_id == virtual_keys.c.id, batches.c.project_id == virtual_keys.c.project_id)
     statement = (
         select(*columns, virtual_keys.c.public_id.label("key"))
-        .join_from(
-            virtual_keys,
-            batches,
-            and_(batches.c.key_id == virtual_keys.c.id, batches.c.project_id == virtual_keys.c.project_id),
-        )
-        .where(
-            virtual_keys.c.stopped_at > now_ms() - STOPPING_MS,
-            # In words, so that the index of open batches is known to hold them.
-            batches.c.status.in_((literal_column("'validating'"), literal_column("'in_progress'"))),
-        )
+        .join_from(virtual_keys, batches, mine)
+        # In the words of the index of open batches, or SQLite does not see that it holds them.
+        .where(_IS_STOPPED, text(RUNNING), batches.c.status.in_(CANCELLABLE))
         .order_by(batches.c.id)
         .limit(limit)
     )
