@@ -47,7 +47,9 @@ def administrator(gateway: Gateway, credential: str, *, request_id: str, address
         return jwt_callers.administrator(gateway, credential, request_id=request_id, address=address)
     caller = keys.authenticate(gateway, credential, request_id=request_id, address=address)
     if caller.role != permissions.ADMIN:
-        raise PermissionDeniedError(f"The management API needs an admin: the role of this key is {caller.role}.")
+        refusal = PermissionDeniedError(f"The management API needs an admin: the role of this key is {caller.role}.")
+        keys.record_refusal(gateway, caller, refusal)
+        raise refusal
     return Actor(
         name=caller.name or "",
         source=events.API,

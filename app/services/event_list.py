@@ -97,6 +97,11 @@ class Tail:
         self._give_up()
         return found
 
+    @property
+    def waiting(self) -> int:
+        """How many ids are looked for again."""
+        return len(self._missing)
+
     def _note(self, ids: list[int]) -> None:
         """Ids between those seen are missing; of a hole that no transactions in flight can make, the newest."""
         until = self._monotonic() + PATIENCE_S

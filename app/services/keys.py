@@ -139,7 +139,7 @@ def admit(
     try:
         permissions.check_networks(row, address)
     except PermissionDeniedError as error:
-        _record_refusal(gateway, caller, error)
+        record_refusal(gateway, caller, error)
         raise
     return caller
 
@@ -170,7 +170,8 @@ def refused() -> AuthenticationError:
     return AuthenticationError("This key is not valid: it is unknown, expired or revoked.")
 
 
-def _record_refusal(gateway: Gateway, caller: Caller, error: PermissionDeniedError) -> None:
+def record_refusal(gateway: Gateway, caller: Caller, error: PermissionDeniedError) -> None:
+    """Write that a caller who is known was turned away at the door: an event, if the store takes it."""
     try:
         events.record(
             gateway,
