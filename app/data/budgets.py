@@ -37,9 +37,7 @@ def lock(connection: Connection, budget_ids: Collection[int]) -> Sequence[AnyRow
 
     One that was removed meanwhile is left out.
     """
-    statement = select(budgets.c.id).where(budgets.c.id.in_(list(budget_ids))).order_by(budgets.c.id)
-    locked = connection.execute(statement.with_for_update()).scalars().all()
-    return [named(connection, budget_id) for budget_id in locked]
+    return [named(connection, budget_id) for budget_id in _locked(connection, budget_ids)]
 
 
 def named(connection: Connection, budget_id: int) -> AnyRow:
@@ -100,8 +98,7 @@ def refund(connection: Connection, batch_id: int) -> None:
     budget_ids = connection.execute(mine).scalars().all()
     if not budget_ids:
         return
-    statement = select(budgets.c.id).where(budgets.c.id.in_(budget_ids)).order_by(budgets.c.id)
-    connection.execute(statement.with_for_update()).all()
+    _locked(connection, budget_ids)
     for row in connection.execute(_open_of(batch_id)).all():
         connection.execute(
             update(budgets)
@@ -203,6 +200,12 @@ def drop_reservations(connection: Connection, budget_id: int, *, limit: int) -> 
 def delete_budget(connection: Connection, budget_id: int) -> None:
     """Remove a budget that nothing counts for any more."""
     connection.execute(delete(budgets).where(budgets.c.id == budget_id))
+
+
+def _locked(connection: Connection, budget_ids: Collection[int]) -> Sequence[int]:
+    statement = select(budgets.c.id).where(budgets.c.id.in_(list(budget_ids))).order_by(budgets.c.id)
+    # FOR NO KEY UPDATE: whoever only adds a reservation that refers to the budget need not wait.
+    return connection.execute(statement.with_for_update(key_share=True)).scalars().all()
 
 
 def _open_of(batch_id: int) -> Select[tuple[int, int, int]]:

@@ -161,7 +161,7 @@ def _unknown(provider: str, models: list[str]) -> InvalidRequestError:
     named = ", ".join(f"{model!r:.100}" for model in models[:MOST_NAMED])
     return InvalidRequestError(
         f"model: there is no price for {named} at {provider}, and a budget applies to this key. An operator sets "
-        f"one with `batchgate prices set {provider} MODEL ...`.",
+        f"one with `batchgate prices set {provider} MODEL --input ... --output ...`.",
         param="model",
         code=UNKNOWN_PRICE,
     )

@@ -7,6 +7,7 @@ Money is whole picodollars. Periods begin at midnight UTC, by the database's clo
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -139,8 +140,7 @@ def sweep(gateway: Gateway) -> int:
         over = rows.over(connection, limit=SWEEP_SLICE)
         young = rows.young(connection, age_ms=YOUNG_MS, limit=SWEEP_SLICE)
     for batch_id in over:
-        with gateway.database.write() as connection:
-            rows.refund(connection, batch_id)
+        gateway.database.run(partial(rows.refund, batch_id=batch_id))
         swept += 1
     for budget_id in young:
         _follow_running(gateway, budget_id)
@@ -221,10 +221,11 @@ def _owner(connection: Connection, project: str, key: str | None, period: str) -
 
 
 def _follow_running(gateway: Gateway, budget_id: int) -> None:
-    while True:
-        with gateway.database.write() as connection:
-            if rows.follow_running(connection, budget_id=budget_id, limit=FOLLOW_SLICE) < FOLLOW_SLICE:
-                return
+    def unit(connection: Connection) -> bool:
+        return rows.follow_running(connection, budget_id=budget_id, limit=FOLLOW_SLICE) == FOLLOW_SLICE
+
+    while gateway.database.run(unit):
+        pass
 
 
 def _locked(connection: Connection, budget_ids: Collection[int]) -> Sequence[Budget]:
