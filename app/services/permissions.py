@@ -6,6 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
+from app.connectors import registry
 from app.errors import PermissionDeniedError
 from app.services.gateway import Caller
 
@@ -56,13 +57,19 @@ def check_use(caller: Caller, *, provider: str, model: str | None = None, endpoi
 def allows_model(patterns: Collection[str] | None, *, provider: str, model: str) -> bool:
     """True when one of `patterns` is `model`, as the caller calls it, with or without `provider/` before it.
 
-    `*` in a pattern is any text. None allows all.
+    `*` in a pattern is any text. One that begins with a provider's name and `/` is about that provider alone:
+    `openai/*` is not the model `openai/gpt-oss-120b` at another one. None allows all.
     """
     if patterns is None:
         return True
-    prefix = f"{provider}/"
-    names = (model, prefix + model, model.removeprefix(prefix))
-    return any(fnmatchcase(name, _only_stars(pattern)) for pattern in patterns for name in names)
+    bare = model.removeprefix(f"{provider}/")
+    full = (f"{provider}/{model}", f"{provider}/{bare}")
+    names = (*full, model, bare)
+    return any(
+        fnmatchcase(name, _only_stars(pattern))
+        for pattern in patterns
+        for name in (full if _names_provider(pattern) else names)
+    )
 
 
 def is_network(text: str) -> bool:
@@ -72,6 +79,11 @@ def is_network(text: str) -> bool:
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(names) or "none"
+
+
+def _names_provider(pattern: str) -> bool:
+    prefix, slash, _ = pattern.partition("/")
+    return bool(slash) and registry.is_known(prefix)
 
 
 @lru_cache(maxsize=KNOWN)

@@ -332,7 +332,5 @@ def test_work_to_stop_is_found_by_indexes_whatever_the_number_of_batches(gateway
         plans = [str(connection.exec_driver_sql(f"{explain} {text}", given).all()) for text, given in asked[:2]]
         connection.invalidate()
     assert "ix_virtual_keys_stopped" in plans[0]
-    assert (
-        "INDEX ix_batches" in plans[1] if is_sqlite else "on ix_batches" in plans[1] or "using ix_batches" in plans[1]
-    )
+    assert "ix_batches_" in plans[1]
     assert "SCAN batches" not in plans[1] and "Seq Scan on batches" not in plans[1]
