@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from app.cli import account_key, context
+from app.cli.key_options import parse_limits
 from app.connectors import registry
 from app.lib import json
 from app.services import account_adding, account_admin
@@ -181,22 +182,34 @@ def _named(act: Callable[[str, str], None]) -> Callable[[str, str], None]:
     help="What a model is called there; those given replace all.",
 )
 @click.option("--no-models", is_flag=True, help="Forget what models are called there.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=N",
+    callback=parse_limits,
+    help="A limit, such as open_batches=20; those given replace all.",
+)
+@click.option("--no-limits", is_flag=True, help="Forget the limits.")
 def set_(
-    provider: str, name: str, weight: int | None, max_concurrency: int | None, models: Pairs, no_models: bool
+    provider: str, name: str, models: Pairs, no_models: bool, limits: dict[str, int], no_limits: bool, **numbers: int
 ) -> None:
     """Change an account, one of the environment (env) too.
 
     \b
-    Example:
+    Examples:
       batchgate accounts set azure env --model gpt-4o=my-deployment
+      batchgate accounts set openai team-a --limit enqueued_lines=100000 --limit tokens_per_day=500000000
     """
-    wanted = {} if no_models else (models or None)
-    if weight is None and max_concurrency is None and wanted is None:
-        raise click.UsageError("Say what to change: --weight, --max-concurrency, --model or --no-models.")
+    changes = {
+        **numbers,
+        "models": {} if no_models else (models or None),
+        "limits": {} if no_limits else (limits or None),
+    }
+    if all(value is None for value in changes.values()):
+        raise click.UsageError("Say what to change: --weight, --max-concurrency, --model, --limit or --no-...")
     with context.gateway() as gateway:
-        account_admin.change(
-            gateway, provider=provider, name=name, weight=weight, max_concurrency=max_concurrency, models=wanted
-        )
+        account_admin.change(gateway, provider=provider, name=name, **changes)  # type: ignore[arg-type]
     click.echo(f"Account {provider}/{name} is changed.")
 
 

@@ -41,6 +41,7 @@ def test_an_account_is_added_listed_and_tried(run: Run, xai: ServedApp) -> None:
         "base_url": xai.base_url,
         "weight": 3,
         "max_concurrency": 9,
+        "limits": {},
         "models": {"gpt": "grok-4"},
         "options": ["region"],
         "abilities": None,
