@@ -51,8 +51,14 @@ class Settings:
     jwt_issuers: str = _var(
         "BATCHGATE_JWT_ISSUERS",
         "",
-        "Whose JWTs are taken: a JSON list, or the path of a file with one (docs/management.md).",
+        "Whose JWTs are taken: a JSON list, or the path of a file with one (docs/credentials.md).",
         secret=True,
+    )
+    allow_provider_keys: bool = _var(
+        "BATCHGATE_ALLOW_PROVIDER_KEYS",
+        False,
+        "Take providers' own keys from callers who name the provider; each has a project of its own "
+        "(docs/credentials.md).",
     )
     port: int = _var("PORT", 8080, "Port of the web process.")
     trusted_proxies: int = _var(

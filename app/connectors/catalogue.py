@@ -35,6 +35,7 @@ PROVIDERS = (
     hosted(
         "openai",
         "https://api.openai.com/v1",
+        callers_keys=True,
         target="app.connectors.openai_containers:OpenAIContainers",
         options={"file_expiry": "yes", "output_expiry": "yes"},
         option_envs={"organization": "OPENAI_ORG_ID", "project": "OPENAI_PROJECT_ID"},
@@ -66,6 +67,7 @@ PROVIDERS = (
     hosted(
         "anthropic",
         "https://api.anthropic.com",
+        callers_keys=True,
         target="app.connectors.anthropic:Anthropic",
         option_envs={"beta": "ANTHROPIC_BETA", "workspace": "ANTHROPIC_WORKSPACE_ID"},
         abilities=native(
@@ -119,6 +121,7 @@ PROVIDERS = (
     hosted(
         "cohere",
         "https://api.cohere.com",
+        callers_keys=True,
         keys="CO_API_KEY COHERE_API_KEY",
         url="CO_API_URL",
         target="app.connectors.cohere:Cohere",
@@ -166,6 +169,7 @@ PROVIDERS = (
     hosted(
         "mistral",
         "https://api.mistral.ai",
+        callers_keys=True,
         target="app.connectors.mistral:Mistral",
         abilities=native(
             JobLimits(
@@ -184,6 +188,7 @@ PROVIDERS = (
     hosted(
         "groq",
         "https://api.groq.com/openai/v1",
+        callers_keys=True,
         target=OPENAI_SHAPED,
         options={"paging": "none"},
         abilities=native(
@@ -198,6 +203,7 @@ PROVIDERS = (
     hosted(
         "parasail",
         "https://api.parasail.io/v1",
+        callers_keys=True,
         target=OPENAI_SHAPED,
         abilities=native(
             JobLimits(endpoints=frozenset({CHAT, EMBEDDINGS}), bytes=100 * MIB, lines=50_000, single_model=False),
@@ -207,6 +213,7 @@ PROVIDERS = (
     hosted(
         "perplexity",
         "https://api.perplexity.ai",
+        callers_keys=True,
         keys="PERPLEXITY_API_KEY PPLX_API_KEY",
         target=OPENAI_SHAPED,
         options={"chat_path": "/chat/completions"},
@@ -225,6 +232,7 @@ PROVIDERS = (
     hosted(
         "cerebras",
         "https://api.cerebras.ai/v1",
+        callers_keys=True,
         target=OPENAI_SHAPED,
         options={"file_expiry": "yes"},
         abilities=native(
@@ -236,6 +244,7 @@ PROVIDERS = (
     hosted(
         "gemini",
         "https://generativelanguage.googleapis.com",
+        callers_keys=True,
         keys="GEMINI_API_KEY GOOGLE_API_KEY",
         url="GOOGLE_GEMINI_BASE_URL",
         target="app.connectors.gemini:Gemini",
@@ -256,6 +265,7 @@ PROVIDERS = (
     hosted(
         "openrouter",
         "https://openrouter.ai/api/v1",
+        callers_keys=True,
         target="app.connectors.openrouter:OpenRouter",
         abilities=native(
             JobLimits(
@@ -284,6 +294,7 @@ PROVIDERS = (
     hosted(
         "nebius",
         "https://api.tokenfactory.nebius.com/v1",
+        callers_keys=True,
         target=OPENAI_SHAPED,
         abilities=native(
             JobLimits(endpoints=frozenset({CHAT, EMBEDDINGS}), bytes=10 * GIB, lines=5_000_000),
@@ -293,6 +304,7 @@ PROVIDERS = (
     hosted(
         "xai",
         "https://api.x.ai/v1",
+        callers_keys=True,
         target="app.connectors.xai:XAI",
         abilities=native(
             JobLimits(endpoints=frozenset({CHAT, RESPONSES, IMAGES, VIDEOS}), single_model=False),
@@ -324,6 +336,7 @@ PROVIDERS = (
     hosted(
         "together",
         "https://api.together.xyz/v1",
+        callers_keys=True,
         target="app.connectors.together:Together",
         abilities=native(
             JobLimits(
@@ -341,6 +354,7 @@ PROVIDERS = (
     hosted(
         "deepinfra",
         "https://api.deepinfra.com/v1",
+        callers_keys=True,
         keys="DEEPINFRA_API_KEY DEEPINFRA_TOKEN",
         target=OPENAI_SHAPED,
         options={"lines_path": "/openai", "first_line": "0", "output_expiry": "yes"},

@@ -40,7 +40,8 @@ class Provider:
     `target` is `module:Class` of its connector. `base_url` is the default, may be empty. An account exists when
     `key_envs` (the first one set counts) has a value or, for a provider that runs without keys, when `url_env` has.
     `prefix` starts the names of its other variables; `option_envs` are those of the account's options, `options` the
-    defaults of these.
+    defaults of these. `callers_keys` tells that a key is one word that opens nothing but its account at `base_url`:
+    callers may bring their own where the operator allows that.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Provider:
     install_hint: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     option_envs: Mapping[str, str] = field(default_factory=dict)
+    callers_keys: bool = False
 
 
 def hosted(name: str, base_url: str, *, keys: str = "", url: str = "", prefix: str = "", **more: object) -> Provider:

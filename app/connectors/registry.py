@@ -103,6 +103,12 @@ def configured(environ: Mapping[str, str]) -> list[Configured]:
     return [account for account in found if account]
 
 
+def base_url(entry: Provider, environ: Mapping[str, str]) -> str:
+    """Where the provider is, also without an account there. Raises ConfigurationError naming the variable."""
+    url = environ.get(entry.url_env, "").strip()
+    return checked_url(entry.url_env, url) if url else entry.base_url
+
+
 def load(target: Target, *, path: str = "") -> Connector:
     """The connector of an account; imports its module. Raises ConfigurationError when it is not installed.
 

@@ -11,6 +11,8 @@ from app.data.tables.batches import TERMINAL
 
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
+# Made of a key that a caller brought: used for that caller only.
+CALLER = "caller"
 
 _KEPT = accounts.c.sealed_credential.is_not(None)
 _version = func.coalesce(accounts.c.changed_at, 0)
@@ -102,6 +104,23 @@ def unseen(connection: Connection, *, older_ms: int) -> Sequence[AnyRow]:
         accounts.c.source == ENVIRONMENT,
         accounts.c.retired_at.is_(None),
         accounts.c.verified_at < now_ms() - older_ms,
+    )
+    return connection.execute(select(accounts.c.id, accounts.c.provider, accounts.c.name).where(*where)).all()
+
+
+def is_recent(connection: Connection, account_id: int, *, within_ms: int) -> bool:
+    """True when the account was verified so recently."""
+    where = (accounts.c.id == account_id, accounts.c.verified_at > now_ms() - within_ms)
+    return connection.execute(select(accounts.c.id).where(*where)).first() is not None
+
+
+def idle_callers(connection: Connection, *, older_ms: int) -> Sequence[AnyRow]:
+    """(id, provider, name) of accounts of callers whom nobody has seen for `older_ms`, and that have no work."""
+    where = (
+        accounts.c.source == CALLER,
+        accounts.c.retired_at.is_(None),
+        accounts.c.verified_at < now_ms() - older_ms,
+        ~_has_work(),
     )
     return connection.execute(select(accounts.c.id, accounts.c.provider, accounts.c.name).where(*where)).all()
 

@@ -1,4 +1,4 @@
-"""Rows of virtual_keys that stand for subjects of JWTs: one for each issuer, subject and project."""
+"""Rows of virtual_keys that stand for subjects of JWTs, or for keys of providers: one for each in a project."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from app.data.database import AnyRow, insert_new, now_ms
 from app.data.keys import CALLERS
 from app.data.tables import projects, virtual_keys
 
-KIND = "jwt"
+JWT = "jwt"
+PROVIDER = "provider"
 # No HMAC is empty, so no secret ever proves such a key.
 NO_SECRET = ""
 
@@ -32,11 +33,13 @@ def project(connection: Connection, name: str) -> AnyRow | None:
     return connection.execute(statement).first()
 
 
-def insert(connection: Connection, *, issuer: str, subject: str, project_id: int, **values: Any) -> bool:
+def insert(
+    connection: Connection, *, issuer: str, subject: str, project_id: int, kind: str = JWT, **values: Any
+) -> bool:
     """A key row for a subject in a project. False when it has one: another request was first."""
     named = {"issuer": issuer, "subject": subject, "project_id": project_id}
     return insert_new(
-        connection, virtual_keys, kind=KIND, secret_hmac=NO_SECRET, created_at=now_ms(), **named, **values
+        connection, virtual_keys, kind=kind, secret_hmac=NO_SECRET, created_at=now_ms(), **named, **values
     )
 
 

@@ -21,6 +21,8 @@ from app.services.gateway import Actor, Gateway
 
 # A request that chose the account just before it was retired has put its work down by then.
 WIPE_AFTER_MS = 5 * 60 * 1000
+# A caller who brings a key of a provider and has no work is forgotten after this time.
+CALLER_GONE_MS = 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None =
     wanted = [
         account
         for row in list_(gateway)
-        if row.state != "retired" and provider in (None, row.provider) and name in (None, row.name)
+        if row.state not in ("retired", "caller's") and provider in (None, row.provider) and name in (None, row.name)
         if (account := gateway.accounts.by_id(row.id)) is not None
     ]
     if not wanted:
@@ -134,9 +136,12 @@ def retire_due(gateway: Gateway) -> int:
     with gateway.database.read() as connection:
         unseen = [row for row in accounts.unseen(connection, older_ms=UNSEEN_MS) if row.provider not in own]
         idle = accounts.idle_retired(connection, older_ms=WIPE_AFTER_MS)
-    if not unseen and not idle:
+        gone = accounts.idle_callers(connection, older_ms=CALLER_GONE_MS)
+    if not unseen and not idle and not gone:
         return 0
     with gateway.database.write() as connection:
+        for row in accounts.idle_callers(connection, older_ms=CALLER_GONE_MS):
+            accounts.retire(connection, row.id, name=retired_name(row))
         left = [row for row in unseen if accounts.retire(connection, row.id, name=retired_name(row))]
         wiped = [row for row in idle if accounts.wipe(connection, row.id, older_ms=WIPE_AFTER_MS)]
     for row in left:
@@ -209,4 +214,6 @@ def _state(gateway: Gateway, row: AnyRow) -> str:
         return "retired"
     if row.disabled_at is not None:
         return "disabled"
+    if row.source == accounts.CALLER:
+        return "caller's"
     return "enabled" if gateway.accounts.is_usable(row.id) else "unused"

@@ -225,8 +225,8 @@ class Accounts:
         return row.retired_at is None and row.provider in self._configured
 
     def _is_usable(self, row: AnyRow) -> bool:
-        """True for new work. Accounts of the environment are those of this process's own."""
-        if row.retired_at is not None or row.disabled_at is not None:
+        """True for new work of any caller. Accounts of the environment are those of this process's own."""
+        if row.retired_at is not None or row.disabled_at is not None or row.source == accounts.CALLER:
             return False
         return row.source != accounts.ENVIRONMENT or (self._is_own(row) and row.provider not in self._due.unsettled)
 

@@ -2,7 +2,7 @@
 
 from app.auth import jwt
 from app.errors import PermissionDeniedError
-from app.services import events, jwt_callers, keys, permissions
+from app.services import events, jwt_callers, keys, permissions, provider_keys
 from app.services.gateway import Actor, Caller, Gateway
 from app.services.key_secrets import PREFIX
 
@@ -25,6 +25,10 @@ def authenticate(
     if _is_token(gateway, credential):
         return jwt_callers.authenticate(
             gateway, credential, request_id=request_id, account=account, project=project, address=address
+        )
+    if gateway.settings.allow_provider_keys and not credential.startswith(PREFIX):
+        return provider_keys.authenticate(
+            gateway, credential, request_id=request_id, provider=provider, address=address
         )
     return keys.authenticate(gateway, credential, request_id=request_id, account=account, address=address)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.auth.attempts import Attempts
 from app.auth.jwt import Verifier
 from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
@@ -27,6 +28,7 @@ class Gateway:
     log: Any
     ring: KeyRing = field(repr=False)
     jwt: Verifier = field(default_factory=Verifier)
+    attempts: Attempts = field(default_factory=Attempts)
     rates: Rates = field(default_factory=Rates, repr=False)
 
 
@@ -36,7 +38,8 @@ class Caller:
 
     `account` is the one that the request names. What the key may use: `accounts` (names), `providers`, `models`
     (patterns such as `gpt-5*`), `endpoints`; None is all. `limits` are the key's, `project_limits` its project's.
-    `name` is what events call the caller: the public id of the key.
+    `name` is what events call the caller: the public id of the key. `own_account` is the row id of the account that
+    stands for a provider's own key: such a caller uses that one, and nobody else does.
     """
 
     project_id: int
@@ -54,6 +57,7 @@ class Caller:
     project_limits: Mapping[str, int] = field(default_factory=dict)
     address: str | None = None
     name: str | None = None
+    own_account: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

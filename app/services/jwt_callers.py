@@ -49,6 +49,8 @@ def authenticate(
 def administrator(gateway: Gateway, token: str, *, request_id: str, address: str | None = None) -> Actor:
     """Who manages the gateway with `token`. Raises AuthenticationError, and PermissionDeniedError for a good one."""
     identity = _verified(gateway, token, request_id)
+    if identity.kind == VIRTUAL_KEY:
+        authenticate(gateway, token, request_id=request_id, address=address)  # whoever was revoked is told so, not more
     if identity.kind == VIRTUAL_KEY or _role(identity) != permissions.ADMIN:
         raise PermissionDeniedError("The management API needs an admin; this token is none's.")
     return Actor(name=_told(identity), source=events.API, request_id=request_id, address=address)
@@ -112,7 +114,7 @@ def _make(connection: Connection, identity: Identity, project_id: int, *, reques
     )
     if is_new:
         actor = Actor(name=_told(identity), source=events.API, request_id=request_id, address=address)
-        detail = {"kind": subjects.KIND, "issuer": identity.issuer, "subject": identity.subject}
+        detail = {"kind": subjects.JWT, "issuer": identity.issuer, "subject": identity.subject}
         events.record_act(
             connection,
             operation="key_create",

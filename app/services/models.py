@@ -20,6 +20,8 @@ def list_(gateway: Gateway, caller: Caller) -> list[dict[str, Any]]:
     allowed = caller.providers
     providers = [name for name in gateway.accounts.providers() if allowed is None or name in allowed]
     found = [gateway.accounts.of(provider) for provider in providers]
+    if caller.own_account is not None:
+        found = [gateway.accounts.by_id(caller.own_account)]
     accounts = [account for account in found if account is not None]
     if not accounts:
         return []

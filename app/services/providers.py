@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.connectors import registry
 from app.connectors.abilities import OPERATIONS, Support
-from app.errors import InvalidRequestError, PermissionDeniedError, UnsupportedOperationError
+from app.errors import InvalidRequestError, PermissionDeniedError, UnavailableError, UnsupportedOperationError
 from app.services.accounts import Account
 from app.services.gateway import Caller, Gateway
 
@@ -64,6 +64,8 @@ def account_for(gateway: Gateway, caller: Caller, provider: str, *, prefer: Coll
     Raises InvalidRequestError when there is none, or none of the name that the request gives, and
     PermissionDeniedError when the key may not use it.
     """
+    if caller.own_account is not None:
+        return _own(gateway, caller.own_account, provider)
     wanted, allowed = caller.account, caller.accounts
     found = gateway.accounts.choose(provider, name=wanted, allowed=allowed, prefer=prefer)
     if found is not None:
@@ -75,6 +77,15 @@ def account_for(gateway: Gateway, caller: Caller, provider: str, *, prefer: Coll
         raise InvalidRequestError(text, param="x-bf-api-key")
     which = "no account" if wanted is None else f"not the account {wanted!r:.80}"
     raise PermissionDeniedError(f"This key may use {which} of provider {provider}.")
+
+
+def _own(gateway: Gateway, account_id: int, provider: str) -> Account:
+    found = gateway.accounts.by_id(account_id)
+    if found is None:
+        raise UnavailableError("The account of this key is just being made: try again.", retry_after_s=1)
+    if found.provider != provider:
+        raise PermissionDeniedError(f"This key is of provider {found.provider}, not {provider}.", param="provider")
+    return found
 
 
 def _no_account(gateway: Gateway, provider: str) -> str:
