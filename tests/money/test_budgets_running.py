@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -9,12 +10,14 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app.data.tables import batch_segments, batches, usage_ledger
-from app.services.gateway import Gateway
+from app.services import batches as batch_service
+from app.services.batches import NewBatch
+from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.openai_server import FakeServer
 from tests.running.conftest import Workers
-from tests.support.batches import chat_line, create, ended, jsonl, read, retrieve
+from tests.support.batches import CHAT, chat_line, create, ended, jsonl, read, retrieve, upload
 from tests.support.money import CENT, DOLLAR, budget, ledger_sum, price, reservations, state
 from tests.support.waiting import until
 
@@ -174,15 +177,23 @@ def test_each_line_is_spent_once_though_a_worker_is_lost(
         assert connection.execute(charged).scalar_one() == 60
 
 
-def test_batches_that_run_together_add_up(client: KeyClient, workers: Workers, gateway: Gateway) -> None:
-    """Several workers settle several batches of two budgets at once: nobody waits for ever, and nothing is lost."""
+def test_batches_that_run_together_add_up(
+    client: KeyClient, workers: Workers, gateway: Gateway, caller: Caller
+) -> None:
+    """Several workers settle several batches of four budgets at once: nobody waits for ever, and nothing is lost."""
     price(gateway)
-    key = client.key.removeprefix("sk-bf-").partition("-")[0]
+    key = str(caller.name)
     budgets = [budget(gateway, 1000 * DOLLAR, key=who, period=when) for who in (None, key) for when in ("day", "month")]
-    made = [create(client, lines(40))["id"] for _ in range(5)]
-    started = time.monotonic()
     for _ in range(3):
         workers.start()
+    started = time.monotonic()
+    file_ids = [upload(client, lines(40)) for _ in range(6)]
+
+    def make(file_id: str) -> str:  # while others settle and give back
+        return str(batch_service.create(gateway, caller, NewBatch(endpoint=CHAT), source=file_id).public_id)
+
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(make, file_ids))
     for batch_id in made:
         assert ended(client, batch_id)["request_counts"]["completed"] == 40
     assert time.monotonic() - started < 60
