@@ -10,6 +10,7 @@ from app.data.database import AnyRow
 from app.engine.outcomes import Line, Result, Tokens
 from app.services import budgets, limits, prices
 from app.services.gateway import Gateway
+from app.services.line_dialects import BAD_ANSWER
 from app.services.prices import Price
 
 # No line costs more, by far ($1,000): beyond it an answer's word on its tokens is not believed, and the cost unknown.
@@ -21,7 +22,8 @@ Row = dict[str, Any]
 def charge(connection: Connection, gateway: Gateway, batch_id: int, results: Sequence[Result]) -> None:
     """Write down what lines that have just ended cost, and their attempts that nobody knows the cost of.
 
-    A line that failed costs nothing, unless its answer tells tokens. The caller marks the lines in this transaction.
+    A line that failed costs nothing, unless it has an answer that could not be read, or one that tells tokens. The
+    caller marks the lines in this transaction.
     """
     _charge(connection, gateway, batch_id, results, [result.line for result in results])
 
@@ -47,7 +49,7 @@ def note_job(connection: Connection, batch_id: int, *, job_id: int, attempt: int
 def _charge(
     connection: Connection, gateway: Gateway, batch_id: int, results: Sequence[Result], lines: Sequence[Line]
 ) -> None:
-    used = [result for result in results if result.succeeded or _told(result.tokens)]
+    used = [result for result in results if _is_charged(result)]
     unknown = [(line.number, n) for line in lines for n in range(1, line.unknown_attempts + 1)]
     if not used and not unknown:
         return
@@ -138,6 +140,10 @@ def _row(batch: AnyRow, batch_id: int, *, kind: str, charge_key: str, line: int 
         "price_id": None,
         "cost_picodollars": None,
     }
+
+
+def _is_charged(result: Result) -> bool:
+    return result.succeeded or result.error_code == BAD_ANSWER or _told(result.tokens)
 
 
 def _told(tokens: Tokens) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.connectors.base import MissingError, UpstreamError
@@ -174,7 +174,8 @@ def _result(work: _Harvest, row: AnyRow, result: JobResult) -> Result:
     line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0, attempts=1)
     if result.status_code is None:
         code = (result.error_code or "provider_error")[:128]
-        return line_calls.refused(batch, line, code=code, message=result.message or "The provider gave no reason.")
+        ended = line_calls.refused(batch, line, code=code, message=result.message or "The provider gave no reason.")
+        return replace(ended, tokens=line_calls.tokens(result.usage))
     data = answered_line(
         batch,
         row.line,

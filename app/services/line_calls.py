@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.blobs import BlobReader
@@ -161,7 +161,8 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
         now_s=now_s,
     )
     if said.status_code is None:
-        return refused(facts.public_id, line, code=said.error_code or "bad_answer", message=said.message)
+        ended = refused(facts.public_id, line, code=said.error_code or line_dialects.BAD_ANSWER, message=said.message)
+        return replace(ended, tokens=tokens(answer.usage))
     data = answered_line(
         facts.public_id,
         line.number,

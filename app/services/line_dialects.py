@@ -53,7 +53,7 @@ def incoming(
 ) -> JobResult:
     """What came of a line, with the body in the dialect of `endpoint`; `request` gives the body of the line.
 
-    An answer that cannot be read becomes the line's error.
+    An answer that cannot be read becomes the line's error; the tokens that it tells were used all the same.
     """
     if result.status_code is None or result.status_code >= 400:
         return result
@@ -65,7 +65,8 @@ def incoming(
         body = dialects.write_answer(endpoint, answer, request=asked, answer_id=answer_id, model=model, now_s=now_s)
         written = json.dumps(body)
     except (UnexpectedAnswerError, json.JSONEncodeError) as error:
-        return JobResult(result.custom_id, error_code=BAD_ANSWER, message=str(error))
+        usage = result.usage if result.answer is None else result.answer.usage
+        return JobResult(result.custom_id, error_code=BAD_ANSWER, message=str(error), usage=usage)
     return JobResult(result.custom_id, result.status_code, result.request_id, written, usage=answer.usage)
 
 

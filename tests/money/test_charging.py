@@ -1,5 +1,7 @@
 """What a line costs, once: the entries of the ledger that come of results, attempts and jobs."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import insert, select
 
@@ -78,6 +80,15 @@ def test_a_line_that_failed_costs_nothing_unless_it_tells_tokens(gateway: Gatewa
     charge(gateway, batch_id, [done(1, Tokens(), succeeded=False), done(2, succeeded=False)])
 
     assert [(row.line, row.cost_picodollars) for row in entries(gateway)] == [(2, COST)]
+
+
+def test_an_answer_that_cannot_be_read_was_paid_for(gateway: Gateway, caller: Caller) -> None:
+    set_price(gateway, "local", "m", 100, 10, 1000)
+    batch_id = insert_batch(gateway, caller)
+
+    charge(gateway, batch_id, [replace(done(1, Tokens(), succeeded=False), error_code="bad_answer")])
+
+    assert [(row.line, row.cost_picodollars) for row in entries(gateway)] == [(1, None)]
 
 
 def test_an_unknown_price_is_recorded_as_unknown(gateway: Gateway, caller: Caller) -> None:

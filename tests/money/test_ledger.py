@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from app.data.tables import batch_jobs, batch_lines, batches
+from app.lib import json
 from app.services import job_admin, segments
 from app.services.gateway import Gateway
 from app.services.job_admin import Word
@@ -22,6 +23,7 @@ from tests.jobs.conftest import OUTSIDE, jobs_of, outside
 from tests.money.book import entries, set_price
 from tests.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, read, retrieve
+from tests.support.messages import MESSAGES, message_line
 from tests.support.process import Process
 from tests.support.waiting import until
 
@@ -218,6 +220,21 @@ def test_lines_that_failed_cost_nothing(
     assert (over["request_counts"]["completed"], over["request_counts"]["failed"]) == (1, 1)
     assert [row.line for row in entries(gateway)] == [1]
     assert_charged_once(gateway, client, over, percent=100 if provider == "local" else 50)
+
+
+@pytest.mark.usefixtures("prices")
+def test_an_answer_that_cannot_be_read_costs_what_it_tells(
+    client: KeyClient, gateway: Gateway, workers: Workers, fake: FakeServer
+) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    fake.faults.add(
+        Fault(status=200, content_type="application/json", body=json.dumps({"choices": [], "usage": usage}))
+    )
+    workers.start()
+    over = ended(client, create(client, jsonl([message_line("a")]), provider="local", endpoint=MESSAGES)["id"])
+
+    assert over["request_counts"]["failed"] == 1
+    assert [row.cost_picodollars for row in entries(gateway)] == [cost(usage, percent=100)]
 
 
 @pytest.mark.parametrize("provider", ["local", "jobs"])
