@@ -116,7 +116,7 @@ def status(route: Route, caller: str) -> int:
 def render() -> str:
     """The page as Markdown."""
     flask = Flask(__name__, static_folder=None)
-    api.register(flask, None)  # type: ignore[arg-type] - routes are only looked at
+    api.register(flask, None)  # type: ignore[arg-type]  # routes are only looked at
     at: dict[Route, set[str]] = {}
     for route in routes(flask).values():
         face = face_of(route.path)

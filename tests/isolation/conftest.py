@@ -1,5 +1,6 @@
 """A gateway with a provider of its own and one that has files, batches and containers; two projects with all of it."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -9,11 +10,11 @@ from tests.conftest import KeyClient
 from tests.fakes.openai_provider_app import OpenAIProviderApp
 from tests.fakes.openai_server import FakeServer
 from tests.fakes.serving import ServedApp
-from tests.isolation.callers import Callers
+from tests.isolation.callers import ISSUERS, Callers
 from tests.isolation.world import Belongings, batch, furnish, new_client, over, post
 from tests.running.conftest import Workers
 
-SPARE_BATCHES = 9  # of alpha, to be deleted: by two callers under four prefixes
+SPARE_BATCHES = 11  # of alpha, to be deleted: under four prefixes by keys of two roles, once by tokens of both
 PROVIDER_KEY = "sk-of-the-operator-0123456789"
 
 
@@ -45,6 +46,7 @@ def environment(environment: dict[str, str], server: ServedApp) -> dict[str, str
         "BATCHGATE_DEFAULT_PROVIDER": "local",
         "BATCHGATE_JOB_POLL_SECONDS": "0.05",
         "BATCHGATE_LOG_LEVEL": "error",
+        "BATCHGATE_JWT_ISSUERS": json.dumps(ISSUERS),
     }
 
 
