@@ -93,7 +93,7 @@ def routes(flask: Flask) -> dict[tuple[str, str], Route]:
     """Every route of the application but OPTIONS, by (method, rule). HEAD is that of its GET."""
     found = {}
     for rule in flask.url_map.iter_rules():
-        operation = flask.view_functions[rule.endpoint].request_type  # type: ignore[attr-defined]
+        operation = str(getattr(flask.view_functions[rule.endpoint], "request_type", "unknown"))
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
             route = Route(operation, method, _path(rule), _guard(flask, rule), bool(rule.arguments))
             found[method, rule.rule] = route
