@@ -184,7 +184,9 @@ def _change(
 
 
 def _existing(connection: Connection, provider: str, name: str) -> AnyRow:
-    row = accounts.find(connection, provider=provider, name=name)
+    # PostgreSQL refuses NUL in text, and no name has anything odd in it.
+    is_possible = provider.isprintable() and name.isprintable()
+    row = accounts.find(connection, provider=provider, name=name) if is_possible else None
     if row is None:
         raise NotFoundError(
             f"Provider {provider!r:.80} has no account {name!r:.80}: `batchgate accounts list` shows all."

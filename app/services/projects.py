@@ -133,7 +133,8 @@ def _set_archived(connection: Connection, row: AnyRow, archived: bool, actor: Ac
 
 
 def _existing(connection: Connection, name: str) -> AnyRow:
-    row = rows.find(connection, name)
+    # PostgreSQL refuses NUL in text, and no name has anything odd in it.
+    row = rows.find(connection, name) if name.isprintable() else None
     if row is None:
         raise NotFoundError(f"There is no project {name!r:.80}.", param="project")
     return row

@@ -2,6 +2,7 @@
 
 import threading
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -50,8 +51,6 @@ def test_an_archived_project_ends_its_keys_until_it_is_restored(admin: KeyClient
 
 @pytest.mark.parametrize("name", ["a b", "Übung", "team/a", "100%", "a?b", "x" * 64])
 def test_names_that_need_encoding_are_found(admin: KeyClient, name: str) -> None:
-    from urllib.parse import quote
-
     assert admin.post("/api/projects", json={"name": name}).status_code == 200
     assert admin.get(f"/api/projects/{quote(name, safe='')}").json["name"] == name
     assert names(admin, f"?after={quote(name, safe='')}") == [other for other in ["ops"] if other > name]
@@ -103,9 +102,10 @@ def test_what_is_wrong_with_a_change_is_named(admin: KeyClient, body: Any, param
     assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
 
 
-def test_unknown_projects_are_404(admin: KeyClient) -> None:
+@pytest.mark.parametrize("name", ["nope", "a%00b", "%ed%a0%80", "x" * 3000])
+def test_unknown_projects_are_404(admin: KeyClient, name: str) -> None:
     for method, body in (("GET", None), ("PUT", {"description": "x"}), ("DELETE", None)):
-        answer = admin.open("/api/projects/nope", method=method, json=body)
+        answer = admin.open(f"/api/projects/{name}", method=method, json=body)
         assert (answer.status_code, answer.json["error"]["code"]) == (404, "not_found"), method
 
 
