@@ -119,7 +119,7 @@ class Web(Process):
             raise RuntimeError(f"gunicorn ended with status {self._process.returncode}")
         try:
             requests.get(f"{self.url}/healthz", timeout=5)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
         return True
 
