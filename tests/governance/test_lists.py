@@ -235,6 +235,21 @@ def test_the_model_of_the_batch_is_asked_whatever_its_lines_name(
     assert {request.json["model"] for request in fake.requests if request.method == "POST"} == {"small-1"}
 
 
+def test_lines_are_tried_again_only_with_a_key_that_may_make_them(
+    gateway: Gateway,
+    client: KeyClient,
+    workers: Workers,  # noqa: F811
+) -> None:
+    workers.start()
+    data = jsonl([chat_line("a", "refuse-this", model="small-1")])
+    path = f"/v1/batches/{ended(client, create(client, data, provider='local')['id'])['id']}/retry"
+    assert refused(keyed(gateway, providers=["openai"]).post(path), "provider")
+    assert refused(keyed(gateway, endpoints=[EMBEDDINGS]).post(path), "endpoint")
+    again = keyed(gateway, models=["other"]).post(path)
+    assert [error["code"] for error in ended(client, again.json["id"])["errors"]["data"]] == ["model_not_allowed"]
+    assert ended(client, keyed(gateway, models=["small-*"]).post(path).json["id"])["status"] == "completed"
+
+
 def test_lists_of_models_have_those_that_the_key_may_use(
     gateway: Gateway,
     client: KeyClient,
