@@ -105,10 +105,11 @@ def _line_row(book: _Prices, result: Result) -> Row:
     batch, number = book.batch, result.line.number
     model = book.model_of(number)
     price = book.price_of(model)
-    tokens = result.tokens if _told(result.tokens) else None
-    cost = prices.cost_of(price, tokens, execution=batch.execution)
+    tokens = result.tokens
+    # Nothing is read without input: an answer that tells none does not tell what it used.
+    cost = prices.cost_of(price, tokens if tokens.input else None, execution=batch.execution)
     row = _row(batch, book.batch_id, kind="line", charge_key=f"line:{book.batch_id}:{number}", line=number, model=model)
-    if tokens is not None:
+    if _told(tokens):
         row |= {
             "input_tokens": tokens.input,
             "cached_tokens": tokens.cached,
@@ -147,5 +148,4 @@ def _is_charged(result: Result) -> bool:
 
 
 def _told(tokens: Tokens) -> bool:
-    """False when an answer does not tell what it used: nothing is read and answered without input."""
-    return tokens.input > 0
+    return tokens.input > 0 or tokens.output > 0

@@ -28,6 +28,7 @@ PROVIDERS = (
     "JOBS_OPERATION",
     "JOBS_LEAST",
     "JOBS_SMALL",
+    "JOBS_MIXED",
 )
 
 

@@ -111,6 +111,16 @@ def test_an_answer_that_tells_no_tokens_is_recorded_as_unknown(gateway: Gateway,
     assert (row.price_id, row.cost_picodollars, row.input_tokens, row.output_tokens) == (price.id, None, None, None)
 
 
+def test_an_answer_that_tells_its_output_alone_is_of_unknown_cost(gateway: Gateway, caller: Caller) -> None:
+    set_price(gateway, "local", "m", 100, 10, 1000)
+    batch_id = insert_batch(gateway, caller)
+
+    charge(gateway, batch_id, [done(1, Tokens(output=5, total=5))])
+
+    (row,) = entries(gateway)
+    assert (row.cost_picodollars, row.input_tokens, row.output_tokens) == (None, 0, 5)
+
+
 def test_where_nothing_costs_anything_unknown_tokens_cost_nothing(gateway: Gateway, caller: Caller) -> None:
     set_price(gateway, "local", "*", 0, None, 0)
     batch_id = insert_batch(gateway, caller)

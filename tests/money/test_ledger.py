@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def environment(environment: dict[str, str], server: ServedApp) -> dict[str, str
         "BATCHGATE_DEFAULT_PROVIDER": "local",
         "JOBS_BASE_URL": server.base_url,
         "JOBS_BLIND_BASE_URL": server.base_url,
-        "JOBS_SPLIT_BASE_URL": server.base_url,
+        "JOBS_MIXED_BASE_URL": server.base_url,
         "PYTHONPATH": os.pathsep.join((os.getcwd(), OUTSIDE)),
         "BATCHGATE_JOB_POLL_SECONDS": "0.05",
         "BATCHGATE_REFRESH_SECONDS": "0",
@@ -83,7 +84,7 @@ def workers(gateway: Gateway) -> Iterator[Workers]:
 
 @pytest.fixture
 def prices(gateway: Gateway) -> None:
-    for provider in ("local", "jobs", "jobs-blind", "jobs-split"):
+    for provider in ("local", "jobs", "jobs-blind"):
         set_price(gateway, provider, "*", GIVEN, CACHED, MADE, percent=50)
 
 
@@ -269,6 +270,25 @@ def test_a_price_that_changes_while_a_batch_runs_is_not_the_batchs(
         frozen = connection.execute(select(batches.c.price_id)).scalar_one()
     assert {row.price_id for row in entries(gateway)} == {frozen}
     assert frozen is not None
+
+
+def test_lines_of_several_models_are_charged_at_the_price_of_each(
+    client: KeyClient, gateway: Gateway, workers: Workers, app: JobsApp
+) -> None:
+    app.quirks = replace(app.quirks, single_model=False)
+    own = set_price(gateway, "jobs-mixed", "first", GIVEN, 0, 0)
+    other = set_price(gateway, "jobs-mixed", "second", 2 * GIVEN, 0, 0)
+    lines = [chat_line(f"c{n}", model=model) for n, model in enumerate(("first", "second", "first", "third"))]
+    batch = create(client, jsonl(lines), provider="jobs-mixed")
+    for model in ("first", "second", "third"):
+        set_price(gateway, "jobs-mixed", model, 1)
+    workers.start()
+    over = ended(client, batch["id"])
+    assert over["request_counts"]["completed"] == len(lines)
+
+    assert [row.model for row in lines_of(gateway)] == [None, "second", None, "third"]
+    told = [(row.model, row.price_id) for row in entries(gateway)]
+    assert told == [("first", own.id), ("second", other.id), ("first", own.id), ("third", None)]
 
 
 @pytest.mark.usefixtures("prices")

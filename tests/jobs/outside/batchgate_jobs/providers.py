@@ -35,3 +35,4 @@ DIALECT = _provider("jobs-dialect", dialect="odd", custom_id="[a-z0-9]{1,8}", by
 OPERATION = _provider("jobs-operation", prefix="operations/", operation=True, lines=4)
 LEAST = _provider("jobs-least", min_lines=3, lines=5, runs=True)
 SMALL = _provider("jobs-small", inline_bytes=600)
+MIXED = _provider("jobs-mixed", single_model=False)
