@@ -170,7 +170,7 @@ def test_a_retry_reserves_what_the_lines_that_are_left_can_cost(
     running.answer([1])
     running.answer([2, 3], state="failed", status_code=400)
     running.end("completed")
-    mine = budget(gateway, 199 * CENT)
+    mine = budget(gateway, 200 * CENT - 1)
 
     refused = client.post(f"/v1/batches/{first['id']}/retry")
     assert refused.status_code == 402
