@@ -103,9 +103,12 @@ def show_key(connection: Connection, public_id: str) -> AnyRow | None:
 
 
 def lock_key(connection: Connection, public_id: str) -> AnyRow | None:
-    """As `show_key`, with `secret_hmac`; nobody else changes it until the end of the transaction."""
+    """As `show_key`, with `secret_hmac`; nobody else changes it until the end of the transaction.
+
+    Rows that refer to the key can be made meanwhile.
+    """
     statement = _SHOWN.add_columns(virtual_keys.c.secret_hmac).where(virtual_keys.c.public_id == public_id)
-    return connection.execute(statement.with_for_update(of=virtual_keys)).first()
+    return connection.execute(statement.with_for_update(of=virtual_keys, key_share=True)).first()
 
 
 def list_keys(

@@ -28,7 +28,8 @@ def update(gateway: Gateway, public_id: str, *, actor: Actor = events.OPERATOR, 
 
     def unit(connection: Connection) -> None:
         row = _lock(connection, public_id)
-        keys.change_key(connection, row.id, values)
+        if not keys.change_key(connection, row.id, values):
+            raise _revoked(public_id)
         _record(connection, "key_update", row, actor, values)
 
     gateway.database.run(unit)
@@ -44,7 +45,8 @@ def expire(gateway: Gateway, public_id: str, *, at_ms: int | None = None, actor:
 
     def unit(connection: Connection) -> None:
         row = _lock(connection, public_id)
-        keys.change_key(connection, row.id, {"expires_at": True if at is None else at})
+        if not keys.change_key(connection, row.id, {"expires_at": True if at is None else at}):
+            raise _revoked(public_id)
         _record(connection, "key_expire", row, actor, {"expires_at": at})
 
     gateway.database.run(unit)
@@ -59,6 +61,8 @@ def rotate(gateway: Gateway, public_id: str, *, grace_s: float = 0, actor: Actor
     """
     if not 0 <= grace_s <= MOST_GRACE_S:
         raise InvalidRequestError(f"grace must be 0 to {MOST_GRACE_S} seconds.", param="grace")
+    if not _is_possible(public_id):
+        raise not_found(public_id)
     secret = key_secrets.new_secret()
     new_hmac = key_secrets.digest(gateway.pepper(), public_id, secret)
 
@@ -68,9 +72,9 @@ def rotate(gateway: Gateway, public_id: str, *, grace_s: float = 0, actor: Actor
             raise ConflictError(f"Key {public_id} stands for a {row.kind} credential: it has no secret to rotate.")
         if row.is_expired:
             raise ConflictError(f"Key {public_id} is expired: give it another expiry first, or make a new key.")
-        keys.replace_secret(
-            connection, row.id, old_hmac=row.secret_hmac, new_hmac=new_hmac, grace_ms=int(grace_s * 1000)
-        )
+        hmacs = {"old_hmac": row.secret_hmac, "new_hmac": new_hmac}
+        if not keys.replace_secret(connection, row.id, **hmacs, grace_ms=int(grace_s * 1000)):
+            raise _revoked(public_id)
         _record(connection, "key_rotate", row, actor, {"grace_s": grace_s})
         return row
 
@@ -111,8 +115,12 @@ def _lock(connection: Connection, public_id: str) -> AnyRow:
     if row is None:
         raise not_found(public_id)
     if row.revoked_at is not None:
-        raise ConflictError(f"Key {public_id} is revoked: make a new one.")
+        raise _revoked(public_id)
     return row
+
+
+def _revoked(public_id: str) -> ConflictError:
+    return ConflictError(f"Key {public_id} is revoked: make a new one.")
 
 
 def _is_possible(public_id: str) -> bool:

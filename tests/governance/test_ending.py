@@ -238,7 +238,7 @@ def test_a_revoked_key_stays_so(gateway: Gateway) -> None:
 
 def test_what_cannot_be_changed_says_why(gateway: Gateway) -> None:
     key = public_id(keyed(gateway))
-    for unknown in ("0" * 16, "nul\0", "ü"):
+    for unknown in ("0" * 16, "nul\0", "ü", "\udc80"):
         for act in (keys.rotate, keys.expire, keys.retrieve, lambda *given: keys.update(*given, role="admin")):
             with pytest.raises(NotFoundError):
                 act(gateway, unknown)
