@@ -208,12 +208,15 @@ def test_what_is_wrong_with_an_end_is_named(
     ("body", "param"),
     [
         ({"project": "ops"}, "project"),
+        ({}, None),
         ({"is_active": "yes"}, "is_active"),
         ({"is_active": False, "expires_at": "2099-01-01"}, "is_active"),
         ({"name": None}, "name"),
     ],
 )
-def test_what_is_wrong_with_a_change_is_named(admin: KeyClient, made: dict[str, Any], body: Any, param: str) -> None:
+def test_what_is_wrong_with_a_change_is_named(
+    admin: KeyClient, made: dict[str, Any], body: Any, param: str | None
+) -> None:
     answer = admin.put(f"{KEYS}/{made['id']}", json=body)
     assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
     assert admin.get(f"{KEYS}/{made['id']}").json["state"] == "active"

@@ -89,6 +89,7 @@ def test_what_is_wrong_with_a_new_project_is_named(admin: KeyClient, body: Any, 
 @pytest.mark.parametrize(
     ("body", "param"),
     [
+        ({}, None),
         ({"name": "new"}, "name"),
         ({"archived": "no"}, "archived"),
         ({"archived": 1}, "archived"),
@@ -97,7 +98,7 @@ def test_what_is_wrong_with_a_new_project_is_named(admin: KeyClient, body: Any, 
         ({"limits": {"x": 1}}, "limits"),
     ],
 )
-def test_what_is_wrong_with_a_change_is_named(admin: KeyClient, body: Any, param: str) -> None:
+def test_what_is_wrong_with_a_change_is_named(admin: KeyClient, body: Any, param: str | None) -> None:
     answer = admin.put("/api/projects/ops", json=body)
     assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
 

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, g
 
 from app.api.context import gateway
-from app.api.management.asking import actor, body, query
+from app.api.management.asking import actor, changes, query
 from app.api.operation import answer, list_answer, operation
 from app.errors import InvalidRequestError
 from app.schemas.management import ChangeAccount, Page
@@ -34,9 +34,7 @@ def list_() -> Response:
 def change(provider: str, name: str) -> Response:
     """Set the fields that are sent; `disabled` keeps new work away, what the account has goes on."""
     g.object_id = f"{provider}/{name}"
-    asked = body(ChangeAccount)
-    if not asked:
-        raise InvalidRequestError("Name at least one field to change.")
+    asked = changes(ChangeAccount)
     return answer(_wire(account_admin.change(gateway(), provider=provider, name=name, **asked, actor=actor())))
 
 

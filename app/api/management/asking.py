@@ -8,6 +8,7 @@ from marshmallow import Schema
 
 from app.api.body import read_json
 from app.api.operation import latency_ms
+from app.errors import InvalidRequestError
 from app.schemas.base import load
 from app.services.gateway import Actor
 
@@ -26,6 +27,14 @@ def query(schema: type[Schema]) -> dict[str, Any]:
 def body(schema: type[Schema], *, required: bool = True) -> dict[str, Any]:
     """The JSON body of the request. Raises InvalidRequestError, also on what is unknown."""
     return load(schema, read_json(required=required))
+
+
+def changes(schema: type[Schema]) -> dict[str, Any]:
+    """As `body`; it must have a field at least."""
+    found = body(schema)
+    if not found:
+        raise InvalidRequestError("Name at least one field to change.")
+    return found
 
 
 def seconds(instant: int | None) -> int | None:

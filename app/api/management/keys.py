@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, g
 
 from app.api.context import gateway
-from app.api.management.asking import actor, body, query
+from app.api.management.asking import actor, body, changes, query
 from app.api.management.key_wire import budget_of, fields_of, wire
 from app.api.operation import answer, list_answer, operation
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -56,7 +56,7 @@ def retrieve(key_id: str) -> Response:
 def change(key_id: str) -> Response:
     """Set the fields that are sent. `is_active: false` expires the key, `true` takes its expiry away."""
     g.object_id = key_id
-    asked, who = body(ChangeKey), actor()
+    asked, who = changes(ChangeKey), actor()
     known = keys.retrieve(gateway(), key_id)
     budget = asked.pop("budget", None)
     is_active = asked.pop("is_active", None)
@@ -71,7 +71,7 @@ def change(key_id: str) -> Response:
         raise ConflictError(f"Key {key_id} is revoked: make a new one.")
     if budget is not None:
         _set_budget(key_id, known.project, budget, who)
-    if is_active is False and known.state == keys.ACTIVE:
+    if is_active is False and known.state in (keys.ACTIVE, keys.ARCHIVED):
         keys.expire(gateway(), key_id, actor=who)
     return _answer(key_id)
 

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, g
 
 from app.api.context import gateway
-from app.api.management.asking import actor, body, query, seconds
+from app.api.management.asking import actor, body, changes, query, seconds
 from app.api.operation import answer, list_answer, operation
 from app.schemas.management import ChangeProject, CreateProject, ListProjects
 from app.services import projects
@@ -42,7 +42,7 @@ def retrieve(name: str) -> Response:
 def change(name: str) -> Response:
     """Set the fields that are sent; `archived: false` takes it out of the archive."""
     g.object_id = name
-    return answer(_wire(projects.change(gateway(), name, body(ChangeProject), actor=actor())))
+    return answer(_wire(projects.change(gateway(), name, changes(ChangeProject), actor=actor())))
 
 
 @blueprint.delete("/projects/<object:name>")
