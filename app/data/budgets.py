@@ -114,11 +114,15 @@ def over(connection: Connection, *, limit: int) -> Sequence[int]:
     return connection.execute(statement.where(_OPEN, batches.c.status.in_(TERMINAL)).limit(limit)).scalars().all()
 
 
-def stop_batch(connection: Connection, batch_id: int, *, errors: list[dict[str, Any]]) -> bool:
-    """No further line of a batch that the gateway runs is sent; `errors` tell why. False when it does not run."""
+def stop_batch(connection: Connection, batch_id: int, *, errors: list[dict[str, Any]]) -> AnyRow | None:
+    """No further line of a batch that the gateway runs is sent; `errors` tell why.
+
+    Returns (public_id, project_id, key_id) of the batch, None when it does not run.
+    """
     running = (batches.c.id == batch_id, batches.c.execution == "gateway", batches.c.status == "in_progress")
     values = {"status": "cancelling", "cancelling_at": now_ms(), "ending": "cancelled", "errors": errors}
-    return connection.execute(update(batches).where(*running).values(**values)).rowcount == 1
+    told = (batches.c.public_id, batches.c.project_id, batches.c.key_id)
+    return connection.execute(update(batches).where(*running).values(**values).returning(*told)).first()
 
 
 def find_owner(connection: Connection, *, project: str, key: str | None) -> AnyRow | None:

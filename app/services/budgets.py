@@ -29,6 +29,8 @@ DROP_SLICE = 1000
 # A batch whose input is read for long while a budget is set is committed by then.
 YOUNG_MS = 3600 * 1000
 
+WORKER = Actor(name="gateway", source="worker", request_id="worker")
+
 _OF_PERIOD = {"day": "of the day", "month": "of the month", "total": "in total"}
 
 
@@ -94,7 +96,8 @@ def set_(
         budget_id = _set(connection, owner, period, limit_picodollars)
         budget = _locked(connection, [budget_id])[0]
         detail = {"key": key, "period": period, "limit": money.dollars(limit_picodollars)}
-        events.record_act(connection, operation="budget_set", object_id=project, detail=detail, actor=actor)
+        about = {"project_id": owner.project_id, "key_id": owner.key_id}
+        events.record_act(connection, operation="budget_set", object_id=project, detail=detail, actor=actor, **about)
         return budget
 
     budget = gateway.database.run(unit)
@@ -122,8 +125,9 @@ def remove(gateway: Gateway, *, project: str, key: str | None = None, period: st
         if rows.drop_reservations(connection, budget_id, limit=DROP_SLICE) == DROP_SLICE:
             return False
         rows.delete_budget(connection, budget_id)
+        about = {"project_id": owner.project_id, "key_id": owner.key_id}
         detail = {"key": key, "period": period}
-        events.record_act(connection, operation="budget_remove", object_id=project, detail=detail, actor=actor)
+        events.record_act(connection, operation="budget_remove", object_id=project, detail=detail, actor=actor, **about)
         return True
 
     while not gateway.database.run(unit):
@@ -193,7 +197,7 @@ def settle(connection: Connection, batch_id: int, cost_picodollars: int) -> None
         if spent > budget.limit or (taken < cost_picodollars and spent + others > budget.limit):
             over.append(budget)
     if over:
-        rows.stop_batch(connection, batch_id, errors=[_exceeded(over[0])])
+        _stop(connection, batch_id, over[0])
 
 
 def refund(connection: Connection, batch_id: int) -> None:
@@ -260,8 +264,20 @@ def _name(project: str, key: str | None, period: str) -> str:
     return f"the budget of {whose} {_OF_PERIOD[period]}"
 
 
-def _exceeded(budget: Budget) -> dict[str, object]:
+def _stop(connection: Connection, batch_id: int, budget: Budget) -> None:
     text = (
         f"{budget.name[0].upper()}{budget.name[1:]}, ${money.dollars(budget.limit)}, has nothing left for this batch."
     )
-    return {"code": EXCEEDED, "message": text, "param": None, "line": None}
+    stopped = rows.stop_batch(
+        connection, batch_id, errors=[{"code": EXCEEDED, "message": text, "param": None, "line": None}]
+    )
+    if stopped is not None:
+        events.record_act(
+            connection,
+            operation="batch_cancel",
+            object_id=stopped.public_id,
+            detail={"reason": EXCEEDED, "budget": budget.id},
+            actor=WORKER,
+            project_id=stopped.project_id,
+            key_id=stopped.key_id,
+        )

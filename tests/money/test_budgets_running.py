@@ -9,7 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import func, select, update
 
-from app.data.tables import batch_segments, batches, usage_ledger
+from app.data.tables import batch_segments, batches, events, usage_ledger
 from app.services import batches as batch_service
 from app.services.batches import NewBatch
 from app.services.gateway import Caller, Gateway
@@ -155,6 +155,11 @@ def test_a_batch_that_overspends_is_stopped_with_the_reason(
     counts = over["request_counts"]
     assert counts["completed"] * 10 * CENT == spent
     assert counts["canceled"] == 300 - counts["completed"] > 0
+    with gateway.database.read() as connection:
+        told = connection.execute(select(events).where(events.c.operation == "batch_cancel")).all()
+    assert [(row.object_id, row.source, row.detail["reason"]) for row in told] == [
+        (batch["id"], "worker", "budget_exceeded")
+    ]
 
 
 def test_each_line_is_spent_once_though_a_worker_is_lost(
