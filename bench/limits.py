@@ -1,4 +1,4 @@
-"""1,000 requests a minute over 4 web processes: how many get in of six times as many, and what asking costs."""
+"""1,000 requests a minute over 4 web processes: how many get in of three times as many, and what asking costs."""
 
 import http.client
 import threading
@@ -18,8 +18,8 @@ from tests.support import postgres
 LIMIT = 1000
 WINDOW_S = 60.0
 LASTS_S = 125.0
-DEMAND_PER_S = 100.0
-CLIENTS = 10
+DEMAND_PER_S = 50.0
+CLIENTS = 20
 PROCESSES = 4
 CALLS = 100_000
 
@@ -43,7 +43,7 @@ def run(report: Report, *, quick: bool) -> None:
 
 
 def _cost(report: Report, store: Store) -> None:
-    """Seconds of `check_request`, without limits and with some that never bite."""
+    """What one `check_request` takes, without limits and with some that never bite."""
     bounds = {limits.REQUESTS: 10**9}
     free, bound = store.caller, replace(store.caller, limits=bounds, project_limits=bounds)
     for name, caller in (("check_request, no limit", free), ("check_request, key and project limited", bound)):
@@ -59,9 +59,12 @@ def _hold(report: Report, store: Store, name: str) -> None:
     with Web("wsgi:app", environment=environment, log=Path(store.home) / "limited.log") as web:
         let_in, refused = _hammer(web.url, key)
     counts = _windows(let_in)
-    report.add(f"{name}: let in within the first minute", _count(let_in, let_in[0]), "", baseline=LIMIT)
-    report.add(f"{name}: most in any minute", max(counts), "", baseline=LIMIT, wanted=("<=", 1.01))
-    report.add(f"{name}: fewest in any minute", min(counts), "", baseline=LIMIT, wanted=(">=", 0.99))
+    for minute, begins in (("first", let_in[0]), ("second", let_in[0] + WINDOW_S)):
+        found = _count(let_in, begins)
+        report.add(f"{name}: let in within the {minute} minute", found, "", baseline=LIMIT, wanted=(">=", 0.99))
+    report.add(f"{name}: most in any 60 s", max(counts), "", baseline=LIMIT, wanted=("<=", 1.01))
+    # As far as the second burst lags behind the first one, on a busy machine, some spans have less.
+    report.add(f"{name}: fewest in any 60 s", min(counts), "", baseline=LIMIT)
     report.add(f"{name}: requests refused", refused, "")
 
 
@@ -90,6 +93,8 @@ def _hammer(url: str, key: str) -> tuple[list[float], int]:
         thread.start()
     for thread in threads:
         thread.join()
+    if len(let_in) + len(refused) < 0.95 * DEMAND_PER_S * LASTS_S:
+        raise RuntimeError("The demand did not last.")
     return sorted(let_in), len(refused)
 
 
