@@ -1,21 +1,24 @@
-"""Whether this process can serve: database, migrations, blob store; and who works."""
+"""Whether this process can serve: database, key ring, blob store; and who works."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.auth.secrets import SealError
 from app.blobs import BlobError
 from app.data import workers
+from app.services import pepper
 from app.services.gateway import Gateway
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`database` and `blobs` are "ok" or what is wrong, in words fit for strangers."""
+    """`database`, `secrets` (the key ring) and `blobs` are "ok" or what is wrong, in words fit for strangers."""
 
     status: str
     database: str
+    secrets: str
     blobs: str
     worker_seen_seconds_ago: float | None
 
@@ -29,20 +32,24 @@ class Report:
 
 
 def check(gateway: Gateway) -> Report:
-    """Try the database and the blob store for real."""
+    """Try the database, the key ring and the blob store for real."""
     seen: float | None = None
-    database = blobs = "ok"
+    database = secrets = blobs = "ok"
     try:
         with gateway.database.read() as connection:
             age_ms = workers.newest_age_ms(connection)
         seen = None if age_ms is None else round(age_ms / 1000, 1)
+        pepper.check(gateway.database, gateway.ring)
     except SQLAlchemyError as error:
         gateway.log.error("ready.database_failed", error=str(error))
         database = "not available"
+    except SealError as error:
+        gateway.log.error("ready.secrets_failed", error=str(error))
+        secrets = "not available"
     try:
         gateway.blobs.check()
     except BlobError as error:
         gateway.log.error("ready.blobs_failed", error=str(error))
         blobs = "not available"
-    status = "ok" if database == blobs == "ok" else "unavailable"
-    return Report(status=status, database=database, blobs=blobs, worker_seen_seconds_ago=seen)
+    status = "ok" if database == secrets == blobs == "ok" else "unavailable"
+    return Report(status=status, database=database, secrets=secrets, blobs=blobs, worker_seen_seconds_ago=seen)

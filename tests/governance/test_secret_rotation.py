@@ -26,6 +26,8 @@ from app.services.gateway import Gateway
 from app.settings import from_environment
 
 FAIL_POINTS = ("secrets.after_key", "secrets.between_values")
+# A ring of the environment gets no key here.
+DEATHS = [("sqlite", FAIL_POINTS[0]), ("sqlite", FAIL_POINTS[1]), ("postgresql", FAIL_POINTS[1])]
 Start = Callable[..., Gateway]
 Run = Callable[..., Result]
 
@@ -143,15 +145,13 @@ def test_a_credential_that_is_replaced_at_the_same_time_stays_replaced(gateway: 
     assert credentials(start()) == {"n1": "canary-new"}
 
 
-@pytest.mark.parametrize("point", FAIL_POINTS)
+@pytest.mark.parametrize(("database_url", "point"), DEATHS, indirect=["database_url"])
 def test_a_rotation_that_dies_is_finished_by_another(
     gateway: Gateway, environment: dict[str, str], run: Run, start: Start, point: str
 ) -> None:
     for number in range(4):
         add(gateway, number)
     is_kept = gateway.ring.file is not None
-    if not is_kept and point == "secrets.after_key":
-        pytest.skip("a ring of the environment gets no key here")
     ring = {} if is_kept else {"BATCHGATE_SECRET_KEY": turned(gateway, start).settings.secret_key}
     command = [sys.executable, "-m", "app.cli", "secrets", "rotate", *(["--new-key"] if is_kept else [])]
     armed = environment | ring | {"BATCHGATE_FAILPOINT": f"{point}:{1 if 'key' in point else 3}", "PATH": "/usr/bin"}
@@ -212,12 +212,8 @@ def rows(gateway: Gateway) -> list[tuple[str, int, bytes]]:
         ]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 class TestKeptRing:
-    @pytest.fixture(autouse=True)
-    def _kept(self, gateway: Gateway) -> None:
-        if gateway.ring.file is None:
-            pytest.skip("PostgreSQL has no kept ring")
-
     def test_old_keys_are_dropped_only_when_nothing_needs_them(self, gateway: Gateway, run: Run, start: Start) -> None:
         add(gateway, 1)
         gateway.ring.add_key()
@@ -294,3 +290,15 @@ def test_status_shows_no_key(gateway: Gateway, run: Run) -> None:
     assert "canary" not in said.output
     if gateway.ring.file is not None:
         assert gateway.ring.file.read_text().strip() not in said.output
+
+
+def test_a_gateway_with_another_ring_says_that_it_cannot_serve(gateway: Gateway, start: Start) -> None:
+    key = keys.create(gateway, project="alpha", name="").key
+    for ring, status in (("canary-of-another-store", 503), (None, 200)):
+        served = gateway if ring is None else start(BATCHGATE_SECRET_KEY=ring)
+        client = batchgate.create_app(gateway=served).test_client()
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json["secrets"]) == (status, "ok" if status == 200 else "not available")
+        answer = client.get("/v1/files", headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == (200 if status == 200 else 500)
+        assert "canary" not in answer.text + ready.text
