@@ -162,14 +162,13 @@ class ChangeKey(Strict):
             raise ValidationError(text, field_name="provider_configs")
         if "rate_limit" in data and "limits" in data:
             raise ValidationError("says what limits say: send one of them, not both.", field_name="rate_limit")
+        if data.get("is_active") is False and "expires_at" in data:
+            raise ValidationError("false ends the key now; send expires_at without it.", field_name="is_active")
 
 
 class CreateKey(ChangeKey):
     name = Text(required=True, max_length=NAME_LENGTH)
     project = Text(required=True, max_length=NAME_LENGTH)
-
-    class Meta(ChangeKey.Meta):
-        exclude = ("is_active",)
 
 
 class ListKeys(Page):

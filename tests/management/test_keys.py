@@ -111,6 +111,12 @@ def test_a_key_is_inactive_until_it_is_active_again(admin: KeyClient, gateway: G
     assert holder.get("/v1/files").status_code == 401
 
 
+def test_a_key_can_be_made_inactive(admin: KeyClient, gateway: Gateway, made: dict[str, Any]) -> None:
+    asked = {"name": "b", "project": "reports", "is_active": False}
+    found = admin.post("/api/governance/virtual-keys", json=asked).json
+    assert (found["state"], client_of(gateway, found["value"]).get("/v1/files").status_code) == ("expired", 401)
+
+
 def test_a_revoked_key_is_over_for_good(admin: KeyClient, gateway: Gateway, made: dict[str, Any]) -> None:
     gone = admin.delete(f"{KEYS}/{made['id']}").json
     assert {key: gone[key] for key in ("id", "object", "deleted")} == {
@@ -137,89 +143,86 @@ def test_a_revoked_key_is_over_for_good(admin: KeyClient, gateway: Gateway, made
     assert admin.post(f"{KEYS}/{made['id']}/revoke", json={"stop": True}).status_code == 409
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({}, "name"),
-        ({"name": ""}, "name"),
-        ({"name": 5}, "name"),
-        ({"project": None}, "project"),
-        ({"project": "nope"}, "project"),
-        ({"role": "owner"}, "role"),
-        ({"role": None}, "role"),
-        ({"providers": "openai"}, "providers"),
-        ({"providers": ["nonesuch"]}, "providers"),
-        ({"models": [5]}, "models[0]"),
-        ({"models": ["m"] * 201}, "models"),
-        ({"endpoints": ["chat"]}, "endpoints"),
-        ({"networks": ["everywhere"]}, "networks"),
-        ({"accounts": ["a b"]}, "accounts"),
-        ({"limits": {"x": 1}}, "limits"),
-        ({"limits": {"open_batches": True}}, "limits.open_batches"),
-        ({"expires_at": "tomorrow"}, "expires_at"),
-        ({"expires_at": "2099-01-01T00:00:00"}, "expires_at"),
-        ({"expires_at": True}, "expires_at"),
-        ({"expires_at": 10**14}, "expires_at"),
-        ({"expires_at": 1000}, "expires_at"),
-        ({"is_active": True}, "is_active"),
-        ({"team_id": "t"}, "team_id"),
-        ({"value": "sk-bf-mine"}, "value"),
-        ({"provider_configs": [{"provider": "openai", "weight": 1}]}, "provider_configs[0].weight"),
-        ({"provider_configs": [{}]}, "provider_configs[0].provider"),
-        ({"provider_configs": [{"provider": "nonesuch"}]}, "providers"),
-        ({"provider_configs": [], "models": []}, "provider_configs"),
-        ({"rate_limit": {"request_max_limit": 1, "request_reset_duration": "1h"}}, "rate_limit.request_reset_duration"),
-        ({"rate_limit": {}, "limits": {}}, "rate_limit"),
-        ({"budget": {"max_limit": "lots"}}, "budget.max_limit"),
-        ({"budget": {"max_limit": -1}}, "budget.max_limit"),
-        ({"budget": {"max_limit": True}}, "budget.max_limit"),
-        ({"budget": {"max_limit": 10**9}}, "budget.max_limit"),
-        ({"budget": {"max_limit": 5, "reset_duration": "1w"}}, "budget.reset_duration"),
-        ({"budget": {"reset_duration": "1d"}}, "budget.max_limit"),
-    ],
-)
-def test_what_is_wrong_with_a_key_is_named(admin: KeyClient, made: dict[str, Any], body: Any, param: str) -> None:
-    before = len(admin.get(KEYS).json["data"])
-    whole = {"name": "b", "project": "reports", **body} if body else {}
-    answer = admin.post(KEYS, json=whole)
-    assert (answer.status_code, answer.json["error"]["param"]) == (400, param), answer.text
-    assert len(admin.get(KEYS).json["data"]) == before
+WRONG_WITH_A_KEY: list[tuple[Any, ...]] = [
+    ({}, "name"),
+    ({"name": ""}, "name"),
+    ({"name": 5}, "name"),
+    ({"project": None}, "project"),
+    ({"project": "nope"}, "project"),
+    ({"role": "owner"}, "role"),
+    ({"role": None}, "role"),
+    ({"providers": "openai"}, "providers"),
+    ({"providers": ["nonesuch"]}, "providers"),
+    ({"models": [5]}, "models[0]"),
+    ({"models": ["m"] * 201}, "models"),
+    ({"endpoints": ["chat"]}, "endpoints"),
+    ({"networks": ["everywhere"]}, "networks"),
+    ({"accounts": ["a b"]}, "accounts"),
+    ({"limits": {"x": 1}}, "limits"),
+    ({"limits": {"open_batches": True}}, "limits.open_batches"),
+    ({"expires_at": "tomorrow"}, "expires_at"),
+    ({"expires_at": "2099-01-01T00:00:00"}, "expires_at"),
+    ({"expires_at": True}, "expires_at"),
+    ({"expires_at": 10**14}, "expires_at"),
+    ({"expires_at": 1000}, "expires_at"),
+    ({"is_active": None}, "is_active"),
+    ({"is_active": False, "expires_at": "2099-01-01"}, "is_active"),
+    ({"team_id": "t"}, "team_id"),
+    ({"value": "sk-bf-mine"}, "value"),
+    ({"provider_configs": [{"provider": "openai", "weight": 1}]}, "provider_configs[0].weight"),
+    ({"provider_configs": [{}]}, "provider_configs[0].provider"),
+    ({"provider_configs": [{"provider": "nonesuch"}]}, "providers"),
+    ({"provider_configs": [], "models": []}, "provider_configs"),
+    ({"rate_limit": {"request_max_limit": 1, "request_reset_duration": "1h"}}, "rate_limit.request_reset_duration"),
+    ({"rate_limit": {}, "limits": {}}, "rate_limit"),
+    ({"budget": {"max_limit": "lots"}}, "budget.max_limit"),
+    ({"budget": {"max_limit": -1}}, "budget.max_limit"),
+    ({"budget": {"max_limit": True}}, "budget.max_limit"),
+    ({"budget": {"max_limit": 10**9}}, "budget.max_limit"),
+    ({"budget": {"max_limit": 5, "reset_duration": "1w"}}, "budget.reset_duration"),
+    ({"budget": {"reset_duration": "1d"}}, "budget.max_limit"),
+]
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "param"),
-    [
-        ("/rotate", {"grace_seconds": -1}, "grace_seconds"),
-        ("/rotate", {"grace": 1}, "grace"),
-        ("/expire", {"at": 1}, "at"),
-        ("/revoke", {"stop": "yes"}, "stop"),
-        ("/revoke", {"stop": 1}, "stop"),
-    ],
-)
-def test_what_is_wrong_with_an_end_is_named(
-    admin: KeyClient, made: dict[str, Any], path: str, body: Any, param: str
-) -> None:
-    answer = admin.post(f"{KEYS}/{made['id']}{path}", json=body)
-    assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
-    assert admin.get(f"{KEYS}/{made['id']}").json["is_active"]
+def test_what_is_wrong_with_a_key_is_named(admin: KeyClient, made: dict[str, Any]) -> None:
+    for body, param in WRONG_WITH_A_KEY:
+        before = len(admin.get(KEYS).json["data"])
+        whole = {"name": "b", "project": "reports", **body} if body else {}
+        answer = admin.post(KEYS, json=whole)
+        assert (answer.status_code, answer.json["error"]["param"]) == (400, param), answer.text
+        assert len(admin.get(KEYS).json["data"]) == before
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({"project": "ops"}, "project"),
-        ({}, None),
-        ({"is_active": "yes"}, "is_active"),
-        ({"is_active": False, "expires_at": "2099-01-01"}, "is_active"),
-        ({"name": None}, "name"),
-    ],
-)
-def test_what_is_wrong_with_a_change_is_named(
-    admin: KeyClient, made: dict[str, Any], body: Any, param: str | None
-) -> None:
-    answer = admin.put(f"{KEYS}/{made['id']}", json=body)
-    assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
-    assert admin.get(f"{KEYS}/{made['id']}").json["state"] == "active"
+WRONG_WITH_AN_END: list[tuple[Any, ...]] = [
+    ("/rotate", {"grace_seconds": -1}, "grace_seconds"),
+    ("/rotate", {"grace": 1}, "grace"),
+    ("/expire", {"at": 1}, "at"),
+    ("/revoke", {"stop": "yes"}, "stop"),
+    ("/revoke", {"stop": 1}, "stop"),
+]
+
+
+def test_what_is_wrong_with_an_end_is_named(admin: KeyClient, made: dict[str, Any]) -> None:
+    for path, body, param in WRONG_WITH_AN_END:
+        answer = admin.post(f"{KEYS}/{made['id']}{path}", json=body)
+        assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
+        assert admin.get(f"{KEYS}/{made['id']}").json["is_active"]
+
+
+WRONG_WITH_A_CHANGE: list[tuple[Any, ...]] = [
+    ({"project": "ops"}, "project"),
+    ({}, None),
+    ({"is_active": "yes"}, "is_active"),
+    ({"is_active": False, "expires_at": "2099-01-01"}, "is_active"),
+    ({"name": None}, "name"),
+]
+
+
+def test_what_is_wrong_with_a_change_is_named(admin: KeyClient, made: dict[str, Any]) -> None:
+    for body, param in WRONG_WITH_A_CHANGE:
+        answer = admin.put(f"{KEYS}/{made['id']}", json=body)
+        assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
+        assert admin.get(f"{KEYS}/{made['id']}").json["state"] == "active"
 
 
 @pytest.mark.parametrize("key_id", ["nope", "a%00b", "%C3%9Cbung", "x" * 300])

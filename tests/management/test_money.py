@@ -39,29 +39,29 @@ def test_a_price_can_be_announced(admin: KeyClient) -> None:
     assert (again.status_code, again.json["error"]["code"]) == (409, "conflict")
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({"provider": None}, "provider"),
-        ({"provider": "Open AI"}, "provider"),
-        ({"model": ""}, "model"),
-        ({"model": "a*b"}, "model"),
-        ({"input": "cheap"}, "input"),
-        ({"input": -1}, "input"),
-        ({"input": True}, "input"),
-        ({"input": "0.0000001"}, "input"),
-        ({"output": []}, "output"),
-        ({"batch_percent": 50.5}, "batch_percent"),
-        ({"batch_percent": "50"}, "batch_percent"),
-        ({"valid_from": "2001-01-01"}, "from"),
-        ({"valid_from": "soon"}, "valid_from"),
-        ({"price": 5}, "price"),
-    ],
-)
-def test_what_is_wrong_with_a_price_is_named(admin: KeyClient, body: Any, param: str) -> None:
-    answer = admin.post("/api/prices", json={**PRICE, **body})
-    assert (answer.status_code, answer.json["error"]["param"]) == (400, param), answer.text
-    assert admin.get("/api/prices?provider=openai").json["data"] == []
+WRONG_WITH_A_PRICE: list[tuple[Any, ...]] = [
+    ({"provider": None}, "provider"),
+    ({"provider": "Open AI"}, "provider"),
+    ({"model": ""}, "model"),
+    ({"model": "a*b"}, "model"),
+    ({"input": "cheap"}, "input"),
+    ({"input": -1}, "input"),
+    ({"input": True}, "input"),
+    ({"input": "0.0000001"}, "input"),
+    ({"output": []}, "output"),
+    ({"batch_percent": 50.5}, "batch_percent"),
+    ({"batch_percent": "50"}, "batch_percent"),
+    ({"valid_from": "2001-01-01"}, "from"),
+    ({"valid_from": "soon"}, "valid_from"),
+    ({"price": 5}, "price"),
+]
+
+
+def test_what_is_wrong_with_a_price_is_named(admin: KeyClient) -> None:
+    for body, param in WRONG_WITH_A_PRICE:
+        answer = admin.post("/api/prices", json={**PRICE, **body})
+        assert (answer.status_code, answer.json["error"]["param"]) == (400, param), answer.text
+        assert admin.get("/api/prices?provider=openai").json["data"] == []
 
 
 def test_a_price_without_input_is_refused(admin: KeyClient) -> None:
@@ -108,27 +108,27 @@ def test_a_budget_of_a_key_is_of_its_project(admin: KeyClient, gateway: Gateway)
     assert wrong.status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "param"),
-    [
-        ({"project": None}, 400, "project"),
-        ({"project": "nope"}, 404, "project"),
-        ({"key": "nope"}, 404, "key"),
-        ({"period": "week"}, 400, "period"),
-        ({"period": None}, 400, "period"),
-        ({"max_limit": None}, 400, "max_limit"),
-        ({"max_limit": "1e999999999"}, 400, "max_limit"),
-        ({"max_limit": "NaN"}, 400, "max_limit"),
-        ({"max_limit": -0.01}, 400, "max_limit"),
-        ({"max_limit": 4_000_001}, 400, "max_limit"),
-        ({"max_limit": "0.0000000000001"}, 400, "max_limit"),
-        ({"limit": 5}, 400, "limit"),
-    ],
-)
-def test_what_is_wrong_with_a_budget_is_named(admin: KeyClient, body: Any, status: int, param: str) -> None:
-    answer = admin.put("/api/budgets", json={**BUDGET, **body})
-    assert (answer.status_code, answer.json["error"]["param"]) == (status, param), answer.text
-    assert admin.get("/api/budgets").json["data"] == []
+WRONG_WITH_A_BUDGET: list[tuple[Any, ...]] = [
+    ({"project": None}, 400, "project"),
+    ({"project": "nope"}, 404, "project"),
+    ({"key": "nope"}, 404, "key"),
+    ({"period": "week"}, 400, "period"),
+    ({"period": None}, 400, "period"),
+    ({"max_limit": None}, 400, "max_limit"),
+    ({"max_limit": "1e999999999"}, 400, "max_limit"),
+    ({"max_limit": "NaN"}, 400, "max_limit"),
+    ({"max_limit": -0.01}, 400, "max_limit"),
+    ({"max_limit": 4_000_001}, 400, "max_limit"),
+    ({"max_limit": "0.0000000000001"}, 400, "max_limit"),
+    ({"limit": 5}, 400, "limit"),
+]
+
+
+def test_what_is_wrong_with_a_budget_is_named(admin: KeyClient) -> None:
+    for body, status, param in WRONG_WITH_A_BUDGET:
+        answer = admin.put("/api/budgets", json={**BUDGET, **body})
+        assert (answer.status_code, answer.json["error"]["param"]) == (status, param), answer.text
+        assert admin.get("/api/budgets").json["data"] == []
 
 
 @pytest.mark.parametrize(

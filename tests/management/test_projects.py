@@ -56,51 +56,51 @@ def test_names_that_need_encoding_are_found(admin: KeyClient, name: str) -> None
     assert names(admin, f"?after={quote(name, safe='')}") == [other for other in ["ops"] if other > name]
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({}, "name"),
-        ({"name": ""}, "name"),
-        ({"name": " a"}, "name"),
-        ({"name": ".."}, "name"),
-        ({"name": "a\nb"}, "name"),
-        ({"name": "x" * 65}, "name"),
-        ({"name": 5}, "name"),
-        ({"name": None}, "name"),
-        ({"name": "a", "nmae": "b"}, "nmae"),
-        ({"name": "a", "archived": True}, "archived"),
-        ({"name": "a", "description": 5}, "description"),
-        ({"name": "a", "description": "x" * 257}, "description"),
-        ({"name": "a", "default_provider": "nonesuch"}, "default_provider"),
-        ({"name": "a", "limits": []}, "limits"),
-        ({"name": "a", "limits": {"open_batches": "many"}}, "limits.open_batches"),
-        ({"name": "a", "limits": {"open_batches": -1}}, "limits.open_batches"),
-        ({"name": "a", "limits": {"open_batches": 1.5}}, "limits.open_batches"),
-        ({"name": "a", "limits": {"open_botches": 1}}, "limits"),
-    ],
-)
-def test_what_is_wrong_with_a_new_project_is_named(admin: KeyClient, body: Any, param: str) -> None:
-    answer = admin.post("/api/projects", json=body)
-    assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
-    assert param in answer.json["error"]["message"]
-    assert names(admin) == ["ops"]
+WRONG_WITH_A_NEW_PROJECT: list[tuple[Any, ...]] = [
+    ({}, "name"),
+    ({"name": ""}, "name"),
+    ({"name": " a"}, "name"),
+    ({"name": ".."}, "name"),
+    ({"name": "a\nb"}, "name"),
+    ({"name": "x" * 65}, "name"),
+    ({"name": 5}, "name"),
+    ({"name": None}, "name"),
+    ({"name": "a", "nmae": "b"}, "nmae"),
+    ({"name": "a", "archived": True}, "archived"),
+    ({"name": "a", "description": 5}, "description"),
+    ({"name": "a", "description": "x" * 257}, "description"),
+    ({"name": "a", "default_provider": "nonesuch"}, "default_provider"),
+    ({"name": "a", "limits": []}, "limits"),
+    ({"name": "a", "limits": {"open_batches": "many"}}, "limits.open_batches"),
+    ({"name": "a", "limits": {"open_batches": -1}}, "limits.open_batches"),
+    ({"name": "a", "limits": {"open_batches": 1.5}}, "limits.open_batches"),
+    ({"name": "a", "limits": {"open_botches": 1}}, "limits"),
+]
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({}, None),
-        ({"name": "new"}, "name"),
-        ({"archived": "no"}, "archived"),
-        ({"archived": 1}, "archived"),
-        ({"archived": None}, "archived"),
-        ({"default_provider": "nonesuch"}, "default_provider"),
-        ({"limits": {"x": 1}}, "limits"),
-    ],
-)
-def test_what_is_wrong_with_a_change_is_named(admin: KeyClient, body: Any, param: str | None) -> None:
-    answer = admin.put("/api/projects/ops", json=body)
-    assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
+def test_what_is_wrong_with_a_new_project_is_named(admin: KeyClient) -> None:
+    for body, param in WRONG_WITH_A_NEW_PROJECT:
+        answer = admin.post("/api/projects", json=body)
+        assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
+        assert param in answer.json["error"]["message"]
+        assert names(admin) == ["ops"]
+
+
+WRONG_WITH_A_CHANGE: list[tuple[Any, ...]] = [
+    ({}, None),
+    ({"name": "new"}, "name"),
+    ({"archived": "no"}, "archived"),
+    ({"archived": 1}, "archived"),
+    ({"archived": None}, "archived"),
+    ({"default_provider": "nonesuch"}, "default_provider"),
+    ({"limits": {"x": 1}}, "limits"),
+]
+
+
+def test_what_is_wrong_with_a_change_is_named(admin: KeyClient) -> None:
+    for body, param in WRONG_WITH_A_CHANGE:
+        answer = admin.put("/api/projects/ops", json=body)
+        assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
 
 
 @pytest.mark.parametrize("name", ["nope", "a%00b", "%ed%a0%80", "x" * 3000])

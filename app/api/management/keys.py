@@ -37,10 +37,13 @@ def create() -> Response:
     """Make a key; `value` is the key itself, shown now and never again."""
     asked, who = body(CreateKey), actor()
     name, project, budget = asked.pop("name"), asked.pop("project"), asked.pop("budget", None)
+    is_active = asked.pop("is_active", True)
     _check_project(project)
     issued = keys.create(gateway(), project=project, name=name, **fields_of(asked), actor=who)
     if budget is not None:
         _set_budget(issued.public_id, project, budget, who)
+    if not is_active:
+        keys.expire(gateway(), issued.public_id, actor=who)
     return _answer(issued.public_id, value=issued.key)
 
 
@@ -62,8 +65,6 @@ def change(key_id: str) -> Response:
     is_active = asked.pop("is_active", None)
     if is_active and known.state == keys.EXPIRED:
         asked.setdefault("expires_at", None)
-    if is_active is False and "expires_at" in asked:
-        raise InvalidRequestError("is_active: false ends the key now; send expires_at without it.", param="is_active")
     fields = fields_of(asked, known.limits)
     if fields:
         keys.update(gateway(), key_id, **fields, actor=who)
