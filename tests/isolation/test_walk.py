@@ -164,3 +164,13 @@ def test_what_another_project_lists_is_its_own(sparse: World, beta: KeyClient) -
             answer = beta.get(f"/v1{path}", query_string=query)
             assert leaks(answer, alpha, never(alpha.kept)) == [], (path, query)
             assert json.loads(answer.text)
+
+
+def test_options_need_a_key_and_tell_the_methods_only(gateway: Gateway, sparse: World, beta: KeyClient) -> None:
+    alpha, _ = sparse
+    flask = create_app(gateway=gateway)
+    for route in routes(flask, (document.KEY, document.ADMINS)):
+        path = filled(route, alpha.kept, {"key_id": "k", "name": "n", "provider": "p"})
+        assert flask.test_client().options(path).status_code == 401, path
+        told = beta.options(path)
+        assert (told.status_code, told.get_data()) == (200, b"") or told.status_code == 403, path
