@@ -64,6 +64,10 @@ class Store:
         self.caller: Caller = keys.authenticate(self.gateway, self.key, request_id="req_bench")
         self._client = batchgate.create_app(gateway=self.gateway).test_client()
 
+    def limited_key(self, **limits: int) -> str:
+        """Another key of the project, with these limits."""
+        return keys.create(self.gateway, project="bench", name="limited", limits=limits).key
+
     def __enter__(self) -> Self:
         return self
 
