@@ -54,7 +54,8 @@ def document(*keys: dict[str, Any]) -> bytes:
 def claims(**more: Any) -> dict[str, Any]:
     """What a good token says; None leaves a claim out."""
     now = int(time.time())
-    found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "team": "alpha", "iat": now, "exp": now + 600, **more}
+    found: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "team": "alpha", "role": "member"}
+    found |= {"iat": now, "exp": now + 600, **more}
     return {name: value for name, value in found.items() if value is not None}
 
 
