@@ -63,7 +63,7 @@ def _hold(report: Report, store: Store, name: str) -> None:
         found = _count(let_in, begins)
         report.add(f"{name}: let in within the {minute} minute", found, "", baseline=LIMIT, wanted=(">=", 0.99))
     report.add(f"{name}: most in any 60 s", max(counts), "", baseline=LIMIT, wanted=("<=", 1.01))
-    # As far as the second burst lags behind the first one, on a busy machine, some spans have less.
+    # Room comes back as it went a minute ago; of requests as many as that, those that come a moment early are refused.
     report.add(f"{name}: fewest in any 60 s", min(counts), "", baseline=LIMIT)
     report.add(f"{name}: requests refused", refused, "")
 

@@ -142,6 +142,15 @@ def count_tokens(
             _count(connection, owner, owner_id, TOKENS, window, tokens)
 
 
+def in_use(gateway: Gateway, caller: Caller) -> dict[str, dict[str, int]]:
+    """How much of their limits the caller's key and project use now, as the store knows: `key`, `project`."""
+    with gateway.database.read() as connection:
+        return {
+            "key": used(connection, "key", caller.key_id, caller.limits),
+            "project": used(connection, "project", caller.project_id, caller.project_limits),
+        }
+
+
 def used(connection: Connection, owner: str, owner_id: int, limits: Mapping[str, int]) -> dict[str, int]:
     """How much of each limit that is set is used now."""
     found: dict[str, int] = {}

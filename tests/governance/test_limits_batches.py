@@ -194,6 +194,8 @@ def test_what_is_used_of_limits(gateway: Gateway) -> None:
         "tokens_per_day": 0,
     }
     assert 2 <= found["requests_per_minute"] <= 4
+    told = client.get("/api/governance/virtual-keys/quota").json
+    assert told["limits_used"] == {"key": found | {"requests_per_minute": 3}, "project": {}}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL plans by how much there is

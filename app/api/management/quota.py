@@ -6,7 +6,7 @@ from app.api.context import caller, gateway
 from app.api.management.key_wire import wire, wire_of_budget
 from app.api.management.usage import wire as wire_usage
 from app.api.operation import answer, operation
-from app.services import budgets, keys, usage
+from app.services import budgets, keys, limits, usage
 
 blueprint = Blueprint("quota", __name__)
 SHOWN = ("id", "name", "role", "kind", "is_active", "limits", "rate_limit", "provider_configs", "providers", "models",
@@ -27,6 +27,7 @@ def retrieve() -> Response:
             "object": "virtual_key.quota",
             "project": asks.project,
             "project_limits": dict(asks.project_limits),
+            "limits_used": limits.in_use(gateway(), asks),
             "budgets": [wire_of_budget(budget) for budget in found],
             "usage": wire_usage(usage.of_key(gateway(), asks.key_id, project_id=asks.project_id)),
         }
