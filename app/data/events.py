@@ -35,7 +35,7 @@ def page(
     connection: Connection, filters: Filters, *, after: int | None, descending: bool, limit: int
 ) -> Sequence[AnyRow]:
     """Events in the order of their ids beyond `after`, at most `limit`, with the names of project and key."""
-    statement = _filtered(filters)
+    statement = _filtered(connection, filters)
     if filters.since is not None:
         statement = statement.where(events.c.id >= _first_since(connection, filters.since - DISORDER_MS))
     if after is not None:
@@ -46,7 +46,8 @@ def page(
 
 def of_ids(connection: Connection, filters: Filters, ids: Collection[int]) -> Sequence[AnyRow]:
     """Those of the events `ids` that fit, oldest first."""
-    return connection.execute(_filtered(filters).where(events.c.id.in_(ids)).order_by(events.c.id)).all()
+    statement = _filtered(connection, filters).where(events.c.id.in_(ids))
+    return connection.execute(statement.order_by(events.c.id)).all()
 
 
 def ids_beyond(connection: Connection, after: int, *, limit: int) -> list[int]:
@@ -66,7 +67,7 @@ def newest_ids(connection: Connection, limit: int) -> list[int]:
     return list(connection.execute(statement).scalars())[::-1]
 
 
-def _filtered(filters: Filters) -> Select[Any]:
+def _filtered(connection: Connection, filters: Filters) -> Select[Any]:
     statement = (
         select(events, projects.c.name.label("project"), virtual_keys.c.public_id.label("virtual_key"))
         .select_from(events)
@@ -74,8 +75,9 @@ def _filtered(filters: Filters) -> Select[Any]:
         .outerjoin(virtual_keys, virtual_keys.c.id == events.c.key_id)
     )
     if filters.project is not None:
-        project = select(projects.c.id).where(projects.c.name == filters.project).scalar_subquery()
-        statement = statement.where(events.c.project_id == project)
+        # As a number, from which PostgreSQL knows how rare the project is; there is no project 0.
+        project = connection.execute(select(projects.c.id).where(projects.c.name == filters.project)).scalar()
+        statement = statement.where(events.c.project_id == (project or 0))
     if filters.operation is not None:
         statement = statement.where(events.c.operation == filters.operation)
     if filters.outcome is not None:
