@@ -60,9 +60,9 @@ def test_nothing_of_a_project_is_there_for_who_has_the_key_of_its_provider(
             assert leaks(answer, alpha, names) == [], (route, answer.text)
 
 
-def test_no_id_that_a_request_names_elsewhere_is_taken(client: FlaskClient, world: World) -> None:
-    alpha, _ = world
-    for names in (alpha.native, alpha.outside):
+def test_no_id_that_a_request_names_elsewhere_is_taken(client: FlaskClient, sparse: World) -> None:
+    alpha, _ = sparse
+    for names in (alpha.kept, alpha.native):
         for operation in CURSORS:
             ask = ASKED[operation, "after"]
             unknown = never(names)
