@@ -50,10 +50,16 @@ def administrator(gateway: Gateway, token: str, *, request_id: str, address: str
     """Who manages the gateway with `token`. Raises AuthenticationError, and PermissionDeniedError for a good one."""
     identity = _verified(gateway, token, request_id)
     if identity.kind == VIRTUAL_KEY:
-        authenticate(gateway, token, request_id=request_id, address=address)  # whoever was revoked is told so, not more
+        # Whoever was revoked is told so, and not more.
+        caller = authenticate(gateway, token, request_id=request_id, address=address)
+        keys.record_refusal(gateway, caller, _no_admin())
     if identity.kind == VIRTUAL_KEY or _role(identity) != permissions.ADMIN:
-        raise PermissionDeniedError("The management API needs an admin; this token is none's.")
+        raise _no_admin()
     return Actor(name=_told(identity), source=events.API, request_id=request_id, address=address)
+
+
+def _no_admin() -> PermissionDeniedError:
+    return PermissionDeniedError("The management API needs an admin; this token is none's.")
 
 
 def _verified(gateway: Gateway, token: str, request_id: str) -> Identity:
