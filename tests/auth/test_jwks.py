@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 import app as batchgate
 from app.auth.jwks import AGAIN_S, FRESH_S, MOST_WAITING, JwksError, KeySet, parsed
 from app.services import jwt_issuers, keys
+from app.services.gateway import Gateway
 from app.settings import from_environment
 from tests.auth import tokens
 from tests.auth.conftest import bearer
@@ -211,29 +212,27 @@ def issuer() -> Iterator[tuple[Issuer, LiveServer]]:
         yield found, server
 
 
-def client_of(environment: dict[str, str], url: str) -> FlaskClient:
-    """A client of a gateway that reads public keys at `url`."""
-    configured = [
-        {
-            "issuer": tokens.ISSUER,
-            "kind": "virtual_key",
-            "algorithms": ["RS256"],
-            "audience": tokens.AUDIENCE,
-            "jwks_url": url,
-            "claims": {"project": "team"},
-        }
-    ]
-    gateway = batchgate.build_gateway(
-        from_environment({**environment, "BATCHGATE_JWT_ISSUERS": json.dumps(configured)})
-    )
-    keys.create(gateway, project="alpha", name="first")
-    return batchgate.create_app(gateway=gateway).test_client()
+@pytest.fixture
+def client_of(environment: dict[str, str]) -> Iterator[Callable[[str], FlaskClient]]:
+    """Makes a client of a gateway that reads public keys at a URL."""
+    built: list[Gateway] = []
+
+    def make(url: str) -> FlaskClient:
+        fields = {"issuer": tokens.ISSUER, "kind": "virtual_key", "algorithms": ["RS256"], "audience": tokens.AUDIENCE}
+        configured = json.dumps([{**fields, "jwks_url": url, "claims": {"project": "team"}}])
+        built.append(batchgate.build_gateway(from_environment({**environment, "BATCHGATE_JWT_ISSUERS": configured})))
+        keys.create(built[-1], project="alpha", name="first")
+        return batchgate.create_app(gateway=built[-1]).test_client()
+
+    yield make
+    for gateway in built:
+        gateway.database.dispose()
 
 
-def test_keys_by_url_open_tokens_also_when_the_issuer_is_gone(environment: dict[str, str]) -> None:
+def test_keys_by_url_open_tokens_also_when_the_issuer_is_gone(client_of: Callable[[str], FlaskClient]) -> None:
     issuer = Issuer()
     with LiveServer(issuer) as server:
-        client = client_of(environment, f"{server.url}/keys/?v=1")
+        client = client_of(f"{server.url}/keys/?v=1")
         assert client.get("/v1/files", headers=bearer(tokens.signed())).status_code == 200
         assert issuer.paths == ["/keys/?v=1"]
     assert client.get("/v1/files", headers=bearer(tokens.signed())).status_code == 200
@@ -242,11 +241,11 @@ def test_keys_by_url_open_tokens_also_when_the_issuer_is_gone(environment: dict[
 
 @pytest.mark.parametrize("status", ["500 No", "404 No", "302 Found"])
 def test_an_issuer_that_fails_opens_nothing_and_is_no_fault_of_the_gateway(
-    environment: dict[str, str], issuer: tuple[Issuer, LiveServer], status: str
+    client_of: Callable[[str], FlaskClient], issuer: tuple[Issuer, LiveServer], status: str
 ) -> None:
     app, server = issuer
     app.status, app.headers = status, [("Location", f"{server.url}/elsewhere")]
-    client = client_of(environment, f"{server.url}/keys")
+    client = client_of(f"{server.url}/keys")
     assert client.get("/v1/files", headers=bearer(tokens.signed())).status_code == 401
     assert app.paths == ["/keys?"]
 
