@@ -163,7 +163,7 @@ def test_writes_and_refusals_are_events(client: KeyClient, gateway: Gateway) -> 
     client.get("/v1/containers")
 
     with gateway.database.read() as connection:
-        rows = connection.execute(select(events).order_by(events.c.id)).all()
+        rows = connection.execute(select(events).where(events.c.source == "api").order_by(events.c.id)).all()
     assert [(row.operation, row.outcome, row.status_code) for row in rows] == [
         ("container_create", "done", 200),
         ("container_create", "refused", 400),
