@@ -151,7 +151,7 @@ class ChangeKey(Strict):
     networks = texts(max_length=NAME_LENGTH)
     limits = limits()
     rate_limit = fields.Nested(RateLimit, allow_none=True)
-    budget = fields.Nested(KeyBudget, allow_none=True)
+    budget = fields.Nested(KeyBudget)
     expires_at = Instant(allow_none=True)
     is_active = Flag()
 
@@ -169,6 +169,7 @@ class ChangeKey(Strict):
 class CreateKey(ChangeKey):
     name = Text(required=True, max_length=NAME_LENGTH)
     project = Text(required=True, max_length=NAME_LENGTH)
+    budget = fields.Nested(KeyBudget, allow_none=True)
 
 
 class ListKeys(Page):

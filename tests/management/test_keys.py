@@ -212,6 +212,7 @@ def test_what_is_wrong_with_an_end_is_named(admin: KeyClient, made: dict[str, An
 WRONG_WITH_A_CHANGE: list[tuple[Any, ...]] = [
     ({"project": "ops"}, "project"),
     ({}, None),
+    ({"budget": None}, "budget"),
     ({"is_active": "yes"}, "is_active"),
     ({"is_active": False, "expires_at": "2099-01-01"}, "is_active"),
     ({"name": None}, "name"),
