@@ -72,7 +72,7 @@ class Site:
         return sum(1 for at in self.let_in if start <= at < end)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     limit=st.integers(0, 12),
     latency_ms=st.sampled_from([0.0, 3.0, 700.0]),
@@ -145,6 +145,24 @@ def test_what_a_process_did_not_use_is_there_again_when_it_tells() -> None:
 
     window = Window.of(json.loads(site.stored or ""), now=site.clock.now_ms(), span_ms=MINUTE_MS)
     assert window.count == 9
+
+
+def test_what_is_used_late_counts_from_when_it_was_used() -> None:
+    site = Site(1000, 2)
+    for _ in range(4):
+        site.request(0)
+    site.clock.ms = 9000
+    asked = site.asked
+    assert site.request(0) is None
+    assert site.asked == asked  # of the lease that it has had since the beginning
+    while site.request(1) is None:
+        pass
+    site.clock.ms = MINUTE_MS + 1
+    for process in (0, 1):
+        while site.request(process) is None:
+            pass
+
+    assert site.most_in_a_minute() <= 1000
 
 
 def test_a_process_that_died_takes_nothing_along_for_ever() -> None:
