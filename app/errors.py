@@ -102,9 +102,12 @@ class RangeNotSatisfiableError(GatewayError):
 
 
 class RateLimitedError(GatewayError):
+    """`is_news` is false for one of many refusals of the same, of which an event tells already."""
+
     status = 429
     type = "rate_limit_exceeded"
     code = "rate_limit_exceeded"
+    is_news = True
 
 
 class InternalError(GatewayError):

@@ -5,6 +5,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.context import gateway
 from app.api.operation import WRITES, latency_ms
+from app.errors import RateLimitedError
 from app.lib import ids
 from app.services import events
 from app.services.gateway import Actor, Caller
@@ -39,7 +40,9 @@ def _end(response: Response) -> Response:
         object=g.get("object_id"),
         code=error.code if error else None,
     )
-    # What an admin did is recorded by the transaction that does it.
+    # What an admin did is recorded by the transaction that does it; of a flood of refusals the first tells.
+    if isinstance(error, RateLimitedError) and not error.is_news:
+        return response
     if caller and (error is not None or operation.endswith(WRITES)):
         _record(caller, operation, response.status_code, took)
     elif actor and error is not None:

@@ -61,7 +61,9 @@ def check_request(gateway: Gateway, caller: Caller) -> None:
     refused = gateway.rates.take(asks, gateway.clock)
     if refused is not None:
         ask, wait_s = refused
-        raise _refused(f"This {ask.key[0]} may make {ask.limit} requests a minute.", wait_s)
+        error = _refused(f"This {ask.key[0]} may make {ask.limit} requests a minute.", wait_s)
+        error.is_news = gateway.rates.is_news(ask, gateway.clock)
+        raise error
 
 
 def check_upload(gateway: Gateway, caller: Caller, *, size: int = 0) -> None:

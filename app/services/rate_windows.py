@@ -130,6 +130,7 @@ class _Bucket:
         self.size = 1
         self.blocked_until = 0.0
         self.free_at = 0.0
+        self.news_at = -math.inf
 
     def use(self, now: float) -> None:
         self.left -= 1
@@ -189,6 +190,15 @@ class Rates:
             if refused is None:
                 bucket.use(clock.monotonic())
             return refused
+
+    def is_news(self, ask: Ask, clock: Clock) -> bool:
+        """True for the first refusal in a minute here: who floods must not make a row with each request."""
+        bucket, now = self._bucket(ask.key, clock.monotonic()), clock.monotonic()
+        with bucket.lock:
+            if now - bucket.news_at < MINUTE_MS / 1000:
+                return False
+            bucket.news_at = now
+            return True
 
     def _wait_s(self, bucket: _Bucket, ask: Ask, clock: Clock) -> float:
         now = clock.monotonic()

@@ -74,14 +74,13 @@ def test_retry_after_is_of_the_oldest_request(gateways: list[Gateway]) -> None:
     assert 15 <= int(answer.headers["Retry-After"]) <= 20
 
 
-def test_a_refusal_is_an_event(gateway: Gateway) -> None:
-    client = keyed(gateway, limits={"requests_per_minute": 0})
-    client.get("/v1/batches")
+def test_the_first_of_many_refusals_is_an_event(gateway: Gateway) -> None:
+    client = keyed(gateway, limits={"requests_per_minute": 1})
+    assert [client.get("/v1/files").status_code for _ in range(20)] == [200] + [429] * 19
 
     with gateway.database.read() as connection:
-        row = connection.execute(select(events).where(events.c.status_code == 429)).one()
-    assert (row.operation, row.outcome) == ("batch_list", "refused")
-    assert row.detail["code"] == "rate_limit_exceeded"
+        rows = connection.execute(select(events).where(events.c.source == "api")).all()
+    assert [(row.operation, row.outcome, row.status_code) for row in rows] == [("file_list", "refused", 429)]
 
 
 def test_several_processes_have_one_limit(gateways: list[Gateway], caller: Caller) -> None:
