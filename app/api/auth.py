@@ -19,19 +19,22 @@ def require_key() -> None:
 
     Raises AuthenticationError, PermissionDeniedError (role, network) and RateLimitedError.
     """
-    g.request_type = _request_type()
-    g.caller = callers.authenticate(
-        gateway(),
+    # Every request comes by here, and each look at `g` or the process's gateway takes its time.
+    served, project, operation = gateway(), _named(PROJECT), _request_type()
+    g.request_type = operation
+    caller = callers.authenticate(
+        served,
         _credential(),
         request_id=g.request_id,
         account=_named(ACCOUNT),
-        project=_named(PROJECT),
-        provider=_provider(),
+        project=project,
+        provider=_provider() if served.settings.allow_provider_keys else None,
         address=client_address(),
     )
-    callers.check_project(g.caller, _named(PROJECT))
-    permissions.check_request(g.caller, operation=g.request_type, is_write=g.request_type.endswith(WRITES))
-    limits.check_request(gateway(), g.caller)
+    g.caller = caller
+    callers.check_project(caller, project)
+    permissions.check_request(caller, operation=operation, is_write=operation.endswith(WRITES))
+    limits.check_request(served, caller)
 
 
 def require_admin() -> None:
