@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.auth.attempts import Attempts
-from app.auth.jwt import Verifier
 from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.database import Database
@@ -13,6 +12,9 @@ from app.lib.clock import Clock
 from app.services.accounts import Accounts
 from app.services.rate_windows import Rates
 from app.settings import Settings
+
+if TYPE_CHECKING:  # what verifies tokens is 3 MiB of memory, which workers and translation do without
+    from app.auth.jwt import Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Gateway:
     clock: Clock
     log: Any
     ring: KeyRing = field(repr=False)
-    jwt: Verifier = field(default_factory=Verifier)
+    jwt: "Verifier"
     attempts: Attempts = field(default_factory=Attempts)
     rates: Rates = field(default_factory=Rates, repr=False)
 
