@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from app.connectors.abilities import Support
 from app.data import batches as batch_rows
 from app.data import prices as price_rows
 from app.engine.outcomes import Tokens
 from app.errors import InvalidRequestError
-from app.lib import money
 from app.services import budgets, estimates, files, prices, providers
 from app.services.estimates import Estimate, Sums
 from app.services.gateway import Caller, Gateway
@@ -18,7 +16,6 @@ from app.services.inline_requests import InlineInput
 PROVIDER, GATEWAY = "provider", "gateway"
 UNKNOWN_PRICE = "price_unknown"
 MOST_NAMED = 5
-MOST_SHOWN = 2**53  # beyond it, JSON's numbers are not exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +36,6 @@ class FileEstimate:
     estimate: Estimate
     costs: Costs
     default_output_tokens: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """As clients see it: money is dollars as decimal text, null where it is unknown."""
-        total = self.estimate.total
-        return {
-            "object": "file.estimate",
-            "file_id": self.file_id,
-            "execution": self.execution,
-            "lines": self.estimate.lines,
-            "invalid_lines": self.estimate.invalid_lines,
-            "models": [self._model(name, sums) for name, sums in self.estimate.models.items()],
-            "input_tokens": total.input_tokens,
-            "max_output_tokens": min(total.max_output_tokens, MOST_SHOWN) if total.lines_with_limit else None,
-            "lines_without_max_output_tokens": total.lines - total.lines_with_limit,
-            "output_tokens": min(total.output_tokens(self.default_output_tokens), MOST_SHOWN),
-            "default_output_tokens": self.default_output_tokens,
-            "estimated_cost": _dollars(self.costs.total),
-        }
-
-    def _model(self, name: str, sums: Sums) -> dict[str, Any]:
-        return {
-            "model": name,
-            "lines": sums.lines,
-            "input_tokens": sums.input_tokens,
-            "output_tokens": min(sums.output_tokens(self.default_output_tokens), MOST_SHOWN),
-            "estimated_cost": _dollars(self.costs.models.get(name)),
-        }
 
 
 def of_file(
@@ -165,7 +135,3 @@ def _unknown(provider: str, models: list[str]) -> InvalidRequestError:
         param="model",
         code=UNKNOWN_PRICE,
     )
-
-
-def _dollars(picodollars: int | None) -> str | None:
-    return None if picodollars is None else money.dollars(picodollars)

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, g, request
 from app.api.body import Body, read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
+from app.api.openai.estimate_wire import wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.data.database import AnyRow
@@ -159,7 +160,7 @@ def estimate(file_id: str) -> Response:
     asked = load(schemas.Estimate, request.args)
     found = batch_costs.of_file(gateway(), caller(), file_id, provider=explicit_provider(), **asked)
     g.object_id = found.file_id
-    return answer(found.as_dict(), provider=found.provider, model_requested=asked["model"])
+    return answer(wire(found), provider=found.provider, model_requested=asked["model"])
 
 
 def _source(input_file_id: str | None, inline: InlineInput | None) -> str | InlineInput:
