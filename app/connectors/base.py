@@ -5,7 +5,7 @@ A connector knows neither SQL nor Flask. It is immutable and safe to share betwe
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.connectors.abilities import Abilities
@@ -299,7 +299,11 @@ class Connector:
             if not job.is_over and job.status != "cancelling":
                 raise
             return job
-        return told or self.retrieve_job(native_id)
+        if told is not None:
+            return told
+        # A look may come too early to see it.
+        job = self.retrieve_job(native_id)
+        return job if job.is_over else replace(job, status="cancelling")
 
     def _undeclared(self, what: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} of {self.target.provider} declares no {what}")

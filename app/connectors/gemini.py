@@ -3,7 +3,6 @@
 import mimetypes
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -165,9 +164,7 @@ class Gemini(Translated):
         def ask() -> None:
             self._api.post(f"{_at(native_id)}:cancel", {})
 
-        job = self._cancelled(native_id, ask, ended=ENDED)
-        # A look may come too early to see it.
-        return job if job.is_over else replace(job, status="cancelling")
+        return self._cancelled(native_id, ask, ended=ENDED)
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""

@@ -8,7 +8,6 @@ Credentials: see `google_tokens`.
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
@@ -176,9 +175,7 @@ class Vertex(Translated):
         def ask() -> None:
             self._api.post(f"{_at(native_id)}:cancel", {})
 
-        job = self._cancelled(native_id, ask, ended=ENDED)
-        # A look may come too early to see it.
-        return job if job.is_over else replace(job, status="cancelling")
+        return self._cancelled(native_id, ask, ended=ENDED)
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over, its results not; one that is gone already is fine."""
