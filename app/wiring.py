@@ -8,10 +8,10 @@ from app.blobs import open_store
 from app.connectors.base import Timeouts
 from app.data.database import Database
 from app.lib.clock import Clock, SystemClock
-from app.services import jwt_issuers
-from app.services.accounts import Accounts
+from app.services.access import jwt_issuers
+from app.services.access.pepper import Pepper
+from app.services.accounts.directory import Accounts
 from app.services.gateway import Gateway
-from app.services.pepper import Pepper
 from app.settings import Settings, SettingsError, from_environment
 
 SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file

@@ -9,7 +9,7 @@ from types import FrameType
 from app.data import workers
 from app.engine.embedded import Embedded, Options
 from app.services.gateway import Gateway
-from app.services.work import BatchWork
+from app.services.running.work import BatchWork
 from app.settings import Settings
 from app.wiring import build_gateway
 

@@ -8,7 +8,8 @@ from time import perf_counter
 
 from sqlalchemy import text
 
-from app.services import files, keys
+from app.services.access import keys
+from app.services.files import files
 from app.services.gateway import Caller, Gateway
 from bench.databases import Stores, analyze, on_both, sqlite
 from bench.report import Report

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.services import keys, limits
+from app.services.access import keys
+from app.services.limits import limits
 from bench.processes import Web
 from bench.report import Report
 from bench.store import Store

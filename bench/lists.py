@@ -10,8 +10,8 @@ from time import perf_counter
 from sqlalchemy import func, select, text
 
 from app.data.tables import files
-from app.services import files as file_services
-from app.services import keys
+from app.services.access import keys
+from app.services.files import files as file_services
 from app.services.gateway import Caller, Gateway
 from bench.databases import Stores, analyze, on_both, sqlite
 from bench.report import Report

@@ -15,8 +15,8 @@ import app as batchgate
 from app import migrate
 from app.data.tables import batches, blobs, files
 from app.lib import jsonl
-from app.services import keys
-from app.services.files import Upload, receiving
+from app.services.access import keys
+from app.services.files.files import Upload, receiving
 from app.services.gateway import Caller
 from app.settings import from_environment
 from bench.processes import until

@@ -19,8 +19,8 @@ from app.connectors import registry
 from app.connectors.base import Target
 from app.connectors.native import JobLine
 from app.lib import jsonl
-from app.services.accounts import Account
-from app.services.job_inputs import Encoder
+from app.services.accounts.directory import Account
+from app.services.jobs.input import Encoder
 from app.translate import chat_requests
 
 CHAT = "/v1/chat/completions"

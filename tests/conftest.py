@@ -14,7 +14,7 @@ from werkzeug.datastructures import Headers
 import app as batchgate
 from app import migrate
 from app.connectors import management
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from tests.support import gcs, postgres

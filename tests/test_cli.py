@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from app.cli import COMMANDS, batchgate, dotenv, profile
 from app.cli.context import Refused
 from app.cli.db import without_password
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 
 Run = Callable[..., Result]

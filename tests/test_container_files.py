@@ -15,9 +15,9 @@ from app.data import blobs as blob_rows
 from app.data.tables import blobs, idempotency_keys
 from app.data.tables import container_files as container_files_table
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.services import blobs as blob_service
-from app.services import container_contents, container_files, containers
-from app.services.containers import Container, NewContainer
+from app.services.containers import containers, files, hosted
+from app.services.containers.containers import Container, NewContainer
+from app.services.files import blobs as blob_service
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.support.server import LiveServer
@@ -233,7 +233,7 @@ def test_a_container_that_expires_while_bytes_come_in_takes_none(
         blob.write(b"late")
         blob.seal()
         age(gateway, container.id, minutes=21)
-        container_files.add(gateway, container, blob, filename="late.txt", path=None)
+        files.add(gateway, container, blob, filename="late.txt", path=None)
 
     with gateway.database.read() as connection:
         assert blob_rows.count_orphans(connection) == 0
@@ -253,7 +253,7 @@ def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, conta
 
     def add(_: int) -> bool:
         try:
-            container_files.add_copy(gateway, caller, container, file_id=file_id, path="/mnt/data/a", settle=None)
+            files.add_copy(gateway, caller, container, file_id=file_id, path="/mnt/data/a", settle=None)
         except ConflictError:
             return False
         return True
@@ -265,11 +265,11 @@ def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, conta
 
 def test_one_of_many_deletions_at_once_deletes(gateway: Gateway, caller: Caller, container: Container) -> None:
     file_id = make_file(gateway, "alpha")
-    made = container_files.add_copy(gateway, caller, container, file_id=file_id, path=None)
+    made = files.add_copy(gateway, caller, container, file_id=file_id, path=None)
 
     def delete(_: int) -> bool:
         try:
-            container_files.delete(gateway, container, made.id)
+            files.delete(gateway, container, made.id)
         except NotFoundError:
             return False
         return True
@@ -288,7 +288,7 @@ def test_additions_and_the_end_of_a_container_at_once_leak_no_bytes(gateway: Gat
         box = boxes[n % 4]
         try:
             if n < 24:
-                container_files.add_copy(gateway, caller, box, file_id=file_id, path=None)
+                files.add_copy(gateway, caller, box, file_id=file_id, path=None)
             else:
                 containers.delete(gateway, caller, box.id)
         except NotFoundError:
@@ -301,10 +301,10 @@ def test_additions_and_the_end_of_a_container_at_once_leak_no_bytes(gateway: Gat
 
 def test_a_hostile_filename_becomes_a_plain_one(gateway: Gateway, container: Container, caller: Caller) -> None:
     file_id = make_file(gateway, "alpha", filename="../../etc/pa\x07ss\\wd")
-    made = container_files.add_copy(gateway, caller, container, file_id=file_id, path=None)
+    made = files.add_copy(gateway, caller, container, file_id=file_id, path=None)
 
     assert made.path.endswith("-wd")
-    assert container_contents.checked_path(made.path) == made.path
+    assert hosted.checked_path(made.path) == made.path
 
 
 def test_copying_with_a_key_twice_copies_once(client: KeyClient, gateway: Gateway, box: str) -> None:

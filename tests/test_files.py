@@ -11,8 +11,8 @@ from sqlalchemy import func, select, update
 from app.data import batches as batch_rows
 from app.data import blobs as blob_rows
 from app.data.tables import batches, blobs, files
-from app.services import blobs as blob_service
-from app.services import files as file_service
+from app.services.files import blobs as blob_service
+from app.services.files import files as file_service
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.support import forms

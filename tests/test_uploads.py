@@ -13,8 +13,8 @@ from sqlalchemy import insert, select, update
 
 from app.data import blobs as blob_rows
 from app.data.tables import blobs, files, upload_parts, uploads
-from app.services import blobs as blob_service
-from app.services import uploads as upload_service
+from app.services.files import blobs as blob_service
+from app.services.files import uploads as upload_service
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.support import forms

@@ -5,7 +5,8 @@ from flask import current_app, g, request
 from app.api.context import gateway
 from app.api.operation import WRITES
 from app.errors import AuthenticationError
-from app.services import callers, keys, limits, permissions
+from app.services.access import callers, keys, permissions
+from app.services.limits import limits
 
 HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 ACCOUNT = "x-bf-api-key"  # the name of an account, not a credential

@@ -11,9 +11,9 @@ from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
 from app.errors import RangeNotSatisfiableError
-from app.services import blobs
+from app.services.files import blobs
+from app.services.files.remote import Stream
 from app.services.gateway import Gateway
-from app.services.unkept_files import Stream
 
 # One range: `first-last`, `first-`, or the last so many bytes. At most 18 digits, so that the numbers stay small.
 _RANGE = re.compile(r"bytes=[ \t]*(?=\d|-\d)(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII)

@@ -4,7 +4,7 @@ from flask import g, request
 
 from app.api.context import gateway
 from app.errors import InvalidRequestError
-from app.services import providers
+from app.services.accounts import choose
 
 
 def explicit_provider(*values: str | None) -> str | None:
@@ -28,7 +28,7 @@ def explicit_provider(*values: str | None) -> str | None:
         raise InvalidRequestError(f"provider {found[0]!r:.60} is not known; known are {known}.", param="provider")
     if not found:
         return None
-    providers.check_named(gateway(), found[0], g.request_type)
+    choose.check_named(gateway(), found[0], g.request_type)
     return found[0]
 
 

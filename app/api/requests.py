@@ -7,7 +7,7 @@ from app.api.context import gateway
 from app.api.operation import WRITES, latency_ms
 from app.errors import RateLimitedError
 from app.lib import ids
-from app.services import events
+from app.services.events import record
 from app.services.gateway import Actor, Caller
 
 
@@ -53,7 +53,7 @@ def _end(response: Response) -> Response:
 def _record(caller: Caller | Actor, operation: str, status: int, took: int) -> None:
     error = g.get("error")
     try:
-        events.record(
+        record.record(
             gateway(),
             caller=caller,
             operation=operation,

@@ -8,7 +8,7 @@ from typing import Any
 from app.api.body import parse_object
 from app.api.context import gateway
 from app.errors import InvalidRequestError
-from app.services.bucket_places import PARAM, Place
+from app.services.files.placement import PARAM, Place
 
 API = "api"  # the bytes stay at the provider, and only there
 # Stores of the operator's that a provider reads, and what begins the ids of files in them.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from app.services.account_adding import checked_credential
+from app.services.accounts.add import checked_credential
 
 HOW = "--key-stdin, --key-file PATH or --key-env VARIABLE"
 

@@ -10,8 +10,9 @@ from app.cli import account_key, context
 from app.cli.key_options import parse_limits
 from app.connectors import registry
 from app.lib import json
-from app.services import account_adding, account_admin
-from app.services.account_adding import DEFAULT_NAME, NewAccount
+from app.services.accounts import add as account_add
+from app.services.accounts import admin
+from app.services.accounts.add import DEFAULT_NAME, NewAccount
 
 MAX_WEIGHT = 1000
 
@@ -102,7 +103,7 @@ def add(
         key = account_key.read(from_stdin=key_stdin, path=key_file, variable=key_env, optional=optional)
         declared = abilities if compatible else None
         new = NewAccount(provider, credential=key, compatible=declared, probe=probe, **settings)  # type: ignore[arg-type]
-        stored = account_adding.add(gateway, new)
+        stored = account_add.add(gateway, new)
     can = "".join(f" {group} {support}," for group, support in (stored or {}).items()).rstrip(",")
     click.echo(f"Account {provider}/{new.name} is added.{f' It has{can}.' if can else ''}")
 
@@ -119,7 +120,7 @@ def list_(as_json: bool) -> None:
       batchgate accounts list --json
     """
     with context.gateway() as gateway:
-        found = account_admin.list_(gateway)
+        found = admin.list_(gateway)
     if as_json:
         click.echo(json.dumps([asdict(account) for account in found]))
         return
@@ -154,7 +155,7 @@ def test(provider: str | None, name: str | None) -> None:
       batchgate accounts test openai team-a
     """
     with context.gateway() as gateway:
-        trials = account_admin.try_out(gateway, provider=provider, name=name)
+        trials = admin.try_out(gateway, provider=provider, name=name)
     for trial in trials:
         verdict = f"FAILED: {trial.error}" if trial.error else f"works ({trial.latency_ms} ms)"
         verdict = verdict if trial.tried else "not tried: there is no call to try it with"
@@ -209,7 +210,7 @@ def set_(
     if all(value is None for value in changes.values()):
         raise click.UsageError("Say what to change: --weight, --max-concurrency, --model, --limit or --no-...")
     with context.gateway() as gateway:
-        account_admin.change(gateway, provider=provider, name=name, **changes)  # type: ignore[arg-type]
+        admin.change(gateway, provider=provider, name=name, **changes)  # type: ignore[arg-type]
     click.echo(f"Account {provider}/{name} is changed.")
 
 
@@ -223,7 +224,7 @@ def disable(provider: str, name: str) -> None:
       batchgate accounts disable openai team-a
     """
     with context.gateway() as gateway:
-        account_admin.set_enabled(gateway, provider=provider, name=name, enabled=False)
+        admin.set_enabled(gateway, provider=provider, name=name, enabled=False)
     click.echo(f"Account {provider}/{name} is disabled: no new work goes there.")
 
 
@@ -237,7 +238,7 @@ def enable(provider: str, name: str) -> None:
       batchgate accounts enable openai team-a
     """
     with context.gateway() as gateway:
-        account_admin.set_enabled(gateway, provider=provider, name=name, enabled=True)
+        admin.set_enabled(gateway, provider=provider, name=name, enabled=True)
     click.echo(f"Account {provider}/{name} is enabled.")
 
 
@@ -251,6 +252,6 @@ def remove(provider: str, name: str) -> None:
       batchgate accounts remove openai team-a
     """
     with context.gateway() as gateway:
-        busy = account_admin.remove(gateway, provider=provider, name=name)
+        busy = admin.remove(gateway, provider=provider, name=name)
     rest = "is kept until its last batch, file copy and container are gone" if busy else "is wiped within minutes"
     click.echo(f"Account {provider}/{name} is removed; its key {rest}.")

@@ -5,9 +5,10 @@ import click
 from app.cli import context
 from app.data.database import AnyRow
 from app.lib import json
-from app.services import adopting_batches, job_admin
-from app.services.adopting_batches import Wanted
-from app.services.job_admin import Word
+from app.services.batches import adoption
+from app.services.batches.adoption import Wanted
+from app.services.jobs import admin
+from app.services.jobs.admin import Word
 
 HEADS = ("JOB", "ACCOUNT", "STATE", "STATUS", "LINES", "DONE", "NATIVE ID", "FAULTS", "LAST ERROR")
 
@@ -28,7 +29,7 @@ def jobs(batch: str, as_json: bool) -> None:
       batchgate batches jobs batch_00061f...
     """
     with context.gateway() as gateway:
-        found = job_admin.listed(gateway, batch)
+        found = admin.listed(gateway, batch)
     if as_json:
         click.echo(json.dumps([_fields(row) for row in found]))
         return
@@ -69,7 +70,7 @@ def resolve(batch: str, number: int | None, retry: bool, fail: bool, native_id: 
     if sum((retry, fail, native_id is not None)) != 1:
         raise click.UsageError("Give one of --retry, --fail and --native-id.")
     with context.gateway() as gateway:
-        row = job_admin.resolve(gateway, batch, Word(native_id=native_id, again=retry), number=number)
+        row = admin.resolve(gateway, batch, Word(native_id=native_id, again=retry), number=number)
     click.echo(f"Job {row.number} of {batch} is {row.state}.")
 
 
@@ -90,8 +91,8 @@ def adopt(project: str, provider: str, account: str | None, native_ids: tuple[st
     wanted = Wanted(project, provider.lower(), account, native_ids)
     counts: dict[str, int] = {}
     with context.gateway() as gateway, context.told():
-        for found in adopting_batches.candidates(gateway, wanted):
-            shown = adopting_batches.adopt(gateway, wanted, found) if yes and found.state == "new" else found
+        for found in adoption.candidates(gateway, wanted):
+            shown = adoption.adopt(gateway, wanted, found) if yes and found.state == "new" else found
             counts[shown.state] = counts.get(shown.state, 0) + 1
             cells = (shown.state, shown.batch_id, shown.native.id, shown.native.status, shown.native.endpoint)
             click.echo("  ".join(cell for cell in cells if cell))

@@ -8,10 +8,10 @@ import click
 
 from app.cli import context
 from app.lib import json, money
-from app.services import budgets as service
-from app.services import keys
-from app.services.budgets import Budget
+from app.services.access import keys
 from app.services.gateway import Gateway
+from app.services.money import budgets as service
+from app.services.money.budgets import Budget
 
 HEADS = ("ID", "PROJECT", "KEY", "PERIOD", "SINCE", "LIMIT", "SPENT", "RESERVED", "LEFT")
 

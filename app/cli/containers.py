@@ -3,7 +3,7 @@
 import click
 
 from app.cli import context
-from app.services import adopting_containers
+from app.services.containers import adoption
 
 
 @click.group()
@@ -25,8 +25,8 @@ def adopt(project: str, provider: str, account: str | None, native_id: str, yes:
       batchgate containers adopt --project reports --provider openrouter --id cntr_abc123 --yes
     """
     with context.gateway() as gateway, context.told():
-        found = adopting_containers.look(gateway, provider=provider.lower(), account=account, native_id=native_id)
+        found = adoption.look(gateway, provider=provider.lower(), account=account, native_id=native_id)
         if not yes:
             click.echo(f"{found.native.id} is {found.native.status}. Nothing was changed: add --yes to adopt it.")
             return
-        click.echo(adopting_containers.adopt(gateway, found, project=project))
+        click.echo(adoption.adopt(gateway, found, project=project))

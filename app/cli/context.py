@@ -15,8 +15,8 @@ from app.connectors.base import UpstreamError
 from app.connectors.registry import ConfigurationError
 from app.data.database import Database
 from app.errors import GatewayError
-from app.services import price_files, price_lists
 from app.services.gateway import Gateway
+from app.services.money import price_book, price_import
 from app.settings import Settings, SettingsError, from_environment
 
 SQLITE = "sqlite:///"
@@ -76,7 +76,9 @@ def upgrade(found: Settings) -> None:
     migrate.upgrade(found)
     database = Database(found.database_url)
     try:
-        database.run(lambda connection: price_lists.load(connection, price_files.shipped(), source=price_files.SHIPPED))
+        database.run(
+            lambda connection: price_book.load(connection, price_import.shipped(), source=price_import.SHIPPED)
+        )
     finally:
         database.dispose()
 

@@ -18,7 +18,7 @@ from app.cli import context, profile
 from app.cli.demo_model import HOST, SLOTS, port_is_free, weights
 from app.cli.supervisor import Child, Supervisor
 from app.cli.terminal import foreground
-from app.services import keys
+from app.services.access import keys
 from app.settings import Settings
 
 ROOT = Path(batchgate.__file__).resolve().parent.parent

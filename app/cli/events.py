@@ -10,7 +10,7 @@ import click
 
 from app.cli import context, instants
 from app.lib import json
-from app.services.event_list import Event, Filters, Tail
+from app.services.events.browse import Event, Filters, Tail
 
 
 @click.group()

@@ -7,8 +7,8 @@ import click
 
 from app.cli import context
 from app.lib import json
-from app.services import adopting
-from app.services.adopting import Candidate, Wanted
+from app.services.files import adoption
+from app.services.files.adoption import Candidate, Wanted
 
 
 @click.group()
@@ -43,8 +43,8 @@ def adopt(
     wanted = Wanted(project, provider.lower(), account, purpose, native_ids)
     counts: dict[str, int] = {}
     with context.gateway() as gateway, context.told():
-        for found in adopting.candidates(gateway, wanted):
-            shown = adopting.adopt(gateway, wanted, found) if yes and found.state == adopting.NEW else found
+        for found in adoption.candidates(gateway, wanted):
+            shown = adoption.adopt(gateway, wanted, found) if yes and found.state == adoption.NEW else found
             counts[shown.state] = counts.get(shown.state, 0) + 1
             click.echo(json.dumps(_body(shown)) if as_json else _line(shown))
     if not as_json:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import click
 
 from app.cli import instants
-from app.services.key_fields import ROLES, KeyChanges
+from app.services.access.key_fields import ROLES, KeyChanges
 
 Command = Callable[..., None]
 

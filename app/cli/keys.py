@@ -7,8 +7,8 @@ import click
 from app.cli import context, instants
 from app.cli.key_options import CLEARABLE, LISTS, fields, key_options
 from app.lib import json
-from app.services import keys as service
-from app.services.keys import IssuedKey, KeyInfo
+from app.services.access import keys as service
+from app.services.access.keys import IssuedKey, KeyInfo
 
 NAME_LENGTH = 64
 INSTANTS = ("created_at", "expires_at", "revoked_at", "stopped_at")

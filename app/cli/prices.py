@@ -8,8 +8,8 @@ import click
 from app.cli import context
 from app.errors import InvalidRequestError
 from app.lib import json
-from app.services import price_files, price_lists
-from app.services.price_lists import ListedPrice
+from app.services.money import price_book, price_import
+from app.services.money.price_book import ListedPrice
 
 PAGE = 1000
 
@@ -64,8 +64,8 @@ def set_(
         raise click.UsageError("Say either --input (and what else costs something) or --unknown.")
     fields = {"provider": provider, "model": model, "input": given, "cached": cached, "output": made}
     with context.gateway() as gateway:
-        new = price_files.of({**fields, "batch_percent": batch_percent})
-        price = price_lists.set_(gateway, new, valid_from=begins)
+        new = price_import.of({**fields, "batch_percent": batch_percent})
+        price = price_book.set_(gateway, new, valid_from=begins)
     click.echo(f"Batches at {provider} with {model} cost {_told(price)} from {_day(price.valid_from)} on.")
 
 
@@ -82,13 +82,13 @@ def import_(file: Path) -> None:
       batchgate prices import contract.json
     """
     try:
-        new = price_files.read(file.read_bytes())
+        new = price_import.read(file.read_bytes())
     except OSError as error:
         raise click.ClickException(f"{file} cannot be read: {error.strerror}.") from error
     except InvalidRequestError as error:
         raise context.Refused(f"{file}:\n{error.message}") from error
     with context.gateway() as gateway:
-        put = price_lists.import_(gateway, new, source=f"file {file.name}"[: price_lists.SOURCE_LENGTH])
+        put = price_book.import_(gateway, new, source=f"file {file.name}"[: price_book.SOURCE_LENGTH])
     click.echo(f"{len(put)} of {len(new)} prices are new.")
 
 
@@ -108,13 +108,13 @@ def list_(provider: str | None, model: str | None, ended: bool, as_json: bool) -
     with context.gateway() as gateway:
         while True:
             after = found[-1].id if found else 0
-            page = price_lists.list_(gateway, provider=provider, model=model, ended=ended, after=after, limit=PAGE)
+            page = price_book.list_(gateway, provider=provider, model=model, ended=ended, after=after, limit=PAGE)
             found += page
             if len(page) < PAGE:
                 break
     found.sort(key=lambda price: (price.provider, price.model, price.valid_from))
     if as_json:
-        click.echo(json.dumps([price_files.as_dict(price) for price in found]))
+        click.echo(json.dumps([price_import.as_dict(price) for price in found]))
         return
     heads = ("PROVIDER", "MODEL", "INPUT", "CACHED", "OUTPUT", "BATCH", "FROM", "UNTIL", "SOURCE")
     rows = [
@@ -145,7 +145,7 @@ def _told(price: ListedPrice) -> str:
 
 
 def _rate(picodollars: int | None) -> str:
-    return price_files.dollars(picodollars) or "?"
+    return price_import.dollars(picodollars) or "?"
 
 
 def _day(at_ms: int) -> str:

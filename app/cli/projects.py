@@ -8,9 +8,9 @@ import click
 from app.cli import context, instants
 from app.cli.key_options import parse_limits
 from app.lib import json
-from app.services import projects as service
+from app.services.access import projects as service
+from app.services.access.projects import Project
 from app.services.gateway import Gateway
-from app.services.projects import Project
 
 HEADS = ("NAME", "STATE", "PROVIDER", "LIMITS", "CREATED", "DESCRIPTION")
 CLEARABLE = ("description", "default-provider", "limits")

@@ -10,7 +10,7 @@ from app.cli.providers_document import GROUPS, size, windows, word
 from app.connectors import registry
 from app.connectors.abilities import OPERATIONS, Abilities
 from app.lib import json
-from app.services import account_admin
+from app.services.accounts import admin
 
 MARKS = {"native": "N", "emulated": "E", "-": "-"}
 LEGEND = "N native   E emulated by the gateway   - unsupported_operation"
@@ -45,7 +45,7 @@ def _rows() -> list[Row]:
     compatible: dict[str, Abilities] = {}
     if not context.is_absent(context.settings(quiet=True)):
         with context.gateway() as gateway:
-            counts.update(account.provider for account in account_admin.list_(gateway) if account.state != "retired")
+            counts.update(account.provider for account in admin.list_(gateway) if account.state != "retired")
             others = [name for name in gateway.accounts.known() if not registry.is_known(name)]
             compatible = {name: gateway.accounts.abilities(name) for name in others}
     listed: list[Row] = [(entry.name, entry.abilities, counts[entry.name]) for entry in registry.providers()]

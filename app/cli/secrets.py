@@ -6,8 +6,8 @@ import click
 
 from app.cli import context
 from app.lib import json
-from app.services import secret_rotation
-from app.services.secret_rotation import Status
+from app.services.access import secret_rotation
+from app.services.access.secret_rotation import Status
 
 
 @click.group()

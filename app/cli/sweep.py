@@ -4,7 +4,7 @@ import click
 
 from app.cli import context
 from app.lib import json
-from app.services import sweeping
+from app.services.upkeep import sweep as upkeep_sweep
 
 
 @click.command()
@@ -17,7 +17,7 @@ def sweep(as_json: bool) -> None:
       batchgate sweep --json
     """
     with context.gateway() as gateway, context.told():
-        swept = sweeping.sweep(gateway)
+        swept = upkeep_sweep.sweep(gateway)
     if as_json:
         click.echo(json.dumps(swept))
     else:

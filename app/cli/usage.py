@@ -8,9 +8,9 @@ import click
 
 from app.cli import context, instants
 from app.lib import json, money
-from app.services import usage as service
 from app.services.gateway import Gateway
-from app.services.usage import Usage
+from app.services.money import usage as service
+from app.services.money.usage import Usage
 
 HEADS = ("LINES", "INPUT TOKENS", "CACHED", "OUTPUT TOKENS", "DOLLARS", "COST UNKNOWN")
 PAGE = 1000

@@ -9,8 +9,8 @@ from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.database import Database
 from app.lib.clock import Clock
-from app.services.accounts import Accounts
-from app.services.rate_windows import Rates
+from app.services.accounts.directory import Accounts
+from app.services.limits.windows import Rates
 from app.settings import Settings
 
 if TYPE_CHECKING:  # what verifies tokens is 3 MiB of memory, which workers and translation do without

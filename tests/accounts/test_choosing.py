@@ -9,8 +9,9 @@ import pytest
 
 from app.connectors.base import UpstreamError
 from app.errors import InvalidRequestError, PermissionDeniedError
-from app.services import account_adding, account_admin, providers
-from app.services.account_adding import NewAccount
+from app.services.accounts import add as account_add
+from app.services.accounts import admin, choose
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Caller, Gateway
 from tests.accounts.conftest import Process
 from tests.fakes.serving import ServedApp
@@ -21,7 +22,7 @@ DEAD = "http://127.0.0.1:9/v1"
 
 def add(gateway: Gateway, name: str, **fields: Any) -> int:
     fields = {"provider": "xai", "credential": f"xai-key-of-{name}", "base_url": DEAD, **fields}
-    account_adding.add(gateway, NewAccount(name=name, **fields))
+    account_add.add(gateway, NewAccount(name=name, **fields))
     found = gateway.accounts.choose(fields["provider"], name=name)
     assert found is not None
     return found.id
@@ -32,7 +33,7 @@ def caller(account: str | None = None, accounts: list[str] | None = None) -> Cal
 
 
 def test_new_work_is_spread_by_weight(gateway: Gateway) -> None:
-    account_admin.set_enabled(gateway, provider="xai", name="env", enabled=False)
+    admin.set_enabled(gateway, provider="xai", name="env", enabled=False)
     add(gateway, "small", weight=1)
     add(gateway, "big", weight=3)
     drawn = Counter(gateway.accounts.choose("xai").name for _ in range(2000))
@@ -71,12 +72,12 @@ def _job() -> Any:
 def test_a_caller_may_name_an_account(gateway: Gateway) -> None:
     add(gateway, "team-a")
     for name in ("team-a", "xai/team-a"):
-        assert providers.account_for(gateway, caller(name), "xai").name == "team-a"
+        assert choose.account_for(gateway, caller(name), "xai").name == "team-a"
 
 
 def test_an_account_that_is_not_there_is_named_in_the_refusal(gateway: Gateway) -> None:
     with pytest.raises(InvalidRequestError, match="xai has no account 'team-z'") as refused:
-        providers.account_for(gateway, caller("team-z"), "xai")
+        choose.account_for(gateway, caller("team-z"), "xai")
     assert refused.value.param == "x-bf-api-key"
 
 
@@ -85,31 +86,31 @@ def test_a_key_opens_only_its_accounts(gateway: Gateway) -> None:
     add(gateway, "team-b")
 
     for allowed in (["team-a"], ["xai/team-a"]):
-        assert {providers.account_for(gateway, caller(None, allowed), "xai").name for _ in range(20)} == {"team-a"}
+        assert {choose.account_for(gateway, caller(None, allowed), "xai").name for _ in range(20)} == {"team-a"}
         with pytest.raises(PermissionDeniedError, match="not the account 'team-b'"):
-            providers.account_for(gateway, caller("team-b", allowed), "xai")
+            choose.account_for(gateway, caller("team-b", allowed), "xai")
     with pytest.raises(PermissionDeniedError, match="no account of provider local"):
-        providers.account_for(gateway, caller(None, ["xai/team-a"]), "local")
+        choose.account_for(gateway, caller(None, ["xai/team-a"]), "local")
 
 
 def test_a_provider_without_an_account_is_told_with_its_variable(gateway: Gateway) -> None:
     with pytest.raises(InvalidRequestError, match="set OPENAI_API_KEY in the gateway's environment"):
-        providers.account_for(gateway, caller(), "openai")
+        choose.account_for(gateway, caller(), "openai")
     with pytest.raises(InvalidRequestError, match="set HF_TOKEN or HUGGINGFACE_API_KEY"):
-        providers.account_for(gateway, caller(), "huggingface")
+        choose.account_for(gateway, caller(), "huggingface")
     with pytest.raises(InvalidRequestError, match="set OLLAMA_BASE_URL"):
-        providers.account_for(gateway, caller(), "ollama")
+        choose.account_for(gateway, caller(), "ollama")
 
 
 def test_a_disabled_account_gets_no_new_work_and_keeps_what_it_has(gateway: Gateway) -> None:
     account_id = gateway.accounts.of("xai").id
-    account_admin.set_enabled(gateway, provider="xai", name="env", enabled=False)
+    admin.set_enabled(gateway, provider="xai", name="env", enabled=False)
     assert gateway.accounts.of("xai") is None
     assert "xai" not in gateway.accounts.providers()
     assert gateway.accounts.by_id(account_id) is not None
     assert account_id in gateway.accounts.ids()
 
-    account_admin.set_enabled(gateway, provider="xai", name="env", enabled=True)
+    admin.set_enabled(gateway, provider="xai", name="env", enabled=True)
     assert gateway.accounts.of("xai").id == account_id
 
 
@@ -125,8 +126,8 @@ def test_a_connector_stays_while_its_row_does(gateway: Gateway, process: Process
     before = gateway.accounts.of("xai").connector
     add(gateway, "another")
     elsewhere = process()
-    account_admin.set_enabled(elsewhere, provider="xai", name="env", enabled=False)
-    account_admin.set_enabled(elsewhere, provider="xai", name="env", enabled=True)
+    admin.set_enabled(elsewhere, provider="xai", name="env", enabled=False)
+    admin.set_enabled(elsewhere, provider="xai", name="env", enabled=True)
     gateway.accounts.reread()
 
     assert gateway.accounts.choose("xai", name="env").connector is before

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from app.data import tables
-from app.services import account_admin
+from app.services.accounts import admin
 from app.services.gateway import Gateway
 from tests.accounts.conftest import KEY, Process, Run, hold_file, row
 from tests.fakes.serving import ServedApp
@@ -148,14 +148,14 @@ def test_removal_keeps_the_key_until_the_last_work_is_over(run: Run, gateway: Ga
     assert gateway.accounts.choose("xai", name="a") is None
     assert gateway.accounts.by_id(account.id).connector is account.connector
     assert listed(run)[f"xai/a~{account.id}"]["state"] == "retired"
-    assert account_admin.retire_due(gateway) == 0
+    assert admin.retire_due(gateway) == 0
 
     with gateway.database.write() as connection:
         connection.execute(update(tables.native_objects).values(state="deleted"))
-    assert account_admin.retire_due(gateway) == 0  # a request may be about to put down more work
+    assert admin.retire_due(gateway) == 0  # a request may be about to put down more work
     retired_long_ago(gateway, account.id)
-    assert account_admin.retire_due(gateway) == 1
-    assert account_admin.retire_due(gateway) == 0
+    assert admin.retire_due(gateway) == 1
+    assert admin.retire_due(gateway) == 0
     after = row(gateway, account.id)
     assert (after.sealed_credential, after.fingerprint, after.options) == (None, None, None)
     gateway.accounts.reread()

@@ -102,7 +102,7 @@ def test_a_compatible_provider_is_in_the_matrix(run: Run, plain: FakeServer) -> 
 
 
 def test_the_gateway_lists_its_models(gateway: Gateway, caller: Caller, run: Run, plain: FakeServer) -> None:
-    from app.services import models
+    from app.services.accounts import models
 
     add(run, plain.base_url)
     gateway.accounts.reread()

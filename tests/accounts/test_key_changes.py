@@ -5,7 +5,7 @@ import threading
 from sqlalchemy import insert, select, update
 
 from app.data import accounts, tables
-from app.services import account_admin
+from app.services.accounts import admin
 from tests.accounts.conftest import KEY, Process, hold_file, row
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
@@ -104,7 +104,7 @@ def test_what_an_operator_set_goes_with_the_new_key(process: Process, xai: Serve
     after = process(XAI_API_KEY=OTHER)
 
     assert after.accounts.of("xai") is None
-    [new] = [account for account in account_admin.list_(after) if (account.provider, account.name) == ("xai", "env")]
+    [new] = [account for account in admin.list_(after) if (account.provider, account.name) == ("xai", "env")]
     assert (new.state, new.weight, new.models) == ("disabled", 7, {"a": "b"})
 
 
@@ -180,12 +180,12 @@ def test_an_account_that_left_the_environment_keeps_its_key_for_its_work(process
     assert without.accounts.of("xai") is None
     assert without.accounts.by_id(account_id).connector.target.credential == KEY
     assert account_id in without.accounts.ids()
-    assert account_admin.retire_due(without) == 0
+    assert admin.retire_due(without) == 0
     assert row(without, account_id).retired_at is None  # others may have it: it was seen a moment ago
     with without.database.write() as connection:
         table = tables.accounts
         connection.execute(update(table).where(table.c.id == account_id).values(verified_at=1))
-    account_admin.retire_due(without)
+    admin.retire_due(without)
     assert row(without, account_id).retired_at is not None
     assert without.accounts.by_id(account_id) is not None
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.services import account_adding, keys
-from app.services.account_adding import NewAccount
+from app.services.access import keys
+from app.services.accounts import add
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 
@@ -25,7 +26,7 @@ def start(client: KeyClient, key: str = "", **headers: str) -> Any:
 @pytest.fixture
 def team(gateway: Gateway) -> int:
     """A second account at `local`."""
-    account_adding.add(gateway, NewAccount("local", name="team", base_url="http://127.0.0.1:9/v1"))
+    add.add(gateway, NewAccount("local", name="team", base_url="http://127.0.0.1:9/v1"))
     return gateway.accounts.choose("local", name="team").id
 
 
@@ -80,7 +81,7 @@ def test_a_provider_that_is_not_known_is_refused_with_those_that_are(client: Key
 
 def test_a_compatible_provider_can_be_named_wherever_a_provider_can(gateway: Gateway, client: KeyClient) -> None:
     new = NewAccount("mycorp", base_url="http://127.0.0.1:9/v1", compatible={})
-    account_adding.add(gateway, new)
+    add.add(gateway, new)
 
     assert client.get("/v1/files?provider=mycorp").status_code == 200
     assert client.get("/v1/files", headers={"x-model-provider": "mycorp"}).status_code == 200

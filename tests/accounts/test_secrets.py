@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.data.tables import metadata
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.accounts.conftest import Run
 from tests.conftest import KeyClient

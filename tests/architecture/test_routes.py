@@ -3,7 +3,7 @@
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 
 OPEN = {"/healthz", "/readyz"}

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import app as batchgate
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 import app as batchgate
 from app.data.tables import events
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 from tests.auth.conftest import upload_form

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 import app as batchgate
 from app.auth.jwks import AGAIN_S, FRESH_S, MOST_WAITING, JwksError, KeySet, parsed
-from app.services import jwt_issuers, keys
+from app.services.access import jwt_issuers, keys
 from app.services.gateway import Gateway
 from app.settings import from_environment
 from tests.auth import tokens

@@ -11,7 +11,7 @@ import app as batchgate
 from app.data.database import AnyRow
 from app.data.tables import events, projects, virtual_keys
 from app.errors import AuthenticationError, InvalidRequestError, PermissionDeniedError
-from app.services import callers, keys
+from app.services.access import callers, keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 from tests.auth.conftest import bearer, upload_form

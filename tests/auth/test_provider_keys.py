@@ -15,7 +15,8 @@ from app.connectors import registry
 from app.connectors.base import Target, UpstreamError
 from app.connectors.catalogue import PROVIDERS
 from app.data.tables import accounts, events, files, metadata, native_objects, projects, virtual_keys
-from app.services import account_admin, keys
+from app.services.access import keys
+from app.services.accounts import admin
 from app.services.gateway import Gateway
 from app.settings import from_environment
 from tests.conftest import KeyClient
@@ -206,12 +207,12 @@ def test_the_account_of_a_caller_is_chosen_for_nobody_else(gateway: Gateway, ser
     named = {"x-bf-api-key": own.name}
     form = {"purpose": "user_data", "file": (io.BytesIO(b"a note"), "note.txt")}
     assert alpha.post("/v1/files", data=form, headers=named).status_code == 400
-    account_admin.set_enabled(gateway, provider="openai", name="env", enabled=False)
+    admin.set_enabled(gateway, provider="openai", name="env", enabled=False)
     server.forget()
     assert user_file(alpha).status_code == 400
     assert alpha.get("/v1/models").json["data"] == []
     assert gateway.accounts.names("openai") == []
-    assert [trial.name for trial in account_admin.try_out(gateway, provider="openai")] == ["env"]
+    assert [trial.name for trial in admin.try_out(gateway, provider="openai")] == ["env"]
     assert ANN not in used(server)
 
 
@@ -241,18 +242,18 @@ def test_a_key_is_kept_while_work_needs_it_and_then_forgotten(gateway: Gateway, 
     ann = holder(gateway, ANN)
     made = user_file(ann).json
     age(gateway, verified_at=LONG_AGO)
-    account_admin.retire_due(gateway)
+    admin.retire_due(gateway)
     assert account_of(gateway).retired_at is None  # its file is at the provider
     assert ann.delete(f"/v1/files/{made['id']}").status_code == 200
     with gateway.database.write() as connection:  # as the sweeper does after a while
         connection.execute(update(native_objects).values(state="deleted"))
-    account_admin.retire_due(gateway)
+    admin.retire_due(gateway)
     assert account_of(gateway).retired_at is None  # seen just now
     age(gateway, verified_at=LONG_AGO)
-    account_admin.retire_due(gateway)
+    admin.retire_due(gateway)
     assert account_of(gateway).retired_at is not None
     age(gateway, retired_at=LONG_AGO)
-    assert account_admin.retire_due(gateway) == 1
+    assert admin.retire_due(gateway) == 1
     gone = account_of(gateway)
     assert (gone.sealed_credential, gone.fingerprint) == (None, None)
     # Whoever comes back has the same project, and an account that is made anew.
@@ -300,7 +301,7 @@ def test_an_operator_ends_it_as_any_key(gateway: Gateway, end: str) -> None:
     if end == "revoke":
         keys.revoke(gateway, row.public_id)
     elif end == "disable":
-        account_admin.set_enabled(gateway, provider="openai", name=account_of(gateway).name, enabled=False)
+        admin.set_enabled(gateway, provider="openai", name=account_of(gateway).name, enabled=False)
     else:
         with gateway.database.write() as connection:
             connection.execute(update(projects).values(archived_at=1))

@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from app.connectors.breaker import FAILURES
 from app.data.tables import batch_jobs, containers, files
-from app.services import account_adding
-from app.services.account_adding import NewAccount
+from app.services.accounts import add
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, html, overload
@@ -49,7 +49,7 @@ def environment(environment: dict[str, str], servers: Servers) -> dict[str, str]
 @pytest.fixture
 def gateway(gateway: Gateway, servers: Servers) -> Gateway:
     account = NewAccount("openai", "second", servers["second"].base_url, "sk-canary-second")
-    account_adding.add(gateway, account)
+    add.add(gateway, account)
     gateway.accounts.reread()
     return gateway
 

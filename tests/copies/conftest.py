@@ -9,7 +9,7 @@ import pytest
 from app.connectors import registry
 from app.connectors.abilities import Abilities
 from app.data import accounts as rows
-from app.services.accounts import Account
+from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from tests.copies.memory import MemoryProvider
 

@@ -6,9 +6,10 @@ import pytest
 
 from app.connectors.native import NewFile, Payload
 from app.errors import InvalidRequestError, NotFoundError
-from app.services import adopting, copies
-from app.services.accounts import Account
-from app.services.adopting import Candidate, Wanted
+from app.services.accounts.directory import Account
+from app.services.copies import ensure as copy_ensure
+from app.services.files import adoption
+from app.services.files.adoption import Candidate, Wanted
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.copies.memory import MemoryProvider
@@ -24,14 +25,14 @@ def give(provider: MemoryProvider, name: str, *, purpose: str = "batch") -> str:
 
 
 def listed(gateway: Gateway, **wanted: Any) -> list[Candidate]:
-    return list(adopting.candidates(gateway, Wanted("alpha", "openai", **wanted)))
+    return list(adoption.candidates(gateway, Wanted("alpha", "openai", **wanted)))
 
 
 def adopt(gateway: Gateway, **wanted: Any) -> list[Candidate]:
     asked = Wanted("alpha", "openai", **wanted)
     return [
-        adopting.adopt(gateway, asked, found) if found.state == adopting.NEW else found
-        for found in adopting.candidates(gateway, asked)
+        adoption.adopt(gateway, asked, found) if found.state == adoption.NEW else found
+        for found in adoption.candidates(gateway, asked)
     ]
 
 
@@ -95,10 +96,10 @@ def test_adopted_inputs_are_used_where_they_are(
     with gateway.database.read() as connection:
         row = file_rows.resolve(connection, caller.project_id, native_id)
     assert row is not None
-    assert copies.holders(gateway, row.id) == [account.id]
+    assert copy_ensure.holders(gateway, row.id) == [account.id]
     assert ensure(gateway, row.id, account).native_id == native_id
     assert provider.count("upload") == 0
-    copies.bring_home(gateway, row)
+    copy_ensure.bring_home(gateway, row)
     with gateway.database.read() as connection:
         row = file_rows.resolve(connection, caller.project_id, native_id)
     assert row is not None

@@ -10,7 +10,7 @@ from openai import OpenAI
 from app.connectors.native import NewFile, Payload
 from app.data import files as file_rows
 from app.data.tables import files, native_objects
-from app.services import adopting
+from app.services.files import adoption
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.copies.memory import ABILITIES, MemoryProvider
@@ -148,8 +148,8 @@ def test_a_batch_input_may_be_named_by_its_address(
     client: KeyClient, other_client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
     provider.upload_file(NewFile("in.jsonl", "batch", Payload(len(LINE), lambda: iter([LINE]))))
-    wanted = adopting.Wanted("alpha", "openai", purpose="batch")
-    [found] = [adopting.adopt(gateway, wanted, candidate) for candidate in adopting.candidates(gateway, wanted)]
+    wanted = adoption.Wanted("alpha", "openai", purpose="batch")
+    [found] = [adoption.adopt(gateway, wanted, candidate) for candidate in adoption.candidates(gateway, wanted)]
     uri = next(iter(provider.files))
     body = {"input_file_id": uri, "endpoint": "/v1/chat/completions", "provider": "openai"}
     assert other_client.post("/v1/batches", json=body).json["error"]["param"] == "input_file_id"

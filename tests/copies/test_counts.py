@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from app.data import files as file_rows
 from app.data.tables import files
-from app.services import unkept_files
+from app.services.files import remote
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.copies.memory import MemoryProvider
@@ -34,7 +34,7 @@ def test_a_stale_file_is_looked_at_once_by_any_number_of_callers(
 
     def look() -> None:
         together.wait(10)
-        asked.append(unkept_files.refreshed(gateway, row)[1])
+        asked.append(remote.refreshed(gateway, row)[1])
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:

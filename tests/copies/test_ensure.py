@@ -8,9 +8,9 @@ import pytest
 from app.connectors.base import OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.native import NewFile, Payload
 from app.data.tables import file_copies, native_objects
-from app.services import copies
-from app.services.accounts import Account
-from app.services.copies import Copy, CopyBusyError
+from app.services.accounts.directory import Account
+from app.services.copies import ensure as copy_ensure
+from app.services.copies.ensure import Copy, CopyBusyError
 from app.services.gateway import Caller, Gateway
 from tests.copies.memory import MemoryProvider
 from tests.copies.rows import a_file, all_rows, backdate
@@ -22,8 +22,8 @@ def ensure(gateway: Gateway, file_id: int, account: Account, *, data: bytes = DA
     def new() -> NewFile:
         return NewFile("input.jsonl", "batch", Payload(len(data), lambda: iter([data])))
 
-    fields: dict[str, Any] = {"variant": copies.RAW, "until_ms": None, "worker": "w1", **more}
-    return copies.ensure(gateway, file_id=file_id, account=account, new=new, **fields)
+    fields: dict[str, Any] = {"variant": copy_ensure.RAW, "until_ms": None, "worker": "w1", **more}
+    return copy_ensure.ensure(gateway, file_id=file_id, account=account, new=new, **fields)
 
 
 def test_a_file_is_uploaded_once_to_each_account(
@@ -34,7 +34,7 @@ def test_a_file_is_uploaded_once_to_each_account(
     assert ensure(gateway, file_id, account) == first
     other = ensure(gateway, file_id, second)
     assert (provider.count("upload"), other.account_id) == (1, second.id)
-    assert copies.holders(gateway, file_id) == [account.id, second.id]
+    assert copy_ensure.holders(gateway, file_id) == [account.id, second.id]
     assert provider.files[first.native_id][0].filename.startswith("batchgate-")
 
 
@@ -42,7 +42,7 @@ def test_variants_are_apart(gateway: Gateway, caller: Caller, account: Account) 
     file_id = a_file(gateway, caller, DATA)
     raw = ensure(gateway, file_id, account)
     assert ensure(gateway, file_id, account, variant="other").native_id != raw.native_id
-    assert copies.holders(gateway, file_id) == [account.id]
+    assert copy_ensure.holders(gateway, file_id) == [account.id]
 
 
 def test_a_copy_that_does_not_outlive_the_batch_is_not_used(
@@ -143,5 +143,5 @@ def test_a_file_that_could_not_be_processed_is_refused_and_let_go(
     provider.become("error")
     with pytest.raises(RefusedError):
         ensure(gateway, file_id, account)
-    copies.sweep(gateway)
+    copy_ensure.sweep(gateway)
     assert not provider.files

@@ -10,7 +10,8 @@ import app as batchgate
 from app.connectors import registry
 from app.connectors.base import Target
 from app.data.tables import blobs, files
-from app.services import copies, keys
+from app.services.access import keys
+from app.services.copies import ensure
 from app.services.gateway import Gateway
 from app.settings import Settings
 from tests.conftest import KeyClient
@@ -82,7 +83,7 @@ def test_a_failed_upload_is_told_sent_once_and_leaves_nothing(
     assert asked(server, "POST") == 1
     assert all_rows(gateway, files) == all_rows(gateway, blobs) == stored(gateway) == []
     backdate(gateway)
-    copies.sweep(gateway)
+    ensure.sweep(gateway)
     assert (app.files, [state for state in states(gateway) if state != "deleted"]) == ({}, [])
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from app.connectors.base import MissingError, UpstreamServerError
 from app.data.tables import native_objects
-from app.services import copies, native_files
-from app.services.accounts import Account
-from app.services.copies import CopyBusyError
+from app.services.accounts.directory import Account
+from app.services.copies import ensure as copy_ensure
+from app.services.copies import transfer
+from app.services.copies.ensure import CopyBusyError
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.copies.memory import MemoryProvider
@@ -68,7 +69,7 @@ def test_an_object_that_waits_to_be_deleted_is_used_again(
     del provider.before["delete"]
     body = made(client, provider="openai")
     backdate(gateway)
-    copies.sweep(gateway)
+    copy_ensure.sweep(gateway)
     assert states(gateway) == ["live"]
     assert list(provider.files) == [body["extra_fields"]["native_id"]]
 
@@ -94,7 +95,7 @@ def test_an_object_whose_deletion_did_arrive_is_made_anew(
     provider.after.clear()
     body = made(client, provider="openai")
     backdate(gateway)
-    copies.sweep(gateway)
+    copy_ensure.sweep(gateway)
     assert list(provider.files) == [body["extra_fields"]["native_id"]]
     assert states(gateway) == ["live"]
 
@@ -126,7 +127,7 @@ def test_an_upload_beside_a_deletion_never_ends_as_a_copy_of_nothing(
     backdate(gateway)
     copy = ensure(gateway, second, account)
     backdate(gateway)
-    copies.sweep(gateway)
+    copy_ensure.sweep(gateway)
     assert list(provider.files) == [copy.native_id]
     assert states(gateway).count("live") == 1
 
@@ -158,14 +159,14 @@ def test_an_upload_that_was_given_up_is_deleted_when_it_comes(
     def give_up() -> None:
         backdate(gateway)
         provider.files, kept = {}, provider.files  # the provider's list does not have it yet
-        copies.sweep(gateway)
+        copy_ensure.sweep(gateway)
         provider.files = kept
 
     provider.after["upload"] = give_up
     with pytest.raises(CopyBusyError):
         ensure(gateway, file_id, account)
     provider.after.clear()
-    copies.sweep(gateway)
+    copy_ensure.sweep(gateway)
     assert (provider.files, states(gateway)) == ({}, ["deleted"])
 
 
@@ -175,9 +176,9 @@ def test_a_file_that_is_deleted_while_it_is_copied_leaves_nothing(
     file_id = a_file(gateway, caller, DATA)
     path = f"/v1/files/{public_id(gateway, caller, file_id)}"
     provider.after["upload"] = lambda: client.delete(path)
-    with pytest.raises(copies.RefusedError):
+    with pytest.raises(copy_ensure.RefusedError):
         ensure(gateway, file_id, account)
-    copies.sweep(gateway)
+    copy_ensure.sweep(gateway)
     assert (provider.files, states(gateway)) == ({}, ["deleted"])
 
 
@@ -195,7 +196,7 @@ def test_what_cannot_be_listed_is_unknown_and_visible(
     with pytest.raises(UpstreamServerError):
         ensure(gateway, file_id, account)
     backdate(gateway)
-    copies.sweep(gateway)
+    copy_ensure.sweep(gateway)
     (row,) = all_rows(gateway, native_objects)
     assert row.state == "unknown"
     assert "lists no files" in row.last_error and "The answer was cut." in row.last_error
@@ -209,7 +210,7 @@ def test_a_lost_file_is_made_again(
     provider.files.clear()
     with pytest.raises(MissingError):
         provider.retrieve_file(copy.native_id)
-    copies.vanished(gateway, copy.object_id)
-    assert copies.holders(gateway, file_id) == []
+    copy_ensure.vanished(gateway, copy.object_id)
+    assert copy_ensure.holders(gateway, file_id) == []
     assert ensure(gateway, file_id, account).object_id != copy.object_id
-    assert native_files.ERROR_LENGTH
+    assert transfer.ERROR_LENGTH

@@ -9,7 +9,7 @@ from app.connectors.base import MissingError, OverloadedError, UpstreamError, Up
 from app.connectors.native import Download, NewFile, Payload
 from app.data import files as file_rows
 from app.data.tables import blobs
-from app.services import copies
+from app.services.copies import ensure
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.copies.memory import MemoryProvider
@@ -157,7 +157,7 @@ def test_bytes_are_brought_home(
         with gateway.database.read() as connection:
             row = file_rows.resolve(connection, caller.project_id, body["id"])
         assert row is not None
-        copies.bring_home(gateway, row)
+        ensure.bring_home(gateway, row)
     assert provider.calls == ["upload", "read"]
     fetched = client.get(f"/v1/files/{body['id']}").json
     assert fetched["storage_backend"] == "local"

@@ -5,15 +5,15 @@ from sqlalchemy import func, select, update
 from app.blobs.local import LocalBlobs
 from app.data import blobs as blob_rows
 from app.data.tables import batch_chunks, batch_lines, batches, blobs
-from app.services import sweeping
 from app.services.gateway import Gateway
+from app.services.upkeep import sweep
 
 
 def assert_clean(gateway: Gateway) -> None:
     """After leases have run out and a sweep: every row has its bytes, all bytes have their row, nothing is unused."""
     with gateway.database.write() as connection:
         connection.execute(update(blobs).where(blobs.c.state == "pending").values(lease_until=0))
-    sweeping.sweep(gateway)
+    sweep.sweep(gateway)
     assert isinstance(gateway.blobs, LocalBlobs)
     on_disk = {path.name: path.stat().st_size for path in gateway.blobs.root.rglob("*") if path.is_file()}
     with gateway.database.read() as connection:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.data import files as file_rows
 from app.data.tables import files
 from app.lib import failpoints
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.copies import test_crashes as test_copies

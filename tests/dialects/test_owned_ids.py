@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from app.lib import json
-from app.services import line_rules
+from app.services.lines import rules
 from app.translate import dialects, gemini_requests
 from app.translate.errors import TranslationError
 from app.translate.gemini_parts import Flavour
@@ -31,7 +31,7 @@ NOT_OWNED = {
 
 
 def owned(body: dict[str, Any]) -> str | None:
-    return line_rules.owned_id(json.dumps(body), body)
+    return rules.owned_id(json.dumps(body), body)
 
 
 @pytest.mark.parametrize("name", OWNED)
@@ -44,7 +44,7 @@ def test_ids_under_a_name_that_is_written_with_escapes_are_found() -> None:
     body = {"input": [{"type": "input_file", "file_id": "file_1"}]}
     data = json.dumps(body).replace(b'"file_id"', b'"file\\u005fid"')
     assert json.loads(data) == body
-    assert line_rules.owned_id(data, body) == "body.input[0].file_id"
+    assert rules.owned_id(data, body) == "body.input[0].file_id"
 
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"

@@ -10,12 +10,12 @@ from sqlalchemy import select, update
 from app.data import keys as rows
 from app.data.tables import batches, events, projects, virtual_keys
 from app.errors import AuthenticationError, ConflictError, InvalidRequestError, NotFoundError
-from app.services import batches as service
-from app.services import key_secrets, keys
-from app.services.batches import NewBatch
+from app.services.access import key_secrets, keys
+from app.services.batches import batches as service
+from app.services.batches.batches import NewBatch
+from app.services.batches.inline_input import writing
 from app.services.gateway import Actor, Caller, Gateway
-from app.services.inline_requests import writing
-from app.services.sweeping import sweep
+from app.services.upkeep.sweep import sweep
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.openai_server import FakeServer

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.services import keys
-from app.services.batches import NewBatch
-from app.services.batches import create as create_batch
+from app.services.access import keys
+from app.services.batches.batches import NewBatch
+from app.services.batches.batches import create as create_batch
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault

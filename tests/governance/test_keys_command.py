@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import batchgate, instants
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.support.batches import chat_line, create, jsonl, retrieve
 from tests.support.keyed import keyed, public_id, with_key

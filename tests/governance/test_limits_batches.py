@@ -9,8 +9,9 @@ from sqlalchemy import event, select, update
 from app.data import limit_counters
 from app.data.tables import accounts, batches, projects, usage_ledger, virtual_keys
 from app.data.tables import limit_counters as counters
-from app.services import keys, limits
+from app.services.access import keys
 from app.services.gateway import Gateway
+from app.services.limits import limits
 from tests.conftest import KeyClient
 from tests.running.conftest import Workers, fake, local_base_url, workers  # noqa: F401 - fixtures
 from tests.support.batches import CHAT, chat_line, ended, jsonl, upload

@@ -10,8 +10,8 @@ from sqlalchemy import event, select, update
 import app as batchgate
 from app.data.tables import events, limit_counters, projects
 from app.errors import InvalidRequestError, RateLimitedError
-from app.services import limits
 from app.services.gateway import Caller, Gateway
+from app.services.limits import limits
 from app.settings import Settings
 from tests.conftest import KeyClient
 from tests.support.keyed import keyed, with_key

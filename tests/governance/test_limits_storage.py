@@ -16,7 +16,7 @@ from app.data import blobs as blob_rows
 from app.data import files as file_rows
 from app.data.database import Database
 from app.data.tables import blobs, files, limit_counters, projects, upload_parts
-from app.services import files as file_service
+from app.services.files import files as file_service
 from app.services.gateway import Caller, Gateway
 from app.settings import from_environment
 from tests.conftest import KeyClient

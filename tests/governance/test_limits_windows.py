@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.services.rate_windows import LEASE_MS, MINUTE_MS, Ask, Granted, Rates, Report, Window, trade
+from app.services.limits.windows import LEASE_MS, MINUTE_MS, Ask, Granted, Rates, Report, Window, trade
 
 START_MS = 1_800_000_000_000
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.data.tables import events
 from app.errors import InvalidRequestError, PermissionDeniedError
-from app.services import keys, permissions
+from app.services.access import keys, permissions
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.openai_server import FakeServer

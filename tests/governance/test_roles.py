@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 import app as batchgate
 from app.data.tables import batches, containers, events, files, uploads, virtual_keys
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.support.keyed import keyed, public_id

@@ -20,8 +20,9 @@ from app.data.database import Connection, Database
 from app.data.tables import accounts, events, metadata
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import json
-from app.services import account_adding, keys, secret_rotation
-from app.services.account_adding import NewAccount
+from app.services.access import keys, secret_rotation
+from app.services.accounts import add as account_add
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from app.settings import from_environment
 
@@ -63,7 +64,7 @@ def run(environment: dict[str, str]) -> Run:
 def add(gateway: Gateway, number: int) -> None:
     """An account whose credential tells which it is."""
     new = NewAccount("openai", name=f"n{number}", base_url="http://127.0.0.1:9/v1", credential=f"canary-{number}")
-    account_adding.add(gateway, new)
+    account_add.add(gateway, new)
 
 
 def credentials(gateway: Gateway) -> dict[str, str]:

@@ -7,8 +7,9 @@ import pytest
 import requests
 
 import app as batchgate
-from app.services import account_adding, keys, secret_rotation
-from app.services.account_adding import NewAccount
+from app.services.access import keys, secret_rotation
+from app.services.accounts import add as account_add
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from app.settings import from_environment
 from tests.conftest import KeyClient
@@ -96,7 +97,7 @@ def process(environment: dict[str, str]) -> Gateway:
 
 def add(gateway: Gateway, number: int) -> None:
     new = NewAccount("openai", name=f"n{number}", base_url="http://127.0.0.1:9/v1", credential=f"canary-{number}")
-    account_adding.add(gateway, new)
+    account_add.add(gateway, new)
 
 
 def test_nothing_fails_and_nothing_is_lost_while_the_ring_turns(

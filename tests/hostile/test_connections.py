@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.hostile.census import census
 from tests.support.gunicorn import Gunicorn

@@ -4,7 +4,7 @@ from typing import Any
 
 import jwt
 
-from app.services import callers, keys
+from app.services.access import callers, keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 from tests.isolation.world import canary

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.cli import access_document as document
 from app.cli.access_document import ADMIN, Route
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.isolation.callers import ALPHA, Callers, public_id
 from tests.isolation.test_walk import VARIES, World, everything_in, kinds

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import app as batchgate
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.support.batches import CHAT, TERMINAL, chat_line

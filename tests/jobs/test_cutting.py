@@ -9,8 +9,8 @@ import pytest
 from app.connectors.abilities import Abilities, JobLimits
 from app.connectors.native import EncodedLine, JobLine
 from app.lib import json, jsonl
-from app.services.job_cutting import Added, JobCutter
-from app.services.line_rules import Finding, LineFacts
+from app.services.jobs.cut import Added, JobCutter
+from app.services.lines.rules import Finding, LineFacts
 from app.translate.errors import TranslationError
 
 CHAT = "/v1/chat/completions"

@@ -8,7 +8,7 @@ import pytest
 
 from app.connectors.base import LineCall
 from app.lib import jsonl
-from app.services.job_inputs import Encoder
+from app.services.jobs.input import Encoder
 from app.translate.errors import TranslationError
 from bench.translating import ALIAS, encoder_of
 

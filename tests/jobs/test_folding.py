@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.services.folding import PRECEDENCE, ending, fold
+from app.services.jobs.fold import PRECEDENCE, ending, fold
 
 ENDINGS = {
     "cancelled": "cancelled",

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from app.services.gateway import Gateway
-from app.services.work import BatchWork
+from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp

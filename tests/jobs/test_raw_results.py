@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.connectors.base import UpstreamError
-from app.services import keys, raw_results
+from app.services.access import keys
+from app.services.batches import raw_results
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, overload
@@ -131,7 +132,7 @@ def test_a_failure_after_it_cuts_the_answer(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     batch = over(client, workers)
-    monkeypatch.setattr("app.services.batch_results.STREAM_BYTES", 1)
+    monkeypatch.setattr("app.services.batches.results.STREAM_BYTES", 1)
     job = next(iter(app.jobs.values()))
     server.faults.add(Fault(path=f"{job.error_id}/content", status=500, body=b"{}"))
     with pytest.raises(UpstreamError):

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from app import create_app
 from app.cli import batchgate
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 

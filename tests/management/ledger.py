@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from app.data.tables import accounts, usage_ledger
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from tests.money.book import insert_batch
 

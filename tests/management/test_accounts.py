@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.services import account_adding
-from app.services.account_adding import NewAccount
+from app.services.accounts import add
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 
@@ -14,7 +14,7 @@ from tests.conftest import KeyClient
 def team_a(gateway: Gateway) -> str:
     """The id of an account that is kept in the store."""
     new = NewAccount("openai", name="team-a", credential="sk-canary-0123456789", base_url="http://127.0.0.1:9/v1")
-    account_adding.add(gateway, new)
+    add.add(gateway, new)
     return "openai/team-a"
 
 

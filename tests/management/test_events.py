@@ -13,8 +13,10 @@ import pytest
 from sqlalchemy import delete, insert
 
 from app.data import tables
-from app.services import event_list, events, keys
-from app.services.event_list import Filters, Tail
+from app.services.access import keys
+from app.services.events import browse
+from app.services.events import record as event_record
+from app.services.events.browse import Filters, Tail
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.management.conftest import Run, client_of
@@ -29,12 +31,12 @@ def record(gateway: Gateway, name: str, *, at: int | None = None) -> None:
     row = {"request_id": "req", "source": "cli", "operation": "test", "outcome": "done", "object_id": name}
     with gateway.database.write() as connection:
         if at is None:
-            events.record_act(connection, operation="test", object_id=name)
+            event_record.record_act(connection, operation="test", object_id=name)
         else:
             connection.execute(insert(tables.events).values(**row, **values))
 
 
-def objects(found: list[event_list.Event]) -> list[str | None]:
+def objects(found: list[browse.Event]) -> list[str | None]:
     return [event.object_id for event in found]
 
 
@@ -218,10 +220,10 @@ def test_a_tail_of_an_empty_store_begins_with_nothing(gateway: Gateway) -> None:
 def test_a_tail_reads_more_than_a_slice_at_once(gateway: Gateway) -> None:
     tail = Tail(gateway, Filters(operation="test"))
     tail.begin(0)
-    many = event_list.SLICE * 2 + 3
+    many = browse.SLICE * 2 + 3
     with gateway.database.write() as connection:
         for number in range(many):
-            events.record_act(connection, operation="test" if number % 2 else "other", object_id=str(number))
+            event_record.record_act(connection, operation="test" if number % 2 else "other", object_id=str(number))
     assert objects(tail.poll()) == [str(number) for number in range(many) if number % 2]
 
 
@@ -238,7 +240,7 @@ class Late:
         """An event that is not committed yet."""
         connection = self._gateway.database.writers.connect()
         transaction = connection.begin()
-        events.record_act(connection, operation="test", object_id=name)
+        event_record.record_act(connection, operation="test", object_id=name)
         self._open.append(connection)
         return transaction
 
@@ -280,10 +282,10 @@ def test_an_id_that_never_comes_is_given_up(gateway: Gateway, late: Late) -> Non
     record(gateway, "fast")
     assert objects(tail.poll()) == ["fast"]
     gone.rollback()
-    now[0] = event_list.PATIENCE_S - 1
+    now[0] = browse.PATIENCE_S - 1
     slow.commit()
     assert objects(tail.poll()) == ["slow"]
-    now[0] = event_list.PATIENCE_S + 1
+    now[0] = browse.PATIENCE_S + 1
     assert tail.poll() == []
     assert tail.waiting == 0
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from app.lib import money
-from app.services import budgets, keys, prices
+from app.services.access import keys
 from app.services.gateway import Gateway
+from app.services.money import budgets, prices
 from tests.conftest import KeyClient
 from tests.management.conftest import client_of
 from tests.management.ledger import Ledger

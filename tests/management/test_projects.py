@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.management.conftest import client_of

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.management.conftest import client_of

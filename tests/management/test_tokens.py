@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 from tests.conftest import KeyClient

@@ -7,9 +7,10 @@ from sqlalchemy import insert, select, update
 
 from app.data.tables import accounts, batch_lines, batches, files, usage_ledger
 from app.engine.outcomes import Line, Result, Tokens
-from app.services import charging, price_lists
 from app.services.gateway import Caller, Gateway
-from app.services.price_lists import ListedPrice, NewPrice
+from app.services.money import charge as money_charge
+from app.services.money import price_book
+from app.services.money.price_book import ListedPrice, NewPrice
 
 USED = Tokens(input=10, cached=4, output=5, reasoning=2, total=15)
 
@@ -17,7 +18,7 @@ USED = Tokens(input=10, cached=4, output=5, reasoning=2, total=15)
 def set_price(gateway: Gateway, provider: str, model: str, *rates: int | None, percent: int = 100) -> ListedPrice:
     """A price from now on; `rates` are picodollars of a token of input, cached input and output."""
     given, cached, made = (*rates, None, None, None)[:3]
-    return price_lists.set_(gateway, NewPrice(provider, model, given, cached, made, batch_percent=percent))
+    return price_book.set_(gateway, NewPrice(provider, model, given, cached, made, batch_percent=percent))
 
 
 def insert_batch(gateway: Gateway, caller: Caller, *, lines: Sequence[str | None] = (), **values: Any) -> int:
@@ -68,7 +69,7 @@ def done(number: int, tokens: Tokens = USED, *, succeeded: bool = True, unknown:
 def charge(gateway: Gateway, batch_id: int, results: Iterable[Result]) -> None:
     """Charge for the results in a transaction of their own."""
     with gateway.database.write() as connection:
-        charging.charge(connection, gateway, batch_id, list(results))
+        money_charge.charge(connection, gateway, batch_id, list(results))
 
 
 def entries(gateway: Gateway, kind: str | None = None) -> list[Any]:

@@ -10,11 +10,12 @@ from sqlalchemy import select, update
 
 from app.data.tables import batches, blobs, budget_reservations, budgets, events, files, idempotency_keys
 from app.errors import BudgetError, InvalidRequestError, NotFoundError
-from app.services import batches as batch_service
-from app.services import budgets as service
-from app.services import keys, sweeping
-from app.services.batches import NewBatch
+from app.services.access import keys
+from app.services.batches import batches as batch_service
+from app.services.batches.batches import NewBatch
 from app.services.gateway import Caller, Gateway
+from app.services.money import budgets as service
+from app.services.upkeep import sweep
 from tests.conftest import KeyClient
 from tests.support.batch_states import RunningBatch
 from tests.support.batches import CHAT, chat_line, create, jsonl, upload
@@ -328,7 +329,7 @@ def test_the_sweeper_finds_what_no_end_gave_back(client: KeyClient, gateway: Gat
     over, running = (make(gateway, caller, upload(client, jsonl(LINES))) for _ in range(2))
     with gateway.database.write() as connection:
         connection.execute(update(batches).where(batches.c.id == over.id).values(status="failed"))
-    assert sweeping.sweep(gateway)["reservations"] == 1
+    assert sweep.sweep(gateway)["reservations"] == 1
     assert state(gateway, mine) == (0, 3 * DOLLAR)
     assert [row.batch_id for row in reservations(gateway) if row.settled_at is None] == [running.id]
 
@@ -341,7 +342,7 @@ def test_the_sweeper_finds_a_batch_that_was_made_while_its_budget_was_set(
     mine = budget(gateway, DOLLAR)
     with gateway.database.write() as connection:  # as if it had been committed just after
         connection.execute(budget_reservations.delete())
-    sweeping.sweep(gateway)
+    sweep.sweep(gateway)
     settle(gateway, batch.id, CENT)
     assert state(gateway, mine) == (CENT, 0)
 

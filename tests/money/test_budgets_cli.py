@@ -7,8 +7,9 @@ from click.testing import CliRunner, Result
 
 from app.cli import batchgate
 from app.lib import json
-from app.services import budgets, keys
+from app.services.access import keys
 from app.services.gateway import Gateway
+from app.services.money import budgets
 from tests.support.money import CENT, DOLLAR, budget
 
 Run = Callable[..., Result]

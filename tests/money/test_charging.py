@@ -7,8 +7,8 @@ from sqlalchemy import insert, select
 
 from app.data.tables import budget_reservations, budgets
 from app.engine.outcomes import Line, Tokens
-from app.services import charging
 from app.services.gateway import Caller, Gateway
+from app.services.money import charge as money_charge
 from tests.money.book import USED, charge, done, entries, freeze, insert_batch, set_price
 
 COST = 6 * 100 + 4 * 10 + 5 * 1000  # of USED at the price of `test_a_line_is_charged_...`
@@ -67,7 +67,7 @@ def test_a_transaction_that_fails_leaves_no_charge(gateway: Gateway, caller: Cal
         pass
 
     with pytest.raises(_StopError), gateway.database.write() as connection:
-        charging.charge(connection, gateway, batch_id, [done(1)])
+        money_charge.charge(connection, gateway, batch_id, [done(1)])
         raise _StopError
 
     assert entries(gateway) == []
@@ -183,7 +183,7 @@ def test_each_attempt_of_unknown_cost_is_an_entry_of_its_own(gateway: Gateway, c
     tried = Line(1, "c1", 0, 1, attempts=1, unknown_attempts=1)
 
     with gateway.database.write() as connection:
-        charging.note_attempts(connection, gateway, batch_id, [tried, Line(2, "c2", 0, 1, attempts=3)])
+        money_charge.note_attempts(connection, gateway, batch_id, [tried, Line(2, "c2", 0, 1, attempts=3)])
     charge(gateway, batch_id, [done(1, unknown=2), done(2)])
 
     attempts = entries(gateway, "attempt")
@@ -200,7 +200,7 @@ def test_a_job_that_may_run_unheard_is_an_entry_once_for_each_time_it_was_asked_
     batch_id = insert_batch(gateway, caller, execution="provider")
     with gateway.database.write() as connection:
         for attempt in (1, 1, 2):
-            charging.note_job(connection, batch_id, job_id=7, attempt=attempt)
+            money_charge.note_job(connection, batch_id, job_id=7, attempt=attempt)
 
     assert [(row.kind, row.charge_key, row.cost_picodollars) for row in entries(gateway)] == [
         ("job", "job:7:1", None),

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 
 from app.cli import batchgate
 from app.lib import money
-from app.services import estimates
-from app.services.estimates import Sums
+from app.services.batches import estimate
+from app.services.batches.estimate import Sums
+from app.services.batches.inline_input import writing
 from app.services.gateway import Caller, Gateway
-from app.services.inline_requests import writing
 from tests.conftest import KeyClient
 from tests.support.batch_states import put_file
 from tests.support.batches import chat_line, jsonl
@@ -19,12 +19,12 @@ from tests.support.money import CENT, DOLLAR, budget, price, state
 from tests.support.server import LiveServer
 
 
-def read(gateway: Gateway, *lines: dict[str, Any]) -> estimates.Estimate:
+def read(gateway: Gateway, *lines: dict[str, Any]) -> estimate.Estimate:
     """The estimate of inline lines."""
     with writing(gateway) as source:
         source.copy(jsonl(lines)[:-1]) if len(lines) == 1 else [source.copy(jsonl([line])) for line in lines]
         source.blob.seal()
-        return estimates.read(gateway, source.blob.key)
+        return estimate.read(gateway, source.blob.key)
 
 
 def total(gateway: Gateway, url: str = "/v1/chat/completions", **body: Any) -> Sums:
@@ -80,7 +80,7 @@ def test_sums_are_kept_for_each_model(gateway: Gateway) -> None:
 def test_each_answer_of_a_line_counts(gateway: Gateway, body: dict[str, Any], answers: int) -> None:
     assert total(gateway, **body).unlimited_answers == answers
     limited = total(gateway, **body, max_tokens=7)
-    assert limited.max_output_tokens == min(7 * answers, estimates.MOST_MAX_TOKENS)
+    assert limited.max_output_tokens == min(7 * answers, estimate.MOST_MAX_TOKENS)
 
 
 def test_an_embedding_has_no_answer_to_pay_for(gateway: Gateway) -> None:

@@ -11,10 +11,11 @@ from sqlalchemy import select, text, update
 
 from app.data.tables import batch_jobs, batch_lines, batches
 from app.lib import json
-from app.services import job_admin, segments
 from app.services.gateway import Gateway
-from app.services.job_admin import Word
-from app.services.work import BatchWork
+from app.services.jobs import admin
+from app.services.jobs.admin import Word
+from app.services.running import segments
+from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.openai_server import FakeServer
@@ -301,7 +302,7 @@ def test_a_job_that_may_run_unheard_is_an_entry_of_unknown_cost(
     until(lambda: jobs_of(gateway) and jobs_of(gateway)[0].state == "unknown")
     assert entries(gateway) == []
 
-    job_admin.resolve(gateway, batch["id"], Word(again=True))
+    admin.resolve(gateway, batch["id"], Word(again=True))
     ended(client, batch["id"])
 
     first, second = sorted(entries(gateway), key=lambda row: row.kind)

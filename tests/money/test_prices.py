@@ -18,11 +18,11 @@ from app.data import prices as rows
 from app.data.tables import events, prices
 from app.engine.outcomes import Tokens
 from app.errors import ConflictError, InvalidRequestError
-from app.services import price_files, price_lists
-from app.services import prices as service
 from app.services.gateway import Gateway
-from app.services.price_lists import NewPrice
-from app.services.prices import Price
+from app.services.money import price_book, price_import
+from app.services.money import prices as service
+from app.services.money.price_book import NewPrice
+from app.services.money.prices import Price
 from tests.money.book import set_price
 
 Run = Callable[..., Result]
@@ -51,7 +51,7 @@ def found(gateway: Gateway, model: str, *, provider: str = "openai", at_ms: int 
 
 
 def load(gateway: Gateway, *new: NewPrice) -> int:
-    return gateway.database.run(lambda connection: price_lists.load(connection, new, source="shipped"))
+    return gateway.database.run(lambda connection: price_book.load(connection, new, source="shipped"))
 
 
 def test_the_model_itself_counts_before_the_longest_pattern(gateway: Gateway) -> None:
@@ -82,7 +82,7 @@ def test_a_new_price_ends_the_one_before_and_changes_nothing_of_it(gateway: Gate
 
 def test_a_price_may_begin_later_and_one_may_be_set_before_it(gateway: Gateway) -> None:
     start = now(gateway)
-    later = price_lists.set_(gateway, NewPrice("openai", "m", 3), valid_from=start + DAY_MS)
+    later = price_book.set_(gateway, NewPrice("openai", "m", 3), valid_from=start + DAY_MS)
     between = set_price(gateway, "openai", "m", 2)
 
     assert (between.valid_until, later.valid_until) == (later.valid_from, None)
@@ -94,10 +94,10 @@ def test_a_price_may_begin_later_and_one_may_be_set_before_it(gateway: Gateway) 
 def test_no_price_begins_in_the_past_or_twice(gateway: Gateway) -> None:
     start = now(gateway)
     with pytest.raises(InvalidRequestError, match="cannot begin in the past"):
-        price_lists.set_(gateway, NewPrice("openai", "m", 1), valid_from=start - 1)
-    price_lists.set_(gateway, NewPrice("openai", "m", 1), valid_from=start + DAY_MS)
+        price_book.set_(gateway, NewPrice("openai", "m", 1), valid_from=start - 1)
+    price_book.set_(gateway, NewPrice("openai", "m", 1), valid_from=start + DAY_MS)
     with pytest.raises(ConflictError, match="from that very instant"):
-        price_lists.set_(gateway, NewPrice("openai", "m", 2), valid_from=start + DAY_MS)
+        price_book.set_(gateway, NewPrice("openai", "m", 2), valid_from=start + DAY_MS)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_what_is_shipped_replaces_nothing_that_somebody_set(gateway: Gateway) ->
 
 
 def test_the_shipped_file_is_right_and_names_known_providers() -> None:
-    shipped = price_files.shipped()
+    shipped = price_import.shipped()
 
     known = {provider.name for provider in registry.providers()}
     assert {price.provider for price in shipped} <= known
@@ -183,7 +183,7 @@ def test_upgrading_the_store_loads_what_is_shipped(run: Run, gateway: Gateway) -
         assert run("db", "upgrade").exit_code == 0
         with gateway.database.read() as connection:
             count = connection.execute(select(func.count()).select_from(prices)).scalar_one()
-        assert count == len(price_files.shipped())
+        assert count == len(price_import.shipped())
     assert found(gateway, "any", provider="ollama") == 0
 
 
@@ -242,7 +242,7 @@ def test_importing_sets_what_is_new_and_tells_how_much(run: Run, gateway: Gatewa
     assert run("prices", "import", str(file)).stdout == "0 of 2 prices are new.\n"
 
     listed = json.loads(run("prices", "list", "--json").stdout)
-    assert [{name: row[name] for name in price_files.FIELDS} for row in listed] == [
+    assert [{name: row[name] for name in price_import.FIELDS} for row in listed] == [
         {**ROW, "input": "0.1", "cached": "0.025", "output": "1", "batch_percent": 50},
         {**ROW, "model": "n*", "input": None, "cached": None, "output": None, "batch_percent": 100},
     ]
@@ -296,10 +296,10 @@ def test_a_price_that_is_none_is_refused(run: Run, arguments: tuple[str, ...], m
 
 @given(st.integers(min_value=0, max_value=10**12))
 def test_a_rate_is_the_same_after_it_was_told(picodollars: int) -> None:
-    told = price_files.dollars(picodollars)
+    told = price_import.dollars(picodollars)
     assert told is not None
     assert Decimal(told) * MILLION == picodollars
-    assert price_files.rate(told, "input") == picodollars
+    assert price_import.rate(told, "input") == picodollars
 
 
 def test_the_view_shows_dollars_for_a_million_tokens(run: Run, gateway: Gateway) -> None:

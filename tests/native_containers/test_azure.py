@@ -3,8 +3,8 @@
 import pytest
 from openai import OpenAI
 
-from app.services import account_adding
-from app.services.account_adding import NewAccount
+from app.services.accounts import add
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.azure_app import AzureApp
@@ -59,7 +59,7 @@ def test_of_two_accounts_the_one_that_has_containers_gets_them(
     dated = AzureApp(dated=True, api_key="other")
     with ServedApp(dated) as second:
         options = {"api_version": "2024-10-21"}
-        account_adding.add(gateway, NewAccount("azure", "old", second.url, "other", weight=1000, options=options))
+        add.add(gateway, NewAccount("azure", "old", second.url, "other", weight=1000, options=options))
         gateway.accounts.reread()
         second.forget()
         for query in ("", "", "", "?provider=azure", "?provider=azure"):

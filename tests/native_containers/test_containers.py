@@ -10,7 +10,7 @@ from openai import APIConnectionError, InternalServerError, OpenAI
 from sqlalchemy import select
 
 from app.data.tables import container_files, containers
-from app.services import container_reconciling
+from app.services.containers import reconcile
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, html, overload
@@ -123,10 +123,10 @@ def test_a_container_made_unheard_is_deleted_by_the_sweeper(
     assert client.post("/v1/containers", json={"name": "box"}).status_code == 502
     assert len(app.containers) == 2
 
-    assert container_reconciling.reconcile_due(gateway) == 1
+    assert reconcile.reconcile_due(gateway) == 1
 
     assert list(app.containers) == [other["extra_fields"]["native_id"]]
-    assert container_reconciling.reconcile_due(gateway) == 0
+    assert reconcile.reconcile_due(gateway) == 0
     assert [row.status for row in rows(gateway)] == ["running", "deleted"]
 
 

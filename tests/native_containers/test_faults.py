@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.services import account_adding
-from app.services.account_adding import NewAccount
+from app.services.accounts import add
+from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, html, overload
@@ -105,7 +105,7 @@ def test_a_provider_that_repeats_a_secret_is_not_repeated(
 def test_a_container_is_made_where_its_files_are(client: KeyClient, gateway: Gateway, server: ServedApp) -> None:
     other = OpenAIProviderApp(api_key=OTHER_KEY)
     with ServedApp(other) as second:
-        account_adding.add(gateway, NewAccount("openai", "second", second.base_url, OTHER_KEY))
+        add.add(gateway, NewAccount("openai", "second", second.base_url, OTHER_KEY))
         gateway.accounts.reread()
         form = {"purpose": "user_data", "file": (io.BytesIO(b"d"), "d.txt"), "storage_config": '{"api": {}}'}
         file = client.post("/v1/files", data=form, headers={"x-bf-api-key": "second"}).json

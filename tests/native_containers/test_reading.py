@@ -9,7 +9,8 @@ from sqlalchemy import update
 
 from app.connectors.openai_containers import OpenAIContainers
 from app.data.tables import container_files, containers
-from app.services import native_container_files, native_containers
+from app.services.containers import native as container_native
+from app.services.containers import native_files
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
@@ -79,7 +80,7 @@ def test_files_beyond_what_is_read_of_a_list_keep_their_ids(
     for n in range(150):
         app.put(box["extra_fields"]["native_id"], f"/mnt/data/{n}.txt", b"")
     oldest = client.get(f"/v1/containers/{box['id']}/files?order=asc&limit=1").json["data"][0]
-    monkeypatch.setattr(native_container_files, "MOST_FILES", 100)
+    monkeypatch.setattr(native_files, "MOST_FILES", 100)
 
     [again] = client.get(f"/v1/containers/{box['id']}/files?order=asc&limit=1").json["data"]
     assert again["id"] == oldest["id"]
@@ -103,7 +104,7 @@ def test_a_list_in_which_nothing_is_new_writes_nothing(
     box = made(client)
     app.put(box["extra_fields"]["native_id"], "/mnt/data/1.txt", b"1")
     assert paths(client, box) == ["1.txt"]
-    monkeypatch.setattr(native_container_files.container_files, "record", None)
+    monkeypatch.setattr(native_files.container_files, "record", None)
     assert paths(client, box) == ["1.txt"]
 
 
@@ -171,8 +172,8 @@ def test_overdue_containers_are_looked_at_by_the_sweeper(
         connection.execute(update(containers).where(containers.c.public_id != young["id"]).values(late))
     server.forget()
 
-    assert native_containers.look_at_overdue(gateway) == 2
-    assert native_containers.look_at_overdue(gateway) == 0
+    assert container_native.look_at_overdue(gateway) == 2
+    assert container_native.look_at_overdue(gateway) == 0
     assert len(server.requests) == 2
     statuses = {item["name"]: item["status"] for item in client.get("/v1/containers").json["data"]}
     assert statuses == {"over": "expired", "used": "running", "young": "running"}
@@ -183,9 +184,9 @@ def test_a_container_is_not_over_by_our_clock_alone(client: KeyClient, gateway: 
     with gateway.database.write() as connection:
         connection.execute(update(containers).values(expires_at=1))
     server.faults.add(Fault(method="GET", status=500))
-    from app.services import sweeping
+    from app.services.upkeep import sweep
 
-    sweeping.sweep(gateway)
+    sweep.sweep(gateway)
 
     assert client.get(f"/v1/containers/{box['id']}").json["status"] == "running"
     assert [row.status for row in rows(gateway)] == ["running"]

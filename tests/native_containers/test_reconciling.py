@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from app.data import container_intents
 from app.data.tables import containers
-from app.services import container_reconciling
+from app.services.containers import reconcile
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
@@ -48,7 +48,7 @@ def test_containers_of_others_are_never_deleted(
     foreign(app, "cntr_later", age_s=-3600)
     assert len(app.containers) == 4
 
-    assert container_reconciling.reconcile_due(gateway) == 1
+    assert reconcile.reconcile_due(gateway) == 1
 
     assert sorted(app.containers) == ["cntr_later", "cntr_older", "cntr_other"]
 
@@ -59,7 +59,7 @@ def test_where_it_cannot_be_told_which_is_ours_none_is_deleted(
     lose(client, server)
     foreign(app, "cntr_same")
 
-    assert container_reconciling.reconcile_due(gateway) == 1
+    assert reconcile.reconcile_due(gateway) == 1
 
     assert len(app.containers) == 2
     assert [row.status for row in rows(gateway)] == ["deleted"]
@@ -71,7 +71,7 @@ def test_all_that_were_lost_are_deleted(
     lose(client, server)
     lose(client, server)
 
-    assert container_reconciling.reconcile_due(gateway) == 2
+    assert reconcile.reconcile_due(gateway) == 2
     assert app.containers == {}
 
 
@@ -92,11 +92,11 @@ def test_a_request_that_still_waits_keeps_its_container(
     thread.start()
     until(lambda: len(app.containers) == 2)
 
-    assert container_reconciling.reconcile_due(gateway) == 0, "not while a request of that name waits"
+    assert reconcile.reconcile_due(gateway) == 0, "not while a request of that name waits"
     assert len(app.containers) == 2
     thread.join()
     assert answers[0].status_code == 200
-    assert container_reconciling.reconcile_due(gateway) == 1
+    assert reconcile.reconcile_due(gateway) == 1
     assert list(app.containers) == [answers[0].json["extra_fields"]["native_id"]]
 
 
@@ -124,11 +124,11 @@ def test_a_native_id_that_is_known_is_deleted_when_the_provider_is_back(
     server.faults.add(Fault(method="DELETE", status=409))
     assert client.post("/v1/containers", json={"name": "box", "file_ids": [kept["id"]]}).status_code == 502
     assert len(app.containers) == 1
-    assert container_reconciling.reconcile_due(gateway) == 0
+    assert reconcile.reconcile_due(gateway) == 0
     server.faults.clear()
     server.forget()
 
-    assert container_reconciling.reconcile_due(gateway) == 1
+    assert reconcile.reconcile_due(gateway) == 1
 
     assert app.containers == {}
     assert [method for method, _ in calls(server)] == ["DELETE"], "nothing is looked for by its name"
@@ -142,7 +142,7 @@ def test_after_an_hour_nobody_is_asked(
         connection.execute(update(containers).values(created_at=containers.c.created_at - HOUR_MS, last_active_at=0))
     server.forget()
 
-    assert container_reconciling.reconcile_due(gateway) == 1
+    assert reconcile.reconcile_due(gateway) == 1
     assert server.requests == []
 
 
@@ -174,6 +174,6 @@ def test_a_process_that_dies_leaves_nothing(
     assert len(app.containers) == (point != "container.before_create")
     assert client.get("/v1/containers").json["data"] == []
 
-    assert container_reconciling.reconcile_due(gateway) == 1
+    assert reconcile.reconcile_due(gateway) == 1
 
     assert (app.containers, [row.status for row in rows(gateway)]) == ({}, ["deleted"])

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import select, update
 
 from app.data.tables import batch_lines, batch_segments, batches, blobs
-from app.services import sweeping
 from app.services.gateway import Gateway
+from app.services.upkeep import sweep
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, overload
 from tests.fakes.openai_server import FakeServer
@@ -201,7 +201,7 @@ def test_nothing_is_left_behind(client: KeyClient, workers: Workers, gateway: Ga
     batch = create(client, jsonl(chat_line(f"c{n}") for n in range(30)))
     ended(client, batch["id"])
     workers.stop()
-    sweeping.sweep(gateway)
+    sweep.sweep(gateway)
     assert {row.state for row in rows(gateway, blobs)} == {"live"}
     assert {row.state for row in rows(gateway, batch_segments)} == {"done"}
 
@@ -218,9 +218,9 @@ def test_lines_have_their_time_and_files_stay(client: KeyClient, workers: Worker
     long_ago = gateway.clock.now_ms() - 31 * 24 * 3600 * 1000
     with gateway.database.write() as connection:
         connection.execute(update(batches).values(created_at=long_ago, completed_at=long_ago))
-    assert sweeping.sweep(gateway)["batch_lines"] == 1
+    assert sweep.sweep(gateway)["batch_lines"] == 1
     assert rows(gateway, batch_lines) == rows(gateway, batch_segments) == []
-    assert sweeping.sweep(gateway)["batch_lines"] == 0
+    assert sweep.sweep(gateway)["batch_lines"] == 0
     gone = client.get(f"/v1/batches/{batch['id']}/results")
     assert gone.status_code == 404
     assert "no longer kept" in gone.json["error"]["message"]

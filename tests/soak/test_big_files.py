@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from bench.processes import Web, family, peak_bytes
 from tests.soak.conftest import MIB, Scale, tell

@@ -12,7 +12,7 @@ import requests
 from sqlalchemy import func, select
 
 from app.data.tables import batches, files
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from bench.processes import Fake
 from tests.crash.audit import assert_clean, assert_lines_counted_once

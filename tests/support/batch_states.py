@@ -6,9 +6,9 @@ from typing import Any
 from app.data import batch_work, files, segments
 from app.data.batch_work import BatchLease
 from app.lib import ids, json
-from app.services.blobs import incoming
+from app.services.files.blobs import incoming
 from app.services.gateway import Caller, Gateway
-from app.services.line_output import answered_line
+from app.services.lines.output import answered_line
 
 WORKER = "worker-of-the-tests"
 LEASE_MS = 60_000

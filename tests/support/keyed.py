@@ -3,7 +3,7 @@
 from typing import Any
 
 import app as batchgate
-from app.services import keys
+from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 

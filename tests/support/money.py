@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import func, insert, select
 
 from app.data.tables import budget_reservations, budgets, prices, usage_ledger
-from app.services import budgets as service
 from app.services.gateway import Gateway
+from app.services.money import budgets as service
 
 DOLLAR = 10**12
 CENT = DOLLAR // 100

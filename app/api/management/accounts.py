@@ -9,8 +9,8 @@ from app.api.management.asking import actor, changes, query
 from app.api.operation import answer, list_answer, operation
 from app.errors import InvalidRequestError
 from app.schemas.management import ChangeAccount, Page
-from app.services import account_admin
-from app.services.account_admin import AccountInfo
+from app.services.accounts import admin
+from app.services.accounts.admin import AccountInfo
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -20,7 +20,7 @@ blueprint = Blueprint("accounts", __name__)
 def list_() -> Response:
     """Accounts by provider and name, retired ones while their key is kept for their work."""
     asked = query(Page)
-    found = [_wire(account) for account in account_admin.list_(gateway())]
+    found = [_wire(account) for account in admin.list_(gateway())]
     if asked["after"] is not None:
         ids = [account["id"] for account in found]
         if asked["after"] not in ids:
@@ -35,7 +35,7 @@ def change(provider: str, name: str) -> Response:
     """Set the fields that are sent; `disabled` keeps new work away, what the account has goes on."""
     g.object_id = f"{provider}/{name}"
     asked = changes(ChangeAccount)
-    return answer(_wire(account_admin.change(gateway(), provider=provider, name=name, **asked, actor=actor())))
+    return answer(_wire(admin.change(gateway(), provider=provider, name=name, **asked, actor=actor())))
 
 
 def _wire(account: AccountInfo) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from app.api.management.asking import actor, body, query
 from app.api.management.key_wire import wire_of_budget
 from app.api.operation import answer, list_answer, operation
 from app.schemas.management import ListBudgets, NameBudget, SetBudget
-from app.services import budgets
+from app.services.money import budgets
 
 blueprint = Blueprint("budgets", __name__)
 

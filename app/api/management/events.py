@@ -8,8 +8,8 @@ from app.api.context import gateway
 from app.api.management.asking import query, seconds
 from app.api.operation import list_answer, operation
 from app.schemas.management import ListEvents
-from app.services import event_list
-from app.services.event_list import Event
+from app.services.events import browse
+from app.services.events.browse import Event
 
 blueprint = Blueprint("events", __name__)
 
@@ -19,9 +19,9 @@ blueprint = Blueprint("events", __name__)
 def list_() -> Response:
     """Events, the newest first unless asked otherwise."""
     asked = query(ListEvents)
-    page = event_list.list_(
+    page = browse.list_(
         gateway(),
-        event_list.Filters(asked["project"], asked["operation"], asked["outcome"], asked["since"]),
+        browse.Filters(asked["project"], asked["operation"], asked["outcome"], asked["since"]),
         limit=asked["limit"],
         after=asked["after"],
         descending=asked["order"] == "desc",

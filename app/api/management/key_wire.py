@@ -6,9 +6,9 @@ from typing import Any
 from app.api.management.asking import seconds
 from app.lib import money
 from app.schemas.management import PERIODS
-from app.services import keys
-from app.services.budgets import Budget
-from app.services.keys import KeyInfo
+from app.services.access import keys
+from app.services.access.keys import KeyInfo
+from app.services.money.budgets import Budget
 
 ANY = "*"
 # (Bifrost's limit, its duration) of the limits that both have.

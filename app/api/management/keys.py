@@ -10,8 +10,9 @@ from app.api.management.key_wire import budget_of, fields_of, wire
 from app.api.operation import answer, list_answer, operation
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.schemas.management import ChangeKey, CreateKey, ListKeys, Nothing, RevokeKey, RotateKey
-from app.services import budgets, keys, projects
+from app.services.access import keys, projects
 from app.services.gateway import Actor
+from app.services.money import budgets
 
 blueprint = Blueprint("keys", __name__, url_prefix="/governance/virtual-keys")
 

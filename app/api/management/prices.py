@@ -8,8 +8,8 @@ from app.api.context import gateway
 from app.api.management.asking import actor, body, query, seconds
 from app.api.operation import answer, list_answer, operation
 from app.schemas.management import ListPrices, SetPrice
-from app.services import price_files, price_lists
-from app.services.price_lists import ListedPrice
+from app.services.money import price_book, price_import
+from app.services.money.price_book import ListedPrice
 
 blueprint = Blueprint("prices", __name__)
 
@@ -20,7 +20,7 @@ def list_() -> Response:
     """Prices that are valid or will be, with `ended` also those that were, by id."""
     asked = query(ListPrices)
     limit = asked.pop("limit")
-    found = price_lists.list_(gateway(), limit=limit + 1, **asked)
+    found = price_book.list_(gateway(), limit=limit + 1, **asked)
     return list_answer([_wire(price) for price in found[:limit]], has_more=len(found) > limit)
 
 
@@ -30,7 +30,7 @@ def set_() -> Response:
     """A price for batches that are made from now on, or from `valid_from` on."""
     asked = body(SetPrice)
     valid_from = asked.pop("valid_from")
-    return answer(_wire(price_lists.set_(gateway(), price_files.of(asked), valid_from=valid_from, actor=actor())))
+    return answer(_wire(price_book.set_(gateway(), price_import.of(asked), valid_from=valid_from, actor=actor())))
 
 
 def _wire(price: ListedPrice) -> dict[str, Any]:
@@ -39,9 +39,9 @@ def _wire(price: ListedPrice) -> dict[str, Any]:
         "object": "price",
         "provider": price.provider,
         "model": price.model,
-        "input": price_files.dollars(price.input),
-        "cached": price_files.dollars(price.cached),
-        "output": price_files.dollars(price.output),
+        "input": price_import.dollars(price.input),
+        "cached": price_import.dollars(price.cached),
+        "output": price_import.dollars(price.output),
         "batch_percent": price.batch_percent,
         "valid_from": seconds(price.valid_from),
         "valid_until": seconds(price.valid_until),

@@ -8,8 +8,8 @@ from app.api.context import gateway
 from app.api.management.asking import actor, body, changes, query, seconds
 from app.api.operation import answer, list_answer, operation
 from app.schemas.management import ChangeProject, CreateProject, ListProjects
-from app.services import projects
-from app.services.projects import Project
+from app.services.access import projects
+from app.services.access.projects import Project
 
 blueprint = Blueprint("projects", __name__)
 

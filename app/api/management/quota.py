@@ -6,7 +6,9 @@ from app.api.context import caller, gateway
 from app.api.management.key_wire import wire, wire_of_budget
 from app.api.management.usage import wire as wire_usage
 from app.api.operation import answer, operation
-from app.services import budgets, keys, limits, usage
+from app.services.access import keys
+from app.services.limits import limits
+from app.services.money import budgets, usage
 
 blueprint = Blueprint("quota", __name__)
 SHOWN = ("id", "name", "role", "kind", "is_active", "limits", "rate_limit", "provider_configs", "providers", "models",

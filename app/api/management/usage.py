@@ -9,8 +9,8 @@ from app.api.management.asking import query, seconds
 from app.api.operation import list_answer, operation
 from app.lib import money
 from app.schemas.management import ListUsage
-from app.services import usage
-from app.services.usage import Usage
+from app.services.money import usage
+from app.services.money.usage import Usage
 
 blueprint = Blueprint("usage", __name__)
 

@@ -15,18 +15,12 @@ from app.data.database import AnyRow
 from app.errors import InvalidRequestError
 from app.schemas import batches as schemas
 from app.schemas.base import load
-from app.services import (
-    batch_costs,
-    batch_object,
-    batch_results,
-    batches,
-    inline_requests,
-    line_output,
-    raw_results,
-    retries,
-)
-from app.services.batches import NewBatch
-from app.services.inline_requests import InlineInput
+from app.services.batches import batch_object, batches, cost, inline_input, raw_results
+from app.services.batches import results as batch_results
+from app.services.batches import retry as batch_retry
+from app.services.batches.batches import NewBatch
+from app.services.batches.inline_input import InlineInput
+from app.services.lines import output
 
 blueprint = Blueprint("batches", __name__)
 extras = Blueprint("batch_extras", __name__)
@@ -44,7 +38,7 @@ RAW_JSONL = "application/jsonl"
 def create() -> Response:
     """Start a batch on an uploaded file or on inline `requests`."""
     explicit_provider()  # a request that contradicts itself is refused before its body comes in
-    with inline_requests.reading(gateway(), Body(request)) as body:
+    with inline_input.reading(gateway(), Body(request)) as body:
         identify(body.identity)
         asked = load(schemas.CreateBatch, body.members)
         source = _source(asked["input_file_id"], body.inline)
@@ -149,7 +143,9 @@ def retry(batch_id: str) -> Response:
     body = read_json(required=False)
     identify(body)
     asked = load(schemas.RetryBatch, body)
-    row = retries.retry(gateway(), caller(), batch_id, provider=explicit_provider(), settle=settling(_answer), **asked)
+    row = batch_retry.retry(
+        gateway(), caller(), batch_id, provider=explicit_provider(), settle=settling(_answer), **asked
+    )
     return _answer(row)
 
 
@@ -158,7 +154,7 @@ def retry(batch_id: str) -> Response:
 def estimate(file_id: str) -> Response:
     """What a batch on a file asks for and can cost, as far as lines and prices tell; null is unknown."""
     asked = load(schemas.Estimate, request.args)
-    found = batch_costs.of_file(gateway(), caller(), file_id, provider=explicit_provider(), **asked)
+    found = cost.of_file(gateway(), caller(), file_id, provider=explicit_provider(), **asked)
     g.object_id = found.file_id
     return answer(wire(found), provider=found.provider, model_requested=asked["model"])
 
@@ -211,7 +207,7 @@ def _provenance(row: AnyRow) -> dict[str, Any]:
 
 def _line(batch: AnyRow, row: AnyRow) -> dict[str, Any]:
     return {
-        "id": line_output.line_id(batch.public_id, row.line),
+        "id": output.line_id(batch.public_id, row.line),
         "object": "batch.line",
         "line": row.line,
         "custom_id": row.custom_id,

@@ -16,10 +16,11 @@ from app.api.provider import explicit_provider
 from app.errors import PayloadTooLargeError
 from app.schemas.base import load
 from app.schemas.containers import CopyFile, ListContainerFiles, UploadFile
-from app.services import container_contents, container_files, containers, permissions
-from app.services.blobs import IncomingBlob, incoming
-from app.services.container_files import ContainerFile
-from app.services.containers import Container
+from app.services.access import permissions
+from app.services.containers import containers, files, hosted
+from app.services.containers.containers import Container
+from app.services.containers.files import ContainerFile
+from app.services.files.blobs import IncomingBlob, incoming
 
 blueprint = Blueprint("container_files", __name__)
 
@@ -54,7 +55,7 @@ def list_(container_id: str) -> Response:
     """The files of a container, newest first unless asked otherwise."""
     asked = load(ListContainerFiles, request.args)
     container = _container(container_id)
-    page = container_files.list_(
+    page = files.list_(
         gateway(), container, limit=asked["limit"], descending=asked["order"] == "desc", after=asked["after"]
     )
     data = [_item(item, container.provider) for item in page.items]
@@ -66,7 +67,7 @@ def list_(container_id: str) -> Response:
 def retrieve(container_id: str, file_id: str) -> Response:
     """A file of a container."""
     container = _container(container_id)
-    found = container_files.retrieve(gateway(), container, file_id)
+    found = files.retrieve(gateway(), container, file_id)
     return answer(_wire(found), provider=container.provider, native_id=found.native_id)
 
 
@@ -74,7 +75,7 @@ def retrieve(container_id: str, file_id: str) -> Response:
 @operation("container_file_content")
 def content(container_id: str, file_id: str) -> Response:
     """The bytes, whole or a range of them."""
-    found = container_files.content(gateway(), _container(container_id), file_id)
+    found = files.content(gateway(), _container(container_id), file_id)
     g.object_id = found.file.id
     name = posixpath.basename(found.file.path)
     described = Content(key=found.key or "", bytes=found.file.bytes, sha256=found.sha256, filename=name)
@@ -88,7 +89,7 @@ def content(container_id: str, file_id: str) -> Response:
 def delete(container_id: str, file_id: str) -> Response:
     """Delete a file of a container."""
     container = _container(container_id)
-    deleted = container_files.delete(gateway(), container, file_id)
+    deleted = files.delete(gateway(), container, file_id)
     body = {"id": deleted.id, "object": "container.file.deleted", "deleted": True}
     return answer(body, provider=container.provider, native_id=deleted.native_id)
 
@@ -100,13 +101,13 @@ def _upload(container_id: str) -> Response:
         sink = _Bounded(blob, max_bytes=gateway().settings.max_file_bytes)
         form = read_form(request, file_field="file", open_file=lambda _: sink)
         asked = load(UploadFile, form.fields)
-        path = container_contents.checked_path(asked["file_path"])
+        path = hosted.checked_path(asked["file_path"])
         container = _writable(container_id, asked["provider"])
         filename = form.filename or ""
         identify({"fields": form.fields, "filename": filename, "sha256": blob.sha256})
         blob.seal()
         render = _renderer(container)
-        made = container_files.add(gateway(), container, blob, filename=filename, path=path, settle=settling(render))
+        made = files.add(gateway(), container, blob, filename=filename, path=path, settle=settling(render))
     return render(made)
 
 
@@ -114,12 +115,10 @@ def _copy(container_id: str) -> Response:
     body = read_json()
     identify(body)
     asked = load(CopyFile, body)
-    path = container_contents.checked_path(asked["file_path"])
+    path = hosted.checked_path(asked["file_path"])
     container = _writable(container_id, asked["provider"])
     render = _renderer(container)
-    made = container_files.add_copy(
-        gateway(), caller(), container, file_id=asked["file_id"], path=path, settle=settling(render)
-    )
+    made = files.add_copy(gateway(), caller(), container, file_id=asked["file_id"], path=path, settle=settling(render))
     return render(made)
 
 

@@ -11,8 +11,9 @@ from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.schemas.base import load
 from app.schemas.containers import CreateContainer, ListContainers
-from app.services import containers, providers
-from app.services.containers import Container, NewContainer
+from app.services.accounts import choose
+from app.services.containers import containers
+from app.services.containers.containers import Container, NewContainer
 
 blueprint = Blueprint("containers", __name__)
 
@@ -25,7 +26,7 @@ def create() -> Response:
     body = read_json()
     identify(body)
     asked = load(CreateContainer, body)
-    choice = providers.choose(
+    choice = choose.choose(
         gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
     )
     expires_after = asked["expires_after"] or {"minutes": containers.EXPIRES_AFTER_MINUTES}

@@ -3,8 +3,8 @@
 from typing import Any
 
 from app.lib import money
-from app.services.batch_costs import FileEstimate
-from app.services.estimates import Sums
+from app.services.batches.cost import FileEstimate
+from app.services.batches.estimate import Sums
 
 MOST_SHOWN = 2**53  # beyond it, JSON's numbers are not exact
 

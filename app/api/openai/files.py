@@ -16,8 +16,10 @@ from app.api.provider import explicit_provider, is_azure_client
 from app.api.storage import stored, where
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
-from app.services import files, limits, providers, unkept_files
-from app.services.files import FileRow, IncomingFile, Upload
+from app.services.accounts import choose
+from app.services.files import files, remote
+from app.services.files.files import FileRow, IncomingFile, Upload
+from app.services.limits import limits
 
 blueprint = Blueprint("files", __name__)
 
@@ -81,7 +83,7 @@ def retrieve(file_id: str) -> Response:
     """A file."""
     row, was_asked = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider()), False
     if not row.is_kept:
-        row, was_asked = unkept_files.refreshed(gateway(), row)
+        row, was_asked = remote.refreshed(gateway(), row)
     cache = None if was_asked or row.native_id is None else _cache_debug(row)
     return answer(wire(row), provider=row.home, native_id=row.native_id, cache=cache)
 
@@ -103,7 +105,7 @@ def content(file_id: str) -> Response:
     g.object_id = row.public_id
     if not row.is_kept:
         unkept = Content(key="", bytes=row.bytes, sha256=row.sha256, filename=row.filename)
-        return streamed_response(unkept, partial(unkept_files.content, gateway(), row))
+        return streamed_response(unkept, partial(remote.content, gateway(), row))
     key = files.blob_key(gateway(), row)
     return content_response(gateway(), Content(key=key, bytes=row.bytes, sha256=row.sha256, filename=row.filename))
 
@@ -160,10 +162,10 @@ def _asked(form: Form) -> dict[str, Any]:
 
 
 def _upload(asked: dict[str, Any], form: Form, filename: str) -> Upload:
-    choice = providers.choose(
+    choice = choose.choose(
         gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
     )
-    providers.require(gateway(), choice.provider, "file_upload")
+    choose.require(gateway(), choice.provider, "file_upload")
     expires_after, kept = asked["expires_after"], stored(form.fields)
     return Upload(
         provider=choice.provider,

@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from app.api.context import caller, gateway
 from app.api.operation import answer, operation
-from app.services import models
+from app.services.accounts import models
 
 blueprint = Blueprint("models", __name__)
 

@@ -13,8 +13,9 @@ from app.api.operation import answer, extra_fields, operation
 from app.api.provider import explicit_provider, is_azure_client
 from app.schemas.base import load
 from app.schemas.uploads import AddPart, CancelUpload, CompleteUpload, CreateUpload
-from app.services import providers, uploads
-from app.services.uploads import NewUpload, Part, Upload
+from app.services.accounts import choose
+from app.services.files import uploads
+from app.services.files.uploads import NewUpload, Part, Upload
 
 blueprint = Blueprint("uploads", __name__)
 
@@ -29,10 +30,10 @@ def create() -> Response:
     body = read_json()
     identify(body)
     asked = load(CreateUpload, body)
-    choice = providers.choose(
+    choice = choose.choose(
         gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
     )
-    providers.require(gateway(), choice.provider, "file_upload", told="upload_create")
+    choose.require(gateway(), choice.provider, "file_upload", told="upload_create")
     expires_after = asked["expires_after"]
     wanted = NewUpload(
         provider=choice.provider,

@@ -1,0 +1,177 @@
+"""Callers with a provider's own key, where the operator takes them: verified there, kept sealed while work needs it.
+
+Each key has a project, a key row and an account of its own, told apart by a fingerprint under the gateway's pepper.
+Nobody else's work ever goes to that account, and this caller's to no other.
+"""
+
+import hashlib
+import hmac
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from app.connectors import registry
+from app.connectors.base import RefusedError, Target, UpstreamError
+from app.connectors.declarations import Provider
+from app.data import accounts, keys, subjects
+from app.data.database import AnyRow
+from app.errors import UnavailableError
+from app.services import provider_errors
+from app.services.access import key_secrets, permissions
+from app.services.access import keys as key_service
+from app.services.events import record
+from app.services.gateway import Actor, Caller, Gateway
+
+SHORTEST, LONGEST = 16, 512
+# Where the key was seen to work so recently, nobody is asked again.
+TRUSTED_MS = 5 * 60 * 1000
+PATIENCE_S = 5.0
+PROJECT_MARK, ACCOUNT_MARK = 40, 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearer:
+    """A key that may be good, and what stands for it here."""
+
+    entry: Provider
+    base_url: str
+    mark: str
+    credential: str = field(repr=False)
+
+    @property
+    def issuer(self) -> str:
+        return f"provider-key:{self.entry.name}"
+
+    @property
+    def project(self) -> str:
+        return f"provider-key-{self.mark[:PROJECT_MARK]}"
+
+    @property
+    def account(self) -> str:
+        # What is at one place is not at another, so an account is of one base URL.
+        return f"caller-{hashlib.sha256(f'{self.mark} {self.base_url}'.encode()).hexdigest()[:ACCOUNT_MARK]}"
+
+
+def authenticate(
+    gateway: Gateway, credential: str, *, request_id: str, provider: str | None, address: str | None = None
+) -> Caller:
+    """Who holds `credential`, a key of `provider`, which must be named.
+
+    Raises AuthenticationError, the same one whatever is wrong with the key; what the failure of the provider is for a
+    caller when it cannot be asked about a key that is new here; UnavailableError when too many are asked about.
+    """
+    bearer = _bearer(gateway, credential, provider)
+    if bearer is None or gateway.attempts.was_refused(bearer.mark):
+        raise key_service.refused()
+    with gateway.database.read() as connection:
+        key, account = _found(connection, bearer)
+        is_recent = account is not None and accounts.is_recent(connection, account.id, within_ms=TRUSTED_MS)
+    if key is not None and key.revoked_at is not None:
+        raise key_service.refused()  # before its provider is asked
+    if key is None or account is None or not is_recent:
+        _verify(gateway, bearer, is_known=key is not None and account is not None)
+        gateway.database.run(lambda connection: _keep(connection, gateway, bearer, request_id, address))
+        with gateway.database.read() as connection:
+            key, account = _found(connection, bearer)
+    if key is None or account is None or account.disabled_at is not None:
+        raise key_service.refused()
+    if gateway.accounts.by_id(account.id) is None:
+        gateway.accounts.reread()
+    caller = key_service.admit(gateway, key, request_id=request_id, address=address)
+    named = bearer.entry.name
+    return replace(caller, own_account=account.id, default_provider=named, providers=_within(caller.providers, named))
+
+
+def _within(allowed: object, provider: str) -> list[str]:
+    """The provider of the key, unless its row allows others only."""
+    return [provider] if not isinstance(allowed, list) or provider in allowed else []
+
+
+def _bearer(gateway: Gateway, credential: str, provider: str | None) -> _Bearer | None:
+    """None for what cannot be a key of that provider, and for providers where callers' own are not taken."""
+    entry = registry.find(provider or "")
+    is_word = SHORTEST <= len(credential) <= LONGEST and all(0x21 <= ord(letter) <= 0x7E for letter in credential)
+    if entry is None or not entry.callers_keys or not is_word or credential.startswith("{"):
+        return None
+    text = f"provider-key\0{entry.name}\0{credential}"
+    mark = hmac.digest(gateway.pepper(), text.encode(), "sha256").hex()
+    return _Bearer(entry, registry.base_url(entry, gateway.settings.environment), mark, credential)
+
+
+def _found(connection: Connection, bearer: _Bearer) -> tuple[AnyRow | None, AnyRow | None]:
+    """The key row and the account that stand for the bearer."""
+    key = subjects.find(connection, issuer=bearer.issuer, subject=bearer.mark, project=bearer.project)
+    account = accounts.find(connection, provider=bearer.entry.name, name=bearer.account)
+    return key, account if account is not None and account.source == accounts.CALLER else None
+
+
+def _verify(gateway: Gateway, bearer: _Bearer, *, is_known: bool) -> None:
+    """Raises AuthenticationError when the provider refuses the key. No connection is held meanwhile.
+
+    A key that was good before goes on while its provider is away.
+    """
+    name = bearer.entry.name
+    target = Target(provider=name, base_url=bearer.base_url, credential=bearer.credential)
+    try:
+        with gateway.attempts.place() as may_ask:
+            if not may_ask and is_known:
+                return
+            if not may_ask:
+                raise UnavailableError("Too many new keys are being verified: try again.", retry_after_s=2)
+            with closing(gateway.accounts.loader.connector(target, most_s=PATIENCE_S)) as connector:
+                connector.check()
+    except RefusedError as error:
+        gateway.attempts.refused(bearer.mark)
+        gateway.log.info("provider_key.refused", provider=name, status=error.status)
+        raise key_service.refused() from None
+    except registry.ConfigurationError as error:
+        gateway.log.error("provider_key.not_verified", provider=name, error=type(error).__name__)
+        raise key_service.refused() from None
+    except UpstreamError as error:
+        gateway.log.warning("provider_key.not_verified", provider=name, error=type(error).__name__)
+        if not is_known:  # else it is taken as if it had been verified, or each request would wait for the provider
+            raise provider_errors.caller_error(error, provider=name) from None
+
+
+def _keep(connection: Connection, gateway: Gateway, bearer: _Bearer, request_id: str, address: str | None) -> None:
+    """Project, key row and account of a key that was verified just now, where they are not there yet."""
+    vault, name = gateway.accounts.vault, bearer.entry.name
+    project_id = keys.ensure_project(connection, bearer.project)
+    public_id = key_secrets.new_public_id()
+    is_new = subjects.insert(
+        connection,
+        kind=subjects.PROVIDER,
+        issuer=bearer.issuer,
+        subject=bearer.mark,
+        project_id=project_id,
+        public_id=public_id,
+        name=f"key of {name}",
+        role=permissions.MEMBER,
+    )
+    account_id = accounts.ensure(
+        connection, provider=name, name=bearer.account, base_url=bearer.base_url, source=accounts.CALLER
+    )
+    filled = accounts.fill(
+        connection,
+        account_id,
+        sealed_credential=vault.seal(bearer.credential, account_id=account_id),
+        fingerprint=vault.fingerprint(bearer.credential),
+        verified_at=True,
+    )
+    accounts.verified(connection, [account_id], older_ms=0)
+    actor = Actor(name=public_id, source=record.API, request_id=request_id, address=address)
+    if is_new:
+        detail = {"kind": subjects.PROVIDER, "provider": name}
+        record.record_act(
+            connection, operation="key_create", object_id=public_id, detail=detail, actor=actor, project_id=project_id
+        )
+    if filled:
+        record.record_act(
+            connection,
+            operation="account_add",
+            object_id=f"{name}/{bearer.account}",
+            detail={"source": accounts.CALLER},
+            actor=actor,
+            project_id=project_id,
+        )

@@ -1,0 +1,245 @@
+"""The accounts of the gateway, as this process sees them: reread from SQL when they may have changed.
+
+Lookups are on the path of every request, so they read a view in memory. Every two seconds one of them asks SQL whether
+a row has changed.
+"""
+
+import random
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from app.auth.secrets import KeyRing
+from app.connectors import registry
+from app.connectors.abilities import Abilities
+from app.connectors.base import Timeouts
+from app.data import accounts
+from app.data.database import AnyRow, Database, is_outage
+from app.lib.clock import Clock, SystemClock
+from app.services.accounts.environment import SEEN_EVERY_MS, Settler
+from app.services.accounts.load import Account, Loader
+from app.services.accounts.vault import Vault
+
+REFRESH_S = 2.0
+SETTLE_AGAIN_S = 15.0
+SEEN_EVERY_S = SEEN_EVERY_MS / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the rows were when they were read. `usable` are the accounts for new work, `declared` what providers can."""
+
+    versions: Mapping[int, int]
+    by_id: Mapping[int, Account]
+    usable: Mapping[str, list[Account]]
+    declared: Mapping[str, Abilities]
+
+
+@dataclass(slots=True)
+class _Due:
+    """When what is to be done next, by the monotonic clock."""
+
+    refresh: float = 0.0
+    settle: float = 0.0
+    seen: float = 0.0
+    unsettled: dict[str, registry.Configured] = field(default_factory=dict)
+
+
+class Accounts:
+    """Looked up at the first use, so that building a gateway needs no migrated database."""
+
+    def __init__(
+        self,
+        database: Database,
+        environment: Mapping[str, str],
+        *,
+        ring: KeyRing,
+        pepper: Any,
+        log: Any,
+        timeouts: Timeouts,
+        clock: Clock | None = None,
+        refresh_s: float = REFRESH_S,
+    ) -> None:
+        self.vault = Vault(ring, pepper)
+        self.loader = Loader(self.vault, timeouts=timeouts, log=log)
+        self._settler = Settler(database, self.vault, self.loader)
+        self._database = database
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._refresh_s = refresh_s
+        self._configured = {entry.provider: entry for entry in registry.configured(environment)}
+        self._due = _Due(unsettled=dict(self._configured))
+        self._lock = threading.Lock()
+        self._seen: _View | None = None
+
+    def providers(self) -> list[str]:
+        """Names of the providers that have an account for new work, in the order of the catalogue."""
+        return list(self._view().usable)
+
+    def configured(self) -> list[str]:
+        """Providers that this process's environment has an account for, whether it can be used or not."""
+        return list(self._configured)
+
+    def is_known(self, provider: str) -> bool:
+        """True for a provider of the catalogue, and for a compatible one that an account names."""
+        return registry.is_known(provider) or provider in self._view().declared
+
+    def known(self) -> list[str]:
+        """All providers that can be named: the catalogue, then compatible ones."""
+        return [*registry.names(), *(name for name in self._view().declared if not registry.is_known(name))]
+
+    def names(self, provider: str | None = None) -> list[str]:
+        """Names of the accounts for new work, at `provider` or anywhere, sorted."""
+        usable = self._view().usable
+        lists = usable.values() if provider is None else [usable.get(provider, [])]
+        return sorted({account.name for found in lists for account in found})
+
+    def abilities(self, provider: str) -> Abilities:
+        """What `provider` can do: as its first account declares, else as the catalogue does."""
+        return self._view().declared.get(provider) or registry.abilities(provider)
+
+    def ids(self) -> list[int]:
+        """Row ids of all accounts that can be called, retired ones included: their work goes on."""
+        return list(self._view().by_id)
+
+    def of(self, provider: str) -> Account | None:
+        """An account for new work at `provider`, or None."""
+        return self.choose(provider)
+
+    def choose(
+        self,
+        provider: str,
+        *,
+        name: str | None = None,
+        allowed: Collection[str] | None = None,
+        prefer: Collection[int] = (),
+    ) -> Account | None:
+        """An account for new work: by weight among the healthy ones, one of the ids `prefer` first.
+
+        `name` and `allowed` restrict it to accounts of these names (`name`, or `provider/name`). When none is healthy
+        one is chosen all the same, so that the caller hears what is wrong there. None when there is no such account.
+        """
+        usable = self._view().usable.get(provider, [])
+        fitting = [account for account in usable if fits(account, name, allowed)]
+        healthy = [account for account in fitting if account.connector.healthy] or fitting
+        among = [account for account in healthy if account.id in prefer] or healthy
+        if len(among) < 2:
+            return among[0] if among else None
+        return random.choices(among, [account.weight for account in among])[0]  # noqa: S311 - no secret
+
+    def by_id(self, account_id: int) -> Account | None:
+        """The account with this row id, disabled and retired ones too while their credential is kept, or None."""
+        return self._view().by_id.get(account_id)
+
+    def is_usable(self, account_id: int) -> bool:
+        """True when the account takes new work in this process."""
+        return any(account.id == account_id for found in self._view().usable.values() for account in found)
+
+    def settle_now(self) -> bool:
+        """Ask again the providers that were away when a changed key was to be verified. True when none is left."""
+        self._due.settle = 0.0
+        self.reread()
+        return not self._due.unsettled
+
+    def reread(self) -> None:
+        """Look at SQL now: this process has just changed an account."""
+        self._due.refresh = 0.0
+        self._view()
+
+    def _view(self) -> _View:
+        seen = self._seen
+        if seen is not None and self._clock.monotonic() < self._due.refresh:
+            return seen
+        # One thread looks; the others go on with what was, if there is anything.
+        if not self._lock.acquire(blocking=seen is None):
+            return seen  # type: ignore[return-value]
+        try:
+            if self._seen is None or self._clock.monotonic() >= self._due.refresh:
+                self._seen = self._refreshed(self._seen)
+                self._due.refresh = self._clock.monotonic() + self._refresh_s
+            return self._seen
+        finally:
+            self._lock.release()
+
+    def _refreshed(self, before: _View | None) -> _View:
+        try:
+            settled = self._settle()
+            with self._database.read() as connection:
+                versions = accounts.versions(connection)
+                is_seen = self._clock.monotonic() < self._due.seen
+                if before is not None and is_seen and not settled and versions == before.versions:
+                    return before
+                rows = accounts.kept(connection)
+            self._note_seen(rows)
+        except DBAPIError as error:
+            if before is None or not is_outage(error):
+                raise
+            self._log.warning("accounts.not_reread", error=type(error).__name__)
+            return before
+        return self._made(rows)
+
+    def _settle(self) -> bool:
+        """Bring rows of the environment up to date where that is due. True when one became usable."""
+        now = self._clock.monotonic()
+        settled: list[str] = []
+        if self._due.unsettled and now >= self._due.settle:
+            settled = [name for name, entry in self._due.unsettled.items() if self._settler.settle(entry)]
+            for name in settled:
+                del self._due.unsettled[name]
+            for name in self._due.unsettled:
+                self._log.warning("account.not_verified", provider=name, hint="Its key changed; it is away.")
+            self._due.settle = self._clock.monotonic() + SETTLE_AGAIN_S
+        return bool(settled)
+
+    def _made(self, rows: Collection[AnyRow]) -> _View:
+        loaded = {account.id: account for account in self.loader.load(list(rows))}
+        usable: dict[str, list[Account]] = {}
+        declared: dict[str, Abilities] = {}
+        ready = {row.id for row in rows if self._is_usable(row)}
+        for account in sorted(loaded.values(), key=lambda account: account.id not in ready):
+            declared.setdefault(account.provider, account.abilities)
+            if account.id in ready:
+                usable.setdefault(account.provider, []).append(account)
+        return _View(
+            versions={row.id: row.changed_at or 0 for row in rows},
+            by_id=loaded,
+            usable={name: usable[name] for name in sorted(usable, key=_position)},
+            declared={name: declared[name] for name in sorted(declared, key=_position)},
+        )
+
+    def _note_seen(self, rows: Collection[AnyRow]) -> None:
+        """Say now and then which accounts of the environment this process has; what nobody has is retired."""
+        now = self._clock.monotonic()
+        own = [row.id for row in rows if row.source == accounts.ENVIRONMENT and self._is_own(row)]
+        if now < self._due.seen:
+            return
+        if own:
+            with self._database.write() as connection:
+                accounts.verified(connection, own, older_ms=SEEN_EVERY_MS)
+        self._due.seen = now + SEEN_EVERY_S
+
+    def _is_own(self, row: AnyRow) -> bool:
+        return row.retired_at is None and row.provider in self._configured
+
+    def _is_usable(self, row: AnyRow) -> bool:
+        """True for new work of any caller. Accounts of the environment are those of this process's own."""
+        if row.retired_at is not None or row.disabled_at is not None or row.source == accounts.CALLER:
+            return False
+        return row.source != accounts.ENVIRONMENT or (self._is_own(row) and row.provider not in self._due.unsettled)
+
+
+def fits(account: Account, name: str | None, allowed: Collection[str] | None) -> bool:
+    """True when `account` is the one that was named, and one of those that may be used."""
+    names = (account.name, account.label)
+    return (name is None or name in names) and (allowed is None or any(found in allowed for found in names))
+
+
+def _position(provider: str) -> tuple[int, str]:
+    known = registry.names()
+    return (known.index(provider) if provider in known else len(known), provider)
+
+
+__all__ = ["Account", "Accounts", "fits"]

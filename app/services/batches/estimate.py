@@ -1,0 +1,175 @@
+"""What a batch input asks for, before it runs: lines, and tokens of each model as far as the lines tell."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.blobs import BlobError
+from app.errors import InvalidRequestError, UnavailableError
+from app.lib import json, jsonl
+from app.services.files import files, remote
+from app.services.files.files import FileRow
+from app.services.gateway import Caller, Gateway
+
+# Of English text with the usual tokenizers; only the provider knows better.
+BYTES_PER_TOKEN = 4
+# Of an image, a document or a sound, whatever its size: about what models take an image for.
+TOKENS_PER_MEDIUM = 1000
+MOST_MODELS = 100
+MOST_MAX_TOKENS = 2**40  # a number beyond it is nonsense
+OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+# Members of a body whose texts the model reads, and members of messages that are none.
+READ = ("messages", "input", "prompt", "instructions", "system", "tools", "response_format", "text")
+NOT_READ = frozenset({"role", "type", "id", "detail"})
+MEDIA = frozenset(
+    {"image_url", "input_image", "image", "input_audio", "audio", "video_url", "file", "input_file", "document"}
+)
+EMBEDDINGS = "/embeddings"
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums over lines. `max_output_tokens` covers the `lines_with_limit`; the others ask for `unlimited_answers`."""
+
+    lines: int = 0
+    lines_with_limit: int = 0
+    input_tokens: int = 0
+    max_output_tokens: int = 0
+    unlimited_answers: int = 0
+
+    def add(self, other: "Sums") -> None:
+        """Count what `other` counts."""
+        self.lines += other.lines
+        self.lines_with_limit += other.lines_with_limit
+        self.input_tokens += other.input_tokens
+        self.max_output_tokens += other.max_output_tokens
+        self.unlimited_answers += other.unlimited_answers
+
+    def output_tokens(self, default: int) -> int:
+        """The most that answers may have, when one without a limit has `default`."""
+        return self.max_output_tokens + self.unlimited_answers * default
+
+
+@dataclass(slots=True)
+class Estimate:
+    """What an input asks for. `models` are sums of the lines that name each; `unnamed` of those that name none.
+
+    `other_models` are sums of lines that name yet another model than the first `MOST_MODELS`.
+    """
+
+    lines: int = 0
+    invalid_lines: int = 0
+    models: dict[str, Sums] = field(default_factory=dict)
+    unnamed: Sums = field(default_factory=Sums)
+    other_models: Sums = field(default_factory=Sums)
+
+    @property
+    def total(self) -> Sums:
+        """Sums of all lines, whatever their model."""
+        found = Sums()
+        for sums in (*self.models.values(), self.unnamed, self.other_models):
+            found.add(sums)
+        return found
+
+
+def of_file(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> tuple[FileRow, Estimate]:
+    """A file of the project and its estimate. Raises NotFoundError, and InvalidRequestError for another purpose."""
+    row = files.retrieve(gateway, caller, file_id, provider=provider)
+    if row.purpose != files.BATCH:
+        raise InvalidRequestError(f"Only files with purpose 'batch' can be estimated, not {row.purpose!r}.", param="id")
+    if not row.is_kept:
+        remote.fetch(gateway, row)
+        row = files.retrieve(gateway, caller, row.public_id)
+    return row, read(gateway, files.blob_key(gateway, row))
+
+
+def read(gateway: Gateway, key: str) -> Estimate:
+    """Read a whole input in the blob store, as a stream. Raises UnavailableError when the store is away."""
+    found = Estimate()
+    try:
+        for line in jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes):
+            _add(found, line.data)
+    except BlobError as error:
+        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
+    return found
+
+
+def _add(found: Estimate, data: bytes | None) -> None:
+    found.lines += 1
+    line = _line(data)
+    if line is None:
+        found.invalid_lines += 1
+        return
+    body = line["body"]
+    _sums_of(found, body.get("model")).add(_sums(body, answers=_answers(line["body"], line.get("url"))))
+
+
+def _line(data: bytes | None) -> Mapping[str, Any] | None:
+    try:
+        line = json.loads(data or b"")
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("body"), dict) else None
+
+
+def _sums_of(found: Estimate, model: Any) -> Sums:
+    if not isinstance(model, str):
+        return found.unnamed
+    if model not in found.models and len(found.models) >= MOST_MODELS:
+        return found.other_models
+    return found.models.setdefault(model, Sums())
+
+
+def _sums(body: Mapping[str, Any], *, answers: int) -> Sums:
+    texts = sum(_text_bytes(body[name]) for name in READ if name in body)
+    sums = Sums(lines=1, input_tokens=-(-texts // BYTES_PER_TOKEN))
+    limit = _whole([body.get(name) for name in OUTPUT_LIMITS], least=0)
+    if limit is None:
+        sums.unlimited_answers = answers
+    else:
+        sums.lines_with_limit = 1
+        sums.max_output_tokens = min(limit * answers, MOST_MAX_TOKENS)
+    return sums
+
+
+def _answers(body: Mapping[str, Any], url: Any) -> int:
+    """How many answers a line is charged for: none of an embedding, else each choice for each prompt."""
+    if isinstance(url, str) and url.endswith(EMBEDDINGS):
+        return 0
+    choices = max(_whole([body.get("n")], least=1) or 1, _whole([body.get("best_of")], least=1) or 1)
+    prompts = body.get("prompt")
+    several = len(prompts) if isinstance(prompts, list) and all(isinstance(text, str) for text in prompts) else 1
+    return min(choices * max(several, 1), MOST_MAX_TOKENS)
+
+
+def _whole(values: list[Any], *, least: int) -> int | None:
+    """The first of the values that is a number, rounded up; huge ones come as floats."""
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= least:
+            return math.ceil(min(value, MOST_MAX_TOKENS))
+    return None
+
+
+def _text_bytes(value: Any) -> int:
+    """UTF-8 bytes of the texts in `value`; an image and the like counts as so many texts as it has tokens."""
+    waiting = [value]
+    size = 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            size += 0 if value.startswith("data:") else len(value.encode())
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            if _is_medium(value):
+                size += TOKENS_PER_MEDIUM * BYTES_PER_TOKEN
+            else:
+                waiting += [inner for name, inner in value.items() if name not in NOT_READ]
+    return size
+
+
+def _is_medium(part: Mapping[str, Any]) -> bool:
+    kind, source = part.get("type"), part.get("source")
+    is_text = isinstance(source, dict) and source.get("type") in ("text", "content")
+    return isinstance(kind, str) and kind in MEDIA and not is_text

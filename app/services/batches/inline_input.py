@@ -1,0 +1,202 @@
+"""Requests that come inside POST /batches, turned into a batch input line by line while they arrive."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import InvalidRequestError, PayloadTooLargeError
+from app.lib import json, jsonl
+from app.lib.json_stream import JsonStreamError, Member, PieceTooLargeError, Source, members
+from app.services.files.blobs import IncomingBlob, incoming
+from app.services.gateway import Gateway
+from app.services.lines.rules import MAX_CUSTOM_ID
+
+REQUESTS = "requests"
+PARAMS = "params"
+MESSAGES_ENDPOINT = "/v1/messages"
+METHOD = "POST"
+URL_LENGTH = 256
+SHOWN_NAME = 64
+ENDPOINT_ROOM = 64  # bytes that a line without url may still grow by
+
+
+class InlineInput:
+    """The lines so far, in a blob that is not settled yet. `sha256` identifies the requests as they were sent."""
+
+    def __init__(self, gateway: Gateway, blob: IncomingBlob, stack: ExitStack) -> None:
+        self.blob = blob
+        self.lines = 0
+        self.endpoint: str | None = None  # the url of the first request that has one
+        self._form: str | None = None  # body (OpenAI's) or params (Anthropic's), as the first request has it
+        self._first_url_at = 0
+        self._other_url_at: int | None = None
+        self._lacks_url = False
+        self._gateway = gateway
+        self._stack = stack
+
+    @property
+    def sha256(self) -> str | None:
+        return self.blob.sha256
+
+    def add(self, request: Any, *, index: int) -> None:
+        """Write one request as a line. Raises InvalidRequestError naming what is wrong with it."""
+        settings = self._gateway.settings
+        if settings.max_batch_lines and index >= settings.max_batch_lines:
+            raise InvalidRequestError(
+                f"requests: a batch has at most {settings.max_batch_lines} lines.", param=REQUESTS
+            )
+        form = _form(request, index)
+        if self._form not in (None, form):
+            raise _wrong(index, f".{form}", f"the requests before it have {self._form}: send all of them in one form.")
+        self._form = form
+        line = _line(request, form, index)
+        self._note_url(line["url"], index)
+        data = _dumps(line, index)
+        if len(data) + (ENDPOINT_ROOM if line["url"] is None else 0) > settings.max_line_bytes:
+            raise _wrong(index, "", f"is longer than {settings.max_line_bytes} bytes.")
+        if self.blob.bytes + len(data) > settings.max_file_bytes:
+            raise PayloadTooLargeError(
+                f"requests: a batch input has at most {settings.max_file_bytes} bytes.", param=REQUESTS
+            )
+        self.blob.write(data)
+        self.lines += 1
+
+    def copy(self, data: bytes) -> None:
+        """Write a line that is one already, as it is."""
+        self.blob.write(data.rstrip(b"\r\n") + b"\n")
+        self.lines += 1
+
+    def check_urls(self, endpoint: str) -> None:
+        """Raises InvalidRequestError unless every request that has a url has this one."""
+        at = self._other_url_at if self.endpoint in (None, endpoint) else self._first_url_at
+        if at is not None and self._form == PARAMS:
+            raise _wrong(
+                at, ".params", f"this form is of {MESSAGES_ENDPOINT}, the endpoint of the batch is {endpoint}."
+            )
+        if at is not None:
+            raise _wrong(at, ".url", f"must be the endpoint of the batch, {endpoint}, as all requests of a batch.")
+
+    def seal(self, endpoint: str) -> None:
+        """Make the lines durable, `endpoint` in those that came without a url."""
+        self.blob.seal()
+        if self._lacks_url:
+            self._rewrite(endpoint)
+
+    def _note_url(self, url: str | None, index: int) -> None:
+        if url is None:
+            self._lacks_url = True
+        elif self.endpoint is None:
+            self.endpoint, self._first_url_at = url, index
+        elif url != self.endpoint and self._other_url_at is None:
+            self._other_url_at = index
+
+    def _rewrite(self, endpoint: str) -> None:
+        # `endpoint` may stand behind the requests in the body, when the lines are already written.
+        draft = self.blob
+        self.blob = self._stack.enter_context(incoming(self._gateway))
+        stream = self._gateway.blobs.stream(draft.key)
+        for text in jsonl.lines(stream, max_line_bytes=self._gateway.settings.max_line_bytes):
+            line = json.loads(text.data or b"")
+            line["url"] = line["url"] or endpoint
+            self.blob.write(json.dumps_line(line))
+        self.blob.seal()
+        draft.abort()
+
+
+@dataclass(slots=True)
+class Body:
+    """The members of the body but `requests`, and the input that those made, if there were any."""
+
+    members: dict[str, Any] = field(default_factory=dict)
+    inline: InlineInput | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this body from another one, small whatever its size."""
+        return {**self.members, REQUESTS: None if self.inline is None else self.inline.sha256}
+
+
+@contextmanager
+def reading(gateway: Gateway, source: Source) -> Iterator[Body]:
+    """The body of POST /batches, read to its end. Leave the block by an exception, and no bytes stay behind.
+
+    Raises InvalidRequestError, naming `requests[3].custom_id` and the like, or PayloadTooLargeError.
+    """
+    limits = {"element_bytes": gateway.settings.max_line_bytes, "other_bytes": gateway.settings.max_json_bytes}
+    with ExitStack() as stack:
+        body = Body()
+        try:
+            for member in members(source, array=REQUESTS, **limits):
+                _take(gateway, body, member, stack)
+        except JsonStreamError as error:
+            raise _refusal(error) from error
+        if body.inline is not None and body.inline.lines == 0:
+            raise InvalidRequestError("requests must hold at least one request.", param=REQUESTS)
+        yield body
+
+
+@contextmanager
+def writing(gateway: Gateway) -> Iterator[InlineInput]:
+    """An input to be filled by the gateway itself. Leave the block by an exception, and no bytes stay behind."""
+    with ExitStack() as stack:
+        yield InlineInput(gateway, stack.enter_context(incoming(gateway)), stack)
+
+
+def _take(gateway: Gateway, body: Body, member: Member, stack: ExitStack) -> None:
+    if member.name != REQUESTS:
+        body.members[member.name] = member.value
+    elif member.index is not None:
+        if body.inline is not None:
+            body.inline.add(member.value, index=member.index)
+    elif isinstance(member.value, list):
+        body.inline = InlineInput(gateway, stack.enter_context(incoming(gateway)), stack)
+    elif member.value is not None:
+        raise InvalidRequestError("requests must be an array of requests.", param=REQUESTS)
+
+
+def _form(request: Any, index: int) -> str:
+    """The member that has the request itself."""
+    if not isinstance(request, dict):
+        raise _wrong(index, "", "must be a JSON object.")
+    if request.get("body") is not None and request.get(PARAMS) is not None:
+        raise _wrong(index, f".{PARAMS}", "send either body (OpenAI's form) or params (Anthropic's), not both.")
+    return PARAMS if request.get("body") is None and PARAMS in request else "body"
+
+
+def _line(request: dict[str, Any], name: str, index: int) -> dict[str, Any]:
+    custom_id = request.get("custom_id")
+    if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
+        raise _wrong(index, ".custom_id", f"must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL.")
+    body = request.get(name)
+    if not isinstance(body, dict):
+        raise _wrong(index, f".{name}", "must be a JSON object.")
+    if (request.get("method") or METHOD) != METHOD:
+        raise _wrong(index, ".method", f"must be {METHOD}.")
+    url = request.get("url") or (MESSAGES_ENDPOINT if name == PARAMS else None)
+    if url is not None and (not isinstance(url, str) or len(url) > URL_LENGTH):
+        raise _wrong(index, ".url", f"must be a string of at most {URL_LENGTH} characters.")
+    if name == PARAMS and url != MESSAGES_ENDPOINT:
+        raise _wrong(index, ".url", f"requests with params are of {MESSAGES_ENDPOINT}; leave it out.")
+    return {"custom_id": custom_id, "method": METHOD, "url": url, "body": body}
+
+
+def _dumps(line: dict[str, Any], index: int) -> bytes:
+    try:
+        return json.dumps_line(line)
+    except (TypeError, ValueError) as error:
+        raise _wrong(index, "", f"cannot be written as JSON: {error}.") from error
+
+
+def _wrong(index: int, path: str, text: str) -> InvalidRequestError:
+    param = f"{REQUESTS}[{index}]{path}"
+    return InvalidRequestError(f"{param}: {text}", param=param)
+
+
+def _refusal(error: JsonStreamError) -> InvalidRequestError | PayloadTooLargeError:
+    name = (error.member or "")[:SHOWN_NAME]
+    param = name if error.index is None else f"{name}[{error.index}]"
+    text = f"{param}: {error.message}" if param else f"The body {error.message}"
+    if isinstance(error, PieceTooLargeError) and error.index is None:
+        return PayloadTooLargeError(text, param=param or None)
+    return InvalidRequestError(text, param=param or None)

@@ -1,0 +1,166 @@
+"""What came of the lines of a batch, in input order: finished ones while it runs, all of them in the end."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.blobs import BlobError
+from app.data import batch_lines
+from app.data.database import AnyRow
+from app.errors import InvalidRequestError, UnavailableError
+from app.services.batches import batches
+from app.services.gateway import Caller, Gateway
+from app.services.lines import output
+from app.services.lines.chunks import ChunkReaders
+
+SLICE_LINES = 1000
+STREAM_BYTES = 256 * 1024
+# A document is held in memory: a page of long lines ends early, and `next_cursor` tells where.
+PAGE_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsPage:
+    """Ready output lines; `next_cursor` is what `after` takes for the next page."""
+
+    batch: AnyRow
+    lines: Sequence[bytes]
+    has_more: bool
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinesPage:
+    """States of lines, and the batch they are of."""
+
+    batch: AnyRow
+    lines: Sequence[AnyRow]
+    has_more: bool
+
+
+def stream(
+    gateway: Gateway,
+    caller: Caller,
+    public_id: str,
+    *,
+    provider: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> Iterator[bytes]:
+    """JSONL, in buffers; no connection is held between two slices of lines.
+
+    Raises NotFoundError, InvalidRequestError (`after`) and UnavailableError before the first buffer.
+    """
+    batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
+    results = _results(gateway, batch, after=_position(batch, after), limit=limit)
+    buffers = buffered(data for _, data in results)
+    try:
+        first = next(buffers, b"")
+    except BlobError as error:
+        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
+    return _continued(gateway, batch, first, buffers)
+
+
+def page(
+    gateway: Gateway,
+    caller: Caller,
+    public_id: str,
+    *,
+    limit: int,
+    provider: str | None = None,
+    after: str | None = None,
+) -> ResultsPage:
+    """At most `limit` results, fewer when they are long. Raises as `stream` does."""
+    batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
+    lines: list[bytes] = []
+    size = last = 0
+    has_more = False
+    try:
+        for line, data in _results(gateway, batch, after=_position(batch, after), limit=limit + 1):
+            if len(lines) == limit or (lines and size + len(data) > PAGE_BYTES):
+                has_more = True
+                break
+            lines.append(data)
+            size += len(data)
+            last = line
+    except BlobError as error:
+        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
+    cursor = output.line_id(batch.public_id, last) if has_more else None
+    return ResultsPage(batch, lines, has_more, cursor)
+
+
+def states(
+    gateway: Gateway,
+    caller: Caller,
+    public_id: str,
+    *,
+    limit: int,
+    provider: str | None = None,
+    after: str | None = None,
+    state: str | None = None,
+) -> LinesPage:
+    """How each line goes. Raises NotFoundError, InvalidRequestError (`after`)."""
+    batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
+    position = _position(batch, after)
+    with gateway.database.read() as connection:
+        rows = batch_lines.states(connection, batch.id, state=state, after=position, limit=limit + 1)
+    return LinesPage(batch, rows[:limit], has_more=len(rows) > limit)
+
+
+def _position(batch: AnyRow, after: str | None) -> int:
+    if after is None:
+        return -1
+    line = output.line_number(batch.public_id, after)
+    if line is None:
+        raise InvalidRequestError(f"after: {after!r} is not the id of a line of this batch.", param="after")
+    return line
+
+
+def _results(gateway: Gateway, batch: AnyRow, *, after: int, limit: int | None) -> Iterator[tuple[int, bytes]]:
+    """(number, output line) of each line that is over."""
+    left = limit
+    with ChunkReaders(gateway) as readers:
+        while left is None or left > 0:
+            wanted = SLICE_LINES if left is None else min(SLICE_LINES, left)
+            with gateway.database.read() as connection:
+                rows = batch_lines.finished(connection, batch.id, after=after, limit=wanted)
+            for row in rows:
+                yield row.line, _result(readers, batch, row)
+            if len(rows) < wanted:
+                return
+            after = rows[-1].line
+            left = None if left is None else left - len(rows)
+
+
+def _result(readers: ChunkReaders, batch: AnyRow, row: AnyRow) -> bytes:
+    if row.key is not None:
+        return readers.read(row.key, row.response_offset, row.response_bytes).rstrip(b"\r\n") + b"\n"
+    code = output.UNEXECUTED_CODES.get(row.state)
+    if code is not None:
+        return output.unexecuted_line(batch.public_id, row.line, row.custom_id, code)
+    error = row.error_code or "provider_error"
+    message = "The answer to this request is no longer kept."
+    return output.failed_line(batch.public_id, row.line, row.custom_id, code=error, message=message)
+
+
+def buffered(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """`lines` joined to pieces that are worth sending."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= STREAM_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _continued(gateway: Gateway, batch: AnyRow, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    try:
+        yield from rest
+    except BlobError as error:
+        # The answer is under way: cutting it is the only way left to say that it is not whole.
+        gateway.log.error("batch_results.cut", batch=batch.public_id, error=str(error))
+        raise

@@ -1,0 +1,67 @@
+"""Files of purposes that are used at the provider: made there within the request that uploads them."""
+
+import secrets
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.connectors.abilities import FileLimits, Support
+from app.connectors.native import NativeFile, NewFile
+from app.data import file_copies
+from app.errors import UnavailableError
+from app.services import provider_errors
+from app.services.accounts.directory import Account
+from app.services.copies import reconcile, transfer
+from app.services.copies.transfer import CopyBusyError
+from app.services.gateway import Gateway
+
+T = TypeVar("T")
+
+
+def limits(gateway: Gateway, provider: str, purpose: str) -> FileLimits | None:
+    """What a file of this purpose must keep to, if it has to be at the provider; else None."""
+    abilities = gateway.accounts.abilities(provider)
+    is_direct = purpose in abilities.files.direct and abilities.support("file_upload") is Support.NATIVE
+    return abilities.files if is_direct else None
+
+
+def make(
+    gateway: Gateway,
+    account: Account,
+    new: NewFile,
+    *,
+    keep: Callable[[], None],
+    then: Callable[[Connection, int, NativeFile], T],
+) -> T:
+    """Make the file at `account`; `then` makes its row in the transaction that confirms it.
+
+    `keep` is called now and then while the bytes go out. Nothing of the file stays when anything here raises: a
+    provider's refusal or failure in the caller's words, or what `then` raises.
+    """
+    worker = f"request-{secrets.token_hex(4)}"
+    with gateway.database.write() as connection:
+        object_id = transfer.intend(
+            connection, gateway, account=account, variant=file_copies.RAW, new=new, worker=worker
+        )
+    with provider_errors.told(gateway, provider=account.provider, account=account.name):
+        native = transfer.send(gateway, account, object_id, new, worker=worker, keep=keep)
+        try:
+            return transfer.confirm(
+                gateway, account, object_id, native, lambda connection, settled: then(connection, settled, native)
+            )
+        except CopyBusyError as error:
+            raise UnavailableError(f"{account.provider}: {error}; send the request again.", retry_after_s=1) from error
+        except BaseException:
+            _undo(gateway, account, object_id, native, worker)
+            raise
+
+
+def _undo(gateway: Gateway, account: Account, object_id: int, native: NativeFile, worker: str) -> None:
+    try:
+        transfer.disown(gateway, account, object_id, native)
+        reconcile.delete_now(gateway, object_id, worker=worker)
+    except SQLAlchemyError as error:
+        # The failure that led here is what the caller must hear of; the lease ends, and the sweeper finds the file.
+        gateway.log.warning("copy.not_undone", provider=account.provider, native_id=native.id, error=str(error))

@@ -1,0 +1,157 @@
+"""Bytes on their way into the store, with the row that answers for them."""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.blobs import BlobError, BlobFullError, BlobWriter
+from app.data import blobs
+from app.errors import StorageFullError, UnavailableError
+from app.lib import failpoints
+from app.services.gateway import Gateway
+from app.services.upkeep.each_due import each_due
+
+RENEWALS_PER_LEASE = 3
+
+
+class IncomingBlob:
+    """A pending blob: `write` its bytes, `seal` it, then call `settle` in the transaction that refers to it."""
+
+    def __init__(self, gateway: Gateway, *, row_id: int, key: str, writer: BlobWriter, hashed: bool) -> None:
+        self.id = row_id
+        self.key = key
+        self.bytes = 0
+        self._gateway = gateway
+        self._writer = writer
+        self._hash = hashlib.sha256() if hashed else None
+        self._renew_after = self._next_renewal()
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest of what was written so far, or None when nobody asked for it."""
+        return self._hash.hexdigest() if self._hash else None
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append. Raises StorageFullError or UnavailableError."""
+        with _told():
+            self._writer.write(data)
+        if self._hash:
+            self._hash.update(data)
+        self.bytes += len(data)
+        self.keep()
+
+    def keep(self) -> None:
+        """Renew the lease if that is due. Raises UnavailableError when the sweeper took the blob."""
+        if self._gateway.clock.monotonic() > self._renew_after:
+            self._renew()
+
+    def seal(self) -> None:
+        """Make the bytes durable under their key."""
+        with _told():
+            self._writer.commit()
+
+    def settle(self, connection: Connection) -> None:
+        """Mark the blob live in the caller's transaction. Raises UnavailableError when the sweeper took it."""
+        if not blobs.mark_live(connection, self.id, size=self.bytes, sha256=self.sha256):
+            raise UnavailableError("Writing took longer than its lease; send the request again.", retry_after_s=1)
+
+    def abort(self) -> None:
+        """Remove what was written and the row, unless the blob is live by now. What fails here is the sweeper's."""
+        try:
+            with self._gateway.database.write() as connection:
+                if not blobs.condemn(connection, self.id):
+                    return
+            self._writer.abort()
+            self._gateway.blobs.delete(self.key)
+            with self._gateway.database.write() as connection:
+                blobs.forget(connection, self.id)
+        except (BlobError, SQLAlchemyError) as error:
+            self._gateway.log.warning("blob.abort_failed", key=self.key, error=str(error))
+
+    def _renew(self) -> None:
+        with self._gateway.database.write() as connection:
+            kept = blobs.renew(connection, self.id, lease_s=self._gateway.settings.upload_lease_s)
+        if not kept:
+            raise UnavailableError("Writing took longer than its lease; send the request again.", retry_after_s=1)
+        self._renew_after = self._next_renewal()
+
+    def _next_renewal(self) -> float:
+        return self._gateway.clock.monotonic() + self._gateway.settings.upload_lease_s / RENEWALS_PER_LEASE
+
+
+@contextmanager
+def incoming(gateway: Gateway, *, hashed: bool = True) -> Iterator[IncomingBlob]:
+    """A pending blob, its row committed first. On an exception neither row nor bytes stay behind."""
+    key = secrets.token_hex(20)
+    with gateway.database.write() as connection:
+        row_id = blobs.insert_pending(
+            connection, key=key, store=gateway.blobs.url, lease_s=gateway.settings.upload_lease_s
+        )
+    failpoints.hit("blob.after_intent")
+    with _told():
+        writer = gateway.blobs.open_write(key)
+    blob = IncomingBlob(gateway, row_id=row_id, key=key, writer=writer, hashed=hashed)
+    try:
+        yield blob
+    except BaseException:
+        blob.abort()
+        raise
+
+
+def sweep(gateway: Gateway) -> int:
+    """Delete condemned blobs and those whose writer went silent, a slice at a time; returns how many."""
+    return each_due(
+        gateway,
+        lambda connection, limit: blobs.unsettled(connection, limit=limit),
+        lambda row: _sweep_one(gateway, row.id, row.key, row.state),
+    )
+
+
+def stream(gateway: Gateway, key: str, *, offset: int, length: int) -> Iterator[bytes]:
+    """`length` bytes of a blob from `offset`. Raises UnavailableError at once when they cannot be read."""
+    try:
+        return gateway.blobs.stream(key, offset=offset, length=length)
+    except BlobError as error:
+        gateway.log.error("blob.not_readable", key=key, error=str(error))
+        raise UnavailableError("The bytes cannot be read now; try again.", retry_after_s=5) from error
+
+
+def remove_condemned(gateway: Gateway, blob_id: int | None) -> None:
+    """Delete the bytes of a blob that was just let go, if nothing else refers to it; else it is left as it is."""
+    if blob_id is None:
+        return
+    with gateway.database.read() as connection:
+        row = blobs.condemned(connection, blob_id)
+    if row is not None:
+        _sweep_one(gateway, row.id, row.key, "deleting")
+
+
+def _sweep_one(gateway: Gateway, row_id: int, key: str, state: str) -> bool:
+    if state == "pending":
+        with gateway.database.write() as connection:
+            if not blobs.condemn_abandoned(connection, row_id):
+                return False
+    try:
+        gateway.blobs.delete(key)
+    except BlobError as error:
+        gateway.log.warning("blob.delete_failed", key=key, error=str(error))
+        return False
+    failpoints.hit("sweep.after_delete")
+    with gateway.database.write() as connection:
+        blobs.forget(connection, row_id)
+    return True
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The store's errors in the words that a caller gets."""
+    try:
+        yield
+    except BlobFullError as error:
+        raise StorageFullError("The gateway's store is full; nothing was kept.") from error
+    except BlobError as error:
+        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error

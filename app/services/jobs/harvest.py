@@ -1,0 +1,281 @@
+"""The results of a job brought home: into chunks, line by line, before its provider forgets them."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.connectors.base import MissingError, UpstreamError
+from app.connectors.native import JobResult, NativeJob
+from app.data import job_lines, jobs, segments
+from app.data.database import AnyRow
+from app.data.jobs import JobLease
+from app.engine.outcomes import Line, Result
+from app.lib import failpoints, ids, json
+from app.services.accounts.directory import Account
+from app.services.files.blobs import incoming
+from app.services.gateway import Gateway
+from app.services.jobs import transition
+from app.services.jobs.cut import UNSUPPORTED_ID
+from app.services.jobs.input import Encoder, Requests, line_number
+from app.services.lines import dialects, send
+from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
+from app.services.money import charge
+from app.services.running.leases import LeaseLostError, lease_ms
+from app.services.running.segments import counts, result_row
+from app.translate.errors import TranslationError
+from app.translate.neutral import EmbeddingAnswer, size_of
+
+CHUNK_LINES = 1000
+FLOAT_BYTES = 32  # an object and its place in a list
+ANSWER_BYTES = 1000  # what there is around its texts
+MISSING = ("missing_result", "The provider ended the job without a result for this line.")
+UNSUPPORTED = (UNSUPPORTED_ID, "This line names an object of a provider's account, which the gateway does not pass on.")
+# Results that are gone are not waited for any longer than this.
+GONE_AFTER_LOOKS = 5
+
+
+@dataclass(slots=True)
+class _Harvest:
+    """One job whose results come in."""
+
+    gateway: Gateway
+    lease: JobLease
+    facts: Any
+    segment_id: int
+    account: Account | None
+    requests: Requests
+    strangers: int = 0
+    repeated: int = 0
+    held: list[JobResult] = field(default_factory=list)
+    held_bytes: int = 0
+
+
+def harvest(gateway: Gateway, lease: JobLease) -> None:
+    """Write down what came of each line of a job that is over. Raises LeaseLostError and what the blob store raises."""
+    with gateway.database.read() as connection:
+        facts = jobs.facts(connection, lease.id)
+        segment_id = job_lines.segment_of(connection, facts.batch_id, first=facts.first_line)
+    account = gateway.accounts.by_id(facts.account_id)
+    with closing(Requests(gateway, facts)) as requests:
+        work = _Harvest(gateway, lease, facts, segment_id, account, requests)
+        try:
+            if facts.native_id is not None:
+                _bring_home(work)
+        except UpstreamError as error:
+            if not isinstance(error, MissingError) or facts.faults + 1 < GONE_AFTER_LOOKS:
+                transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
+                return
+            gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
+            _note_unheard(work)
+        _write_missing(work)
+    transition.move(gateway, lease, state="done", done_at=True, last_error=None, faults=0)
+    gateway.log.info(
+        "job.done",
+        batch=facts.public_id,
+        job=facts.number,
+        status=facts.status,
+        strangers=work.strangers,
+        repeated=work.repeated,
+    )
+
+
+def _bring_home(work: _Harvest) -> None:
+    if work.account is None:
+        raise UpstreamError("The account of this job is gone.", sent=False)
+    for result in work.account.connector.results(native_job(work.facts, work.account)):
+        work.held.append(result)
+        work.held_bytes += _size(result)
+        if work.held_bytes >= work.gateway.settings.chunk_bytes or len(work.held) >= CHUNK_LINES:
+            _flush(work)
+    _flush(work)
+
+
+def _size(result: JobResult) -> int:
+    """About how much memory a result takes."""
+    answer = result.answer
+    held = len(result.body) + len(result.message)
+    if isinstance(answer, EmbeddingAnswer):
+        return held + sum(map(len, answer.vectors)) * FLOAT_BYTES
+    if answer is None:
+        return held
+    return held + ANSWER_BYTES + sum(size_of(part) for choice in answer.choices for part in choice.parts)
+
+
+def native_job(facts: Any, account: Account) -> NativeJob:
+    """The job as its connector knows it; `facts` are those of data.jobs."""
+    return NativeJob(
+        id=facts.native_id,
+        status=facts.status,
+        native_status=facts.native_status or "",
+        marker=facts.marker,
+        input_id=facts.input_native_id,
+        output_id=facts.output_native_id,
+        error_id=facts.error_native_id,
+        endpoint=dialects.spoken(facts.endpoint, account.abilities.jobs.endpoints),
+        model=account.native_model(facts.model),
+        ended_at=facts.ended_at,
+        total=facts.native_total,
+        completed=facts.native_completed,
+        failed=facts.native_failed,
+    )
+
+
+def _flush(work: _Harvest) -> None:
+    """Write down the results that are held, but for lines that have one already: it was read before a crash."""
+    held, work.held, work.held_bytes = work.held, [], 0
+    lines = _lines_of(work, held)
+    found: dict[int, Result] = {}
+    for result in held:
+        row = lines.get(result.custom_id)
+        if row is None:
+            work.strangers += 1
+            work.gateway.log.warning(
+                "job.stranger", batch=work.facts.public_id, job=work.facts.number, custom_id=result.custom_id[:100]
+            )
+        elif row.state != "pending" or row.line in found:
+            work.repeated += 1
+        elif UNEXECUTED_CODES.get(work.facts.status) != result.error_code or result.error_code is None:
+            found[row.line] = _result(work, row, _said(work, row, result))
+    if found:
+        _write(work, list(found.values()))
+    failpoints.hit("job.during_harvest")
+
+
+def _lines_of(work: _Harvest, held: Sequence[JobResult]) -> dict[str, AnyRow]:
+    facts = work.facts
+    span = {"first": facts.first_line, "last": facts.last_line}
+    wire_ids = [result.custom_id for result in held] if facts.rewritten else []
+    numbers = {number: wire_id for wire_id in wire_ids if (number := line_number(wire_id)) is not None}
+    own_ids = {result.custom_id for result in held} - set(numbers.values())
+    with work.gateway.database.read() as connection:
+        named = job_lines.by_custom_id(connection, facts.batch_id, own_ids, **span) if own_ids else ()
+        numbered = job_lines.by_number(connection, facts.batch_id, numbers, **span) if numbers else ()
+    return {row.custom_id: row for row in named} | {numbers[row.line]: row for row in numbered}
+
+
+def _said(work: _Harvest, row: AnyRow, result: JobResult) -> JobResult:
+    """What came of a line in the dialect that it was asked in."""
+    facts, account = work.facts, work.account
+    if account is None:
+        return result
+    ended_at = facts.ended_at or work.gateway.clock.now_ms()
+    return dialects.incoming(
+        result,
+        endpoint=facts.endpoint,
+        target=dialects.spoken(facts.endpoint, account.abilities.jobs.endpoints),
+        request=lambda: json.loads(work.requests.read(row))["body"],
+        answer_id=line_id(facts.public_id, row.line).removeprefix(ids.LINE),
+        model=facts.model,
+        now_s=ended_at // 1000,
+    )
+
+
+def _result(work: _Harvest, row: AnyRow, result: JobResult) -> Result:
+    batch = work.facts.public_id
+    line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0, attempts=1)
+    if result.status_code is None:
+        code = (result.error_code or "provider_error")[:128]
+        ended = send.refused(batch, line, code=code, message=result.message or "The provider gave no reason.")
+        return replace(ended, tokens=send.tokens(result.usage))
+    data = answered_line(
+        batch,
+        row.line,
+        row.custom_id,
+        status_code=result.status_code,
+        request_id=result.request_id or line_id(batch, row.line),
+        body=result.body,
+    )
+    succeeded = 200 <= result.status_code < 300
+    return Result(
+        line=line,
+        succeeded=succeeded,
+        data=data,
+        status_code=result.status_code,
+        error_code=None if succeeded else send.error_code(result.body),
+        tokens=send.tokens(result.usage),
+    )
+
+
+def _write(work: _Harvest, results: Sequence[Result], *, came: bool = True) -> None:
+    """A chunk, its lines and the job's counters, all or nothing."""
+    gateway, lease = work.gateway, work.lease
+    with incoming(gateway, hashed=False) as blob:
+        places = []
+        for result in results:
+            places.append(blob.bytes)
+            blob.write(result.data)
+        blob.seal()
+        with gateway.database.write() as connection:
+            if not jobs.add(connection, lease, came=came, lease_ms=lease_ms(gateway), **counts(results)):
+                raise LeaseLostError
+            blob.settle(connection)
+            chunk = segments.insert_chunk(
+                connection,
+                (work.segment_id, lease.epoch),
+                batch_id=lease.batch_id,
+                blob_id=blob.id,
+                lines=len(results),
+                size=blob.bytes,
+            )
+            placed = zip(results, places, strict=True)
+            rows = [result_row(lease.batch_id, result, chunk, place) for result, place in placed]
+            segments.write_results(connection, rows)
+            charge.charge(connection, gateway, lease.batch_id, results)
+            failpoints.hit("harvest.before_commit")
+    failpoints.hit("harvest.after_commit")
+
+
+def _note_unheard(work: _Harvest) -> None:
+    """The provider ran the job, and its results are gone: what they cost is not known."""
+    with work.gateway.database.write() as connection:
+        charge.note_job(connection, work.lease.batch_id, job_id=work.lease.id, attempt=work.facts.attempt)
+
+
+def _write_missing(work: _Harvest) -> None:
+    """Give an end to lines that the provider gave none, unless the end of the batch does it (expired, cancelled)."""
+    with work.gateway.database.read() as connection:
+        facts = jobs.facts(connection, work.lease.id)
+        alone = len(jobs.of_batch(connection, facts.batch_id)) == 1
+    if facts.status == "failed" and alone:
+        return  # the batch fails as a whole, and tells why
+    reason = MISSING
+    if facts.errors:
+        reason = (str(facts.errors[0]["code"] or MISSING[0])[:128], str(facts.errors[0]["message"] or MISSING[1]))
+    only_refused = facts.status in UNEXECUTED_CODES
+    first = facts.first_line
+    while True:
+        with work.gateway.database.read() as connection:
+            rows = job_lines.pending(
+                connection,
+                facts.batch_id,
+                first=first,
+                last=facts.last_line,
+                only_refused=only_refused,
+                limit=CHUNK_LINES,
+            )
+        if rows:
+            _write(work, [_missing(work, row, reason) for row in rows], came=False)
+            first = rows[-1].line + 1
+        if len(rows) < CHUNK_LINES:
+            return
+
+
+def _missing(work: _Harvest, row: AnyRow, reason: tuple[str, str]) -> Result:
+    line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0)
+    if row.error_code is None or row.error_code == UNSUPPORTED_ID:
+        code, message = reason if row.error_code is None else UNSUPPORTED
+        return send.refused(work.facts.public_id, line, code=code, message=message)
+    return send.untranslatable(work.facts.public_id, line, _refusal(work, row))
+
+
+def _refusal(work: _Harvest, row: AnyRow) -> TranslationError:
+    """Why the line was never sent: SQL keeps the code, the words are found as they were then."""
+    if work.account is not None:
+        try:
+            Encoder(work.account, work.facts.endpoint, work.facts.model_override).line(
+                row.line, row.custom_id, work.requests.read(row)
+            )
+        except TranslationError as error:
+            return error
+    return TranslationError("body", "the provider's dialect cannot say what this line asks.", code=row.error_code)

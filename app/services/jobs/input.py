@@ -1,0 +1,190 @@
+"""The input of a job: a file's own bytes where they will do, else its lines in the provider's dialect."""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import IO, Any
+
+from app.blobs import BlobError, BlobReader
+from app.connectors.abilities import JobLimits
+from app.connectors.native import EncodedLine, JobLine, NewFile, Payload
+from app.data import job_lines
+from app.lib import json
+from app.services.accounts.directory import Account
+from app.services.gateway import Gateway
+from app.services.lines import dialects
+
+OPENAI = "openai"
+RAW = "raw"
+PURPOSE = "batch"
+WIRE_PREFIX = "bg-"
+SLICE_LINES = 1000
+PIECE_BYTES = 256 * 1024
+VARIANT_DIGITS = 40
+
+_WIRE_ID = re.compile(rf"{WIRE_PREFIX}([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Lines of one batch in the dialect of one account's jobs."""
+
+    account: Account
+    endpoint: str
+    override: str | None
+
+    @property
+    def limits(self) -> JobLimits:
+        return self.account.abilities.jobs
+
+    def wire_id(self, number: int, custom_id: str) -> str:
+        """What the line is called at the provider: its own id, unless that could not come back as it went."""
+        pattern = self.limits.custom_id
+        unfit = pattern is not None and re.fullmatch(pattern, custom_id) is None
+        return f"{WIRE_PREFIX}{number}" if unfit or _WIRE_ID.fullmatch(custom_id) else custom_id
+
+    @property
+    def target(self) -> str:
+        """The endpoint that the lines go to at the provider."""
+        return dialects.spoken(self.endpoint, self.limits.endpoints)
+
+    def line(
+        self, number: int, custom_id: str, data: bytes, body: dict[str, Any] | None = None
+    ) -> tuple[EncodedLine, bool]:
+        """(the line as the job has it, whether it differs from `data`); `data` is the line as the batch's input has it.
+
+        `body` is that of the line, where it has been read already. Raises TranslationError when the provider's dialect
+        cannot say what it asks.
+        """
+        wire_id = self.wire_id(number, custom_id)
+        if body is None:
+            body = dict(json.loads(data)["body"])
+        asked: Any = body.get("model")
+        model = self.account.native_model(self.override or asked)
+        target = self.target
+        if self.limits.dialect == OPENAI and wire_id == custom_id and model == asked and target == self.endpoint:
+            return EncodedLine(data + b"\n"), False
+        said = dialects.outgoing(self.endpoint, target, body, output_limit=self.account.abilities.output_limit)
+        encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
+        if said.dropped:
+            encoded = replace(encoded, dropped=(*said.dropped, *encoded.dropped))
+        return encoded, True
+
+
+def line_number(wire_id: str) -> int | None:
+    """The line that a replaced id stands for, or None when it is an id of the caller's own."""
+    match = _WIRE_ID.fullmatch(wire_id)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """What a job is made of. `lines` may be fewer than the job has, as some are never sent."""
+
+    variant: str
+    lines: int
+    filename: str
+    endpoint: str
+    payload: Payload = field(repr=False)
+
+    def new_file(self) -> NewFile:
+        """The file to be made at the provider."""
+        return NewFile(
+            filename=self.filename, purpose=PURPOSE, payload=self.payload, lines=self.lines, endpoint=self.endpoint
+        )
+
+
+def is_rewritten(facts: Any, account: Account) -> bool:
+    """True when the file's own bytes will not do. `facts` are those of data.jobs."""
+    limits = account.abilities.jobs
+    renames = account.native_model(facts.model) != facts.model if limits.single_model else account.models
+    spoken = facts.endpoint in limits.endpoints
+    return bool(facts.rewritten or renames or limits.dialect != OPENAI or not spoken)
+
+
+def variant(facts: Any, account: Account) -> str:
+    """What tells this form of the file from others: copies of the same variant are interchangeable."""
+    if not is_rewritten(facts, account):
+        return RAW
+    limits = account.abilities.jobs
+    parts = [
+        limits.dialect,
+        facts.endpoint,
+        account.native_model(facts.model),
+        facts.model_override or "",
+        facts.first_line,
+        facts.last_line,
+        limits.custom_id or "",
+        None if limits.single_model else sorted(account.models.items()),
+    ]
+    return hashlib.sha256(json.dumps(parts)).hexdigest()[:VARIANT_DIGITS]
+
+
+@contextmanager
+def opened(gateway: Gateway, facts: Any, account: Account) -> Iterator[JobInput]:
+    """The input of a job, readable within the block. Raises BlobError when the bytes are not there."""
+    with gateway.database.read() as connection:
+        lines = job_lines.count_to_send(connection, facts.batch_id, first=facts.first_line, last=facts.last_line)
+    name = variant(facts, account)
+    if facts.input_key is None:
+        raise BlobError(f"the input file of {facts.public_id} is gone")
+    if name == RAW:
+        payload = Payload(facts.input_bytes, lambda: gateway.blobs.stream(facts.input_key))
+        yield JobInput(RAW, lines, facts.input_filename, facts.endpoint, payload)
+        return
+    with tempfile.TemporaryFile() as spool:
+        encoder = Encoder(account, facts.endpoint, facts.model_override)
+        length = _encode(gateway, facts, encoder, spool)
+        filename = f"{facts.public_id}_{facts.number}.jsonl"
+        yield JobInput(name, lines, filename, encoder.target, Payload(length, lambda: _pieces(spool)))
+
+
+class Requests:
+    """The lines of a batch as its input file has them, read one by one. Raises BlobError when they are not there."""
+
+    def __init__(self, gateway: Gateway, facts: Any) -> None:
+        self._gateway = gateway
+        self._facts = facts
+        self._reader: BlobReader | None = None
+
+    def read(self, row: Any) -> bytes:
+        """The line at the place that `row` (of data.job_lines) tells, without its end."""
+        if self._reader is None:
+            if self._facts.input_key is None:
+                raise BlobError(f"the input file of {self._facts.public_id} is gone")
+            self._reader = self._gateway.blobs.open_read(self._facts.input_key)
+        data = self._reader.read(row.request_offset, row.request_bytes)
+        if len(data) != row.request_bytes:
+            raise BlobError(f"the input of {self._facts.public_id} ends before line {row.line}")
+        return data
+
+    def close(self) -> None:
+        """Close the file; the next read opens it again."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+
+def _encode(gateway: Gateway, facts: Any, encoder: Encoder, spool: IO[bytes]) -> int:
+    first, length = facts.first_line, 0
+    with closing(Requests(gateway, facts)) as requests:
+        while True:
+            with gateway.database.read() as connection:
+                rows = job_lines.to_send(
+                    connection, facts.batch_id, first=first, last=facts.last_line, limit=SLICE_LINES
+                )
+            for row in rows:
+                encoded, _ = encoder.line(row.line, row.custom_id, requests.read(row))
+                length += spool.write(encoded.data)
+            if len(rows) < SLICE_LINES:
+                return length
+            first = rows[-1].line + 1
+
+
+def _pieces(spool: IO[bytes]) -> Iterator[bytes]:
+    spool.seek(0)
+    while data := spool.read(PIECE_BYTES):
+        yield data

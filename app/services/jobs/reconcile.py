@@ -1,0 +1,91 @@
+"""Jobs that were asked for and not heard of: looked for at their provider, and never made twice."""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.connectors.base import UpstreamError
+from app.connectors.native import NativeJob, SoughtJob
+from app.data import events, jobs
+from app.data.database import AnyRow
+from app.data.jobs import JobLease
+from app.services.accounts.directory import Account
+from app.services.gateway import Gateway
+from app.services.jobs import submit, transition
+from app.services.running.leases import LeaseLostError
+
+# What the provider's clock may be behind the database's.
+SKEW_MS = 120_000
+WORKER = "worker"
+
+
+def reconcile(gateway: Gateway, lease: JobLease) -> None:
+    """Find a job that is `creating` since long ago, or make it anew. Raises LeaseLostError."""
+    with gateway.database.read() as connection:
+        facts = jobs.facts(connection, lease.id)
+    account = gateway.accounts.by_id(facts.account_id)
+    if account is None:
+        transition.postpone(gateway, lease, facts, "The account of this job is gone.")
+        return
+    if not account.abilities.jobs.finds:
+        _unknown(gateway, lease, facts)
+        return
+    try:
+        found = _found(gateway, facts, account)
+    except UpstreamError as error:
+        transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
+        return
+    if found is None:
+        gateway.log.warning("job.not_found", batch=facts.public_id, job=facts.number, attempt=facts.attempt)
+        transition.move(gateway, lease, state="pending")
+    else:
+        submit.made(gateway, facts, found, attempt=facts.attempt)
+
+
+def give_up(gateway: Gateway, lease: JobLease) -> None:
+    """An unknown job whose window is over has expired, as nobody said what became of it. Raises LeaseLostError."""
+    with gateway.database.read() as connection:
+        facts = jobs.facts(connection, lease.id)
+    if facts.left_ms > 0:
+        transition.move(gateway, lease, delay_s=facts.left_ms / 1000)
+        return
+    transition.end_unmade(gateway, lease, "expired")
+
+
+def _found(gateway: Gateway, facts: Any, account: Account) -> NativeJob | None:
+    sought = SoughtJob(
+        marker=facts.marker, input_id=facts.input_native_id, not_before=(facts.creating_at or 0) - SKEW_MS
+    )
+    candidates = account.connector.find_jobs(sought)
+    if not candidates:
+        return None
+    with gateway.database.read() as connection:
+        held = jobs.held_native_ids(connection, facts.account_id, [job.id for job in candidates])
+    free = [job for job in candidates if job.id not in held]
+    if len(free) > 1:
+        gateway.log.error(
+            "job.several_found", batch=facts.public_id, job=facts.number, native_ids=[job.id for job in free[:10]]
+        )
+    return free[0] if free else None
+
+
+def _unknown(gateway: Gateway, lease: JobLease, facts: Any) -> None:
+    gateway.log.error("job.unknown", batch=facts.public_id, job=facts.number, provider=facts.provider)
+    text = "It is not known whether the provider made this job: see `batchgate batches resolve`."
+    event = {
+        "request_id": lease.worker[:64],
+        "project_id": facts.project_id,
+        "source": WORKER,
+        "operation": "job_create",
+        "object_id": facts.public_id,
+        "outcome": "unknown",
+        "detail": {"job": facts.number, "provider": facts.provider, "attempt": facts.attempt},
+    }
+
+    def act(connection: Connection, _batch: AnyRow) -> bool:
+        events.insert_event(connection, **event)
+        why = f"{text} {facts.last_error or ''}".strip()
+        return jobs.move(connection, lease, delay_ms=max(0, facts.left_ms), state="unknown", last_error=why)
+
+    if not transition.write(gateway, lease.batch_id, act):
+        raise LeaseLostError

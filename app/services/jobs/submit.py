@@ -1,0 +1,178 @@
+"""A job on its way to its provider: input copied there, intent committed, provider asked once, answer noted."""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.connectors.abilities import JobLimits
+from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamError
+from app.connectors.native import NativeJob, NewJob
+from app.data import jobs
+from app.data.database import AnyRow
+from app.data.jobs import JobLease
+from app.lib import failpoints
+from app.services.accounts.directory import Account
+from app.services.copies import ensure
+from app.services.copies.ensure import Copy, CopyBusyError
+from app.services.gateway import Gateway
+from app.services.jobs import input as job_input
+from app.services.jobs import transition
+from app.services.jobs.input import JobInput
+from app.services.provider_errors import AUTH_STATUSES
+from app.services.running.leases import LeaseLostError
+
+# What a provider says when it has enough of us for now: the job waits for room, as long as the window lasts.
+FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})
+COPY_WAIT_S = 1.0
+MOST_METADATA = 15  # OpenAI's limit is 16, and the marker needs one
+
+
+def submit(gateway: Gateway, lease: JobLease) -> None:
+    """Make a pending job. Raises LeaseLostError, and BlobError when its input cannot be read."""
+    with gateway.database.read() as connection:
+        facts = jobs.facts(connection, lease.id)
+    if facts.batch_status not in jobs.MAKING:
+        transition.end_unmade(gateway, lease, "cancelled")
+        return
+    if facts.left_ms <= 0:
+        transition.end_unmade(gateway, lease, "expired")
+        return
+    account = gateway.accounts.by_id(facts.account_id)
+    if account is None:
+        transition.postpone(gateway, lease, facts, "The account of this job is gone.")
+        return
+    with job_input.opened(gateway, facts, account) as source:
+        if not source.lines:  # all of them stay here
+            transition.move(gateway, lease, state="ended", status="completed")
+            return
+        _make(gateway, lease, facts, account, source)
+
+
+def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> None:
+    inline = _is_inline(account.abilities.jobs, source)
+    try:
+        copy = None if inline else _copied(gateway, lease, facts, account, source)
+    except CopyBusyError:
+        transition.move(gateway, lease, delay_s=COPY_WAIT_S)
+        return
+    except UpstreamError as error:
+        _not_made(gateway, lease, facts, error)
+        return
+    begun = gateway.clock.monotonic()
+    with gateway.database.write() as connection:
+        if not jobs.begin(
+            connection,
+            lease,
+            input_object_id=None if copy is None else copy.object_id,
+            rewritten=job_input.is_rewritten(facts, account),
+            reconcile_ms=int(gateway.settings.reconcile_s * 1000),
+        ):
+            raise LeaseLostError
+    failpoints.hit("job.before_create")
+    if gateway.clock.monotonic() - begun > gateway.settings.lease_s:
+        raise LeaseLostError  # this process stood still: another one may be looking for the job by now
+    _ask(gateway, replace(lease, state="creating"), facts, account, _new_job(facts, account, source, copy), copy)
+
+
+def _is_inline(limits: JobLimits, source: JobInput) -> bool:
+    return limits.inline or source.payload.length <= limits.inline_bytes
+
+
+def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> Copy:
+    return ensure.ensure(
+        gateway,
+        file_id=facts.input_file_id,
+        account=account,
+        variant=source.variant,
+        new=source.new_file,
+        until_ms=facts.expires_at,
+        worker=lease.worker,
+    )
+
+
+def _new_job(facts: Any, account: Account, source: JobInput, copy: Copy | None) -> NewJob:
+    return NewJob(
+        endpoint=source.endpoint,
+        model=account.native_model(facts.model),
+        window=facts.completion_window,
+        marker=facts.marker,
+        lines=source.lines,
+        input_id=None if copy is None else copy.native_id,
+        payload=source.payload if copy is None else None,
+        output_expires_after_s=facts.output_expires_after_s,
+        metadata=dict(list((facts.batch_metadata or {}).items())[:MOST_METADATA]),
+    )
+
+
+def _ask(gateway: Gateway, creating: JobLease, facts: Any, account: Account, new: NewJob, copy: Copy | None) -> None:
+    try:
+        native = account.connector.create_job(new)
+    except UpstreamError as error:
+        if isinstance(error, RefusedError | OverloadedError) or not error.sent:
+            gone = isinstance(error, MissingError) and copy is not None and _forgot_copy(gateway, account, copy)
+            _not_made(gateway, creating, facts, error, waits=gone)
+            return
+        # It may be there. Nobody asks again before it was looked for.
+        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, error=error.message)
+        transition.move(
+            gateway,
+            creating,
+            delay_s=gateway.settings.reconcile_s,
+            last_error=error.message[: transition.ERROR_LENGTH],
+        )
+        return
+    failpoints.hit("job.after_create")
+    made(gateway, facts, native, attempt=facts.attempt + 1)
+
+
+def made(gateway: Gateway, facts: Any, native: NativeJob, *, attempt: int) -> bool:
+    """Note that the provider has the job. False when it is another one's by now, which the log tells."""
+    values = {"native_id": native.id, **transition.observed(gateway, facts, native)}
+
+    def act(connection: Connection, batch: AnyRow) -> bool:
+        at_once = "state" in values or batch.status == "cancelling"
+        delay_ms = 0 if at_once else int(transition.poll_s(gateway, 0) * 1000)
+        return jobs.confirm(connection, facts.id, attempt=attempt, delay_ms=delay_ms, **values)
+
+    noted = transition.write(gateway, facts.batch_id, act)
+    if noted:
+        gateway.log.info("job.running", batch=facts.public_id, job=facts.number, native_id=native.id)
+    else:
+        gateway.log.error("job.not_ours", batch=facts.public_id, job=facts.number, native_id=native.id)
+    return noted
+
+
+def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
+    """True when it is the input that the provider no longer has: it is copied anew then."""
+    try:
+        account.connector.retrieve_file(copy.native_id)
+    except MissingError:
+        ensure.vanished(gateway, copy.object_id)
+        return True
+    except UpstreamError as error:
+        gateway.log.warning("copy.not_seen", native_id=copy.native_id, error=error.message)
+    return False
+
+
+def _not_made(gateway: Gateway, lease: JobLease, facts: Any, error: UpstreamError, *, waits: bool = False) -> None:
+    """The provider has no job: try again later, or tell the caller that it will not have it."""
+    waits = waits or not isinstance(error, RefusedError) or error.status in AUTH_STATUSES or error.code in FULL
+    if waits:
+        after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
+        transition.postpone(gateway, lease, facts, error.message, at_least_s=after_s, state="pending")
+        return
+    gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, status=error.status, error=error.message)
+    transition.move(gateway, lease, **_refused(error))
+
+
+def _refused(error: UpstreamError) -> dict[str, Any]:
+    """Columns of a job that its provider refused to make."""
+    told = {"code": error.code, "message": error.message, "param": error.param, "line": None}
+    return {
+        "state": "ended",
+        "status": "failed",
+        "ended_at": True,
+        "errors": [told],
+        "last_error": error.message[: transition.ERROR_LENGTH],
+    }

@@ -1,0 +1,33 @@
+"""Lines and chunks of batches that ended long ago: dropped, since output and error file hold the answers."""
+
+from app.data import retention
+from app.services.gateway import Gateway
+from app.services.upkeep.each_due import each_due
+
+DAY_MS = 24 * 3600 * 1000
+SLICE = 500
+
+
+def drop_due(gateway: Gateway) -> int:
+    """Drop what `BATCHGATE_LINES_RETENTION_DAYS` says is old, a slice at a time; returns how many batches."""
+    older_than_ms = gateway.settings.lines_retention_days * DAY_MS
+    if not older_than_ms:
+        return 0
+    return each_due(
+        gateway,
+        lambda connection, limit: retention.due(connection, older_than_ms=older_than_ms, limit=limit),
+        lambda batch_id: _drop(gateway, batch_id),
+    )
+
+
+def _drop(gateway: Gateway, batch_id: int) -> bool:
+    with gateway.database.write() as connection:
+        retention.mark(connection, batch_id, "dropping")  # so that nobody reads what goes away below
+    for drop in (retention.drop_lines, retention.drop_chunks, retention.drop_segments):
+        while True:
+            with gateway.database.write() as connection:
+                if drop(connection, batch_id, limit=SLICE) < SLICE:
+                    break
+    with gateway.database.write() as connection:
+        retention.mark(connection, batch_id, "dropped")
+    return True

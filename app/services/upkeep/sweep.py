@@ -1,0 +1,59 @@
+"""Periodic work, done once for any number of processes: leftovers, expiries, silent workers."""
+
+from collections.abc import Callable
+
+from app.data import capacity, workers
+from app.services import idempotency
+from app.services.access import key_stop
+from app.services.accounts import admin
+from app.services.containers import containers, native, reconcile
+from app.services.copies import ensure
+from app.services.files import blobs, files, uploads
+from app.services.gateway import Gateway
+from app.services.money import budgets
+from app.services.upkeep import retention
+
+FORGET_WORKERS_MS = 24 * 3600 * 1000
+NAME = "sweep"
+
+
+def sweep_in_turn(gateway: Gateway, *, worker: str) -> bool:
+    """Sweep if the last one is long enough ago; True when it was this process's turn."""
+    lease_ms = int(gateway.settings.sweep_s * 1000)
+    with gateway.database.write() as connection:
+        workers.ensure_periodic(connection, name=NAME)
+        if not workers.take_periodic(connection, name=NAME, worker=worker, lease_ms=lease_ms):
+            return False
+    sweep(gateway)
+    return True
+
+
+def sweep(gateway: Gateway) -> dict[str, int]:
+    """Enforce expiries, then delete what nothing refers to; returns how many of each."""
+    acts: dict[str, Callable[[Gateway], int]] = {
+        "files": files.expire_due,
+        "uploads": uploads.expire_due,
+        "copies": ensure.sweep,
+        "containers": containers.expire_due,
+        "container_intents": reconcile.reconcile_due,
+        "container_looks": native.look_at_overdue,
+        "idempotency_keys": idempotency.purge_due,
+        "batch_lines": retention.drop_due,
+        "reservations": budgets.sweep,
+        "blobs": blobs.sweep,
+        "accounts": admin.retire_due,
+        "stopped_batches": key_stop.stop_all,
+    }
+    swept = {name: act(gateway) for name, act in acts.items()}
+    with gateway.database.write() as connection:
+        capacity.forget_silent(connection)
+        workers.forget_silent(connection, after_ms=FORGET_WORKERS_MS)
+    if any(swept.values()):
+        gateway.log.info("swept", **swept)
+    return swept
+
+
+def seen(gateway: Gateway, *, worker: str) -> None:
+    """A worker process is alive."""
+    with gateway.database.write() as connection:
+        workers.seen(connection, name=worker)
