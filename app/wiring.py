@@ -5,7 +5,7 @@ from flask import Flask
 from app import api, logs
 from app.auth.secrets import KeyRing, kept_key
 from app.blobs import open_store
-from app.connectors.base import Timeouts
+from app.connectors.contract.base import Timeouts
 from app.data.database import Database
 from app.lib.clock import Clock, SystemClock
 from app.services.access import jwt_issuers

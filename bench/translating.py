@@ -15,9 +15,9 @@ from typing import IO, Any
 
 import orjson
 
-from app.connectors import registry
-from app.connectors.base import Target
-from app.connectors.native import JobLine
+from app.connectors.catalogue import registry
+from app.connectors.contract.base import Target
+from app.connectors.contract.objects import JobLine
 from app.lib import jsonl
 from app.services.accounts.directory import Account
 from app.services.jobs.input import Encoder

@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 
 import app as batchgate
 from app import migrate
-from app.connectors import management
+from app.connectors.http import api
 from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
@@ -81,7 +81,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between repeats of a management call nobody has to wait here."""
-    monkeypatch.setattr(management, "PAUSE_S", 0.001)
+    monkeypatch.setattr(api, "PAUSE_S", 0.001)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.docs import PAGES
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from app.settings import documented
 
 ROOT = Path(__file__).resolve().parent.parent

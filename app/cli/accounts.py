@@ -8,7 +8,7 @@ import click
 
 from app.cli import account_key, context
 from app.cli.key_options import parse_limits
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from app.lib import json
 from app.services.accounts import add as account_add
 from app.services.accounts import admin

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app import build_gateway, migrate
 from app.auth.secrets import SealError
-from app.connectors.base import UpstreamError
-from app.connectors.registry import ConfigurationError
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.contract.base import UpstreamError
 from app.data.database import Database
 from app.errors import GatewayError
 from app.services.gateway import Gateway

@@ -7,8 +7,8 @@ import click
 
 from app.cli import context
 from app.cli.providers_document import GROUPS, size, windows, word
-from app.connectors import registry
-from app.connectors.abilities import OPERATIONS, Abilities
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import OPERATIONS, Abilities
 from app.lib import json
 from app.services.accounts import admin
 

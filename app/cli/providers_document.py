@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from app.connectors import compatible, registry
-from app.connectors.abilities import BATCHES, CONTAINERS, FILES, GATEWAY_WINDOWS, Abilities, Support
-from app.connectors.catalogue import PROVIDERS
-from app.connectors.declarations import Provider
+from app.connectors.catalogue import probe, registry
+from app.connectors.catalogue.declarations import Provider
+from app.connectors.catalogue.providers import PROVIDERS
+from app.connectors.contract.abilities import BATCHES, CONTAINERS, FILES, GATEWAY_WINDOWS, Abilities, Support
 
 HEAD = """# Providers
 
@@ -31,7 +31,7 @@ what answers 404 is emulated. Afterwards `mycorp` can be named wherever a provid
 have the same abilities. Native batches have the limits of OpenAI's: {limits}.
 
 A package adds a provider of its own, connector included, by an entry point of the group `{group}` that is an
-`app.connectors.catalogue.Provider`.
+`app.connectors.catalogue.providers.Provider`.
 """
 TRANSLATED = """
 Where chat completions are taken, lines of `/v1/responses` and `/v1/messages` are, too, translated if not listed.
@@ -49,7 +49,7 @@ def render() -> str:
         parts += [f"## {title}\n\n", *_table(entries, operations, prefix), "\n"]
     parts += ["## Limits of native files and batches\n\n", *_limits(entries)]
     parts += ["\n## Endpoints\n\n", *_endpoints(entries)]
-    jobs = compatible.shape(compatible.declared({"batches": "native"})).abilities.jobs
+    jobs = probe.shape(probe.declared({"batches": "native"})).abilities.jobs
     limits = f"{size(jobs.bytes)}, {jobs.lines} lines, the window {', '.join(sorted(jobs.windows))}, one model"
     parts.append(COMPATIBLE.format(limits=limits, group=registry.ENTRY_POINTS))
     return "".join(parts)

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from app.connectors import registry
-from app.connectors.catalogue import PROVIDERS
-from app.connectors.declarations import Provider
+from app.connectors.catalogue import registry
+from app.connectors.catalogue.declarations import Provider
+from app.connectors.catalogue.providers import PROVIDERS
 from app.settings import documented
 
 HEAD = """# Settings

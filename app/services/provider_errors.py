@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamError, UpstreamTimeoutError
+from app.connectors.contract.base import (
+    MissingError,
+    OverloadedError,
+    RefusedError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from app.errors import (
     ConflictError,
     GatewayError,

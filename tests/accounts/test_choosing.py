@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.base import UpstreamError
+from app.connectors.contract.base import UpstreamError
 from app.errors import InvalidRequestError, PermissionDeniedError
 from app.services.accounts import add as account_add
 from app.services.accounts import admin, choose
@@ -63,7 +63,7 @@ def test_an_account_that_does_not_answer_gets_nothing_while_another_does(gateway
 
 
 def _job() -> Any:
-    from app.connectors.native import NewJob
+    from app.connectors.contract.objects import NewJob
 
     fields = {"window": "24h", "marker": "m", "lines": 1, "input_id": "file_1", "payload": None, "metadata": {}}
     return NewJob(endpoint="/v1/chat/completions", model="m", **fields)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.connectors import compatible
-from app.connectors.abilities import BATCHES, FILES, Support
-from app.connectors.compatible import AbilityError
-from app.connectors.openai_compatible import OpenAICompatible
+from app.connectors.catalogue import probe
+from app.connectors.catalogue.probe import AbilityError
+from app.connectors.contract.abilities import BATCHES, FILES, Support
+from app.connectors.providers.openai.lines import OpenAICompatible
 from app.services.gateway import Caller, Gateway
 from tests.accounts.conftest import Process, Run
 from tests.fakes.faults import Fault
@@ -119,17 +119,17 @@ def test_the_gateway_lists_its_models(gateway: Gateway, caller: Caller, run: Run
     ],
 )
 def test_declared_abilities_are_made_whole(declared: dict[str, str], whole: dict[str, str]) -> None:
-    assert compatible.declared(declared) == whole
+    assert probe.declared(declared) == whole
 
 
 @pytest.mark.parametrize("declared", [{"files": "emulated", "batches": "native"}, {"files": "none"}, {"files": "yes"}])
 def test_abilities_that_do_not_go_together_are_refused(declared: dict[str, str]) -> None:
     with pytest.raises(AbilityError):
-        compatible.declared(declared)
+        probe.declared(declared)
 
 
 def test_native_batches_have_the_limits_of_openai() -> None:
-    shape = compatible.shape({"files": "native", "batches": "native"})
+    shape = probe.shape({"files": "native", "batches": "native"})
 
     assert shape.abilities.support("batch_create") is Support.NATIVE
     assert shape.abilities.support("batch_delete") is Support.EMULATED

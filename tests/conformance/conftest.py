@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from app.services.gateway import Gateway
 from tests.conformance.farm import Farm
 from tests.running.conftest import Workers

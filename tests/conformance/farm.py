@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from tests.fakes.anthropic_app import AnthropicApp
 from tests.fakes.azure_app import AzureApp
 from tests.fakes.bedrock_app import ACCESS_KEY_ID, BUCKET, ROLE, BedrockApp

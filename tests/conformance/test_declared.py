@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.connectors import registry
-from app.connectors.abilities import BATCHES, FILES, OPERATIONS, Support
-from app.connectors.base import Connector, Target
-from app.connectors.catalogue import Provider
+from app.connectors.catalogue import registry
+from app.connectors.catalogue.providers import Provider
+from app.connectors.contract.abilities import BATCHES, FILES, OPERATIONS, Support
+from app.connectors.contract.base import Connector, Target
 
 # The matrix of the contract, a column for each operation below. O and N: an API of its own; s: can be made of it;
 # -: not there.

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.connectors import registry
-from app.connectors.abilities import Support
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import Support
 from app.services.gateway import Gateway
 from tests.conformance.farm import OWN, Farm
 from tests.conformance.models import MODELS, model_of

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.connectors import registry
-from app.connectors.abilities import Support
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import Support
 from tests.conformance.farm import Farm
 from tests.conformance.models import model_of
 from tests.conftest import KeyClient

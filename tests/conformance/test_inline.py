@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion
 
-from app.connectors import registry
-from app.connectors.abilities import Support
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import Support
 from app.services.gateway import Gateway
 from tests.conformance.models import MODELS
 from tests.conformance.test_golden import PROVIDERS, ended

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from tests.conformance.farm import Farm
 from tests.conformance.models import model_of
 from tests.conftest import KeyClient

@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 from sqlalchemy import update
 
-from app.connectors.breaker import FAILURES
+from app.connectors.http.breaker import FAILURES
 from app.data.tables import batch_jobs, containers, files
 from app.services.accounts import add
 from app.services.accounts.add import NewAccount

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.connectors.base import OverloadedError, UpstreamError, UpstreamServerError
-from app.connectors.breaker import FAILURES
-from app.connectors.management import Api
-from app.connectors.native import Payload
+from app.connectors.contract.base import OverloadedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.objects import Payload
+from app.connectors.http.api import Api
+from app.connectors.http.breaker import FAILURES
 from tests.connectors.test_breaker import HandClock
 from tests.connectors.test_management import SECRET, Echo, api, read, zeros
 from tests.fakes.faults import Fault, html, overload

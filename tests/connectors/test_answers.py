@@ -1,8 +1,8 @@
 import orjson
 import pytest
 
-from app.connectors.answers import error_body, retry_after_s
-from app.connectors.http import Answer
+from app.connectors.http.judging import error_body, retry_after_s
+from app.connectors.http.lines import Answer
 
 NOON = 1_700_000_000.0
 

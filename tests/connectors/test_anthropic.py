@@ -6,9 +6,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.anthropic import Anthropic
-from app.connectors.base import LineCall, MissingError, RefusedError
-from app.connectors.native import JobLine
+from app.connectors.contract.base import LineCall, MissingError, RefusedError
+from app.connectors.contract.objects import JobLine
+from app.connectors.providers.anthropic.connector import Anthropic
 from app.translate import chat_answers
 from app.translate.errors import TranslationError
 from tests.fakes.anthropic_app import LEGACY_FILES, AnthropicApp

@@ -5,9 +5,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.anthropic import Anthropic
-from app.connectors.base import LineCall, RefusedError, UpstreamError
-from app.connectors.native import NativeJob
+from app.connectors.contract.base import LineCall, RefusedError, UpstreamError
+from app.connectors.contract.objects import NativeJob
+from app.connectors.providers.anthropic.connector import Anthropic
 from tests.fakes.anthropic_app import AnthropicApp
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp

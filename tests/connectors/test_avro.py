@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connectors import avro
-from app.connectors.base import UpstreamServerError
+from app.connectors.contract.base import UpstreamServerError
+from app.connectors.providers.cohere import avro
 
 SCHEMA = {
     "type": "record",

@@ -5,10 +5,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from app.connectors.aws import Keys
-from app.connectors.base import RefusedError, UpstreamError, UpstreamServerError
-from app.connectors.outgoing import Outgoing
-from app.connectors.registry import ConfigurationError
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.cloud.aws import Keys
+from app.connectors.contract.base import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.http.outgoing import Outgoing
 from tests.fakes.serving import ServedApp
 
 CALL = Outgoing("PUT", "https://h.test/a/b?x=1", {"Host": "h.test", "X-Amz-Meta-A": "b", "User-Agent": "u"}, b"{}")

@@ -5,9 +5,9 @@ import threading
 import orjson
 import pytest
 
-from app.connectors import registry
-from app.connectors.abilities import CONTAINERS, Support
-from app.connectors.base import LineCall, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import CONTAINERS, Support
+from app.connectors.contract.base import LineCall, RefusedError, UpstreamError, UpstreamServerError
 from tests.fakes.azure_app import AzureApp, EntraApp
 from tests.fakes.faults import Fault
 from tests.fakes.openai_quirks import CHAT, RESPONSES

@@ -9,11 +9,11 @@ import orjson
 import pytest
 from botocore.config import Config
 
-from app.connectors import bedrock_shapes as shapes
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError, UpstreamServerError
-from app.connectors.bedrock import Bedrock
-from app.connectors.native import JobLine, NativeJob, SoughtJob
-from app.connectors.registry import ConfigurationError
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
+from app.connectors.providers.bedrock import shapes
+from app.connectors.providers.bedrock.connector import Bedrock
 from app.translate import dialects
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.connectors.base import OverloadedError
-from app.connectors.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
+from app.connectors.contract.base import OverloadedError
+from app.connectors.http.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
 
 
 class HandClock:

@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from app import connectors
-from app.connectors import registry
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamServerError
-from app.connectors.cohere import Cohere
-from app.connectors.native import JobLine, NativeJob, SoughtJob
-from app.connectors.registry import ConfigurationError
+from app.connectors.catalogue import registry
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
+from app.connectors.providers.cohere.connector import Cohere
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer
 from tests.fakes.cohere_app import CohereApp

@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.connectors.base import RefusedError
-from app.connectors.cohere import Cohere
-from app.connectors.native import NativeJob, SoughtJob
+from app.connectors.contract.base import RefusedError
+from app.connectors.contract.objects import NativeJob, SoughtJob
+from app.connectors.providers.cohere.connector import Cohere
 from tests.fakes.cohere_app import CohereApp
 from tests.fakes.serving import ServedApp
 from tests.support.broken_answers import FAULTS, NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants

@@ -6,9 +6,9 @@ import fastavro
 import orjson
 import pytest
 
-from app.connectors.base import RefusedError, UpstreamError, UpstreamServerError
-from app.connectors.cohere import Cohere
-from app.connectors.native import JobLine, NativeJob
+from app.connectors.contract.base import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.objects import JobLine, NativeJob
+from app.connectors.providers.cohere.connector import Cohere
 from app.translate import dialects
 from tests.fakes.cohere_app import CohereApp
 from tests.fakes.faults import Fault

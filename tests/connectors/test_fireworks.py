@@ -3,10 +3,10 @@
 import orjson
 import pytest
 
-from app.connectors import fireworks_shapes as shapes
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError
-from app.connectors.fireworks import Fireworks
-from app.connectors.native import NativeJob, SoughtJob
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.objects import NativeJob, SoughtJob
+from app.connectors.providers.fireworks import shapes
+from app.connectors.providers.fireworks.connector import Fireworks
 from tests.fakes.faults import Fault
 from tests.fakes.fireworks_app import FireworksApp
 from tests.fakes.serving import ServedApp

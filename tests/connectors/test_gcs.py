@@ -2,11 +2,11 @@
 
 import pytest
 
-from app.connectors import gcs
-from app.connectors.base import MissingError, RefusedError, UpstreamError
-from app.connectors.gcs import Place
-from app.connectors.native import NewFile, Payload
-from app.connectors.registry import ConfigurationError
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.cloud import gcs
+from app.connectors.cloud.gcs import Place
+from app.connectors.contract.base import MissingError, RefusedError, UpstreamError
+from app.connectors.contract.objects import NewFile, Payload
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 from tests.fakes.vertex_app import BUCKET, VertexApp

@@ -6,10 +6,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors import gemini_shapes as shapes
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamServerError
-from app.connectors.gemini import Gemini
-from app.connectors.native import JobLine, NativeJob, Payload, SoughtJob, Usage
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.objects import JobLine, NativeJob, Payload, SoughtJob, Usage
+from app.connectors.providers.gemini import shapes
+from app.connectors.providers.gemini.connector import Gemini
 from app.translate import dialects
 from app.translate.errors import TranslationError
 from tests.fakes.faults import Fault

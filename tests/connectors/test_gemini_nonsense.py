@@ -5,7 +5,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.base import UpstreamError, UpstreamServerError
+from app.connectors.contract.base import UpstreamError, UpstreamServerError
 from tests.connectors.test_gemini import (
     BY_FILE,
     CHAT,

@@ -6,9 +6,9 @@ import threading
 import orjson
 import pytest
 
-from app.connectors.base import OverloadedError, RefusedError, UpstreamError
-from app.connectors.google_tokens import Tokens
-from app.connectors.registry import ConfigurationError
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.cloud.google import Tokens
+from app.connectors.contract.base import OverloadedError, RefusedError, UpstreamError
 from tests.fakes import google_keys
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp

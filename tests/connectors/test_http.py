@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.connectors import http
-from app.connectors.base import OverloadedError, UpstreamServerError, UpstreamTimeoutError
-from app.connectors.http import HttpClient
-from app.connectors.native import Payload
+from app.connectors.contract.base import OverloadedError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.contract.objects import Payload
+from app.connectors.http import lines
+from app.connectors.http.lines import HttpClient
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 
@@ -324,7 +324,7 @@ def test_a_fork_does_not_share_connections(client, server):
 def test_an_old_idle_connection_is_not_trusted(client, server):
     client.post("/x", b"{}", timeout_s=5)
     [(since, connection)] = client._idle
-    client._idle[:] = [(since - http.MAX_IDLE_S, connection)]
+    client._idle[:] = [(since - lines.MAX_IDLE_S, connection)]
 
     client.post("/x", b"{}", timeout_s=5)
 

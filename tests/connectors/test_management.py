@@ -9,7 +9,7 @@ import orjson
 import pytest
 from werkzeug import Request, Response
 
-from app.connectors.base import (
+from app.connectors.contract.base import (
     MissingError,
     OverloadedError,
     RefusedError,
@@ -18,9 +18,9 @@ from app.connectors.base import (
     UpstreamServerError,
     UpstreamTimeoutError,
 )
-from app.connectors.management import Api, fetch_url
-from app.connectors.native import Payload
-from app.connectors.spool import spooled_lines
+from app.connectors.contract.objects import Payload
+from app.connectors.http.api import Api, fetch_url
+from app.connectors.http.spool import spooled_lines
 from tests.connectors.test_breaker import HandClock
 from tests.fakes.faults import Fault, html, overload
 from tests.fakes.serving import ServedApp

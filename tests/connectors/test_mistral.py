@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamServerError
-from app.connectors.mistral import Mistral
-from app.connectors.native import JobLine, NativeJob, SoughtJob
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
+from app.connectors.providers.mistral import Mistral
 from tests.fakes.faults import Fault
 from tests.fakes.mistral_app import MistralApp
 from tests.fakes.serving import ServedApp

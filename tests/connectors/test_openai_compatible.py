@@ -4,8 +4,8 @@ import orjson
 import pytest
 from openai.types.responses import Response
 
-from app.connectors import registry
-from app.connectors.base import (
+from app.connectors.catalogue import registry
+from app.connectors.contract.base import (
     LineCall,
     OverloadedError,
     Target,
@@ -13,8 +13,8 @@ from app.connectors.base import (
     UpstreamServerError,
     UpstreamTimeoutError,
 )
-from app.connectors.native import Usage
-from app.connectors.openai_compatible import OpenAICompatible, has_version
+from app.connectors.contract.objects import Usage
+from app.connectors.providers.openai.lines import OpenAICompatible, has_version
 from tests.fakes.faults import Fault, html, overload
 from tests.fakes.openai_server import FakeServer
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connectors import openai_results, openai_shapes
-from app.connectors.base import OverloadedError, UpstreamError, UpstreamServerError
-from app.connectors.native import NativeJob, NewContainer, NewFile, NewJob, Payload
+from app.connectors.contract.base import OverloadedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.objects import NativeJob, NewContainer, NewFile, NewJob, Payload
+from app.connectors.providers.openai import results, shapes
 from tests.fakes.faults import Fault, html, overload
 from tests.fakes.openai_provider_app import provider_app
 from tests.fakes.serving import ServedApp
@@ -220,10 +220,10 @@ objects = st.dictionaries(st.sampled_from(NAMES.split()), anything | st.just("co
 @given(answer=objects | anything)
 def test_no_answer_breaks_the_reading(answer):
     def page(given):
-        return openai_shapes.page(given, openai_shapes.job, asked="x")
+        return shapes.page(given, shapes.job, asked="x")
 
-    reads = (openai_shapes.file, openai_shapes.job, openai_shapes.container, openai_shapes.container_file)
-    for read in (*reads, page, openai_shapes.deleted):
+    reads = (shapes.file, shapes.job, shapes.container, shapes.container_file)
+    for read in (*reads, page, shapes.deleted):
         try:
             read(answer)
         except UpstreamServerError as error:
@@ -237,7 +237,7 @@ def test_no_row_breaks_the_reading(row):
     except TypeError:
         return  # an integer beyond 64 bits
     try:
-        result = openai_results.result(line, 1)
+        result = results.result(line, 1)
     except UpstreamServerError as error:
         assert "row 1" in error.message
     else:

@@ -6,10 +6,10 @@ import orjson
 import pytest
 from anthropic.types import Message
 
-from app.connectors import openrouter_shapes as shapes
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError
-from app.connectors.native import JobLine, NativeJob
-from app.connectors.openrouter import OpenRouter
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.objects import JobLine, NativeJob
+from app.connectors.providers.openrouter import shapes
+from app.connectors.providers.openrouter.connector import OpenRouter
 from tests.fakes.faults import Fault
 from tests.fakes.openrouter_app import OpenRouterApp
 from tests.fakes.serving import ServedApp

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.connectors import registry
-from app.connectors.abilities import BATCHES, CONTAINERS, FILES, OPERATIONS, Support
-from app.connectors.base import Target
-from app.connectors.openai_compatible import OpenAICompatible
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import BATCHES, CONTAINERS, FILES, OPERATIONS, Support
+from app.connectors.contract.base import Target
+from app.connectors.providers.openai.lines import OpenAICompatible
 
 CONTRACT = """
     openai azure anthropic bedrock cohere vertex vllm mistral ollama groq sgl parasail perplexity replicate cerebras
@@ -179,7 +179,7 @@ def test_a_package_adds_a_provider(install: Callable[[str, str], None]) -> None:
         (ACME.format(name="acme"), "acme_gateway:missing", "cannot be loaded"),
         ("import a_module_that_is_not_there", "acme_gateway:acme", "a_module_that_is_not_there"),
         ("1 / 0", "acme_gateway:acme", "ZeroDivisionError"),
-        ("acme = 1", "acme_gateway:acme", "is a int and no app.connectors.catalogue.Provider"),
+        ("acme = 1", "acme_gateway:acme", "is a int and no app.connectors.catalogue.providers.Provider"),
         (ACME.format(name="openai"), "acme_gateway:acme", "names the provider openai, which is there already"),
         (ACME.format(name="Acme Inc"), "acme_gateway:acme", "names a provider 'Acme Inc'"),
     ],

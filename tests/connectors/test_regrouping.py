@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.connectors.base import UpstreamServerError
-from app.connectors.native import JobResult, Usage
-from app.connectors.regrouping import Piece, piece_id, regrouped
+from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.objects import JobResult, Usage
+from app.connectors.shared.regrouping import Piece, piece_id, regrouped
 from app.translate.neutral import EmbeddingAnswer
 
 

@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from app.connectors.base import MissingError, RefusedError, UpstreamError
-from app.connectors.replicate import Replicate
+from app.connectors.contract.base import MissingError, RefusedError, UpstreamError
+from app.connectors.providers.replicate import Replicate
 from tests.fakes.faults import Fault
 from tests.fakes.replicate_app import ReplicateApp
 from tests.fakes.serving import ServedApp

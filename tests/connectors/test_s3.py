@@ -2,13 +2,13 @@
 
 import pytest
 
-from app.connectors import s3
-from app.connectors.aws import Keys
-from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamError, UpstreamServerError
-from app.connectors.http import Answer
-from app.connectors.native import NewFile, Payload
-from app.connectors.registry import ConfigurationError
-from app.connectors.s3 import Bucket, Place
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.cloud import s3
+from app.connectors.cloud.aws import Keys
+from app.connectors.cloud.s3 import Bucket, Place
+from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.objects import NewFile, Payload
+from app.connectors.http.lines import Answer
 from tests.fakes.bedrock_app import ACCESS_KEY_ID, BUCKET, BedrockApp
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from app.connectors.base import Target, UpstreamError, UpstreamServerError
-from app.connectors.management import Api, fetch_url
+from app.connectors.contract.base import Target, UpstreamError, UpstreamServerError
+from app.connectors.http.api import Api, fetch_url
 from tests.connectors.test_management import CALLS, SECRET, Echo, api, read
 from tests.fakes.faults import Fault, overload
 from tests.fakes.serving import ServedApp

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.connectors.base import UpstreamServerError
-from app.connectors.native import Download
-from app.connectors.spool import spooled_lines
+from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.objects import Download
+from app.connectors.http.spool import spooled_lines
 
 
 def download(*pieces: bytes) -> Download:

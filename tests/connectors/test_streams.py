@@ -11,10 +11,10 @@ from contextlib import suppress
 
 import pytest
 
-from app.connectors.base import Target, UpstreamError, UpstreamServerError, UpstreamTimeoutError
-from app.connectors.http import HttpClient
-from app.connectors.management import Api
-from app.connectors.native import Payload
+from app.connectors.contract.base import Target, UpstreamError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.contract.objects import Payload
+from app.connectors.http.api import Api
+from app.connectors.http.lines import HttpClient
 
 BIG = 100 * 2**20
 MOST_MEMORY = 4 * 2**20

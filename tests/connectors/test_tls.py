@@ -4,8 +4,8 @@ import ssl
 
 import pytest
 
-from app.connectors.base import UpstreamServerError
-from app.connectors.http import HttpClient
+from app.connectors.contract.base import UpstreamServerError
+from app.connectors.http.lines import HttpClient
 from tests.fakes.openai_server import FakeServer
 from tests.support.certificate import self_signed
 

@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from app.connectors.base import LineCall, MissingError, OverloadedError, RefusedError
-from app.connectors.native import NativeJob, SoughtJob
-from app.connectors.together import Together
+from app.connectors.contract.base import LineCall, MissingError, OverloadedError, RefusedError
+from app.connectors.contract.objects import NativeJob, SoughtJob
+from app.connectors.providers.together import Together
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 from tests.fakes.together_app import TogetherApp

@@ -5,11 +5,11 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors import vertex_models
-from app.connectors.base import LineCall, MissingError, RefusedError
-from app.connectors.native import JobLine, SoughtJob
-from app.connectors.registry import ConfigurationError
-from app.connectors.vertex import Vertex
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.contract.base import LineCall, MissingError, RefusedError
+from app.connectors.contract.objects import JobLine, SoughtJob
+from app.connectors.providers.vertex import models
+from app.connectors.providers.vertex.connector import Vertex
 from app.translate import dialects
 from app.translate.errors import TranslationError
 from tests.fakes import google_keys
@@ -196,7 +196,7 @@ def test_lines_that_cannot_be_said(connector, endpoint, model, body):
     ],
 )
 def test_names_of_models(model, path, family):
-    assert (vertex_models.path(model), vertex_models.family(model)) == (path, family)
+    assert (models.path(model), models.family(model)) == (path, family)
 
 
 def test_texts_become_vectors_in_order(connector):

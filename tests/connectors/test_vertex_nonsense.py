@@ -5,10 +5,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors import vertex_shapes as shapes
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError
-from app.connectors.native import NativeJob, SoughtJob
-from app.connectors.vertex import Vertex
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.objects import NativeJob, SoughtJob
+from app.connectors.providers.vertex import shapes
+from app.connectors.providers.vertex.connector import Vertex
 from tests.fakes import google_keys
 from tests.fakes.faults import Fault
 from tests.fakes.provider_app import FakeResult

@@ -5,9 +5,9 @@ import time
 import orjson
 import pytest
 
-from app.connectors.base import LineCall, MissingError, RefusedError, UpstreamError
-from app.connectors.native import NativeJob, SoughtJob
-from app.connectors.xai import XAI
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.objects import NativeJob, SoughtJob
+from app.connectors.providers.xai import XAI
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 from tests.fakes.xai_app import XAIApp, told

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.connectors import registry
-from app.connectors.abilities import Abilities
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import Abilities
 from app.data import accounts as rows
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from app.connectors.abilities import Abilities, FileLimits, JobLimits, operations
-from app.connectors.base import Connector, MissingError, Target
-from app.connectors.native import Download, NativeFile, NewFile, Page
+from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, operations
+from app.connectors.contract.base import Connector, MissingError, Target
+from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
 
 ABILITIES = Abilities(
     operations(native="files batches"),

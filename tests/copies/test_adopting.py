@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.native import NewFile, Payload
+from app.connectors.contract.objects import NewFile, Payload
 from app.errors import InvalidRequestError, NotFoundError
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from openai import OpenAI
 
-from app.connectors.native import NewFile, Payload
+from app.connectors.contract.objects import NewFile, Payload
 from app.data import files as file_rows
 from app.data.tables import files, native_objects
 from app.services.files import adoption

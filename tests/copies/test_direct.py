@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.connectors.base import (
+from app.connectors.contract.base import (
     OverloadedError,
     RefusedError,
     UpstreamError,
@@ -169,7 +169,7 @@ def test_a_deletion_that_fails_is_tried_until_it_is_done(
 def test_a_provider_that_cannot_delete_is_recorded(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
-    from app.connectors.abilities import Abilities, operations
+    from app.connectors.contract.abilities import Abilities, operations
 
     own = provider.target.abilities
     words = "file_upload file_list file_retrieve file_content"

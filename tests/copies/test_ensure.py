@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.connectors.base import OverloadedError, RefusedError, UpstreamServerError
-from app.connectors.native import NewFile, Payload
+from app.connectors.contract.base import OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.contract.objects import NewFile, Payload
 from app.data.tables import file_copies, native_objects
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure

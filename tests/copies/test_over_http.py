@@ -7,8 +7,8 @@ import pytest
 import requests
 
 import app as batchgate
-from app.connectors import registry
-from app.connectors.base import Target
+from app.connectors.catalogue import registry
+from app.connectors.contract.base import Target
 from app.data.tables import blobs, files
 from app.services.access import keys
 from app.services.copies import ensure

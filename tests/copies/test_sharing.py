@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.base import MissingError, UpstreamServerError
+from app.connectors.contract.base import MissingError, UpstreamServerError
 from app.data.tables import native_objects
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure
@@ -185,7 +185,7 @@ def test_a_file_that_is_deleted_while_it_is_copied_leaves_nothing(
 def test_what_cannot_be_listed_is_unknown_and_visible(
     gateway: Gateway, caller: Caller, account: Account, provider: MemoryProvider
 ) -> None:
-    from app.connectors.abilities import Abilities, operations
+    from app.connectors.contract.abilities import Abilities, operations
 
     def fail() -> None:
         raise UpstreamServerError("The answer was cut.")

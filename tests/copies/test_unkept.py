@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.connectors.base import MissingError, OverloadedError, UpstreamError, UpstreamServerError
-from app.connectors.native import Download, NewFile, Payload
+from app.connectors.contract.base import MissingError, OverloadedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.objects import Download, NewFile, Payload
 from app.data import files as file_rows
 from app.data.tables import blobs
 from app.services.copies import ensure

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from app.data.tables import batch_jobs
 from app.services.gateway import Gateway
 from tests.fakes.serving import ServedApp

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.connectors.abilities import Abilities, JobLimits
-from app.connectors.native import EncodedLine, JobLine
+from app.connectors.contract.abilities import Abilities, JobLimits
+from app.connectors.contract.objects import EncodedLine, JobLine
 from app.lib import json, jsonl
 from app.services.jobs.cut import Added, JobCutter
 from app.services.lines.rules import Finding, LineFacts

@@ -6,7 +6,7 @@ import tracemalloc
 import orjson
 import pytest
 
-from app.connectors.base import LineCall
+from app.connectors.contract.base import LineCall
 from app.lib import jsonl
 from app.services.jobs.input import Encoder
 from app.translate.errors import TranslationError

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from app.cli import batchgate
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from app.data import prices as rows
 from app.data.tables import events, prices
 from app.engine.outcomes import Tokens

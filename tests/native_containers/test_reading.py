@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.connectors.openai_containers import OpenAIContainers
+from app.connectors.providers.openai.containers import OpenAIContainers
 from app.data.tables import container_files, containers
 from app.services.containers import native as container_native
 from app.services.containers import native_files

@@ -1,6 +1,6 @@
 """What the tests of Cohere's connector share: datasets and batches up to their end."""
 
-from app.connectors.native import NativeJob
+from app.connectors.contract.objects import NativeJob
 from tests.support.native_jobs import CHAT, encoded, job_lines, new_file, new_job, until_over
 
 MODEL = "command-a-03-2025"

@@ -4,9 +4,9 @@ import re
 
 import orjson
 
-from app.connectors import registry
-from app.connectors.base import Target
-from app.connectors.native import JobLine, NewFile, NewJob, Payload
+from app.connectors.catalogue import registry
+from app.connectors.contract.base import Target
+from app.connectors.contract.objects import JobLine, NewFile, NewJob, Payload
 from tests.fakes.openai_app import OpenAIApp, Refusal
 
 CHAT = "/v1/chat/completions"

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from app.connectors import registry
-from app.connectors.base import Connector, Target
-from app.connectors.native import JobLine, JobResult, NativeJob, NewFile, NewJob, Payload
+from app.connectors.catalogue import registry
+from app.connectors.contract.base import Connector, Target
+from app.connectors.contract.objects import JobLine, JobResult, NativeJob, NewFile, NewJob, Payload
 from tests.fakes.openai_quirks import CHAT, RESPONSES
 
 KEY = "sk-very-secret"

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from app.auth import issuers, jwt
 from app.auth.jwks import PATIENCE_S, JwksError
-from app.connectors.base import UpstreamError
-from app.connectors.http import HttpClient
+from app.connectors.contract.base import UpstreamError
+from app.connectors.http.lines import HttpClient
 from app.settings import Settings, SettingsError
 
 VARIABLE = "BATCHGATE_JWT_ISSUERS"

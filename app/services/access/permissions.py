@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
-from app.connectors import registry
+from app.connectors.catalogue import registry
 from app.errors import PermissionDeniedError
 from app.services.gateway import Caller
 

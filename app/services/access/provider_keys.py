@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from app.connectors import registry
-from app.connectors.base import RefusedError, Target, UpstreamError
-from app.connectors.declarations import Provider
+from app.connectors.catalogue import registry
+from app.connectors.catalogue.declarations import Provider
+from app.connectors.contract.base import RefusedError, Target, UpstreamError
 from app.data import accounts, keys, subjects
 from app.data.database import AnyRow
 from app.errors import UnavailableError

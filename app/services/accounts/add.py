@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from app.connectors import compatible, registry
-from app.connectors.base import Target
+from app.connectors.catalogue import probe as catalogue_probe
+from app.connectors.catalogue import registry
+from app.connectors.contract.base import Target
 from app.data import accounts
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import json
@@ -140,12 +141,12 @@ def _abilities(gateway: Gateway, new: NewAccount, base_url: str) -> dict[str, st
         return None
     try:
         if new.probe:
-            found = compatible.probed(_target(new, base_url))
+            found = catalogue_probe.probed(_target(new, base_url))
         elif new.compatible:
-            found = compatible.declared(new.compatible)
+            found = catalogue_probe.declared(new.compatible)
         else:
             found = {}
-    except compatible.AbilityError as error:
+    except catalogue_probe.AbilityError as error:
         raise InvalidRequestError(str(error)) from error
     with gateway.database.read() as connection:
         others = [
@@ -154,7 +155,7 @@ def _abilities(gateway: Gateway, new: NewAccount, base_url: str) -> dict[str, st
             if row.provider == new.provider and row.abilities and row.retired_at is None
         ]
     if not others:
-        return found or compatible.declared({})
+        return found or catalogue_probe.declared({})
     if found and found != others[0].abilities:
         have = ", ".join(f"{group}={support}" for group, support in others[0].abilities.items())
         raise ConflictError(f"The accounts of {new.provider} have {have}: another one must have the same.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.base import Connector, UpstreamError
+from app.connectors.contract.base import Connector, UpstreamError
 from app.data import accounts
 from app.data.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from app.connectors import registry
-from app.connectors.abilities import OPERATIONS, Support
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import OPERATIONS, Support
 from app.errors import InvalidRequestError, PermissionDeniedError, UnavailableError, UnsupportedOperationError
 from app.services.accounts.directory import Account
 from app.services.gateway import Caller, Gateway

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from app.auth.secrets import KeyRing
-from app.connectors import registry
-from app.connectors.abilities import Abilities
-from app.connectors.base import Timeouts
+from app.connectors.catalogue import registry
+from app.connectors.contract.abilities import Abilities
+from app.connectors.contract.base import Timeouts
 from app.data import accounts
 from app.data.database import AnyRow, Database, is_outage
 from app.lib.clock import Clock, SystemClock

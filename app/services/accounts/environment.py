@@ -9,8 +9,8 @@ from enum import Enum
 
 from sqlalchemy.exc import IntegrityError
 
-from app.connectors.base import Connector, RefusedError, Target, UpstreamError
-from app.connectors.registry import ConfigurationError, Configured
+from app.connectors.catalogue.registry import ConfigurationError, Configured
+from app.connectors.contract.base import Connector, RefusedError, Target, UpstreamError
 from app.data import accounts
 from app.data.database import AnyRow, Connection, Database
 from app.services.accounts.load import Loader, concurrency

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.auth.secrets import SealError
-from app.connectors import compatible, registry
-from app.connectors.abilities import Abilities
-from app.connectors.base import Connector, Target, Timeouts
+from app.connectors.catalogue import probe, registry
+from app.connectors.contract.abilities import Abilities
+from app.connectors.contract.base import Connector, Target, Timeouts
 from app.data.database import AnyRow
 from app.services.accounts.vault import Vault
 
@@ -72,7 +72,7 @@ class Loader:
             silence_timeout_s=self._timeouts.silence_s,
         )
         if entry is None:
-            shape = compatible.shape(stored or {})
+            shape = probe.shape(stored or {})
             return registry.load(replace(patient, abilities=shape.abilities), path=shape.path)
         options = {**entry.options, **target.options}
         return registry.load(replace(patient, abilities=registry.abilities(target.provider), options=options))

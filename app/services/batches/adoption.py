@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from app.connectors.abilities import Support
-from app.connectors.base import MissingError
-from app.connectors.native import NativeJob
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.base import MissingError
+from app.connectors.contract.objects import NativeJob
 from app.data import batch_work, batches, budgets, files, jobs, keys
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError, UnsupportedOperationError

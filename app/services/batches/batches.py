@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.connectors.abilities import Support
+from app.connectors.contract.abilities import Support
 from app.data import batches, files, jobs
 from app.data.database import AnyRow
 from app.data.files import FileRow

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.connectors.abilities import Support
+from app.connectors.contract.abilities import Support
 from app.data import batches as batch_rows
 from app.data import prices as price_rows
 from app.engine.outcomes import Tokens

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from app.connectors.abilities import Support
-from app.connectors.native import NativeContainer
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.objects import NativeContainer
 from app.data import container_intents, containers, keys, native_objects
 from app.errors import ConflictError, InvalidRequestError, UnsupportedOperationError
 from app.lib import ids

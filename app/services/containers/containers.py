@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.abilities import Support
-from app.connectors.native import NewContainer as NewNative
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.objects import NewContainer as NewNative
 from app.data import blobs, container_files, containers
 from app.data.database import AnyRow
 from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.abilities import Support
-from app.connectors.answers import redacted_text
-from app.connectors.base import MissingError, UpstreamError
-from app.connectors.native import NativeContainer, NewContainer
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.objects import NativeContainer, NewContainer
+from app.connectors.http.judging import redacted_text
 from app.data import container_intents, containers
 from app.data.database import AnyRow
 from app.errors import GatewayError, ProviderError, UnavailableError, UnsupportedOperationError

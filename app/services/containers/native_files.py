@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from app.connectors.abilities import Support
-from app.connectors.base import MissingError, UpstreamError
-from app.connectors.native import NativeContainerFile
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.objects import NativeContainerFile
 from app.data import container_files
 from app.data.database import AnyRow
 from app.errors import GatewayError, InvalidRequestError, NotFoundError, UnsupportedOperationError

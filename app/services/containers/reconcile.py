@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
-from app.connectors.abilities import Support
-from app.connectors.base import UpstreamError
-from app.connectors.native import NativeContainer
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.objects import NativeContainer
 from app.data import container_intents
 from app.data.database import AnyRow
 from app.services.accounts.directory import Account

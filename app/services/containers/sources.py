@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.connectors.native import NativeContainerFile, Payload
+from app.connectors.contract.objects import NativeContainerFile, Payload
 from app.data import file_copies, files
 from app.errors import InvalidRequestError, NotFoundError
 from app.services import provider_errors

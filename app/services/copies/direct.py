@@ -7,8 +7,8 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.connectors.abilities import FileLimits, Support
-from app.connectors.native import NativeFile, NewFile
+from app.connectors.contract.abilities import FileLimits, Support
+from app.connectors.contract.objects import NativeFile, NewFile
 from app.data import file_copies
 from app.errors import UnavailableError
 from app.services import provider_errors

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from app.connectors.base import MissingError, RefusedError
-from app.connectors.native import NewFile
+from app.connectors.contract.base import MissingError, RefusedError
+from app.connectors.contract.objects import NewFile
 from app.data import file_copies, files, native_objects
 from app.data.database import AnyRow
 from app.data.files import FileRow

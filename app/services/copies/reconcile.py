@@ -3,9 +3,9 @@
 import random
 import secrets
 
-from app.connectors.abilities import Support
-from app.connectors.base import UpstreamError
-from app.connectors.native import NativeFile
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.objects import NativeFile
 from app.data import file_copies, native_objects
 from app.data.database import AnyRow
 from app.lib import failpoints

@@ -13,8 +13,8 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.connectors.base import MissingError, OverloadedError, RefusedError, UpstreamError
-from app.connectors.native import NativeFile, NewFile, Payload
+from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamError
+from app.connectors.contract.objects import NativeFile, NewFile, Payload
 from app.data import file_copies, native_objects
 from app.lib import failpoints
 from app.services.accounts.directory import Account

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.abilities import Support
-from app.connectors.native import NativeFile
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.objects import NativeFile
 from app.data import file_copies, files, keys, native_objects
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.native import NativeFile, NewFile, Payload
+from app.connectors.contract.objects import NativeFile, NewFile, Payload
 from app.data import file_copies, files
 from app.data.database import AnyRow
 from app.data.files import FileRow as FileRow  # what callers of this module get

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from app.connectors.base import MissingError, UpstreamError
-from app.connectors.native import Download, NativeFile
+from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.objects import Download, NativeFile
 from app.data import blobs as blob_rows
 from app.data import file_copies, files, native_objects
 from app.data.files import FileRow

@@ -5,8 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.connectors.base import MissingError, UpstreamError
-from app.connectors.native import JobResult, NativeJob
+from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.objects import JobResult, NativeJob
 from app.data import job_lines, jobs, segments
 from app.data.database import AnyRow
 from app.data.jobs import JobLease

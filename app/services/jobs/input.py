@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from app.blobs import BlobError, BlobReader
-from app.connectors.abilities import JobLimits
-from app.connectors.native import EncodedLine, JobLine, NewFile, Payload
+from app.connectors.contract.abilities import JobLimits
+from app.connectors.contract.objects import EncodedLine, JobLine, NewFile, Payload
 from app.data import job_lines
 from app.lib import json
 from app.services.accounts.directory import Account

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.abilities import Support
-from app.connectors.base import MissingError, RefusedError, UpstreamError
-from app.connectors.native import NativeJob
+from app.connectors.contract.abilities import Support
+from app.connectors.contract.base import MissingError, RefusedError, UpstreamError
+from app.connectors.contract.objects import NativeJob
 from app.data import jobs
 from app.data.database import AnyRow
 from app.data.jobs import JobLease

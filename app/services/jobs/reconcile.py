@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.base import UpstreamError
-from app.connectors.native import NativeJob, SoughtJob
+from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.data import events, jobs
 from app.data.database import AnyRow
 from app.data.jobs import JobLease

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.native import JobError, NativeJob
+from app.connectors.contract.objects import JobError, NativeJob
 from app.data import job_lines, jobs
 from app.data.database import AnyRow
 from app.data.jobs import JobLease

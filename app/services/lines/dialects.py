@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.connectors.native import JobResult
+from app.connectors.contract.objects import JobResult
 from app.lib import json
 from app.translate import chat_answers, dialects
 from app.translate.dialects import CHAT, CHAT_LIKE

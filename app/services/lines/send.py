@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.blobs import BlobReader
-from app.connectors.base import (
+from app.connectors.contract.base import (
     Connector,
     LineAnswer,
     LineCall,
@@ -14,7 +14,7 @@ from app.connectors.base import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from app.connectors.native import JobResult, Usage
+from app.connectors.contract.objects import JobResult, Usage
 from app.data import batch_work
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens
 from app.engine.run import Segment

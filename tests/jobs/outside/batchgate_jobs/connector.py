@@ -7,8 +7,7 @@ from typing import Any
 
 import requests
 
-from app.connectors import answers
-from app.connectors.base import (
+from app.connectors.contract.base import (
     Connector,
     MissingError,
     OverloadedError,
@@ -16,16 +15,8 @@ from app.connectors.base import (
     UpstreamServerError,
     UpstreamTimeoutError,
 )
-from app.connectors.native import (
-    Download,
-    JobError,
-    JobResult,
-    NativeFile,
-    NativeJob,
-    NewFile,
-    NewJob,
-    Page,
-)
+from app.connectors.contract.objects import Download, JobError, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.http import judging
 from app.lib import json
 
 MARKER = "batchgate_job"
@@ -160,5 +151,5 @@ def _result(line: Any) -> JobResult:
         response["status_code"],
         response["request_id"],
         json.dumps(body),
-        usage=answers.usage_of(body),
+        usage=judging.usage_of(body),
     )

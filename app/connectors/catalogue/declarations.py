@@ -1,0 +1,95 @@
+"""What there is to say of a provider, and short ways to say it. Code is named, not imported."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, operations
+
+MIB = 2**20
+GIB = 2**30
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
+MESSAGES = "/v1/messages"
+MODERATIONS = "/v1/moderations"
+IMAGES = "/v1/images/generations"
+IMAGE_EDITS = "/v1/images/edits"
+VIDEOS = "/v1/videos"
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+TRANSLATIONS = "/v1/audio/translations"
+LINES = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES})
+
+# What newer models of OpenAI insist on, and who follows it calls the other name old.
+NEWER_LIMIT = "max_completion_tokens"
+
+# Purposes at which OpenAI's own services use a file, so that it has to be there.
+DIRECT = frozenset({"assistants", "vision", "user_data", "fine-tune", "evals"})
+DAYS = frozenset({"24h", "48h", "7d"})
+
+LINES_ONLY = "app.connectors.providers.openai.lines:OpenAICompatible"
+OPENAI_SHAPED = "app.connectors.providers.openai.connector:OpenAIShaped"
+STORE_ONLY = "app.connectors.contract.base:Connector"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What is known of a provider without importing its code.
+
+    `target` is `module:Class` of its connector. `base_url` is the default, may be empty. An account exists when
+    `key_envs` (the first one set counts) has a value or, for a provider that runs without keys, when `url_env` has.
+    `prefix` starts the names of its other variables; `option_envs` are those of the account's options, `options` the
+    defaults of these. `callers_keys` tells that a key is one word that opens nothing but its account at `base_url`:
+    callers may bring their own where the operator allows that.
+    """
+
+    name: str
+    prefix: str
+    key_envs: tuple[str, ...]
+    url_env: str
+    base_url: str = ""
+    keyless: bool = False
+    target: str = ""
+    abilities: Abilities = Abilities()
+    install_hint: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    option_envs: Mapping[str, str] = field(default_factory=dict)
+    callers_keys: bool = False
+
+
+def hosted(name: str, base_url: str, *, keys: str = "", url: str = "", prefix: str = "", **more: object) -> Provider:
+    """A provider that wants a key; `keys` are names of variables, where they are not `<NAME>_API_KEY`."""
+    prefix = prefix or name.upper()
+    key_envs = tuple(keys.split()) or (f"{prefix}_API_KEY",)
+    return Provider(name, prefix, key_envs, url or f"{prefix}_BASE_URL", base_url, **more)  # type: ignore[arg-type]
+
+
+def own_server(name: str, abilities: Abilities) -> Provider:
+    """A server of OpenAI's dialect that the operator runs, with or without a key."""
+    prefix = name.upper()
+    return Provider(
+        name, prefix, (f"{prefix}_API_KEY",), f"{prefix}_BASE_URL", keyless=True, target=LINES_ONLY, abilities=abilities
+    )
+
+
+def native(
+    jobs: JobLimits,
+    *,
+    lines: frozenset[str],
+    files: FileLimits = FileLimits(),  # noqa: B008 - immutable
+    also: str = "",
+    emulated: str = "batch_delete",
+    without: str = "",
+    output_limit: str = "max_tokens",
+) -> Abilities:
+    """Native files and batches; `also` and `emulated` add operations, `without` takes some away."""
+    found = operations(native=f"files batches {also}", emulated=emulated)
+    for name in without.split():
+        del found[name]
+    return Abilities(found, lines=lines, files=files, jobs=jobs, output_limit=output_limit)
+
+
+EMULATED = Abilities(operations(emulated="files batches"), lines=LINES)
+HOSTED = Abilities(operations(emulated="files batches containers"), lines=LINES)
+FILES_ONLY = Abilities(operations(emulated="files"))

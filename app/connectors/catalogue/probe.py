@@ -1,0 +1,98 @@
+"""Providers that the gateway has never heard of, but that speak OpenAI's dialect: abilities declared or probed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.connectors.catalogue.declarations import LINES, LINES_ONLY, MIB, OPENAI_SHAPED
+from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, Support, operations
+from app.connectors.contract.base import Target, UpstreamServerError
+from app.connectors.http.lines import Answer, HttpClient
+from app.connectors.providers.openai.lines import has_version
+from app.lib import json
+
+GROUPS = ("files", "batches")
+NATIVE: str = Support.NATIVE.value
+EMULATED: str = Support.EMULATED.value
+NONE: str = Support.NONE.value
+# What an API that is there answers to a GET, whether it lists, wants another key or no GET.
+THERE = (200, 401, 403, 405)
+DEFAULT = {"files": EMULATED, "batches": EMULATED}
+
+
+class AbilityError(ValueError):
+    """Abilities that do not exist or do not go together; the message tells what does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an account of such a provider is made of: abilities, and `module:Class` of its connector."""
+
+    abilities: Abilities
+    path: str
+
+
+def declared(words: Mapping[str, str]) -> dict[str, str]:
+    """Whole abilities from what was declared (`{"batches": "native"}`). Raises AbilityError."""
+    for group, support in words.items():
+        if group not in GROUPS or support not in (NATIVE, EMULATED, NONE):
+            raise AbilityError(
+                f"--ability {group}={support}: give files or batches, and native, emulated or none, as batches=native."
+            )
+    found = {**DEFAULT, **words}
+    if found["batches"] == NATIVE and words.get("files", NATIVE) != NATIVE:
+        raise AbilityError("Native batches take their input from native files: declare --ability files=native, too.")
+    if found["batches"] == NATIVE:
+        found["files"] = NATIVE
+    if found["batches"] == EMULATED and found["files"] == NONE:
+        raise AbilityError("Batches need files: declare --ability files=emulated or files=native.")
+    return found
+
+
+def shape(stored: Mapping[str, Any]) -> Shape:
+    """The abilities and connector of what `declared` or `probed` gave."""
+    words = {**DEFAULT, **stored}
+    groups = {kind: " ".join(g for g in GROUPS if words[g] == kind) for kind in (NATIVE, EMULATED)}
+    native_batches = words["batches"] == NATIVE
+    # Few servers delete batches: the gateway hides its own.
+    emulated = f"{groups[EMULATED]} batch_delete" if native_batches else groups[EMULATED]
+    abilities = Abilities(
+        operations(native=groups[NATIVE], emulated=emulated),
+        lines=LINES,
+        files=FileLimits(bytes=512 * MIB) if words["files"] == NATIVE else FileLimits(),
+        jobs=JobLimits(endpoints=LINES, bytes=200 * MIB, lines=50_000) if native_batches else JobLimits(),
+    )
+    return Shape(abilities, OPENAI_SHAPED if groups[NATIVE] else LINES_ONLY)
+
+
+def probed(target: Target) -> dict[str, str]:
+    """Abilities as the server's answers tell. Raises UpstreamError when it is away or its answers tell nothing."""
+    headers = {"Authorization": f"Bearer {target.credential}"} if target.credential else {}
+    http = HttpClient(target.base_url, headers=headers, connect_timeout_s=target.connect_timeout_s)
+    version = "" if has_version(target.base_url) else "/v1"
+    try:
+        found = {group: _support(http, f"{version}/{group}", target.call_timeout_s) for group in GROUPS}
+    finally:
+        http.close()
+    if found["batches"] == NATIVE and found["files"] != NATIVE:
+        found["batches"] = EMULATED
+    return found
+
+
+def _support(http: HttpClient, path: str, timeout_s: float) -> str:
+    answer = http.get(path, timeout_s=timeout_s)
+    if answer.status == 404:
+        return EMULATED
+    if answer.status in THERE and _is_json(answer):
+        return NATIVE
+    raise UpstreamServerError(
+        f"GET {path} was answered with status {answer.status}, which does not tell whether it is there.",
+        status=answer.status,
+    )
+
+
+def _is_json(answer: Answer) -> bool:
+    try:
+        return isinstance(json.loads(answer.body), dict | list)
+    except ValueError:
+        return False

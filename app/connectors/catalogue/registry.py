@@ -1,0 +1,181 @@
+"""Every provider the gateway knows: the catalogue, and what other packages add; code is imported when it is needed."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from urllib.parse import urlsplit
+
+from app.connectors.catalogue.declarations import Provider
+from app.connectors.catalogue.providers import PROVIDERS
+from app.connectors.contract.abilities import Abilities
+from app.connectors.contract.base import Connector, Target
+from app.lib import json
+
+# Packages add providers of their own under this group: each entry point is a Provider.
+ENTRY_POINTS = "batchgate.connectors"
+DEFAULT_CONCURRENCY = 64
+NOTHING = Abilities()
+PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{1,63}")
+
+
+class ConfigurationError(ValueError):
+    """A provider's variable that cannot be used; the message names it and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """An account that the environment describes."""
+
+    provider: str
+    base_url: str
+    api_key: str = field(default="", repr=False)
+    name: str = "env"
+    max_concurrency: int = DEFAULT_CONCURRENCY
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def _known() -> dict[str, Provider]:
+    known = {entry.name: entry for entry in PROVIDERS}
+    for entry_point in entry_points(group=ENTRY_POINTS):
+        outside = _outside(entry_point)
+        if outside.name in known:
+            raise _wrong(entry_point, f"names the provider {outside.name}, which is there already")
+        known[outside.name] = outside
+    return known
+
+
+def _outside(entry_point: EntryPoint) -> Provider:
+    try:
+        found = entry_point.load()
+    except Exception as error:
+        raise _wrong(entry_point, f"cannot be loaded ({type(error).__name__}: {error})") from error
+    if not isinstance(found, Provider):
+        raise _wrong(entry_point, f"is a {type(found).__name__} and no app.connectors.catalogue.providers.Provider")
+    if not PROVIDER_NAME.fullmatch(found.name):
+        raise _wrong(entry_point, f"names a provider {found.name!r:.80}; use a-z 0-9 and -")
+    return found
+
+
+def _wrong(entry_point: EntryPoint, what: str) -> ConfigurationError:
+    package = entry_point.dist.name if entry_point.dist else "unknown"
+    name = f"{entry_point.name} = {entry_point.value}"
+    return ConfigurationError(f"The package {package} has an entry point of {ENTRY_POINTS}, {name}, that {what}.")
+
+
+def names() -> list[str]:
+    """All providers, in the order of the catalogue."""
+    return list(_known())
+
+
+def forget() -> None:
+    """Look again, at the next use, which packages are installed."""
+    _known.cache_clear()
+
+
+def is_known(name: str) -> bool:
+    """True for a provider of the catalogue or of an installed package; names are lower case."""
+    return name in _known()
+
+
+def find(name: str) -> Provider | None:
+    """What is known of `name`, or None."""
+    return _known().get(name)
+
+
+def abilities(name: str) -> Abilities:
+    """What `name` can do here: nothing, if nobody knows it."""
+    entry = _known().get(name)
+    return entry.abilities if entry else NOTHING
+
+
+def providers() -> list[Provider]:
+    """All of them, as they are declared."""
+    return list(_known().values())
+
+
+def configured(environ: Mapping[str, str]) -> list[Configured]:
+    """The accounts of `environ`, in the order of the catalogue. Raises ConfigurationError naming the variable."""
+    found = (_configured(entry, environ) for entry in _known().values())
+    return [account for account in found if account]
+
+
+def base_url(entry: Provider, environ: Mapping[str, str]) -> str:
+    """Where the provider is, also without an account there. Raises ConfigurationError naming the variable."""
+    url = environ.get(entry.url_env, "").strip()
+    return checked_url(entry.url_env, url) if url else entry.base_url
+
+
+def load(target: Target, *, path: str = "") -> Connector:
+    """The connector of an account; imports its module. Raises ConfigurationError when it is not installed.
+
+    `path` is the `module:Class` of a provider that the catalogue does not have.
+    """
+    entry = _known().get(target.provider)
+    path = path or (entry.target if entry else "")
+    if not path:
+        raise ConfigurationError(f"There is no provider {target.provider}.")
+    module, _, attribute = path.partition(":")
+    try:
+        connector_class = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        hint = f": {entry.install_hint}" if entry and entry.install_hint else ""
+        raise ConfigurationError(f"Provider {target.provider} needs the module {error.name}{hint}.") from error
+    connector: Connector = connector_class(target)
+    return connector
+
+
+def _configured(entry: Provider, environ: Mapping[str, str]) -> Configured | None:
+    api_key = next(
+        (value for name in entry.key_envs if (value := environ.get(name, "").strip())),
+        "",
+    )
+    url = environ.get(entry.url_env, "").strip()
+    if not (url if entry.keyless else api_key):
+        return None
+    api_key = _checked_key(" or ".join(entry.key_envs), api_key)
+    return Configured(
+        provider=entry.name,
+        base_url=checked_url(entry.url_env, url) if url else entry.base_url,
+        api_key=api_key,
+        max_concurrency=_concurrency(f"{entry.prefix}_MAX_CONCURRENCY", environ),
+        options={name: value for name, env in entry.option_envs.items() if (value := environ.get(env, "").strip())},
+    )
+
+
+def _checked_key(variables: str, key: str) -> str:
+    """A credential as it is kept: one word, or a JSON object."""
+    if key.startswith("{"):
+        try:
+            return json.dumps(json.loads(key)).decode()
+        except json.JSONDecodeError:
+            raise ConfigurationError(f"{variables} begins as a JSON object does, but is none.") from None
+    if any(ord(character) < 0x21 or ord(character) > 0x7E for character in key):
+        raise ConfigurationError(f"{variables} must be one word of printable ASCII, or a JSON object.")
+    return key
+
+
+def checked_url(variable: str, url: str) -> str:
+    """`url` without a slash at its end. It is shown to operators, so it must hold no credential."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or any(ord(character) < 0x21 or ord(character) > 0x7E for character in url):
+        raise ConfigurationError(f"{variable} must be a URL such as http://127.0.0.1:8000/v1.")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(f"{variable} must have no user, password, query or fragment; keys have variables.")
+    return url.rstrip("/")
+
+
+def _concurrency(variable: str, environ: Mapping[str, str]) -> int:
+    text = environ.get(variable, "").strip()
+    if not text:
+        return DEFAULT_CONCURRENCY
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 100_000):
+        raise ConfigurationError(f"{variable} must be a whole number from 1 to 100000, not {text!r}.")
+    return int(text)

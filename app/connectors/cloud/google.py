@@ -1,0 +1,195 @@
+"""Tokens of Google for one account, by google-auth: one at a time, kept until shortly before it expires.
+
+A credential is the JSON of a service account's key or of an authorized user, as it is or in base64; or the word
+`default` for application default credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud's, those of the machine); or an
+access token, which is used until it is over.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import google.auth
+import requests
+from google.auth import exceptions
+from google.auth.transport.requests import Request
+from google.oauth2 import credentials as user_credentials
+from google.oauth2 import service_account
+
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.cloud.renewal import Renewal
+from app.connectors.contract.base import OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.http.judging import redacted_text
+from app.lib import json
+
+DEFAULT = "default"
+SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+LIFETIME_S = 3600.0
+ENDPOINT = "https://oauth2.googleapis.com/token"
+USER = ("refresh_token", "client_id", "client_secret", "quota_project_id")
+SECRET = ("private_key", "private_key_id", "client_secret", "refresh_token")
+# A shorter word is no secret; hiding it would hide words.
+MIN_SECRET_CHARACTERS = 16
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+UNAUTHORIZED = 401
+QUOTED = 500
+
+
+class Tokens:
+    """The tokens of one account; safe to share between threads, of which one renews for all.
+
+    `secrets` holds what must be in no text: the parts of the credential, and the tokens of now and before.
+    """
+
+    def __init__(self, credential: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 10.0) -> None:
+        self._info = _parsed(credential)
+        self._given = credential
+        self._transport = _Transport(timeout_s, connect_timeout_s)
+        self._found: Any = None
+        named = self._info.get("project_id") or self._info.get("quota_project_id")
+        self._project = named if isinstance(named, str) else ""
+        self._renewal = Renewal(self._asked, hidden=_secrets(credential, self._info))
+        self.secrets = self._renewal.secrets
+
+    def project(self) -> str:
+        """The project that the credential names, empty if it names none; raises as `headers` does."""
+        if not self._project and self._given == DEFAULT:
+            self.token()  # which finds the credentials
+        return self._project
+
+    def headers(self) -> Mapping[str, str]:
+        """What opens a call. Raises UpstreamError: nothing of the call that needed it was sent."""
+        told = {"Authorization": f"Bearer {self.token()}"}
+        payer = getattr(self._found, "quota_project_id", None)
+        if isinstance(payer, str) and payer:
+            told["x-goog-user-project"] = payer
+        return told
+
+    def token(self) -> str:
+        """A token that is good for a while; as `headers` otherwise."""
+        return self._renewal.token()
+
+    def close(self) -> None:
+        """Close the idle connection."""
+        self._transport.session.close()
+
+    def _asked(self) -> tuple[str, float]:
+        if not self._info and self._given not in ("", DEFAULT):
+            return self._given, LIFETIME_S
+        try:
+            if self._found is None:
+                self._found = self._find()
+            self._found.refresh(self._transport)
+        except exceptions.TransportError as error:
+            text = f"Google's tokens could not be asked for: {self._told(error)}"
+            raise OverloadedError(text, code="no_credentials", sent=False) from None
+        except exceptions.GoogleAuthError as error:
+            kind = OverloadedError if getattr(error, "retryable", False) is True else RefusedError
+            text = f"Google gives no token for this account: {self._told(error)}"
+            raise kind(text, status=UNAUTHORIZED, code="invalid_client", sent=False) from None
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, ArithmeticError) as error:
+            # What google-auth makes of a key that is none, or of an answer that makes no sense; it may quote either.
+            text = f"Google's token for this account makes no sense ({type(error).__name__})."
+            raise UpstreamServerError(text, code="no_credentials", sent=False) from None
+        token, expiry = self._found.token, self._found.expiry
+        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+            raise UpstreamServerError("Google's answer has no token.", code="no_credentials", sent=False)
+        if not isinstance(expiry, datetime):
+            return token, LIFETIME_S
+        return token, max(0.0, (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds())
+
+    def _find(self) -> Any:
+        if not self._info:
+            found, project = google.auth.default(scopes=SCOPES, request=self._transport)
+            self._project = project or ""
+            return found
+        if self._info["type"] == "authorized_user":
+            user: Any = user_credentials.Credentials
+            named = {name: self._info.get(name) for name in USER}
+            return user(None, **named, token_uri=self._info.get("token_uri", ENDPOINT), scopes=SCOPES)
+        account: Any = service_account.Credentials
+        return account.from_service_account_info(self._info, scopes=SCOPES)
+
+    def _told(self, error: Exception) -> str:
+        text = str(error.args[0] if error.args else error).splitlines()[:1]
+        told = text[0] if text else type(error).__name__
+        for secret in sorted({*self.secrets, *self._transport.sent}, key=len, reverse=True):
+            told = redacted_text(told, secret=secret)
+        return told[:QUOTED]
+
+
+class _Transport(Request):
+    """Calls for tokens: within time, to where the credential says, and nowhere else."""
+
+    def __init__(self, timeout_s: float, connect_timeout_s: float) -> None:
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self._timeouts = (connect_timeout_s, timeout_s)
+        self.sent: list[str] = []  # of the last call, what could open something
+        super().__init__(self.session)
+
+    def __call__(
+        self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **more: Any
+    ) -> Any:
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else ""
+        self.sent = [value for _, value in parse_qsl(text) if len(value) >= MIN_SECRET_CHARACTERS]
+        longest = timeout if isinstance(timeout, int | float) else self._timeouts[1]
+        within = (min(self._timeouts[0], longest), min(self._timeouts[1], longest))
+        more = {**more, "allow_redirects": False}
+        headers = {**(headers or {}), "Connection": "close"}  # a kept one would be shared over a fork
+        call: Any = super().__call__
+        return call(url, method=method, body=body, headers=headers, timeout=within, **more)
+
+
+def _parsed(credential: str) -> dict[str, Any]:
+    text = credential if credential.startswith("{") else _unpacked(credential)
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        found = None
+    kind = found.get("type") if isinstance(found, dict) else None
+    if kind not in ("service_account", "authorized_user"):
+        raise ConfigurationError(
+            "The credential of a Google account must be the JSON of a service account or of an authorized user, "
+            f'or the word "{DEFAULT}".'
+        )
+    if kind == "service_account" and not isinstance(found.get("token_uri"), str):
+        raise ConfigurationError("The key of a service account must have a token_uri.")
+    if "token_uri" in found:
+        _check_url(found["token_uri"])
+    return dict(found)
+
+
+def _unpacked(credential: str) -> str | None:
+    """The JSON that is there in base64; None for another word."""
+    try:
+        text = base64.b64decode(credential, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    return text if text.startswith("{") else None
+
+
+def _check_url(url: Any) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        sound = sound and bool(parts.hostname) and parts.username is None
+    except (ValueError, AttributeError, TypeError):
+        sound = False
+    if not sound:
+        raise ConfigurationError("The token_uri of a Google credential must be an https URL.")
+
+
+def _secrets(credential: str, info: Mapping[str, Any]) -> list[str]:
+    found = [value for name in SECRET if isinstance(value := info.get(name), str) and value]
+    # A key is one text with line breaks here, and another where it is quoted as JSON.
+    found += [json.dumps(value).decode()[1:-1] for value in found]
+    found += [line for value in found for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_CHARACTERS]
+    if not info and credential not in ("", DEFAULT):
+        found.append(credential)
+    return sorted({word for word in found if len(word) >= MIN_SECRET_CHARACTERS}, key=len, reverse=True)

@@ -1,0 +1,192 @@
+"""Objects in one bucket of S3, or of a server that speaks as S3 does (contracts: providers, 5.1)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree
+
+from app.connectors.cloud import places
+from app.connectors.cloud.aws import host_suffix
+from app.connectors.contract.base import RefusedError, Target
+from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
+from app.connectors.http.api import Api
+from app.connectors.http.lines import Answer
+from app.connectors.http.outgoing import Sign
+from app.connectors.shared import parsing
+from app.lib import json
+
+# What one PUT takes; more would need an upload in parts.
+MOST_BYTES = 5 * 2**30
+PER_PAGE = 1000
+PURPOSE = "x-amz-meta-purpose"
+REFUSED, FORBIDDEN, MISSING, TOO_LARGE = 400, 403, 404, 413
+REDIRECTS = (301, 307)
+EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+# HEAD is refused without words.
+SILENT = {REFUSED: "BadRequest", FORBIDDEN: "AccessDenied", MISSING: "NoSuchKey"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place(places.Place):
+    """A place in S3. `url` is of an S3 that is not AWS's."""
+
+    region: str
+    url: str = ""
+
+    SCHEME = "s3"
+    BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
+    MISSING_CODE = "NoSuchKey"
+    VARIABLE = "AWS_BEDROCK_BUCKET"
+
+
+class Bucket:
+    """One bucket; safe to share between threads. Calls raise UpstreamError as those of `Api` do.
+
+    Ids are `s3://bucket/key`; those of another bucket, or outside of the prefix, are missing without a call.
+    """
+
+    def __init__(self, target: Target, place: Place, *, sign: Sign, hidden: Sequence[str]) -> None:
+        self.place = place
+        url, self._root = _address(place)
+        self._api = Api(target, headers={}, sign=sign, reword=reword, base_url=url, secrets=hidden)
+
+    @property
+    def healthy(self) -> bool:
+        """False while the breaker is open."""
+        return self._api.healthy
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._api.close()
+
+    def check(self) -> None:
+        """Look into the bucket."""
+        self._listed({"max-keys": 1})
+
+    def put(self, new: NewFile) -> NativeFile:
+        """Make an object of a file's name, below its folder or else in one of its own."""
+        if new.payload.length > MOST_BYTES:
+            text = f"This file has {new.payload.length} bytes; S3 takes {MOST_BYTES} at once."
+            raise RefusedError(text, status=TOO_LARGE, code="EntityTooLarge", sent=False)
+        uri = self.place.uri(self.place.new_key(new))
+        self._api.send(
+            "PUT",
+            self._path(self.place.key(uri)),
+            new.payload,
+            content_type="application/octet-stream",
+            headers={PURPOSE: quote(new.purpose, safe="")},
+        )
+        return NativeFile(id=uri, filename=new.filename, purpose=new.purpose, bytes=new.payload.length)
+
+    def head(self, uri: str) -> NativeFile:
+        """What there is to know of an object."""
+        told = self._api.answer("HEAD", self._path(self.place.key(uri))).headers
+        return NativeFile(
+            id=uri,
+            filename=uri.rpartition("/")[2],
+            purpose=told.get(PURPOSE, ""),
+            bytes=parsing.count(told, "content-length"),
+            created_at=_http_date(told.get("last-modified")),
+        )
+
+    def get(self, uri: str) -> AbstractContextManager[Download]:
+        """The bytes of an object, as they come in."""
+        return self._api.download(self._path(self.place.key(uri)))
+
+    def delete(self, uri: str) -> None:
+        """Delete an object; one that is gone already is fine."""
+        self._api.delete(self._path(self.place.key(uri)))
+
+    def objects(self, *, below: str = "", after: str | None = None) -> Page[NativeFile]:
+        """A page of the objects below the prefix and `below`, by their keys."""
+        tree = self._listed({"prefix": self.place.prefix + below, "max-keys": PER_PAGE, "continuation-token": after})
+        told = _texts(tree)
+        quoted = told.get("EncodingType") == "url"
+        found = [_texts(element) for element in tree if _name(element) == "Contents"]
+        files = [self._file(fields, quoted=quoted) for fields in found if not fields.get("Key", "").endswith("/")]
+        more = told.get("NextContinuationToken") if told.get("IsTruncated") == "true" else None
+        if more is not None and more == after:
+            raise parsing.bad_answer("a page leads to itself")
+        return Page(files, more or None)
+
+    def _file(self, fields: Mapping[str, str], *, quoted: bool) -> NativeFile:
+        key = parsing.required(fields, "Key")
+        key = unquote_plus(key) if quoted else key
+        if not key.startswith(self.place.prefix):
+            raise parsing.bad_answer("a listed object does not lie where it was looked for")
+        return NativeFile(
+            id=self.place.uri(key),
+            filename=key.rpartition("/")[2],
+            purpose="",
+            bytes=parsing.count(fields, "Size"),
+            created_at=parsing.instant(fields, "LastModified"),
+        )
+
+    def _listed(self, query: Mapping[str, str | int | None]) -> ElementTree.Element:
+        asked = {"list-type": 2, "encoding-type": "url", **query}
+        self.place.require()
+        tree = _tree(self._api.answer("GET", self._root or "/", query=asked).body)
+        if tree is None or _name(tree) != "ListBucketResult":
+            raise parsing.bad_answer("the list is no ListBucketResult")
+        return tree
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{quote(key)}"
+
+
+def reword(answer: Answer) -> Answer:
+    """A refusal of S3, which comes in XML, as JSON. What is no fault of the object is not told as a missing object."""
+    tree = _tree(answer.body)
+    told = _texts(tree) if tree is not None and _name(tree) == "Error" else {}
+    code = told.get("Code") or ("" if answer.body else SILENT.get(answer.status, ""))
+    if answer.status in REDIRECTS:
+        region = answer.headers.get("x-amz-bucket-region") or told.get("Region") or "another region"
+        text = f"The bucket lies in {region}: set the option region (AWS_REGION) to it."
+        return replace(answer, status=REFUSED, body=_json(text, code or "PermanentRedirect"))
+    if not code:
+        return answer
+    status = {"NoSuchBucket": REFUSED, **dict.fromkeys(EXPIRED, FORBIDDEN)}.get(code, answer.status)
+    message = told.get("Message") or f"S3 answered {answer.status} ({code}) without a reason."
+    return replace(answer, status=status, body=_json(message, code))
+
+
+def _json(message: str, code: str) -> bytes:
+    return json.dumps({"message": message, "code": code})
+
+
+def _address(place: Place) -> tuple[str, str]:
+    """(the base URL, what stands before keys in paths). Certificates of AWS know no bucket with a dot."""
+    if place.url:
+        return place.url, f"/{place.bucket}"
+    host = f"s3.{place.region}.{host_suffix(place.region)}"
+    if "." in place.bucket or not place.bucket:
+        return f"https://{host}", f"/{place.bucket}"
+    return f"https://{place.bucket}.{host}", ""
+
+
+def _tree(body: bytes) -> ElementTree.Element | None:
+    """The document of `body`, None when it is none or declares what documents of S3 never declare."""
+    try:
+        text = body.decode()
+        # Without a doctype there are no entities of its own; a text is read in no other encoding than this.
+        return None if "<!" in text else ElementTree.fromstring(text)  # noqa: S314
+    except (UnicodeDecodeError, ElementTree.ParseError, ValueError):
+        return None
+
+
+def _name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _texts(tree: ElementTree.Element) -> dict[str, str]:
+    return {_name(element): element.text or "" for element in tree}
+
+
+def _http_date(text: str | None) -> int | None:
+    try:
+        return int(parsedate_to_datetime(text).timestamp() * 1000) if text else None
+    except (ValueError, OverflowError) as error:
+        raise parsing.bad_answer("last-modified is no instant") from error

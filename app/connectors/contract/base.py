@@ -1,0 +1,316 @@
+"""What a connector is: it declares what it can do, and does one call at a time.
+
+A connector knows neither SQL nor Flask. It is immutable and safe to share between threads.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.connectors.contract.abilities import Abilities
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobLine,
+    JobResult,
+    NativeContainer,
+    NativeContainerFile,
+    NativeFile,
+    NativeJob,
+    NewContainer,
+    NewFile,
+    NewJob,
+    Page,
+    Payload,
+    SoughtJob,
+    Usage,
+)
+from app.lib import json
+from app.translate.neutral import Answer, EmbeddingAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a provider: to connect, for a management call in all, for silence while bytes stream."""
+
+    connect_s: float = 10.0
+    call_s: float = 30.0
+    silence_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a connector is made of: where the account is, what opens it, and how long to wait there.
+
+    `options` are the account's own settings (`api_version`, `account_id`, ...), as the connector documents them.
+    `credential` is an API key, or JSON where a provider needs more than one word. Times are seconds: to connect, for
+    a management call, and for silence while bytes stream.
+    """
+
+    provider: str
+    base_url: str
+    credential: str = field(default="", repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
+    abilities: Abilities = Abilities()
+    max_concurrency: int = 64
+    connect_timeout_s: float = 10.0
+    call_timeout_s: float = 30.0
+    silence_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LineCall:
+    """One line on its way out: the batch's endpoint (`/v1/...`), the body, and what time is left."""
+
+    endpoint: str
+    body: Mapping[str, Any]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineAnswer:
+    """What came back for a line: `body` is raw JSON in the dialect of the line's endpoint, or else there is `answer`.
+
+    `dropped` are the fields of the line that the provider's dialect cannot express.
+    """
+
+    status_code: int
+    request_id: str
+    body: bytes
+    usage: Usage = field(default_factory=Usage)
+    dropped: tuple[str, ...] = ()
+    answer: Answer | EmbeddingAnswer | None = None
+
+
+class UpstreamError(Exception):
+    """A call that gave no usable answer.
+
+    `sent` is false when nothing of the request left this machine, so that it is safe to repeat.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "provider_error",
+        retry_after_s: float | None = None,
+        sent: bool = True,
+        body: bytes = b"",
+        request_id: str = "",
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.sent = sent
+        self.body = body
+        self.request_id = request_id
+        self.param = param
+
+
+class OverloadedError(UpstreamError):
+    """429, 503, 529 or a refused connection: the line waits, for as long as the window lasts."""
+
+
+class UpstreamServerError(UpstreamError):
+    """Another 5xx, an answer cut short, or one that is not what it should be."""
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """No answer in time; what it may have cost is not known."""
+
+
+class RefusedError(UpstreamError):
+    """A 4xx that repeating would not change. `status` and `code` are the provider's, `param` the field it names."""
+
+
+class MissingError(RefusedError):
+    """The provider has no such object (404), or no longer."""
+
+
+class Connector:
+    """One account at one provider. The default of every call says that it is not declared.
+
+    All calls raise UpstreamError: RefusedError for a 4xx (MissingError for a 404), OverloadedError,
+    UpstreamTimeoutError, UpstreamServerError. Calls that make something are sent once; only when `sent` is false
+    may they be sent again.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the account can do."""
+        return self.target.abilities
+
+    @property
+    def healthy(self) -> bool:
+        """False while the account's breaker is open: new work goes elsewhere."""
+        return True
+
+    def close(self) -> None:
+        """Close idle connections; the connector stays usable."""
+
+    def check(self) -> None:
+        """Try the credential with a call that changes nothing. Raises UpstreamError."""
+        self.list_models(timeout_s=self.target.call_timeout_s)
+
+    # Lines, one by one.
+
+    def run_line(self, call: LineCall) -> LineAnswer:
+        """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""
+        raise self._undeclared("endpoints for lines")
+
+    def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
+        """The models the account can use, as OpenAI's model objects."""
+        return ()
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file. Where the provider says that it has these bytes already, that file."""
+        raise self._undeclared("file_upload")
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        raise self._undeclared("file_retrieve")
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's files, newest first where the provider can."""
+        raise self._undeclared("file_list")
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        raise self._undeclared("file_delete")
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file, as they come in. Within the block, reading may raise UpstreamError too."""
+        raise self._undeclared("file_content")
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line in the dialect of this provider's jobs. Raises TranslationError when it cannot say what the line asks.
+
+        Such a line is refused, and never sent.
+        """
+        body = {**line.body, "model": line.model}
+        fields = {"custom_id": line.custom_id, "method": "POST", "url": line.endpoint, "body": body}
+        return EncodedLine(json.dumps_line(fields))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job."""
+        raise self._undeclared("batch_create")
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        raise self._undeclared("batch_retrieve")
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's jobs, newest first where the provider can."""
+        raise self._undeclared("batch_list")
+
+    def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
+        """Jobs that may be the sought one, the surest first: by marker, else by input file and time."""
+        found: list[NativeJob] = []
+        after: str | None = None
+        while True:
+            page = self.list_jobs(after=after)
+            found += [job for job in page.items if _may_be(job, sought)]
+            after = page.after
+            oldest = min((job.created_at for job in page.items if job.created_at is not None), default=None)
+            if after is None or (oldest is not None and oldest < sought.not_before):
+                return sorted(found, key=lambda job: job.marker != sought.marker)
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+        raise self._undeclared("batch_cancel")
+
+    def delete_job(self, native_id: str) -> None:
+        """Delete a job that is over; one that is gone already is fine."""
+        raise self._undeclared("batch_delete")
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        raise self._undeclared("batch_results")
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
+        raise self._undeclared("batch_results")
+
+    # Containers.
+
+    def create_container(self, new: NewContainer) -> NativeContainer:
+        """Make a container."""
+        raise self._undeclared("container_create")
+
+    def retrieve_container(self, native_id: str) -> NativeContainer:
+        """A container as it is now."""
+        raise self._undeclared("container_retrieve")
+
+    def list_containers(self, *, after: str | None = None) -> Page[NativeContainer]:
+        """A page of the account's containers."""
+        raise self._undeclared("container_list")
+
+    def delete_container(self, native_id: str) -> None:
+        """Delete a container; one that is gone already is fine."""
+        raise self._undeclared("container_delete")
+
+    def put_container_file(self, container_id: str, filename: str, payload: Payload) -> NativeContainerFile:
+        """Put bytes into a container."""
+        raise self._undeclared("container_file_create")
+
+    def copy_container_file(self, container_id: str, file_id: str) -> NativeContainerFile:
+        """Put a file of the same account into a container."""
+        raise self._undeclared("container_file_create")
+
+    def list_container_files(self, container_id: str, *, after: str | None = None) -> Page[NativeContainerFile]:
+        """A page of the files of a container."""
+        raise self._undeclared("container_file_list")
+
+    def retrieve_container_file(self, container_id: str, file_id: str) -> NativeContainerFile:
+        """A file of a container."""
+        raise self._undeclared("container_file_retrieve")
+
+    def read_container_file(self, container_id: str, file_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file of a container; as `read_file`."""
+        raise self._undeclared("container_file_content")
+
+    def delete_container_file(self, container_id: str, file_id: str) -> None:
+        """Delete a file of a container; one that is gone already is fine."""
+        raise self._undeclared("container_file_delete")
+
+    def _cancelled(self, native_id: str, ask: Callable[[], NativeJob | None], *, ended: Collection[int]) -> NativeJob:
+        """The job after `ask` asked for its end, which may answer the job.
+
+        A refusal with a status of `ended` is fine where the job is over, or about to be.
+        """
+        try:
+            told = ask()
+        except RefusedError as error:
+            if error.status not in ended:
+                raise
+            job = self.retrieve_job(native_id)
+            if not job.is_over and job.status != "cancelling":
+                raise
+            return job
+        if told is not None:
+            return told
+        # A look may come too early to see it.
+        job = self.retrieve_job(native_id)
+        return job if job.is_over else replace(job, status="cancelling")
+
+    def _undeclared(self, what: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__} of {self.target.provider} declares no {what}")
+
+
+def _may_be(job: NativeJob, sought: SoughtJob) -> bool:
+    if job.marker is not None:
+        return job.marker == sought.marker
+    recent = job.created_at is None or job.created_at >= sought.not_before
+    return sought.input_id is not None and job.input_id == sought.input_id and recent

@@ -1,0 +1,45 @@
+"""Bytes of a provider on local disk first, so that its connection never waits for whoever reads them."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.objects import Download
+from app.lib import jsonl
+
+MAX_LINE_BYTES = 128 * 2**20
+PIECE_BYTES = 256 * 1024
+
+
+@contextmanager
+def spooled_lines(download: Download, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Iterator[bytes]]:
+    """The lines of the whole body that are not blank, without their ends; the file has no name and goes by itself.
+
+    Raises UpstreamError, what reading the download raises, before the first line.
+    """
+    with tempfile.TemporaryFile() as spool:
+        for chunk in download.chunks:
+            spool.write(chunk)
+        spool.seek(0)
+        yield _lines(iter(lambda: spool.read(PIECE_BYTES), b""), max_line_bytes)
+
+
+def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterable[str | None]) -> Iterator[bytes]:
+    """The lines, as `spooled_lines` gives them, of one file after another; `read` opens what a name (or id) stands for.
+
+    Names that are None are left out. Raises UpstreamError midway, too.
+    """
+    for name in names:
+        if name is not None:
+            with ExitStack() as spools:
+                with read(name) as download:
+                    lines = spools.enter_context(spooled_lines(download))
+                yield from lines
+
+
+def _lines(pieces: Iterator[bytes], max_line_bytes: int) -> Iterator[bytes]:
+    for line in jsonl.lines(pieces, max_line_bytes=max_line_bytes):
+        if line.data is None:
+            raise UpstreamServerError(f"A line of the provider's file is longer than {max_line_bytes} bytes.")
+        yield line.data

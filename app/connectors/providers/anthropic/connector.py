@@ -1,0 +1,207 @@
+"""Anthropic: files for its models to read, and Message Batches, which carry their lines in the request."""
+
+import mimetypes
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import quote
+
+from app.connectors.contract.base import LineAnswer, LineCall, MissingError, Target, UpstreamServerError
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+)
+from app.connectors.http import judging
+from app.connectors.http.api import Api
+from app.connectors.http.spool import rows
+from app.connectors.providers.anthropic import shapes
+from app.connectors.shared import parsing
+from app.connectors.shared.translated import BAD_ANSWER, NativeCall, Translated
+from app.connectors.shared.wrap import wrapped
+from app.lib import json
+from app.translate import dialects, messages_answers, messages_requests
+from app.translate.dialects import MESSAGES
+from app.translate.neutral import EmbeddingRequest, Request
+
+FILES = "/v1/files"
+BATCHES = "/v1/messages/batches"
+MODELS = "/v1/models"
+# The next one (2026-10-21) takes no temperature, top_p or top_k, whatever the model.
+VERSION = "2023-06-01"
+PER_PAGE = 1000
+# Tokens of people, which go in another header than keys.
+OAUTH_PREFIX = "sk-ant-oat"
+ENDED = (400, 409)  # what a cancel of a batch that is over may be answered with
+OCTETS = "application/octet-stream"
+
+
+class Anthropic(Translated):
+    """One account at Anthropic. Jobs keep no word of ours, so none is found again.
+
+    Options: `beta` (names for the header `anthropic-beta`, separated by commas), `workspace` (an id of a workspace).
+    """
+
+    def __init__(self, target: Target) -> None:
+        root = target.base_url.rstrip("/").removesuffix("/v1")
+        super().__init__(target, Api(target, headers=_headers(target), base_url=root))
+
+    def check(self) -> None:
+        """Try the credential with a call that changes nothing. Raises UpstreamError."""
+        self._api.get(BATCHES, query={"limit": 1})
+
+    # Lines, one by one.
+
+    def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
+        """A chat as Anthropic takes it. Raises TranslationError."""
+        if isinstance(request, EmbeddingRequest):
+            raise TypeError("Anthropic declares no embeddings")
+        written = messages_requests.write(request)
+        return NativeCall(MESSAGES, written.body, messages_answers.read, tuple(written.dropped))
+
+    def run_line(self, call: LineCall) -> LineAnswer:
+        """Send one line; messages go and come as they are. 2xx and final 4xx are answers.
+
+        All else raises an UpstreamError.
+        """
+        if call.endpoint != MESSAGES:
+            return super().run_line(call)
+        told = self._api.line(MESSAGES, _unstreamed(call.body), timeout_s=call.timeout_s)
+        if told.status >= 400:
+            body = json.dumps(judging.error_body(told, secret=""))
+            return LineAnswer(told.status, told.request_id, body)
+        message = shapes.message("", judging.json_object(told, endpoint=MESSAGES, secret=""))
+        if message.status_code is None:
+            raise UpstreamServerError(message.message, status=told.status, code=BAD_ANSWER)
+        return LineAnswer(told.status, told.request_id, message.body, message.usage)
+
+    def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
+        """The models the account can use, as OpenAI's model objects."""
+        listed = parsing.fields(self._api.get(MODELS, query={"limit": PER_PAGE}), "the list")
+        return [_model(item) for item in parsing.items(listed, "data")]
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file, of the type that its name tells."""
+        expiry = new.expires_after_s
+        answer = self._api.upload(
+            FILES,
+            fields=() if expiry is None else [("expires_in_seconds", str(expiry))],
+            file_field="file",
+            filename=new.filename,
+            payload=new.payload,
+            content_type=mimetypes.guess_type(new.filename)[0] or OCTETS,
+        )
+        return shapes.file(answer)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        return shapes.file(self._api.get(_at(FILES, native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's files, newest first."""
+        return shapes.page(self._api.get(FILES, query=_page(after)), after, shapes.file)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        self._remove(_at(FILES, native_id))
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file that a model made; of an uploaded one a RefusedError."""
+        return self._api.download(f"{_at(FILES, native_id)}/content")
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A request of a batch; messages stay as they are. Raises TranslationError for what Anthropic cannot say."""
+        if line.endpoint == MESSAGES:
+            params = {**_unstreamed(line.body), "model": line.model}
+            return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "params": params}))
+        request = dialects.read_request(line.endpoint, line.body)
+        request.model = line.model
+        written = messages_requests.write(request)
+        data = json.dumps_line({"custom_id": line.custom_id, "params": written.body})
+        return EncodedLine(data, dropped=tuple(written.dropped))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job of the lines in `new.payload`."""
+        body = wrapped(b'{"requests":[', new.payload, b"]}")
+        return shapes.job(self._api.send("POST", BATCHES, body, content_type="application/json"))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return shapes.job(self._api.get(_at(BATCHES, native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the workspace's jobs, newest first."""
+        return shapes.page(self._api.get(BATCHES, query=_page(after)), after, shapes.job)
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+        return self._cancelled(
+            native_id, lambda: shapes.job(self._api.post(f"{_at(BATCHES, native_id)}/cancel")), ended=ENDED
+        )
+
+    def delete_job(self, native_id: str) -> None:
+        """Delete a job that is over; one that is gone already is fine."""
+        self._remove(_at(BATCHES, native_id))
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        ended_at_s = None if job.ended_at is None else job.ended_at // 1000
+        untouched = job.endpoint == MESSAGES
+        return (shapes.result(row, ended_at_s=ended_at_s, untouched=untouched) for row in self._rows(job))
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
+        return (row + b"\n" for row in self._rows(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        return rows(self._api.download, [f"{_at(BATCHES, job.id)}/results"])
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._api.delete(path)
+        except MissingError:
+            return
+
+
+def _headers(target: Target) -> dict[str, str]:
+    """The headers of every call: who asks, and what of Anthropic's is meant."""
+    key = target.credential
+    found = {"Authorization": f"Bearer {key}"} if key.startswith(OAUTH_PREFIX) else {"x-api-key": key}
+    found["anthropic-version"] = VERSION
+    for option, name in (("beta", "anthropic-beta"), ("workspace", "anthropic-workspace-id")):
+        if target.options.get(option):
+            found[name] = target.options[option]
+    return found
+
+
+def _at(path: str, native_id: str) -> str:
+    return f"{path}/{quote(native_id, safe='')}"
+
+
+def _page(after: str | None) -> dict[str, str | int | None]:
+    name, _, value = (after or "").partition("=")
+    return {"limit": PER_PAGE, **({name: value} if name else {})}
+
+
+def _unstreamed(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name != "stream"}
+
+
+def _model(item: Mapping[str, Any]) -> dict[str, Any]:
+    created = parsing.instant(item, "created_at") or 0
+    return {
+        "id": parsing.required(item, "id"),
+        "object": "model",
+        "created": created // 1000,
+        "owned_by": "anthropic",
+    }

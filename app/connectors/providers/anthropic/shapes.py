@@ -1,0 +1,144 @@
+"""Anthropic's JSON as native objects: files, batches, rows of results (contracts: providers, 4 and 28.0)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from app.connectors.contract.objects import OVER, JobResult, NativeFile, NativeJob, Page
+from app.connectors.shared import parsing, refusals
+from app.connectors.shared.translated import BAD_ANSWER, answered
+from app.lib import json
+from app.translate import messages_answers
+from app.translate.neutral import Answer
+
+T = TypeVar("T")
+
+STATUSES = {"in_progress": "in_progress", "canceling": "cancelling", "ended": "completed"}
+COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
+ERROR_STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+# Rows of requests that were never answered.
+UNANSWERED = {
+    "canceled": ("batch_cancelled", "The batch was cancelled before this line was answered."),
+    "expired": ("batch_expired", "The batch expired before this line was answered."),
+}
+
+
+def page(answer: Any, asked: str | None, item: Callable[[Any], T]) -> Page[T]:
+    """A list in either of its shapes: the next page comes by `next_page`, or after `last_id`.
+
+    The page's `after` is the parameter that asks for the next one and its value, with `=` between them.
+    """
+    listed = parsing.fields(answer, "the list")
+    items = [item(found) for found in parsing.items(listed, "data")]
+    following = parsing.text(listed, "next_page")
+    last = parsing.text(listed, "last_id") if listed.get("has_more") is True else None
+    after = f"page={following}" if following else f"after_id={last}" if last else None
+    if after is not None and after == asked:
+        raise parsing.bad_answer("a page leads to itself")
+    return Page(items, after)
+
+
+def file(answer: Any) -> NativeFile:
+    """A file. Anthropic keeps no purpose."""
+    told = parsing.fields(answer, "the file")
+    return NativeFile(
+        id=parsing.required(told, "id"),
+        filename=parsing.text(told, "filename") or "",
+        purpose="",
+        bytes=parsing.count(told, "size_bytes"),
+        created_at=parsing.instant(told, "created_at"),
+        expires_at=parsing.instant(told, "expires_at"),
+    )
+
+
+def job(answer: Any) -> NativeJob:
+    """A batch. Until it ends all of its requests are being processed, whatever came of them."""
+    batch = parsing.fields(answer, "the batch")
+    native_status = parsing.required(batch, "processing_status")
+    told = parsing.part(batch, "request_counts")
+    counts = {name: parsing.count(told, name) or 0 for name in COUNTS}
+    status = parsing.one_of(STATUSES, native_status)
+    if status == "completed":
+        status = _ending(counts, cancelled=parsing.instant(batch, "cancel_initiated_at") is not None)
+    created_at = parsing.instant(batch, "created_at")
+    return NativeJob(
+        id=parsing.required(batch, "id"),
+        status=status,
+        native_status=native_status,
+        total=sum(counts.values()) or None,
+        completed=counts["succeeded"],
+        failed=counts["errored"] + counts["canceled"] + counts["expired"],
+        created_at=created_at,
+        in_progress_at=created_at,
+        ended_at=parsing.instant(batch, "ended_at") if status in OVER else None,
+        expires_at=parsing.instant(batch, "expires_at"),
+    )
+
+
+def _ending(counts: Mapping[str, int], *, cancelled: bool) -> str:
+    if cancelled and counts["canceled"]:
+        return "cancelled"
+    return "expired" if counts["expired"] and counts["expired"] == sum(counts.values()) else "completed"
+
+
+def result(line: bytes, *, ended_at_s: int | None, untouched: bool) -> JobResult:
+    """What came of one line; `untouched` answers stay messages. A message does not tell when it was made."""
+    try:
+        row = parsing.fields(json.loads(line), "a result")
+    except json.JSONDecodeError as error:
+        raise parsing.bad_answer("a result is no JSON") from error
+    custom_id = parsing.required(row, "custom_id")
+    told = row.get("result")
+    told = told if isinstance(told, dict) else {}
+    kind = told.get("type")
+    if kind == "succeeded":
+        if untouched:
+            return message(custom_id, told.get("message"))
+        return answered(custom_id, told.get("message"), lambda value: _read(value, ended_at_s))
+    if kind == "errored":
+        return _errored(custom_id, told.get("error"))
+    if isinstance(kind, str) and kind in UNANSWERED:
+        code, text = UNANSWERED[kind]
+        return JobResult(custom_id, error_code=code, message=text)
+    return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's row tells no result that is known.")
+
+
+def _read(value: Any, created: int | None) -> Answer:
+    return messages_answers.read(value, created=created)
+
+
+def message(custom_id: str, value: Any) -> JobResult:
+    """A line that was asked as a message and is answered with one."""
+    if not isinstance(value, dict) or not isinstance(value.get("content"), list):
+        return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's message has no content.")
+    try:
+        body = json.dumps(value)
+    except json.JSONEncodeError:
+        return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's message is nested too deep.")
+    told = value.get("id")
+    usage = messages_answers.read_usage(value.get("usage"))
+    return JobResult(custom_id, 200, told if isinstance(told, str) else "", body, usage=usage)
+
+
+def _errored(custom_id: str, response: Any) -> JobResult:
+    holder = response if isinstance(response, dict) else {}
+    inner = holder.get("error")
+    error = dict(inner) if isinstance(inner, dict) else response
+    kind = error.get("type") if isinstance(error, dict) else None
+    status = ERROR_STATUSES.get(kind, 400) if isinstance(kind, str) else 400
+    details = error.get("details") if isinstance(error, dict) else None
+    if isinstance(details, dict):
+        error["code"] = details.get("error_code")
+    found = refusals.from_error(custom_id, error, status=status)
+    told = holder.get("request_id")
+    return JobResult(custom_id, found.status_code, told if isinstance(told, str) else "", found.body)

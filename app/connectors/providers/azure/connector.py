@@ -1,0 +1,149 @@
+"""Azure OpenAI in both address styles. Models are names of deployments.
+
+Option `api_version`: a date (`2024-10-21`) means the dated style, `/openai/...?api-version=`, without containers and
+expiries; anything else `/openai/v1/...`. The credential is an API key, `{"token": "..."}`, or
+`{"tenant_id": "...", "client_id": "...", "client_secret": "..."}` for tokens of Entra ID at the option `authority`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.contract.abilities import CONTAINERS, Abilities
+from app.connectors.contract.base import RefusedError, Target
+from app.connectors.contract.objects import EncodedLine, JobLine, NativeFile, NativeJob, NewFile, NewJob
+from app.connectors.http.lines import Answer
+from app.connectors.providers.azure.entra import Client, Entra
+from app.connectors.providers.openai.connector import FILES, expiry_fields
+from app.connectors.providers.openai.containers import OpenAIContainers
+from app.connectors.providers.openai.lines import CHAT
+from app.lib import json
+
+BAD_REQUEST = 400
+DIALECT = "azure-dated"
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
+STYLES = ("/openai/v1", "/openai")
+# In the dated style they belong to a deployment.
+OF_DEPLOYMENT = (CHAT, "/v1/completions", "/v1/embeddings")
+CLIENT = ("tenant_id", "client_id", "client_secret")
+
+
+class Azure(OpenAIContainers):
+    """One resource of Azure OpenAI."""
+
+    def __init__(self, target: Target) -> None:
+        version = target.options.get("api_version", "")
+        self._dated = DATE.fullmatch(version) is not None
+        self._version = f"?{urlencode({'api-version': version})}" if version else ""
+        self._api_key, self._bearer, self._entra = _credential(target)
+        super().__init__(replace(target, base_url=_base_url(target.base_url, dated=self._dated)))
+        self._secret = self._api_key or self._bearer
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the account can do: the dated style has no containers, and jobs for chats only."""
+        abilities = self.target.abilities
+        if not self._dated:
+            return abilities
+        kept = {name: support for name, support in abilities.operations.items() if name not in CONTAINERS}
+        jobs = replace(abilities.jobs, dialect=DIALECT, endpoints=abilities.jobs.endpoints & {CHAT})
+        return replace(abilities, operations=kept, jobs=jobs)
+
+    def headers(self) -> dict[str, str]:
+        """What every call carries: an API key, or a token that never changes."""
+        if self._bearer:
+            return {"Authorization": f"Bearer {self._bearer}"}
+        return {"api-key": self._api_key} if self._api_key else {}
+
+    @property
+    def authorize(self) -> Callable[[], Mapping[str, str]] | None:
+        """Gives the token of now, where Entra ID gives tokens."""
+        return self._token_of_now if self._entra else None
+
+    @property
+    def secrets(self) -> list[str]:
+        """Tokens, and what they are asked for with."""
+        return self._entra.secrets if self._entra else [self._bearer]
+
+    def close(self) -> None:
+        """Close idle connections; the connector stays usable."""
+        super().close()
+        if self._entra:
+            self._entra.close()
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file. Whether fields of an expiry have brackets or dots depends on the resource: brackets first.
+
+        Until it is `processed` no job can use it.
+        """
+        if self._dated:
+            return super().upload_file(replace(new, expires_after_s=None))
+        try:
+            return super().upload_file(new)
+        except RefusedError as error:
+            blamed = f"{error.param} {error.message}"
+            if new.expires_after_s is None or error.status != BAD_REQUEST or "expires_after" not in blamed:
+                raise
+            return self._upload(new, expiry_fields(new.expires_after_s, ".{}"))
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line of a job; the dated style leaves the version out of its URL."""
+        return super().encode_line(replace(line, endpoint=self.job_endpoint(line.endpoint)))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job from an input file that is processed."""
+        return super().create_job(replace(new, output_expires_after_s=None) if self._dated else new)
+
+    def job_endpoint(self, endpoint: str) -> str:
+        """What the address style calls an endpoint in a job."""
+        return endpoint.removeprefix("/v1") if self._dated else endpoint
+
+    def _token_of_now(self) -> Mapping[str, str]:
+        assert self._entra is not None  # noqa: S101 - for mypy
+        self._secret = self._entra.token()
+        return {"Authorization": f"Bearer {self._secret}"}
+
+    def _post(
+        self, endpoint: str, body: Mapping[str, Any], timeout_s: float, *, tolerate: tuple[int, ...] = ()
+    ) -> Answer:
+        if self._dated and endpoint in OF_DEPLOYMENT:
+            deployment = quote(str(body.get("model", "")), safe="")
+            endpoint = f"/deployments/{deployment}{endpoint.removeprefix('/v1')}"
+        return super()._post(endpoint, body, timeout_s, tolerate=tolerate)
+
+    def _at(self, path: str, *parts: str) -> str:
+        return super()._at(path, *parts).removeprefix("/v1") + self._version
+
+    def _path(self, endpoint: str) -> str:
+        return super()._path(endpoint).removeprefix("/v1") + self._version
+
+    def _paging(self, path: str, after: str | None, limit: int) -> Mapping[str, str | int | None]:
+        return {} if self._dated and path == FILES else super()._paging(path, after, limit)
+
+
+def _credential(target: Target) -> tuple[str, str, Entra | None]:
+    """API key, fixed token, or Entra's tokens; a JSON credential that is neither of the last two is no credential."""
+    try:
+        found = json.loads(target.credential) if target.credential.startswith("{") else None
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        return target.credential, "", None
+    if isinstance(found.get("token"), str):
+        return "", found["token"], None
+    if not all(isinstance(found.get(name), str) and found[name] for name in CLIENT):
+        raise ConfigurationError(f"The credential of an Azure account needs token, or {', '.join(CLIENT)}.")
+    client = Client(*(found[name] for name in CLIENT))
+    entra = Entra(client, authority=target.options.get("authority", ""), timeout_s=target.call_timeout_s)
+    return "", "", entra
+
+
+def _base_url(endpoint: str, *, dated: bool) -> str:
+    """The base URL of an endpoint, which may hold a style already."""
+    endpoint = endpoint.rstrip("/")
+    for style in STYLES:
+        endpoint = endpoint.removesuffix(style)
+    return endpoint + ("/openai" if dated else "/openai/v1")

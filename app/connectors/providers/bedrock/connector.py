@@ -1,0 +1,252 @@
+"""AWS Bedrock: batch jobs whose lines and results lie in a bucket of the operator's, in each model's own dialect.
+
+Options: `region`; `bucket` and `prefix`, where files, inputs and results lie; `role_arn`, the service role that jobs
+read and write them with; `mode`, `invoke` (each model's own InvokeModel body) or `converse` (one shape for all chat
+models, without tools); `min_records`, the quota of the account's models; `s3_url` and `runtime_url`, where these are
+not AWS's. The base URL is that of the control plane; one of AWS's own follows the region. Credentials: see `aws`.
+"""
+
+import re
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.cloud.aws import Keys, host_suffix
+from app.connectors.cloud.places import prefix_of
+from app.connectors.cloud.s3 import Bucket, Place
+from app.connectors.contract.abilities import Abilities
+from app.connectors.contract.base import LineAnswer, LineCall, MissingError, RefusedError, Target
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+    SoughtJob,
+)
+from app.connectors.http.api import Api
+from app.connectors.http.spool import spooled_lines
+from app.connectors.providers.bedrock import lines, shapes
+from app.connectors.shared import parsing
+from app.connectors.shared.translated import NativeCall, Translated
+from app.translate.dialects import EMBEDDINGS
+from app.translate.neutral import EmbeddingRequest, Request
+
+JOB = "/model-invocation-job"
+JOBS = "/model-invocation-jobs"
+PER_PAGE = 100
+MOST_PAGES = 100
+OUTPUTS = "jobs/"
+REGION = "us-east-1"
+OWN_HOST = re.compile(r"https://bedrock(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/?")
+MODES = ("invoke", "converse")
+MOST_RECORDS = 50_000
+OUTPUT = ".out"
+MANIFEST = "manifest.json.out"
+# What stopping a job answers that is over: it is looked at then.
+NOT_STOPPED = (400, 409)
+REFUSED = 400
+
+
+class Bedrock(Translated):
+    """One account in one region. The marker of a job is its name."""
+
+    def __init__(self, target: Target) -> None:
+        options = target.options
+        own = OWN_HOST.fullmatch(target.base_url)
+        region = options.get("region") or (own[1] if own else REGION)
+        self._keys = Keys(target.credential, region=region)
+        self._mode = _mode(options.get("mode", ""))
+        self._role_arn = options.get("role_arn", "")
+        self._min_records = _count(options.get("min_records", ""))
+        host = f"{region}.{host_suffix(region)}"
+        runtime = options.get("runtime_url") or f"https://bedrock-runtime.{host}"
+        super().__init__(target, self._made_api(target, runtime.rstrip("/")))
+        base = f"https://bedrock.{host}" if own or not target.base_url else target.base_url
+        self._control = self._made_api(target, base)
+        url = options.get("s3_url", "").rstrip("/")
+        place = Place(
+            bucket=options.get("bucket", ""), region=region, prefix=prefix_of(options.get("prefix", "")), url=url
+        )
+        self._bucket = Bucket(target, place, sign=self._keys.signer("s3"), hidden=self._keys.secrets)
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the account can do: the fewest records of a job are a quota of AWS's that can be raised or lowered."""
+        declared = self.target.abilities
+        if self._min_records is None:
+            return declared
+        return replace(declared, jobs=replace(declared.jobs, min_lines=self._min_records))
+
+    @property
+    def healthy(self) -> bool:
+        """False while the breaker of jobs or of the bucket is open: new work goes elsewhere."""
+        return self._control.healthy and self._bucket.healthy
+
+    def close(self) -> None:
+        """Close idle connections; the connector stays usable."""
+        super().close()
+        self._control.close()
+        self._bucket.close()
+
+    def check(self) -> None:
+        """Try the credential at Bedrock and at the bucket with calls that change nothing. Raises UpstreamError."""
+        self._control.get(JOBS, query={"maxResults": 1})
+        self._bucket.check()
+
+    # Lines, one by one.
+
+    def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
+        """`request` as InvokeModel or Converse takes it. Raises TranslationError."""
+        return lines.native_call(request, mode=self._mode)
+
+    def run_line(self, call: LineCall) -> LineAnswer:
+        """Send one line; one with more texts than the model takes at once is sent in several calls."""
+        pieces = lines.pieces(call) if call.endpoint == EMBEDDINGS else None
+        return super().run_line(call) if pieces is None else self.run_in_pieces(call, pieces)
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make an object in the bucket."""
+        return self._bucket.put(new)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """An object as it is now."""
+        return self._bucket.head(native_id)
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the objects below the account's prefix, results of jobs among them, by their keys."""
+        return self._bucket.objects(after=after)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete an object; one that is gone already is fine."""
+        self._bucket.delete(native_id)
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of an object, as they come in."""
+        return self._bucket.get(native_id)
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line as records of the model's family. Raises TranslationError."""
+        return lines.encoded(line, mode=self._mode)
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job; a name that the account has already is refused."""
+        if not self._role_arn:
+            text = "This account has no service role for jobs: set AWS_BEDROCK_ROLE_ARN or the option role_arn."
+            raise RefusedError(text, status=REFUSED, code="no_role", sent=False)
+        place = self._bucket.place
+        place.key(new.input_id or "")  # which has to lie there
+        body = shapes.request(
+            new,
+            role_arn=self._role_arn,
+            output_uri=place.uri(place.prefix + OUTPUTS),
+            converse=lines.is_converse(new.model, mode=self._mode),
+        )
+        return shapes.made(self._control.post(JOB, body), new)
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return _counted(shapes.job(self._control.get(f"{JOB}/{quote(native_id, safe='')}")))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's jobs, newest first."""
+        return self._listed({}, after)
+
+    def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
+        """The job that has the sought one's name, if there is one."""
+        name = shapes.name(sought.marker)
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            page = self._listed({"nameContains": name}, after)
+            found = [replace(job, marker=sought.marker) for job in page.items if job.marker == name]
+            after = page.after
+            if found or after is None:
+                return found
+        raise parsing.bad_answer("its list of jobs has no end")
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+
+        def ask() -> None:
+            self._control.post(f"{JOB}/{quote(native_id, safe='')}/stop")
+
+        return self._cancelled(native_id, ask, ended=NOT_STOPPED)
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        return lines.results(job, self._rows(job), now_s=int(datetime.now(UTC).timestamp()))
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The rows of a job that is over as Bedrock wrote them, each with its newline."""
+        return (row + b"\n" for row in self._rows(job))
+
+    def _rows(self, job: NativeJob) -> Generator[bytes]:
+        """Rows of the results; none of a job that was over before it wrote any."""
+        if job.output_id is None:
+            return
+        try:
+            for uri in self._outputs(job.output_id):
+                with ExitStack() as stack:
+                    with self._bucket.get(uri) as download:
+                        found = stack.enter_context(spooled_lines(download))
+                    yield from found
+        except MissingError as error:
+            if job.status == "completed" or not error.sent:
+                raise
+
+    def _outputs(self, uri: str) -> Iterator[str]:
+        """The objects of results; a job with a folder of inputs has one for each."""
+        if not uri.endswith("/"):
+            yield uri
+            return
+        place = self._bucket.place
+        below = place.key(uri).removeprefix(place.prefix)
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            page = self._bucket.objects(below=below, after=after)
+            yield from (file.id for file in page.items if file.id.endswith(OUTPUT) and file.filename != MANIFEST)
+            after = page.after
+            if after is None:
+                return
+        raise parsing.bad_answer("its list of results has no end")
+
+    def _listed(self, query: dict[str, str | int | None], after: str | None) -> Page[NativeJob]:
+        asked = {"maxResults": PER_PAGE, "nextToken": after, "sortBy": "CreationTime", "sortOrder": "Descending"}
+        page = shapes.page(self._control.get(JOBS, query={**asked, **query}), after)
+        return Page([_counted(job) for job in page.items], page.after)
+
+    def _made_api(self, target: Target, url: str) -> Api:
+        keys, key = self._keys, self._keys.api_key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        sign = None if key else keys.signer("bedrock")
+        return Api(target, headers=headers, sign=sign, reword=shapes.reword, base_url=url, secrets=keys.secrets)
+
+
+def _counted(job: NativeJob) -> NativeJob:
+    """A job without counts where records are not lines."""
+    return replace(job, total=None, completed=None, failed=None) if lines.makes_vectors(job.model) else job
+
+
+def _mode(text: str) -> str:
+    if text not in ("", *MODES):
+        raise ConfigurationError(f"The option mode (AWS_BEDROCK_MODE) is invoke or converse, not {text!r:.40}.")
+    return text or MODES[0]
+
+
+def _count(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_RECORDS):
+        raise ConfigurationError(
+            f"The option min_records (AWS_BEDROCK_MIN_RECORDS) is a number from 1 to {MOST_RECORDS}, not {text!r:.40}."
+        )
+    return int(text) if text else None

@@ -1,0 +1,117 @@
+"""Lines as records of Bedrock's model families, and records of results as answers (contracts: providers, 5.3)."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import Any
+from urllib.parse import quote
+
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.objects import EncodedLine, JobLine, JobResult, NativeJob
+from app.connectors.providers.bedrock import shapes
+from app.connectors.shared.regrouping import Piece, piece_id, regrouped
+from app.connectors.shared.translated import NativeCall
+from app.lib import json
+from app.translate import dialects
+from app.translate.bedrock_families import CONVERSE, Family, family
+from app.translate.converse_answers import read as read_converse
+from app.translate.errors import TranslationError, UnexpectedAnswerError
+from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request
+
+
+def encoded(line: JobLine, *, mode: str) -> EncodedLine:
+    """A line as one record, or as one for each text where the model takes one. Raises TranslationError."""
+    if line.endpoint == dialects.EMBEDDINGS:
+        request = dialects.read_embedding(line.body)
+        request.model = line.model
+        records = family(line.model).write_embeddings(request)
+        count = len(records)
+        data = b"".join(_record(piece_id(line.custom_id, n, count), body) for n, body in enumerate(records))
+        return EncodedLine(data, count, _dropped(request))
+    asked = dialects.read_request(line.endpoint, line.body)
+    asked.model = line.model
+    written = family(line.model, mode=mode).write(asked)
+    return EncodedLine(_record(line.custom_id, written.body), dropped=tuple(written.dropped))
+
+
+def is_converse(model: str, *, mode: str) -> bool:
+    """True when lines of a model are written as Converse takes them."""
+    return mode == CONVERSE and not makes_vectors(model)
+
+
+def pieces(call: LineCall) -> Iterator[list[str]] | None:
+    """The texts of an embedding, as many at a time as the model takes in a call; None when one call will do."""
+    try:
+        request = dialects.read_embedding(call.body)
+        count = len(family(request.model).write_embeddings(request))
+    except TranslationError:
+        return None  # the call says what is wrong
+    if count == 1:
+        return None
+    texts = request.inputs
+    size = 1 if count == len(texts) else -(-len(texts) // count)
+    return (texts[start : start + size] for start in range(0, len(texts), size))
+
+
+def native_call(request: Request | EmbeddingRequest, *, mode: str) -> NativeCall:
+    """One line as InvokeModel or Converse takes it. Raises TranslationError."""
+    path = f"/model/{quote(request.model, safe='')}"
+    if isinstance(request, EmbeddingRequest):
+        found = family(request.model)
+        body = found.write_embeddings(request)[0]
+        return NativeCall(f"{path}/invoke", body, found.read_embeddings, _dropped(request))
+    found = family(request.model, mode=mode)
+    written = found.write(request)
+    verb = "converse" if found.name == CONVERSE else "invoke"
+    return NativeCall(f"{path}/{verb}", written.body, found.read, tuple(written.dropped))
+
+
+def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[JobResult]:
+    """What came of each line, from the rows of results. What reading these raises passes through."""
+    known = _family(job.model or "")
+    created = now_s if job.ended_at is None else job.ended_at // 1000
+
+    def read(output: Any) -> Answer | EmbeddingAnswer:
+        if job.endpoint == dialects.EMBEDDINGS:
+            return _known(known).read_embeddings(output)
+        # A job may have been made in another mode than the account has now; this shape is Nova's and Converse's.
+        if isinstance(output, dict) and isinstance(output.get("output"), dict):
+            return read_converse(output, created=created)
+        return _known(known).read(output, created=created)
+
+    found = _read(rows, read)
+    if job.endpoint != dialects.EMBEDDINGS:
+        return found
+    return regrouped((Piece(result.custom_id, result) for result in found), status=job.status)
+
+
+def _read(rows: Generator[bytes], read: shapes.Read) -> Iterator[JobResult]:
+    with closing(rows):  # a row that makes no sense ends all of it at once
+        for number, row in enumerate(rows, start=1):
+            yield shapes.result(row, number, read)
+
+
+def makes_vectors(model: str | None) -> bool:
+    """True for a model whose lines may be several records each."""
+    known = _family(model or "")
+    return known is not None and known.is_embedding
+
+
+def _family(model: str) -> Family | None:
+    try:
+        return family(model)
+    except TranslationError:
+        return None
+
+
+def _known(found: Family | None) -> Family:
+    if found is None:
+        raise UnexpectedAnswerError("Nobody knows what this model answers.")
+    return found
+
+
+def _record(record: str, body: Json) -> bytes:
+    return json.dumps_line({"recordId": record, "modelInput": body})
+
+
+def _dropped(request: EmbeddingRequest) -> tuple[str, ...]:
+    return (*request.dropped, "user") if request.user else tuple(request.dropped)

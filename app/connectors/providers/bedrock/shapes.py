@@ -1,0 +1,176 @@
+"""JSON of Bedrock's batch jobs, in and out, as native objects (contracts: providers, 5.2, 5.3 and 28.6)."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.connectors.contract.objects import OVER, JobError, JobResult, NativeJob, NewJob, Page
+from app.connectors.http.lines import Answer as HttpAnswer
+from app.connectors.shared import parsing
+from app.connectors.shared.refusals import refused
+from app.connectors.shared.translated import answered
+from app.lib import json
+from app.translate.neutral import Answer, EmbeddingAnswer
+
+STATUSES = {
+    "Submitted": "validating",
+    "Validating": "validating",
+    "Scheduled": "in_progress",
+    "InProgress": "in_progress",
+    "Completed": "completed",
+    "PartiallyCompleted": "completed",
+    "Failed": "failed",
+    "Expired": "expired",
+    "Stopping": "cancelling",
+    "Stopped": "cancelled",
+}
+JSONL = "JSONL"
+CONVERSE = "Converse"
+# What the API takes; a name also has to be the only one of its kind in the account.
+NAME = re.compile(r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9+.-]){0,63}")
+MOST_NAME = 63
+TAG = re.compile(r"[a-zA-Z0-9\s._:/=+@-]*", re.ASCII)
+MOST_TAGS = 50
+RESERVED_TAGS = "aws:"
+THROTTLED, SERVER_ERROR = 429, 500
+# What a whole account may have at once is used up: the job waits for room.
+FULL = {"ServiceQuotaExceededException": "too_many_batches"}
+THROTTLING = frozenset({"ThrottlingException", "TooManyRequestsException"})
+
+Read = Callable[[Any], Answer | EmbeddingAnswer]
+
+
+def reword(answer: HttpAnswer) -> HttpAnswer:
+    """A refusal with the code in its body, which AWS puts into a header."""
+    code = answer.headers.get("x-amzn-errortype", "").partition(":")[0].rpartition("#")[2]
+    try:
+        told = json.loads(answer.body)
+    except json.JSONDecodeError:
+        told = {}
+    if not code or not isinstance(told, dict):
+        return answer
+    message = told.get("message") or told.get("Message")
+    text = message if isinstance(message, str) else f"Bedrock answered {answer.status} ({code}) without a reason."
+    status = THROTTLED if code in THROTTLING else answer.status
+    return replace(answer, status=status, body=json.dumps({"message": text, "code": FULL.get(code, code)}))
+
+
+def name(marker: str) -> str:
+    """The name of the job that a marker of the gateway stands for; other markers have other names."""
+    found = marker.replace("_", "-")
+    if len(found) <= MOST_NAME and NAME.fullmatch(found):
+        return found
+    return f"bg-{hashlib.sha256(marker.encode()).hexdigest()[:40]}"
+
+
+def request(new: NewJob, *, role_arn: str, output_uri: str, converse: bool) -> dict[str, Any]:
+    """The request that makes a job."""
+    tags = [
+        {"key": key, "value": value}
+        for key, value in new.metadata.items()
+        if _fits(key, 1, 128) and _fits(value, 0, 256) and not key.lower().startswith(RESERVED_TAGS)
+    ]
+    body: dict[str, Any] = {
+        "jobName": name(new.marker),
+        # Of letters and digits only; the same marker never makes two jobs.
+        "clientRequestToken": hashlib.sha256(new.marker.encode()).hexdigest(),
+        "roleArn": role_arn,
+        "modelId": new.model,
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": new.input_id, "s3InputFormat": JSONL}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": output_uri}},
+        "timeoutDurationInHours": int(new.window.removesuffix("h")),
+    }
+    if tags:
+        body["tags"] = tags[:MOST_TAGS]
+    if converse:
+        body["modelInvocationType"] = CONVERSE
+    return body
+
+
+def made(answer: Any, new: NewJob) -> NativeJob:
+    """A job that was just made, of which only the name is told."""
+    arn = parsing.required(parsing.fields(answer, "the job"), "jobArn")
+    return NativeJob(
+        id=arn,
+        status="validating",
+        native_status="Submitted",
+        marker=name(new.marker),
+        input_id=new.input_id,
+        endpoint=new.endpoint,
+        model=new.model,
+        window=new.window,
+        metadata=new.metadata,
+    )
+
+
+def page(answer: Any, asked: str | None) -> Page[NativeJob]:
+    """A list whose next page has a token."""
+    listed = parsing.fields(answer, "the list")
+    after = parsing.text(listed, "nextToken")
+    if after is not None and after == asked:
+        raise parsing.bad_answer("a page leads to itself")
+    return Page([job(item) for item in parsing.items(listed, "invocationJobSummaries")], after)
+
+
+def job(answer: Any) -> NativeJob:
+    """A job, whole or as lists have it. Its marker is its name."""
+    told = parsing.fields(answer, "the job")
+    arn = parsing.required(told, "jobArn")
+    native_status = parsing.required(told, "status")
+    status = parsing.one_of(STATUSES, native_status)
+    message = parsing.text(told, "message")
+    hours = parsing.count(told, "timeoutDurationInHours")
+    input_id = parsing.text(parsing.part(parsing.part(told, "inputDataConfig"), "s3InputDataConfig"), "s3Uri")
+    output = parsing.text(parsing.part(parsing.part(told, "outputDataConfig"), "s3OutputDataConfig"), "s3Uri")
+    over = status in OVER
+    return NativeJob(
+        id=arn,
+        status=status,
+        native_status=native_status,
+        marker=parsing.text(told, "jobName"),
+        input_id=input_id,
+        output_id=output_uri(output, arn, input_id) if over and output and input_id else None,
+        model=parsing.text(told, "modelId"),
+        window=f"{hours}h" if hours else None,
+        total=parsing.count(told, "totalRecordCount"),
+        completed=parsing.count(told, "successRecordCount"),
+        failed=parsing.count(told, "errorRecordCount"),
+        errors=(JobError("provider_error", message),) if message and status in ("failed", "expired") else (),
+        created_at=parsing.instant(told, "submitTime"),
+        ended_at=(parsing.instant(told, "endTime") or parsing.instant(told, "lastModifiedTime")) if over else None,
+        expires_at=parsing.instant(told, "jobExpirationTime"),
+    )
+
+
+def output_uri(output: str, arn: str, input_uri: str) -> str:
+    """Where the results of a job lie; of a job with a folder of inputs the folder of its results."""
+    folder = f"{output.rstrip('/')}/{arn.rpartition('/')[2]}/"
+    named = input_uri.rpartition("/")[2]
+    return f"{folder}{named}.out" if named else folder
+
+
+def result(line: bytes, number: int, read: Read) -> JobResult:
+    """What came of one record; the model's input, which is repeated, is not looked at."""
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise parsing.bad_answer(f"line {number} of the results is no JSON") from error
+    row = parsing.fields(value, f"line {number} of the results")
+    record = parsing.required(row, "recordId")
+    wrong = row.get("error")
+    if wrong is not None:
+        return _refused(record, wrong if isinstance(wrong, dict) else {})
+    return answered(record, row.get("modelOutput"), read)
+
+
+def _refused(record: str, error: Mapping[str, Any]) -> JobResult:
+    told, code = error.get("errorMessage"), error.get("errorCode")
+    message = told if isinstance(told, str) and told else "Bedrock refused this record and did not say why."
+    sound = type(code) is int and 400 <= code < 600
+    return refused(record, message, status=code if sound else SERVER_ERROR)
+
+
+def _fits(text: str, least: int, most: int) -> bool:
+    return least <= len(text) <= most and TAG.fullmatch(text) is not None

@@ -1,0 +1,259 @@
+"""Cohere: files are datasets that are checked for a while, results lie behind signed URLs, in Avro."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from app.connectors.contract.base import (
+    LineAnswer,
+    LineCall,
+    MissingError,
+    RefusedError,
+    Target,
+    UpstreamError,
+    UpstreamServerError,
+)
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+    SoughtJob,
+)
+from app.connectors.http.api import Api, fetch_url
+from app.connectors.providers.cohere import results as cohere_results
+from app.connectors.providers.cohere import shapes
+from app.connectors.shared import parsing, regrouping
+from app.connectors.shared.translated import NativeCall, Translated
+from app.lib import json
+from app.translate import cohere_answers, cohere_embeddings, cohere_requests, dialects
+from app.translate.dialects import EMBEDDINGS
+from app.translate.neutral import EmbeddingRequest, Request
+
+DATASETS = "/v1/datasets"
+BATCHES = "/v2/batches"
+MODELS = "/v1/models"
+PER_PAGE = 100
+MOST_PER_PAGE = 1000
+ENDED = (400, 404, 405, 409, 422)  # what a cancel of a batch that is over may be answered with
+NO_SUCH_CALL = (404, 405)
+DOWNLOAD_HOSTS = "storage.googleapis.com"
+
+
+class Cohere(Translated):
+    """One account at Cohere. Option: `download_hosts` (hosts of signed URLs, separated by commas).
+
+    A batch's name is its marker. What kind of lines it has is told by the type of its input dataset.
+    """
+
+    def __init__(self, target: Target) -> None:
+        target = replace(target, base_url=re.sub(r"/v[12]$", "", target.base_url.rstrip("/")))
+        super().__init__(target, Api(target, headers={"Authorization": f"Bearer {target.credential}"}))
+        hosts = target.options.get("download_hosts") or DOWNLOAD_HOSTS
+        self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
+
+    # Lines.
+
+    def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
+        """`request` as Cohere takes it. Raises TranslationError."""
+        if isinstance(request, EmbeddingRequest):
+            written = cohere_embeddings.write_line(request)
+            return NativeCall("/v2/embed", written.body, cohere_embeddings.read, tuple(written.dropped))
+        written = cohere_requests.write_line(request)
+        return NativeCall("/v2/chat", written.body, cohere_answers.read, tuple(written.dropped))
+
+    def run_line(self, call: LineCall) -> LineAnswer:
+        """Send one line; one with more texts than go into a call is sent in several, one after another."""
+        texts = call.body.get("input") if call.endpoint == EMBEDDINGS else None
+        if not isinstance(texts, list) or len(texts) <= cohere_embeddings.MOST_TEXTS:
+            return super().run_line(call)
+        return self.run_in_pieces(call, cohere_embeddings.pieces(texts))
+
+    def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
+        """The models the account can use, as OpenAI's model objects."""
+        answer = parsing.fields(self._api.get(MODELS, query={"page_size": MOST_PER_PAGE}), "the list")
+        names = [parsing.required(item, "name") for item in parsing.items(answer, "models")]
+        return [{"id": name, "object": "model", "created": 0, "owned_by": "cohere"} for name in names]
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a dataset of the input of a batch; it is checked for a while. Other files have no place there."""
+        kind = shapes.DATASET_TYPES.get(new.endpoint or "") if new.purpose == "batch" else None
+        if kind is None:
+            text = f"Cohere keeps the inputs of batches, and no files for the purpose {new.purpose!r:.60}."
+            raise RefusedError(text, status=400, code="unsupported_purpose", param="purpose", sent=False)
+        answer = self._api.upload(
+            DATASETS,
+            fields=(),
+            file_field="data",
+            filename=new.filename,
+            payload=new.payload,
+            query={"name": new.filename, "type": kind, "keep_fields": "custom_id"},
+        )
+        native_id = parsing.required(parsing.fields(answer, "the dataset"), "id")
+        made = NativeFile(native_id, new.filename, new.purpose, status="processing")
+        return replace(self._as_it_is(made), bytes=new.payload.length)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now; its size is not told."""
+        return shapes.dataset(self._dataset(native_id))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's datasets; only an empty one is surely the last."""
+        start = int(after or "0")
+        answer = parsing.fields(self._api.get(DATASETS, query={"limit": PER_PAGE, "offset": start}), "the list")
+        found = [shapes.dataset(item) for item in parsing.items(answer, "datasets")]
+        return Page(found, str(start + len(found)) if found else None)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a dataset; one that is gone already is fine."""
+        try:
+            self._api.delete(_at(DATASETS, native_id))
+        except MissingError:
+            return
+
+    @contextmanager
+    def read_file(self, native_id: str) -> Iterator[Download]:
+        """The bytes of the files of a dataset one after another, as they come in; of the originals where they are."""
+        found = shapes.parts(self._dataset(native_id))
+        if not found:
+            raise parsing.bad_answer("a dataset without files")
+        name = "original_url" if all(part.get("original_url") for part in found) else "url"
+        urls = list(dict.fromkeys(parsing.url(part, name) for part in found))
+        with self._fetch(urls[0]) as first:
+            if len(urls) == 1:
+                yield first
+            else:
+                yield Download(None, first.content_type, self._chunks(first, urls[1:]))
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line as one row, or as several when it has more texts than go into one. Raises TranslationError."""
+        if line.endpoint == EMBEDDINGS:
+            rows = cohere_embeddings.write(dialects.read_embedding(line.body))
+            ids = [regrouping.piece_id(line.custom_id, index, len(rows)) for index in range(len(rows))]
+            data = b"".join(_row(name, row.body) for name, row in zip(ids, rows, strict=True))
+            return EncodedLine(data, len(rows), tuple(rows[0].dropped))
+        written = cohere_requests.write(dialects.read_request(line.endpoint, line.body))
+        return EncodedLine(_row(line.custom_id, written.body), dropped=tuple(written.dropped))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a batch."""
+        body = {"name": new.marker, "input_dataset_id": new.input_id, "model": new.model}
+        return shapes.job(_inner(self._api.post(BATCHES, body), "batch"))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A batch as it is now."""
+        return shapes.job(_inner(self._api.get(_at(BATCHES, native_id)), "batch"))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's batches, in an order that Cohere does not tell."""
+        query = {"page_size": MOST_PER_PAGE, "page_token": after, "order_by": "created_at"}
+        answer = parsing.fields(self._api.get(BATCHES, query=query), "the list")
+        following = parsing.text(answer, "next_page_token")
+        if following is not None and following == after:
+            raise parsing.bad_answer("a page leads to itself")
+        return Page([shapes.job(item) for item in parsing.items(answer, "batches")], following)
+
+    def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
+        """The sought batch, if it is there: the marker is its name. The order of pages is not told, so all are read."""
+        after: str | None = None
+        while True:
+            page = self.list_jobs(after=after)
+            found = [job for job in page.items if job.marker == sought.marker]
+            after = page.after
+            if found or after is None:
+                return found
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a batch. One that is over already is answered as it is."""
+        return self._cancelled(native_id, lambda: self._cancel(native_id), ended=ENDED)
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a batch that is over, in any order. Reading may raise UpstreamError midway."""
+        return regrouping.regrouped(self._rows(job), status=job.status)
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The rows of the results as they are, each as a line of JSON."""
+        for record in self._records(job):
+            yield cohere_results.json_line(record)
+
+    def _rows(self, job: NativeJob) -> Iterator[regrouping.Piece]:
+        for record in self._records(job):
+            result = shapes.result(record, job.endpoint)
+            yield regrouping.Piece(result.custom_id, result)
+
+    def _records(self, job: NativeJob) -> Iterator[Any]:
+        if job.output_id is None:
+            return
+        try:
+            found = self._output(job.output_id)
+        except MissingError:
+            if job.status == "completed":
+                raise
+            return  # only a batch that ran to its end has them for sure
+        for number in range(len(found)):
+            if number:
+                found = self._output(job.output_id)  # URLs are signed for an hour, and reading may take longer
+            if number < len(found):
+                with self._fetch(parsing.url(found[number], "url")) as download:
+                    yield from cohere_results.rows(download)
+
+    def _output(self, native_id: str) -> list[Mapping[str, Any]]:
+        """The files of the results, once they are whole."""
+        told = self._dataset(native_id)
+        if shapes.dataset(told).status == "processing":
+            raise UpstreamServerError("Cohere is still preparing the results.", code="not_ready")
+        return shapes.parts(told)
+
+    # Calls.
+
+    def _dataset(self, native_id: str) -> Mapping[str, Any]:
+        return _inner(self._api.get(_at(DATASETS, native_id)), "dataset")
+
+    def _as_it_is(self, made: NativeFile) -> NativeFile:
+        try:
+            return replace(self.retrieve_file(made.id), purpose=made.purpose)
+        except UpstreamError:
+            return made  # it is there, which is what was asked for
+
+    def _cancel(self, native_id: str) -> None:
+        """The SDK's call, or the other one that clients use (contracts: providers, 6)."""
+        path = _at(BATCHES, native_id)
+        try:
+            self._api.post(f"{path}:cancel")
+        except RefusedError as error:
+            if error.status not in NO_SUCH_CALL:
+                raise
+            self._api.post(f"{path}/cancel")
+
+    def _fetch(self, url: str) -> AbstractContextManager[Download]:
+        return fetch_url(url, target=self.target, allowed_hosts=self._download_hosts)
+
+    def _chunks(self, first: Download, urls: list[str]) -> Iterator[bytes]:
+        yield from first.chunks
+        for url in urls:
+            with self._fetch(url) as download:
+                yield from download.chunks
+
+
+def _at(path: str, native_id: str) -> str:
+    return f"{path}/{quote(native_id, safe='')}"
+
+
+def _inner(answer: Any, name: str) -> Mapping[str, Any]:
+    return parsing.fields(parsing.fields(answer, "the answer").get(name), f"the {name}")
+
+
+def _row(custom_id: str, body: Any) -> bytes:
+    return json.dumps_line({"custom_id": custom_id, "body": body})

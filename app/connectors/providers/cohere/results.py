@@ -1,0 +1,43 @@
+"""Files of Cohere's results: Avro, or lines of JSON (contracts: providers, 6 and 29.6)."""
+
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+from app.connectors.contract.objects import Download
+from app.connectors.http.spool import MAX_LINE_BYTES, PIECE_BYTES
+from app.connectors.providers.cohere import avro
+from app.connectors.shared import parsing
+from app.lib import json, jsonl
+
+
+def rows(download: Download) -> Iterator[Any]:
+    """The rows of one file, which is on disk before the first is read. Raises UpstreamError."""
+    with tempfile.TemporaryFile() as file:
+        for chunk in download.chunks:
+            file.write(chunk)
+        file.seek(0)
+        is_avro = file.read(len(avro.MAGIC)) == avro.MAGIC
+        file.seek(0)
+        yield from avro.records(file) if is_avro else _json_rows(file)
+
+
+def json_line(row: Any) -> bytes:
+    """A row as a line of JSON. Raises UpstreamServerError for one that is no object, or that JSON can't say."""
+    told = parsing.fields(row, "a result")
+    try:
+        return json.dumps_line(
+            {name: value.decode() if isinstance(value, bytes) else value for name, value in told.items()}
+        )
+    except (json.JSONEncodeError, UnicodeDecodeError) as error:
+        raise parsing.bad_answer("a result holds what JSON can't say") from error
+
+
+def _json_rows(file: IO[bytes]) -> Iterator[Any]:
+    for line in jsonl.lines(iter(lambda: file.read(PIECE_BYTES), b""), max_line_bytes=MAX_LINE_BYTES):
+        if line.data is None:
+            raise parsing.bad_answer(f"a result is longer than {MAX_LINE_BYTES} bytes")
+        try:
+            yield json.loads(line.data)
+        except json.JSONDecodeError as error:
+            raise parsing.bad_answer("a result is not JSON") from error

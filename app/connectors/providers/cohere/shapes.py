@@ -1,0 +1,117 @@
+"""Cohere's JSON as native objects: datasets, batches, rows of results (contracts: providers, 6 and 28.6)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.connectors.contract.objects import OVER, JobError, JobResult, NativeFile, NativeJob, Usage
+from app.connectors.shared import parsing, refusals, translated
+from app.lib import json
+from app.translate import cohere_answers, cohere_embeddings
+from app.translate.dialects import CHAT_LIKE, EMBEDDINGS
+
+PREFIX = "BATCH_STATUS_"
+STATUSES = {
+    "UNSPECIFIED": "validating",
+    "QUEUED": "validating",
+    "IN_PROGRESS": "in_progress",
+    "CANCELING": "cancelling",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "CANCELED": "cancelled",
+}
+FILE_STATUSES = {
+    "unknown": "processing",
+    "queued": "processing",
+    "processing": "processing",
+    "validated": "processed",
+    "skipped": "processed",
+    "failed": "error",
+}
+# The type of a dataset by the endpoint of the lines in it.
+DATASET_TYPES = {**dict.fromkeys(CHAT_LIKE, "batch-chat-v2-input"), EMBEDDINGS: "batch-embed-v2-input"}
+DATASET_LIFETIME_MS = 30 * 24 * 3600 * 1000
+
+
+def dataset(answer: Any) -> NativeFile:
+    """A dataset as a file. It lives for 30 days."""
+    told = parsing.fields(answer, "the dataset")
+    created_at = parsing.instant(told, "created_at")
+    return NativeFile(
+        id=parsing.required(told, "id"),
+        filename=parsing.text(told, "name") or "",
+        purpose="batch" if told.get("dataset_type") in DATASET_TYPES.values() else "",
+        status=parsing.one_of(FILE_STATUSES, parsing.text(told, "validation_status") or "unknown"),
+        created_at=created_at,
+        expires_at=None if created_at is None else created_at + DATASET_LIFETIME_MS,
+    )
+
+
+def parts(answer: Any) -> list[Mapping[str, Any]]:
+    """The files of a dataset, in order."""
+    found = parsing.items(parsing.fields(answer, "the dataset"), "dataset_parts")
+    places = [parsing.count(part, "index") for part in found]
+    ranked = sorted(zip([place or 0 for place in places], range(len(found)), strict=True))
+    return [found[number] for _, number in ranked]
+
+
+def job(answer: Any) -> NativeJob:
+    """A batch; its name is its marker."""
+    told = parsing.fields(answer, "the batch")
+    native_status = parsing.required(told, "status")
+    status = parsing.one_of(STATUSES, native_status.removeprefix(PREFIX))
+    over = status in OVER
+    return NativeJob(
+        id=parsing.required(told, "id"),
+        status=status,
+        native_status=native_status,
+        marker=parsing.text(told, "name"),
+        input_id=parsing.text(told, "input_dataset_id"),
+        output_id=parsing.text(told, "output_dataset_id") if over else None,
+        model=parsing.text(told, "model"),
+        window="24h",
+        total=parsing.count(told, "num_records") or None,  # 0 until they are counted
+        completed=parsing.count(told, "num_successful_records"),
+        failed=parsing.count(told, "num_failed_records"),
+        usage=_usage(told),
+        errors=_errors(told) if status == "failed" else (),
+        created_at=parsing.instant(told, "created_at"),
+        ended_at=parsing.instant(told, "updated_at") if over else None,
+    )
+
+
+def result(row: Any, endpoint: str | None) -> JobResult:
+    """A row of the results: `body` is the answer to a line of `endpoint`, or the JSON of it; `error` is empty then."""
+    told = parsing.fields(row, "a result")
+    custom_id = parsing.required(told, "custom_id")
+    error = told.get("error")
+    if error:
+        return refusals.from_error(custom_id, _json(error) if isinstance(error, str) else error)
+    body = told.get("body")
+    if isinstance(body, str | bytes):
+        body = _json(body)
+    status = cohere_answers.failure(body)
+    if status is not None and isinstance(body, dict):
+        return refusals.refused(custom_id, f"Cohere ended the answer with {body['finish_reason']}.", status=status)
+    embeds = endpoint == EMBEDDINGS if endpoint else isinstance(body, dict) and "embeddings" in body
+    return translated.answered(custom_id, body, cohere_embeddings.read if embeds else cohere_answers.read)
+
+
+def _json(text: str | bytes) -> Any:
+    """What stands in a text, which may be no more than a text."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return found if isinstance(found, dict) else text
+
+
+def _errors(told: Mapping[str, Any]) -> tuple[JobError, ...]:
+    reason = parsing.text(told, "status_reason") or "Cohere does not say why."
+    return (JobError("batch_failed", reason),)
+
+
+def _usage(told: Mapping[str, Any]) -> Usage | None:
+    given, made = parsing.count(told, "input_tokens"), parsing.count(told, "output_tokens")
+    if given is None and made is None:
+        return None
+    return Usage(input_tokens=given or 0, output_tokens=made or 0, total_tokens=(given or 0) + (made or 0))

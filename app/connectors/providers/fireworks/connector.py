@@ -1,0 +1,222 @@
+"""Fireworks: files are datasets, jobs have ids of our choice, and results lie behind signed URLs."""
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from app.connectors.contract.base import MissingError, RefusedError, Target, UpstreamError
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+    Payload,
+    SoughtJob,
+)
+from app.connectors.http.api import fetch_url
+from app.connectors.http.spool import rows
+from app.connectors.providers.fireworks import shapes
+from app.connectors.providers.openai.managed import Managed
+from app.connectors.shared import parsing
+from app.lib import json
+
+INFERENCE = "/inference/v1"
+PER_PAGE = 200
+CONFLICT = 409
+NEWEST_FIRST = "create_time desc"
+REFUSED_LINES = "error-data"
+DOWNLOAD_HOSTS = "storage.googleapis.com"
+FILENAME_LENGTH = 63
+
+
+class Fireworks(Managed):
+    """One account at Fireworks.
+
+    Options: `account_id` (found out when it is not given), `download_hosts` (hosts of signed URLs, separated by
+    commas). A job's id is made of its marker. A file's native id is the dataset's full name.
+    """
+
+    def __init__(self, target: Target) -> None:
+        root = re.sub(r"(/inference)?/v1$", "", target.base_url.rstrip("/"))
+        super().__init__(replace(target, base_url=root + INFERENCE), api_url=root)
+        self.target = target
+        self._account = target.options.get("account_id", "")
+        hosts = target.options.get("download_hosts") or DOWNLOAD_HOSTS
+        self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
+
+    def check(self) -> None:
+        """Try the credential with a call that changes nothing. Raises UpstreamError."""
+        self._api.get(self._datasets(), query={"pageSize": 1})
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a dataset and fill it; it may be processed for a while. One that could not be filled is deleted."""
+        name = f"bg-{secrets.token_hex(12)}"
+        lines = _count_lines(new.payload) if new.lines is None else new.lines
+        described = {
+            "userUploaded": {},
+            "exampleCount": str(lines),
+            "displayName": new.filename[:FILENAME_LENGTH],
+        }
+        made = shapes.dataset(self._api.post(self._datasets(), {"datasetId": name, "dataset": described}))
+        path = self._datasets(made.id)
+        try:
+            self._api.upload(f"{path}:upload", fields=(), file_field="file", filename=new.filename, payload=new.payload)
+        except UpstreamError:
+            self._discard(made.id)
+            raise
+        return replace(self._as_it_is(made), purpose=new.purpose, bytes=new.payload.length)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now; its size is not told."""
+        return shapes.dataset(self._api.get(self._datasets(native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's datasets, newest first."""
+        answer, following = self._list(self._datasets(), after)
+        return Page([shapes.dataset(item) for item in parsing.items(answer, "datasets")], following)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a dataset; one that is gone already is fine."""
+        self._remove(self._datasets(native_id))
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a dataset, as they come in; of a job's results those of the lines that were answered."""
+        urls = self._urls(native_id)
+        wanted = [url for name, url in urls.items() if not name.endswith(f"/{REFUSED_LINES}")]
+        if len(wanted) != 1:
+            raise parsing.bad_answer(f"a dataset of {len(wanted)} files")
+        return self._fetch(wanted[0])
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line in the dialect of this provider's jobs, its newline included. The model is the job's."""
+        body = {name: value for name, value in line.body.items() if name != "model"}
+        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": body}))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job. One with this marker that is there already was made by us: it is answered."""
+        name = shapes.slug(new.marker)
+        body = {"model": new.model, "inputDatasetId": new.input_id, "displayName": new.marker}
+        try:
+            return shapes.job(self._api.post(self._jobs(), body, query={"batchInferenceJobId": name}))
+        except RefusedError as error:
+            found = self.find_jobs(SoughtJob(new.marker, None, 0)) if error.status == CONFLICT else []
+            if not found:
+                raise
+            return found[0]
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now. One that was cancelled is missing after a while."""
+        return shapes.job(self._api.get(self._jobs(native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's jobs, newest first."""
+        answer, following = self._list(self._jobs(), after)
+        return Page([shapes.job(item) for item in parsing.items(answer, "batchInferenceJobs")], following)
+
+    def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
+        """The sought job, if it is there: its id is made of its marker."""
+        try:
+            return [self.retrieve_job(shapes.slug(sought.marker))]
+        except MissingError:
+            return []
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Delete a job that still runs: there is no other way. One that is over already is answered as it is."""
+        job = self.retrieve_job(native_id)
+        if job.is_over:
+            return job
+        self.delete_job(native_id)
+        try:
+            return self.retrieve_job(native_id)
+        except MissingError:
+            return replace(job, status="cancelled")
+
+    def delete_job(self, native_id: str) -> None:
+        """Delete a job; one that is gone already is fine."""
+        self._remove(self._jobs(native_id))
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        return map(shapes.result, self._rows(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        """The lines of the files of a job's results: of those that were answered, and of those that were not."""
+        if job.output_id is None:
+            return
+        try:
+            urls = self._urls(job.output_id)
+        except MissingError:
+            if job.status == "completed":
+                raise
+            return  # only a job that ran to its end has them for sure
+        yield from rows(self._fetch, urls.values())
+
+    # Paths and pages.
+
+    def _datasets(self, native_id: str | None = None) -> str:
+        return self._in_account("datasets", native_id)
+
+    def _jobs(self, native_id: str | None = None) -> str:
+        return self._in_account("batchInferenceJobs", native_id)
+
+    def _in_account(self, kind: str, native_id: str | None) -> str:
+        path = f"/v1/accounts/{quote(self._account_id(), safe='')}/{kind}"
+        return path if native_id is None else f"{path}/{quote(native_id.rpartition('/')[2], safe='')}"
+
+    def _account_id(self) -> str:
+        """Asked for once. Raises RefusedError where the key opens several accounts, or none."""
+        if not self._account:
+            answer = parsing.fields(self._api.get("/v1/accounts"), "the list of accounts")
+            names = [parsing.required(item, "name") for item in parsing.items(answer, "accounts")]
+            if len(names) != 1:
+                text = f"This key opens {len(names)} accounts at Fireworks: the option account_id must name one."
+                raise RefusedError(text, code="account_id_missing")
+            self._account = names[0].rpartition("/")[2]
+        return self._account
+
+    def _list(self, path: str, after: str | None) -> tuple[Mapping[str, Any], str | None]:
+        query = {"pageSize": PER_PAGE, "pageToken": after, "orderBy": NEWEST_FIRST}
+        answer = parsing.fields(self._api.get(path, query=query), "the list")
+        following = parsing.text(answer, "nextPageToken")
+        if following is not None and following == after:
+            raise parsing.bad_answer("a page leads to itself")
+        return answer, following
+
+    # Datasets.
+
+    def _as_it_is(self, made: NativeFile) -> NativeFile:
+        try:
+            return self.retrieve_file(made.id)
+        except UpstreamError:
+            return replace(made, status="processing")  # it is filled, which is what was asked for
+
+    def _discard(self, native_id: str) -> None:
+        try:
+            self.delete_file(native_id)
+        except UpstreamError:
+            return  # the failure that led here is the one to tell
+
+    def _urls(self, native_id: str) -> dict[str, str]:
+        answer = parsing.fields(self._api.get(f"{self._datasets(native_id)}:getDownloadEndpoint"), "the answer")
+        urls = parsing.part(answer, "filenameToSignedUrls")
+        return {name: parsing.url(urls, name) for name in urls}
+
+    def _fetch(self, url: str) -> AbstractContextManager[Download]:
+        return fetch_url(url, target=self.target, allowed_hosts=self._download_hosts)
+
+
+def _count_lines(payload: Payload) -> int:
+    return sum(chunk.count(b"\n") for chunk in payload.open())

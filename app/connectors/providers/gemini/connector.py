@@ -1,0 +1,258 @@
+"""Gemini's Developer API: files that are uploaded in two steps, batches that are long-running operations."""
+
+import mimetypes
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from app.connectors.contract.base import LineCall, MissingError, Target
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+    SoughtJob,
+)
+from app.connectors.http.api import Api
+from app.connectors.http.big_json import nested
+from app.connectors.http.spool import rows
+from app.connectors.providers.gemini import shapes
+from app.connectors.shared import parsing, regrouping
+from app.connectors.shared.translated import NativeCall, Translated
+from app.lib import json
+from app.translate import dialects, gemini_answers, gemini_embeddings, gemini_requests
+from app.translate.dialects import EMBEDDINGS
+from app.translate.errors import TranslationError
+from app.translate.neutral import EmbeddingRequest, Request
+
+API = "/v1beta"
+FILES = f"{API}/files"
+BATCHES = f"{API}/batches"
+MODELS = f"{API}/models"
+PER_PAGE = 100
+MODELS_PER_PAGE = 1000
+MOST_PAGES = 100
+ENDED = (400, 409)  # what a cancel of a batch that is over may be answered with
+LINES_TYPE = "application/jsonl"
+UPLOAD_URL = "x-goog-upload-url"
+# Of models that are named with their kind.
+KINDS = ("models/", "tunedModels/")
+
+
+class Gemini(Translated):
+    """One account. A batch's display name is its marker. Files are gone after 48 hours."""
+
+    def __init__(self, target: Target) -> None:
+        headers = {"x-goog-api-key": target.credential}
+        super().__init__(target, Api(target, headers=headers, reword=shapes.reworded))
+
+    # Lines.
+
+    def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
+        """`request` as Gemini takes it. Raises TranslationError."""
+        if not request.model:
+            raise TranslationError("model", "must name a model.")
+        at = f"{API}/{_model_path(request.model)}"
+        if isinstance(request, Request):
+            written = gemini_requests.write(request)
+            return NativeCall(f"{at}:generateContent", written.body, gemini_answers.read, tuple(written.dropped))
+        dropped = tuple(gemini_embeddings.dropped(request))
+        texts = [gemini_embeddings.write(text, request) for text in request.inputs]
+        if len(texts) == 1:
+            return NativeCall(f"{at}:embedContent", texts[0], gemini_embeddings.read, dropped)
+        many = {"requests": [{"model": _model_name(request.model), **text} for text in texts]}
+        return NativeCall(f"{at}:batchEmbedContents", many, gemini_embeddings.read_many, dropped)
+
+    def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
+        """The models the account can use, as OpenAI's model objects."""
+        answer = parsing.fields(self._api.get(MODELS, query={"pageSize": MODELS_PER_PAGE}), "the list")
+        names = [parsing.required(item, "name").removeprefix("models/") for item in parsing.items(answer, "models")]
+        return [{"id": name, "object": "model", "created": 0, "owned_by": "google"} for name in names]
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file; it may be looked at for a while before it can be used."""
+        kind = LINES_TYPE if new.purpose == "batch" else mimetypes.guess_type(new.filename)[0]
+        kind = kind or "application/octet-stream"
+        answer = self._api.post_answer(
+            f"/upload{FILES}",
+            {"file": {"displayName": new.filename[: shapes.MOST_DISPLAY_NAME], "mimeType": kind}},
+            headers={
+                "X-Goog-Upload-Protocol": "resumable",
+                "X-Goog-Upload-Command": "start",
+                "X-Goog-Upload-Header-Content-Length": str(new.payload.length),
+                "X-Goog-Upload-Header-Content-Type": kind,
+            },
+        )
+        made = self._api.send(
+            "POST",
+            self._upload_path(answer.headers),
+            new.payload,
+            content_type=kind,
+            headers={"X-Goog-Upload-Offset": "0", "X-Goog-Upload-Command": "upload, finalize"},
+        )
+        return shapes.file(parsing.fields(made, "the upload").get("file"), purpose=new.purpose)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        return shapes.file(self._api.get(_at(native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's files."""
+        answer = self._api.get(FILES, query={"pageSize": PER_PAGE, "pageToken": after})
+        return shapes.page(answer, after, "files", shapes.file)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        self._remove(_at(native_id))
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file that Gemini made; of an uploaded one a RefusedError."""
+        return self._api.download(f"/download{_at(native_id)}:download", query={"alt": "media"})
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line of an input file, of an embedding one for each text. Raises TranslationError."""
+        body = line.body if line.body.get("model") == line.model else {**line.body, "model": line.model}
+        try:
+            if line.endpoint == EMBEDDINGS:
+                return _texts(line.custom_id, dialects.read_embedding(body))
+            written = gemini_requests.write(dialects.read_request(line.endpoint, body))
+            data = json.dumps_line({"key": line.custom_id, "request": written.body})
+        except json.JSONEncodeError as error:
+            raise TranslationError("body", "is nested too deep.") from error
+        return EncodedLine(data, dropped=tuple(written.dropped))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job, of a file or of the lines in `new.payload`."""
+        verb = "asyncBatchEmbedContent" if new.endpoint == EMBEDDINGS else "batchGenerateContent"
+        path = f"{API}/{_model_path(new.model)}:{verb}"
+        return shapes.job(self._api.send("POST", path, shapes.request(new), content_type="application/json"))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now, without the results that may come with it."""
+        return shapes.job(self._without(shapes.RESULTS, _at(native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's jobs, without results that may come with them."""
+        answer = self._without(shapes.LISTED_RESULTS, BATCHES, pageSize=PER_PAGE, pageToken=after)
+        return shapes.page(answer, after, "operations", shapes.job)
+
+    def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
+        """Jobs with the sought marker. In which order jobs are listed is not said, so that all are looked at."""
+        found: list[NativeJob] = []
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            page = self.list_jobs(after=after)
+            found += [job for job in page.items if job.marker == sought.marker]
+            after = page.after
+            if after is None:
+                return found
+        raise parsing.bad_answer("its list of batches has no end")
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+
+        def ask() -> None:
+            self._api.post(f"{_at(native_id)}:cancel", {})
+
+        return self._cancelled(native_id, ask, ended=ENDED)
+
+    def delete_job(self, native_id: str) -> None:
+        """Delete a job that is over; one that is gone already is fine."""
+        self._remove(_at(native_id))
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        found = self._rows(job)
+        if job.endpoint == EMBEDDINGS:
+            return shapes.embeddings(found, gemini_embeddings.read, status=job.status)
+        return shapes.chats(found, created=None if job.ended_at is None else job.ended_at // 1000)
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
+        if job.output_id is not None:
+            return (row + b"\n" for row in self._lines(job))
+        return (parsing.written(element) + b"\n" for element in self._elements(job))
+
+    def _rows(self, job: NativeJob) -> Generator[Any, None, None]:
+        if job.output_id is None:
+            yield from self._elements(job)
+            return
+        with closing(self._lines(job)) as lines:
+            for line in lines:
+                yield _loaded(line)
+
+    def _lines(self, job: NativeJob) -> Generator[bytes, None, None]:
+        yield from rows(self.read_file, (job.output_id,))
+
+    def _elements(self, job: NativeJob) -> Iterator[Any]:
+        """The results within a job, which may stand there twice."""
+        first: str | None = None
+        for member in nested(self._api, _at(job.id), arrays=shapes.RESULTS):
+            if member.index is not None:
+                first = first or member.name
+                if member.name == first:
+                    yield member.value
+
+    def _without(self, arrays: frozenset[tuple[str, ...]], path: str, **query: str | int | None) -> Any:
+        """What a GET answers, but for `arrays`."""
+        answer: Any = None
+        for member in nested(self._api, path, arrays=arrays, query=query):
+            if member.index is None:
+                answer = member.value
+        return answer
+
+    def _remove(self, path: str) -> None:
+        """DELETE; what is gone already is fine."""
+        try:
+            self._api.delete(path)
+        except MissingError:
+            return
+
+    def _upload_path(self, headers: Mapping[str, str]) -> str:
+        """Where the bytes go: the provider says it, and may name no other host."""
+        base, told = urlsplit(self.target.base_url), urlsplit(parsing.url(headers, UPLOAD_URL))
+        if (told.scheme, told.netloc.lower()) != (base.scheme, base.netloc.lower()):
+            raise parsing.bad_answer("its URL for the upload is on another host")
+        if not told.path.startswith(f"{base.path}/"):
+            raise parsing.bad_answer("its URL for the upload is not below the base URL")
+        return told._replace(scheme="", netloc="", path=told.path[len(base.path) :], fragment="").geturl()
+
+
+def _at(native_id: str) -> str:
+    """The path of a file or a batch; a name is its kind and what it is called."""
+    return f"{API}/{quote(native_id)}"
+
+
+def _model_name(model: str) -> str:
+    return model if model.startswith(KINDS) else f"models/{model}"
+
+
+def _model_path(model: str) -> str:
+    kind, _, name = _model_name(model).partition("/")
+    return f"{kind}/{quote(name, safe='')}"
+
+
+def _texts(custom_id: str, request: EmbeddingRequest) -> EncodedLine:
+    count = len(request.inputs)
+    records = [
+        {"key": regrouping.piece_id(custom_id, index, count), "request": gemini_embeddings.write(text, request)}
+        for index, text in enumerate(request.inputs)
+    ]
+    return EncodedLine(b"".join(map(json.dumps_line, records)), count, tuple(gemini_embeddings.dropped(request)))
+
+
+def _loaded(row: bytes) -> Any:
+    try:
+        return json.loads(row)
+    except json.JSONDecodeError as error:
+        raise parsing.bad_answer("a result is no JSON") from error

@@ -1,0 +1,212 @@
+"""The JSON of Gemini's Developer API, in and out, as native objects (contracts: providers, 8)."""
+
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from app.connectors.contract.objects import OVER, JobError, JobResult, NativeFile, NativeJob, NewJob, Page, Payload
+from app.connectors.http.lines import Answer
+from app.connectors.shared import parsing, refusals, regrouping
+from app.connectors.shared.translated import BAD_ANSWER, answered
+from app.connectors.shared.wrap import wrapped
+from app.lib import json
+from app.translate.gemini_answers import read as read_answer
+from app.translate.neutral import EmbeddingAnswer
+
+# Closed when one of them makes no sense.
+Rows = Generator[Any, None, None]
+
+FILE_STATES = {
+    "STATE_UNSPECIFIED": "processing",
+    "PROCESSING": "processing",
+    "ACTIVE": "processed",
+    "FAILED": "error",
+}
+STATES = {
+    "UNSPECIFIED": "validating",
+    "PENDING": "validating",
+    "RUNNING": "in_progress",
+    "SUCCEEDED": "completed",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+    "EXPIRED": "expired",
+}
+PREFIXES = re.compile(r"^(BATCH|JOB)_STATE_")
+NAME = re.compile(r"(files|batches)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+CANCELLED = 1  # google.rpc.Code
+KEPT_MS = 48 * 3600 * 1000
+MOST_DISPLAY_NAME = 512
+# Where the results of jobs stand whose lines went inline: in either place, by either name.
+LISTS = ("inlinedResponses", "inlinedEmbedContentResponses")
+RESULTS = frozenset(
+    (*place, name, "inlinedResponses") for place in (("response",), ("metadata", "output")) for name in LISTS
+)
+LISTED_RESULTS = frozenset(("operations", "", *path) for path in RESULTS)
+# A line of a file, and what becomes of its beginning in a request.
+KEY, REQUEST = b'{"key":', b',"request":'
+
+
+def reworded(answer: Answer) -> Answer:
+    """A refusal with the status that says what it means: a file that is unknown is forbidden, a wrong key malformed."""
+    if answer.status == 403 and b"may not exist" in answer.body:
+        return replace(answer, status=404)
+    if answer.status == 400 and b"API_KEY_INVALID" in answer.body:
+        return replace(answer, status=401)
+    return answer
+
+
+def request(new: NewJob) -> Payload:
+    """The request that makes a job of an input file, or of the lines of one."""
+    head = {"displayName": new.marker}
+    if new.input_id is not None:
+        whole = json.dumps({"batch": {**head, "inputConfig": {"fileName": new.input_id}}})
+        return Payload(len(whole), lambda: iter((whole,)))
+    start = b'{"batch":' + json.dumps(head)[:-1] + b',"inputConfig":{"requests":{"requests":['
+    return wrapped(start, None if new.payload is None else _inlined(new.payload), b"]}}}}")
+
+
+def _inlined(lines: Payload) -> Payload:
+    """Lines of a file as elements of a request: what is the line's key there is in its metadata here."""
+
+    def stream() -> Iterator[bytes]:
+        for line in _lines(lines):
+            at = line.index(REQUEST)
+            yield b'{"metadata":{' + line[1:at] + b"}" + line[at:]
+
+    more = len(b'"metadata":{}')
+    count = sum(chunk.count(b"\n") for chunk in lines.open())
+    return Payload(lines.length + more * count, stream)
+
+
+def _lines(lines: Payload) -> Iterator[bytes]:
+    """Whole lines with their ends; what has none at the end of all is no line."""
+    held = b""
+    for chunk in lines.open():
+        found = (held + chunk).splitlines(keepends=True)
+        held = b"" if not found or found[-1].endswith(b"\n") else found.pop()
+        yield from found
+    if held:
+        raise ValueError("the last of the encoded lines has no newline")
+
+
+def name(holder: Mapping[str, Any]) -> str:
+    """The name of a file or a batch, which is its id, and a part of paths."""
+    told = parsing.required(holder, "name")
+    if not NAME.fullmatch(told):
+        raise parsing.bad_answer("a name is none")
+    return told
+
+
+def page(answer: Any, asked: str | None, items: str, item: Callable[[Any], Any]) -> Page[Any]:
+    """A list whose next page is asked for with a token."""
+    listed = parsing.fields(answer, "the list")
+    found = [item(told) for told in parsing.items(listed, items)]
+    after = parsing.text(listed, "nextPageToken")
+    if after is not None and after == asked:
+        raise parsing.bad_answer("a page leads to itself")
+    return Page(found, after)
+
+
+def file(answer: Any, *, purpose: str = "") -> NativeFile:
+    """A file; Gemini keeps no purpose."""
+    told = parsing.fields(answer, "the file")
+    return NativeFile(
+        id=name(told),
+        filename=parsing.text(told, "displayName") or "",
+        purpose=purpose,
+        bytes=parsing.count(told, "sizeBytes"),
+        status=parsing.one_of(FILE_STATES, parsing.text(told, "state") or "ACTIVE"),
+        created_at=parsing.instant(told, "createTime"),
+        expires_at=parsing.instant(told, "expirationTime"),
+    )
+
+
+def job(answer: Any) -> NativeJob:
+    """A batch, which is a long-running operation."""
+    told = parsing.fields(answer, "the batch")
+    metadata = parsing.part(told, "metadata")
+    error = parsing.part(told, "error")
+    state = PREFIXES.sub("", parsing.text(metadata, "state") or "")
+    status = parsing.one_of(STATES, state or "UNSPECIFIED")
+    if told.get("done") is True and status not in OVER:
+        status = ("cancelled" if error.get("code") == CANCELLED else "failed") if error else "completed"
+    stats = parsing.part(metadata, "batchStats")
+    if _takes_texts(metadata):
+        stats = {}  # of the texts, of which a line may have many
+    created_at, model = parsing.instant(metadata, "createTime"), parsing.text(metadata, "model")
+    return NativeJob(
+        id=name(told),
+        status=status,
+        native_status=state,
+        marker=parsing.text(metadata, "displayName"),
+        input_id=parsing.text(parsing.part(metadata, "inputConfig"), "fileName"),
+        output_id=_output(told, metadata),
+        model=None if model is None else model.removeprefix("models/"),
+        total=parsing.count(stats, "requestCount"),
+        completed=parsing.count(stats, "successfulRequestCount"),
+        failed=parsing.count(stats, "failedRequestCount"),
+        errors=(_error(error),) if error and status != "cancelled" else (),
+        created_at=created_at,
+        ended_at=parsing.instant(metadata, "endTime") if status in OVER else None,
+        expires_at=None if created_at is None else created_at + KEPT_MS,
+    )
+
+
+def _takes_texts(metadata: Mapping[str, Any]) -> bool:
+    return (parsing.text(metadata, "@type") or "").endswith("EmbedContentBatch")
+
+
+def _output(told: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
+    """The file of the results, if they are in one."""
+    for place in (parsing.part(told, "response"), parsing.part(metadata, "output")):
+        found = parsing.text(place, "responsesFile")
+        if found is not None:
+            return name({"name": found})
+    return None
+
+
+def _error(told: Mapping[str, Any]) -> JobError:
+    code = parsing.count(told, "code")
+    known, _ = refusals.GRPC.get(code or 0, ("provider_error", 0))
+    message = parsing.text(told, "message") or "The provider did not say what is wrong."
+    return JobError(known.lower(), message)
+
+
+def chats(rows: Rows, *, created: int | None) -> Iterator[JobResult]:
+    """What came of each line; `created` (Unix seconds) is for answers that do not tell it themselves."""
+    with closing(rows):
+        for value in rows:
+            row, key = _row(value)
+            yield _result(row, key, lambda body: read_answer(body, created=created))
+
+
+def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
+    """What came of each line, whose texts are put together again; `status` is that of the job."""
+
+    def pieces() -> Iterator[regrouping.Piece]:
+        with closing(rows):
+            for value in rows:
+                row, key = _row(value)
+                yield regrouping.Piece(key, _result(row, key, read))
+
+    return regrouping.regrouped(pieces(), status=status)
+
+
+def _row(value: Any) -> tuple[Mapping[str, Any], str]:
+    """A row and its key: its own in a file, in its metadata elsewhere."""
+    row = parsing.fields(value, "a result")
+    key = parsing.text(row, "key") or parsing.text(parsing.part(row, "metadata"), "key")
+    if key is None:
+        raise parsing.bad_answer("a result has no key")
+    return row, key
+
+
+def _result(row: Mapping[str, Any], key: str, read: Callable[[Any], Any]) -> JobResult:
+    response, error = row.get("response"), row.get("error")
+    if response is not None:
+        return answered(key, response, read)
+    if error:
+        return refusals.from_error(key, error)
+    return JobResult(key, error_code=BAD_ANSWER, message="The provider's result has neither an answer nor an error.")

@@ -1,0 +1,227 @@
+"""Mistral: its own jobs and pages, files almost as OpenAI has them, chat that is translated both ways."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from app.connectors.contract.base import LineAnswer, LineCall
+from app.connectors.contract.objects import (
+    OVER,
+    Download,
+    EncodedLine,
+    JobError,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+)
+from app.connectors.http import judging
+from app.connectors.http.lines import Answer
+from app.connectors.providers.openai import results as openai_results
+from app.connectors.providers.openai.lines import CHAT
+from app.connectors.providers.openai.managed import Managed
+from app.connectors.shared import parsing, refusals
+from app.lib import json
+from app.translate.mistral import embedding_to_mistral, from_mistral, moderation_to_mistral, to_mistral
+
+FILES = "/v1/files"
+JOBS = "/v1/batch/jobs"
+PER_PAGE = 100
+MARKER = "batchgate"
+ENDED = (400, 409, 422)  # what a cancel of a job that is over may be answered with
+HOURS = {"h": 1, "d": 24}
+STATUSES = {
+    "QUEUED": "validating",
+    "RUNNING": "in_progress",
+    "SUCCESS": "completed",
+    "FAILED": "failed",
+    "TIMEOUT_EXCEEDED": "expired",
+    "CANCELLATION_REQUESTED": "cancelling",
+    "CANCELLED": "cancelled",
+}
+# What becomes of a line's body on its way out, by the line's endpoint; others go as they are.
+REQUESTS = {CHAT: to_mistral, "/v1/embeddings": embedding_to_mistral, "/v1/moderations": moderation_to_mistral}
+
+
+class Mistral(Managed):
+    """One account at Mistral. A job's model is the job's own; lines carry only their bodies."""
+
+    def run_line(self, call: LineCall) -> LineAnswer:
+        """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""
+        answer = super().run_line(replace(call, body=_request(call.endpoint, call.body)))
+        if call.endpoint != CHAT or answer.status_code >= 400:
+            return answer
+        try:
+            return replace(answer, body=json.dumps(from_mistral(json.loads(answer.body))))
+        except json.JSONEncodeError as error:
+            raise parsing.bad_answer("it is nested too deep") from error
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file; Mistral checks each line of a batch input at once."""
+        answer = self._api.upload(
+            self._path(FILES),
+            fields=[("purpose", new.purpose)],
+            file_field="file",
+            filename=new.filename,
+            payload=new.payload,
+        )
+        return _file(answer)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        return _file(self._api.get(self._at(FILES, native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's files, newest first."""
+        answer = parsing.fields(self._api.get(self._path(FILES), query=_page(after)), "the list")
+        return _paged([_file(item) for item in parsing.items(answer, "data")], answer, after)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        self._remove(self._at(FILES, native_id))
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file, as they come in."""
+        return self._api.download(f"{self._at(FILES, native_id)}/content")
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line in the dialect of this provider's jobs, its newline included."""
+        body = _request(line.endpoint, {**line.body, "model": line.model})
+        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": body}))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job."""
+        body = {
+            "endpoint": new.endpoint,
+            "model": new.model,
+            "input_files": [new.input_id],
+            "metadata": {**new.metadata, MARKER: new.marker},
+            "timeout_hours": int(new.window[:-1]) * HOURS[new.window[-1]],
+        }
+        return _job(self._api.post(self._path(JOBS), body))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return _job(self._api.get(self._at(JOBS, native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's jobs, newest first."""
+        answer = parsing.fields(
+            self._api.get(self._path(JOBS), query={**_page(after), "order_by": "-created"}), "the list"
+        )
+        return _paged([_job(item) for item in parsing.items(answer, "data")], answer, after)
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+        return self._cancelled(
+            native_id, lambda: _job(self._api.post(f"{self._at(JOBS, native_id)}/cancel")), ended=ENDED
+        )
+
+    def delete_job(self, native_id: str) -> None:
+        """Delete a job that is over; one that is gone already is fine."""
+        self._remove(self._at(JOBS, native_id))
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        for number, row in enumerate(self._rows(job), start=1):
+            yield _result(row, number, chat=job.endpoint in (None, CHAT))
+
+
+def _request(endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    return REQUESTS.get(endpoint, dict)(body)
+
+
+def _page(after: str | None) -> dict[str, str | int | None]:
+    return {"page": after or "0", "page_size": PER_PAGE}
+
+
+def _paged(items: list[Any], answer: Mapping[str, Any], after: str | None) -> Page[Any]:
+    """Pages are numbered from 0; a full one is followed by another, unless the total says that it is the last."""
+    number = int(after or "0") + 1
+    total = parsing.count(answer, "total")
+    more = len(items) >= PER_PAGE and (total is None or total > number * PER_PAGE)
+    return Page(items, str(number) if more else None)
+
+
+def _file(answer: Any) -> NativeFile:
+    told = parsing.fields(answer, "the file")
+    size = parsing.count(told, "bytes")
+    return NativeFile(
+        id=parsing.required(told, "id"),
+        filename=parsing.text(told, "filename") or "",
+        purpose=parsing.text(told, "purpose") or "",
+        bytes=parsing.count(told, "size_bytes") if size is None else size,
+        status="deleted" if told.get("deleted") is True else "processed",
+        created_at=parsing.instant(told, "created_at"),
+        expires_at=parsing.instant(told, "expires_at"),
+    )
+
+
+def _job(answer: Any) -> NativeJob:
+    told = parsing.fields(answer, "the job")
+    native_status = parsing.required(told, "status")
+    status = parsing.one_of(STATUSES, native_status)
+    metadata = {name: str(value) for name, value in parsing.part(told, "metadata").items()}
+    inputs = told.get("input_files")
+    if inputs is not None and not (isinstance(inputs, list) and all(isinstance(item, str) for item in inputs)):
+        raise parsing.bad_answer("input_files is no list of ids")
+    total = parsing.count(told, "total_requests")
+    return NativeJob(
+        id=parsing.required(told, "id"),
+        status=status,
+        native_status=native_status,
+        marker=metadata.pop(MARKER, None),
+        input_id=inputs[0] if inputs else None,
+        output_id=parsing.text(told, "output_file"),
+        error_id=parsing.text(told, "error_file"),
+        endpoint=parsing.text(told, "endpoint"),
+        model=parsing.text(told, "model"),
+        total=total or None,  # 0 until it was counted
+        completed=parsing.count(told, "succeeded_requests"),
+        failed=parsing.count(told, "failed_requests"),
+        errors=tuple(_error(item) for item in parsing.items(told, "errors")) if status in ("failed", "expired") else (),
+        metadata=metadata,
+        created_at=parsing.instant(told, "created_at"),
+        in_progress_at=parsing.instant(told, "started_at"),
+        ended_at=parsing.instant(told, "completed_at") if status in OVER else None,
+    )
+
+
+def _error(item: Mapping[str, Any]) -> JobError:
+    message = parsing.text(item, "message") or "The provider did not say what is wrong."
+    count = parsing.count(item, "count") or 1
+    return JobError("invalid_request", f"{message} ({count} lines)" if count > 1 else message)
+
+
+def _result(line: bytes, number: int, *, chat: bool) -> JobResult:
+    """A row of either file. The body of a refusal is JSON within a text."""
+    found = openai_results.result(line, number)
+    if found.status_code is None:
+        return found
+    value = json.loads(found.body)
+    if found.status_code >= 400:
+        return _refused(found, value)
+    return replace(found, body=json.dumps(from_mistral(value))) if chat and isinstance(value, dict) else found
+
+
+def _refused(found: JobResult, value: Mapping[str, Any]) -> JobResult:
+    told = value.get("error")
+    message = told.get("message") if isinstance(told, dict) else None
+    try:
+        inner = json.loads(message) if isinstance(message, str) else None
+    except ValueError:
+        return found
+    if isinstance(inner, dict) and isinstance(inner.get("detail"), list):
+        # Of a list of findings it is known how to make one message.
+        inner = judging.error_body(Answer(found.status_code or 0, {}, str(message).encode()), secret="")
+    if not isinstance(inner, dict | str):
+        return found
+    return replace(refusals.from_error(found.custom_id, inner, status=found.status_code), request_id=found.request_id)

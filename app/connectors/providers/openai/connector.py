@@ -1,0 +1,151 @@
+"""Providers of OpenAI's files and batches: OpenAI itself, Groq, Nebius, Parasail, Perplexity, DeepInfra, Cerebras.
+
+In what they differ is data, as options of the catalogue or of an account:
+`file_expiry` and `output_expiry` (`yes`: uploads and jobs may say when files expire), `paging` (`none`: lists come
+whole), `metadata` (`none`: jobs keep no word of ours), `first_line` (what the first line is called in errors, 1 or 0),
+`lines_path` (below the base URL, where single requests go), `chat_path` (where chats go when the base URL has no
+version), `organization` and `project` (headers of OpenAI).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from app.connectors.contract.base import MissingError, Target
+from app.connectors.contract.objects import Download, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.providers.openai import shapes
+from app.connectors.providers.openai.lines import CHAT
+from app.connectors.providers.openai.managed import Managed
+from app.connectors.providers.openai.results import result
+
+FILES = "/v1/files"
+BATCHES = "/v1/batches"
+PER_PAGE = 100
+MAX_PAIRS = 16
+# What a provider answers when there is nothing left to cancel.
+OVER_ALREADY = (400, 409)
+
+
+class OpenAIShaped(Managed):
+    """One account at such a provider."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._first_line = 0 if self._option("first_line") == "0" else 1
+
+    def headers(self) -> dict[str, str]:
+        """What every call carries."""
+        own = {"OpenAI-Organization": self._option("organization"), "OpenAI-Project": self._option("project")}
+        return {**super().headers(), **{name: value for name, value in own.items() if value}}
+
+    def check(self) -> None:
+        """Try the credential where it matters: a page of files with one of them. Raises UpstreamError."""
+        shapes.page(self._api.get(self._at(FILES), query=self._paging(FILES, None, 1)), shapes.file, asked=None)
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file. Its expiry is told where the provider takes one; else the provider's own holds."""
+        seconds = new.expires_after_s if self._option("file_expiry") else None
+        expiry = [] if seconds is None else expiry_fields(seconds, "[{}]")
+        return self._upload(new, expiry)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        return shapes.file(self._api.get(self._at(FILES, native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's files, newest first."""
+        answer = self._api.get(self._at(FILES), query=self._paging(FILES, after, PER_PAGE))
+        return self._page(answer, shapes.file, after)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        self._delete(FILES, native_id)
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file, as they come in."""
+        return self._api.download(self._at(FILES, native_id, "content"))
+
+    # Native batches.
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job from an input file. Its marker goes into the metadata while there is room for one more pair."""
+        body: dict[str, Any] = {
+            "input_file_id": new.input_id,
+            "endpoint": self.job_endpoint(new.endpoint),
+            "completion_window": new.window,
+        }
+        if self._option("metadata") != "none":
+            room = len(new.metadata) < MAX_PAIRS or shapes.MARKER in new.metadata
+            body["metadata"] = {**new.metadata, shapes.MARKER: new.marker} if room else dict(new.metadata)
+        if new.output_expires_after_s is not None and self._option("output_expiry"):
+            body["output_expires_after"] = {"anchor": "created_at", "seconds": new.output_expires_after_s}
+        return self._job(self._api.post(self._at(BATCHES), body))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return self._job(self._api.get(self._at(BATCHES, native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's jobs, newest first."""
+        answer = self._api.get(self._at(BATCHES), query=self._paging(BATCHES, after, PER_PAGE))
+        return self._page(answer, self._job, after)
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+        return self._cancelled(
+            native_id, lambda: self._job(self._api.post(self._at(BATCHES, native_id, "cancel"))), ended=OVER_ALREADY
+        )
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over: its output file, then its error file; either may be missing."""
+        for number, row in enumerate(self._rows(job), start=1):
+            yield result(row, number)
+
+    # What subclasses change.
+
+    def job_endpoint(self, endpoint: str) -> str:
+        """What the provider calls an endpoint in a job."""
+        return endpoint
+
+    def _path(self, endpoint: str) -> str:
+        if endpoint == CHAT and not self._versioned and self._option("chat_path"):
+            return self._option("chat_path")
+        return self._option("lines_path") + super()._path(endpoint)
+
+    def _paging(self, path: str, after: str | None, limit: int) -> Mapping[str, str | int | None]:
+        """The query of a list at `path`."""
+        return {} if self._option("paging") == "none" else {"limit": limit, "after": after}
+
+    def _page(self, answer: Any, read: Any, asked: str | None) -> Page[Any]:
+        page = shapes.page(answer, read, asked=asked)
+        return Page(page.items, None) if self._option("paging") == "none" else page
+
+    def _upload(self, new: NewFile, expiry: list[tuple[str, str]]) -> NativeFile:
+        answer = self._api.upload(
+            self._at(FILES),
+            fields=[("purpose", new.purpose), *expiry],
+            file_field="file",
+            filename=new.filename,
+            payload=new.payload,
+        )
+        return shapes.file(answer)
+
+    def _delete(self, path: str, *parts: str) -> None:
+        try:
+            shapes.deleted(self._api.delete(self._at(path, *parts)))
+        except MissingError:
+            return
+
+    def _job(self, answer: Any) -> NativeJob:
+        return shapes.job(answer, first_line=self._first_line)
+
+    def _option(self, name: str) -> str:
+        return self.target.options.get(name, "")
+
+
+def expiry_fields(seconds: int, naming: str) -> list[tuple[str, str]]:
+    """The two fields of an upload that say when it expires; Azure and OpenAI differ in how they are named."""
+    name = "expires_after" + naming
+    return [(name.format("anchor"), "created_at"), (name.format("seconds"), str(seconds))]

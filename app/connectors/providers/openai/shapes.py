@@ -1,0 +1,190 @@
+"""OpenAI's objects as its like send them, read leniently: what is missing is None, what makes no sense raises.
+
+Every function takes an answer's JSON and raises UpstreamServerError when it cannot be the object.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from app.connectors.contract.objects import (
+    OVER,
+    JobError,
+    NativeContainer,
+    NativeContainerFile,
+    NativeFile,
+    NativeJob,
+    Page,
+)
+from app.connectors.http.judging import usage_of
+from app.connectors.shared import parsing
+from app.lib import json
+
+T = TypeVar("T")
+
+MAX_ID = 512
+# The pair of a job's metadata that finds it again.
+MARKER = "batchgate"
+ENDS = ("completed_at", "failed_at", "cancelled_at", "expired_at")
+# OpenAI's words, and what is seen at others.
+JOB_STATUSES = {
+    **{word: word for word in ("validating", "in_progress", "finalizing", "cancelling", *OVER)},
+    **dict.fromkeys(("pending", "queued", "created", "notrunning"), "validating"),
+    **dict.fromkeys(("running", "processing", "inprogress"), "in_progress"),
+    "canceling": "cancelling",
+    "canceled": "cancelled",
+    "succeeded": "completed",
+    "error": "failed",
+}
+FILE_STATUSES = {
+    **dict.fromkeys(("uploaded", "processed", "succeeded"), "processed"),
+    **dict.fromkeys(("pending", "notrunning", "running", "processing"), "processing"),
+    **dict.fromkeys(("error", "failed"), "error"),
+    **dict.fromkeys(("deleting", "deleted"), "deleted"),
+}
+# Codes of what is wrong with a line, from the spellings of Azure and DeepInfra.
+ERROR_CODES = {
+    "model_mismatch": "mismatched_model",
+    "url_mismatch": "invalid_url",
+    "too_many_tasks": "maximum_requests_exceeded",
+    "invalid_json": "invalid_json_line",
+    "unknown_model": "model_not_found",
+}
+GONE = ("expired", "deleted")
+
+
+def file(answer: Any) -> NativeFile:
+    """A file. One without a status is ready: most providers leave that deprecated field out."""
+    found = parsing.fields(answer, "the file")
+    status = parsing.text(found, "status")
+    return NativeFile(
+        id=_required_id(found),
+        filename=parsing.text(found, "filename") or "",
+        purpose=parsing.text(found, "purpose") or "",
+        bytes=parsing.count(found, "bytes"),
+        status=parsing.one_of(FILE_STATUSES, status.lower()) if status else "processed",
+        created_at=parsing.instant(found, "created_at"),
+        expires_at=parsing.instant(found, "expires_at"),
+    )
+
+
+def job(answer: Any, *, first_line: int = 1) -> NativeJob:
+    """A batch. `first_line` is what the provider calls the first line of an input in its errors."""
+    found = parsing.fields(answer, "the batch")
+    native_id = _required_id(found)
+    told = parsing.required(found, "status")
+    status = parsing.one_of(JOB_STATUSES, told.lower())
+    counts = parsing.part(found, "request_counts")
+    metadata = _metadata(found)
+    endpoint = parsing.text(found, "endpoint")
+    ended = [instant for name in ENDS if (instant := parsing.instant(found, name)) is not None]
+    return NativeJob(
+        id=native_id,
+        status=status,
+        native_status=told,
+        marker=metadata.pop(MARKER, None),
+        input_id=_id(found, "input_file_id"),
+        output_id=_id(found, "output_file_id"),
+        error_id=_id(found, "error_file_id"),
+        # Azure's dated style leaves the version out.
+        endpoint=endpoint if endpoint is None or endpoint.startswith("/v1/") else f"/v1{endpoint}",
+        model=parsing.text(found, "model"),
+        window=parsing.text(found, "completion_window"),
+        total=parsing.count(counts, "total"),
+        completed=parsing.count(counts, "completed"),
+        failed=parsing.count(counts, "failed"),
+        usage=usage_of(found) if isinstance(found.get("usage"), dict) else None,
+        errors=tuple(_error(item, first_line) for item in _errors(found)),
+        metadata=metadata,
+        created_at=parsing.instant(found, "created_at"),
+        in_progress_at=parsing.instant(found, "in_progress_at"),
+        ended_at=max(ended) if ended and status in OVER else None,
+        expires_at=parsing.instant(found, "expires_at"),
+    )
+
+
+def container(answer: Any) -> NativeContainer:
+    """A container. The words of a live one vary; those of a dead one do not."""
+    found = parsing.fields(answer, "the container")
+    status = (parsing.text(found, "status") or "").lower()
+    policy = parsing.part(found, "network_policy")
+    return NativeContainer(
+        id=_required_id(found),
+        name=parsing.text(found, "name") or "",
+        status=status if status in GONE else "running",
+        created_at=parsing.instant(found, "created_at"),
+        last_active_at=parsing.instant(found, "last_active_at"),
+        expires_after_minutes=parsing.count(parsing.part(found, "expires_after"), "minutes"),
+        memory_limit=parsing.text(found, "memory_limit"),
+        network_policy=policy or None,
+    )
+
+
+def container_file(answer: Any) -> NativeContainerFile:
+    """A file of a container."""
+    found = parsing.fields(answer, "the container's file")
+    return NativeContainerFile(
+        id=_required_id(found),
+        path=parsing.required(found, "path"),
+        source=parsing.text(found, "source") or "user",
+        bytes=parsing.count(found, "bytes"),
+        created_at=parsing.instant(found, "created_at"),
+    )
+
+
+def page(answer: Any, read: Callable[[Any], T], *, asked: str | None) -> Page[T]:
+    """A page of what `read` reads; `asked` is the cursor that led to it. Without `has_more` it is the only one."""
+    found = parsing.fields(answer, "the list")
+    if not isinstance(found.get("data"), list):
+        raise parsing.bad_answer("data is no list")
+    items = parsing.items(found, "data")
+    more = found.get("has_more")
+    if more is not None and not isinstance(more, bool):
+        raise parsing.bad_answer("has_more is neither true nor false")
+    after = (parsing.text(found, "last_id") or parsing.required(items[-1], "id")) if more and items else None
+    if after is not None and after == asked:
+        raise parsing.bad_answer("a page leads to itself")
+    return Page([read(item) for item in items], after)
+
+
+def deleted(answer: Any) -> None:
+    """What a deletion says: nothing, or that the object is gone."""
+    if answer is not None and parsing.fields(answer, "the answer to a deletion").get("deleted", True) is not True:
+        raise parsing.bad_answer("it does not say that the object is deleted")
+
+
+def _required_id(found: Mapping[str, Any]) -> str:
+    parsing.required(found, "id")
+    return str(_id(found, "id"))
+
+
+def _id(found: Mapping[str, Any], name: str) -> str | None:
+    """An id that can be kept in SQL and put into a path."""
+    value = parsing.text(found, name)
+    if value is not None and (len(value) > MAX_ID or not value.isprintable()):
+        raise parsing.bad_answer(f"{name} is no id")
+    return value
+
+
+def _metadata(found: Mapping[str, Any]) -> dict[str, str]:
+    given = parsing.part(found, "metadata")
+    return {name: value if isinstance(value, str) else json.dumps(value).decode() for name, value in given.items()}
+
+
+def _errors(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    given = found.get("errors")
+    return (
+        parsing.items(found, "errors")
+        if isinstance(given, list)
+        else parsing.items(parsing.part(found, "errors"), "data")
+    )
+
+
+def _error(item: Mapping[str, Any], first_line: int) -> JobError:
+    code = parsing.text(item, "code") or "invalid_request"
+    line = parsing.count(item, "line")
+    return JobError(
+        code=ERROR_CODES.get(code, code),
+        message=parsing.text(item, "message") or "The provider did not say what is wrong.",
+        param=parsing.text(item, "param"),
+        line=None if line is None else line + 1 - first_line,
+    )

@@ -1,0 +1,146 @@
+"""OpenRouter's JSON, in and out, as native objects."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from app.connectors.contract.objects import (
+    OVER,
+    JobError,
+    JobResult,
+    NativeContainerFile,
+    NativeFile,
+    NativeJob,
+    NewJob,
+    Page,
+    Payload,
+)
+from app.connectors.http.judging import usage_of
+from app.connectors.shared import parsing, refusals
+from app.connectors.shared.wrap import wrapped
+from app.lib import json
+from app.translate.dialects import MESSAGES
+from app.translate.messages_answers import read_usage
+
+T = TypeVar("T")
+
+STATUSES = (
+    "validating",
+    "in_progress",
+    "finalizing",
+    "completed",
+    "failed",
+    "expired",
+    "cancelling",
+    "cancelled",
+)
+# OpenRouter's own types of errors, as the statuses that they come with elsewhere; others mean 400.
+ERROR_STATUSES = {
+    "authentication": 401,
+    "payment_required": 402,
+    "permission_denied": 403,
+    "not_found": 404,
+    "timeout": 408,
+    "precondition_failed": 412,
+    "payload_too_large": 413,
+    "unprocessable": 422,
+    "rate_limit_exceeded": 429,
+    "server": 500,
+    "unmapped": 500,
+    "provider_unavailable": 502,
+    "provider_overloaded": 503,
+}
+
+
+def request(new: NewJob) -> Payload:
+    """The request that makes a job: its encoded lines, wrapped. What is not a line has to come before them."""
+    head = {"endpoint": new.endpoint, "model": new.model, "completion_window": new.window}
+    return wrapped(json.dumps(head)[:-1] + b',"requests":[', new.payload, b"]}")
+
+
+def page(answer: Any, asked: str | None, item: Callable[[Any], T]) -> Page[T]:
+    """A list whose next page comes after its `last_id`."""
+    listed = parsing.fields(answer, "the list")
+    items = [item(found) for found in parsing.items(listed, "data")]
+    after = parsing.text(listed, "last_id") if listed.get("has_more") is True else None
+    if after is not None and after == asked:
+        raise parsing.bad_answer("a page leads to itself")
+    return Page(items, after)
+
+
+def file(answer: Any) -> NativeFile:
+    """A file, in whichever of its shapes (OpenRouter's, OpenAI's, Anthropic's) it comes."""
+    told = parsing.fields(answer, "the file")
+    size = parsing.count(told, "size_bytes")
+    return NativeFile(
+        id=parsing.required(told, "id"),
+        filename=parsing.text(told, "filename") or "",
+        purpose=parsing.text(told, "purpose") or "",
+        bytes=parsing.count(told, "bytes") if size is None else size,
+        created_at=parsing.instant(told, "created_at"),
+    )
+
+
+def container_file(answer: Any) -> NativeContainerFile:
+    """A file of a container."""
+    told = parsing.fields(answer, "the file")
+    return NativeContainerFile(
+        id=parsing.required(told, "id"),
+        path=parsing.text(told, "path") or "",
+        source=parsing.text(told, "source") or "assistant",
+        bytes=parsing.count(told, "bytes"),
+        created_at=parsing.instant(told, "created_at"),
+    )
+
+
+def job(answer: Any) -> NativeJob:
+    """A batch."""
+    batch = parsing.fields(answer, "the batch")
+    status = parsing.one_of({word: word for word in STATUSES}, parsing.required(batch, "status"))
+    counts = parsing.part(batch, "request_counts")
+    blamed = parsing.text(parsing.part(batch, "error"), "message")
+    return NativeJob(
+        id=parsing.required(batch, "id"),
+        status=status,
+        native_status=status,
+        endpoint=parsing.text(batch, "endpoint"),
+        model=parsing.text(batch, "model"),
+        window=parsing.text(batch, "completion_window"),
+        total=parsing.count(counts, "total"),
+        completed=parsing.count(counts, "completed"),
+        failed=parsing.count(counts, "failed"),
+        usage=usage_of(batch) if batch.get("usage") else None,
+        errors=(JobError("provider_error", blamed),) if blamed else (),
+        created_at=parsing.instant(batch, "created_at"),
+        ended_at=parsing.instant(batch, "finalized_at") if status in OVER else None,
+        expires_at=parsing.instant(batch, "expires_at"),
+    )
+
+
+def result(value: Any, *, endpoint: str | None = None) -> JobResult:
+    """What came of one line of a job at `endpoint`."""
+    row = parsing.fields(value, "a result")
+    custom_id = parsing.required(row, "custom_id")
+    error = row.get("error")
+    if row.get("response") is None:
+        if not error:
+            raise parsing.bad_answer("a result has neither an answer nor an error")
+        kind = error.get("error_type") if isinstance(error, dict) else None
+        return refusals.from_error(custom_id, error, status=ERROR_STATUSES.get(kind) if isinstance(kind, str) else None)
+    response = parsing.fields(row["response"], "the answer to a line")
+    status = parsing.count(response, "status_code") or 200
+    if status >= 400:
+        return refusals.from_error(custom_id, response.get("body") or error, status=status)
+    body = _without_extras(parsing.fields(response.get("body"), "the answer to a line"))
+    told = parsing.text(response, "request_id") or ""
+    # A message counts its tokens in another way.
+    usage = read_usage(body.get("usage")) if endpoint == MESSAGES else usage_of(body)
+    return JobResult(custom_id, status, request_id=told, body=json.dumps(body), usage=usage)
+
+
+def _without_extras(body: Any) -> Any:
+    """A chat completion without the word of the model's own provider for what `finish_reason` says already."""
+    if isinstance(choices := body.get("choices"), list):
+        for choice in choices:
+            if isinstance(choice, dict):
+                choice.pop("native_finish_reason", None)
+    return body

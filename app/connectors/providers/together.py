@@ -1,0 +1,213 @@
+"""Together: OpenAI's lines; files by a form of its own, which knows equal content; jobs that tell no counts."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobError,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+)
+from app.connectors.http import judging
+from app.connectors.providers.openai import results as openai_results
+from app.connectors.providers.openai.lines import MODELS
+from app.connectors.providers.openai.managed import Managed
+from app.connectors.shared import parsing, refusals
+from app.lib import json
+
+FILES = "/v1/files"
+BATCHES = "/v1/batches"
+CONFLICT = 409
+# What the gateway calls a purpose, and Together.
+PURPOSES = {"batch": "batch-api", "evals": "eval"}
+FILE_TYPES = ("jsonl", "parquet", "csv")
+OWN_PURPOSES = {own: purpose for purpose, own in PURPOSES.items()}
+STATUSES = {
+    "VALIDATING": "validating",
+    "IN_PROGRESS": "in_progress",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "EXPIRED": "expired",
+    "CANCELING": "cancelling",
+    "CANCELLING": "cancelling",
+    "CANCELLED": "cancelled",
+    "CANCELED": "cancelled",
+}
+# What Together says of a line that did not run to an answer, as the status that it would have had.
+ERROR_CODES = re.compile(r"(?:[a-z]+_)*(client|server)_error")
+ERROR_STATUSES = {"client": 400, "server": 500}
+
+
+class Together(Managed):
+    """One account at Together. Its jobs keep no word of ours: they are found by their input file and time."""
+
+    def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
+        """The models that Together lists, as it describes them: a bare list. Raises UpstreamError."""
+        answer = self._http.get(self._path(MODELS), timeout_s=timeout_s)
+        judging.raise_unless_final(answer, secret=self._secret)
+        if answer.status >= 400:
+            message = judging.error_body(answer, secret=self._secret)["error"]["message"]
+            raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
+        try:
+            return _listed(json.loads(answer.body), "data")
+        except json.JSONDecodeError as error:
+            raise parsing.bad_answer(f"the list of models is {judging.kind_of(answer)}") from error
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file; of bytes that Together has already, the file that has them."""
+        fields = [
+            ("purpose", PURPOSES.get(new.purpose, new.purpose)),
+            ("file_name", new.filename),
+            ("file_type", _file_type(new)),
+        ]
+        try:
+            answer = self._api.upload(
+                f"{self._path(FILES)}/upload",
+                fields=fields,
+                file_field="file",
+                filename=new.filename,
+                payload=new.payload,
+            )
+        except RefusedError as error:
+            known = _known_id(error)
+            if known is None:
+                raise
+            return self._twin(known)
+        return _file(answer)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        return _file(self._api.get(self._at(FILES, native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """All files of the account: Together has no pages."""
+        return Page([_file(item) for item in _listed(self._api.get(self._path(FILES)), "data")], None)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        self._remove(self._at(FILES, native_id))
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file, as they come in."""
+        return self._api.download(f"{self._at(FILES, native_id)}/content")
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line in the dialect of this provider's jobs, its newline included."""
+        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}}))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job. The answer wraps it, beside warnings."""
+        body = {"input_file_id": new.input_id, "endpoint": new.endpoint, "completion_window": new.window}
+        answer = parsing.fields(self._api.post(self._path(BATCHES), body), "the answer")
+        return _job(answer.get("job", answer))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return _job(self._api.get(self._at(BATCHES, native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """All jobs of the account: a bare list, without pages."""
+        return Page([_job(item) for item in _listed(self._api.get(self._path(BATCHES)), "data")], None)
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+        try:
+            return _job(self._api.post(f"{self._at(BATCHES, native_id)}/cancel"))
+        except RefusedError as error:
+            if error.status != CONFLICT:
+                raise
+            return self.retrieve_job(native_id)
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        for number, row in enumerate(self._rows(job), start=1):
+            yield _result(row, number)
+
+    def _twin(self, native_id: str) -> NativeFile:
+        """The file that has the same bytes. While it is being deleted, the bytes can go nowhere yet."""
+        try:
+            return self.retrieve_file(native_id)
+        except MissingError as error:
+            text = "The provider is just deleting a file of the same bytes."
+            raise OverloadedError(text, status=CONFLICT, code="file_being_deleted") from error
+
+
+def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
+    """The objects of a list, be it bare or under `name`."""
+    found = answer.get(name) if isinstance(answer, dict) else answer
+    if not isinstance(found, list):
+        raise parsing.bad_answer("the list is none")
+    return parsing.items({name: found}, name)
+
+
+def _file_type(new: NewFile) -> str:
+    """What kind of file it is, by its name; a batch's input is always lines."""
+    ending = new.filename.rpartition(".")[2].lower()
+    return ending if ending in FILE_TYPES and new.purpose != "batch" else FILE_TYPES[0]
+
+
+def _known_id(error: RefusedError) -> str | None:
+    """The file that a refusal names because it has the same bytes."""
+    if error.status != CONFLICT:
+        return None
+    try:
+        told = json.loads(error.body)
+    except ValueError:
+        return None
+    holders = [told, told.get("error")] if isinstance(told, dict) else []
+    ids = [holder.get("file_id") for holder in holders if isinstance(holder, dict)]
+    return next((found for found in ids if isinstance(found, str) and found), None)
+
+
+def _file(answer: Any) -> NativeFile:
+    told = parsing.fields(answer, "the file")
+    purpose = parsing.text(told, "purpose") or ""
+    return NativeFile(
+        id=parsing.required(told, "id"),
+        filename=parsing.text(told, "filename") or "",
+        purpose=OWN_PURPOSES.get(purpose, purpose),
+        bytes=parsing.count(told, "bytes"),
+        created_at=parsing.instant(told, "created_at"),
+        expires_at=parsing.instant(told, "expires_at"),
+    )
+
+
+def _job(answer: Any) -> NativeJob:
+    told = parsing.fields(answer, "the job")
+    native_status = parsing.required(told, "status")
+    blamed = parsing.text(told, "error")
+    return NativeJob(
+        id=parsing.required(told, "id"),
+        status=parsing.one_of(STATUSES, native_status.upper()),
+        native_status=native_status,
+        input_id=parsing.text(told, "input_file_id"),
+        output_id=parsing.text(told, "output_file_id"),
+        error_id=parsing.text(told, "error_file_id"),
+        endpoint=parsing.text(told, "endpoint"),
+        model=parsing.text(told, "model_id"),
+        errors=(JobError("provider_error", blamed),) if blamed else (),
+        created_at=parsing.instant(told, "created_at"),
+        ended_at=parsing.instant(told, "completed_at"),
+        expires_at=parsing.instant(told, "job_deadline"),
+    )
+
+
+def _result(line: bytes, number: int) -> JobResult:
+    """A row of the output or of the error file; the latter has an error and no answer."""
+    found = openai_results.result(line, number)
+    side = ERROR_CODES.fullmatch(found.error_code or "")
+    return refusals.refused(found.custom_id, found.message, status=ERROR_STATUSES[side[1]]) if side else found

@@ -1,0 +1,264 @@
+"""Vertex: batch jobs of Gemini's and Claude's models, whose lines and results lie in a bucket of the operator's.
+
+Options: `project`, if the credential does not name it; `location`; `bucket` and `prefix`, where files, inputs and
+results lie; `storage_url`, where the bucket is not Google's. Without another base URL the host follows the location.
+Credentials: see `google_tokens`.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from urllib.parse import quote
+
+from app.connectors.catalogue.registry import ConfigurationError
+from app.connectors.cloud import gcs
+from app.connectors.cloud.gcs import Place
+from app.connectors.cloud.google import Tokens
+from app.connectors.cloud.places import prefix_of
+from app.connectors.contract.base import LineCall, MissingError, RefusedError, Target
+from app.connectors.contract.objects import (
+    Download,
+    EncodedLine,
+    JobLine,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+    SoughtJob,
+)
+from app.connectors.http.api import Api
+from app.connectors.http.spool import rows
+from app.connectors.providers.vertex import models, shapes
+from app.connectors.shared import parsing
+from app.connectors.shared.translated import NativeCall, Translated
+from app.translate import dialects, gemini_answers, gemini_embeddings, messages_answers
+from app.translate.dialects import EMBEDDINGS
+from app.translate.errors import TranslationError
+from app.translate.neutral import EmbeddingRequest, Request
+
+LOCATION = "us-central1"
+GLOBAL_URL = "https://aiplatform.googleapis.com"
+# Whole continents have hosts of another form (google-genai, _api_client).
+CONTINENTS = ("us", "eu")
+LOCATION_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9.:-]*")
+PER_PAGE = 100
+MOST_PAGES = 100
+JOBS = "batchPredictionJobs"
+OUTPUTS = "jobs/"
+# Below it: a folder of each job's own, and one that Vertex makes in it.
+OUTPUT = re.compile(r"(?!\.\.?/)[^/]+/(?!\.\.?/)[^/]+/")
+ENDED = (400, 409)  # what a cancel of a job that is over may be answered with
+REFUSED, MISSING = 400, 404
+
+
+class Vertex(Translated):
+    """One project in one location. A job's display name is its marker, which a label finds again."""
+
+    def __init__(self, target: Target) -> None:
+        options = target.options
+        self._location = _checked(options.get("location") or LOCATION, LOCATION_NAME, "location")
+        waits = {"timeout_s": target.call_timeout_s, "connect_timeout_s": target.connect_timeout_s}
+        self._tokens = Tokens(target.credential, **waits)
+        self._project = options.get("project", "")
+        if self._project:
+            _checked(self._project, PROJECT_NAME, "project")
+        hidden, authorize = self._tokens.secrets, self._tokens.headers
+        base = target.base_url if target.base_url not in ("", GLOBAL_URL) else _url(self._location)
+        super().__init__(target, Api(target, headers={}, authorize=authorize, base_url=base, secrets=hidden))
+        place = Place(bucket=options.get("bucket", ""), prefix=prefix_of(options.get("prefix", "")))
+        self._bucket = gcs.bucket(target, place, authorize, hidden, url=options.get("storage_url", "").rstrip("/"))
+
+    @property
+    def healthy(self) -> bool:
+        """False while the breaker of jobs or of the bucket is open: new work goes elsewhere."""
+        return self._api.healthy and self._bucket.healthy
+
+    def close(self) -> None:
+        """Close idle connections; the connector stays usable."""
+        super().close()
+        self._bucket.close()
+        self._tokens.close()
+
+    def check(self) -> None:
+        """Try the credential at Vertex, and at the bucket if there is one, changing nothing. Raises UpstreamError."""
+        self._listed({"pageSize": 1}, None)
+        if self._bucket.place.bucket:
+            self._bucket.check()
+
+    # Lines, one by one.
+
+    def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
+        """`request` as its model takes it. Raises TranslationError."""
+        return models.call(request, self._base())
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make an object in the bucket."""
+        return self._bucket.put(new)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """An object as it is now."""
+        return self._bucket.head(native_id)
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the objects below the account's prefix, results of jobs among them, by their keys."""
+        return self._bucket.objects(after=after)
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete an object, or all results of a job; what is gone already is fine."""
+        if native_id.endswith("/") and not self._is_output(native_id):
+            text = f"{native_id[:200]!r} is no folder of results."
+            raise MissingError(text, status=MISSING, code="notFound", sent=False)
+        self._bucket.delete(native_id)
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of an object, or of all results of a job, as they come in."""
+        return self._bucket.get(native_id)
+
+    # Native batches.
+
+    def encode_line(self, line: JobLine) -> EncodedLine:
+        """A line of an input file, of an embedding one for each text. Raises TranslationError."""
+        body = line.body if line.body.get("model") == line.model else {**line.body, "model": line.model}
+        if line.endpoint == EMBEDDINGS:
+            asked = dialects.read_embedding(body)
+            models.check_embeds(line.model)
+            texts = [gemini_embeddings.write(text, asked, flavour="vertex") for text in asked.inputs]
+            data = shapes.embedding_lines(line.custom_id, texts)
+            return EncodedLine(data, len(texts), tuple(gemini_embeddings.dropped(asked)))
+        spoken = models.family(line.model)
+        written = models.write(dialects.read_request(line.endpoint, body), spoken)
+        data = shapes.chat_line(line.custom_id, written.body, claude=spoken == "claude")
+        return EncodedLine(data, dropped=tuple(written.dropped))
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job; what it makes lies below a folder of its own."""
+        self._bucket.place.key(new.input_id or "")
+        try:
+            model = models.path(new.model)
+        except TranslationError as error:
+            raise RefusedError(str(error), status=REFUSED, code=error.code, param=error.param, sent=False) from None
+        asked = shapes.request(new, model=model, output_uri=self._output(new.marker))
+        return self._own(shapes.job(self._api.post(f"{self._base()}{JOBS}", asked)))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return self._own(shapes.job(self._api.get(_at(native_id))))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the jobs of the project in this location, newest first."""
+        return self._listed({"pageSize": PER_PAGE}, after)
+
+    def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
+        """The jobs that are labelled with the sought marker."""
+        query: dict[str, str | int | None] = {
+            "pageSize": PER_PAGE,
+            "filter": f'labels.{shapes.MARKER}="{shapes.label(sought.marker)}"',
+        }
+        found: list[NativeJob] = []
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            page = self._listed(query, after)
+            found += [job for job in page.items if job.marker == sought.marker]
+            after = page.after
+            if after is None:
+                return found
+        raise parsing.bad_answer("its list of jobs has no end")
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+
+        def ask() -> None:
+            self._api.post(f"{_at(native_id)}:cancel", {})
+
+        return self._cancelled(native_id, ask, ended=ENDED)
+
+    def delete_job(self, native_id: str) -> None:
+        """Delete a job that is over, its results not; one that is gone already is fine."""
+        try:
+            self._api.delete(_at(native_id))
+        except MissingError:
+            return
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        if job.endpoint == EMBEDDINGS:
+            return shapes.embeddings(self._rows(job), models.read_embedding, status=job.status)
+        claude = models.family(job.model or "") == "claude"
+        created = None if job.ended_at is None else job.ended_at // 1000
+        read = messages_answers.read if claude else gemini_answers.read
+        return shapes.chats(self._rows(job), partial(read, created=created))
+
+    def raw_results(self, job: NativeJob) -> Iterator[bytes]:
+        """The rows of a job that is over as Vertex wrote them, each with its newline."""
+        return (row + b"\n" for row in self._rows(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        """The lines of all files of predictions below a job's output."""
+        if job.output_id is None:
+            return
+        found = [file.id for file in self._bucket.below(job.output_id) if _has_rows(file.filename)]
+        if not found and job.status == "completed":
+            raise MissingError("The job's results are not in the bucket.", status=MISSING, code="notFound")
+        yield from rows(self._bucket.get, found)
+
+    def _listed(self, query: dict[str, str | int | None], after: str | None) -> Page[NativeJob]:
+        answer = self._api.get(f"{self._base()}{JOBS}", query={**query, "pageToken": after})
+        return shapes.page(answer, after)
+
+    @property
+    def _outputs(self) -> str:
+        return self._bucket.place.uri(f"{self._bucket.place.prefix}{OUTPUTS}")
+
+    def _output(self, marker: str) -> str:
+        """The folder that the results of one job lie below."""
+        return f"{self._outputs}{quote(marker, safe='')}/"
+
+    def _is_output(self, uri: str) -> bool:
+        """Whether a folder is one that Vertex made for a job."""
+        return uri.startswith(self._outputs) and OUTPUT.match(uri, len(self._outputs)) is not None
+
+    def _own(self, job: NativeJob) -> NativeJob:
+        """`job`, whose results must lie where they were to be: they are deleted with their file."""
+        uri = job.output_id
+        if job.marker is None or uri is None or (uri.startswith(self._output(job.marker)) and self._is_output(uri)):
+            return job
+        raise parsing.bad_answer("the results of a job do not lie where they were to be")
+
+    def _base(self) -> str:
+        """What stands before the names of things in the project and location."""
+        project = self._project or self._tokens.project()
+        if not PROJECT_NAME.fullmatch(project):
+            text = "This account has no project: set GOOGLE_CLOUD_PROJECT or the option project."
+            raise RefusedError(text, status=REFUSED, code="no_project", sent=False)
+        return f"/v1/projects/{quote(project, safe=':')}/locations/{self._location}/"
+
+
+def _at(native_id: str) -> str:
+    if not shapes.NAME.fullmatch(native_id):
+        raise MissingError(f"{native_id[:200]!r} is no job.", status=MISSING, code="NOT_FOUND", sent=False)
+    return f"/v1/{quote(native_id, safe='/:')}"
+
+
+def _url(location: str) -> str:
+    if location == "global":
+        return GLOBAL_URL
+    if location in CONTINENTS:
+        return f"https://aiplatform.{location}.rep.googleapis.com"
+    return f"https://{location}-aiplatform.googleapis.com"
+
+
+def _has_rows(filename: str) -> bool:
+    """Whether a file in the output holds results; errors are told in `status` of rows, too."""
+    return filename.startswith("prediction") and "errors_stats" not in filename
+
+
+def _checked(word: str, pattern: re.Pattern[str], name: str) -> str:
+    if not pattern.fullmatch(word):
+        raise ConfigurationError(f"The option {name} of a Vertex account is no name of one: {word!r:.80}.")
+    return word

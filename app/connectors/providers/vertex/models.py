@@ -1,0 +1,129 @@
+"""Models at Vertex: what each is called there, which dialect it speaks, and its vectors (contracts: providers, 7)."""
+
+import re
+from functools import lru_cache
+from typing import Any, Literal
+
+from app.connectors.shared.translated import NativeCall
+from app.translate import (
+    gemini_answers,
+    gemini_embeddings,
+    gemini_requests,
+    messages_answers,
+    messages_requests,
+)
+from app.translate.errors import TranslationError, UnexpectedAnswerError
+from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Json, Request, Usage, Written
+
+Family = Literal["gemini", "claude"]
+
+WHOLE = ("projects/", "publishers/")
+PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*(/[A-Za-z0-9][A-Za-z0-9._@:-]*)*")
+PUBLISHED = re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/[^/]+")
+MODEL = "model"
+
+
+@lru_cache(maxsize=1024)
+def path(model: str) -> str:
+    """The resource that a model's name means: `publishers/google/models/...` unless it says more.
+
+    Raises TranslationError for what is no name.
+    """
+    if not PATH.fullmatch(model):
+        raise TranslationError(MODEL, f"{model[:100]!r} is no name of a model.")
+    if model.startswith(WHOLE):
+        return model
+    publisher, slash, name = model.partition("/")
+    if slash:
+        return f"publishers/{publisher}/models/{name}"
+    return f"publishers/{'anthropic' if model.startswith('claude') else 'google'}/models/{model}"
+
+
+@lru_cache(maxsize=1024)
+def family(model: str) -> Family:
+    """The dialect that a model speaks. Raises TranslationError for models of other publishers."""
+    found = PUBLISHED.fullmatch(path(model))
+    publisher = found[1] if found else "google"  # a model of a project's own is one of Gemini's that was tuned
+    if publisher == "google":
+        return "gemini"
+    if publisher == "anthropic":
+        return "claude"
+    text = f"models of {publisher} are not spoken to at Vertex: only those of google and anthropic."
+    raise TranslationError(MODEL, text)
+
+
+def write(request: Request, spoken: Family) -> Written:
+    """A chat as models of a family take it. Raises TranslationError."""
+    if spoken == "claude":
+        return messages_requests.write(request, flavour="vertex")
+    return gemini_requests.write(request, flavour="vertex")
+
+
+def call(request: Request | EmbeddingRequest, base: str) -> NativeCall:
+    """One line on its way to its model; `base` stands before the model's name. Raises TranslationError."""
+    at = path(request.model)
+    at = f"{base}{at}" if at.startswith("publishers/") else f"/v1/{at}"
+    if isinstance(request, EmbeddingRequest):
+        return _embedding_call(request, at)
+    spoken = family(request.model)
+    written = write(request, spoken)
+    if spoken == "claude":
+        return NativeCall(f"{at}:rawPredict", written.body, messages_answers.read, tuple(written.dropped))
+    return NativeCall(f"{at}:generateContent", written.body, gemini_answers.read, tuple(written.dropped))
+
+
+def check_embeds(model: str) -> None:
+    """Raise TranslationError for a model that makes no vectors."""
+    if family(model) != "gemini":
+        raise TranslationError(MODEL, f"{model} makes no embeddings.")
+
+
+def _embedding_call(request: EmbeddingRequest, at: str) -> NativeCall:
+    """As Google's SDK has it: models of Gemini's take contents, older ones instances."""
+    check_embeds(request.model)
+    dropped = tuple(gemini_embeddings.dropped(request))
+    texts = [gemini_embeddings.write(text, request) for text in request.inputs]
+    if "gemini" not in request.model:
+        return NativeCall(f"{at}:predict", _instances(request, texts), read_predictions, dropped)
+    contents = [_content(text) for text in texts]
+    if len(contents) == 1:
+        return NativeCall(f"{at}:embedContent", contents[0], gemini_embeddings.read, dropped)
+    return NativeCall(f"{at}:batchEmbedContents", {"requests": contents}, gemini_embeddings.read_many, dropped)
+
+
+def _content(text: Json) -> Json:
+    config = {name: value for name, value in text.items() if name != "content"}
+    return {"content": text["content"], **({"embedContentConfig": config} if config else {})}
+
+
+def _instances(request: EmbeddingRequest, texts: list[Json]) -> Json:
+    instances = [
+        {"content": said, **({"task_type": text["taskType"]} if "taskType" in text else {})}
+        for said, text in zip(request.inputs, texts, strict=True)
+    ]
+    made: Json = {"instances": instances}
+    if request.dimensions is not None:
+        made["parameters"] = {"outputDimensionality": request.dimensions}
+    return made
+
+
+def read_embedding(body: Any) -> EmbeddingAnswer:
+    """The vector in a row of a job. Raises UnexpectedAnswerError."""
+    return read_predictions(body) if type(body) is dict and "predictions" in body else gemini_embeddings.read(body)
+
+
+def read_predictions(body: Any) -> EmbeddingAnswer:
+    """The vectors in an answer of an older model. Raises UnexpectedAnswerError."""
+    told = body.get("predictions") if type(body) is dict else None
+    if type(told) is not list or not all(type(item) is dict for item in told):
+        raise UnexpectedAnswerError("The provider's answer has no predictions.")
+    found = [item.get("embeddings") for item in told]
+    tokens = sum(_tokens(item) for item in found)
+    vectors = gemini_embeddings.read_many({"embeddings": found}).vectors
+    return EmbeddingAnswer(vectors, Usage(tokens, 0, 0, 0, tokens))
+
+
+def _tokens(embedding: Any) -> int:
+    statistics = embedding.get("statistics") if type(embedding) is dict else None
+    count = statistics.get("token_count") if type(statistics) is dict else None
+    return int(count) if isinstance(count, int | float) and 0 <= count < 2**53 else 0

@@ -1,0 +1,214 @@
+"""JSON of Vertex's batch jobs, in and out, as native objects (contracts: providers, 7, 28.0 and 28.6)."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from app.connectors.contract.objects import OVER, JobError, JobResult, NativeJob, NewJob, Page
+from app.connectors.providers.anthropic.shapes import ERROR_STATUSES
+from app.connectors.shared import parsing, refusals, regrouping
+from app.connectors.shared.translated import BAD_ANSWER, answered
+from app.lib import json
+from app.translate.errors import TranslationError
+from app.translate.neutral import Answer, EmbeddingAnswer, Json
+
+STATES = {
+    "JOB_STATE_UNSPECIFIED": "validating",
+    "JOB_STATE_QUEUED": "validating",
+    "JOB_STATE_PENDING": "validating",
+    "JOB_STATE_RUNNING": "in_progress",
+    "JOB_STATE_PAUSED": "in_progress",
+    "JOB_STATE_UPDATING": "in_progress",
+    "JOB_STATE_SUCCEEDED": "completed",
+    "JOB_STATE_PARTIALLY_SUCCEEDED": "completed",
+    "JOB_STATE_FAILED": "failed",
+    "JOB_STATE_EXPIRED": "expired",
+    "JOB_STATE_CANCELLING": "cancelling",
+    "JOB_STATE_CANCELLED": "cancelled",
+}
+NAME = re.compile(r"projects/[^/\s]+/locations/[a-z0-9-]+/batchPredictionJobs/[A-Za-z0-9_-]+")
+# Labels, of jobs and of lines: they are told in bills, so nothing of a caller's own goes into them.
+MARKER = "batchgate"
+LINE = "batchgate_id"
+LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+UNKNOWN_COUNT = "-1"
+KNOWN_NAMES = re.compile(r"\b(" + "|".join(name for name, _ in refusals.GRPC.values()) + r")\b")
+
+Read = Callable[[Any], Answer | EmbeddingAnswer]
+
+
+def label(marker: str) -> str:
+    """The label that finds the job of a marker."""
+    return marker if LABEL.fullmatch(marker) else hashlib.sha256(marker.encode()).hexdigest()[:40]
+
+
+def request(new: NewJob, *, model: str, output_uri: str) -> Json:
+    """The request that makes a job; `model` is the whole name of one."""
+    return {
+        "displayName": new.marker,
+        "model": model,
+        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": [new.input_id]}},
+        "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": output_uri}},
+        "labels": {MARKER: label(new.marker)},
+    }
+
+
+def chat_line(custom_id: str, body: Json, *, claude: bool) -> bytes:
+    """A line of an input. The label is put into Gemini's `body`: its row has no other name. Raises TranslationError."""
+    if claude:
+        return _line({"custom_id": custom_id, "request": body})
+    body["labels"] = {LINE: custom_id}
+    return _line({"request": body})
+
+
+def embedding_lines(custom_id: str, texts: list[Json]) -> bytes:
+    """The lines of an input for the texts of one line. Raises TranslationError."""
+    count = len(texts)
+    named = ((regrouping.piece_id(custom_id, index, count), text) for index, text in enumerate(texts))
+    return b"".join(_line({"key": key, "request": text}) for key, text in named)
+
+
+def _line(record: Json) -> bytes:
+    try:
+        return json.dumps_line(record)
+    except json.JSONEncodeError as error:
+        raise TranslationError("body", "is nested too deep.") from error
+
+
+def page(answer: Any, asked: str | None) -> Page[NativeJob]:
+    """A list whose next page is asked for with a token."""
+    listed = parsing.fields(answer, "the list")
+    after = parsing.text(listed, "nextPageToken")
+    if after is not None and after == asked:
+        raise parsing.bad_answer("a page leads to itself")
+    return Page([job(item) for item in parsing.items(listed, "batchPredictionJobs")], after)
+
+
+def job(answer: Any) -> NativeJob:
+    """A job; what it made lies below its output id, which ends with a slash."""
+    told = parsing.fields(answer, "the job")
+    name = parsing.required(told, "name")
+    if not NAME.fullmatch(name):
+        raise parsing.bad_answer("the name of a job is none")
+    native_status = parsing.required(told, "state")
+    status = parsing.one_of(STATES, native_status)
+    over, model = status in OVER, parsing.text(told, "model")
+    uris = parsing.part(parsing.part(told, "inputConfig"), "gcsSource").get("uris")
+    counts = {} if model is not None and "embedding" in model else _counts(told)  # of texts, of which lines have many
+    return NativeJob(
+        id=name,
+        status=status,
+        native_status=native_status,
+        marker=_marker(told),
+        input_id=uris[0] if isinstance(uris, list) and uris and isinstance(uris[0], str) else None,
+        output_id=_output(told) if over else None,
+        model=model,
+        total=sum(counts.values()) if counts else None,
+        completed=counts.get("successfulCount"),
+        failed=counts["failedCount"] + counts["incompleteCount"] if counts else None,
+        errors=_errors(told) if over and status != "cancelled" else (),
+        created_at=parsing.instant(told, "createTime"),
+        in_progress_at=parsing.instant(told, "startTime"),
+        ended_at=(parsing.instant(told, "endTime") or parsing.instant(told, "updateTime")) if over else None,
+    )
+
+
+def _marker(told: Mapping[str, Any]) -> str | None:
+    """The display name, of a job that is labelled with it: others may have given theirs any name."""
+    name = parsing.text(told, "displayName")
+    labelled = parsing.text(parsing.part(told, "labels"), MARKER)
+    return name if name is not None and labelled == label(name) else None
+
+
+def _counts(told: Mapping[str, Any]) -> dict[str, int]:
+    """The counts of a job, none while it does not tell them; what cannot be known is -1 there."""
+    stats = parsing.part(told, "completionStats")
+    names = ("successfulCount", "failedCount", "incompleteCount")
+    known = {name: None if str(stats.get(name)) == UNKNOWN_COUNT else parsing.count(stats, name) for name in names}
+    return {name: value or 0 for name, value in known.items()} if stats else {}
+
+
+def _output(told: Mapping[str, Any]) -> str | None:
+    folder = parsing.text(parsing.part(told, "outputInfo"), "gcsOutputDirectory")
+    return None if folder is None else f"{folder.rstrip('/')}/"
+
+
+def _errors(told: Mapping[str, Any]) -> tuple[JobError, ...]:
+    error = parsing.part(told, "error")
+    found = [*([error] if error else []), *parsing.items(told, "partialFailures")]
+    return tuple(_error(item) for item in found[:100])
+
+
+def _error(told: Mapping[str, Any]) -> JobError:
+    known, _ = refusals.GRPC.get(parsing.count(told, "code") or 0, ("provider_error", 0))
+    return JobError(known.lower(), parsing.text(told, "message") or "The provider did not say what is wrong.")
+
+
+def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
+    """What came of each line of a job of chats."""
+    for number, line in enumerate(rows, start=1):
+        row = _row(line, number)
+        name = row.get("custom_id")
+        if type(name) is not str:
+            asked = row.get("request")
+            labels = asked.get("labels") if type(asked) is dict else None
+            name = labels.get(LINE) if type(labels) is dict else None
+        yield _result(row, name, number, read)
+
+
+def embeddings(rows: Iterator[bytes], read: Read, *, status: str) -> Iterator[JobResult]:
+    """What came of each line of a job of texts, put together again; `status` is that of the job."""
+
+    def pieces() -> Iterator[regrouping.Piece]:
+        for number, line in enumerate(rows, start=1):
+            row = _row(line, number)
+            found = _result(row, row.get("key"), number, read)
+            yield regrouping.Piece(found.custom_id, found)
+
+    return regrouping.regrouped(pieces(), status=status)
+
+
+def _row(line: bytes, number: int) -> Mapping[str, Any]:
+    try:
+        return parsing.fields(json.loads(line), f"line {number} of the results")
+    except json.JSONDecodeError as error:
+        raise parsing.bad_answer(f"line {number} of the results is no JSON") from error
+
+
+def _result(row: Mapping[str, Any], name: Any, number: int, read: Read) -> JobResult:
+    if type(name) is not str or not name:
+        raise parsing.bad_answer(f"line {number} of the results does not tell whose it is")
+    status = row.get("status")
+    if status:
+        return _refused(name, status)
+    response = row if "predictions" in row else row.get("response")
+    if response is None:
+        return JobResult(name, error_code=BAD_ANSWER, message="The provider's result has no answer and no error.")
+    return answered(name, response, read)
+
+
+def _refused(name: str, status: Any) -> JobResult:
+    """A status is JSON, text, or a few words before JSON."""
+    if isinstance(status, str):
+        told = _json_within(status)
+        if told is None:
+            known = KNOWN_NAMES.search(status)
+            return refusals.refused(name, status, code=known[1] if known else None)
+    else:
+        told = status
+    holder = told.get("error") if isinstance(told, dict) and isinstance(told.get("error"), dict) else told
+    kind = holder.get("type") if isinstance(holder, dict) else None
+    if isinstance(kind, str) and kind in ERROR_STATUSES:
+        return refusals.from_error(name, holder, status=ERROR_STATUSES[kind])
+    return refusals.from_error(name, holder)
+
+
+def _json_within(text: str) -> Any:
+    start = text.find("{")
+    if start < 0:
+        return None
+    try:
+        return json.loads(text[start:])
+    except json.JSONDecodeError:
+        return None

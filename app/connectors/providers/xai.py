@@ -1,0 +1,179 @@
+"""xAI: OpenAI's lines and almost its files; batches whose status shows in counts, and whose results are pages."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from app.connectors.contract.objects import (
+    OVER,
+    Download,
+    JobError,
+    JobResult,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
+    Page,
+)
+from app.connectors.http.big_json import members
+from app.connectors.http.judging import usage_of
+from app.connectors.providers.openai.managed import Managed
+from app.connectors.shared import parsing, refusals
+from app.lib import json
+
+FILES = "/v1/files"
+BATCHES = "/v1/batches"
+PER_PAGE = 100
+RESULTS_PER_PAGE = 1000
+
+
+class XAI(Managed):
+    """One account at xAI. A job's marker is its name; its results go by the job's own id."""
+
+    # Files.
+
+    def upload_file(self, new: NewFile) -> NativeFile:
+        """Make a file. xAI forgets its purpose."""
+        fields = [("purpose", new.purpose)]
+        if new.expires_after_s is not None:
+            fields.append(("expires_after", str(new.expires_after_s)))
+        answer = self._api.upload(
+            self._path(FILES), fields=fields, file_field="file", filename=new.filename, payload=new.payload
+        )
+        return _file(answer)
+
+    def retrieve_file(self, native_id: str) -> NativeFile:
+        """A file as it is now."""
+        return _file(self._api.get(self._at(FILES, native_id)))
+
+    def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
+        """A page of the account's files."""
+        query = {"limit": PER_PAGE, "pagination_token": after}
+        answer = parsing.fields(self._api.get(self._path(FILES), query=query), "the list")
+        return Page([_file(item) for item in parsing.items(answer, "data")], _next(answer, after))
+
+    def delete_file(self, native_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""
+        self._remove(self._at(FILES, native_id))
+
+    def read_file(self, native_id: str) -> AbstractContextManager[Download]:
+        """The bytes of a file, as they come in."""
+        return self._api.download(f"{self._at(FILES, native_id)}/content")
+
+    # Native batches.
+
+    def create_job(self, new: NewJob) -> NativeJob:
+        """Make a job from an input file, which seals it."""
+        return _job(self._api.post(self._path(BATCHES), {"name": new.marker, "input_file_id": new.input_id}))
+
+    def retrieve_job(self, native_id: str) -> NativeJob:
+        """A job as it is now."""
+        return _job(self._api.get(self._at(BATCHES, native_id)))
+
+    def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
+        """A page of the account's jobs, newest first."""
+        query = {"limit": PER_PAGE, "pagination_token": after}
+        answer = parsing.fields(self._api.get(self._path(BATCHES), query=query), "the list")
+        return Page([_job(item) for item in parsing.items(answer, "batches")], _next(answer, after))
+
+    def cancel_job(self, native_id: str) -> NativeJob:
+        """Ask for the end of a job. One that is over already is answered as it is."""
+        job = self.retrieve_job(native_id)
+        return job if job.is_over else _job(self._api.post(f"{self._at(BATCHES, native_id)}:cancel"))
+
+    def results(self, job: NativeJob) -> Iterator[JobResult]:
+        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        return map(_result, self._elements(job))
+
+    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        """The elements of all pages of a job's results, each as a line."""
+        return map(parsing.written, self._elements(job))
+
+    def _elements(self, job: NativeJob) -> Iterator[Mapping[str, Any]]:
+        path = f"{self._at(BATCHES, job.id)}/results"
+        token: str | None = None
+        while True:
+            told: dict[str, Any] = {}
+            query = {"limit": RESULTS_PER_PAGE, "pagination_token": token}
+            for member in members(self._api, path, array="results", query=query):
+                if member.index is None:
+                    told[member.name] = member.value
+                else:
+                    yield parsing.fields(member.value, "a result")
+            if told.get("results") is not None and not isinstance(told["results"], list):
+                raise parsing.bad_answer("results is no list")
+            token = _next(told, token)
+            if token is None:
+                return
+
+
+def _next(answer: Mapping[str, Any], asked: str | None) -> str | None:
+    token = parsing.text(answer, "pagination_token")
+    if token is not None and token == asked:
+        raise parsing.bad_answer("a page leads to itself")
+    return token
+
+
+def _file(answer: Any) -> NativeFile:
+    file = parsing.fields(answer, "the file")
+    return NativeFile(
+        id=parsing.required(file, "id"),
+        filename=parsing.text(file, "filename") or "",
+        purpose=parsing.text(file, "purpose") or "",
+        bytes=parsing.count(file, "bytes"),
+        created_at=parsing.instant(file, "created_at"),
+        expires_at=parsing.instant(file, "expires_at"),
+    )
+
+
+def _job(answer: Any) -> NativeJob:
+    batch = parsing.fields(answer, "the batch")
+    native_id = parsing.required(batch, "batch_id")
+    state = parsing.part(batch, "state")
+    status = _status(batch, state)
+    blamed = parsing.text(batch, "cancel_by_xai_message")
+    failed = [parsing.count(state, name) for name in ("num_error", "num_cancelled")]
+    return NativeJob(
+        id=native_id,
+        status=status,
+        marker=parsing.text(batch, "name"),
+        input_id=parsing.text(batch, "input_file_id"),
+        output_id=native_id if status in OVER else None,
+        total=parsing.count(state, "num_requests"),
+        completed=parsing.count(state, "num_success"),
+        failed=sum(number or 0 for number in failed) if any(number is not None for number in failed) else None,
+        errors=(JobError("cancelled_by_provider", blamed),) if blamed else (),
+        created_at=parsing.instant(batch, "create_time"),
+        ended_at=parsing.instant(batch, "cancel_time") if status == "cancelled" else None,
+        expires_at=parsing.instant(batch, "expire_time"),
+    )
+
+
+def _status(batch: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """xAI tells no status. What ended the batch comes first, as its counts may say anything then."""
+    pending = parsing.count(state, "num_pending") or 0
+    expires_at = parsing.instant(batch, "expire_time")
+    late = expires_at is not None and expires_at < time.time() * 1000
+    if parsing.text(batch, "cancel_by_xai_message"):
+        return "failed"
+    if parsing.instant(batch, "cancel_time") is not None:
+        return "cancelling" if pending and not late else "cancelled"
+    if not parsing.count(state, "num_requests"):
+        return "expired" if late else "validating"
+    if pending:
+        return "expired" if late else "in_progress"
+    return "completed"
+
+
+def _result(row: Mapping[str, Any]) -> JobResult:
+    """A line's answer lies under the name of its endpoint."""
+    custom_id = parsing.required(row, "batch_request_id")
+    came = parsing.part(row, "batch_result") or row
+    if came.get("error"):
+        return refusals.from_error(custom_id, came["error"])
+    bodies = [body for body in parsing.part(came, "response").values() if body is not None]
+    if len(bodies) != 1:
+        raise parsing.bad_answer("a result has neither an answer nor an error")
+    body = parsing.fields(bodies[0], "the answer to a line")
+    return JobResult(custom_id, 200, body=json.dumps(body), usage=usage_of(body))

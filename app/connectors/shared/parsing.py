@@ -1,0 +1,120 @@
+"""Reading JSON of providers: what is missing is None, what makes no sense raises UpstreamServerError."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.connectors.contract.base import UpstreamServerError
+from app.lib import json
+
+# Beyond it no clock and no counter of a provider can be.
+MOST = 2**63 - 1
+LAST_SECOND = 2**38
+
+
+def bad_answer(what: str) -> UpstreamServerError:
+    """The error of an answer that makes no sense; `what` quotes no more of it than a word."""
+    return UpstreamServerError(f"The provider's answer makes no sense: {what}.", code="bad_answer")
+
+
+def fields(value: Any, what: str) -> Mapping[str, Any]:
+    """`value`, which must be an object."""
+    if not isinstance(value, dict):
+        raise bad_answer(f"{what} is no object")
+    return value
+
+
+def part(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object under `name`; an empty one when there is none."""
+    value = holder.get(name)
+    return {} if value is None else fields(value, name)
+
+
+def items(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The objects of the list under `name`; none when there is no list."""
+    value = holder.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise bad_answer(f"{name} is no list")
+    return [fields(item, f"an item of {name}") for item in value]
+
+
+def text(holder: Mapping[str, Any], name: str) -> str | None:
+    """The text under `name`; None when it is missing or empty."""
+    value = holder.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise bad_answer(f"{name} is no text")
+    return value
+
+
+def required(holder: Mapping[str, Any], name: str) -> str:
+    """The text under `name`, which must be there."""
+    value = text(holder, name)
+    if value is None:
+        raise bad_answer(f"{name} is missing")
+    return value
+
+
+def url(holder: Mapping[str, Any], name: str) -> str:
+    """The URL under `name`, which must be there; whether it may be called is not said by that."""
+    value = required(holder, name)
+    try:
+        sound = urlsplit(value).port != 0 and value.isascii() and not any(character <= " " for character in value)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise bad_answer(f"{name} is no URL")
+    return value
+
+
+def count(holder: Mapping[str, Any], name: str) -> int | None:
+    """The number under `name`, 0 or more; 64-bit integers may be texts."""
+    value = holder.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST:
+        raise bad_answer(f"{name} is no count")
+    return value
+
+
+def instant(holder: Mapping[str, Any], name: str) -> int | None:
+    """The instant under `name` in Unix milliseconds, from Unix seconds or RFC 3339; None for the year 1."""
+    value = holder.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise bad_answer(f"{name} is no instant") from error
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    else:
+        raise bad_answer(f"{name} is no instant")
+    if not seconds < LAST_SECOND:
+        raise bad_answer(f"{name} is no instant")
+    return int(seconds * 1000) if seconds > 0 else None
+
+
+def written(value: Any) -> bytes:
+    """`value` as JSON on one line."""
+    try:
+        return json.dumps(value)
+    except json.JSONEncodeError as error:  # what is nested very deep can be read, but not written
+        raise bad_answer("a result is nested too deep") from error
+
+
+def one_of(words: Mapping[str, str], word: str) -> str:
+    """What the provider's `word` (a status) means in the gateway's words."""
+    if word not in words:
+        raise bad_answer(f"the status {word[:60]!r} is not known")
+    return words[word]
