@@ -7,7 +7,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.data.database import Database
+from app.data.store.database import Database
 from app.settings import Settings
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"

@@ -6,7 +6,7 @@ from app import api, logs
 from app.auth.secrets import KeyRing, kept_key
 from app.blobs import open_store
 from app.connectors.contract.base import Timeouts
-from app.data.database import Database
+from app.data.store.database import Database
 from app.lib.clock import Clock, SystemClock
 from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper

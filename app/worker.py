@@ -6,7 +6,7 @@ import socket
 from secrets import token_hex
 from types import FrameType
 
-from app.data import workers
+from app.data.batches import workers
 from app.engine.embedded import Embedded, Options
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork

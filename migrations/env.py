@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, inspect, text
 
-from app.data import views
+from app.data.store import views
 from app.data.tables import metadata
 
 LOCK = 7_266_428  # any number, the same in every process

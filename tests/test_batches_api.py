@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.data import files
+from app.data.files import files
 from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import RunningBatch, jsonl, put_file, request
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.data import batches, blobs
+from app.data.batches import batches
+from app.data.files import blobs
 from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import request
 

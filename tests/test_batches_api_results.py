@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.data import batches
+from app.data.batches import batches
 from app.lib import json as fast_json
 from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import RunningBatch, jsonl, put_file, request

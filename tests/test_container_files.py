@@ -11,7 +11,7 @@ import pytest
 import requests
 from sqlalchemy import Table, func, select
 
-from app.data import blobs as blob_rows
+from app.data.files import blobs as blob_rows
 from app.data.tables import blobs, idempotency_keys
 from app.data.tables import container_files as container_files_table
 from app.errors import ConflictError, InvalidRequestError, NotFoundError

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from app.data import blobs as blob_rows
-from app.data import containers as container_rows
-from app.data.database import now_ms
+from app.data.containers import containers as container_rows
+from app.data.files import blobs as blob_rows
+from app.data.store.database import now_ms
 from app.data.tables import blobs, container_files, containers, files
 from app.errors import NotFoundError
 from app.lib import ids

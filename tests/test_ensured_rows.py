@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from app.data import accounts, capacity, keys, tables, workers
+from app.data import tables
+from app.data.access import accounts, keys
+from app.data.batches import capacity, workers
 from app.services.gateway import Gateway
 from tests.support.waiting import until
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app.data import batches as batch_rows
-from app.data import blobs as blob_rows
+from app.data.batches import batches as batch_rows
+from app.data.files import blobs as blob_rows
 from app.data.tables import batches, blobs, files
 from app.services.files import blobs as blob_service
 from app.services.files import files as file_service

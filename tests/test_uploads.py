@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 from sqlalchemy import insert, select, update
 
-from app.data import blobs as blob_rows
+from app.data.files import blobs as blob_rows
 from app.data.tables import blobs, files, upload_parts, uploads
 from app.services.files import blobs as blob_service
 from app.services.files import uploads as upload_service

@@ -6,7 +6,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from app.api.context import gateway
-from app.data.database import is_outage
+from app.data.store.database import is_outage
 from app.errors import (
     GatewayError,
     InternalError,

@@ -3,7 +3,7 @@
 import click
 
 from app.cli import context
-from app.data.database import AnyRow
+from app.data.store.database import AnyRow
 from app.lib import json
 from app.services.batches import adoption
 from app.services.batches.adoption import Wanted

@@ -13,7 +13,7 @@ from app import build_gateway, migrate
 from app.auth.secrets import SealError
 from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.contract.base import UpstreamError
-from app.data.database import Database
+from app.data.store.database import Database
 from app.errors import GatewayError
 from app.services.gateway import Gateway
 from app.services.money import price_book, price_import

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Table
 
-from app.data import views
+from app.data.store import views
 from app.data.tables import metadata
 
 HEAD = """# The store

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.auth.attempts import Attempts
 from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
-from app.data.database import Database
+from app.data.store.database import Database
 from app.lib.clock import Clock
 from app.services.accounts.directory import Accounts
 from app.services.limits.windows import Rates

@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.secrets import SealError
 from app.blobs import BlobError
-from app.data import workers
+from app.data.batches import workers
 from app.services.access import pepper
 from app.services.gateway import Gateway
 

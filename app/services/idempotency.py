@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.data import idempotency
+from app.data.audit import idempotency
 from app.errors import ConflictError
 from app.services.gateway import Caller, Gateway
 

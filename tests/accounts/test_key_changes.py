@@ -4,7 +4,8 @@ import threading
 
 from sqlalchemy import insert, select, update
 
-from app.data import accounts, tables
+from app.data import tables
+from app.data.access import accounts
 from app.services.accounts import admin
 from tests.accounts.conftest import KEY, Process, hold_file, row
 from tests.conftest import KeyClient

@@ -8,8 +8,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.data import views
-from app.data.database import Database
+from app.data.store import views
+from app.data.store.database import Database
 from app.data.tables import metadata
 from app.migrate import SCRIPTS
 

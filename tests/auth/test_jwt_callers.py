@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 import app as batchgate
-from app.data.database import AnyRow
+from app.data.store.database import AnyRow
 from app.data.tables import events, projects, virtual_keys
 from app.errors import AuthenticationError, InvalidRequestError, PermissionDeniedError
 from app.services.access import callers, keys

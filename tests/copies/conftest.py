@@ -8,7 +8,7 @@ import pytest
 
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import Abilities
-from app.data import accounts as rows
+from app.data.access import accounts as rows
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from tests.copies.memory import MemoryProvider

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Table, select, update
 
-from app.data import files
+from app.data.files import files
 from app.data.tables import native_objects
 from app.lib import ids
 from app.services.files.blobs import incoming

@@ -91,7 +91,7 @@ def test_adopted_inputs_are_used_where_they_are(
 ) -> None:
     native_id = give(provider, "in.jsonl")
     adopt(gateway)
-    from app.data import files as file_rows
+    from app.data.files import files as file_rows
 
     with gateway.database.read() as connection:
         row = file_rows.resolve(connection, caller.project_id, native_id)

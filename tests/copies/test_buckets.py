@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 
 from app.connectors.contract.objects import NewFile, Payload
-from app.data import files as file_rows
+from app.data.files import files as file_rows
 from app.data.tables import files, native_objects
 from app.services.files import adoption
 from app.services.gateway import Gateway

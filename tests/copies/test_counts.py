@@ -5,7 +5,7 @@ import threading
 import pytest
 from sqlalchemy import update
 
-from app.data import files as file_rows
+from app.data.files import files as file_rows
 from app.data.tables import files
 from app.services.files import remote
 from app.services.gateway import Caller, Gateway

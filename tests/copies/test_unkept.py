@@ -7,7 +7,7 @@ import pytest
 
 from app.connectors.contract.base import MissingError, OverloadedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import Download, NewFile, Payload
-from app.data import files as file_rows
+from app.data.files import files as file_rows
 from app.data.tables import blobs
 from app.services.copies import ensure
 from app.services.gateway import Caller, Gateway

@@ -3,7 +3,7 @@
 from sqlalchemy import func, select, update
 
 from app.blobs.local import LocalBlobs
-from app.data import blobs as blob_rows
+from app.data.files import blobs as blob_rows
 from app.data.tables import batch_chunks, batch_lines, batches, blobs
 from app.services.gateway import Gateway
 from app.services.upkeep import sweep

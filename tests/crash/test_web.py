@@ -6,7 +6,7 @@ import pytest
 import requests
 from sqlalchemy import select
 
-from app.data import files as file_rows
+from app.data.files import files as file_rows
 from app.data.tables import files
 from app.lib import failpoints
 from app.services.access import keys

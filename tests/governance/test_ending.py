@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event as hooks
 from sqlalchemy import select, update
 
-from app.data import keys as rows
+from app.data.access import keys as rows
 from app.data.tables import batches, events, projects, virtual_keys
 from app.errors import AuthenticationError, ConflictError, InvalidRequestError, NotFoundError
 from app.services.access import key_secrets, keys

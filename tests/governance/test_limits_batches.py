@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
-from app.data import limit_counters
+from app.data.money import limit_counters
 from app.data.tables import accounts, batches, projects, usage_ledger, virtual_keys
 from app.data.tables import limit_counters as counters
 from app.services.access import keys

@@ -12,9 +12,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, update
 
 from app import migrate
-from app.data import blobs as blob_rows
-from app.data import files as file_rows
-from app.data.database import Database
+from app.data.files import blobs as blob_rows
+from app.data.files import files as file_rows
+from app.data.store.database import Database
 from app.data.tables import blobs, files, limit_counters, projects, upload_parts
 from app.services.files import files as file_service
 from app.services.gateway import Caller, Gateway

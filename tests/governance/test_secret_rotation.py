@@ -15,8 +15,8 @@ from sqlalchemy import LargeBinary, select, update
 
 import app as batchgate
 from app.cli import batchgate as command_line
-from app.data import secrets
-from app.data.database import Connection, Database
+from app.data.access import secrets
+from app.data.store.database import Connection, Database
 from app.data.tables import accounts, events, metadata
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import json

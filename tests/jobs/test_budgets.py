@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import batchgate
-from app.data import keys
+from app.data.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from app.cli import batchgate
 from app.connectors.catalogue import registry
-from app.data import prices as rows
+from app.data.money import prices as rows
 from app.data.tables import events, prices
 from app.engine.outcomes import Tokens
 from app.errors import ConflictError, InvalidRequestError

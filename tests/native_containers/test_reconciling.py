@@ -10,7 +10,7 @@ import pytest
 import requests
 from sqlalchemy import update
 
-from app.data import container_intents
+from app.data.containers import intents
 from app.data.tables import containers
 from app.services.containers import reconcile
 from app.services.gateway import Gateway
@@ -109,7 +109,7 @@ def test_what_was_given_up_is_not_shown_by_a_slow_request(
     thread.start()
     until(lambda: app.containers)
     with gateway.database.write() as connection:
-        assert container_intents.give_up(connection, rows(gateway)[0].id)
+        assert intents.give_up(connection, rows(gateway)[0].id)
     thread.join()
 
     assert (answers[0].status_code, app.containers) == (503, {})

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.data import batch_work, files, segments
-from app.data.batch_work import BatchLease
+from app.data.batches import segments, work
+from app.data.batches.work import BatchLease
+from app.data.files import files
 from app.lib import ids, json
 from app.services.files.blobs import incoming
 from app.services.gateway import Caller, Gateway
@@ -84,17 +85,17 @@ class RunningBatch:
     def end(self, ending: str) -> None:
         """End it as `ending`, without the files that a worker would write."""
         with self.gateway.database.write() as connection:
-            batch_work.end(connection, self._lease, ending=ending, output_file_id=None, error_file_id=None)
+            work.end(connection, self._lease, ending=ending, output_file_id=None, error_file_id=None)
 
     def _plan(self) -> BatchLease:
         with self.gateway.database.write() as connection:
-            waiting = batch_work.to_plan(connection)
+            waiting = work.to_plan(connection)
             assert waiting is not None
             lease = BatchLease(id=waiting.id, epoch=waiting.epoch + 1, worker=WORKER)
-            assert batch_work.claim(connection, lease, statuses=("validating",), lease_ms=LEASE_MS)
-            batch_work.insert_lines(connection, self._rows(lease.id))
+            assert work.claim(connection, lease, statuses=("validating",), lease_ms=LEASE_MS)
+            work.insert_lines(connection, self._rows(lease.id))
             bounds = [(1, len(self.lines))]
-            batch_work.start(connection, lease, model="tiny", lines=len(self.lines), segments=bounds)
+            work.start(connection, lease, model="tiny", lines=len(self.lines), segments=bounds)
         return lease
 
     def _rows(self, batch_id: int) -> list[dict[str, Any]]:
@@ -107,7 +108,7 @@ class RunningBatch:
 
     def _claim_segment(self) -> segments.Lease:
         with self.gateway.database.write() as connection:
-            facts = batch_work.facts(connection, self._lease.id)
+            facts = work.facts(connection, self._lease.id)
             accounts = [facts.account_id]
             row = segments.next_segment(connection, project_id=facts.project_id, accounts=accounts, skip=[])
             assert row is not None

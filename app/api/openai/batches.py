@@ -11,7 +11,7 @@ from app.api.idempotency import idempotent, identify, settling
 from app.api.openai.estimate_wire import wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
-from app.data.database import AnyRow
+from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError
 from app.schemas import batches as schemas
 from app.schemas.base import load

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from app.auth.issuers import VIRTUAL_KEY
 from app.auth.jwt import Identity, TokenError
-from app.data import subjects
-from app.data.database import AnyRow
+from app.data.access import subjects
+from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError, PermissionDeniedError
 from app.services.access import key_secrets, keys, permissions
 from app.services.events import record

@@ -5,8 +5,8 @@ from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
-from app.data import keys
-from app.data.database import AnyRow
+from app.data.access import keys
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.access import key_fields, key_secrets, key_stop
 from app.services.access.key_fields import KeyChanges

@@ -4,7 +4,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-from app.data.database import AnyRow
+from app.data.store.database import AnyRow
 
 PREFIX = "sk-bf-"
 VIRTUAL = "virtual"

@@ -4,8 +4,9 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from app.data import batches, jobs, keys
-from app.data.database import AnyRow
+from app.data.access import keys
+from app.data.batches import batches, jobs
+from app.data.store.database import AnyRow
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
 from app.services.upkeep.each_due import SLICE_ROWS, each_due

@@ -6,8 +6,8 @@ from typing import Unpack
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.data import keys
-from app.data.database import AnyRow
+from app.data.access import keys
+from app.data.store.database import AnyRow
 from app.errors import AuthenticationError, ConflictError, InvalidRequestError, PermissionDeniedError
 from app.services.access import key_fields, key_secrets, permissions
 from app.services.access.key_changes import expire as expire

@@ -4,8 +4,8 @@ import secrets
 import threading
 
 from app.auth.secrets import KeyRing
-from app.data import keys
-from app.data.database import Database
+from app.data.access import keys
+from app.data.store.database import Database
 
 NAME = "virtual_key_pepper"
 PURPOSE = "sealed_secrets.sealed:virtual_key_pepper"

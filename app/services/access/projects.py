@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.data import projects as rows
-from app.data.database import AnyRow
+from app.data.access import projects as rows
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.events import record
 from app.services.gateway import Actor, Gateway

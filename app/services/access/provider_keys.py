@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from app.connectors.catalogue import registry
 from app.connectors.catalogue.declarations import Provider
 from app.connectors.contract.base import RefusedError, Target, UpstreamError
-from app.data import accounts, keys, subjects
-from app.data.database import AnyRow
+from app.data.access import accounts, keys, subjects
+from app.data.store.database import AnyRow
 from app.errors import UnavailableError
 from app.services import provider_errors
 from app.services.access import key_secrets, permissions

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from app.auth.secrets import SealError, key_id
-from app.data import secrets
-from app.data.database import AnyRow, Connection
-from app.data.secrets import SealedColumn
+from app.data.access import secrets
+from app.data.access.secrets import SealedColumn
+from app.data.store.database import AnyRow, Connection
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import failpoints
 from app.services.access import pepper

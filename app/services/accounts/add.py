@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from app.connectors.catalogue import probe as catalogue_probe
 from app.connectors.catalogue import registry
 from app.connectors.contract.base import Target
-from app.data import accounts
+from app.data.access import accounts
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import json
 from app.services.events import record

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.contract.base import Connector, UpstreamError
-from app.data import accounts
-from app.data.database import AnyRow
+from app.data.access import accounts
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.accounts.add import RESERVED, checked_models
 from app.services.accounts.directory import Account

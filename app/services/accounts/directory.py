@@ -16,8 +16,8 @@ from app.auth.secrets import KeyRing
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Timeouts
-from app.data import accounts
-from app.data.database import AnyRow, Database, is_outage
+from app.data.access import accounts
+from app.data.store.database import AnyRow, Database, is_outage
 from app.lib.clock import Clock, SystemClock
 from app.services.accounts.environment import SEEN_EVERY_MS, Settler
 from app.services.accounts.load import Account, Loader

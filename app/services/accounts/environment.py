@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.connectors.catalogue.registry import ConfigurationError, Configured
 from app.connectors.contract.base import Connector, RefusedError, Target, UpstreamError
-from app.data import accounts
-from app.data.database import AnyRow, Connection, Database
+from app.data.access import accounts
+from app.data.store.database import AnyRow, Connection, Database
 from app.services.accounts.load import Loader, concurrency
 from app.services.accounts.vault import Vault
 

@@ -8,7 +8,7 @@ from app.auth.secrets import SealError
 from app.connectors.catalogue import probe, registry
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Connector, Target, Timeouts
-from app.data.database import AnyRow
+from app.data.store.database import AnyRow
 from app.services.accounts.vault import Vault
 
 

@@ -8,8 +8,11 @@ from sqlalchemy import Connection
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.base import MissingError
 from app.connectors.contract.objects import NativeJob
-from app.data import batch_work, batches, budgets, files, jobs, keys
-from app.data.database import AnyRow
+from app.data.access import keys
+from app.data.batches import batches, jobs, work
+from app.data.files import files
+from app.data.money import budgets
+from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids, jsonl
 from app.services import provider_errors
@@ -156,7 +159,7 @@ def _insert_job(
 ) -> None:
     for start in range(0, len(rows), SLICE_LINES):
         lines = rows[start : start + SLICE_LINES]
-        batch_work.insert_lines(connection, [{"batch_id": batch.id, **row} for row in lines])
+        work.insert_lines(connection, [{"batch_id": batch.id, **row} for row in lines])
     jobs.insert_running(
         connection,
         batch.id,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.data.database import AnyRow
+from app.data.store.database import AnyRow
 from app.services.gateway import Gateway
 
 TERMINAL = ("failed", "completed", "expired", "cancelled")

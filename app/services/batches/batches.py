@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
-from app.data import batches, files, jobs
-from app.data.database import AnyRow
-from app.data.files import FileRow
+from app.data.batches import batches, jobs
+from app.data.files import files
+from app.data.files.files import FileRow
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
 from app.services import provider_errors

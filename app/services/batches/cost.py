@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.connectors.contract.abilities import Support
-from app.data import batches as batch_rows
-from app.data import prices as price_rows
+from app.data.batches import batches as batch_rows
+from app.data.money import prices as price_rows
 from app.engine.outcomes import Tokens
 from app.errors import InvalidRequestError
 from app.services.accounts import choose

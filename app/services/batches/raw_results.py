@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.connectors.contract.base import MissingError, UpstreamError
-from app.data import jobs
-from app.data.database import AnyRow
+from app.data.batches import jobs
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, ProviderError
 from app.services import provider_errors
 from app.services.batches import batches

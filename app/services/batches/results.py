@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.blobs import BlobError
-from app.data import batch_lines
-from app.data.database import AnyRow
+from app.data.batches import lines as batch_lines
+from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError, UnavailableError
 from app.services.batches import batches
 from app.services.gateway import Caller, Gateway

@@ -1,9 +1,9 @@
 """The lines of a batch that came to nothing, once more, as a new batch (terminal states are never left)."""
 
 from app.blobs import BlobError, BlobMissingError, BlobReader
-from app.data import batch_lines
-from app.data import batches as rows
-from app.data.database import AnyRow
+from app.data.batches import batches as rows
+from app.data.batches import lines as batch_lines
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, UnavailableError
 from app.services.batches import batches
 from app.services.batches.batch_object import TERMINAL

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.objects import NativeContainer
-from app.data import container_intents, containers, keys, native_objects
+from app.data.access import keys
+from app.data.containers import containers, intents
+from app.data.files import native_objects
 from app.errors import ConflictError, InvalidRequestError, UnsupportedOperationError
 from app.lib import ids
 from app.services import provider_errors
@@ -51,7 +53,7 @@ def adopt(gateway: Gateway, found: Found, *, project: str) -> str:
     public_id = ids.new(ids.CONTAINER)
     with gateway.database.write() as connection:
         native_objects.lock_account(connection, account.id)
-        if native.id in container_intents.known_native_ids(connection, account_id=account.id):
+        if native.id in intents.known_native_ids(connection, account_id=account.id):
             raise ConflictError(f"The gateway has the container {native.id} already.")
         row = containers.insert_container(
             connection,
@@ -66,7 +68,7 @@ def adopt(gateway: Gateway, found: Found, *, project: str) -> str:
             network_policy=shown_policy(native.network_policy),
             metadata=None,
         )
-        container_intents.confirm(
+        intents.confirm(
             connection,
             row.id,
             last_active_at=native.last_active_at,

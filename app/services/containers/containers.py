@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.objects import NewContainer as NewNative
-from app.data import blobs, container_files, containers
-from app.data.database import AnyRow
+from app.data.containers import containers, files
+from app.data.files import blobs
+from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import ids
 from app.services.access import permissions
@@ -199,9 +200,9 @@ def _release(gateway: Gateway, container_id: int) -> bool:
     def unit(connection: Connection) -> bool | None:
         if not containers.hold_due(connection, container_id):
             return False
-        held = container_files.list_held(connection, container_id=container_id, limit=RELEASE_SLICE)
+        held = files.list_held(connection, container_id=container_id, limit=RELEASE_SLICE)
         for file_id, blob_id in held:
-            if container_files.mark_deleted(connection, file_id) and blob_id is not None:
+            if files.mark_deleted(connection, file_id) and blob_id is not None:
                 blobs.release(connection, blob_id)
         if len(held) == RELEASE_SLICE:
             return None

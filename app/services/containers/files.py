@@ -6,8 +6,9 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from app.data import blobs, container_files, containers
-from app.data.database import AnyRow
+from app.data.containers import containers, files
+from app.data.files import blobs
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.containers import hosted, native_files
 from app.services.containers.containers import Container, expired, gone
@@ -158,7 +159,7 @@ def delete(gateway: Gateway, container: Container, file_id: str) -> ContainerFil
     def unit(connection: Connection) -> ContainerFile:
         _hold(connection, container)
         row = _find(connection, container, file_id)
-        if not container_files.mark_deleted(connection, row.id):
+        if not files.mark_deleted(connection, row.id):
             raise _not_found(container, file_id)
         if row.blob_id is not None:
             blobs.release(connection, row.blob_id)
@@ -177,7 +178,7 @@ def _put(
 ) -> ContainerFile:
     def unit(connection: Connection) -> ContainerFile:
         _hold(connection, container)
-        taken = path and container_files.find_path(connection, container_id=container.row_id, path=path)
+        taken = path and files.find_path(connection, container_id=container.row_id, path=path)
         if taken:
             raise ConflictError(
                 f"file_path: {path} is {taken} already; delete that file first or choose another path.",
@@ -211,10 +212,10 @@ def _rows(
     with gateway.database.read() as connection:
         cursor = None
         if after is not None:
-            cursor = container_files.position(connection, container_id=container.row_id, public_id=after)
+            cursor = files.position(connection, container_id=container.row_id, public_id=after)
             if cursor is None:
                 return None
-        return container_files.list_page(
+        return files.list_page(
             connection, container_id=container.row_id, after=cursor, descending=descending, limit=limit
         )
 
@@ -229,7 +230,7 @@ def _native(gateway: Gateway, container: Container, file_id: str) -> AnyRow:
 def _look_up(connection: Connection, container: Container, file_id: str) -> AnyRow | None:
     if not file_id.isprintable():
         raise _not_found(container, file_id)
-    return container_files.find(connection, container_id=container.row_id, public_id=file_id)
+    return files.find(connection, container_id=container.row_id, public_id=file_id)
 
 
 def _find(connection: Connection, container: Container, file_id: str) -> AnyRow:

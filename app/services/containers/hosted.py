@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.data import blobs, container_files
-from app.data.database import AnyRow
+from app.data.containers import files
+from app.data.files import blobs
+from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError
 from app.lib import ids
 from app.services.gateway import Caller, Gateway
@@ -33,7 +34,7 @@ def find_sources(gateway: Gateway, caller: Caller, file_ids: Sequence[str], *, p
     """The files with these ids, in their order. Raises InvalidRequestError naming `param` and the id it fails at."""
     with gateway.database.read() as connection:
         rows = [
-            (file_id, container_files.find_source(connection, project_id=caller.project_id, public_id=file_id))
+            (file_id, files.find_source(connection, project_id=caller.project_id, public_id=file_id))
             for file_id in file_ids
         ]
     return [_source(file_id, row, param) for file_id, row in rows]
@@ -58,7 +59,7 @@ def insert(
 ) -> AnyRow:
     """A new file of the container, at `path` or at one made of its `filename`."""
     public_id = ids.new(ids.CONTAINER_FILE)
-    return container_files.insert_file(
+    return files.insert_file(
         connection,
         public_id=public_id,
         container_id=container_id,

@@ -9,8 +9,8 @@ from app.connectors.contract.abilities import Support
 from app.connectors.contract.base import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainer, NewContainer
 from app.connectors.http.judging import redacted_text
-from app.data import container_intents, containers
-from app.data.database import AnyRow
+from app.data.containers import containers, intents
+from app.data.store.database import AnyRow
 from app.errors import GatewayError, ProviderError, UnavailableError, UnsupportedOperationError
 from app.lib import failpoints
 from app.services import provider_errors
@@ -148,12 +148,12 @@ def _made(account: Account, new: NewContainer) -> NativeContainer:
 
 def _keep_on(gateway: Gateway, intent: AnyRow, **values: Any) -> None:
     with gateway.database.write() as connection:
-        if not container_intents.keep_on(connection, intent.id, **values):
+        if not intents.keep_on(connection, intent.id, **values):
             raise gave_up()
 
 
 def _confirm(connection: Connection, intent: AnyRow, native: NativeContainer) -> None:
-    if not container_intents.confirm(connection, intent.id, last_active_at=native.last_active_at):
+    if not intents.confirm(connection, intent.id, last_active_at=native.last_active_at):
         raise gave_up()
 
 
@@ -170,7 +170,7 @@ def _may_be_made(error: BaseException | None) -> bool:
 
 def _give_up(gateway: Gateway, account: Account, intent: AnyRow, native: NativeContainer) -> None:
     with gateway.database.write() as connection:
-        if not container_intents.give_up(connection, intent.id):
+        if not intents.give_up(connection, intent.id):
             return  # The sweeper was first, or the transaction that failed here was committed after all.
     try:
         account.connector.delete_container(native.id)

@@ -9,8 +9,8 @@ from typing import Any
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.base import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainerFile
-from app.data import container_files
-from app.data.database import AnyRow
+from app.data.containers import files
+from app.data.store.database import AnyRow
 from app.errors import GatewayError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import ids
 from app.services import provider_errors
@@ -61,7 +61,7 @@ def sync(gateway: Gateway, container: Any) -> None:
     account = _account(gateway, container, "container_file_list")
     # Read first: what is put in while the provider tells its files is not missing from them.
     with gateway.database.read() as connection:
-        known = {row.native_id: row for row in container_files.known(connection, container_id=container.row_id)}
+        known = {row.native_id: row for row in files.known(connection, container_id=container.row_id)}
     with _told(gateway, container, account, gone=True):
         found, is_whole = _listed(account, container.native_id)
     new = [native for native in found if _is_new(native, known.get(native.id))]
@@ -74,8 +74,8 @@ def sync(gateway: Gateway, container: Any) -> None:
     new.sort(key=lambda native: native.created_at or 0)
     with gateway.database.write() as connection:
         for native in new:
-            container_files.record(connection, container_id=container.row_id, **_values(native))
-        container_files.bury(connection, absent)
+            files.record(connection, container_id=container.row_id, **_values(native))
+        files.bury(connection, absent)
 
 
 def look(gateway: Gateway, container: Any, row: AnyRow | None, file_id: str) -> AnyRow:
@@ -90,7 +90,7 @@ def look(gateway: Gateway, container: Any, row: AnyRow | None, file_id: str) -> 
     except NotFoundError:
         if row is not None:
             with gateway.database.write() as connection:
-                container_files.mark_deleted(connection, row.id)
+                files.mark_deleted(connection, row.id)
         raise _not_found(container, file_id) from None
     return _recorded(gateway, container, native)
 
@@ -116,7 +116,7 @@ def delete(gateway: Gateway, container: Any, row: AnyRow) -> None:
     with _told(gateway, container, account):
         account.connector.delete_container_file(container.native_id, row.native_id)
     with gateway.database.write() as connection:
-        if not container_files.mark_deleted(connection, row.id):
+        if not files.mark_deleted(connection, row.id):
             raise _not_found(container, row.public_id)
 
 
@@ -183,8 +183,8 @@ def _is_new(native: NativeContainerFile, row: AnyRow | None) -> bool:
 
 def _recorded(gateway: Gateway, container: Any, native: NativeContainerFile) -> AnyRow:
     with gateway.database.write() as connection:
-        container_files.record(connection, container_id=container.row_id, **_values(native))
-        row = container_files.find(connection, container_id=container.row_id, public_id=native.id)
+        files.record(connection, container_id=container.row_id, **_values(native))
+        row = files.find(connection, container_id=container.row_id, public_id=native.id)
     if row is None:
         raise _not_found(container, native.id)
     return row

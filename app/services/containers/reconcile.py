@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.base import UpstreamError
 from app.connectors.contract.objects import NativeContainer
-from app.data import container_intents
-from app.data.database import AnyRow
+from app.data.containers import intents
+from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
 from app.services.containers import native as container_native
 from app.services.gateway import Gateway
@@ -29,14 +29,14 @@ def reconcile_due(gateway: Gateway) -> int:
 
     def find(connection: Connection, limit: int) -> Sequence[AnyRow]:
         held_ms = grace_ms * HELD_GRACES
-        return container_intents.lost(connection, grace_ms=grace_ms, held_grace_ms=held_ms, limit=limit)
+        return intents.lost(connection, grace_ms=grace_ms, held_grace_ms=held_ms, limit=limit)
 
     return each_due(gateway, find, lambda row: _reconcile(gateway, row, grace_ms))
 
 
 def _reconcile(gateway: Gateway, row: AnyRow, grace_ms: int) -> bool:
     with gateway.database.write() as connection:
-        if not container_intents.give_up(connection, row.id):
+        if not intents.give_up(connection, row.id):
             return False  # It was confirmed in this instant.
     account = gateway.accounts.by_id(row.account_id)
     if account is not None and row.age_ms < LONGEST_MS:
@@ -58,11 +58,11 @@ def _is_undone(gateway: Gateway, account: Account, row: AnyRow, grace_ms: int) -
         return True
     found = [native for native in _listed(account, row) if _may_be(gateway, native, row)]
     with gateway.database.read() as connection:
-        known = container_intents.known_native_ids(connection, account_id=account.id)
+        known = intents.known_native_ids(connection, account_id=account.id)
         name = {"account_id": account.id, "name": row.name}
-        if container_intents.being_asked(connection, **name, grace_ms=grace_ms):
+        if intents.being_asked(connection, **name, grace_ms=grace_ms):
             return False  # One of those found may be that request's.
-        most = container_intents.unanswered(connection, **name)
+        most = intents.unanswered(connection, **name)
     unknown = [native.id for native in found if native.id not in known]
     if len(unknown) > most:
         # Somebody makes such containers without the gateway, and nothing tells which are ours: they idle out.

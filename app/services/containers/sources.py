@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.connectors.contract.objects import NativeContainerFile, Payload
-from app.data import file_copies, files
+from app.data.files import file_copies, files
 from app.errors import InvalidRequestError, NotFoundError
 from app.services import provider_errors
 from app.services.accounts.directory import Account

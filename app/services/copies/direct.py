@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.connectors.contract.abilities import FileLimits, Support
 from app.connectors.contract.objects import NativeFile, NewFile
-from app.data import file_copies
+from app.data.files import file_copies
 from app.errors import UnavailableError
 from app.services import provider_errors
 from app.services.accounts.directory import Account

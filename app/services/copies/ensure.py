@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.base import MissingError, RefusedError
 from app.connectors.contract.objects import NewFile
-from app.data import file_copies, files, native_objects
-from app.data.database import AnyRow
-from app.data.files import FileRow
+from app.data.files import file_copies, files, native_objects
+from app.data.files.files import FileRow
+from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
 from app.services.copies import reconcile, transfer
 from app.services.copies.transfer import CopyBusyError as CopyBusyError  # what callers of this module catch

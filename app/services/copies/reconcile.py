@@ -6,8 +6,8 @@ import secrets
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.base import UpstreamError
 from app.connectors.contract.objects import NativeFile
-from app.data import file_copies, native_objects
-from app.data.database import AnyRow
+from app.data.files import file_copies, native_objects
+from app.data.store.database import AnyRow
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.copies import transfer

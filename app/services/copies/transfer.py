@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeFile, NewFile, Payload
-from app.data import file_copies, native_objects
+from app.data.files import file_copies, native_objects
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.data import events
-from app.data.database import AnyRow
-from app.data.events import Filters as Filters
+from app.data.audit import events
+from app.data.audit.events import Filters as Filters
+from app.data.store.database import AnyRow
 from app.services.gateway import Gateway
 
 # A transaction takes its event's id a while before it commits; so long one that is missing may still come.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.data import events
-from app.data.database import Connection
+from app.data.audit import events
+from app.data.store.database import Connection
 from app.services.gateway import Actor, Caller, Gateway
 
 API = "api"

@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.objects import NativeFile
-from app.data import file_copies, files, keys, native_objects
+from app.data.access import keys
+from app.data.files import file_copies, files, native_objects
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids
 from app.services import provider_errors

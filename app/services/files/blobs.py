@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs import BlobError, BlobFullError, BlobWriter
-from app.data import blobs
+from app.data.files import blobs
 from app.errors import StorageFullError, UnavailableError
 from app.lib import failpoints
 from app.services.gateway import Gateway

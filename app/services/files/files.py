@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.contract.objects import NativeFile, NewFile, Payload
-from app.data import file_copies, files
-from app.data.database import AnyRow
-from app.data.files import FileRow as FileRow  # what callers of this module get
+from app.data.files import file_copies, files
+from app.data.files.files import FileRow as FileRow  # what callers of this module get
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
 from app.services.access import permissions

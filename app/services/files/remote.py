@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from app.connectors.contract.base import MissingError, UpstreamError
 from app.connectors.contract.objects import Download, NativeFile
-from app.data import blobs as blob_rows
-from app.data import file_copies, files, native_objects
-from app.data.files import FileRow
+from app.data.files import blobs as blob_rows
+from app.data.files import file_copies, files, native_objects
+from app.data.files.files import FileRow
 from app.errors import NotFoundError, ProviderError
 from app.services import provider_errors
 from app.services.accounts.directory import Account

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.blobs import BlobError
-from app.data import uploads
-from app.data.database import AnyRow
-from app.data.files import FileRow
+from app.data.files import uploads
+from app.data.files.files import FileRow
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError, UnavailableError
 from app.lib import ids
 from app.services.access import permissions

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.contract.base import MissingError
-from app.data import jobs
-from app.data.database import AnyRow
+from app.data.batches import jobs
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import provider_errors
 from app.services.events import record

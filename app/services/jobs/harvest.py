@@ -7,9 +7,9 @@ from typing import Any
 
 from app.connectors.contract.base import MissingError, UpstreamError
 from app.connectors.contract.objects import JobResult, NativeJob
-from app.data import job_lines, jobs, segments
-from app.data.database import AnyRow
-from app.data.jobs import JobLease
+from app.data.batches import job_lines, jobs, segments
+from app.data.batches.jobs import JobLease
+from app.data.store.database import AnyRow
 from app.engine.outcomes import Line, Result
 from app.lib import failpoints, ids, json
 from app.services.accounts.directory import Account

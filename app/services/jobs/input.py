@@ -11,7 +11,7 @@ from typing import IO, Any
 from app.blobs import BlobError, BlobReader
 from app.connectors.contract.abilities import JobLimits
 from app.connectors.contract.objects import EncodedLine, JobLine, NewFile, Payload
-from app.data import job_lines
+from app.data.batches import job_lines
 from app.lib import json
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway

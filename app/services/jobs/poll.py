@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.base import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob
-from app.data import jobs
-from app.data.database import AnyRow
-from app.data.jobs import JobLease
+from app.data.batches import jobs
+from app.data.batches.jobs import JobLease
+from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import transition

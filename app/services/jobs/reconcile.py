@@ -6,9 +6,10 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.base import UpstreamError
 from app.connectors.contract.objects import NativeJob, SoughtJob
-from app.data import events, jobs
-from app.data.database import AnyRow
-from app.data.jobs import JobLease
+from app.data.audit import events
+from app.data.batches import jobs
+from app.data.batches.jobs import JobLease
+from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import submit, transition

@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 from app.connectors.contract.abilities import JobLimits
 from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob, NewJob
-from app.data import jobs
-from app.data.database import AnyRow
-from app.data.jobs import JobLease
+from app.data.batches import jobs
+from app.data.batches.jobs import JobLease
+from app.data.store.database import AnyRow
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.copies import ensure

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.contract.objects import JobError, NativeJob
-from app.data import job_lines, jobs
-from app.data.database import AnyRow
-from app.data.jobs import JobLease
+from app.data.batches import job_lines, jobs
+from app.data.batches.jobs import JobLease
+from app.data.store.database import AnyRow
 from app.services.gateway import Gateway
 from app.services.jobs.fold import MOST_ERRORS, fold
 from app.services.running.leases import LeaseLostError

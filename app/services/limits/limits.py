@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.data import limit_counters
+from app.data.money import limit_counters
 from app.errors import InvalidRequestError, RateLimitedError
 from app.services.accounts.directory import Account
 from app.services.gateway import Caller, Gateway

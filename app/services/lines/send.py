@@ -15,7 +15,7 @@ from app.connectors.contract.base import (
     UpstreamTimeoutError,
 )
 from app.connectors.contract.objects import JobResult, Usage
-from app.data import batch_work
+from app.data.batches import work
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens
 from app.engine.run import Segment
 from app.errors import UnavailableError
@@ -120,7 +120,7 @@ class LineCalls:
 
     def _load(self, batch_id: int) -> BatchFacts:
         with self._gateway.database.read() as connection:
-            row = batch_work.facts(connection, batch_id)
+            row = work.facts(connection, batch_id)
         account = self._gateway.accounts.by_id(row.account_id)
         if account is None or row.input_key is None:
             raise UnavailableError("The account or the input file of the batch is gone.")

@@ -11,8 +11,8 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from app.data import budgets as rows
-from app.data.database import AnyRow
+from app.data.money import budgets as rows
+from app.data.store.database import AnyRow
 from app.errors import BudgetError, ConflictError, InvalidRequestError, NotFoundError
 from app.lib import money
 from app.services.events import record

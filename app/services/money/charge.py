@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.data import ledger
-from app.data.database import AnyRow
+from app.data.money import ledger
+from app.data.store.database import AnyRow
 from app.engine.outcomes import Line, Result, Tokens
 from app.services.gateway import Gateway
 from app.services.limits import limits

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.data import prices as rows
-from app.data.database import AnyRow
+from app.data.money import prices as rows
+from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError
 from app.services.events import record
 from app.services.gateway import Actor, Gateway

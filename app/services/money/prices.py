@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.data import prices
-from app.data.database import AnyRow
+from app.data.money import prices
+from app.data.store.database import AnyRow
 from app.engine.outcomes import Tokens
 
 PATTERN = "*"

@@ -6,9 +6,9 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection
 
-from app.data import usage as rows
-from app.data.database import AnyRow
-from app.data.usage import DAY_MS, PART, Scope
+from app.data.money import usage as rows
+from app.data.money.usage import DAY_MS, PART, Scope
+from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError
 from app.services.gateway import Gateway
 

@@ -2,8 +2,8 @@
 
 import math
 
-from app.data import capacity
-from app.data.capacity import LOWER_EVERY_MS, LOWER_TO, State
+from app.data.batches import capacity
+from app.data.batches.capacity import LOWER_EVERY_MS, LOWER_TO, State
 from app.engine.gate import Signals
 from app.engine.work import Capacity, Grant
 from app.services.gateway import Gateway

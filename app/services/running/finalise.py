@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.data import batch_work, files, jobs
-from app.data.batch_work import BatchLease
+from app.data.batches import jobs, work
+from app.data.batches.work import BatchLease
+from app.data.files import files
 from app.lib import failpoints, ids
 from app.services.copies import ensure
 from app.services.files.blobs import IncomingBlob, incoming
@@ -25,11 +26,11 @@ STATUSES = ("finalizing", "cancelling")
 def finalise(gateway: Gateway, lease: BatchLease) -> None:
     """Write the files of a claimed batch and end it. Raises LeaseLostError."""
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
+        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
-        if not batch_work.close_segments(connection, lease):
+        if not work.close_segments(connection, lease):
             raise LeaseLostError
-        facts = batch_work.facts(connection, lease.id)
+        facts = work.facts(connection, lease.id)
     ending = "cancelled" if facts.status == "cancelling" else str(facts.ending)
     if not facts.lines_total:
         forget_lines(gateway, lease.id)  # cancelled while it was planned: nothing of it ever ran
@@ -73,9 +74,9 @@ def _copy_lines(
 
 def _next_slice(gateway: Gateway, lease: BatchLease, after: int) -> Sequence[Any]:
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
+        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
-        return batch_work.slice_of_lines(connection, lease.id, after=after, limit=SLICE_LINES)
+        return work.slice_of_lines(connection, lease.id, after=after, limit=SLICE_LINES)
 
 
 def _end(
@@ -85,13 +86,13 @@ def _end(
         if file.lines:
             file.blob.seal()
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
+        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
         made = {
             "output_file_id": _insert_file(connection, facts, output, "output"),
             "error_file_id": _insert_file(connection, facts, errors, "error"),
         }
-        batch_work.end(connection, lease, ending=ending, **made)
+        work.end(connection, lease, ending=ending, **made)
         _record_native_files(connection, facts, made["output_file_id"], made["error_file_id"])
         failpoints.hit("finalise.before_commit")
     for file in (output, errors):

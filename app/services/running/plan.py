@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.data import batch_work, keys, retention
-from app.data.batch_work import BatchLease
+from app.data.access import keys
+from app.data.batches import retention, work
+from app.data.batches.work import BatchLease
 from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
 from app.services.gateway import Gateway
@@ -42,7 +43,7 @@ class _Plan:
 def plan(gateway: Gateway, lease: BatchLease) -> None:
     """Index the lines of a claimed batch and start it, or fail it with what is wrong. Raises LeaseLostError."""
     with gateway.database.read() as connection:
-        facts = batch_work.facts(connection, lease.id)
+        facts = work.facts(connection, lease.id)
         allowed = keys.models_of(connection, facts.key_id)
     forget_lines(gateway, lease.id)  # of a worker that died while it planned
     found = _Plan(LineModels(allowed, facts.provider, facts.model_override), cutter=_cutter(gateway, facts))
@@ -129,9 +130,9 @@ def _write(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
     if not rows or found.findings:
         return  # a batch that will fail needs no lines
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
+        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
-        batch_work.insert_lines(connection, [{"batch_id": lease.id, "state": "pending", **row} for row in rows])
+        work.insert_lines(connection, [{"batch_id": lease.id, "state": "pending", **row} for row in rows])
     failpoints.hit("plan.between_slices")
 
 
@@ -144,7 +145,7 @@ def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
         found.findings.append(Finding("maximum_requests_exceeded", text, None, None))
     elif not found.findings:
         with gateway.database.read() as connection:
-            repeated = batch_work.duplicates(connection, lease.id, limit=MOST_FINDINGS)
+            repeated = work.duplicates(connection, lease.id, limit=MOST_FINDINGS)
         found.findings += [
             Finding(
                 "duplicate_custom_id",
@@ -162,14 +163,14 @@ def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
 def _start(gateway: Gateway, lease: BatchLease, found: _Plan, facts: Any) -> None:
     start: dict[str, Any] = {"model": facts.model_override or found.model or "", "lines": found.lines}
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
+        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
         if found.cutter is None:
             parts: list[Any] = segments(found.first_line, found.last_line, found.lines)
-            batch_work.start(connection, lease, segments=parts, **start)
+            work.start(connection, lease, segments=parts, **start)
         else:
             parts = found.cutter.columns(marker=facts.public_id, input_bytes=facts.input_bytes)
-            batch_work.start_jobs(connection, lease, jobs=parts, **start)
+            work.start_jobs(connection, lease, jobs=parts, **start)
         prices.freeze(connection, lease.id)
     gateway.log.info("batch.started", batch=lease.id, execution=facts.execution, parts=len(parts), **start)
 
@@ -177,9 +178,9 @@ def _start(gateway: Gateway, lease: BatchLease, found: _Plan, facts: Any) -> Non
 def _fail(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
     errors = [finding.as_dict() for finding in sorted(found.findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
-        if not batch_work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
+        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
             raise LeaseLostError
-        batch_work.fail(connection, lease, errors=errors[:MOST_FINDINGS])
+        work.fail(connection, lease, errors=errors[:MOST_FINDINGS])
     gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
     forget_lines(gateway, lease.id)
 

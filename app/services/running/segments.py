@@ -3,8 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from app.data import segments
-from app.data.segments import Lease
+from app.data.batches import segments
+from app.data.batches.segments import Lease
 from app.engine.outcomes import Line, Result
 from app.engine.run import Segment
 from app.engine.work import Capacity

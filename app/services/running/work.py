@@ -11,11 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.blobs import BlobError
-from app.data import batch_work, jobs
-from app.data import capacity as permits
-from app.data.batch_work import BatchLease
-from app.data.database import is_outage
-from app.data.jobs import JobLease
+from app.data.batches import capacity as permits
+from app.data.batches import jobs, work
+from app.data.batches.jobs import JobLease
+from app.data.batches.work import BatchLease
+from app.data.store.database import is_outage
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result
 from app.engine.run import Segment
@@ -108,8 +108,8 @@ class BatchWork:
     def step(self) -> bool:
         with _store():
             ended = self._end_due()
-            planned = self._move(batch_work.to_plan, plan.plan, plan.STATUSES)
-            finalised = self._move(batch_work.to_finalise, finalise.finalise, finalise.STATUSES)
+            planned = self._move(work.to_plan, plan.plan, plan.STATUSES)
+            finalised = self._move(work.to_finalise, finalise.finalise, finalise.STATUSES)
             return ended or planned or finalised
 
     def job(self) -> bool:
@@ -160,10 +160,10 @@ class BatchWork:
 
     def _end_due(self) -> bool:
         with self._gateway.database.read() as connection:
-            if not batch_work.any_due(connection):
+            if not work.any_due(connection):
                 return False
         with self._gateway.database.write() as connection:
-            return batch_work.end_due(connection) > 0
+            return work.end_due(connection) > 0
 
     def _move(
         self, find: Callable[..., Any], act: Callable[[Gateway, BatchLease], None], statuses: tuple[str, ...]
@@ -174,14 +174,14 @@ class BatchWork:
             return False
         lease = BatchLease(id=row.id, epoch=row.epoch + 1, worker=self._worker)
         with self._gateway.database.write() as connection:
-            if not batch_work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway)):
+            if not work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway)):
                 return False
         try:
             act(self._gateway, lease)
         except LeaseLostError:
             self._gateway.log.info("batch.lease_lost", batch=lease.id)
             with self._gateway.database.write() as connection:
-                batch_work.release(connection, lease)
+                work.release(connection, lease)
         # After any other failure the lease runs out first, so that one batch that fails does not hold up the rest.
         return True
 

@@ -1,6 +1,6 @@
 """Lines and chunks of batches that ended long ago: dropped, since output and error file hold the answers."""
 
-from app.data import retention
+from app.data.batches import retention
 from app.services.gateway import Gateway
 from app.services.upkeep.each_due import each_due
 

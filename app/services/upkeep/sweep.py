@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.data import capacity, workers
+from app.data.batches import capacity, workers
 from app.services import idempotency
 from app.services.access import key_stop
 from app.services.accounts import admin

@@ -1,0 +1,107 @@
+"""Permits for an account and model: one ceiling for any number of worker processes."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from app.data.store.database import insert_absent, now_ms
+from app.data.tables import account_capacity, capacity_permits
+
+LOWER_EVERY_MS = 1000
+LOWER_TO = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A capacity and what the other workers have of it. `pause_ms` is what is left of the pause."""
+
+    limit: float
+    ceiling: int
+    pause_ms: int
+    lowered_ms_ago: int | None
+    others_held: int
+    others_wanting: int
+    others_short: bool
+
+
+def ensure(connection: Connection, *, account_id: int, model: str, ceiling: int) -> int:
+    """The id of a capacity; a ceiling that was configured anew takes effect at once."""
+    where = (account_capacity.c.account_id == account_id, account_capacity.c.model == model)
+    find = select(account_capacity.c.id, account_capacity.c.ceiling).where(*where)
+    row = connection.execute(find).first()
+    if row is None:
+        values = {"account_id": account_id, "model": model, "ceiling": ceiling, "adapted_limit": float(ceiling)}
+        insert_absent(connection, account_capacity, **values)
+        row = connection.execute(find).one()
+    if row.ceiling != ceiling:
+        changed = {"ceiling": ceiling, "adapted_limit": float(ceiling)}
+        connection.execute(update(account_capacity).where(account_capacity.c.id == row.id).values(**changed))
+    return int(row.id)
+
+
+def lock(connection: Connection, capacity_id: int, *, worker: str) -> State:
+    """The state of a capacity, which stays as it is until the transaction ends."""
+    statement = select(
+        account_capacity.c.adapted_limit,
+        account_capacity.c.ceiling,
+        (account_capacity.c.pause_until - now_ms()).label("pause_ms"),
+        (now_ms() - account_capacity.c.lowered_at).label("lowered_ms_ago"),
+    ).where(account_capacity.c.id == capacity_id)
+    row = connection.execute(statement.with_for_update()).one()
+    others = connection.execute(
+        select(capacity_permits.c.held, capacity_permits.c.wanted).where(
+            capacity_permits.c.capacity_id == capacity_id,
+            capacity_permits.c.worker != worker,
+            capacity_permits.c.lease_until >= now_ms(),
+        )
+    ).all()
+    return State(
+        limit=row.adapted_limit,
+        ceiling=row.ceiling,
+        pause_ms=max(0, row.pause_ms or 0),
+        lowered_ms_ago=row.lowered_ms_ago,
+        others_held=sum(other.held for other in others),
+        others_wanting=sum(1 for other in others if other.wanted),
+        others_short=any(other.held < other.wanted for other in others),
+    )
+
+
+def set_limit(connection: Connection, capacity_id: int, limit: float, *, lowered: bool) -> None:
+    """The limit that overload, or its absence, taught."""
+    values: dict[str, object] = {"adapted_limit": limit}
+    if lowered:
+        values["lowered_at"] = now_ms()
+    connection.execute(update(account_capacity).where(account_capacity.c.id == capacity_id).values(**values))
+
+
+def pause(connection: Connection, capacity_id: int, milliseconds: int) -> None:
+    """Nobody sends for this long; a longer pause that is already there stays."""
+    until = now_ms() + milliseconds
+    statement = update(account_capacity).where(
+        account_capacity.c.id == capacity_id, func.coalesce(account_capacity.c.pause_until, 0) < until
+    )
+    connection.execute(statement.values(pause_until=until))
+
+
+def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:
+    """The worker's share, on lease."""
+    where = (capacity_permits.c.capacity_id == capacity_id, capacity_permits.c.worker == worker)
+    values = {"held": held, "wanted": wanted, "lease_until": now_ms() + lease_ms}
+    if not connection.execute(update(capacity_permits).where(*where).values(**values)).rowcount:
+        connection.execute(insert(capacity_permits).values(capacity_id=capacity_id, worker=worker, **values))
+
+
+def leave(connection: Connection, *, account_id: int, model: str, worker: str) -> None:
+    """Give a worker's permits back."""
+    capacity = select(account_capacity.c.id).where(
+        account_capacity.c.account_id == account_id, account_capacity.c.model == model
+    )
+    statement = delete(capacity_permits).where(
+        capacity_permits.c.worker == worker, capacity_permits.c.capacity_id.in_(capacity)
+    )
+    connection.execute(statement)
+
+
+def forget_silent(connection: Connection) -> None:
+    """Shares whose worker is gone."""
+    connection.execute(delete(capacity_permits).where(capacity_permits.c.lease_until < now_ms()))

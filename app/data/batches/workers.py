@@ -1,0 +1,46 @@
+"""Rows of worker processes and of periodic work."""
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from app.data.store.database import insert_absent, now_ms
+from app.data.tables import periodic_leases, workers
+
+
+def register(connection: Connection, *, name: str, host: str, pid: int) -> None:
+    """A worker process has started."""
+    values = {"name": name, "host": host, "pid": pid}
+    connection.execute(insert(workers).values(started_at=now_ms(), seen_at=now_ms(), **values))
+
+
+def seen(connection: Connection, *, name: str) -> None:
+    """A worker process is alive."""
+    connection.execute(update(workers).where(workers.c.name == name).values(seen_at=now_ms()))
+
+
+def unregister(connection: Connection, *, name: str) -> None:
+    """A worker process has stopped in good order."""
+    connection.execute(delete(workers).where(workers.c.name == name))
+
+
+def forget_silent(connection: Connection, *, after_ms: int) -> None:
+    """Rows of workers that died long ago."""
+    connection.execute(delete(workers).where(workers.c.seen_at < now_ms() - after_ms))
+
+
+def newest_age_ms(connection: Connection) -> int | None:
+    """Milliseconds since any worker was last seen, or None when there is none."""
+    return connection.execute(select(now_ms() - func.max(workers.c.seen_at))).scalar()
+
+
+def take_periodic(connection: Connection, *, name: str, worker: str, lease_ms: int) -> bool:
+    """True when `worker` is the one to do this periodic work now: the last lease is over."""
+    free = or_(periodic_leases.c.lease_until.is_(None), periodic_leases.c.lease_until < now_ms())
+    values = {"worker": worker, "lease_until": now_ms() + lease_ms, "ran_at": now_ms()}
+    statement = update(periodic_leases).where(periodic_leases.c.name == name, free).values(**values)
+    return connection.execute(statement).rowcount == 1
+
+
+def ensure_periodic(connection: Connection, *, name: str) -> None:
+    """The row of a kind of periodic work."""
+    if connection.execute(select(periodic_leases.c.id).where(periodic_leases.c.name == name)).scalar() is None:
+        insert_absent(connection, periodic_leases, name=name)

@@ -1,0 +1,105 @@
+"""Rows of limit counters, and what limits ask of other tables. Owners are projects, keys and accounts."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, case, func, literal, select, union_all, update
+
+from app.data.store.database import insert_absent, now_ms
+from app.data.tables import accounts, batches, files, limit_counters, projects, virtual_keys
+from app.data.tables.batches import BATCH_STATUSES, TERMINAL
+
+STORED_BYTES = "stored_bytes"
+_TABLES = {"account": accounts, "key": virtual_keys, "project": projects}
+_OWNER_COLUMNS = {"account": batches.c.account_id, "key": batches.c.key_id, "project": batches.c.project_id}
+# Written out, since an index of some rows serves only statements that name them.
+_RUNNING = [status for status in BATCH_STATUSES if status not in TERMINAL]
+_IS_OPEN = batches.c.status.in_(bindparam("running", _RUNNING, expanding=True, literal_execute=True))
+
+
+class OpenWork(NamedTuple):
+    """Batches that are not over, and their lines that are not."""
+
+    batches: int
+    lines: int
+
+
+def add(connection: Connection, *, owner: str, owner_id: int, name: str, amount: int) -> None:
+    """Add to the sum `name` of an owner, which is made if there is none."""
+    statement = update(limit_counters).where(*_is(owner, owner_id, name))
+    statement = statement.values(value=limit_counters.c.value + amount)
+    if connection.execute(statement).rowcount == 0:
+        insert_absent(connection, limit_counters, owner=owner, owner_id=owner_id, name=name, value=0)
+        connection.execute(statement)
+
+
+def add_stored(connection: Connection, *, project_id: int, key_id: int | None, size: int) -> None:
+    """Bytes came (or went, if fewer than none) that files of the project hold here, made with the key."""
+    if size == 0:
+        return
+    if key_id is not None:
+        add(connection, owner="key", owner_id=key_id, name=STORED_BYTES, amount=size)
+    add(connection, owner="project", owner_id=project_id, name=STORED_BYTES, amount=size)
+
+
+def value(connection: Connection, *, owner: str, owner_id: int, name: str) -> int:
+    """The sum `name` of an owner."""
+    statement = select(limit_counters.c.value).where(*_is(owner, owner_id, name))
+    return int(connection.execute(statement).scalar() or 0)
+
+
+def lock(connection: Connection, *, owner: str, owner_id: int, name: str) -> tuple[Mapping[str, Any] | None, int]:
+    """(windows, the store's clock) of a counter that nobody else changes until the transaction ends."""
+    statement = select(limit_counters.c.windows).where(*_is(owner, owner_id, name)).with_for_update()
+    row = connection.execute(statement).first()
+    if row is None:
+        insert_absent(connection, limit_counters, owner=owner, owner_id=owner_id, name=name, value=0)
+        row = connection.execute(statement).one()
+    # A statement of its own: the lock may have been waited for.
+    return row.windows, int(connection.execute(select(now_ms())).scalar_one())
+
+
+def read(connection: Connection, *, owner: str, owner_id: int, name: str) -> tuple[Mapping[str, Any] | None, int]:
+    """As `lock`, without keeping anybody away."""
+    statement = select(limit_counters.c.windows, now_ms()).where(*_is(owner, owner_id, name))
+    row = connection.execute(statement).first()
+    return (None, 0) if row is None else (row[0], int(row[1]))
+
+
+def save(
+    connection: Connection, *, owner: str, owner_id: int, name: str, windows: Mapping[str, Any], count: int
+) -> None:
+    """Keep what a locked counter has come to; `count` is for the operator to read."""
+    statement = update(limit_counters).where(*_is(owner, owner_id, name))
+    connection.execute(statement.values(windows=dict(windows), value=count))
+
+
+def open_work(connection: Connection, *, owner: str, owner_id: int) -> OpenWork:
+    """What an owner has running. Of a batch that is not planned the lines are those of its input."""
+    over = batches.c.lines_completed + batches.c.lines_failed + batches.c.lines_expired + batches.c.lines_cancelled
+    lines = case((batches.c.lines_total > 0, batches.c.lines_total - over), else_=func.coalesce(files.c.lines, 0))
+    statement = (
+        select(func.count(), func.coalesce(func.sum(lines), 0))
+        .join_from(batches, files, files.c.id == batches.c.input_file_id)
+        .where(_OWNER_COLUMNS[owner] == owner_id, _IS_OPEN)
+    )
+    if owner == "key":
+        # The index of batches that are not over begins with the project.
+        project = select(virtual_keys.c.project_id).where(virtual_keys.c.id == owner_id).scalar_subquery()
+        statement = statement.where(batches.c.project_id == project)
+    return OpenWork(*(int(found) for found in connection.execute(statement).one()))
+
+
+def limits_of(connection: Connection, owners: Mapping[str, int]) -> dict[str, Mapping[str, int]]:
+    """The limits that are set of owners: kind -> id."""
+    selects = [
+        select(literal(owner).label("owner"), _TABLES[owner].c.limits).where(
+            _TABLES[owner].c.id == owner_id, _TABLES[owner].c.limits.is_not(None)
+        )
+        for owner, owner_id in sorted(owners.items())
+    ]
+    return {row.owner: row.limits for row in connection.execute(union_all(*selects))}
+
+
+def _is(owner: str, owner_id: int, name: str) -> tuple[Any, ...]:
+    return (limit_counters.c.owner == owner, limit_counters.c.owner_id == owner_id, limit_counters.c.name == name)
