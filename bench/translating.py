@@ -21,7 +21,7 @@ from app.connectors.contract.objects import JobLine
 from app.lib import jsonl
 from app.services.accounts.directory import Account
 from app.services.jobs.input import Encoder
-from app.translate import chat_requests
+from app.translate.chat import requests
 
 CHAT = "/v1/chat/completions"
 ALIAS = "bench-model"
@@ -140,7 +140,7 @@ def _stages(path: str, encoder: Encoder) -> dict[str, float]:
     told = {
         "split": _best(lambda _: None, _Split(whole)),
         "loads": _best(orjson.loads, lines),
-        "read": 0.0 if same else _best(chat_requests.read, bodies),
+        "read": 0.0 if same else _best(requests.read, bodies),
         "dumps": _best(orjson.dumps, encoded),
     }
     told["write"] = _best(connector.encode_line, jobs) - told["read"] - told["dumps"]

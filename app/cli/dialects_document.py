@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from app.translate import bedrock_families, chat_requests, cohere_requests, gemini_requests, messages_requests
+from app.translate.chat import requests
+from app.translate.cohere import requests as cohere_requests
+from app.translate.converse import families
 from app.translate.errors import TranslationError
-from app.translate.messages_settings import DEFAULT_MAX_TOKENS
+from app.translate.gemini import requests as gemini_requests
+from app.translate.messages import requests as messages_requests
+from app.translate.messages.settings import DEFAULT_MAX_TOKENS
 from app.translate.neutral import Request, Written
 
 HEAD = """# Dialects
@@ -94,7 +98,7 @@ FIELDS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def _bedrock(model: str, mode: str = "invoke") -> Callable[[Request], Written]:
-    return bedrock_families.family(model, mode=mode).write
+    return families.family(model, mode=mode).write
 
 
 # (title, a model, what writes its dialect)
@@ -125,7 +129,7 @@ def render() -> str:
 def fate(fields: dict[str, Any], model: str, write: Callable[[Request], Written]) -> str:
     """What becomes of a line with these fields: yes, left out or refused."""
     try:
-        written = write(chat_requests.read({"model": model, "messages": [USER], **fields}))
+        written = write(requests.read({"model": model, "messages": [USER], **fields}))
     except TranslationError:
         return "refused"
     return "left out" if written.dropped else "yes"

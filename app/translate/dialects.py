@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate import chat_answers, chat_requests, embeddings, messages_answers, messages_requests
+from app.translate import embeddings
+from app.translate.chat import answers, requests
 from app.translate.errors import TranslationError
+from app.translate.messages import answers as messages_answers
+from app.translate.messages import requests as messages_requests
 from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request, Written
-from app.translate.response_answers import from_chat
-from app.translate.responses import DROPPED, to_chat
+from app.translate.responses.answers import from_chat
+from app.translate.responses.requests import DROPPED, to_chat
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
@@ -22,11 +25,11 @@ NOTHING: dict[str, Any] = {"truncation": "disabled", "service_tier": "auto"}
 def read_request(endpoint: str, body: Mapping[str, Any]) -> Request:
     """The request in a line of a CHAT_LIKE endpoint. Raises TranslationError naming the field that is wrong."""
     if endpoint == CHAT:
-        return chat_requests.read(body)
+        return requests.read(body)
     if endpoint == MESSAGES:
         return messages_requests.read(body)
     if endpoint == RESPONSES:
-        request = chat_requests.read(to_chat(body))
+        request = requests.read(to_chat(body))
         request.dropped += _left_out(body)
         return request
     raise TranslationError("url", f"{endpoint} has no other dialect", code="invalid_url")
@@ -43,7 +46,7 @@ def as_chat(endpoint: str, body: Mapping[str, Any]) -> Written:
         return Written(dict(body))
     if endpoint == RESPONSES:
         return Written(to_chat(body), _left_out(body))
-    return chat_requests.write(read_request(endpoint, body))
+    return requests.write(read_request(endpoint, body))
 
 
 def write_answer(
@@ -64,7 +67,7 @@ def write_answer(
         return embeddings.write_answer(answer, request=request, model=model)
     if endpoint == MESSAGES:
         return messages_answers.write(answer, answer_id=answer_id, model=model)
-    chat = chat_answers.write(answer, answer_id=answer_id, model=model, now_s=now_s)
+    chat = answers.write(answer, answer_id=answer_id, model=model, now_s=now_s)
     if endpoint == RESPONSES:
         return from_chat(chat, request=request, response_id=f"resp_{answer_id}", now_s=now_s)
     return chat

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-from app.translate.converse_answers import count
-from app.translate.converse_settings import refuse_candidates
+from app.translate.converse.answers import count
+from app.translate.converse.settings import refuse_candidates
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Choice, Json, Refusal, Request, Thinking, Usage, Written
 

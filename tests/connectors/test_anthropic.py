@@ -9,7 +9,7 @@ import pytest
 from app.connectors.contract.base import LineCall, MissingError, RefusedError
 from app.connectors.contract.objects import JobLine
 from app.connectors.providers.anthropic.connector import Anthropic
-from app.translate import chat_answers
+from app.translate.chat import answers
 from app.translate.errors import TranslationError
 from tests.fakes.anthropic_app import LEGACY_FILES, AnthropicApp
 from tests.fakes.faults import Fault
@@ -71,7 +71,7 @@ def written(result):
     """A result with its answer written as a chat completion, as the pipeline does."""
     if result.answer is None:
         return result
-    body = chat_answers.write(result.answer, answer_id="x", model="", now_s=0)
+    body = answers.write(result.answer, answer_id="x", model="", now_s=0)
     return replace(result, body=orjson.dumps(body))
 
 

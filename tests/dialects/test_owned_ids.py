@@ -6,9 +6,10 @@ import pytest
 
 from app.lib import json
 from app.services.lines import rules
-from app.translate import dialects, gemini_requests
+from app.translate import dialects
 from app.translate.errors import TranslationError
-from app.translate.gemini_parts import Flavour
+from app.translate.gemini import requests
+from app.translate.gemini.parts import Flavour
 
 
 def user(*blocks: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def test_files_of_a_google_account_cannot_be_named_by_their_address(address: str
     request = dialects.read_request(CHAT, {"model": "gemini-3-pro", **user(image)})
     for flavour in get_args(Flavour):
         with pytest.raises(TranslationError) as refused:
-            gemini_requests.write(request, flavour=flavour)
+            requests.write(request, flavour=flavour)
         assert refused.value.code == "unsupported_id"
 
 

@@ -14,7 +14,11 @@ from google.genai import types as genai
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from app.translate import bedrock_families, chat_requests, cohere_requests, gemini_requests, messages_requests
+from app.translate.chat import requests
+from app.translate.cohere import requests as cohere_requests
+from app.translate.converse import families
+from app.translate.gemini import requests as gemini_requests
+from app.translate.messages import requests as messages_requests
 from app.translate.neutral import Request, Written
 from tests.translate import messages_types
 
@@ -108,14 +112,14 @@ def cohere_line(body: Any) -> None:
 
 
 def _family(model: str, mode: str = "invoke") -> Callable[[Request], Written]:
-    return lambda request: bedrock_families.family(model, mode=mode).write(request)
+    return lambda request: families.family(model, mode=mode).write(request)
 
 
 CLAUDE, GEMINI, GEMINI_3 = "claude-sonnet-4-5", "gemini-2.5-flash", "gemini-3-pro-preview"
 BEDROCK_CLAUDE, NOVA, GPT_OSS = "anthropic.claude-sonnet-4-5-v1:0", "amazon.nova-lite-v1:0", "openai.gpt-oss-120b-1:0"
 LLAMA, COMMAND = "meta.llama3-1-8b-instruct-v1:0", "command-a-03-2025"
 DIALECTS: dict[str, Dialect] = {
-    "chat": Dialect("gpt-5", chat_requests.write, chat),
+    "chat": Dialect("gpt-5", requests.write, chat),
     "anthropic": Dialect(CLAUDE, messages_requests.write, message),
     "vertex claude": Dialect(CLAUDE, lambda asked: messages_requests.write(asked, flavour="vertex"), cloud_message),
     "bedrock claude": Dialect(BEDROCK_CLAUDE, _family(BEDROCK_CLAUDE), cloud_message),

@@ -12,7 +12,12 @@ from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from app.translate import chat_answers, cohere_answers, converse_answers, dialects, gemini_answers, messages_answers
+from app.translate import dialects
+from app.translate.chat import answers as chat_answers
+from app.translate.cohere import answers as cohere_answers
+from app.translate.converse import answers as converse_answers
+from app.translate.gemini import answers as gemini_answers
+from app.translate.messages import answers as messages_answers
 from app.translate.neutral import Answer, Choice, EmbeddingAnswer, Refusal, Thinking, ToolCall, Usage
 
 TEXT = st.text(min_size=1, max_size=12)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.lib import json
-from app.translate import chat_requests
-from app.translate.bedrock_families import family
+from app.translate.chat import requests
+from app.translate.converse.families import family
 from app.translate.errors import TranslationError
-from app.translate.gemini_parts import SIGNED
+from app.translate.gemini.parts import SIGNED
 from app.translate.neutral import Request, Thinking
 
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -34,7 +34,7 @@ NOVAS_OWN = ("schemaVersion",)
 
 def written(body, *, model=NOVA, mode="invoke"):
     """The body, held against the service's own model."""
-    request = chat_requests.read({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body})
+    request = requests.read({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body})
     made = family(model, mode=mode).write(request)
     held = copy.deepcopy(made.body)
     for name in NOVAS_OWN:

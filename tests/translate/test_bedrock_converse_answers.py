@@ -8,7 +8,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.translate.bedrock_families import family
+from app.translate.converse.families import family
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import Thinking, ToolCall
 

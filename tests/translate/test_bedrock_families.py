@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from app.translate import chat_requests
-from app.translate.bedrock_families import family
+from app.translate.chat import requests
+from app.translate.converse.families import family
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Choice, EmbeddingRequest, Thinking, ToolCall
 
@@ -34,7 +34,7 @@ CHAT = TypeAdapter(CompletionCreateParamsNonStreaming)
 
 
 def written(model, **body):
-    request = chat_requests.read({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body})
+    request = requests.read({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body})
     return family(model).write(request)
 
 

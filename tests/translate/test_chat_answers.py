@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.translate import chat_answers, embeddings
+from app.translate import embeddings
+from app.translate.chat import answers
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Choice, EmbeddingAnswer, Media, Refusal, Thinking, ToolCall, Usage
 
@@ -16,7 +17,7 @@ def answer(message, **choice):
 
 
 def parts(message, **choice):
-    return chat_answers.read(answer(message, **choice)).choices[0].parts
+    return answers.read(answer(message, **choice)).choices[0].parts
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_what_servers_say_otherwise_is_understood(message, expected):
     [("function_call", "tool_calls"), ("eos", "stop"), (None, "stop"), (["stop"], "stop"), ({}, "stop"), (1, "stop")],
 )
 def test_reasons_that_nobody_knows_are_the_usual_one(reason, finish):
-    assert chat_answers.read(answer({"content": "x"}, finish_reason=reason)).choices[0].finish == finish
+    assert answers.read(answer({"content": "x"}, finish_reason=reason)).choices[0].finish == finish
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_reasons_that_nobody_knows_are_the_usual_one(reason, finish):
 )
 def test_nonsense_is_told(body):
     with pytest.raises(UnexpectedAnswerError):
-        chat_answers.read(body)
+        answers.read(body)
 
 
 WORDS = st.sampled_from(["choices", "message", "content", "tool_calls", "function", "name", "usage", "type", "text"])
@@ -82,13 +83,13 @@ JSON = st.recursive(
 )
 def test_whatever_comes_is_an_answer_or_told(message, rest, choice):
     try:
-        found = chat_answers.read({**answer(message, **choice), **rest})
+        found = answers.read({**answer(message, **choice), **rest})
     except UnexpectedAnswerError:
         return
-    written = chat_answers.write(found, answer_id="a", model="m", now_s=1)
+    written = answers.write(found, answer_id="a", model="m", now_s=1)
     # What came in a call without a name of its own gets one.
-    again = chat_answers.read(written)
-    assert chat_answers.write(again, answer_id="a", model="m", now_s=1) == written
+    again = answers.read(written)
+    assert answers.write(again, answer_id="a", model="m", now_s=1) == written
 
 
 def test_what_is_deep_is_read():
@@ -101,12 +102,12 @@ def test_what_is_deep_is_read():
 def test_data_has_no_place_in_a_chat():
     picture = Answer([Choice([Media("image", media_type="image/png", data="AA==")])], Usage())
     with pytest.raises(UnexpectedAnswerError, match="image"):
-        chat_answers.write(picture, answer_id="a", model="m", now_s=1)
+        answers.write(picture, answer_id="a", model="m", now_s=1)
 
 
 def test_calls_without_an_id_get_one_each():
     calls = Answer([Choice([ToolCall("", "f", {}), ToolCall("", "f", {})]), Choice([ToolCall("", "f", {})])], Usage())
-    written = chat_answers.write(calls, answer_id="a", model="m", now_s=1)
+    written = answers.write(calls, answer_id="a", model="m", now_s=1)
     ids = [call["id"] for choice in written["choices"] for call in choice["message"]["tool_calls"]]
     assert ids == ["call_a_0_0", "call_a_0_1", "call_a_1_0"]
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.translate import chat_requests, dialects, embeddings
+from app.translate import dialects, embeddings
+from app.translate.chat import requests
 from app.translate.errors import TranslationError
 from app.translate.neutral import Media, Refusal, Request, Thinking, ToolCall, ToolResult
 from tests.translate import targets
@@ -19,11 +20,11 @@ DEEP = 1000
 
 
 def read(*messages, **body):
-    return chat_requests.read({"model": "m", "messages": list(messages) or [HELLO], **body})
+    return requests.read({"model": "m", "messages": list(messages) or [HELLO], **body})
 
 
 def again(*messages, **body):
-    return chat_requests.write(read(*messages, **body))
+    return requests.write(read(*messages, **body))
 
 
 def part(kind, **inner):
@@ -157,7 +158,7 @@ OTHERWISE = {
 
 @pytest.mark.parametrize("name", SAME.keys() - OTHERWISE)
 def test_a_chat_comes_back_as_it_was(name):
-    written = chat_requests.write(chat_requests.read(SAME[name]))
+    written = requests.write(requests.read(SAME[name]))
     assert (written.body, written.dropped) == (SAME[name], [])
 
 
@@ -215,7 +216,7 @@ def test_what_is_left_out_is_told():
     ]
     assert again(store=False, stream_options=None).dropped == []
     failed = Request("m", [("tool", ToolResult("c", "x", is_error=True))], {"top_k": 3, "thinking_budget": 100})
-    assert chat_requests.write(failed).dropped == ["is_error", "thinking_budget"]
+    assert requests.write(failed).dropped == ["is_error", "thinking_budget"]
     asked = {"model": "m", "input": "x", "metadata": {"a": "b"}, "truncation": "disabled", "include": []}
     assert dialects.read_request(dialects.RESPONSES, asked).dropped == ["metadata"]
     assert dialects.as_chat(dialects.RESPONSES, asked).dropped == ["metadata"]
@@ -234,12 +235,12 @@ def test_what_is_left_out_is_told():
 )
 def test_what_a_chat_has_no_place_for_is_refused(turn):
     with pytest.raises(TranslationError, match="messages: "):
-        chat_requests.write(Request("m", [turn], {}))
+        requests.write(Request("m", [turn], {}))
 
 
 def test_turns_of_nothing_can_be_written():
     turns = [("assistant", []), ("assistant", [Refusal(""), Thinking("")]), ("user", []), ("system", [])]
-    for message in chat_requests.write(Request("m", turns, {})).body["messages"]:
+    for message in requests.write(Request("m", turns, {})).body["messages"]:
         assert message["content"] == ""
 
 
@@ -254,8 +255,8 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(
     [
-        *chat_requests.SETTINGS,
-        *chat_requests.SPECIAL,
+        *requests.SETTINGS,
+        *requests.SPECIAL,
         *("model", "messages", "tool_choice", "input", "instructions", "reasoning", "system", "thinking", "metadata"),
     ]
 )
@@ -273,7 +274,7 @@ def test_whatever_comes_is_read_or_refused_by_name(body, messages, endpoint):
     body = {"messages": messages, "input": messages, **body}
     try:
         written = dialects.as_chat(endpoint, body) if endpoint != dialects.CHAT else None
-        written = written or chat_requests.write(chat_requests.read(body))
+        written = written or requests.write(requests.read(body))
     except TranslationError as refused:
         assert refused.param and len(str(refused)) < 1000
         return
@@ -311,6 +312,6 @@ def test_what_is_deep_is_refused_in_few_words(endpoint, name):
 )
 def test_what_is_read_can_be_written_and_read_again(temperature, stop, tools, texts):
     messages = [{"role": role, "content": text} for role, text in texts]
-    once = chat_requests.write(read(*messages, temperature=temperature, stop=stop, tools=tools))
+    once = requests.write(read(*messages, temperature=temperature, stop=stop, tools=tools))
     targets.chat(once.body)
-    assert chat_requests.write(chat_requests.read(once.body)) == once
+    assert requests.write(requests.read(once.body)) == once

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
-from app.translate import chat_answers, cohere_answers
+from app.translate.chat import answers
+from app.translate.cohere import answers as cohere_answers
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import Answer, Thinking, ToolCall, Usage
 
@@ -65,7 +66,7 @@ def test_answers(name):
     assert found.usage == Usage(12, 3, 7, 0, 19)
     [choice] = found.choices
     assert (choice.parts, choice.finish) == (parts, finish)
-    completion = chat_answers.write(found, answer_id="x", model="m", now_s=1)
+    completion = answers.write(found, answer_id="x", model="m", now_s=1)
     ChatCompletion.model_validate(orjson.loads(orjson.dumps(completion)), strict=True)
 
 
@@ -96,7 +97,7 @@ def test_likelihoods_are_those_of_whole_pieces():
         {"token": "Hel", "logprob": -0.5, "bytes": [72, 101, 108], "top_logprobs": []},
         {"token": "lö", "logprob": -0.75, "bytes": [108, 195, 182], "top_logprobs": []},
     ]
-    completion = chat_answers.write(cohere_answers.read(told), answer_id="x", model="m", now_s=1)
+    completion = answers.write(cohere_answers.read(told), answer_id="x", model="m", now_s=1)
     ChatCompletion.model_validate(completion, strict=True)
     for nonsense in ([7], [{"text": "x", "logprobs": ["y"]}], [{"text": None, "logprobs": []}], 7):
         assert cohere_answers.read({**told, "logprobs": nonsense}).choices[0].logprobs is None

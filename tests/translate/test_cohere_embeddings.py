@@ -3,7 +3,8 @@
 import pytest
 from cohere.types import EmbedByTypeResponse
 
-from app.translate import cohere_embeddings, embeddings
+from app.translate import embeddings
+from app.translate.cohere import embeddings as cohere_embeddings
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Usage
 

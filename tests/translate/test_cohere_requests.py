@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from app.translate import chat_requests, cohere_requests
+from app.translate.chat import requests
+from app.translate.cohere import requests as cohere_requests
 from app.translate.errors import TranslationError
 from app.translate.neutral import Media, Request, ToolResult
 from app.translate.neutral import Thinking as Thought
@@ -46,7 +47,7 @@ FORMAT = {"type": "json_schema", "json_schema": {"name": "reply", "schema": SCHE
 
 
 def read(**body):
-    return chat_requests.read({"model": "m", "messages": HELLO, **body})
+    return requests.read({"model": "m", "messages": HELLO, **body})
 
 
 def row(**body):

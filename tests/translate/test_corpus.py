@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from app.translate import cohere_embeddings, dialects, gemini_embeddings
+from app.translate import dialects
+from app.translate.cohere import embeddings
 from app.translate.errors import TranslationError
+from app.translate.gemini import embeddings as gemini_embeddings
 from tests.translate.corpus import BOTH, EMBEDDINGS, LINES
 from tests.translate.targets import DIALECTS, leaves
 
@@ -135,11 +137,11 @@ def test_every_text_gets_into_an_embedding(name):
     said = list(leaves([gemini_embeddings.write(text, request) for text in request.inputs]))
     assert [text for text in asked if text not in said] == []
     if request.dimensions is None:
-        said = list(leaves([written.body for written in cohere_embeddings.write(request)]))
+        said = list(leaves([written.body for written in embeddings.write(request)]))
         assert [text for text in asked if text not in said] == []
     else:
         with pytest.raises(TranslationError, match="dimensions: "):
-            cohere_embeddings.write(request)
+            embeddings.write(request)
 
 
 def texts_of(body: dict[str, Any]) -> list[str]:

@@ -5,9 +5,9 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.translate import chat_answers
+from app.translate.chat import answers
 from app.translate.errors import UnexpectedAnswerError
-from app.translate.gemini_answers import FINISHES, read
+from app.translate.gemini.answers import FINISHES, read
 from app.translate.neutral import Choice, Media, Thinking, ToolCall, Usage
 
 
@@ -107,7 +107,7 @@ def test_a_prompt_that_was_blocked_is_an_answer(candidates):
 
     assert found.choices == [Choice([], "content_filter")]
     assert found.usage == Usage(3, 0, 0, 0, 3)
-    chat = chat_answers.write(found, answer_id="a", model="m", now_s=1)
+    chat = answers.write(found, answer_id="a", model="m", now_s=1)
     assert (chat["choices"][0]["message"]["content"], chat["choices"][0]["finish_reason"]) == ("", "content_filter")
 
 
@@ -190,7 +190,7 @@ def test_whatever_comes_is_an_answer_or_none(body, candidate, part):
     whole = {"content": {"parts": [part]}, **candidate}
     for told in (body, {**body, "candidates": [whole]}):
         try:
-            chat_answers.write(read(told), answer_id="a", model="m", now_s=1)
+            answers.write(read(told), answer_id="a", model="m", now_s=1)
         except UnexpectedAnswerError as error:
             assert str(error)
 
@@ -202,7 +202,7 @@ def test_every_text_call_and_count_is_kept(texts, calls, tokens):
     ]
     usage = {"promptTokenCount": tokens, "candidatesTokenCount": 1, "totalTokenCount": tokens + 1}
     body = {"candidates": [{"content": {"parts": parts}}] * 2, "usageMetadata": usage}
-    chat = chat_answers.write(read(body), answer_id="a", model="m", now_s=1)
+    chat = answers.write(read(body), answer_id="a", model="m", now_s=1)
 
     assert chat["usage"]["prompt_tokens"] == tokens and chat["usage"]["total_tokens"] == tokens + 1
     ids = set()

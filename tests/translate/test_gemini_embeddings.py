@@ -3,8 +3,9 @@
 import pytest
 from google.genai import types
 
-from app.translate import embeddings, gemini_embeddings
+from app.translate import embeddings
 from app.translate.errors import TranslationError, UnexpectedAnswerError
+from app.translate.gemini import embeddings as gemini_embeddings
 from app.translate.neutral import EmbeddingAnswer, Usage
 
 

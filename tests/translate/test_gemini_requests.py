@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.lib import json
-from app.translate import chat_requests, gemini_requests
+from app.translate.chat import requests
 from app.translate.errors import TranslationError
-from app.translate.gemini_models import traits
-from app.translate.gemini_parts import SIGNED, UNSIGNED
+from app.translate.gemini import requests as gemini_requests
+from app.translate.gemini.models import traits
+from app.translate.gemini.parts import SIGNED, UNSIGNED
 from app.translate.neutral import Media, Request, Thinking, ToolCall, ToolResult
 
 MODEL = "gemini-2.5-flash"
@@ -31,7 +32,7 @@ PNG = "data:image/png;base64,iVBORw0KGgo="
 
 
 def read(**body):
-    return chat_requests.read({"model": MODEL, "messages": HELLO, **body})
+    return requests.read({"model": MODEL, "messages": HELLO, **body})
 
 
 def checked(written):
@@ -361,7 +362,7 @@ TURNS = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), TEX
 @given(TURNS)
 def test_every_text_arrives_in_order(turns):
     turns = [("user", "first"), *turns]
-    made = write(chat_requests.read({"model": MODEL, "messages": [{"role": r, "content": t} for r, t in turns]})).body
+    made = write(requests.read({"model": MODEL, "messages": [{"role": r, "content": t} for r, t in turns]})).body
 
     contents = made["contents"]
     roles = [content["role"] for content in contents]

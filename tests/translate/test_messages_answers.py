@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
-from app.translate import chat_answers, messages_answers
+from app.translate.chat import answers
 from app.translate.errors import UnexpectedAnswerError
+from app.translate.messages import answers as messages_answers
 from app.translate.neutral import Answer, Choice, Media, Refusal, Thinking, ToolCall, Usage
 
 USAGE = {
@@ -38,7 +39,7 @@ def chat(body):
     """The chat completion of a message, both as their SDKs have them."""
     Message.model_validate(body, strict=True)
     answer = messages_answers.read(body, created=1_700_000_000)
-    made = chat_answers.write(answer, answer_id="x", model="y", now_s=0)
+    made = answers.write(answer, answer_id="x", model="y", now_s=0)
     ChatCompletion.model_validate(made, strict=True)
     return made
 

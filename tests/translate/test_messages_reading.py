@@ -2,9 +2,10 @@
 
 import pytest
 
-from app.translate import chat_requests, messages_requests
+from app.translate.chat import requests
 from app.translate.dialects import MESSAGES, as_chat
 from app.translate.errors import TranslationError
+from app.translate.messages import requests as messages_requests
 from tests.translate.messages_types import valid
 
 MODEL = "claude-sonnet-4-5"
@@ -251,4 +252,4 @@ def _expanded(body):
 def test_chats_of_messages_are_read_again():
     body = chat(messages=CALLED, tools=[TOOL], system="A").body
 
-    assert chat_requests.write(chat_requests.read(body)).body == body
+    assert requests.write(requests.read(body)).body == body

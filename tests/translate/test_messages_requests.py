@@ -4,8 +4,9 @@ import base64
 
 import pytest
 
-from app.translate import chat_requests, messages_requests
+from app.translate.chat import requests
 from app.translate.errors import TranslationError
+from app.translate.messages import requests as messages_requests
 from tests.fakes.anthropic_messages import chat_of
 from tests.translate.messages_types import valid
 
@@ -55,7 +56,7 @@ def told(call_id, **more):
 def written(flavour="anthropic", *, model=OLD, messages=HELLO, **fields):
     """What becomes of a chat, which Anthropic takes."""
     body = {"model": model, "messages": messages, **fields}
-    made = messages_requests.write(chat_requests.read(body), flavour=flavour)
+    made = messages_requests.write(requests.read(body), flavour=flavour)
     if flavour == "anthropic":
         valid(made.body)
     else:

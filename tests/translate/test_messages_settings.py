@@ -2,9 +2,10 @@
 
 import pytest
 
-from app.translate import chat_requests, messages_requests
-from app.translate.messages_models import traits
-from app.translate.messages_settings import closed
+from app.translate.chat import requests
+from app.translate.messages import requests as messages_requests
+from app.translate.messages.models import traits
+from app.translate.messages.settings import closed
 from app.translate.neutral import Request
 from tests.translate.messages_types import valid
 
@@ -19,7 +20,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA",
 
 def written(*, model=OLD, messages=HELLO, **fields):
     """What becomes of a chat, which Anthropic takes."""
-    made = messages_requests.write(chat_requests.read({"model": model, "messages": messages, **fields}))
+    made = messages_requests.write(requests.read({"model": model, "messages": messages, **fields}))
     valid(made.body)
     return made
 

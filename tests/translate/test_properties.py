@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.translate.chat_requests import read as read_chat
-from app.translate.messages_requests import read as read_messages
+from app.translate.chat.requests import read as read_chat
+from app.translate.messages.requests import read as read_messages
 from app.translate.neutral import Request, Tool, ToolCall, ToolResult
 from tests.translate.targets import DIALECTS
 

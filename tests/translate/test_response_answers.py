@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response
 
 from app.translate.errors import UnexpectedAnswerError
-from app.translate.response_answers import from_chat
+from app.translate.responses.answers import from_chat
 
 NOW_S = 1_700_000_000
 

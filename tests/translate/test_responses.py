@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from app.lib import json
 from app.translate.errors import TranslationError
-from app.translate.responses import to_chat
+from app.translate.responses.requests import to_chat
 
 CHAT_REQUEST = TypeAdapter(CompletionCreateParamsNonStreaming)
 FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}

@@ -5,7 +5,8 @@ from typing import Any
 
 from app.connectors.contract.objects import JobResult
 from app.lib import json
-from app.translate import chat_answers, dialects
+from app.translate import dialects
+from app.translate.chat import answers
 from app.translate.dialects import CHAT, CHAT_LIKE
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Written
@@ -71,4 +72,4 @@ def incoming(
 
 
 def _chat(body: bytes) -> Answer:
-    return chat_answers.read(json.loads(body))
+    return answers.read(json.loads(body))

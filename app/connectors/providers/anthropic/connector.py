@@ -26,8 +26,9 @@ from app.connectors.shared import parsing
 from app.connectors.shared.translated import BAD_ANSWER, NativeCall, Translated
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
-from app.translate import dialects, messages_answers, messages_requests
+from app.translate import dialects
 from app.translate.dialects import MESSAGES
+from app.translate.messages import answers, requests
 from app.translate.neutral import EmbeddingRequest, Request
 
 FILES = "/v1/files"
@@ -62,8 +63,8 @@ class Anthropic(Translated):
         """A chat as Anthropic takes it. Raises TranslationError."""
         if isinstance(request, EmbeddingRequest):
             raise TypeError("Anthropic declares no embeddings")
-        written = messages_requests.write(request)
-        return NativeCall(MESSAGES, written.body, messages_answers.read, tuple(written.dropped))
+        written = requests.write(request)
+        return NativeCall(MESSAGES, written.body, answers.read, tuple(written.dropped))
 
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line; messages go and come as they are. 2xx and final 4xx are answers.
@@ -126,7 +127,7 @@ class Anthropic(Translated):
             return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "params": params}))
         request = dialects.read_request(line.endpoint, line.body)
         request.model = line.model
-        written = messages_requests.write(request)
+        written = requests.write(request)
         data = json.dumps_line({"custom_id": line.custom_id, "params": written.body})
         return EncodedLine(data, dropped=tuple(written.dropped))
 

@@ -7,7 +7,7 @@ from app.connectors.contract.objects import OVER, JobResult, NativeFile, NativeJ
 from app.connectors.shared import parsing, refusals
 from app.connectors.shared.translated import BAD_ANSWER, answered
 from app.lib import json
-from app.translate import messages_answers
+from app.translate.messages import answers
 from app.translate.neutral import Answer
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ def result(line: bytes, *, ended_at_s: int | None, untouched: bool) -> JobResult
 
 
 def _read(value: Any, created: int | None) -> Answer:
-    return messages_answers.read(value, created=created)
+    return answers.read(value, created=created)
 
 
 def message(custom_id: str, value: Any) -> JobResult:
@@ -126,7 +126,7 @@ def message(custom_id: str, value: Any) -> JobResult:
     except json.JSONEncodeError:
         return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's message is nested too deep.")
     told = value.get("id")
-    usage = messages_answers.read_usage(value.get("usage"))
+    usage = answers.read_usage(value.get("usage"))
     return JobResult(custom_id, 200, told if isinstance(told, str) else "", body, usage=usage)
 
 

@@ -12,8 +12,8 @@ from app.connectors.shared.regrouping import Piece, piece_id, regrouped
 from app.connectors.shared.translated import NativeCall
 from app.lib import json
 from app.translate import dialects
-from app.translate.bedrock_families import CONVERSE, Family, family
-from app.translate.converse_answers import read as read_converse
+from app.translate.converse.answers import read as read_converse
+from app.translate.converse.families import CONVERSE, Family, family
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request
 

@@ -34,7 +34,8 @@ from app.connectors.providers.cohere import shapes
 from app.connectors.shared import parsing, regrouping
 from app.connectors.shared.translated import NativeCall, Translated
 from app.lib import json
-from app.translate import cohere_answers, cohere_embeddings, cohere_requests, dialects
+from app.translate import dialects
+from app.translate.cohere import answers, embeddings, requests
 from app.translate.dialects import EMBEDDINGS
 from app.translate.neutral import EmbeddingRequest, Request
 
@@ -65,17 +66,17 @@ class Cohere(Translated):
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
         """`request` as Cohere takes it. Raises TranslationError."""
         if isinstance(request, EmbeddingRequest):
-            written = cohere_embeddings.write_line(request)
-            return NativeCall("/v2/embed", written.body, cohere_embeddings.read, tuple(written.dropped))
-        written = cohere_requests.write_line(request)
-        return NativeCall("/v2/chat", written.body, cohere_answers.read, tuple(written.dropped))
+            written = embeddings.write_line(request)
+            return NativeCall("/v2/embed", written.body, embeddings.read, tuple(written.dropped))
+        written = requests.write_line(request)
+        return NativeCall("/v2/chat", written.body, answers.read, tuple(written.dropped))
 
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line; one with more texts than go into a call is sent in several, one after another."""
         texts = call.body.get("input") if call.endpoint == EMBEDDINGS else None
-        if not isinstance(texts, list) or len(texts) <= cohere_embeddings.MOST_TEXTS:
+        if not isinstance(texts, list) or len(texts) <= embeddings.MOST_TEXTS:
             return super().run_line(call)
-        return self.run_in_pieces(call, cohere_embeddings.pieces(texts))
+        return self.run_in_pieces(call, embeddings.pieces(texts))
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
@@ -140,11 +141,11 @@ class Cohere(Translated):
     def encode_line(self, line: JobLine) -> EncodedLine:
         """A line as one row, or as several when it has more texts than go into one. Raises TranslationError."""
         if line.endpoint == EMBEDDINGS:
-            rows = cohere_embeddings.write(dialects.read_embedding(line.body))
+            rows = embeddings.write(dialects.read_embedding(line.body))
             ids = [regrouping.piece_id(line.custom_id, index, len(rows)) for index in range(len(rows))]
             data = b"".join(_row(name, row.body) for name, row in zip(ids, rows, strict=True))
             return EncodedLine(data, len(rows), tuple(rows[0].dropped))
-        written = cohere_requests.write(dialects.read_request(line.endpoint, line.body))
+        written = requests.write(dialects.read_request(line.endpoint, line.body))
         return EncodedLine(_row(line.custom_id, written.body), dropped=tuple(written.dropped))
 
     def create_job(self, new: NewJob) -> NativeJob:

@@ -6,7 +6,7 @@ from typing import Any
 from app.connectors.contract.objects import OVER, JobError, JobResult, NativeFile, NativeJob, Usage
 from app.connectors.shared import parsing, refusals, translated
 from app.lib import json
-from app.translate import cohere_answers, cohere_embeddings
+from app.translate.cohere import answers, embeddings
 from app.translate.dialects import CHAT_LIKE, EMBEDDINGS
 
 PREFIX = "BATCH_STATUS_"
@@ -89,11 +89,11 @@ def result(row: Any, endpoint: str | None) -> JobResult:
     body = told.get("body")
     if isinstance(body, str | bytes):
         body = _json(body)
-    status = cohere_answers.failure(body)
+    status = answers.failure(body)
     if status is not None and isinstance(body, dict):
         return refusals.refused(custom_id, f"Cohere ended the answer with {body['finish_reason']}.", status=status)
     embeds = endpoint == EMBEDDINGS if endpoint else isinstance(body, dict) and "embeddings" in body
-    return translated.answered(custom_id, body, cohere_embeddings.read if embeds else cohere_answers.read)
+    return translated.answered(custom_id, body, embeddings.read if embeds else answers.read)
 
 
 def _json(text: str | bytes) -> Any:

@@ -26,9 +26,10 @@ from app.connectors.providers.gemini import shapes
 from app.connectors.shared import parsing, regrouping
 from app.connectors.shared.translated import NativeCall, Translated
 from app.lib import json
-from app.translate import dialects, gemini_answers, gemini_embeddings, gemini_requests
+from app.translate import dialects
 from app.translate.dialects import EMBEDDINGS
 from app.translate.errors import TranslationError
+from app.translate.gemini import answers, embeddings, requests
 from app.translate.neutral import EmbeddingRequest, Request
 
 API = "/v1beta"
@@ -60,14 +61,14 @@ class Gemini(Translated):
             raise TranslationError("model", "must name a model.")
         at = f"{API}/{_model_path(request.model)}"
         if isinstance(request, Request):
-            written = gemini_requests.write(request)
-            return NativeCall(f"{at}:generateContent", written.body, gemini_answers.read, tuple(written.dropped))
-        dropped = tuple(gemini_embeddings.dropped(request))
-        texts = [gemini_embeddings.write(text, request) for text in request.inputs]
+            written = requests.write(request)
+            return NativeCall(f"{at}:generateContent", written.body, answers.read, tuple(written.dropped))
+        dropped = tuple(embeddings.dropped(request))
+        texts = [embeddings.write(text, request) for text in request.inputs]
         if len(texts) == 1:
-            return NativeCall(f"{at}:embedContent", texts[0], gemini_embeddings.read, dropped)
+            return NativeCall(f"{at}:embedContent", texts[0], embeddings.read, dropped)
         many = {"requests": [{"model": _model_name(request.model), **text} for text in texts]}
-        return NativeCall(f"{at}:batchEmbedContents", many, gemini_embeddings.read_many, dropped)
+        return NativeCall(f"{at}:batchEmbedContents", many, embeddings.read_many, dropped)
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
@@ -125,7 +126,7 @@ class Gemini(Translated):
         try:
             if line.endpoint == EMBEDDINGS:
                 return _texts(line.custom_id, dialects.read_embedding(body))
-            written = gemini_requests.write(dialects.read_request(line.endpoint, body))
+            written = requests.write(dialects.read_request(line.endpoint, body))
             data = json.dumps_line({"key": line.custom_id, "request": written.body})
         except json.JSONEncodeError as error:
             raise TranslationError("body", "is nested too deep.") from error
@@ -174,7 +175,7 @@ class Gemini(Translated):
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
         found = self._rows(job)
         if job.endpoint == EMBEDDINGS:
-            return shapes.embeddings(found, gemini_embeddings.read, status=job.status)
+            return shapes.embeddings(found, embeddings.read, status=job.status)
         return shapes.chats(found, created=None if job.ended_at is None else job.ended_at // 1000)
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
@@ -245,10 +246,10 @@ def _model_path(model: str) -> str:
 def _texts(custom_id: str, request: EmbeddingRequest) -> EncodedLine:
     count = len(request.inputs)
     records = [
-        {"key": regrouping.piece_id(custom_id, index, count), "request": gemini_embeddings.write(text, request)}
+        {"key": regrouping.piece_id(custom_id, index, count), "request": embeddings.write(text, request)}
         for index, text in enumerate(request.inputs)
     ]
-    return EncodedLine(b"".join(map(json.dumps_line, records)), count, tuple(gemini_embeddings.dropped(request)))
+    return EncodedLine(b"".join(map(json.dumps_line, records)), count, tuple(embeddings.dropped(request)))
 
 
 def _loaded(row: bytes) -> Any:

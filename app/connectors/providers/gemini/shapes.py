@@ -12,7 +12,7 @@ from app.connectors.shared import parsing, refusals, regrouping
 from app.connectors.shared.translated import BAD_ANSWER, answered
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
-from app.translate.gemini_answers import read as read_answer
+from app.translate.gemini.answers import read as read_answer
 from app.translate.neutral import EmbeddingAnswer
 
 # Closed when one of them makes no sense.

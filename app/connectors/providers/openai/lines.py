@@ -11,8 +11,8 @@ from app.connectors.http import judging
 from app.connectors.http.lines import MAX_ANSWER_BYTES, Answer, HttpClient
 from app.lib import ids, json
 from app.translate.errors import TranslationError, UnexpectedAnswerError
-from app.translate.response_answers import from_chat
-from app.translate.responses import to_chat
+from app.translate.responses.answers import from_chat
+from app.translate.responses.requests import to_chat
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"

@@ -19,7 +19,7 @@ from app.connectors.shared import parsing, refusals
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
 from app.translate.dialects import MESSAGES
-from app.translate.messages_answers import read_usage
+from app.translate.messages.answers import read_usage
 
 T = TypeVar("T")
 

@@ -34,9 +34,11 @@ from app.connectors.http.spool import rows
 from app.connectors.providers.vertex import models, shapes
 from app.connectors.shared import parsing
 from app.connectors.shared.translated import NativeCall, Translated
-from app.translate import dialects, gemini_answers, gemini_embeddings, messages_answers
+from app.translate import dialects
 from app.translate.dialects import EMBEDDINGS
 from app.translate.errors import TranslationError
+from app.translate.gemini import answers, embeddings
+from app.translate.messages import answers as messages_answers
 from app.translate.neutral import EmbeddingRequest, Request
 
 LOCATION = "us-central1"
@@ -128,9 +130,9 @@ class Vertex(Translated):
         if line.endpoint == EMBEDDINGS:
             asked = dialects.read_embedding(body)
             models.check_embeds(line.model)
-            texts = [gemini_embeddings.write(text, asked, flavour="vertex") for text in asked.inputs]
+            texts = [embeddings.write(text, asked, flavour="vertex") for text in asked.inputs]
             data = shapes.embedding_lines(line.custom_id, texts)
-            return EncodedLine(data, len(texts), tuple(gemini_embeddings.dropped(asked)))
+            return EncodedLine(data, len(texts), tuple(embeddings.dropped(asked)))
         spoken = models.family(line.model)
         written = models.write(dialects.read_request(line.endpoint, body), spoken)
         data = shapes.chat_line(line.custom_id, written.body, claude=spoken == "claude")
@@ -191,7 +193,7 @@ class Vertex(Translated):
             return shapes.embeddings(self._rows(job), models.read_embedding, status=job.status)
         claude = models.family(job.model or "") == "claude"
         created = None if job.ended_at is None else job.ended_at // 1000
-        read = messages_answers.read if claude else gemini_answers.read
+        read = messages_answers.read if claude else answers.read
         return shapes.chats(self._rows(job), partial(read, created=created))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:

@@ -5,14 +5,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from app.connectors.shared.translated import NativeCall
-from app.translate import (
-    gemini_answers,
-    gemini_embeddings,
-    gemini_requests,
-    messages_answers,
-    messages_requests,
-)
 from app.translate.errors import TranslationError, UnexpectedAnswerError
+from app.translate.gemini import answers, embeddings, requests
+from app.translate.messages import answers as messages_answers
+from app.translate.messages import requests as messages_requests
 from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Json, Request, Usage, Written
 
 Family = Literal["gemini", "claude"]
@@ -56,7 +52,7 @@ def write(request: Request, spoken: Family) -> Written:
     """A chat as models of a family take it. Raises TranslationError."""
     if spoken == "claude":
         return messages_requests.write(request, flavour="vertex")
-    return gemini_requests.write(request, flavour="vertex")
+    return requests.write(request, flavour="vertex")
 
 
 def call(request: Request | EmbeddingRequest, base: str) -> NativeCall:
@@ -69,7 +65,7 @@ def call(request: Request | EmbeddingRequest, base: str) -> NativeCall:
     written = write(request, spoken)
     if spoken == "claude":
         return NativeCall(f"{at}:rawPredict", written.body, messages_answers.read, tuple(written.dropped))
-    return NativeCall(f"{at}:generateContent", written.body, gemini_answers.read, tuple(written.dropped))
+    return NativeCall(f"{at}:generateContent", written.body, answers.read, tuple(written.dropped))
 
 
 def check_embeds(model: str) -> None:
@@ -81,14 +77,14 @@ def check_embeds(model: str) -> None:
 def _embedding_call(request: EmbeddingRequest, at: str) -> NativeCall:
     """As Google's SDK has it: models of Gemini's take contents, older ones instances."""
     check_embeds(request.model)
-    dropped = tuple(gemini_embeddings.dropped(request))
-    texts = [gemini_embeddings.write(text, request) for text in request.inputs]
+    dropped = tuple(embeddings.dropped(request))
+    texts = [embeddings.write(text, request) for text in request.inputs]
     if "gemini" not in request.model:
         return NativeCall(f"{at}:predict", _instances(request, texts), read_predictions, dropped)
     contents = [_content(text) for text in texts]
     if len(contents) == 1:
-        return NativeCall(f"{at}:embedContent", contents[0], gemini_embeddings.read, dropped)
-    return NativeCall(f"{at}:batchEmbedContents", {"requests": contents}, gemini_embeddings.read_many, dropped)
+        return NativeCall(f"{at}:embedContent", contents[0], embeddings.read, dropped)
+    return NativeCall(f"{at}:batchEmbedContents", {"requests": contents}, embeddings.read_many, dropped)
 
 
 def _content(text: Json) -> Json:
@@ -109,7 +105,7 @@ def _instances(request: EmbeddingRequest, texts: list[Json]) -> Json:
 
 def read_embedding(body: Any) -> EmbeddingAnswer:
     """The vector in a row of a job. Raises UnexpectedAnswerError."""
-    return read_predictions(body) if type(body) is dict and "predictions" in body else gemini_embeddings.read(body)
+    return read_predictions(body) if type(body) is dict and "predictions" in body else embeddings.read(body)
 
 
 def read_predictions(body: Any) -> EmbeddingAnswer:
@@ -119,7 +115,7 @@ def read_predictions(body: Any) -> EmbeddingAnswer:
         raise UnexpectedAnswerError("The provider's answer has no predictions.")
     found = [item.get("embeddings") for item in told]
     tokens = sum(_tokens(item) for item in found)
-    vectors = gemini_embeddings.read_many({"embeddings": found}).vectors
+    vectors = embeddings.read_many({"embeddings": found}).vectors
     return EmbeddingAnswer(vectors, Usage(tokens, 0, 0, 0, tokens))
 
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from app.translate.errors import TranslationError, UnexpectedAnswerError
-from app.translate.messages_blocks import arguments, call_id
+from app.translate.messages.blocks import arguments, call_id
 from app.translate.neutral import (
     Answer,
     Choice,

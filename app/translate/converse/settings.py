@@ -3,9 +3,9 @@
 from typing import Any, Literal, cast
 
 from app.lib import json
-from app.translate import messages_settings
 from app.translate.errors import TranslationError
-from app.translate.messages_settings import MAY_BE_NOTHING
+from app.translate.messages import settings as messages_settings
+from app.translate.messages.settings import MAY_BE_NOTHING
 from app.translate.neutral import Json, Request, ResponseFormat, Settings, Tool
 
 Style = Literal["nova", "converse"]

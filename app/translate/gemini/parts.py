@@ -5,8 +5,8 @@ from typing import Any, Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from app.translate.errors import TranslationError, shown
-from app.translate.gemini_models import traits
-from app.translate.messages_blocks import arguments
+from app.translate.gemini.models import traits
+from app.translate.messages.blocks import arguments
 from app.translate.neutral import Json, Media, Refusal, Role, Thinking, ToolCall, ToolResult
 
 Flavour = Literal["gemini", "vertex"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.lib import json
-from app.translate.converse_settings import ANSWER_TOOL
+from app.translate.converse.settings import ANSWER_TOOL
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import Answer, Choice, Finish, Part, Thinking, ToolCall, Usage
 

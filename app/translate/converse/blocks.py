@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from app.translate.errors import TranslationError
-from app.translate.gemini_parts import SIGNED
-from app.translate.messages_blocks import arguments
+from app.translate.gemini.parts import SIGNED
+from app.translate.messages.blocks import arguments
 from app.translate.neutral import Json, Media, Refusal, Role, Thinking, ToolCall, ToolResult
 
 IMAGES = {"image/jpeg": "jpeg", "image/png": "png", "image/gif": "gif", "image/webp": "webp"}

@@ -6,19 +6,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from app.translate import (
-    chat_answers,
-    chat_requests,
-    cohere_embeddings,
-    converse_answers,
-    converse_requests,
-    messages_answers,
-    messages_requests,
-    mistral,
-    prompts,
-)
-from app.translate.converse_answers import count
+from app.translate import mistral, prompts
+from app.translate.chat import answers, requests
+from app.translate.cohere import embeddings
+from app.translate.converse import answers as converse_answers
+from app.translate.converse import requests as converse_requests
+from app.translate.converse.answers import count
 from app.translate.errors import TranslationError, UnexpectedAnswerError
+from app.translate.messages import answers as messages_answers
+from app.translate.messages import requests as messages_requests
 from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request, Thinking, Usage, Written
 
 REGION = re.compile(r"(us|us-gov|eu|apac|global|jp|au|ca|sa|me|af)\.")
@@ -98,13 +94,13 @@ def _converse(request: Request) -> Written:
 
 
 def _chat(request: Request) -> Written:
-    written = chat_requests.write(request)
+    written = requests.write(request)
     del written.body["model"]
     return written
 
 
 def _mistral_chat(request: Request) -> Written:
-    written = chat_requests.write(request)
+    written = requests.write(request)
     kept = mistral.to_mistral(written.body)
     for name in ("model", *MISTRALS_OWN):
         kept.pop(name, None)
@@ -121,7 +117,7 @@ def _is_lost(name: str, kept: Json) -> bool:
 
 
 def _read_chat(output: Any, *, created: int | None = None) -> Answer:
-    answer = chat_answers.read(output)
+    answer = answers.read(output)
     answer.created = answer.created or created
     return answer
 
@@ -176,7 +172,7 @@ def _titan_vectors(output: Any) -> EmbeddingAnswer:
 
 def _cohere(request: EmbeddingRequest) -> list[Json]:
     """As many texts in a record as it takes; the fourth version has several sizes."""
-    records = [written.body for written in cohere_embeddings.write(replace(request, dimensions=None))]
+    records = [written.body for written in embeddings.write(replace(request, dimensions=None))]
     if request.dimensions is not None:
         if "embed-v4" not in request.model:
             raise TranslationError("dimensions", f"{request.model} has vectors of one size.")
@@ -197,5 +193,5 @@ FAMILIES: tuple[tuple[str, Family], ...] = (
     ),
     (r"mistral\.", Family("mistral", _mistral_chat, _read_mistral_chat)),
     (r"amazon\.titan-embed-(text|g1)", Family("titan", embed=_titan, vectors=_titan_vectors)),
-    (r"cohere\.embed", Family("cohere", embed=_cohere, vectors=cohere_embeddings.read)),
+    (r"cohere\.embed", Family("cohere", embed=_cohere, vectors=embeddings.read)),
 )

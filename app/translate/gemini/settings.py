@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.translate.errors import TranslationError
-from app.translate.gemini_models import traits
+from app.translate.gemini.models import traits
 from app.translate.neutral import Json, Request, ResponseFormat, Tool
 
 MOST_STOPS = 5

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from app.translate.errors import TranslationError
-from app.translate.messages_blocks import Flavour
-from app.translate.messages_models import Traits, traits
+from app.translate.messages.blocks import Flavour
+from app.translate.messages.models import Traits, traits
 from app.translate.neutral import Json, Request, Settings, Tool
 
 # Messages demand a limit; this is it where the caller sets none.

@@ -2,9 +2,9 @@
 
 from typing import Any, cast
 
-from app.translate import converse_settings
-from app.translate.converse_blocks import blocks, result
-from app.translate.converse_settings import Style
+from app.translate.converse import settings
+from app.translate.converse.blocks import blocks, result
+from app.translate.converse.settings import Style
 from app.translate.errors import TranslationError
 from app.translate.neutral import Json, Request, ToolResult, Written
 
@@ -45,7 +45,7 @@ def write(request: Request, *, style: Style) -> Written:
     if style == "converse" and not plain:
         _refuse_calls(messages)
     if request.settings or request.tools:
-        converse_settings.write(request, body, style, dropped)
+        settings.write(request, body, style, dropped)
     return Written(body, dropped)
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any, cast
 
-from app.translate import messages_settings
 from app.translate.errors import TranslationError
-from app.translate.messages_blocks import Flavour, blocks, result
-from app.translate.messages_models import traits
-from app.translate.messages_reading import read as read
-from app.translate.messages_settings import DEFAULT_MAX_TOKENS
+from app.translate.messages import settings as messages_settings
+from app.translate.messages.blocks import Flavour, blocks, result
+from app.translate.messages.models import traits
+from app.translate.messages.reading import read as read
+from app.translate.messages.settings import DEFAULT_MAX_TOKENS
 from app.translate.neutral import Json, Part, Request, Role, ToolResult, Turn, Written
 
 VERSIONS = {"bedrock": "bedrock-2023-05-31", "vertex": "vertex-2023-10-16"}

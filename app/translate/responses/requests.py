@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.translate.errors import TranslationError, shown
-from app.translate.response_items import messages_of
+from app.translate.responses.items import messages_of
 
 Json = dict[str, Any]
 NO_CHAT_FORM = "cannot be expressed in Chat Completions, the only dialect that this server speaks."

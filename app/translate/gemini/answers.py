@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.translate.errors import UnexpectedAnswerError
-from app.translate.gemini_parts import SIGNED
+from app.translate.gemini.parts import SIGNED
 from app.translate.neutral import Answer, Choice, Finish, Json, Media, Part, Thinking, ToolCall, Usage
 
 FINISHES: dict[str, Finish] = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate.chat_turns import written_call
+from app.translate.chat.turns import written_call
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import (
     Answer,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from app.translate import gemini_settings
 from app.translate.errors import TranslationError
-from app.translate.gemini_parts import Flavour, Names, parts_of, result, text_parts
+from app.translate.gemini import settings
+from app.translate.gemini.parts import Flavour, Names, parts_of, result, text_parts
 from app.translate.neutral import Json, Request, ToolResult, Written
 
 ROLES: dict[Any, str] = {"user": "user", "assistant": "model", "tool": "user", "system": "system"}
@@ -50,5 +50,5 @@ def write(request: Request, *, flavour: Flavour = "gemini") -> Written:
     if system:
         body["systemInstruction"] = {"parts": system}
     if request.tools or request.settings:
-        gemini_settings.write(request, body, dropped)
+        settings.write(request, body, dropped)
     return Written(body, dropped)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from app.translate.cohere_answers import count
+from app.translate.cohere.answers import count
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Json, Usage, Written
 

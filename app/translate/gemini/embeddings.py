@@ -4,8 +4,8 @@ from array import array
 from typing import Any
 
 from app.translate.errors import TranslationError, UnexpectedAnswerError
-from app.translate.gemini_answers import read_usage
-from app.translate.gemini_parts import Flavour
+from app.translate.gemini.answers import read_usage
+from app.translate.gemini.parts import Flavour
 from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Json, Usage
 
 MOST_DIGITS = 18

@@ -6,8 +6,8 @@ A batch has millions of them, so the plain message takes the short way.
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from app.translate.chat_tools import put_tools, read_tool_choice, read_tools
-from app.translate.chat_turns import read_turn, written_turn
+from app.translate.chat.tools import put_tools, read_tool_choice, read_tools
+from app.translate.chat.turns import read_turn, written_turn
 from app.translate.errors import TranslationError
 from app.translate.neutral import Json, Request, ResponseFormat, Role, Settings, Written
 
