@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app.cli import COMMANDS, batchgate, dotenv, profile
-from app.cli.context import Refused
-from app.cli.db import without_password
+from app.cli import COMMANDS, batchgate
+from app.cli.operate.db import without_password
+from app.cli.shared import dotenv, profile
+from app.cli.shared.context import Refused
 from app.services.access import keys
 from app.services.gateway import Gateway
 

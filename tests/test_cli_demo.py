@@ -15,7 +15,7 @@ from typing import Self
 
 import pytest
 
-from app.cli.profile import FILE
+from app.cli.shared.profile import FILE
 from tests.fakes.openai_server import FakeServer
 from tests.support.waiting import until
 

@@ -4,30 +4,30 @@ import importlib
 
 import click
 
-from app.cli import dotenv
+from app.cli.shared import dotenv
 from app.version import VERSION
 
 COMMANDS = {
-    "accounts": "app.cli.accounts:accounts",
-    "batch": "app.cli.batch:batch",
-    "batches": "app.cli.batches:batches",
-    "budgets": "app.cli.budgets:budgets",
-    "containers": "app.cli.containers:containers",
-    "db": "app.cli.db:db",
-    "demo": "app.cli.demo:demo",
-    "demo-model": "app.cli.demo_model:demo_model",
+    "accounts": "app.cli.commands.accounts:accounts",
+    "batch": "app.cli.batch_run.command:batch",
+    "batches": "app.cli.commands.batches:batches",
+    "budgets": "app.cli.commands.budgets:budgets",
+    "containers": "app.cli.commands.containers:containers",
+    "db": "app.cli.operate.db:db",
+    "demo": "app.cli.demo.command:demo",
+    "demo-model": "app.cli.demo.model:demo_model",
     "docs": "app.cli.docs:docs",
-    "events": "app.cli.events:events",
-    "files": "app.cli.files:files",
-    "keys": "app.cli.keys:keys",
-    "prices": "app.cli.prices:prices",
-    "projects": "app.cli.projects:projects",
-    "providers": "app.cli.providers:providers",
-    "release": "app.cli.release:release",
-    "secrets": "app.cli.secrets:secrets",
-    "sweep": "app.cli.sweep:sweep",
-    "usage": "app.cli.usage:usage",
-    "worker": "app.cli.worker:worker",
+    "events": "app.cli.commands.events:events",
+    "files": "app.cli.commands.files:files",
+    "keys": "app.cli.commands.keys:keys",
+    "prices": "app.cli.commands.prices:prices",
+    "projects": "app.cli.commands.projects:projects",
+    "providers": "app.cli.commands.providers:providers",
+    "release": "app.cli.operate.release:release",
+    "secrets": "app.cli.commands.secrets:secrets",
+    "sweep": "app.cli.operate.sweep:sweep",
+    "usage": "app.cli.commands.usage:usage",
+    "worker": "app.cli.operate.worker:worker",
 }
 
 

@@ -7,7 +7,7 @@ import click
 
 import app as batchgate
 from app.cli import access_document, dialects_document, providers_document, schema_document, settings_document
-from app.cli.context import Refused
+from app.cli.shared.context import Refused
 
 FOLDER = Path(batchgate.__file__).resolve().parent.parent / "docs"
 PAGES: dict[str, Callable[[], str]] = {

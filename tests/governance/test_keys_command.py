@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from app.cli import batchgate, instants
+from app.cli import batchgate
+from app.cli.shared import instants
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.support.batches import chat_line, create, jsonl, retrieve

@@ -5,7 +5,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from app.cli.context import Refused
+from app.cli.shared.context import Refused
 from app.lib import json
 
 FILE = "client.json"

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
-from app.cli import batch_input, batch_report, batch_results, http, profile
-from app.cli.batch_progress import Progress, watch
-from app.cli.context import Refused
+from app.cli.batch_run import http, report, results
+from app.cli.batch_run import input as batch_run_input
+from app.cli.batch_run.progress import Progress, watch
+from app.cli.shared import profile
+from app.cli.shared.context import Refused
 
 INTERRUPTED = 130
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -59,7 +61,7 @@ def run(
     """
     if file is None and resume is None:
         raise click.UsageError("Give a FILE of requests, or --resume with the id of a batch.")
-    places = batch_results.places(file, output=output, batch_id=resume)
+    places = results.places(file, output=output, batch_id=resume)
     gateway = http.Gateway(profile.find(base_url=base_url, api_key=api_key))
     progress = Progress(enabled=not no_progress)
     started = resume
@@ -87,16 +89,14 @@ def _start(
     dry_run: bool,
 ) -> str | None:
     """Upload and create; the id of the batch, or None after a dry run."""
-    endpoint = endpoint or batch_input.endpoint(file)
+    endpoint = endpoint or batch_run_input.endpoint(file)
     gateway.greet()
     with progress.upload(file.stat().st_size) as sent:
         uploaded = gateway.upload(file, provider=wanted["provider"], sent=sent)
     file_id = uploaded["id"]
     if dry_run:
         try:
-            click.echo(
-                batch_report.estimate(gateway.estimate(file_id, provider=wanted["provider"], model=wanted["model"]))
-            )
+            click.echo(report.estimate(gateway.estimate(file_id, provider=wanted["provider"], model=wanted["model"])))
         finally:
             gateway.delete_file(file_id)
         return None
@@ -106,11 +106,11 @@ def _start(
     return batch_id
 
 
-def _follow(gateway: http.Gateway, batch_id: str, *, places: batch_results.Places, progress: Progress) -> int:
+def _follow(gateway: http.Gateway, batch_id: str, *, places: results.Places, progress: Progress) -> int:
     """Wait, fetch, report; the exit status."""
     ended = watch(gateway, batch_id, progress=progress)
-    written = batch_results.fetch(gateway, ended, places=places)
-    return batch_report.show(ended, written=written)
+    written = results.fetch(gateway, ended, places=places)
+    return report.show(ended, written=written)
 
 
 def _how_to_resume(file: Path | None, batch_id: str | None) -> str:

@@ -5,7 +5,7 @@ import signal
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 
 STOP = {signal.SIGTERM, signal.SIGINT}
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 
 MOST_ROWS = 1000
 READ_ONLY = "-c default_transaction_read_only=on"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from app.cli import account_key, context
-from app.cli.key_options import parse_limits
+from app.cli.shared import account_key, context
+from app.cli.shared.key_options import parse_limits
 from app.connectors.catalogue import registry
 from app.lib import json
 from app.services.accounts import add as account_add

@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 from app.data.store.database import AnyRow
 from app.lib import json
 from app.services.batches import adoption

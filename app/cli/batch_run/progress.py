@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from app.cli.http import AwayError, Gateway
+from app.cli.batch_run.http import AwayError, Gateway
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 FIRST_POLL_S, POLL_GROWTH, LONGEST_POLL_S = 0.3, 1.3, 5.0

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 
 import requests
 
-from app.cli.context import Refused
-from app.cli.profile import Profile
+from app.cli.shared.context import Refused
+from app.cli.shared.profile import Profile
 from app.lib import json
 
 PIECE_BYTES = 64 * 1024

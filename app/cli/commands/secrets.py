@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 from app.lib import json
 from app.services.access import secret_rotation
 from app.services.access.secret_rotation import Status

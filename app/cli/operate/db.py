@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 import click
 
 from app import migrate
-from app.cli import context, prompt
+from app.cli.shared import context, prompt
 from app.settings import Settings
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import click
 
-from app.cli import instants
+from app.cli.shared import instants
 from app.services.access.key_fields import ROLES, KeyChanges
 
 Command = Callable[..., None]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from app.cli import context, instants
+from app.cli.shared import context, instants
 from app.lib import json
 from app.services.events.browse import Event, Filters, Tail
 

@@ -14,10 +14,10 @@ import click
 import requests
 
 import app as batchgate
-from app.cli import context, profile
-from app.cli.demo_model import HOST, SLOTS, port_is_free, weights
-from app.cli.supervisor import Child, Supervisor
-from app.cli.terminal import foreground
+from app.cli.demo.model import HOST, SLOTS, port_is_free, weights
+from app.cli.demo.supervisor import Child, Supervisor
+from app.cli.demo.terminal import foreground
+from app.cli.shared import context, profile
 from app.services.access import keys
 from app.settings import Settings
 

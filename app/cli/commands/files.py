@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 from app.lib import json
 from app.services.files import adoption
 from app.services.files.adoption import Candidate, Wanted

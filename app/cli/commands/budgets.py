@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 from app.lib import json, money
 from app.services.access import keys
 from app.services.gateway import Gateway

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from app.cli import context, instants
-from app.cli.key_options import parse_limits
+from app.cli.shared import context, instants
+from app.cli.shared.key_options import parse_limits
 from app.lib import json
 from app.services.access import projects as service
 from app.services.access.projects import Project

@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 from app.lib import json
 from app.services.upkeep import sweep as upkeep_sweep
 

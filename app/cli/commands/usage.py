@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.cli import context, instants
+from app.cli.shared import context, instants
 from app.lib import json, money
 from app.services.gateway import Gateway
 from app.services.money import usage as service

@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 from app.services.containers import adoption
 
 

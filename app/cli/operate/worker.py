@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from app import logs, migrate
-from app.cli import context
+from app.cli.shared import context
 from app.settings import Settings
 
 LOOK_AGAIN_S = 1.0

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from app.cli import context, instants
-from app.cli.key_options import CLEARABLE, LISTS, fields, key_options
+from app.cli.shared import context, instants
+from app.cli.shared.key_options import CLEARABLE, LISTS, fields, key_options
 from app.lib import json
 from app.services.access import keys as service
 from app.services.access.keys import IssuedKey, KeyInfo

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from app.cli import context
+from app.cli.shared import context
 from app.errors import InvalidRequestError
 from app.lib import json
 from app.services.money import price_book, price_import

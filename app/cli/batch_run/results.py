@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.cli.context import Refused
-from app.cli.http import Gateway
+from app.cli.batch_run.http import Gateway
+from app.cli.shared.context import Refused
 
 OUTPUT_ENDING = ".output.jsonl"
 ERRORS_ENDING = ".errors.jsonl"
