@@ -14,7 +14,7 @@ from app.services.limits.windows import Rates
 from app.settings import Settings
 
 if TYPE_CHECKING:  # what verifies tokens is 3 MiB of memory, which workers and translation do without
-    from app.auth.jwt import Verifier
+    from app.auth.tokens import Verifier
 
 
 @dataclass(frozen=True, slots=True)

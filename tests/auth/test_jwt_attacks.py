@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 import app as batchgate
-from app.auth.jwt import Verifier
+from app.auth.tokens import Verifier
 from app.data.tables import virtual_keys
 from app.services.gateway import Gateway
 from tests.auth import tokens

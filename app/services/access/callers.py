@@ -1,6 +1,6 @@
 """Who calls: the credential of a request decides whom it is asked about."""
 
-from app.auth import jwt
+from app.auth import tokens
 from app.errors import PermissionDeniedError
 from app.services.access import jwt_callers, keys, permissions, provider_keys
 from app.services.access.key_secrets import PREFIX
@@ -71,4 +71,4 @@ def rank(gateway: Gateway, credential: str) -> int:
 
 
 def _is_token(gateway: Gateway, credential: str) -> bool:
-    return bool(gateway.jwt.issuers) and not credential.startswith(PREFIX) and jwt.looks_like_one(credential)
+    return bool(gateway.jwt.issuers) and not credential.startswith(PREFIX) and tokens.looks_like_one(credential)

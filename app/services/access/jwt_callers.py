@@ -9,7 +9,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from app.auth.issuers import VIRTUAL_KEY
-from app.auth.jwt import Identity, TokenError
+from app.auth.tokens import Identity, TokenError
 from app.data.access import subjects
 from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError, PermissionDeniedError

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.auth import issuers, jwt
+from app.auth import issuers, tokens
 from app.auth.jwks import PATIENCE_S, JwksError
 from app.connectors.contract.base import UpstreamError
 from app.connectors.http.lines import HttpClient
@@ -17,11 +17,11 @@ MOST_BYTES = 2**20
 OK = 200
 
 
-def verifier(settings: Settings, *, log: Any) -> jwt.Verifier:
+def verifier(settings: Settings, *, log: Any) -> tokens.Verifier:
     """What verifies JWTs as the settings say. Raises SettingsError, which shows no secret."""
     text = settings.jwt_issuers.strip()
     if not text:
-        return jwt.Verifier()
+        return tokens.Verifier()
     try:
         found = issuers.parsed(text if text.startswith("[") else Path(text).read_bytes())
     except issuers.IssuerError as error:
@@ -29,7 +29,7 @@ def verifier(settings: Settings, *, log: Any) -> jwt.Verifier:
     except OSError as error:
         # It may be JSON that does not begin as a list does, so what it says is not repeated.
         raise SettingsError(f"{VARIABLE} is no JSON list, and no file can be read there ({error.strerror}).") from None
-    return jwt.verifier(found, read=_reader, log=log)
+    return tokens.verifier(found, read=_reader, log=log)
 
 
 def _reader(issuer: issuers.Issuer) -> Callable[[], bytes]:
