@@ -27,7 +27,7 @@ $(INSTALLED): setup.cfg setup.py Makefile
 run: $(INSTALLED) ## Run gateway, worker and a small real model on this machine (PORT=8080)
 	@exec $(BIN)/batchgate demo
 
-test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/test_keys.py -n 0" for some)
+test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/lib -n 0" for some)
 	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and pages that are made from the code
@@ -46,10 +46,10 @@ bench: $(INSTALLED) ## Measure throughput, memory and latency, each with its bas
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(INSTALLED) ## Random kills, big files, long runs (tens of minutes)
-	@$(BIN)/python -m pytest -m soak -n 0 -s --timeout 3600 tests/soak $(ARGS)
+	@$(BIN)/python -m pytest -m soak -n 0 -s --timeout 3600 tests/e2e/soak $(ARGS)
 
 soak-short: $(INSTALLED) ## A few minutes of the same, as in CI
-	@BATCHGATE_SOAK=short $(BIN)/python -m pytest -m soak -n 0 -s --timeout 600 tests/soak $(ARGS)
+	@BATCHGATE_SOAK=short $(BIN)/python -m pytest -m soak -n 0 -s --timeout 600 tests/e2e/soak $(ARGS)
 
 clean: ## Remove .venv and what tools left; var/ and the store in it stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

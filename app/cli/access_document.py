@@ -1,6 +1,6 @@
 """docs/access.md, made from the routes: which status each kind of caller gets where.
 
-`tests/isolation` asks every route as every kind of caller, and compares what it gets with what is said here.
+`tests/e2e/isolation` asks every route as every kind of caller, and compares what it gets with what is said here.
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,8 @@ ELSEWHERE = (
 
 HEAD = """# Who gets what
 
-Made from the routes by `make docs`. `tests/isolation` asks every route under every prefix as each of these callers, and
-fails when an answer has another status than this page says.
+Made from the routes by `make docs`. `tests/e2e/isolation` asks every route under every prefix as each of these callers,
+and fails when an answer has another status than this page says.
 
 - none, wrong, revoked, expired: no credential, one that never was, and virtual keys that have ended.
 - another project's: a member's key of another project, which names objects of this one. What it lists and makes is its

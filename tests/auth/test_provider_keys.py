@@ -23,7 +23,7 @@ from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.openai_provider_app import OpenAIProviderApp
 from tests.fakes.serving import ServedApp
-from tests.running.conftest import Workers
+from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, read
 
 OPERATORS = "sk-operators-own-key-0123456789"
