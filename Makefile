@@ -34,10 +34,10 @@ check: $(INSTALLED) ## Lint, format, types, and pages that are made from the cod
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/batchgate docs --check
+	@$(BIN)/python -m tools.docs --check
 
 docs: $(INSTALLED) ## Write the pages of docs/ that are made from the code
-	@$(BIN)/batchgate docs
+	@$(BIN)/python -m tools.docs
 
 sql: $(INSTALLED) ## Open a SQL prompt on the store, read-only
 	@exec $(BIN)/batchgate db sql

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Request, request
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
 from app.api.context import gateway

@@ -16,7 +16,6 @@ COMMANDS = {
     "db": "app.cli.operate.db:db",
     "demo": "app.cli.demo.command:demo",
     "demo-model": "app.cli.demo.model:demo_model",
-    "docs": "app.cli.docs:docs",
     "events": "app.cli.commands.events:events",
     "files": "app.cli.commands.files:files",
     "keys": "app.cli.commands.keys:keys",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.connectors.contract.base import (
+from app.connectors.contract.errors import (
     MissingError,
     OverloadedError,
     RefusedError,

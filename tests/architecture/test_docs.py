@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.docs import PAGES
 from app.connectors.catalogue import registry
 from app.settings import documented
+from tools.docs.pages import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PROSE = ("README.md", "CONTRIBUTING.md", "docs/operations.md")

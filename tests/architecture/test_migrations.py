@@ -41,7 +41,7 @@ def test_views_answer(database_url: str) -> None:
 
 
 def test_schema_document_is_current(database_url: str) -> None:
-    from app.cli import schema_document
+    from tools.docs import schema as schema_document
 
     document = Path(SCRIPTS.parent / "docs" / "schema.md")
     assert document.read_text() == schema_document.render(), "run `make docs`"

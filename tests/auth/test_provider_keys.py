@@ -13,7 +13,8 @@ import app as batchgate
 from app.auth.attempts import Attempts
 from app.connectors.catalogue import registry
 from app.connectors.catalogue.providers import PROVIDERS
-from app.connectors.contract.base import Target, UpstreamError
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import UpstreamError
 from app.data.tables import accounts, events, files, metadata, native_objects, projects, virtual_keys
 from app.services.access import keys
 from app.services.accounts import admin

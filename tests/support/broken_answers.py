@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from app.connectors.contract.base import OverloadedError, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import OverloadedError, RefusedError, UpstreamError, UpstreamServerError
 from tests.fakes.faults import Fault, html, overload
 
 # Whatever the call, these are wrong.

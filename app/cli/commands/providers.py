@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from app.cli.providers_document import GROUPS, size, windows, word
 from app.cli.shared import context
+from app.cli.shared.abilities import GROUPS, size, windows, word
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import OPERATIONS, Abilities
 from app.lib import json

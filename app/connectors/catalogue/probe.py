@@ -6,7 +6,8 @@ from typing import Any
 
 from app.connectors.catalogue.declarations import LINES, LINES_ONLY, MIB, OPENAI_SHAPED
 from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, Support, operations
-from app.connectors.contract.base import Target, UpstreamServerError
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.http.lines import Answer, HttpClient
 from app.connectors.providers.openai.lines import has_version
 from app.lib import json

@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from app.connectors.catalogue.registry import ConfigurationError
-from app.connectors.contract.base import RefusedError, UpstreamServerError
+from app.connectors.contract.errors import RefusedError, UpstreamServerError
 from app.connectors.http.outgoing import Outgoing, Sign
 from app.lib import json
 

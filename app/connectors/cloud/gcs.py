@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from app.connectors.cloud import places
-from app.connectors.contract.base import MissingError, RefusedError, Target
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page, Payload
 from app.connectors.http.api import Api
 from app.connectors.shared import parsing

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 
 # A token is renewed so long before its end, or after half of a life that is shorter.
 AHEAD_S = 300.0

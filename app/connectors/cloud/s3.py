@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from app.connectors.cloud import places
 from app.connectors.cloud.aws import host_suffix
-from app.connectors.contract.base import RefusedError, Target
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
 from app.connectors.http.api import Api
 from app.connectors.http.lines import Answer

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from app.connectors.contract.base import MissingError, RefusedError, Target, UpstreamError, UpstreamServerError
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import Download, Payload
 from app.connectors.http import judging
 from app.connectors.http.breaker import Breaker

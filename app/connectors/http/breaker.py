@@ -3,7 +3,7 @@
 import random
 import threading
 
-from app.connectors.contract.base import OverloadedError
+from app.connectors.contract.errors import OverloadedError
 from app.lib.clock import Clock, SystemClock
 
 FAILURES = 5

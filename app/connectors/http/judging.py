@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from app.connectors.contract.base import OverloadedError, UpstreamServerError
+from app.connectors.contract.errors import OverloadedError, UpstreamServerError
 from app.connectors.contract.objects import Usage
 from app.connectors.http.lines import Answer
 from app.lib import json

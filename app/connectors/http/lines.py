@@ -21,7 +21,7 @@ import certifi
 import urllib3.exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from app.connectors.contract.base import OverloadedError, UpstreamError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamServerError, UpstreamTimeoutError
 from app.connectors.contract.objects import Payload
 from app.connectors.http.outgoing import Outgoing, Sign, head, head_lines
 from app.connectors.http.reading import AnswerTooLargeError, open_answer, read_answer

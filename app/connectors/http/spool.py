@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import Download
 from app.lib import jsonl
 

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from app.connectors.contract.base import Connector, MissingError, Target
+from app.connectors.contract.base import Connector, Target
+from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
 from app.connectors.http.api import Api, fetch_url
 from app.connectors.shared import parsing

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target, UpstreamServerError
+from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobResult
 from app.connectors.http import judging
 from app.connectors.http.api import Api

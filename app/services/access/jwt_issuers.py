@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from app.auth import issuers, tokens
 from app.auth.jwks import PATIENCE_S, JwksError
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.connectors.http.lines import HttpClient
 from app.settings import Settings, SettingsError
 

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 
 from app.connectors.catalogue import registry
 from app.connectors.catalogue.declarations import Provider
-from app.connectors.contract.base import RefusedError, Target, UpstreamError
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import RefusedError, UpstreamError
 from app.data.access import accounts, keys, subjects
 from app.data.store.database import AnyRow
 from app.errors import UnavailableError

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.contract.base import Connector, UpstreamError
+from app.connectors.contract.base import Connector
+from app.connectors.contract.errors import UpstreamError
 from app.data.access import accounts
 from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError

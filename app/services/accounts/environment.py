@@ -10,7 +10,8 @@ from enum import Enum
 from sqlalchemy.exc import IntegrityError
 
 from app.connectors.catalogue.registry import ConfigurationError, Configured
-from app.connectors.contract.base import Connector, RefusedError, Target, UpstreamError
+from app.connectors.contract.base import Connector, Target
+from app.connectors.contract.errors import RefusedError, UpstreamError
 from app.data.access import accounts
 from app.data.store.database import AnyRow, Connection, Database
 from app.services.accounts.load import Loader, concurrency

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.services.access import permissions
 from app.services.accounts.directory import Account
 from app.services.gateway import Caller, Gateway

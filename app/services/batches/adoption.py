@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.base import MissingError
+from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import NativeJob
 from app.data.access import keys
 from app.data.batches import batches, jobs, work

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.data.batches import jobs
 from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, ProviderError

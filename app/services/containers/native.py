@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainer, NewContainer
 from app.connectors.http.judging import redacted_text
 from app.data.containers import containers, intents

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainerFile
 from app.data.containers import files
 from app.data.store.database import AnyRow

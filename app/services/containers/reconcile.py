@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import NativeContainer
 from app.data.containers import intents
 from app.data.store.database import AnyRow

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from app.connectors.contract.base import MissingError, RefusedError
+from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import NewFile
 from app.data.files import file_copies, files, native_objects
 from app.data.files.files import FileRow

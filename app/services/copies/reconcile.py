@@ -4,7 +4,7 @@ import random
 import secrets
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import NativeFile
 from app.data.files import file_copies, native_objects
 from app.data.store.database import AnyRow

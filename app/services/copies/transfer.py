@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamError
+from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeFile, NewFile, Payload
 from app.data.files import file_copies, native_objects
 from app.lib import failpoints

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import Download, NativeFile
 from app.data.files import blobs as blob_rows
 from app.data.files import file_copies, files, native_objects

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.contract.base import MissingError
+from app.connectors.contract.errors import MissingError
 from app.data.batches import jobs
 from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.connectors.contract.base import MissingError, UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import JobResult, NativeJob
 from app.data.batches import job_lines, jobs, segments
 from app.data.batches.jobs import JobLease

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.data.audit import events
 from app.data.batches import jobs

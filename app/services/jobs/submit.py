@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import JobLimits
-from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamError
+from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob, NewJob
 from app.data.batches import jobs
 from app.data.batches.jobs import JobLease

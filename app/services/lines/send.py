@@ -6,14 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.blobs import BlobReader
-from app.connectors.contract.base import (
-    Connector,
-    LineAnswer,
-    LineCall,
-    OverloadedError,
-    UpstreamError,
-    UpstreamTimeoutError,
-)
+from app.connectors.contract.base import Connector, LineAnswer, LineCall
+from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
 from app.connectors.contract.objects import JobResult, Usage
 from app.data.batches import work
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens

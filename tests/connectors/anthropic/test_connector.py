@@ -6,7 +6,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import JobLine
 from app.connectors.providers.anthropic.connector import Anthropic
 from app.translate.chat import answers

@@ -5,7 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, RefusedError, UpstreamError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob
 from app.connectors.providers.anthropic.connector import Anthropic
 from tests.fakes.anthropic_app import AnthropicApp

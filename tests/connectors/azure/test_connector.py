@@ -7,7 +7,8 @@ import pytest
 
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import CONTAINERS, Support
-from app.connectors.contract.base import LineCall, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
 from tests.fakes.azure_app import AzureApp, EntraApp
 from tests.fakes.faults import Fault
 from tests.fakes.openai_quirks import CHAT, RESPONSES

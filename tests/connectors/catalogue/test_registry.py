@@ -1,3 +1,4 @@
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.connectors import contract
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import BATCHES, CONTAINERS, FILES, OPERATIONS, Support
 from app.connectors.contract.base import Target
@@ -200,3 +202,17 @@ def test_a_connector_that_lacks_a_module_says_what_to_install(install: Callable[
 
     with pytest.raises(registry.ConfigurationError, match="acme needs the module acme_sdk: pip install acme"):
         registry.load(Target(provider="acme", base_url="http://127.0.0.1:1"))
+
+
+def test_connectors_written_for_earlier_releases_still_import_what_they_need():
+    # Old names, as the example of the release before used them; where these things are now is nobody's business there.
+    base = importlib.import_module("app.connectors.base")
+    native = importlib.import_module("app.connectors.native")
+    abilities = importlib.import_module("app.connectors.abilities")
+    answers = importlib.import_module("app.connectors.answers")
+
+    assert base.Connector is contract.Connector and base.MissingError is contract.MissingError
+    assert native.NativeJob is contract.NativeJob and abilities.JobLimits is contract.JobLimits
+    assert answers.usage_of({}) == contract.Usage()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("app.connectors.nothing")

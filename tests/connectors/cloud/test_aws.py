@@ -7,7 +7,7 @@ import pytest
 
 from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud.aws import Keys
-from app.connectors.contract.base import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.http.outgoing import Outgoing
 from tests.fakes.serving import ServedApp
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud.google import Tokens
-from app.connectors.contract.base import OverloadedError, RefusedError, UpstreamError
+from app.connectors.contract.errors import OverloadedError, RefusedError, UpstreamError
 from tests.fakes import google_keys
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp

@@ -6,7 +6,13 @@ from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud import s3
 from app.connectors.cloud.aws import Keys
 from app.connectors.cloud.s3 import Bucket, Place
-from app.connectors.contract.base import MissingError, OverloadedError, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import (
+    MissingError,
+    OverloadedError,
+    RefusedError,
+    UpstreamError,
+    UpstreamServerError,
+)
 from app.connectors.contract.objects import NewFile, Payload
 from app.connectors.http.lines import Answer
 from tests.fakes.bedrock_app import ACCESS_KEY_ID, BUCKET, BedrockApp

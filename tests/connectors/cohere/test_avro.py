@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.providers.cohere import avro
 
 SCHEMA = {

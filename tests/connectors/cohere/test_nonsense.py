@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.connectors.contract.base import RefusedError
+from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.connectors.providers.cohere.connector import Cohere
 from tests.fakes.cohere_app import CohereApp

@@ -6,7 +6,7 @@ import fastavro
 import orjson
 import pytest
 
-from app.connectors.contract.base import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob
 from app.connectors.providers.cohere.connector import Cohere
 from app.translate import dialects

@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.connectors.providers.fireworks import shapes
 from app.connectors.providers.fireworks.connector import Fireworks

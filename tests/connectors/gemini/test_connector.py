@@ -6,7 +6,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob, Payload, SoughtJob, Usage
 from app.connectors.providers.gemini import shapes
 from app.connectors.providers.gemini.connector import Gemini

@@ -5,7 +5,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.contract.base import UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import UpstreamError, UpstreamServerError
 from tests.connectors.gemini.test_connector import (
     BY_FILE,
     CHAT,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.connectors.contract.base import OverloadedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import Payload
 from app.connectors.http.api import Api
 from app.connectors.http.breaker import FAILURES

@@ -9,11 +9,11 @@ import orjson
 import pytest
 from werkzeug import Request, Response
 
-from app.connectors.contract.base import (
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import (
     MissingError,
     OverloadedError,
     RefusedError,
-    Target,
     UpstreamError,
     UpstreamServerError,
     UpstreamTimeoutError,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.connectors.contract.base import OverloadedError
+from app.connectors.contract.errors import OverloadedError
 from app.connectors.http.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.connectors.contract.base import OverloadedError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.contract.errors import OverloadedError, UpstreamServerError, UpstreamTimeoutError
 from app.connectors.contract.objects import Payload
 from app.connectors.http import lines
 from app.connectors.http.lines import HttpClient

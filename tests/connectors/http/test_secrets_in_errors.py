@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from app.connectors.contract.base import Target, UpstreamError, UpstreamServerError
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import UpstreamError, UpstreamServerError
 from app.connectors.http.api import Api, fetch_url
 from tests.connectors.http.test_api import CALLS, SECRET, Echo, api, read
 from tests.fakes.faults import Fault, overload

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import Download
 from app.connectors.http.spool import spooled_lines
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 
 import pytest
 
-from app.connectors.contract.base import Target, UpstreamError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import UpstreamError, UpstreamServerError, UpstreamTimeoutError
 from app.connectors.contract.objects import Payload
 from app.connectors.http.api import Api
 from app.connectors.http.lines import HttpClient

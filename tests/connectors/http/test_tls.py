@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.http.lines import HttpClient
 from tests.fakes.openai_server import FakeServer
 from tests.support.certificate import self_signed

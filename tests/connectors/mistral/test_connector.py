@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
 from app.connectors.providers.mistral import Mistral
 from tests.fakes.faults import Fault

@@ -5,7 +5,8 @@ import time
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import NewContainer, SoughtJob, Usage
 from tests.fakes.faults import Fault
 from tests.fakes.openai_provider_app import provider_app

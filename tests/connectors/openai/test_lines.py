@@ -5,14 +5,8 @@ import pytest
 from openai.types.responses import Response
 
 from app.connectors.catalogue import registry
-from app.connectors.contract.base import (
-    LineCall,
-    OverloadedError,
-    Target,
-    UpstreamError,
-    UpstreamServerError,
-    UpstreamTimeoutError,
-)
+from app.connectors.contract.base import LineCall, Target
+from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamServerError, UpstreamTimeoutError
 from app.connectors.contract.objects import Usage
 from app.connectors.providers.openai.lines import OpenAICompatible, has_version
 from tests.fakes.faults import Fault, html, overload

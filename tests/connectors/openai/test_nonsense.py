@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connectors.contract.base import OverloadedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import NativeJob, NewContainer, NewFile, NewJob, Payload
 from app.connectors.providers.openai import results, shapes
 from tests.fakes.faults import Fault, html, overload

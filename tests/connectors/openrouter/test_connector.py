@@ -6,7 +6,8 @@ import orjson
 import pytest
 from anthropic.types import Message
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import JobLine, NativeJob
 from app.connectors.providers.openrouter import shapes
 from app.connectors.providers.openrouter.connector import OpenRouter

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from app.connectors.contract.base import MissingError, RefusedError, UpstreamError
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.providers.replicate import Replicate
 from tests.fakes.faults import Fault
 from tests.fakes.replicate_app import ReplicateApp

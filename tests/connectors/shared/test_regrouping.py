@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobResult, Usage
 from app.connectors.shared.regrouping import Piece, piece_id, regrouped
 from app.translate.neutral import EmbeddingAnswer

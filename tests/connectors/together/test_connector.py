@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, OverloadedError, RefusedError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.connectors.providers.together import Together
 from tests.fakes.faults import Fault

@@ -5,7 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.connectors.providers.vertex import shapes
 from app.connectors.providers.vertex.connector import Vertex

@@ -5,7 +5,8 @@ import time
 import orjson
 import pytest
 
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.connectors.providers.xai import XAI
 from tests.fakes.faults import Fault

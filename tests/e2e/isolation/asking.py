@@ -6,9 +6,9 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
-from app.cli.access_document import Route
 from tests.e2e.isolation.world import Belongings, Names, begun, canary, post, put, upload
 from tests.support.batches import CHAT, chat_line
+from tools.docs.access import Route
 
 Body = dict[str, Any]
 

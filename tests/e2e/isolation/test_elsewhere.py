@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.cli.access_document import ELSEWHERE
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.e2e.isolation.asking import never
@@ -19,6 +18,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.running.conftest import Workers
 from tests.support.batches import CHAT, TERMINAL
 from tests.support.waiting import until
+from tools.docs.access import ELSEWHERE
 
 Ask = Callable[[KeyClient, Names, Names], TestResponse]
 KINDS = ("kept", "native", "outside")

@@ -9,13 +9,13 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.cli import access_document as document
-from app.cli.access_document import ADMIN, Route
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.e2e.isolation.callers import ALPHA, Callers, public_id
 from tests.e2e.isolation.test_walk import VARIES, World, everything_in, kinds
 from tests.e2e.isolation.world import canary
+from tools.docs import access as document
+from tools.docs.access import ADMIN, Route
 
 SECRETS = ("sk-of-the-operator", "secret_hmac", "sealed")
 Sent = dict[str, Any]

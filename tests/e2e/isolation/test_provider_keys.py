@@ -5,13 +5,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.cli import access_document as document
 from app.services.gateway import Gateway
 from tests.e2e.isolation.asking import body, filled, never
 from tests.e2e.isolation.conftest import PROVIDER_KEY
 from tests.e2e.isolation.test_elsewhere import ASKED
 from tests.e2e.isolation.test_walk import World, everything_in, leaks, plain, routes
 from tests.e2e.isolation.world import Names
+from tools.docs import access as document
 
 HEADERS = {"Authorization": f"Bearer {PROVIDER_KEY}", "x-model-provider": "openai"}
 CURSORS = ("batch_list", "container_list", "file_list")

@@ -10,14 +10,14 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.cli import access_document as document
-from app.cli.access_document import FOREIGN, UNKNOWN, Route
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.e2e.isolation.asking import body, filled, fresh, never
 from tests.e2e.isolation.callers import Callers
 from tests.e2e.isolation.world import Belongings, Names
 from tests.fakes.serving import ServedApp
+from tools.docs import access as document
+from tools.docs.access import FOREIGN, UNKNOWN, Route
 
 World = tuple[Belongings, Belongings]
 VARIES = re.compile(r"req_[0-9a-f]+|\"latency\":\d+")

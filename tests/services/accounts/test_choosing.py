@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.errors import InvalidRequestError, PermissionDeniedError
 from app.services.accounts import add as account_add
 from app.services.accounts import admin, choose

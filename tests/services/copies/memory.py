@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, operations
-from app.connectors.contract.base import Connector, MissingError, Target
+from app.connectors.contract.base import Connector, Target
+from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
 
 ABILITIES = Abilities(

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.connectors.contract.base import (
+from app.connectors.contract.errors import (
     OverloadedError,
     RefusedError,
     UpstreamError,

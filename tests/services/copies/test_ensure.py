@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.contract.base import OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.contract.errors import OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import NewFile, Payload
 from app.data.tables import file_copies, native_objects
 from app.services.accounts.directory import Account

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.contract.base import MissingError, UpstreamServerError
+from app.connectors.contract.errors import MissingError, UpstreamServerError
 from app.data.tables import native_objects
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.contract.base import MissingError, OverloadedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import MissingError, OverloadedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import Download, NewFile, Payload
 from app.data.files import files as file_rows
 from app.data.tables import blobs

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.contract.base import UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.services.access import keys
 from app.services.batches import raw_results
 from app.services.gateway import Gateway

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
-from app.connectors.contract.base import LineAnswer, LineCall, MissingError, Target, UpstreamServerError
+from app.connectors.contract.base import LineAnswer, LineCall, Target
+from app.connectors.contract.errors import MissingError, UpstreamServerError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 
 from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.contract.abilities import CONTAINERS, Abilities
-from app.connectors.contract.base import RefusedError, Target
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import EncodedLine, JobLine, NativeFile, NativeJob, NewFile, NewJob
 from app.connectors.http.lines import Answer
 from app.connectors.providers.azure.entra import Client, Entra

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 from app.connectors.cloud.renewal import Renewal
-from app.connectors.contract.base import RefusedError
+from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import Payload
 from app.connectors.http import judging
 from app.connectors.http.lines import HttpClient

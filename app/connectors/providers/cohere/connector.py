@@ -7,15 +7,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from app.connectors.contract.base import (
-    LineAnswer,
-    LineCall,
-    MissingError,
-    RefusedError,
-    Target,
-    UpstreamError,
-    UpstreamServerError,
-)
+from app.connectors.contract.base import LineAnswer, LineCall, Target
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

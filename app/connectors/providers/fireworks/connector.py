@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from app.connectors.contract.base import MissingError, RefusedError, Target, UpstreamError
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

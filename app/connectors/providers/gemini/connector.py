@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, closing
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from app.connectors.contract.base import LineCall, MissingError, Target
+from app.connectors.contract.base import LineCall, Target
+from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

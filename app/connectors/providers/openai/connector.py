@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from app.connectors.contract.base import MissingError, Target
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import Download, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
 from app.connectors.providers.openai import shapes
 from app.connectors.providers.openai.lines import CHAT

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target, UpstreamServerError
+from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.http import judging
 from app.connectors.http.lines import MAX_ANSWER_BYTES, Answer, HttpClient
 from app.lib import ids, json

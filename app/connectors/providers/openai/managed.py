@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from app.connectors.contract.base import MissingError, Target
+from app.connectors.contract.base import Target
+from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import NativeJob
 from app.connectors.http.api import Api
 from app.connectors.http.spool import rows

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.connectors.contract.base import UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobResult, Usage
 from app.connectors.http.judging import usage_of
 from app.connectors.shared import parsing, refusals

@@ -16,7 +16,8 @@ from app.connectors.cloud import gcs
 from app.connectors.cloud.gcs import Place
 from app.connectors.cloud.google import Tokens
 from app.connectors.cloud.places import prefix_of
-from app.connectors.contract.base import LineCall, MissingError, RefusedError, Target
+from app.connectors.contract.base import LineCall, Target
+from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

@@ -7,8 +7,8 @@ from typing import Any
 
 import requests
 
-from app.connectors.contract.base import (
-    Connector,
+from app.connectors.contract.base import Connector
+from app.connectors.contract.errors import (
     MissingError,
     OverloadedError,
     RefusedError,

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from app.cli.shared.abilities import GROUPS, size, windows, word
 from app.connectors.catalogue import probe, registry
 from app.connectors.catalogue.declarations import Provider
 from app.connectors.catalogue.providers import PROVIDERS
-from app.connectors.contract.abilities import BATCHES, CONTAINERS, FILES, GATEWAY_WINDOWS, Abilities, Support
+from app.connectors.contract.abilities import Support
 
 HEAD = """# Providers
 
@@ -31,14 +32,11 @@ what answers 404 is emulated. Afterwards `mycorp` can be named wherever a provid
 have the same abilities. Native batches have the limits of OpenAI's: {limits}.
 
 A package adds a provider of its own, connector included, by an entry point of the group `{group}` that is an
-`app.connectors.catalogue.providers.Provider`.
+`app.connectors.catalogue.Provider`.
 """
 TRANSLATED = """
 Where chat completions are taken, lines of `/v1/responses` and `/v1/messages` are, too, translated if not listed.
 """
-GROUPS = (("Files", FILES, "file_"), ("Batches", BATCHES, "batch_"), ("Containers", CONTAINERS, "container_"))
-MIB = 2**20
-GIB = 2**30
 
 
 def render() -> str:
@@ -53,29 +51,6 @@ def render() -> str:
     limits = f"{size(jobs.bytes)}, {jobs.lines} lines, the window {', '.join(sorted(jobs.windows))}, one model"
     parts.append(COMPATIBLE.format(limits=limits, group=registry.ENTRY_POINTS))
     return "".join(parts)
-
-
-def word(abilities: Abilities, operation: str) -> str:
-    """native, emulated or -."""
-    support = abilities.support(operation)
-    return "-" if support is Support.NONE else support.value
-
-
-def size(count: int | None) -> str:
-    """A number of bytes for people; empty for no limit."""
-    if count is None:
-        return ""
-    for unit, name in ((GIB, "GiB"), (MIB, "MiB")):
-        if count % unit == 0:
-            return f"{count // unit} {name}"
-    return f"{count} bytes"
-
-
-def windows(abilities: Abilities) -> str:
-    """Windows of native batches, or of those that the gateway runs; empty when there is neither."""
-    if abilities.support("batch_create") is Support.NATIVE:
-        return _by_length(abilities.jobs.windows)
-    return _by_length(GATEWAY_WINDOWS) if abilities.support("batch_create") is Support.EMULATED else ""
 
 
 def _table(entries: Sequence[Provider], operations: Sequence[str], prefix: str) -> list[str]:
@@ -113,11 +88,6 @@ def _endpoints(entries: Sequence[Provider]) -> list[str]:
 
 def _listed(endpoints: frozenset[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(endpoints))
-
-
-def _by_length(found: frozenset[str]) -> str:
-    units = {"m": 1, "h": 60, "d": 1440}
-    return ", ".join(sorted(found, key=lambda window: int(window[:-1]) * units[window[-1]]))
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -1,0 +1,13 @@
+"""The pages of docs/ that are made from the code, each with the function that renders it."""
+
+from collections.abc import Callable
+
+from tools.docs import access, dialects, providers, schema, settings
+
+PAGES: dict[str, Callable[[], str]] = {
+    "access.md": access.render,
+    "dialects.md": dialects.render,
+    "providers.md": providers.render,
+    "schema.md": schema.render,
+    "settings.md": settings.render,
+}
