@@ -12,6 +12,7 @@ from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper
 from app.services.accounts.directory import Accounts
 from app.services.gateway import Gateway
+from app.services.limits.windows import Rates
 from app.settings import Settings, SettingsError, from_environment
 
 SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file
@@ -54,6 +55,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         log=log,
         ring=ring,
         jwt=verifier,
+        rates=Rates(),
     )
 
 

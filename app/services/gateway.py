@@ -9,12 +9,14 @@ from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.store.database import Database
 from app.lib.clock import Clock
-from app.services.accounts.directory import Accounts
-from app.services.limits.windows import Rates
 from app.settings import Settings
 
-if TYPE_CHECKING:  # what verifies tokens is 3 MiB of memory, which workers and translation do without
+# Everything in services leans on this module, so what it holds is imported for its type alone. What verifies tokens
+# is 3 MiB of memory, too, which workers and translation do without.
+if TYPE_CHECKING:
     from app.auth.tokens import Verifier
+    from app.services.accounts.directory import Accounts
+    from app.services.limits.windows import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,14 @@ class Gateway:
     settings: Settings
     database: Database
     blobs: BlobStore
-    accounts: Accounts
+    accounts: "Accounts"
     pepper: Callable[[], bytes]
     clock: Clock
     log: Any
     ring: KeyRing = field(repr=False)
     jwt: "Verifier"
+    rates: "Rates" = field(repr=False)
     attempts: Attempts = field(default_factory=Attempts)
-    rates: Rates = field(default_factory=Rates, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

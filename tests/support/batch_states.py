@@ -7,7 +7,7 @@ from app.data.batches import segments, work
 from app.data.batches.work import BatchLease
 from app.data.files import files
 from app.lib import ids, json
-from app.services.files.blobs import incoming
+from app.services.blobs import incoming
 from app.services.gateway import Caller, Gateway
 from app.services.lines.output import answered_line
 

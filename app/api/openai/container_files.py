@@ -7,8 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from app.api.body import read_json
-from app.api.content import Content, content_response, streamed_response
 from app.api.context import caller, gateway
+from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import idempotent, identify, settling
 from app.api.multipart import is_multipart, read_form
 from app.api.operation import answer, extra_fields, list_answer, operation
@@ -17,10 +17,10 @@ from app.errors import PayloadTooLargeError
 from app.schemas.base import load
 from app.schemas.containers import CopyFile, ListContainerFiles, UploadFile
 from app.services.access import permissions
+from app.services.blobs import IncomingBlob, incoming
 from app.services.containers import containers, files, hosted
 from app.services.containers.containers import Container
 from app.services.containers.files import ContainerFile
-from app.services.files.blobs import IncomingBlob, incoming
 
 blueprint = Blueprint("container_files", __name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from app.api.content import Content, content_response, streamed_response
 from app.api.context import caller, gateway
+from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
 from app.api.operation import answer, extra_fields, list_answer, operation
@@ -17,7 +17,8 @@ from app.api.storage import stored, where
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services.accounts import choose
-from app.services.files import files, remote
+from app.services.copies import remote
+from app.services.files import files
 from app.services.files.files import FileRow, IncomingFile, Upload
 from app.services.limits import limits
 

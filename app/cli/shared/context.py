@@ -11,8 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import build_gateway, migrate
 from app.auth.secrets import SealError
-from app.connectors.catalogue.registry import ConfigurationError
-from app.connectors.contract.errors import UpstreamError
+from app.connectors.contract.errors import ConfigurationError, UpstreamError
 from app.data.store.database import Database
 from app.errors import GatewayError
 from app.services.gateway import Gateway

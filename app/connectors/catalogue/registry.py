@@ -12,6 +12,7 @@ from app.connectors.catalogue.declarations import Provider
 from app.connectors.catalogue.providers import PROVIDERS
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Connector, Target
+from app.connectors.contract.errors import ConfigurationError
 from app.lib import json
 
 # Packages add providers of their own under this group: each entry point is a Provider.
@@ -19,10 +20,6 @@ ENTRY_POINTS = "batchgate.connectors"
 DEFAULT_CONCURRENCY = 64
 NOTHING = Abilities()
 PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{1,63}")
-
-
-class ConfigurationError(ValueError):
-    """A provider's variable that cannot be used; the message names it and the fix."""
 
 
 @dataclass(frozen=True, slots=True)

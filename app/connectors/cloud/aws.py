@@ -15,8 +15,7 @@ from botocore.auth import S3SigV4Auth, SigV4Auth  # type: ignore[import-untyped]
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from app.connectors.catalogue.registry import ConfigurationError
-from app.connectors.contract.errors import RefusedError, UpstreamServerError
+from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamServerError
 from app.connectors.http.outgoing import Outgoing, Sign
 from app.lib import json
 

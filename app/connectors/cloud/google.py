@@ -19,9 +19,8 @@ from google.auth.transport.requests import Request
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud.renewal import Renewal
-from app.connectors.contract.errors import OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.contract.errors import ConfigurationError, OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.http.judging import redacted_text
 from app.lib import json
 

@@ -5,8 +5,7 @@ import secrets
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.connectors.catalogue.registry import ConfigurationError
-from app.connectors.contract.errors import MissingError, RefusedError
+from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError
 from app.connectors.contract.objects import NewFile
 
 # What stores and Bedrock take as it is, and what means nothing else anywhere.

@@ -14,6 +14,7 @@ from app.connectors.contract.abilities import (
 )
 from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target, Timeouts
 from app.connectors.contract.errors import (
+    ConfigurationError,
     MissingError,
     OverloadedError,
     RefusedError,
@@ -49,6 +50,7 @@ __all__ = [
     "OPERATIONS",
     "OVER",
     "Abilities",
+    "ConfigurationError",
     "Connector",
     "Download",
     "EncodedLine",

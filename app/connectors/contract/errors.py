@@ -48,3 +48,7 @@ class RefusedError(UpstreamError):
 
 class MissingError(RefusedError):
     """The provider has no such object (404), or no longer."""
+
+
+class ConfigurationError(ValueError):
+    """A provider's variable that cannot be used; the message names it and the fix."""

@@ -16,10 +16,10 @@ from app.connectors.contract.objects import (
     NewJob,
     Page,
 )
-from app.connectors.http.big_json import members
 from app.connectors.http.judging import usage_of
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing, refusals
+from app.connectors.shared.big_json import members
 from app.lib import json
 
 FILES = "/v1/files"

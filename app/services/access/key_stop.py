@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 from app.data.access import keys
 from app.data.batches import batches, jobs
 from app.data.store.database import AnyRow
+from app.services.each_due import SLICE_ROWS, each_due
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
-from app.services.upkeep.each_due import SLICE_ROWS, each_due
 
 # What one heartbeat stops: leases are to be renewed in between.
 HEARTBEAT_ROWS = 50

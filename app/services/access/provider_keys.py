@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from app.connectors.catalogue import registry
 from app.connectors.catalogue.declarations import Provider
 from app.connectors.contract.base import Target
-from app.connectors.contract.errors import RefusedError, UpstreamError
+from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError
 from app.data.access import accounts, keys, subjects
 from app.data.store.database import AnyRow
 from app.errors import UnavailableError
@@ -126,7 +126,7 @@ def _verify(gateway: Gateway, bearer: _Bearer, *, is_known: bool) -> None:
         gateway.attempts.refused(bearer.mark)
         gateway.log.info("provider_key.refused", provider=name, status=error.status)
         raise key_service.refused() from None
-    except registry.ConfigurationError as error:
+    except ConfigurationError as error:
         gateway.log.error("provider_key.not_verified", provider=name, error=type(error).__name__)
         raise key_service.refused() from None
     except UpstreamError as error:

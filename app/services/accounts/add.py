@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from app.connectors.catalogue import probe as catalogue_probe
 from app.connectors.catalogue import registry
 from app.connectors.contract.base import Target
+from app.connectors.contract.errors import ConfigurationError
 from app.data.access import accounts
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import json
@@ -131,7 +132,7 @@ def _base_url(new: NewAccount, default: str) -> str:
         raise InvalidRequestError(f"An account at {new.provider} needs {BASE_URL}.")
     try:
         return registry.checked_url(BASE_URL, url)
-    except registry.ConfigurationError as error:
+    except ConfigurationError as error:
         raise InvalidRequestError(str(error)) from error
 
 

@@ -9,9 +9,9 @@ from enum import Enum
 
 from sqlalchemy.exc import IntegrityError
 
-from app.connectors.catalogue.registry import ConfigurationError, Configured
+from app.connectors.catalogue.registry import Configured
 from app.connectors.contract.base import Connector, Target
-from app.connectors.contract.errors import RefusedError, UpstreamError
+from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError
 from app.data.access import accounts
 from app.data.store.database import AnyRow, Connection, Database
 from app.services.accounts.load import Loader, concurrency

@@ -8,6 +8,7 @@ from app.auth.secrets import SealError
 from app.connectors.catalogue import probe, registry
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Connector, Target, Timeouts
+from app.connectors.contract.errors import ConfigurationError
 from app.data.store.database import AnyRow
 from app.services.accounts.vault import Vault
 
@@ -82,7 +83,7 @@ class Loader:
             connector = self._kept_connector(row)
         except ValueError as error:
             # Of other errors only the kind: a credential that does not parse may stand in the message.
-            known = isinstance(error, SealError | registry.ConfigurationError)
+            known = isinstance(error, SealError | ConfigurationError)
             why = str(error) if known else type(error).__name__
             self._log.error("account.unusable", provider=row.provider, account=row.name, error=why)
             return None

@@ -18,8 +18,8 @@ from app.lib import ids, jsonl
 from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.batches.batches import DEFAULT_WINDOW, PROVIDER, PURPOSE, window_ms
+from app.services.blobs import IncomingBlob, incoming
 from app.services.files.adoption import ADOPTED, KNOWN, NEW
-from app.services.files.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
 from app.services.jobs.input import OPENAI
 from app.services.lines import rules

@@ -23,8 +23,7 @@ from app.services.accounts.directory import Account
 from app.services.batches import cost
 from app.services.batches.batch_object import TERMINAL
 from app.services.batches.inline_input import InlineInput
-from app.services.copies import ensure
-from app.services.files import remote
+from app.services.copies import ensure, remote
 from app.services.files.files import BATCH_EXPIRY_S
 from app.services.gateway import Caller, Gateway
 from app.services.jobs import poll
@@ -101,7 +100,13 @@ def create(
     account = gateway.accounts.by_id(decided.account_id)
 
     def unit(connection: Connection) -> AnyRow:
-        limits.check_new_batch(connection, gateway, caller, account, lines)
+        limits.check_new_batch(
+            connection,
+            caller,
+            lines,
+            account_id=decided.account_id,
+            account_limits=account.limits if account else None,
+        )
         row = _insert(connection, caller, wanted, decided, source)
         limits.check_stored(connection, caller)
         budgets.reserve(connection, gateway, caller, row, can_cost)

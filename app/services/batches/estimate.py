@@ -8,7 +8,8 @@ from typing import Any
 from app.blobs import BlobError
 from app.errors import InvalidRequestError, UnavailableError
 from app.lib import json, jsonl
-from app.services.files import files, remote
+from app.services.copies import remote
+from app.services.files import files
 from app.services.files.files import FileRow
 from app.services.gateway import Caller, Gateway
 

@@ -8,7 +8,7 @@ from typing import Any
 from app.errors import InvalidRequestError, PayloadTooLargeError
 from app.lib import json, jsonl
 from app.lib.json_stream import JsonStreamError, Member, PieceTooLargeError, Source, members
-from app.services.files.blobs import IncomingBlob, incoming
+from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
 from app.services.lines.rules import MAX_CUSTOM_ID
 

@@ -18,8 +18,8 @@ from app.services.accounts import choose
 from app.services.accounts.directory import Account
 from app.services.containers import hosted, native
 from app.services.containers import sources as container_sources
+from app.services.each_due import each_due
 from app.services.gateway import Caller, Gateway
-from app.services.upkeep.each_due import each_due
 
 RUNNING = "running"
 EXPIRED = "expired"

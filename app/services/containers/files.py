@@ -10,10 +10,10 @@ from app.data.containers import containers, files
 from app.data.files import blobs
 from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.services.blobs import IncomingBlob
 from app.services.containers import hosted, native_files
 from app.services.containers.containers import Container, expired, gone
-from app.services.files.blobs import IncomingBlob
-from app.services.files.remote import Stream
+from app.services.copies.remote import Stream
 from app.services.gateway import Caller, Gateway
 
 

@@ -15,10 +15,10 @@ from app.errors import GatewayError, InvalidRequestError, NotFoundError, Unsuppo
 from app.lib import ids
 from app.services import provider_errors
 from app.services.accounts.directory import Account
+from app.services.blobs import IncomingBlob
 from app.services.containers import native as container_native
 from app.services.containers import sources
-from app.services.files.blobs import IncomingBlob
-from app.services.files.remote import Stream
+from app.services.copies.remote import Stream
 from app.services.gateway import Caller, Gateway
 
 ROOT = "/mnt/data/"

@@ -11,8 +11,8 @@ from app.data.containers import intents
 from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
 from app.services.containers import native as container_native
+from app.services.each_due import each_due
 from app.services.gateway import Gateway
-from app.services.upkeep.each_due import each_due
 
 # How far the provider's clock and the database's may be apart. A container that is missed by it idles out by itself,
 # a wrong one that is deleted is somebody's work: so this is small.

@@ -8,8 +8,8 @@ from app.data.files import file_copies, files
 from app.errors import InvalidRequestError, NotFoundError
 from app.services import provider_errors
 from app.services.accounts.directory import Account
-from app.services.files import remote
-from app.services.files.blobs import stream
+from app.services.blobs import stream
+from app.services.copies import remote
 from app.services.gateway import Caller, Gateway
 
 

@@ -12,9 +12,8 @@ from app.data.files import file_copies, files, native_objects
 from app.data.files.files import FileRow
 from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
-from app.services.copies import reconcile, transfer
+from app.services.copies import reconcile, remote, transfer
 from app.services.copies.transfer import CopyBusyError as CopyBusyError  # what callers of this module catch
-from app.services.files import remote
 from app.services.gateway import Gateway
 
 RAW = file_copies.RAW

@@ -12,8 +12,8 @@ from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.copies import transfer
 from app.services.copies.transfer import ERROR_LENGTH, CopyBusyError
+from app.services.each_due import each_due
 from app.services.gateway import Gateway
-from app.services.upkeep.each_due import each_due
 
 # Longer than the calls that are made under it, their repetitions included.
 CLAIM_MS = 180_000

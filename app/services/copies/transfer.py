@@ -19,7 +19,7 @@ from app.data.files import file_copies, native_objects
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
-from app.services.running.leases import LeaseLostError, lease_ms
+from app.services.leases import LeaseLostError, lease_ms
 
 ERROR_LENGTH = 2000
 RENEWALS_PER_LEASE = 3

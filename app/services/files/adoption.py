@@ -14,8 +14,8 @@ from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids
 from app.services import provider_errors
 from app.services.accounts.directory import Account
+from app.services.copies.remote import file_status
 from app.services.files.files import BATCH, DEFAULT_NAME, checked_name
-from app.services.files.remote import file_status
 from app.services.gateway import Gateway
 
 PURPOSE_LENGTH = 32

@@ -13,15 +13,16 @@ from app.data.files.files import FileRow as FileRow  # what callers of this modu
 from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
+from app.services import blobs
 from app.services.access import permissions
-from app.services.copies import direct, reconcile
-from app.services.files import blobs, placement, remote
-from app.services.files.blobs import IncomingBlob, incoming
+from app.services.blobs import IncomingBlob, incoming
+from app.services.copies import direct, reconcile, remote
+from app.services.each_due import SLICE_ROWS, each_due
+from app.services.files import placement
 from app.services.files.placement import Place
 from app.services.gateway import Caller, Gateway
 from app.services.limits import limits
 from app.services.lines.index import LineIndex
-from app.services.upkeep.each_due import SLICE_ROWS, each_due
 
 NAME_LENGTH = 255
 BATCH = "batch"

@@ -15,12 +15,12 @@ from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError, UnavailableError
 from app.lib import ids
 from app.services.access import permissions
+from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import direct
+from app.services.each_due import SLICE_ROWS, each_due
 from app.services.files import files
-from app.services.files.blobs import IncomingBlob, incoming
 from app.services.gateway import Caller, Gateway
 from app.services.limits import limits
-from app.services.upkeep.each_due import SLICE_ROWS, each_due
 
 LIFETIME_MS = 3600 * 1000
 PART_BYTES = 64 * 2**20

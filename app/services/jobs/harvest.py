@@ -13,16 +13,16 @@ from app.data.store.database import AnyRow
 from app.engine.outcomes import Line, Result
 from app.lib import failpoints, ids, json
 from app.services.accounts.directory import Account
-from app.services.files.blobs import incoming
+from app.services.blobs import incoming
 from app.services.gateway import Gateway
 from app.services.jobs import transition
 from app.services.jobs.cut import UNSUPPORTED_ID
 from app.services.jobs.input import Encoder, Requests, line_number
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines import dialects, send
+from app.services.lines.chunks import counts, result_row
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
-from app.services.running.leases import LeaseLostError, lease_ms
-from app.services.running.segments import counts, result_row
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer, size_of
 

@@ -15,8 +15,8 @@ from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import transition
 from app.services.jobs.submit import FULL
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.provider_errors import AUTH_STATUSES
-from app.services.running.leases import LeaseLostError, lease_ms
 
 # A job that its provider has just made may not be there for everyone yet.
 SETTLING_MS = 600_000

@@ -13,7 +13,7 @@ from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import submit, transition
-from app.services.running.leases import LeaseLostError
+from app.services.leases import LeaseLostError
 
 # What the provider's clock may be behind the database's.
 SKEW_MS = 120_000

@@ -19,8 +19,8 @@ from app.services.gateway import Gateway
 from app.services.jobs import input as job_input
 from app.services.jobs import transition
 from app.services.jobs.input import JobInput
+from app.services.leases import LeaseLostError
 from app.services.provider_errors import AUTH_STATUSES
-from app.services.running.leases import LeaseLostError
 
 # What a provider says when it has enough of us for now: the job waits for room, as long as the window lasts.
 FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})

@@ -12,7 +12,7 @@ from app.data.batches.jobs import JobLease
 from app.data.store.database import AnyRow
 from app.services.gateway import Gateway
 from app.services.jobs.fold import MOST_ERRORS, fold
-from app.services.running.leases import LeaseLostError
+from app.services.leases import LeaseLostError
 
 OVER = ("completed", "failed", "expired", "cancelled")
 LONGEST_POLL_S = 60.0

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from app.data.money import limit_counters
 from app.errors import InvalidRequestError, RateLimitedError
-from app.services.accounts.directory import Account
 from app.services.gateway import Caller, Gateway
 from app.services.limits.windows import DAY_MS, MINUTE_MS, Ask, Granted, Report, Window, trade
 
@@ -108,15 +107,20 @@ def add_stored(connection: Connection, project_id: int, key_id: int | None, byte
 
 
 def check_new_batch(
-    connection: Connection, gateway: Gateway, caller: Caller, account: Account | None, lines: int
+    connection: Connection,
+    caller: Caller,
+    lines: int,
+    *,
+    account_id: int | None = None,
+    account_limits: Mapping[str, int] | None = None,
 ) -> None:
     """Whether a batch of so many lines may begin now: the first thing in the transaction that makes it.
 
     Nobody else makes one of the same key, project or account until that is over. Raises RateLimitedError.
     """
     owners = list(_owners(caller))
-    if account is not None and account.limits:
-        owners.insert(0, ("account", account.id, account.limits))
+    if account_id is not None and account_limits:
+        owners.insert(0, ("account", account_id, account_limits))
     for owner, owner_id, limits in owners:
         if OPEN in limits or LINES in limits:
             limit_counters.lock(connection, owner=owner, owner_id=owner_id, name=OPEN)

@@ -1,10 +1,11 @@
 """Answers where they were first written down: chunk blobs, the latest few of them open."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import Self
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
 
 from app.blobs import BlobError, BlobReader
+from app.engine.outcomes import Result
 from app.services.gateway import Gateway
 
 OPEN_READERS = 32
@@ -49,3 +50,37 @@ class ChunkReaders:
             self._open.popitem(last=False)[1].close()
         reader = self._open[key] = self._store.open_read(key)
         return reader
+
+
+def result_row(batch_id: int, result: Result, chunk: int, place: int) -> dict[str, Any]:
+    """What `data.segments.write_results` takes of a result that lies at `place` of a chunk."""
+    return {
+        "the_batch": batch_id,
+        "the_line": result.line.number,
+        "state": "completed" if result.succeeded else "failed",
+        "attempts": result.line.attempts,
+        "unknown_attempts": result.line.unknown_attempts,
+        "status_code": result.status_code,
+        "error_code": result.error_code,
+        "latency_ms": result.latency_ms,
+        "input_tokens": result.tokens.input,
+        "output_tokens": result.tokens.output,
+        "told_dropped": ",".join(result.dropped) or None,
+        "chunk_id": chunk,
+        "response_offset": place,
+        "response_bytes": len(result.data),
+    }
+
+
+def counts(results: Sequence[Result]) -> dict[str, int]:
+    """What results add to the counters of their batch."""
+    done = [result for result in results if result.succeeded]
+    return {
+        "lines_completed": len(done),
+        "lines_failed": len(results) - len(done),
+        "input_tokens": sum(result.tokens.input for result in done),
+        "cached_tokens": sum(result.tokens.cached for result in done),
+        "output_tokens": sum(result.tokens.output for result in done),
+        "reasoning_tokens": sum(result.tokens.reasoning for result in done),
+        "total_tokens": sum(result.tokens.total for result in done),
+    }

@@ -10,12 +10,12 @@ from app.data.batches import jobs, work
 from app.data.batches.work import BatchLease
 from app.data.files import files
 from app.lib import failpoints, ids
+from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import ensure
-from app.services.files.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines.chunks import ChunkReaders
 from app.services.lines.output import UNEXECUTED_CODES, unexecuted_line
-from app.services.running.leases import LeaseLostError, lease_ms
 from app.services.running.plan import forget_lines
 
 SLICE_LINES = 1000

@@ -11,11 +11,11 @@ from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
 from app.services.gateway import Gateway
 from app.services.jobs.cut import Added, JobCutter
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines import rules
 from app.services.lines.models import LineModels
 from app.services.lines.rules import Finding, LineFacts
 from app.services.money import prices
-from app.services.running.leases import LeaseLostError, lease_ms
 
 SLICE_LINES = 1000
 MOST_FINDINGS = 100

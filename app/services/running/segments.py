@@ -9,8 +9,9 @@ from app.engine.outcomes import Line, Result
 from app.engine.run import Segment
 from app.engine.work import Capacity
 from app.lib import failpoints
-from app.services.files.blobs import incoming
+from app.services.blobs import incoming
 from app.services.gateway import Gateway
+from app.services.lines.chunks import counts, result_row
 from app.services.money import charge
 
 # After this many lost epochs the lines run one by one, so that the one that kills workers is found.
@@ -98,40 +99,6 @@ def flush(
     except _LostError:
         return False
     return True
-
-
-def result_row(batch_id: int, result: Result, chunk: int, place: int) -> dict[str, Any]:
-    """What `data.segments.write_results` takes of a result that lies at `place` of a chunk."""
-    return {
-        "the_batch": batch_id,
-        "the_line": result.line.number,
-        "state": "completed" if result.succeeded else "failed",
-        "attempts": result.line.attempts,
-        "unknown_attempts": result.line.unknown_attempts,
-        "status_code": result.status_code,
-        "error_code": result.error_code,
-        "latency_ms": result.latency_ms,
-        "input_tokens": result.tokens.input,
-        "output_tokens": result.tokens.output,
-        "told_dropped": ",".join(result.dropped) or None,
-        "chunk_id": chunk,
-        "response_offset": place,
-        "response_bytes": len(result.data),
-    }
-
-
-def counts(results: Sequence[Result]) -> dict[str, int]:
-    """What results add to the counters of their batch."""
-    done = [result for result in results if result.succeeded]
-    return {
-        "lines_completed": len(done),
-        "lines_failed": len(results) - len(done),
-        "input_tokens": sum(result.tokens.input for result in done),
-        "cached_tokens": sum(result.tokens.cached for result in done),
-        "output_tokens": sum(result.tokens.output for result in done),
-        "reasoning_tokens": sum(result.tokens.reasoning for result in done),
-        "total_tokens": sum(result.tokens.total for result in done),
-    }
 
 
 def _write(

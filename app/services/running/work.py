@@ -24,9 +24,9 @@ from app.errors import UnavailableError
 from app.services.access import key_stop
 from app.services.gateway import Gateway
 from app.services.jobs import harvest, poll, reconcile, submit, transition
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines.send import LineCalls
 from app.services.running import capacity, finalise, plan, segments
-from app.services.running.leases import LeaseLostError, lease_ms
 from app.services.upkeep import sweep as upkeep_sweep
 
 CRASH_ATTEMPTS = 3

@@ -1,8 +1,8 @@
 """Lines and chunks of batches that ended long ago: dropped, since output and error file hold the answers."""
 
 from app.data.batches import retention
+from app.services.each_due import each_due
 from app.services.gateway import Gateway
-from app.services.upkeep.each_due import each_due
 
 DAY_MS = 24 * 3600 * 1000
 SLICE = 500

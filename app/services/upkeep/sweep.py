@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from app.data.batches import capacity, workers
-from app.services import idempotency
+from app.services import blobs, idempotency
 from app.services.access import key_stop
 from app.services.accounts import admin
 from app.services.containers import containers, native, reconcile
 from app.services.copies import ensure
-from app.services.files import blobs, files, uploads
+from app.services.files import files, uploads
 from app.services.gateway import Gateway
 from app.services.money import budgets
 from app.services.upkeep import retention

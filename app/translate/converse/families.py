@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from app.translate import mistral, prompts
+from app.translate import mistral
 from app.translate.chat import answers, requests
 from app.translate.cohere import embeddings
 from app.translate.converse import answers as converse_answers
+from app.translate.converse import prompts
 from app.translate.converse import requests as converse_requests
 from app.translate.converse.answers import count
 from app.translate.errors import TranslationError, UnexpectedAnswerError

@@ -15,9 +15,9 @@ from app.data.files import blobs as blob_rows
 from app.data.tables import blobs, idempotency_keys
 from app.data.tables import container_files as container_files_table
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.services import blobs as blob_service
 from app.services.containers import containers, files, hosted
 from app.services.containers.containers import Container, NewContainer
-from app.services.files import blobs as blob_service
 from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_containers import age, create, make_file, references
 from tests.conftest import KeyClient

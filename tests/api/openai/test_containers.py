@@ -12,9 +12,9 @@ from app.data.store.database import now_ms
 from app.data.tables import blobs, container_files, containers, files
 from app.errors import NotFoundError
 from app.lib import ids
+from app.services import blobs as blob_service
 from app.services.containers import containers as container_service
 from app.services.containers.containers import NewContainer
-from app.services.files import blobs as blob_service
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from app.data.batches import batches as batch_rows
 from app.data.files import blobs as blob_rows
 from app.data.tables import batches, blobs, files
-from app.services.files import blobs as blob_service
+from app.services import blobs as blob_service
 from app.services.files import files as file_service
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from app.data.files import blobs as blob_rows
 from app.data.tables import blobs, files, upload_parts, uploads
-from app.services.files import blobs as blob_service
+from app.services import blobs as blob_service
 from app.services.files import uploads as upload_service
 from app.services.gateway import Gateway
 from tests.api.openai.test_files import BASES, FIELDS, LINE, count, refusal, stored

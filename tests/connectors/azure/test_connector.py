@@ -8,7 +8,7 @@ import pytest
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import CONTAINERS, Support
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError, UpstreamServerError
 from tests.fakes.azure_app import AzureApp, EntraApp
 from tests.fakes.faults import Fault
 from tests.fakes.openai_quirks import CHAT, RESPONSES
@@ -187,7 +187,7 @@ def test_a_fixed_token_is_in_no_error(server):
 
 @pytest.mark.parametrize("credential", ['{"tenant_id": "t"}', "{}", '{"token": 17}', client(client_secret="")])
 def test_a_credential_that_is_incomplete_cannot_be_used(credential):
-    with pytest.raises(registry.ConfigurationError, match="tenant_id, client_id, client_secret"):
+    with pytest.raises(ConfigurationError, match="tenant_id, client_id, client_secret"):
         connect("azure", "http://127.0.0.1:9", credential=credential)
 
 

@@ -9,9 +9,14 @@ import orjson
 import pytest
 from botocore.config import Config
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import (
+    ConfigurationError,
+    MissingError,
+    RefusedError,
+    UpstreamError,
+    UpstreamServerError,
+)
 from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
 from app.connectors.providers.bedrock import shapes
 from app.connectors.providers.bedrock.connector import Bedrock

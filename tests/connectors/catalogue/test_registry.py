@@ -10,6 +10,7 @@ from app.connectors import contract
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import BATCHES, CONTAINERS, FILES, OPERATIONS, Support
 from app.connectors.contract.base import Target
+from app.connectors.contract.errors import ConfigurationError
 from app.connectors.providers.openai.lines import OpenAICompatible
 
 CONTRACT = """
@@ -62,7 +63,7 @@ def test_a_key_may_be_json_and_is_kept_on_one_line():
 
     assert account.api_key == '{"type":"service_account","key":"a b\\nc"}'
     for wrong in ("{", '{"a": canary}', "{'a': 'canary'}"):
-        with pytest.raises(registry.ConfigurationError, match="VERTEX_CREDENTIALS") as error:
+        with pytest.raises(ConfigurationError, match="VERTEX_CREDENTIALS") as error:
             registry.configured({"VERTEX_CREDENTIALS": wrong})
         assert "canary" not in str(error.value)
 
@@ -88,7 +89,7 @@ def test_the_first_key_variable_counts():
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "²"])
 def test_a_wrong_concurrency_is_named(text):
-    with pytest.raises(registry.ConfigurationError, match="LOCAL_MAX_CONCURRENCY"):
+    with pytest.raises(ConfigurationError, match="LOCAL_MAX_CONCURRENCY"):
         registry.configured({"LOCAL_BASE_URL": "http://x", "LOCAL_MAX_CONCURRENCY": text})
 
 
@@ -106,12 +107,12 @@ def test_a_wrong_concurrency_is_named(text):
     ],
 )
 def test_a_wrong_base_url_is_named(url):
-    with pytest.raises(registry.ConfigurationError, match="LOCAL_BASE_URL"):
+    with pytest.raises(ConfigurationError, match="LOCAL_BASE_URL"):
         registry.configured({"LOCAL_BASE_URL": url})
 
 
 def test_a_key_that_no_header_can_carry_is_named_and_not_shown():
-    with pytest.raises(registry.ConfigurationError, match="OPENAI_API_KEY") as wrong:
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY") as wrong:
         registry.configured({"OPENAI_API_KEY": "sk-se\ncret"})
 
     assert "cret" not in str(wrong.value)
@@ -126,7 +127,7 @@ def test_load_gives_the_connector_with_the_abilities_of_the_table():
 
 
 def test_what_nobody_knows_is_not_loaded():
-    with pytest.raises(registry.ConfigurationError, match="nobody"):
+    with pytest.raises(ConfigurationError, match="nobody"):
         registry.load(Target(provider="nobody", base_url="http://127.0.0.1:1"))
 
 
@@ -191,7 +192,7 @@ def test_a_package_that_is_wrong_is_named(
 ) -> None:
     install(module, value)
 
-    with pytest.raises(registry.ConfigurationError, match=re.escape(told)) as wrong:
+    with pytest.raises(ConfigurationError, match=re.escape(told)) as wrong:
         registry.names()
     assert "The package acme-gateway has an entry point of batchgate.connectors, acme = " in str(wrong.value)
 
@@ -200,7 +201,7 @@ def test_a_connector_that_lacks_a_module_says_what_to_install(install: Callable[
     module = ACME.format(name="acme").replace("acme_gateway:Acme", "acme_sdk:Acme")
     install(module, "acme_gateway:acme")
 
-    with pytest.raises(registry.ConfigurationError, match="acme needs the module acme_sdk: pip install acme"):
+    with pytest.raises(ConfigurationError, match="acme needs the module acme_sdk: pip install acme"):
         registry.load(Target(provider="acme", base_url="http://127.0.0.1:1"))
 
 

@@ -5,9 +5,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud.aws import Keys
-from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.http.outgoing import Outgoing
 from tests.fakes.serving import ServedApp
 

@@ -2,10 +2,9 @@
 
 import pytest
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud import gcs
 from app.connectors.cloud.gcs import Place
-from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
+from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NewFile, Payload
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp

@@ -6,9 +6,8 @@ import threading
 import orjson
 import pytest
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud.google import Tokens
-from app.connectors.contract.errors import OverloadedError, RefusedError, UpstreamError
+from app.connectors.contract.errors import ConfigurationError, OverloadedError, RefusedError, UpstreamError
 from tests.fakes import google_keys
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp

@@ -2,11 +2,11 @@
 
 import pytest
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud import s3
 from app.connectors.cloud.aws import Keys
 from app.connectors.cloud.s3 import Bucket, Place
 from app.connectors.contract.errors import (
+    ConfigurationError,
     MissingError,
     OverloadedError,
     RefusedError,

@@ -8,9 +8,8 @@ import pytest
 
 from app import connectors
 from app.connectors.catalogue import registry
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
 from app.connectors.providers.cohere.connector import Cohere
 from app.translate.errors import TranslationError

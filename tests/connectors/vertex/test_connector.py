@@ -5,9 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import MissingError, RefusedError
+from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError
 from app.connectors.contract.objects import JobLine, SoughtJob
 from app.connectors.providers.vertex import models
 from app.connectors.providers.vertex.connector import Vertex

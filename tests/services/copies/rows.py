@@ -7,7 +7,7 @@ from sqlalchemy import Table, select, update
 from app.data.files import files
 from app.data.tables import native_objects
 from app.lib import ids
-from app.services.files.blobs import incoming
+from app.services.blobs import incoming
 from app.services.gateway import Caller, Gateway
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from app.data.files import files as file_rows
 from app.data.tables import files
-from app.services.files import remote
+from app.services.copies import remote
 from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_files import made
 from tests.conftest import KeyClient

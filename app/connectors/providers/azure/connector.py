@@ -11,10 +11,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.contract.abilities import CONTAINERS, Abilities
 from app.connectors.contract.base import Target
-from app.connectors.contract.errors import RefusedError
+from app.connectors.contract.errors import ConfigurationError, RefusedError
 from app.connectors.contract.objects import EncodedLine, JobLine, NativeFile, NativeJob, NewFile, NewJob
 from app.connectors.http.lines import Answer
 from app.connectors.providers.azure.entra import Client, Entra

@@ -13,13 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud.aws import Keys, host_suffix
 from app.connectors.cloud.places import prefix_of
 from app.connectors.cloud.s3 import Bucket, Place
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import LineAnswer, LineCall, Target
-from app.connectors.contract.errors import MissingError, RefusedError
+from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

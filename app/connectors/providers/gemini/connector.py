@@ -21,10 +21,10 @@ from app.connectors.contract.objects import (
     SoughtJob,
 )
 from app.connectors.http.api import Api
-from app.connectors.http.big_json import nested
 from app.connectors.http.spool import rows
 from app.connectors.providers.gemini import shapes
 from app.connectors.shared import parsing, regrouping
+from app.connectors.shared.big_json import nested
 from app.connectors.shared.translated import NativeCall, Translated
 from app.lib import json
 from app.translate import dialects

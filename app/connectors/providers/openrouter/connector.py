@@ -17,10 +17,10 @@ from app.connectors.contract.objects import (
     NewJob,
     Page,
 )
-from app.connectors.http.big_json import members
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.providers.openrouter import shapes
 from app.connectors.shared import parsing
+from app.connectors.shared.big_json import members
 from app.lib import json
 
 FILES = "/v1/files"

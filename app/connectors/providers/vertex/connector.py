@@ -11,13 +11,12 @@ from contextlib import AbstractContextManager
 from functools import partial
 from urllib.parse import quote
 
-from app.connectors.catalogue.registry import ConfigurationError
 from app.connectors.cloud import gcs
 from app.connectors.cloud.gcs import Place
 from app.connectors.cloud.google import Tokens
 from app.connectors.cloud.places import prefix_of
 from app.connectors.contract.base import LineCall, Target
-from app.connectors.contract.errors import MissingError, RefusedError
+from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,

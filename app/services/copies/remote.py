@@ -12,7 +12,7 @@ from app.data.files.files import FileRow
 from app.errors import NotFoundError, ProviderError
 from app.services import provider_errors
 from app.services.accounts.directory import Account
-from app.services.files.blobs import incoming
+from app.services.blobs import incoming
 from app.services.gateway import Gateway
 from app.services.lines.index import LineIndex
 

@@ -12,8 +12,8 @@ from app.blobs import BlobError, BlobFullError, BlobWriter
 from app.data.files import blobs
 from app.errors import StorageFullError, UnavailableError
 from app.lib import failpoints
+from app.services.each_due import each_due
 from app.services.gateway import Gateway
-from app.services.upkeep.each_due import each_due
 
 RENEWALS_PER_LEASE = 3
 

@@ -11,8 +11,8 @@ from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
 from app.errors import RangeNotSatisfiableError
-from app.services.files import blobs
-from app.services.files.remote import Stream
+from app.services import blobs
+from app.services.copies.remote import Stream
 from app.services.gateway import Gateway
 
 # One range: `first-last`, `first-`, or the last so many bytes. At most 18 digits, so that the numbers stay small.
