@@ -140,8 +140,8 @@ class Settings:
     default_output_tokens: int = _var(
         "BATCHGATE_DEFAULT_OUTPUT_TOKENS",
         4096,
-        "Output tokens that estimates and budgets assume for a line that sets no token limit. Set it near your "
-        "longest usual answer.",
+        "Output tokens that estimates and budgets assume for a line that sets no token limit. If budgets must hold, "
+        "set it to the longest answer that your models can write.",
     )
     worker_concurrency: int = _var(
         "BATCHGATE_WORKER_CONCURRENCY",
@@ -180,7 +180,9 @@ class Settings:
         "to repeat after a crash.",
     )
     connect_timeout_s: float = _var(
-        "BATCHGATE_CONNECT_TIMEOUT_SECONDS", 10.0, "Seconds to wait for a connection to a provider."
+        "BATCHGATE_CONNECT_TIMEOUT_SECONDS",
+        10.0,
+        "Seconds to wait for a connection to a provider. Raise it if the network to the provider is slow.",
     )
     call_timeout_s: float = _var(
         "BATCHGATE_CALL_TIMEOUT_SECONDS",
@@ -190,7 +192,8 @@ class Settings:
     silence_timeout_s: float = _var(
         "BATCHGATE_SILENCE_TIMEOUT_SECONDS",
         60.0,
-        "Seconds without a byte after which a file transfer to or from a provider is aborted.",
+        "Seconds without a byte after which a file transfer to or from a provider is aborted. It limits silence, "
+        "not duration.",
     )
     line_timeout_s: float = _var(
         "BATCHGATE_LINE_TIMEOUT_SECONDS",
