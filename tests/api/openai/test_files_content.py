@@ -14,6 +14,7 @@ from tests.api.openai.test_files import made, stored
 from tests.conftest import KeyClient
 from tests.support import forms
 from tests.support.server import LiveServer
+from tests.support.web import application
 
 DATA = bytes(range(256)) * 4
 
@@ -150,7 +151,7 @@ def test_behind_nginx_the_bytes_are_its_business(
     file_id = made(client, DATA)["id"]
     behind = batchgate.build_gateway(from_environment({**environment, "BATCHGATE_ACCEL_PREFIX": "/_blobs/"}))
     try:
-        web = batchgate.create_app(gateway=behind).test_client()
+        web = application(behind).test_client()
         headers = {"Authorization": f"Bearer {client.key}", "Range": "bytes=0-1"}
         answer = web.get(f"/v1/files/{file_id}/content", headers=headers)
         root = Path(gateway.blobs.url.removeprefix("file://"))

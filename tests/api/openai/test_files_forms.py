@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import app as batchgate
 from app.data.tables import blobs, files
 from app.services.gateway import Gateway
 from tests.api.openai.test_files import LINE, count, refusal, stored
@@ -18,6 +17,7 @@ from tests.conftest import KeyClient
 from tests.support import forms
 from tests.support.server import LiveServer
 from tests.support.waiting import until
+from tests.support.web import application
 
 PURPOSE = forms.part("purpose", b"user_data")
 MIB = 2**20
@@ -172,7 +172,7 @@ def test_a_large_upload_does_not_live_in_memory(client: KeyClient, gateway: Gate
 
 def test_a_file_over_the_limit_is_refused(client: KeyClient, gateway: Gateway) -> None:
     small = replace(gateway, settings=replace(gateway.settings, max_file_bytes=100_000))
-    web = batchgate.create_app(gateway=small).test_client()
+    web = application(small).test_client()
     headers = {"Authorization": f"Bearer {client.key}", "Content-Type": forms.CONTENT_TYPE}
     body = forms.form(PURPOSE, file(b"x" * 100_001))
     assert refusal(web.post("/v1/files", data=body, headers=headers)) == (413, "file")
