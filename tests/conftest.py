@@ -60,7 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database_url" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("one_database")
-        metafunc.parametrize("database_url", DATABASES[:1] if marker else DATABASES, indirect=True)
+        only_one = marker is not None and "BATCHGATE_SOAK" not in os.environ
+        metafunc.parametrize("database_url", DATABASES[:1] if only_one else DATABASES, indirect=True)
 
 
 @pytest.fixture(scope="session")

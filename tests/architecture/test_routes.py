@@ -1,10 +1,13 @@
 """Every route of the contract is there, named, and behind the auth hook."""
 
+import pytest
 from flask.testing import FlaskClient
 
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.support.web import application
+
+pytestmark = pytest.mark.one_database
 
 OPEN = {"/healthz", "/readyz"}
 EVERYWHERE = {

@@ -13,6 +13,8 @@ from tests.auth import tokens
 from tests.auth.conftest import upload_form
 from tests.support.web import application
 
+pytestmark = pytest.mark.one_database
+
 FORMS = ("Authorization", "x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 PROVIDERS_KEY = "sk-proj-not-a-key-of-this-gateway"
 

@@ -17,6 +17,8 @@ from tests.auth import tokens
 from tests.auth.conftest import bearer
 from tests.support.web import application
 
+pytestmark = pytest.mark.one_database
+
 HS = {"alg": "HS256", "typ": "JWT"}
 
 

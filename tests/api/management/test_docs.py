@@ -6,10 +6,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.services.gateway import Gateway
 from tests.api.management.conftest import Run
 from tests.conftest import KeyClient
 from tests.support.web import application
+
+pytestmark = pytest.mark.one_database
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "management.md"
 URL = "http://localhost"

@@ -16,6 +16,8 @@ from tests.support import forms
 from tests.support.server import LiveServer
 from tests.support.web import application
 
+pytestmark = pytest.mark.one_database
+
 DATA = bytes(range(256)) * 4
 
 

@@ -19,6 +19,8 @@ from tests.support.server import LiveServer
 from tests.support.waiting import until
 from tests.support.web import application
 
+pytestmark = pytest.mark.one_database
+
 PURPOSE = forms.part("purpose", b"user_data")
 MIB = 2**20
 
