@@ -58,7 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "database_url" in metafunc.fixturenames:
+    chosen = any("database_url" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize"))
+    if "database_url" in metafunc.fixturenames and not chosen:
         marker = metafunc.definition.get_closest_marker("one_database")
         only_one = marker is not None and "BATCHGATE_SOAK" not in os.environ
         metafunc.parametrize("database_url", DATABASES[:1] if only_one else DATABASES, indirect=True)
