@@ -180,7 +180,7 @@ def test_another_ring_is_refused_and_changes_nothing(gateway: Gateway, run: Run)
     assert json.loads(told.stdout)["unopened"] == len(before)
     made = run("keys", "create", "--project", "alpha", **wrong)
     assert made.exit_code == 2
-    assert "put back the key that sealed it" in made.output
+    assert "restore the key that encrypted it" in made.output
     assert "canary" not in said.output + told.output + made.output
     assert rows(gateway) == before
 
