@@ -14,9 +14,8 @@ from app.connectors.contract.objects import Download, Payload
 from app.connectors.http import judging
 from app.connectors.http.breaker import Breaker
 from app.connectors.http.lines import BAD_PAYLOAD, Answer, HttpClient
-from app.connectors.http.multipart import form
 from app.connectors.http.outgoing import Sign
-from app.lib import json
+from app.lib import json, multipart
 from app.lib.clock import Clock
 
 T = TypeVar("T")
@@ -121,8 +120,16 @@ class Api:
         query: Query = None,
     ) -> Any:
         """The JSON that a POST of a form with a file answers. The file streams; sent as a POST is."""
-        kind, body = form(fields, file_field=file_field, filename=filename, payload=payload, content_type=content_type)
-        return self.send("POST", path, body, content_type=kind, query=query)
+        form = multipart.form(
+            fields,
+            file_field=file_field,
+            filename=filename,
+            content_type=content_type,
+            file_bytes=payload.length,
+            open_file=payload.open,
+        )
+        body = Payload(len(form), form.__iter__)
+        return self.send("POST", path, body, content_type=form.content_type, query=query)
 
     def send(
         self,
