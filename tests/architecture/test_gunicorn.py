@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from gunicorn import glogging, util
-from gunicorn.http import errors
 from gunicorn.workers import base, gthread
 
 from app import web
@@ -52,9 +51,3 @@ def test_the_socket_of_a_connection_can_be_replaced() -> None:
     assert "http.get_parser(self.cfg, self.sock, self.client)" in connection
     assert "util.close_graceful(self.sock)" in connection
     assert "sock.shutdown(" in inspect.getsource(util.close_graceful)
-
-
-def test_refusals_have_a_status_for_each_error_of_gunicorn() -> None:
-    known = {*web.STATUSES, *web.OURS}
-
-    assert all(issubclass(kind, errors.ParseException) for kind in known)

@@ -18,7 +18,7 @@ CALL_ID = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
 CALL_ID_DIGITS = 24
 ARGUMENTS = "messages.tool_calls.function.arguments"
 # Arguments are a text in chats, and become a part of the body, which has levels of its own.
-DEEPEST = json.DEEPEST - 24
+DEEPEST = json.MAX_WRITE_DEPTH - 24
 
 
 def blocks(role: Role, parts: list[Any], flavour: Flavour, dropped: list[str]) -> list[Json]:
@@ -88,7 +88,7 @@ def arguments(call: ToolCall) -> Json:
 def _is_deep(value: Json) -> bool:
     """True for what could not be written within the body of a request."""
     wrapped: Any = value
-    for _ in range(json.DEEPEST - DEEPEST):
+    for _ in range(json.MAX_WRITE_DEPTH - DEEPEST):
         wrapped = [wrapped]
     try:
         json.dumps(wrapped)
