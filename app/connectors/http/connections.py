@@ -225,6 +225,6 @@ POOLS = {"http": _PlainPool, "https": _TlsPool}
 
 
 def _shut(sock: socket.socket) -> None:
-    """Wake whoever reads or writes. Not through SSLSocket, whose own `shutdown` drops the TLS state under the reader."""
+    """Wake whoever reads or writes. SSLSocket's own `shutdown` would drop the TLS state under the reader."""
     with suppress(OSError):  # closed meanwhile
         socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -66,7 +66,7 @@ class Client:
         of a body is what `headers` say.
         """
         request = _prepared(method, url, body, headers, auth)
-        upload = request.body if isinstance(request.body, Upload) else None
+        upload = _upload(request)
         silence_s = timeout_s if silence_s is None else silence_s
         call = Call(timeout_s, silence_s=silence_s, fresh=method not in IDEMPOTENT, streams=upload is not None)
         with self._open(request, call, timeout_s) as (head, pieces):
@@ -123,23 +123,24 @@ class Client:
         """urllib3's response, whose body is still to be read."""
         if timeout_s <= 0:
             raise failures.no_time_left()
+        upload = _upload(request)
         times = (min(self._connect_timeout_s, timeout_s), timeout_s)
         # Reading a payload may make calls, too.
         outer, CURRENT.call = CURRENT.call, call
         try:
             response = self._session().send(request, stream=True, timeout=times, allow_redirects=False, proxies={})
         except ERRORS as error:
-            if isinstance(request.body, Upload) and request.body.error is not None:
-                raise request.body.error from None
+            if upload is not None and upload.error is not None:
+                raise upload.error from None
             if call.connect_error is not None:
-                timeout = self._connect_timeout_s
-                raise failures.not_connected(where, call.connect_error, timeout_s=timeout) from error
+                cause = call.connect_error if call.error(where) is None else TimeoutError()
+                raise failures.not_connected(where, cause, timeout_s=self._connect_timeout_s) from error
             raise call.error(where) or failures.broken(where, error) from error
         finally:
             CURRENT.call = outer
-        if isinstance(request.body, Upload) and request.body.error is not None:
+        if upload is not None and upload.error is not None:
             response.close()
-            raise request.body.error  # urllib3 takes a broken pipe for the server's
+            raise upload.error  # urllib3 takes a broken pipe for the server's
         return response.raw
 
     def _session(self) -> requests.Session:
@@ -208,6 +209,11 @@ def _prepared(
         request = auth(request)
     check_headers(request.headers)
     return request
+
+
+def _upload(request: requests.PreparedRequest) -> Upload | None:
+    body: Any = request.body
+    return body if isinstance(body, Upload) else None
 
 
 def _pieces(response: Any, call: Call, where: str) -> Iterator[bytes]:

@@ -29,7 +29,15 @@ class Watchdog:
     """Calls `expire` of each deadline that passes, on a thread of its own. `expire` must not block."""
 
     def __init__(self) -> None:
-        self._reset()
+        self.reset()
+
+    def reset(self) -> None:
+        """Start empty: a forked child has neither the thread nor the calls, and the lock may have been held."""
+        self._changed = threading.Condition(threading.Lock())
+        self._heap: list[tuple[float, int, Deadline]] = []
+        self._numbers = itertools.count()  # equal times must not compare deadlines
+        self._stale = 0
+        self._thread: threading.Thread | None = None
 
     def start(self, at: float, expire: Callable[[], None]) -> Deadline:
         """Watch a new deadline; `at` is on the monotonic clock."""
@@ -77,14 +85,6 @@ class Watchdog:
                     deadline.expire = None
         return passed
 
-    def _reset(self) -> None:
-        """Start empty: a forked child has neither the thread nor the calls, and the lock may have been held."""
-        self._changed = threading.Condition(threading.Lock())
-        self._heap: list[tuple[float, int, Deadline]] = []
-        self._numbers = itertools.count()  # equal times must not compare deadlines
-        self._stale = 0
-        self._thread: threading.Thread | None = None
-
 
 WATCHDOG = Watchdog()
-os.register_at_fork(after_in_child=WATCHDOG._reset)
+os.register_at_fork(after_in_child=WATCHDOG.reset)

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import certifi
 
@@ -50,11 +51,12 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 def tls_context(socket_class: type[ssl.SSLSocket] = ssl.SSLSocket) -> ssl.SSLContext:
     """The system's authorities (SSL_CERT_FILE adds a private one) and those of certifi."""
-    return _tls_context(socket_class, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    hashable: Any = socket_class  # which the type of SSLSocket denies
+    return _tls_context(hashable, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @cache
-def _tls_context(socket_class: type[ssl.SSLSocket], _cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
+def _tls_context(socket_class: Any, _cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
     """One for all connections, because loading the authorities takes 30 ms."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

@@ -5,9 +5,9 @@ from urllib.parse import quote, urlencode
 
 from app.connectors.cloud.renewal import Renewal
 from app.connectors.contract.errors import RefusedError
-from app.connectors.contract.objects import Payload
 from app.connectors.http import judging
-from app.connectors.http.lines import HttpClient
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.transport import Client as HttpClient
 from app.connectors.shared import parsing
 from app.lib import json
 
@@ -35,7 +35,8 @@ class Entra:
         self._client = client
         self._timeout_s = timeout_s
         authority = authority or AUTHORITY
-        self._http = HttpClient(authority if "://" in authority else f"https://{authority}", max_idle=1)
+        self._authority = (authority if "://" in authority else f"https://{authority}").rstrip("/")
+        self._http = HttpClient()
         self._renewal = Renewal(self._asked, hidden=[client.client_secret])
         self.secrets = self._renewal.secrets
 
@@ -57,11 +58,9 @@ class Entra:
         }
         path = f"/{quote(client.tenant_id, safe='')}/oauth2/v2.0/token"
         body = urlencode(form).encode()
-        payload = Payload(len(body), lambda: iter([body]))
-        answer = self._http.send(
-            "POST", path, payload, headers=FORM, silence_s=self._timeout_s, timeout_s=self._timeout_s
-        )
-        judging.raise_unless_final(answer, secret=client.client_secret)
+        answer = self._http.send("POST", self._authority + path, body, headers=FORM, timeout_s=self._timeout_s)
+        redaction = Redaction(client.client_secret)
+        judging.raise_unless_final(answer if answer.is_success else redaction.answer(answer))
         try:
             found = parsing.fields(json.loads(answer.body), "the token")
         except json.JSONDecodeError as error:
@@ -71,5 +70,5 @@ class Entra:
         return parsing.required(found, "access_token"), float(parsing.count(found, "expires_in") or 0)
 
     def _refused(self, status: int, reason: str) -> RefusedError:
-        told = judging.redacted_text(reason.splitlines()[0], secret=self._client.client_secret)
+        told = Redaction(self._client.client_secret).text(reason.splitlines()[0])
         return RefusedError(f"Entra ID refused the client: {told}", status=status, code="invalid_client")
