@@ -1,8 +1,15 @@
 """Azure OpenAI in both address styles. Models are names of deployments.
 
 Option `api_version`: a date (`2024-10-21`) means the dated style, `/openai/...?api-version=`, without containers and
-expiries; anything else `/openai/v1/...`. The credential is an API key, `{"token": "..."}`, or
-`{"tenant_id": "...", "client_id": "...", "client_secret": "..."}` for tokens of Entra ID at the option `authority`.
+expiries; anything else `/openai/v1/...`. The credential is one of:
+
+- an API key;
+- `{"token": "..."}`, a token that is never renewed;
+- `{"tenant_id": "...", "client_id": "...", "client_secret": "..."}`, an application that gets tokens from Entra ID, at
+  the host in the option `authority`;
+- `{"managed_identity": true}`, the identity of the Azure machine that the gateway runs on, or with a `client_id` one
+  that is assigned to it. The option `identity_endpoint` replaces the address of Azure's metadata service
+  (http://169.254.169.254).
 """
 
 import re
@@ -15,13 +22,13 @@ from requests.auth import AuthBase
 
 from app.connectors.contract.abilities import CONTAINERS, Abilities
 from app.connectors.contract.base import Target
-from app.connectors.contract.errors import ConfigurationError, RefusedError
+from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import EncodedLine, JobLine, NativeFile, NativeJob, NewFile, NewJob
 from app.connectors.http.auth import TokenAuth, api_key, bearer
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import Answer
-from app.connectors.providers.azure.entra import Client, Entra
+from app.connectors.providers.azure.entra import Entra, identity
 from app.connectors.providers.openai.connector import FILES, expiry_fields
 from app.connectors.providers.openai.containers import OpenAIContainers
 from app.connectors.providers.openai.lines import CHAT
@@ -33,7 +40,6 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 STYLES = ("/openai/v1", "/openai")
 # In the dated style they belong to a deployment.
 OF_DEPLOYMENT = (CHAT, "/v1/completions", "/v1/embeddings")
-CLIENT = ("tenant_id", "client_id", "client_secret")
 
 
 class Azure(OpenAIContainers):
@@ -128,10 +134,7 @@ def _access(target: Target) -> _Access:
         return _Access(api_key("api-key", target.credential))
     if isinstance(fields.get("token"), str):
         return _Access(bearer(fields["token"]), [fields["token"]])
-    if not all(isinstance(fields.get(name), str) and fields[name] for name in CLIENT):
-        raise ConfigurationError(f"The credential of an Azure account needs token, or {', '.join(CLIENT)}.")
-    client = Client(*(fields[name] for name in CLIENT))
-    entra = Entra(client, authority=target.options.get("authority", ""), timeout_s=target.call_timeout_s)
+    entra = Entra(identity(fields, target.options), timeout_s=target.call_timeout_s)
     return _Access(TokenAuth(entra.token), entra.secrets, entra)
 
 
