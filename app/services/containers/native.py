@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainer, NewContainer
-from app.connectors.http.judging import redacted_text
+from app.connectors.http.redaction import Redaction
 from app.data.containers import containers, intents
 from app.data.store.database import AnyRow
 from app.errors import GatewayError, ProviderError, UnavailableError, UnsupportedOperationError
@@ -142,7 +142,7 @@ def _made(account: Account, new: NewContainer) -> NativeContainer:
     except UpstreamError as error:
         for secret in (new.network_policy or {}).get("domain_secrets", ()):
             if len(secret["value"]) >= SECRET_LENGTH:
-                error.message = redacted_text(error.message, secret=secret["value"])
+                error.message = Redaction(secret["value"]).text(error.message)
         raise
 
 
