@@ -69,7 +69,7 @@ class Cohere(Translated):
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line; one with more texts than go into a call is sent in several, one after another."""
         texts = call.body.get("input") if call.endpoint == EMBEDDINGS else None
-        if not isinstance(texts, list) or len(texts) <= embeddings.MOST_TEXTS:
+        if not isinstance(texts, list) or len(texts) <= embeddings.MAX_TEXTS:
             return super().run_line(call)
         return self.run_in_pieces(call, embeddings.pieces(texts))
 
