@@ -84,10 +84,10 @@ def native(
     output_limit: str = "max_tokens",
 ) -> Abilities:
     """Native files and batches; `also` and `emulated` add operations, `without` takes some away."""
-    found = operations(native=f"files batches {also}", emulated=emulated)
+    supports = operations(native=f"files batches {also}", emulated=emulated)
     for name in without.split():
-        del found[name]
-    return Abilities(found, lines=lines, files=files, jobs=jobs, output_limit=output_limit)
+        del supports[name]
+    return Abilities(supports, lines=lines, files=files, jobs=jobs, output_limit=output_limit)
 
 
 EMULATED = Abilities(operations(emulated="files batches"), lines=LINES)

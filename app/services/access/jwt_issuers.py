@@ -13,7 +13,7 @@ from app.connectors.http.transport import Client
 from app.settings import Settings, SettingsError
 
 VARIABLE = "BATCHGATE_JWT_ISSUERS"
-MOST_BYTES = 2**20
+MAX_BYTES = 2**20
 OK = 200
 
 
@@ -41,11 +41,11 @@ def _reader(issuer: issuers.Issuer) -> Callable[[], bytes]:
 def _from_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            found = file.read(MOST_BYTES + 1)
+            found = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise JwksError(f"The file cannot be read: {error.strerror}.") from None
-    if len(found) > MOST_BYTES:
-        raise JwksError(f"The file is larger than {MOST_BYTES} bytes.")
+    if len(found) > MAX_BYTES:
+        raise JwksError(f"The file is larger than {MAX_BYTES} bytes.")
     return found
 
 
@@ -56,7 +56,7 @@ def _from_url(url: str) -> bytes:
     url = parts._replace(path=parts.path or "/", fragment="").geturl()
     try:
         with closing(client):
-            answer = client.send("GET", url, timeout_s=PATIENCE_S, max_bytes=MOST_BYTES)
+            answer = client.send("GET", url, timeout_s=PATIENCE_S, max_bytes=MAX_BYTES)
     except UpstreamError as error:
         raise JwksError(error.message) from None
     if answer.status != OK:
