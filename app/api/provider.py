@@ -32,6 +32,6 @@ def explicit_provider(*values: str | None) -> str | None:
     return found[0]
 
 
-def is_azure_client() -> bool:
-    """True when the `api-version` query marks an Azure SDK."""
-    return "api-version" in request.args
+def sdk_provider() -> str | None:
+    """The provider whose own SDK sent the request, if that can be told."""
+    return "azure" if "api-version" in request.args else None

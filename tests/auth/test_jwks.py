@@ -252,7 +252,7 @@ def test_an_issuer_that_fails_opens_nothing_and_is_no_fault_of_the_gateway(
 
 def test_an_answer_without_end_is_not_read(issuer: tuple[Issuer, LiveServer]) -> None:
     app, server = issuer
-    app.body = b" " * (jwt_issuers.MAX_BYTES + 1)
+    app.body = b" " * (jwt_issuers.MAX_KEY_SET_BYTES + 1)
     with pytest.raises(JwksError, match="larger"):
         jwt_issuers._from_url(f"{server.url}/keys")
 
@@ -263,6 +263,6 @@ def test_a_file_of_keys_is_read_again(tmp_path: Path) -> None:
         jwt_issuers._from_file(path)
     path.write_bytes(FIRST)
     assert jwt_issuers._from_file(path) == FIRST
-    path.write_bytes(b" " * (jwt_issuers.MAX_BYTES + 1))
+    path.write_bytes(b" " * (jwt_issuers.MAX_KEY_SET_BYTES + 1))
     with pytest.raises(JwksError, match="larger"):
         jwt_issuers._from_file(path)

@@ -10,7 +10,7 @@ from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.openai.estimate_wire import wire
 from app.api.operation import answer, extra_fields, list_answer, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.data.store.database import AnyRow
 from app.errors import InvalidRequestError
 from app.schemas import batches as schemas
@@ -45,7 +45,7 @@ def create() -> Response:
         expires_after = asked["output_expires_after"] or {}
         wanted = NewBatch(
             provider=explicit_provider(asked["provider"]),
-            azure_client=is_azure_client(),
+            sdk_provider=sdk_provider(),
             model=asked["model"],
             endpoint=asked["endpoint"],
             completion_window=asked["completion_window"],

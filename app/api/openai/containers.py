@@ -8,7 +8,7 @@ from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.operation import answer, extra_fields, list_answer, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load
 from app.schemas.containers import CreateContainer, ListContainers
 from app.services.accounts import choose
@@ -27,7 +27,7 @@ def create() -> Response:
     identify(body)
     asked = load(CreateContainer, body)
     choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
+        gateway(), caller(), explicit=explicit_provider(asked["provider"]), sdk_provider=sdk_provider()
     )
     expires_after = asked["expires_after"] or {"minutes": containers.EXPIRES_AFTER_MINUTES}
     wanted = NewContainer(

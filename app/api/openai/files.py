@@ -12,7 +12,7 @@ from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
 from app.api.operation import answer, extra_fields, list_answer, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.api.storage import stored, where
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
@@ -164,7 +164,7 @@ def _asked(form: Form) -> dict[str, Any]:
 
 def _upload(asked: dict[str, Any], form: Form, filename: str) -> Upload:
     choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
+        gateway(), caller(), explicit=explicit_provider(asked["provider"]), sdk_provider=sdk_provider()
     )
     choose.require(gateway(), choice.provider, "file_upload")
     expires_after, kept = asked["expires_after"], stored(form.fields)

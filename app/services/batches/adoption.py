@@ -149,7 +149,7 @@ def _insert(
         lines_total=len(rows),
     )
     _insert_job(connection, batch, account, native, rows)
-    budgets.follow(connection, batch)
+    budgets.follow(connection, batch_id=batch.id, project_id=batch.project_id, key_id=batch.key_id)
     prices.freeze(connection, batch.id)
     return public_id
 

@@ -47,7 +47,7 @@ class NewBatch:
     """What a caller asks for, beside the input. `retry_of` is the row id of the batch whose lines are tried again."""
 
     provider: str | None = None  # named outside of `model`
-    azure_client: bool = False
+    sdk_provider: str | None = None  # the provider whose own SDK sent the request
     model: str | None = None
     endpoint: str | None = None
     completion_window: str | None = None
@@ -109,7 +109,7 @@ def create(
         )
         row = _insert(connection, caller, wanted, decided, source)
         limits.check_stored(connection, caller)
-        budgets.reserve(connection, gateway, caller, row, can_cost)
+        budgets.reserve(connection, caller, row.id, can_cost, log=gateway.log)
         if settle is not None:
             settle(connection, row)
         return row
@@ -236,7 +236,7 @@ def not_found(public_id: str) -> NotFoundError:
 
 def _decide(gateway: Gateway, caller: Caller, wanted: NewBatch, source: str | InlineInput) -> _Decided:
     choice = choose.choose(
-        gateway, caller, explicit=wanted.provider, model=wanted.model, azure_client=wanted.azure_client
+        gateway, caller, explicit=wanted.provider, model=wanted.model, sdk_provider=wanted.sdk_provider
     )
     permissions.check_use(caller, provider=choice.provider, model=choice.model)
     account, execution = _executor(gateway, caller, choice.provider, wanted.execution, source)
