@@ -12,6 +12,7 @@ from app.data.tables import batch_chunks, batch_jobs, batch_lines, batch_segment
 from app.data.tables.batches import TERMINAL
 
 _LEASES = LeasedTable(batches)
+_FREE = _LEASES.free
 _RUNS = batches.c.status.not_in(TERMINAL)
 # How often a worker went silent with the batch: a claim finds its name there still.
 _LOST_EPOCHS = batches.c.lost_epochs + case((batches.c.worker.is_(None), 0), else_=1)
@@ -38,13 +39,13 @@ _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "c
 def to_plan(connection: Connection) -> AnyRow | None:
     """A batch that waits to be planned: the one with the earliest deadline."""
     return connection.execute(
-        select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _LEASES.free).order_by(batches.c.expires_at).limit(1)
+        select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _FREE).order_by(batches.c.expires_at).limit(1)
     ).first()
 
 
 def to_finalise(connection: Connection) -> AnyRow | None:
     """A batch whose lines are over, or are to run no more, and that no worker holds any part of."""
-    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _LEASES.free, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
+    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _FREE, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
     return connection.execute(
         select(batches.c.id, batches.c.epoch).where(where).order_by(batches.c.expires_at).limit(1)
     ).first()
