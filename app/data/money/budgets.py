@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Select, and_, delete, exists, insert, literal
 
 from app.data.store.database import AnyRow, insert_absent, now_ms
 from app.data.tables import batches, budget_reservations, budgets, projects, virtual_keys
-from app.data.tables.batches import RUNNING, TERMINAL
+from app.data.tables.batches import RUNNING
+from app.lib.states import TERMINAL
 
 _INFO = (
     select(
@@ -65,10 +66,10 @@ def take(connection: Connection, budget_id: int, *, batch_id: int, amount: int) 
     return True
 
 
-def follow(connection: Connection, batch: AnyRow) -> None:
-    """The batch counts for the budgets that apply to it, with nothing reserved: it runs already."""
-    for budget_id in applying(connection, project_id=batch.project_id, key_id=batch.key_id):
-        insert_absent(connection, budget_reservations, budget_id=budget_id, batch_id=batch.id, created_at=now_ms())
+def follow(connection: Connection, *, batch_id: int, project_id: int, key_id: int | None) -> None:
+    """Counts a batch that already runs towards the budgets that apply to it, with nothing reserved."""
+    for budget_id in applying(connection, project_id=project_id, key_id=key_id):
+        insert_absent(connection, budget_reservations, budget_id=budget_id, batch_id=batch_id, created_at=now_ms())
 
 
 def reservations(connection: Connection, batch_id: int) -> Sequence[AnyRow]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from sqlalchemy import Connection
+from structlog.typing import FilteringBoundLogger
 
 from app.data.money import budgets as rows
 from app.data.store.database import AnyRow
@@ -152,7 +153,12 @@ def sweep(gateway: Gateway) -> int:
 
 
 def reserve(
-    connection: Connection, gateway: Gateway, caller: Caller, batch: AnyRow, estimate_picodollars: int | None
+    connection: Connection,
+    caller: Caller,
+    batch_id: int,
+    estimate_picodollars: int | None,
+    *,
+    log: FilteringBoundLogger,
 ) -> None:
     """Reserve what a new batch can cost, in the transaction that makes it: of every budget that applies, or of none.
 
@@ -164,8 +170,8 @@ def reserve(
     for budget in _locked(connection, applying):
         # What no budget can hold may be more than SQL can, too.
         fits = wanted <= MOST_PICODOLLARS
-        if not fits or not rows.take(connection, budget.id, batch_id=batch.id, amount=wanted):
-            gateway.log.info("budget.refused", budget=budget.id, project=caller.project, estimate=money.dollars(wanted))
+        if not fits or not rows.take(connection, budget.id, batch_id=batch_id, amount=wanted):
+            log.info("budget.refused", budget=budget.id, project=caller.project, estimate=money.dollars(wanted))
             raise BudgetError(
                 f"This batch can cost ${money.dollars(wanted)}, but {budget.name} has ${money.dollars(budget.left)} "
                 f"left (limit ${money.dollars(budget.limit)}, spent ${money.dollars(budget.spent)}, reserved by "
