@@ -151,10 +151,10 @@ class Embedded:
             if self._stopping.is_set() or len(self._scheduler.runs()) >= MAX_RUNS:
                 return claimed > 0
             at = self._clock.monotonic()
-            found = self._work.claim(skip=self._saturated())
-            if found is None:
+            leased = self._work.claim(skip=self._saturated())
+            if leased is None:
                 return claimed > 0
-            capacity, segment = found
+            capacity, segment = leased
             gate = self._gates.get(capacity)
             run = SegmentRun(
                 segment, gate=gate or Gate(self._clock), clock=self._clock, lease_s=self._options.lease_s, claimed_at=at

@@ -55,11 +55,11 @@ class Scheduler:
     def take(self, *, timeout_s: float) -> tuple[SegmentRun, Line] | None:
         """The best line that may run now, waiting up to `timeout_s` for one."""
         with self._changed:
-            found = self._pick()
-            if found is None and not self._closed:
+            picked = self._pick()
+            if picked is None and not self._closed:
                 self._changed.wait(timeout_s)
-                found = self._pick()
-            return found
+                picked = self._pick()
+            return picked
 
     def done(self, run: SegmentRun, line: Line) -> None:
         """The line is no longer held in memory."""

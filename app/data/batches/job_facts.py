@@ -1,4 +1,4 @@
-"""Jobs as others read them: to be handled, folded into their batch, listed for operators."""
+"""Jobs as they are read: found when due, handled, folded into their batch, listed for operators."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,10 +7,22 @@ from typing import Any
 from sqlalchemy import Connection, and_, select
 
 from app.data.store.database import now_ms
+from app.data.store.leases import LeasedTable
 from app.data.store.rows import columns
 from app.data.tables import accounts, batch_jobs, batches, blobs, files, native_objects
 
 Errors = list[dict[str, Any]]  # entries of `errors.data`, as they are on the wire
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job that a worker may claim."""
+
+    id: int
+    batch_id: int
+    account_id: int
+    state: str
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +39,7 @@ class JobFacts:
     number: int
     first_line: int
     last_line: int
-    rewritten: bool
+    rewritten: int
     state: str
     marker: str
     attempt: int
@@ -135,6 +147,7 @@ class ShownJob:
     project_id: int
 
 
+_FREE = LeasedTable(batch_jobs).free
 _OF_BATCH = select(*columns(batch_jobs, JobRow)).order_by(batch_jobs.c.number)
 _TALLY = select(*columns(batch_jobs, JobTally)).order_by(batch_jobs.c.number)
 _FACTS = (
@@ -176,6 +189,14 @@ _SHOWN = (
     .join(accounts, accounts.c.id == batch_jobs.c.account_id)
     .order_by(batch_jobs.c.number)
 )
+
+
+def next_due(connection: Connection, *, skip: Collection[int]) -> DueJob | None:
+    """The job that has been due for longest, of an account that is not in `skip`."""
+    due = and_(batch_jobs.c.state != "done", batch_jobs.c.next_at <= now_ms(), _FREE)
+    statement = select(*columns(batch_jobs, DueJob)).where(due, batch_jobs.c.account_id.not_in(list(skip)))
+    row = connection.execute(statement.order_by(batch_jobs.c.next_at, batch_jobs.c.id).limit(1)).first()
+    return None if row is None else DueJob(*row)
 
 
 def find(connection: Connection, job_id: int) -> JobFacts:

@@ -4,12 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypedDict, Unpack
 
-from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, update
+from sqlalchemy import Connection, case, exists, insert, literal, or_, select, update
 
-from app.data.batches.job_facts import Errors, JobRow
+from app.data.batches.job_facts import DueJob, Errors, JobRow
 from app.data.store.database import now_ms
 from app.data.store.leases import RELEASED, Lease, LeasedTable
-from app.data.store.rows import columns
 from app.data.tables import batch_jobs, batch_segments, batches
 
 # States of a batch under which its jobs may still be made.
@@ -31,7 +30,7 @@ class JobLease(Lease):
     state: str
 
     @classmethod
-    def to_claim(cls, job: "DueJob | JobRow", worker: str) -> "JobLease":
+    def to_claim(cls, job: DueJob | JobRow, worker: str) -> "JobLease":
         """The lease that claiming `job` gives `worker`."""
         return cls(job.id, job.epoch + 1, worker, job.batch_id, job.account_id, job.state)
 
@@ -84,25 +83,6 @@ class NewJob:
             "rewritten": int(self.rewritten),
             "marker": self.marker,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class DueJob:
-    """A job that a worker may claim."""
-
-    id: int
-    batch_id: int
-    account_id: int
-    state: str
-    epoch: int
-
-
-def next_due(connection: Connection, *, skip: Collection[int]) -> DueJob | None:
-    """The job that has been due for longest, of an account that is not in `skip`."""
-    due = and_(batch_jobs.c.state != "done", batch_jobs.c.next_at <= now_ms(), _LEASES.free)
-    statement = select(*columns(batch_jobs, DueJob)).where(due, batch_jobs.c.account_id.not_in(list(skip)))
-    row = connection.execute(statement.order_by(batch_jobs.c.next_at, batch_jobs.c.id).limit(1)).first()
-    return None if row is None else DueJob(*row)
 
 
 def claim(connection: Connection, lease: JobLease, *, lease_ms: int) -> bool:

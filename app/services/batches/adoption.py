@@ -74,10 +74,10 @@ def adopt(gateway: Gateway, selection: Selection, candidate: Candidate) -> Candi
     account, native = _account(gateway, selection), candidate.native
     with incoming(gateway) as blob:
         with provider_errors.told(gateway, provider=account.provider, account=account.name):
-            found = _fetch_input(account, native, blob)
-        if found:
+            has_input = _fetch_input(account, native, blob)
+        if has_input:
             blob.seal()
-        lines, model = _index(gateway, blob.key) if found else ([], None)
+        lines, model = _index(gateway, blob.key) if has_input else ([], None)
         if not lines:
             blob.abort()
             return replace(candidate, state=UNREADABLE)

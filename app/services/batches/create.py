@@ -1,7 +1,7 @@
 """Creating a batch: where it goes and how it runs is decided first, then one transaction inserts it.
 
-What the decision reads (copies, prices, the whole input) may take long, so that none of it is in the transaction; the
-input file is locked there, and found to be alive still, by the row that was looked up.
+The decision reads copies, prices and sometimes the whole input, which is too slow for a transaction. So the input file
+is looked up before, and the transaction locks that row, which also checks that the file has not been deleted since.
 """
 
 import re
@@ -57,20 +57,20 @@ class NewBatch:
 
 @dataclass(frozen=True, slots=True)
 class _NamedFile:
-    """The input file that a request names. `found` is None when the project has no such file."""
+    """The input file that a request names. `stored` is None when the project has no such file."""
 
     given: str
-    found: InputFile | None
+    stored: InputFile | None
 
     @property
     def key(self) -> str | None:
         """The key of the bytes of a file that can be a batch input."""
-        usable = self.found is not None and self.found.file.purpose == PURPOSE
-        return self.found.key if self.found is not None and usable else None
+        return self.stored.key if self.stored is not None and self.stored.file.purpose == PURPOSE else None
 
     @property
     def lines(self) -> int:
-        return (self.found.file.lines if self.found else None) or 0
+        """How many lines were counted in the file."""
+        return (self.stored.file.lines if self.stored else None) or 0
 
 
 _Source = _NamedFile | InlineInput
@@ -134,21 +134,21 @@ def window_ms(window: str) -> int:
 
 def _look_up(gateway: Gateway, caller: Caller, given: str) -> _NamedFile:
     with gateway.database.read() as connection:
-        found = inputs.find(connection, project_id=caller.project_id, given=given)
-    return _NamedFile(given if found is None else found.file.public_id, found)
+        stored = inputs.find(connection, project_id=caller.project_id, given=given)
+    return _NamedFile(given if stored is None else stored.file.public_id, stored)
 
 
 def _with_bytes(gateway: Gateway, caller: Caller, named: _NamedFile) -> _NamedFile:
     """The input with its bytes at the gateway: lines are checked and counted here, even where a copy is used."""
-    found = named.found
-    if found is None or found.file.is_kept or found.file.purpose != PURPOSE:
+    stored = named.stored
+    if stored is None or stored.file.is_kept or stored.file.purpose != PURPOSE:
         return named
     try:
-        remote.fetch(gateway, found.file)
+        remote.fetch(gateway, stored.file)
     except NotFoundError as error:
         raise _no_file(named) from error
     # Only now are its lines counted.
-    return replace(named, found=_look_up(gateway, caller, named.given).found or found)
+    return replace(named, stored=_look_up(gateway, caller, named.given).stored or stored)
 
 
 def _decide(gateway: Gateway, caller: Caller, new: NewBatch, source: _Source) -> _Decided:
@@ -181,9 +181,9 @@ def _executor(
 
 
 def _holders(gateway: Gateway, source: _Source) -> Sequence[int]:
-    if isinstance(source, InlineInput) or source.found is None:
+    if isinstance(source, InlineInput) or source.stored is None:
         return ()
-    return ensure.holders(gateway, source.found.file.id)
+    return ensure.holders(gateway, source.stored.file.id)
 
 
 def _endpoint(account: Account, execution: str, named: str | None, source: _Source) -> str:
@@ -226,13 +226,13 @@ def _input_file(connection: Connection, caller: Caller, source: _Source, *, home
     """The row id of the input, which nobody can delete until the transaction ends."""
     if isinstance(source, InlineInput):
         return _insert_file(connection, caller, source, home=home)
-    if source.found is None or not inputs.lock(connection, source.found.file.id):
+    if source.stored is None or not inputs.lock(connection, source.stored.file.id):
         raise _no_file(source)
-    purpose = source.found.file.purpose
+    purpose = source.stored.file.purpose
     if purpose != PURPOSE:
         text = f"input_file_id: file {source.given!r} has purpose {purpose!r}; a batch needs one with purpose 'batch'."
         raise InvalidRequestError(text, param="input_file_id")
-    return source.found.file.id
+    return source.stored.file.id
 
 
 def _no_file(named: _NamedFile) -> InvalidRequestError:

@@ -55,12 +55,12 @@ def retry(
 
 def _open_input(gateway: Gateway, caller: Caller, first: Batch) -> BlobReader:
     with gateway.database.read() as connection:
-        found = inputs.find(connection, project_id=caller.project_id, given=first.input_file)
+        stored = inputs.find(connection, project_id=caller.project_id, given=first.input_file)
     text = f"The input file {first.input_file} of batch {first.public_id} is deleted; nothing can be retried."
-    if found is None or found.key is None:
+    if stored is None or stored.key is None:
         raise ConflictError(text)
     try:
-        return gateway.blobs.open_read(found.key)
+        return gateway.blobs.open_read(stored.key)
     except BlobMissingError as error:
         raise ConflictError(text) from error
 

@@ -124,7 +124,7 @@ def _look_at_all(gateway: Gateway, job_ids: list[int]) -> None:
 
 def _note(gateway: Gateway, facts: JobFacts, native: NativeJob) -> None:
     """Write what was seen of a running job outside of its lease. Its end is left to the worker, but made due now."""
-    changes = transition.observed(gateway, facts, native)
+    changes = transition.observed(gateway.database, facts, native)
     if "state" in changes:
         # The worker sees the end itself, under its lease; until then the row shows how far the job is.
         changes = {
@@ -157,7 +157,7 @@ def _write(
     if _is_full(facts, native):
         _make_again(gateway, lease, facts, native)
         return
-    changes = transition.observed(gateway, facts, native)
+    changes = transition.observed(gateway.database, facts, native)
     changes["refreshed_at"] = NOW
     if cancelled:
         changes["cancel_sent_at"] = NOW
@@ -166,7 +166,7 @@ def _write(
         # The batch may have been cancelled while its job was polled.
         to_cancel = batch.status == "cancelling" and facts.cancel_sent_at is None and not cancelled
         at_once = "state" in changes or (to_cancel and can_cancel(account))
-        delay_ms = 0 if at_once else int(transition.poll_s(gateway, facts.age_ms) * 1000)
+        delay_ms = 0 if at_once else int(transition.poll_s(gateway.settings, facts.age_ms) * 1000)
         return jobs.move(connection, lease, delay_ms=delay_ms, **changes)
 
     require(transition.write(gateway, lease.batch_id, act))

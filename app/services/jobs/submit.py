@@ -51,12 +51,12 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
 
 def made(gateway: Gateway, facts: JobFacts, native: NativeJob, *, attempt: int) -> bool:
     """Note that the provider has the job. False, and an error in the log, when the row has another job by now."""
-    changes = transition.observed(gateway, facts, native)
+    changes = transition.observed(gateway.database, facts, native)
     changes["native_id"] = native.id
 
     def act(connection: Connection, batch: LockedBatch) -> bool:
         at_once = "state" in changes or batch.status == "cancelling"
-        delay_ms = 0 if at_once else int(transition.poll_s(gateway, 0) * 1000)
+        delay_ms = 0 if at_once else int(transition.poll_s(gateway.settings, 0) * 1000)
         return jobs.confirm(connection, facts.id, attempt=attempt, delay_ms=delay_ms, **changes)
 
     noted = transition.write(gateway, facts.batch_id, act)

@@ -16,6 +16,7 @@ from app.lib.states import TERMINAL
 from app.services.gateway import Gateway
 from app.services.jobs.fold import MAX_ERRORS, fold
 from app.services.leases import require
+from app.settings import Settings
 
 MAX_POLL_S = 60.0
 MAX_BACKOFF_S = 300.0
@@ -61,7 +62,7 @@ def postpone(
     changes: JobChanges | None = None,
 ) -> None:
     """Count a fault outside of the job, write `changes`, retry after a back-off. Raises LeaseLostError."""
-    delay_s = max(at_least_s, backoff_s(gateway, facts.faults + 1))
+    delay_s = max(at_least_s, backoff_s(gateway.settings, facts.faults + 1))
     gateway.log.warning(
         "job.postponed",
         batch=facts.public_id,
@@ -78,7 +79,7 @@ def put_off(gateway: Gateway, lease: JobLease, error: Exception) -> None:
     """Let other jobs go first after the gateway or a connector failed on this one; the log has the error."""
     why = f"The gateway failed on this job ({type(error).__name__}); its log has the details."
     with gateway.database.write() as connection:
-        jobs.move(connection, lease, delay_ms=int(backoff_s(gateway, BROKEN_AS_FAULTS) * 1000), last_error=why)
+        jobs.move(connection, lease, delay_ms=int(backoff_s(gateway.settings, BROKEN_AS_FAULTS) * 1000), last_error=why)
 
 
 def end_unmade(gateway: Gateway, lease: JobLease, status: str) -> None:
@@ -86,7 +87,7 @@ def end_unmade(gateway: Gateway, lease: JobLease, status: str) -> None:
     move(gateway, lease, state="done", status=status, done_at=NOW)
 
 
-def observed(gateway: Gateway, facts: JobFacts, native: NativeJob) -> JobChanges:
+def observed(database: Database, facts: JobFacts, native: NativeJob) -> JobChanges:
     """Columns of a job that its provider reports as `native`. One that has ended there is `ended` here: to harvest."""
     changes: JobChanges = {
         "status": native.status,
@@ -104,7 +105,7 @@ def observed(gateway: Gateway, facts: JobFacts, native: NativeJob) -> JobChanges
         changes["state"] = "ended"
         changes["ended_at"] = native.ended_at or NOW
     if native.errors:
-        changes["errors"] = errors(gateway.database, facts, native.errors)
+        changes["errors"] = errors(database, facts, native.errors)
     return changes
 
 
@@ -116,16 +117,16 @@ def errors(database: Database, facts: JobFacts, native: tuple[JobError, ...]) ->
     ]
 
 
-def poll_s(gateway: Gateway, age_ms: int | None) -> float:
+def poll_s(settings: Settings, age_ms: int | None) -> float:
     """Seconds until a job that runs well is polled again."""
-    base = gateway.settings.job_poll_s
+    base = settings.job_poll_s
     longest = max(base, MAX_POLL_S)
     return _jittered(min(longest, max(base, (age_ms or 0) / 1000 / AGE_PER_POLL)))
 
 
-def backoff_s(gateway: Gateway, faults: int) -> float:
+def backoff_s(settings: Settings, faults: int) -> float:
     """Seconds until the next attempt after so many faults in a row."""
-    base = gateway.settings.job_poll_s / 4
+    base = settings.job_poll_s / 4
     return _jittered(min(max(base, MAX_BACKOFF_S), base * 2 ** min(faults, 20)))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.blobs import BlobError
 from app.data.batches import capacity as permits
-from app.data.batches import jobs, work
+from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
 from app.data.batches.work import DueBatch
 from app.data.store.database import is_outage
@@ -141,7 +141,7 @@ class BatchWork:
             busy = Counter(held.account_id for held in self._jobs)
             full = [account_id for account_id, held in busy.items() if held >= max_per_account]
             with self._gateway.database.read() as connection:
-                due = jobs.next_due(connection, skip=full)
+                due = job_facts.next_due(connection, skip=full)
             if due is None:
                 return None
             lease = JobLease.to_claim(due, self._worker)
