@@ -19,8 +19,8 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from app.cli.batch_run.http import AwayError, Gateway
+from app.lib.states import TERMINAL
 
-ENDED = ("completed", "failed", "expired", "cancelled")
 FIRST_POLL_S, POLL_GROWTH, MAX_POLL_S = 0.3, 1.3, 5.0
 # How long the gateway may be unreachable: longer than a deployment takes.
 MAX_AWAY_S = 120.0
@@ -93,7 +93,7 @@ def watch(gateway: Gateway, batch_id: str, *, progress: Progress, sleep: Sleep =
                 continue
             away_since = None
             progress.show(batch)
-            if batch["status"] in ENDED:
+            if batch["status"] in TERMINAL:
                 return batch
             counts = batch["request_counts"]
             now_done = counts["completed"] + counts["failed"]

@@ -3,12 +3,11 @@
 import click
 
 from app.cli.shared import context
-from app.data.store.database import AnyRow
 from app.lib import json
 from app.services.batches import adoption
-from app.services.batches.adoption import Wanted
+from app.services.batches.adoption import Selection
 from app.services.jobs import admin
-from app.services.jobs.admin import Word
+from app.services.jobs.admin import Resolution, ShownJob
 
 HEADS = ("JOB", "ACCOUNT", "STATE", "STATUS", "LINES", "DONE", "NATIVE ID", "FAULTS", "LAST ERROR")
 
@@ -29,9 +28,9 @@ def jobs(batch: str, as_json: bool) -> None:
       batchgate batches jobs batch_00061f...
     """
     with context.gateway() as gateway:
-        listed = admin.listed(gateway, batch)
+        shown = admin.list_(gateway, batch)
     if as_json:
-        click.echo(json.dumps([_fields(row) for row in listed]))
+        click.echo(json.dumps([_fields(row) for row in shown]))
         return
     rows = [
         (
@@ -45,7 +44,7 @@ def jobs(batch: str, as_json: bool) -> None:
             row.faults or None,
             row.last_error,
         )
-        for row in listed
+        for row in shown
     ]
     click.echo(context.columns(HEADS, rows))
 
@@ -70,7 +69,7 @@ def resolve(batch: str, number: int | None, retry: bool, fail: bool, native_id: 
     if sum((retry, fail, native_id is not None)) != 1:
         raise click.UsageError("Give exactly one of --retry, --fail and --native-id.")
     with context.gateway() as gateway:
-        row = admin.resolve(gateway, batch, Word(native_id=native_id, again=retry), number=number)
+        row = admin.resolve(gateway, batch, Resolution(native_id=native_id, again=retry), number=number)
     click.echo(f"Job {row.number} of {batch} is {row.state}.")
 
 
@@ -88,21 +87,19 @@ def adopt(project: str, provider: str, account: str | None, native_ids: tuple[st
       batchgate batches adopt --project reports --provider openai
       batchgate batches adopt --project reports --provider openai --id batch_abc123 --yes
     """
-    selection = Wanted(project, provider.lower(), account, native_ids)
+    selection = Selection(project, provider.lower(), account, native_ids)
     counts: dict[str, int] = {}
     with context.gateway() as gateway, context.plain_errors():
-        for candidate in adoption.candidates(gateway, selection):
-            if yes and candidate.state == "new":
-                candidate = adoption.adopt(gateway, selection, candidate)
-            counts[candidate.state] = counts.get(candidate.state, 0) + 1
-            native = candidate.native
-            cells = (candidate.state, candidate.batch_id, native.id, native.status, native.endpoint)
+        for found in adoption.candidates(gateway, selection):
+            shown = adoption.adopt(gateway, selection, found) if yes and found.state == "new" else found
+            counts[shown.state] = counts.get(shown.state, 0) + 1
+            cells = (shown.state, shown.batch_id, shown.native.id, shown.native.status, shown.native.endpoint)
             click.echo("  ".join(cell for cell in cells if cell))
     summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no batches"
     click.echo(f"{summary}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
 
 
-def _fields(row: AnyRow) -> dict[str, object]:
+def _fields(row: ShownJob) -> dict[str, object]:
     return {
         "number": row.number,
         "provider": row.provider,

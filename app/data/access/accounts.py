@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, selec
 
 from app.data.store.database import insert_absent, now_ms
 from app.data.tables import accounts, batch_jobs, batches, containers, native_objects
-from app.data.tables.batches import TERMINAL
+from app.lib.states import TERMINAL
 
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Select, and_, delete, exists, insert, literal
 
 from app.data.store.database import insert_absent, now_ms
 from app.data.tables import batches, budget_reservations, budgets, projects, virtual_keys
-from app.data.tables.batches import RUNNING, TERMINAL
+from app.data.tables.batches import RUNNING
+from app.lib.states import TERMINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, case, func, literal, select, union
 
 from app.data.store.database import insert_absent, now_ms
 from app.data.tables import accounts, batches, files, limit_counters, projects, virtual_keys
-from app.data.tables.batches import BATCH_STATUSES, TERMINAL
+from app.lib.states import BATCH_STATUSES, TERMINAL
 
 STORED_BYTES = "stored_bytes"
 _TABLES = {"account": accounts, "key": virtual_keys, "project": projects}

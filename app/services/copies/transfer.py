@@ -54,7 +54,7 @@ def intend(
         filename=new.filename,
         size=new.payload.length,
         worker=worker,
-        lease_ms=lease_ms(gateway),
+        lease_ms=lease_ms(gateway.settings),
         grace_ms=grace_ms(gateway),
     )
 
@@ -184,7 +184,11 @@ def _kept(gateway: Gateway, object_id: int, payload: Payload, worker: str, keep:
             if gateway.clock.monotonic() > renew_after:
                 with gateway.database.write() as connection:
                     lasting = native_objects.renew(
-                        connection, object_id, worker=worker, lease_ms=lease_ms(gateway), grace_ms=grace_ms(gateway)
+                        connection,
+                        object_id,
+                        worker=worker,
+                        lease_ms=lease_ms(gateway.settings),
+                        grace_ms=grace_ms(gateway),
                     )
                 if not lasting:
                     raise LeaseLostError

@@ -7,10 +7,9 @@ from sqlalchemy import Connection
 
 from app.data.money import ledger
 from app.data.money.ledger import Charge, ChargedBatch
-from app.engine.outcomes import Line, Result, Tokens
+from app.engine.outcomes import BAD_ANSWER, Line, Result, Tokens
 from app.services.gateway import Gateway
 from app.services.limits import limits
-from app.services.lines.dialects import BAD_ANSWER
 from app.services.money import budgets, prices
 from app.services.money.prices import Price
 

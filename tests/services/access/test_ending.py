@@ -11,8 +11,8 @@ from app.data.access import keys as rows
 from app.data.tables import batches, events, projects, virtual_keys
 from app.errors import AuthenticationError, ConflictError, InvalidRequestError, NotFoundError
 from app.services.access import key_secrets, keys
-from app.services.batches import batches as service
-from app.services.batches.batches import NewBatch
+from app.services.batches import create as service
+from app.services.batches.create import NewBatch
 from app.services.batches.inline_input import writing
 from app.services.gateway import Actor, Caller, Gateway
 from app.services.upkeep.sweep import sweep

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app.data.tables import batch_segments, batches, events, usage_ledger
-from app.services.batches import batches as batch_service
-from app.services.batches.batches import NewBatch
+from app.services.batches import create as batch_service
+from app.services.batches.create import NewBatch
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
