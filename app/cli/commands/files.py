@@ -8,7 +8,7 @@ import click
 from app.cli.shared import context
 from app.lib import json
 from app.services.files import adoption
-from app.services.files.adoption import Candidate, Wanted
+from app.services.files.adoption import Candidate, Selection
 
 
 @click.group()
@@ -40,11 +40,11 @@ def adopt(
       batchgate files adopt --project reports --provider openai --purpose batch
       batchgate files adopt --project reports --provider openai --id file-abc123 --yes
     """
-    wanted = Wanted(project, provider.lower(), account, purpose, native_ids)
+    selection = Selection(project, provider.lower(), account, purpose, native_ids)
     counts: dict[str, int] = {}
     with context.gateway() as gateway, context.told():
-        for found in adoption.candidates(gateway, wanted):
-            shown = adoption.adopt(gateway, wanted, found) if yes and found.state == adoption.NEW else found
+        for found in adoption.candidates(gateway, selection):
+            shown = adoption.adopt(gateway, selection, found) if yes and found.state == adoption.NEW else found
             counts[shown.state] = counts.get(shown.state, 0) + 1
             click.echo(json.dumps(_body(shown)) if as_json else _line(shown))
     if not as_json:

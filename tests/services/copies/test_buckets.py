@@ -148,7 +148,7 @@ def test_a_batch_input_may_be_named_by_its_address(
     client: KeyClient, other_client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
     provider.upload_file(NewFile("in.jsonl", "batch", Payload(len(LINE), lambda: iter([LINE]))))
-    wanted = adoption.Wanted("alpha", "openai", purpose="batch")
+    wanted = adoption.Selection("alpha", "openai", purpose="batch")
     [found] = [adoption.adopt(gateway, wanted, candidate) for candidate in adoption.candidates(gateway, wanted)]
     uri = next(iter(provider.files))
     body = {"input_file_id": uri, "endpoint": "/v1/chat/completions", "provider": "openai"}

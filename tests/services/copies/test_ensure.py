@@ -10,6 +10,7 @@ from app.connectors.contract.objects import NewFile, Payload
 from app.data.tables import file_copies, native_objects
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure
+from app.services.copies import reconcile
 from app.services.copies.ensure import Copy, CopyBusyError
 from app.services.gateway import Caller, Gateway
 from tests.services.copies.memory import MemoryProvider
@@ -143,5 +144,5 @@ def test_a_file_that_could_not_be_processed_is_refused_and_let_go(
     provider.become("error")
     with pytest.raises(RefusedError):
         ensure(gateway, file_id, account)
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert not provider.files

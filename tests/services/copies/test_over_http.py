@@ -11,7 +11,7 @@ from app.connectors.catalogue import registry
 from app.connectors.contract.base import Target
 from app.data.tables import blobs, files
 from app.services.access import keys
-from app.services.copies import ensure
+from app.services.copies import reconcile
 from app.services.gateway import Gateway
 from app.settings import Settings
 from tests.api.openai.test_files import made, send, stored
@@ -83,7 +83,7 @@ def test_a_failed_upload_is_told_sent_once_and_leaves_nothing(
     assert asked(server, "POST") == 1
     assert all_rows(gateway, files) == all_rows(gateway, blobs) == stored(gateway) == []
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (app.files, [state for state in states(gateway) if state != "deleted"]) == ({}, [])
 
 
