@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.data.batches import segments, work
-from app.data.batches.work import BatchLease
 from app.data.files import files
+from app.data.store.leases import Lease
 from app.lib import ids, json
 from app.services.blobs import incoming
 from app.services.gateway import Caller, Gateway
@@ -72,7 +72,12 @@ class RunningBatch:
                 blob.settle(connection)
                 counted = {"lines": len(lines), "size": blob.bytes}
                 chunk = segments.insert_chunk(
-                    connection, self._segment, batch_id=self._lease.id, blob_id=blob.id, **counted
+                    connection,
+                    batch_id=self._lease.id,
+                    segment_id=self._segment.id,
+                    epoch=self._segment.epoch,
+                    blob_id=blob.id,
+                    **counted,
                 )
                 rows, offset = [], 0
                 for line, data in zip(lines, answers, strict=True):
@@ -87,11 +92,11 @@ class RunningBatch:
         with self.gateway.database.write() as connection:
             work.end(connection, self._lease, ending=ending, output_file_id=None, error_file_id=None)
 
-    def _plan(self) -> BatchLease:
+    def _plan(self) -> Lease:
         with self.gateway.database.write() as connection:
             waiting = work.to_plan(connection)
             assert waiting is not None
-            lease = BatchLease(id=waiting.id, epoch=waiting.epoch + 1, worker=WORKER)
+            lease = Lease(id=waiting.id, epoch=waiting.epoch + 1, worker=WORKER)
             assert work.claim(connection, lease, statuses=("validating",), lease_ms=LEASE_MS)
             work.insert_lines(connection, self._rows(lease.id))
             bounds = [(1, len(self.lines))]
@@ -106,14 +111,15 @@ class RunningBatch:
             offset += len(line) + 1
         return rows
 
-    def _claim_segment(self) -> segments.Lease:
+    def _claim_segment(self) -> Lease:
         with self.gateway.database.write() as connection:
             facts = work.facts(connection, self._lease.id)
             accounts = [facts.account_id]
             row = segments.next_segment(connection, project_id=facts.project_id, accounts=accounts, skip=[])
             assert row is not None
-            assert segments.claim(connection, (row.id, row.epoch), worker=WORKER, lease_ms=LEASE_MS)
-        return (row.id, row.epoch + 1)
+            lease = Lease(row.id, row.epoch + 1, WORKER)
+            assert segments.claim(connection, lease, lease_ms=LEASE_MS)
+        return lease
 
     def _answer(self, line: int, status_code: int) -> bytes:
         body = b'{"n": %d}' % line

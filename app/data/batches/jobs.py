@@ -7,19 +7,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, tuple_, update
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, update
 
 from app.data.money import budgets
 from app.data.store.database import AnyRow, now_ms
+from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.tables import accounts, batch_jobs, batch_segments, batches, blobs, files, native_objects
 from app.data.tables.batches import TERMINAL
 
 # States of a batch under which its jobs may still be made.
 MAKING = ("validating", "in_progress")
 
-_FREE = or_(batch_jobs.c.lease_until.is_(None), batch_jobs.c.lease_until < now_ms())
-_FREED: dict[str, Any] = {"worker": None, "lease_until": None}
+_LEASES = LeasedTable(batch_jobs)
 
 _FOLDED = select(
     *(
@@ -47,48 +46,36 @@ _FOLDED = select(
 
 
 @dataclass(frozen=True, slots=True)
-class JobLease:
-    """A job in one worker's hands, in the state that it was found in."""
+class JobLease(Lease):
+    """A job in one worker's hands, in the state that it was found in; leaving that state loses the lease."""
 
-    id: int
     batch_id: int
     account_id: int
     state: str
-    epoch: int
-    worker: str
 
 
 def next_due(connection: Connection, *, skip: Collection[int]) -> AnyRow | None:
     """The job that waits longest for a look, of an account that is not in `skip`."""
     columns = (batch_jobs.c.id, batch_jobs.c.batch_id, batch_jobs.c.account_id, batch_jobs.c.state, batch_jobs.c.epoch)
-    due = and_(batch_jobs.c.state != "done", batch_jobs.c.next_at <= now_ms(), _FREE)
+    due = and_(batch_jobs.c.state != "done", batch_jobs.c.next_at <= now_ms(), _LEASES.free)
     statement = select(*columns).where(due, batch_jobs.c.account_id.not_in(list(skip)))
     return connection.execute(statement.order_by(batch_jobs.c.next_at, batch_jobs.c.id).limit(1)).first()
 
 
 def claim(connection: Connection, lease: JobLease, *, lease_ms: int) -> bool:
-    """Take a free job. `lease.epoch` is the new one. False: someone was faster."""
-    where = (
-        batch_jobs.c.id == lease.id,
-        batch_jobs.c.epoch == lease.epoch - 1,
-        batch_jobs.c.state == lease.state,
-        _FREE,
-    )
-    values = {"worker": lease.worker, "epoch": lease.epoch, "lease_until": now_ms() + lease_ms}
-    return connection.execute(update(batch_jobs).where(*where).values(**values)).rowcount == 1
+    """Take a free job. False when another worker was faster."""
+    return _LEASES.claim(connection, lease, batch_jobs.c.state == lease.state, lease_ms=lease_ms)
 
 
-def renew(connection: Connection, leases: Collection[JobLease], *, lease_ms: int) -> None:
-    """Keep those of the leases that are still held."""
-    held = tuple_(batch_jobs.c.id, batch_jobs.c.epoch).in_([(lease.id, lease.epoch) for lease in leases])
-    statement = update(batch_jobs).where(held, batch_jobs.c.worker.is_not(None))
-    connection.execute(statement.values(lease_until=now_ms() + lease_ms))
+def renew(connection: Connection, leases: Collection[JobLease], *, worker: str, lease_ms: int) -> None:
+    """Renew the leases that `worker` still holds, whatever state it has brought their jobs to."""
+    _LEASES.renew(connection, leases, worker=worker, lease_ms=lease_ms)
 
 
 def move(connection: Connection, lease: JobLease, *, delay_ms: int = 0, **values: Any) -> bool:
-    """Write `values` and give the job back; it is due again after `delay_ms`. False when the lease is lost."""
-    full = {"next_at": now_ms() + delay_ms, **_FREED, **_stamped(values)}
-    return connection.execute(update(batch_jobs).where(_held(lease)).values(**full)).rowcount == 1
+    """Write `values` and release the job; it is due again after `delay_ms`. False when the lease is lost."""
+    full = {"next_at": now_ms() + delay_ms, **_stamped(values)}
+    return _LEASES.release(connection, lease, batch_jobs.c.state == lease.state, **full)
 
 
 def add(connection: Connection, lease: JobLease, *, came: bool, lease_ms: int, **added: int) -> bool:
@@ -98,10 +85,9 @@ def add(connection: Connection, lease: JobLease, *, came: bool, lease_ms: int, *
     it went, and `native_status` and `errors` remain.
     """
     values: dict[str, Any] = {name: batch_jobs.c[name] + number for name, number in added.items() if number}
-    values["lease_until"] = now_ms() + lease_ms
     if came:
         values["status"] = case((batch_jobs.c.status == "failed", "completed"), else_=batch_jobs.c.status)
-    return connection.execute(update(batch_jobs).where(_held(lease)).values(**values)).rowcount == 1
+    return _LEASES.hold(connection, lease, batch_jobs.c.state == lease.state, lease_ms=lease_ms, **values)
 
 
 def begin(
@@ -119,7 +105,7 @@ def begin(
         "rewritten": int(rewritten),
         "next_at": now_ms() + reconcile_ms,
     }
-    return connection.execute(update(batch_jobs).where(_held(lease), wanted).values(**values)).rowcount == 1
+    return _LEASES.write(connection, lease, batch_jobs.c.state == lease.state, wanted, **values)
 
 
 def confirm(connection: Connection, job_id: int, *, attempt: int, delay_ms: int, **values: Any) -> bool:
@@ -130,8 +116,14 @@ def confirm(connection: Connection, job_id: int, *, attempt: int, delay_ms: int,
         batch_jobs.c.attempt == attempt,
         batch_jobs.c.state.in_(("creating", "pending", "unknown")),
     )
-    full = {"epoch": batch_jobs.c.epoch + 1, "submitted_at": now_ms(), "refreshed_at": now_ms(), "faults": 0, **_FREED}
-    full |= {"next_at": now_ms() + delay_ms, "last_error": None, "state": "running", **_stamped(values)}
+    full = {
+        "epoch": batch_jobs.c.epoch + 1,
+        "submitted_at": now_ms(),
+        "refreshed_at": now_ms(),
+        "faults": 0,
+        **RELEASED,
+    }
+    full |= {"next_at": now_ms() + delay_ms, "last_error": None, "state": "running", **RELEASED, **_stamped(values)}
     return connection.execute(update(batch_jobs).where(*where).values(**full)).rowcount == 1
 
 
@@ -159,7 +151,7 @@ def drop_unmade(connection: Connection, batch_id: int) -> None:
     """Jobs that were never asked for are over: cancelled without a call. Whoever holds one has lost it."""
     statement = update(batch_jobs).where(batch_jobs.c.batch_id == batch_id, batch_jobs.c.state == "pending")
     over = {"state": "done", "status": "cancelled", "done_at": now_ms(), "epoch": batch_jobs.c.epoch + 1}
-    connection.execute(statement.values(**over, **_FREED))
+    connection.execute(statement.values(**over, **RELEASED))
 
 
 def facts(connection: Connection, job_id: int) -> AnyRow:
@@ -265,7 +257,7 @@ def named(connection: Connection, batch_public_id: str) -> Sequence[AnyRow]:
 
 def resolve(connection: Connection, job_id: int, **values: Any) -> bool:
     """The operator's word on an unknown job. False when it is not unknown."""
-    full = {"next_at": now_ms(), "faults": 0, **_FREED, **_stamped(values)}
+    full = {"next_at": now_ms(), "faults": 0, **RELEASED, **_stamped(values)}
     where = (batch_jobs.c.id == job_id, batch_jobs.c.state == "unknown")
     return connection.execute(update(batch_jobs).where(*where).values(**full)).rowcount == 1
 
@@ -273,12 +265,3 @@ def resolve(connection: Connection, job_id: int, **values: Any) -> bool:
 def _stamped(values: dict[str, Any]) -> dict[str, Any]:
     """Instants that are True happen now, by the database's clock."""
     return {name: now_ms() if value is True else value for name, value in values.items()}
-
-
-def _held(lease: JobLease) -> ColumnElement[bool]:
-    return and_(
-        batch_jobs.c.id == lease.id,
-        batch_jobs.c.epoch == lease.epoch,
-        batch_jobs.c.worker == lease.worker,
-        batch_jobs.c.state == lease.state,
-    )

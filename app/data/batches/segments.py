@@ -13,7 +13,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    or_,
     select,
     tuple_,
     update,
@@ -21,12 +20,17 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 
 from app.data.store.database import AnyRow, inserted_id, now_ms
+from app.data.store.leases import Lease, LeasedTable
 from app.data.tables import batch_chunks, batch_lines, batch_segments, batches
 
-Lease = tuple[int, int]  # (segment id, epoch)
-
-_FREE = or_(batch_segments.c.lease_until.is_(None), batch_segments.c.lease_until < now_ms())
-_CLAIMABLE = and_(batch_segments.c.batch_id == batches.c.id, batch_segments.c.state == "open", _FREE)
+_LEASES = LeasedTable(batch_segments)
+_OPEN = batch_segments.c.state == "open"
+_CLAIMABLE = and_(batch_segments.c.batch_id == batches.c.id, _OPEN, _LEASES.free)
+_BATCH_RUNS = exists(
+    select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress")
+)
+# How often a worker went silent with the segment: a claim finds its name there still.
+_LOST_EPOCHS = batch_segments.c.lost_epochs + case((batch_segments.c.worker.is_(None), 0), else_=1)
 _RESULT = (
     update(batch_lines)
     .where(
@@ -110,36 +114,16 @@ def next_segment(
             (batches.c.expires_at - now_ms()).label("left_ms"),
         )
         .join_from(batch_segments, batches)
-        .where(batch_segments.c.batch_id == batch, batch_segments.c.state == "open", _FREE)
+        .where(batch_segments.c.batch_id == batch, _OPEN, _LEASES.free)
         .order_by(batch_segments.c.first_line)
         .limit(1)
     )
     return connection.execute(statement).first()
 
 
-def claim(connection: Connection, lease: Lease, *, worker: str, lease_ms: int) -> bool:
-    """Take a free segment: the epoch goes up, and a holder that went silent is counted. False: someone was faster."""
-    segment_id, epoch = lease
-    lost = case((batch_segments.c.worker.is_(None), 0), else_=1)
-    statement = (
-        update(batch_segments)
-        .where(
-            batch_segments.c.id == segment_id,
-            batch_segments.c.epoch == epoch,
-            batch_segments.c.state == "open",
-            _FREE,
-            exists(
-                select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress")
-            ),
-        )
-        .values(
-            worker=worker,
-            epoch=epoch + 1,
-            lease_until=now_ms() + lease_ms,
-            lost_epochs=batch_segments.c.lost_epochs + lost,
-        )
-    )
-    return connection.execute(statement).rowcount == 1
+def claim(connection: Connection, lease: Lease, *, lease_ms: int) -> bool:
+    """Take a free segment of a batch that runs. False when another worker was faster."""
+    return _LEASES.claim(connection, lease, _OPEN, _BATCH_RUNS, lease_ms=lease_ms, lost_epochs=_LOST_EPOCHS)
 
 
 def pending_lines(connection: Connection, *, batch_id: int, first: int, last: int) -> Sequence[AnyRow]:
@@ -164,32 +148,21 @@ def pending_lines(connection: Connection, *, batch_id: int, first: int, last: in
 
 
 def renew(connection: Connection, leases: Collection[Lease], *, worker: str, lease_ms: int) -> set[int]:
-    """Keep leases that are still this worker's; returns the ids of those that are."""
-    mine = and_(
-        tuple_(batch_segments.c.id, batch_segments.c.epoch).in_(leases),
-        batch_segments.c.worker == worker,
-        batch_segments.c.state == "open",
-    )
-    connection.execute(update(batch_segments).where(mine).values(lease_until=now_ms() + lease_ms))
-    return set(connection.execute(select(batch_segments.c.id).where(mine)).scalars())
+    """Renew the leases that `worker` still holds; returns the ids of those segments."""
+    return _LEASES.renew(connection, leases, _OPEN, worker=worker, lease_ms=lease_ms)
 
 
-def hold(connection: Connection, lease: Lease, *, worker: str, lease_ms: int) -> bool:
-    """Fence a write: renews the lease in the same transaction. False when it is lost."""
-    return (
-        connection.execute(
-            update(batch_segments).where(_held(lease, worker)).values(lease_until=now_ms() + lease_ms)
-        ).rowcount
-        == 1
-    )
+def hold(connection: Connection, lease: Lease, *, lease_ms: int) -> bool:
+    """Fence the writes of this transaction. False when the lease is lost."""
+    return _LEASES.hold(connection, lease, _OPEN, lease_ms=lease_ms)
 
 
-def release(connection: Connection, lease: Lease, *, worker: str) -> None:
-    """Give a segment back in good order."""
-    connection.execute(update(batch_segments).where(_held(lease, worker)).values(worker=None, lease_until=None))
+def release(connection: Connection, lease: Lease) -> None:
+    """Give a segment back."""
+    _LEASES.release(connection, lease, _OPEN)
 
 
-def close_if_done(connection: Connection, lease: Lease, *, worker: str) -> None:
+def close_if_done(connection: Connection, lease: Lease) -> None:
     """Mark the segment done when none of its lines waits for a result."""
     waits = exists(
         select(literal(1)).where(
@@ -198,13 +171,12 @@ def close_if_done(connection: Connection, lease: Lease, *, worker: str) -> None:
             batch_lines.c.state == "pending",
         )
     )
-    statement = update(batch_segments).where(_held(lease, worker), ~waits)
-    connection.execute(statement.values(state="done", worker=None, lease_until=None))
+    _LEASES.release(connection, lease, _OPEN, ~waits, state="done")
 
 
-def set_probe(connection: Connection, lease: Lease, *, worker: str, line: int | None) -> bool:
+def set_probe(connection: Connection, lease: Lease, *, line: int | None) -> bool:
     """Note which line of a segment that runs alone is about to be sent. False when the lease is lost."""
-    return connection.execute(update(batch_segments).where(_held(lease, worker)).values(probe_line=line)).rowcount == 1
+    return _LEASES.write(connection, lease, _OPEN, probe_line=line)
 
 
 def ended(connection: Connection, batch_ids: Collection[int]) -> set[int]:
@@ -213,9 +185,10 @@ def ended(connection: Connection, batch_ids: Collection[int]) -> set[int]:
     return set(connection.execute(statement).scalars())
 
 
-def insert_chunk(connection: Connection, lease: Lease, *, batch_id: int, blob_id: int, lines: int, size: int) -> int:
+def insert_chunk(
+    connection: Connection, *, batch_id: int, segment_id: int, epoch: int, blob_id: int, lines: int, size: int
+) -> int:
     """The row of a chunk whose blob is settled in the same transaction."""
-    segment_id, epoch = lease
     values = {"batch_id": batch_id, "segment_id": segment_id, "blob_id": blob_id, "epoch": epoch}
     return inserted_id(connection, insert(batch_chunks).values(lines=lines, bytes=size, created_at=now_ms(), **values))
 
@@ -246,13 +219,3 @@ def _runnable(accounts: Collection[int], skip: Collection[tuple[int, str]]) -> C
         exists(select(literal(1)).where(_CLAIMABLE).correlate(batches)),
     )
     return and_(runnable, tuple_(batches.c.account_id, batches.c.model).not_in(skip)) if skip else runnable
-
-
-def _held(lease: Lease, worker: str) -> ColumnElement[bool]:
-    segment_id, epoch = lease
-    return and_(
-        batch_segments.c.id == segment_id,
-        batch_segments.c.epoch == epoch,
-        batch_segments.c.worker == worker,
-        batch_segments.c.state == "open",
-    )

@@ -1,18 +1,20 @@
 """Batches as a worker moves them on: planning, ending, finalising. Every write carries the batch's epoch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, exists, func, insert, literal, or_, select, update
-from sqlalchemy.sql import ColumnElement
 
 from app.data.money import budgets
 from app.data.store.database import AnyRow, now_ms
+from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.tables import batch_chunks, batch_jobs, batch_lines, batch_segments, batches, blobs, files
 from app.data.tables.batches import TERMINAL
 
-_FREE = or_(batches.c.lease_until.is_(None), batches.c.lease_until < now_ms())
+_LEASES = LeasedTable(batches)
+_RUNS = batches.c.status.not_in(TERMINAL)
+# How often a worker went silent with the batch: a claim finds its name there still.
+_LOST_EPOCHS = batches.c.lost_epochs + case((batches.c.worker.is_(None), 0), else_=1)
 _LEASED_SEGMENT = exists(
     select(literal(1)).where(
         batch_segments.c.batch_id == batches.c.id,
@@ -33,25 +35,16 @@ _OVER = and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT
 _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLease:
-    """A batch in one worker's hands."""
-
-    id: int
-    epoch: int
-    worker: str
-
-
 def to_plan(connection: Connection) -> AnyRow | None:
     """A batch that waits to be planned: the one with the earliest deadline."""
     return connection.execute(
-        select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _FREE).order_by(batches.c.expires_at).limit(1)
+        select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _LEASES.free).order_by(batches.c.expires_at).limit(1)
     ).first()
 
 
 def to_finalise(connection: Connection) -> AnyRow | None:
     """A batch whose lines are over, or are to run no more, and that no worker holds any part of."""
-    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _FREE, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
+    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _LEASES.free, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
     return connection.execute(
         select(batches.c.id, batches.c.epoch).where(where).order_by(batches.c.expires_at).limit(1)
     ).first()
@@ -69,34 +62,23 @@ def end_due(connection: Connection) -> int:
     return connection.execute(update(batches).where(_OVER).values(**values)).rowcount
 
 
-def claim(connection: Connection, lease: BatchLease, *, statuses: Sequence[str], lease_ms: int) -> bool:
-    """Take a batch to plan or finalise it. `lease.epoch` is the new one. False: someone was faster."""
-    lost = case((batches.c.worker.is_(None), 0), else_=1)
-    statement = (
-        update(batches)
-        .where(batches.c.id == lease.id, batches.c.epoch == lease.epoch - 1, batches.c.status.in_(statuses), _FREE)
-        .values(
-            worker=lease.worker,
-            epoch=lease.epoch,
-            lease_until=now_ms() + lease_ms,
-            lost_epochs=batches.c.lost_epochs + lost,
-        )
-    )
-    return connection.execute(statement).rowcount == 1
+def claim(connection: Connection, lease: Lease, *, statuses: Sequence[str], lease_ms: int) -> bool:
+    """Take a batch to plan or finalise it. False when another worker was faster."""
+    where = batches.c.status.in_(statuses)
+    return _LEASES.claim(connection, lease, where, lease_ms=lease_ms, lost_epochs=_LOST_EPOCHS)
 
 
-def hold(connection: Connection, lease: BatchLease, *, statuses: Sequence[str], lease_ms: int) -> bool:
-    """Fence a write: renews the lease in the same transaction. False when it is lost or the batch moved on."""
-    where = and_(_held(lease), batches.c.status.in_(statuses))
-    return connection.execute(update(batches).where(where).values(lease_until=now_ms() + lease_ms)).rowcount == 1
+def hold(connection: Connection, lease: Lease, *, statuses: Sequence[str], lease_ms: int) -> bool:
+    """Fence the writes of this transaction. False when the lease is lost, or the batch is in another status."""
+    return _LEASES.hold(connection, lease, _RUNS, batches.c.status.in_(statuses), lease_ms=lease_ms)
 
 
-def release(connection: Connection, lease: BatchLease) -> None:
-    """Give a batch back in good order."""
-    connection.execute(update(batches).where(_held(lease)).values(worker=None, lease_until=None))
+def release(connection: Connection, lease: Lease) -> None:
+    """Give a batch back, if it still runs under this lease."""
+    _LEASES.release(connection, lease, _RUNS)
 
 
-def close_segments(connection: Connection, lease: BatchLease) -> bool:
+def close_segments(connection: Connection, lease: Lease) -> bool:
     """No worker may write to any segment any more. False when one still holds a lease."""
     where = batch_segments.c.batch_id == lease.id
     leased = and_(where, batch_segments.c.state == "open", batch_segments.c.lease_until >= now_ms())
@@ -105,7 +87,7 @@ def close_segments(connection: Connection, lease: BatchLease) -> bool:
     connection.execute(
         update(batch_segments)
         .where(where, batch_segments.c.state == "open")
-        .values(state="done", worker=None, lease_until=None, epoch=batch_segments.c.epoch + 1)
+        .values(state="done", epoch=batch_segments.c.epoch + 1, **RELEASED)
     )
     return True
 
@@ -148,24 +130,18 @@ def duplicates(connection: Connection, batch_id: int, *, limit: int) -> Sequence
     return connection.execute(statement.order_by(batch_lines.c.line).limit(limit)).all()
 
 
-def start(
-    connection: Connection, lease: BatchLease, *, model: str, lines: int, segments: Sequence[tuple[int, int]]
-) -> None:
+def start(connection: Connection, lease: Lease, *, model: str, lines: int, segments: Sequence[tuple[int, int]]) -> None:
     """The plan is made: segments are there and the batch runs. The caller holds the lease in this transaction."""
     rows = [{"batch_id": lease.id, "first_line": first, "last_line": last, "state": "open"} for first, last in segments]
     connection.execute(insert(batch_segments), rows)
     connection.execute(
         update(batches)
         .where(batches.c.id == lease.id)
-        .values(
-            status="in_progress", in_progress_at=now_ms(), lines_total=lines, model=model, worker=None, lease_until=None
-        )
+        .values(status="in_progress", in_progress_at=now_ms(), lines_total=lines, model=model, **RELEASED)
     )
 
 
-def start_jobs(
-    connection: Connection, lease: BatchLease, *, model: str, lines: int, jobs: Sequence[dict[str, Any]]
-) -> None:
+def start_jobs(connection: Connection, lease: Lease, *, model: str, lines: int, jobs: Sequence[dict[str, Any]]) -> None:
     """The plan is made: jobs are there, none of them at its provider yet. The caller holds the lease.
 
     `jobs` are columns of batch_jobs. Each gets a segment that is done, for the chunks of its results to belong to.
@@ -178,16 +154,16 @@ def start_jobs(
     connection.execute(
         insert(batch_jobs).values(batch_id=lease.id, state="pending", next_at=now_ms()), [dict(job) for job in jobs]
     )
-    values = {"lines_total": lines, "model": model, "worker": None, "lease_until": None}
+    values = {"lines_total": lines, "model": model, **RELEASED}
     connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
 
 
-def fail(connection: Connection, lease: BatchLease, *, errors: list[dict[str, Any]]) -> None:
+def fail(connection: Connection, lease: Lease, *, errors: list[dict[str, Any]]) -> None:
     """The input cannot be run. The caller holds the lease in this transaction."""
     connection.execute(
         update(batches)
         .where(batches.c.id == lease.id)
-        .values(status="failed", failed_at=now_ms(), errors=errors, worker=None, lease_until=None)
+        .values(status="failed", failed_at=now_ms(), errors=errors, **RELEASED)
     )
     budgets.refund(connection, lease.id)
 
@@ -213,7 +189,7 @@ def slice_of_lines(connection: Connection, batch_id: int, *, after: int, limit: 
 
 
 def end(
-    connection: Connection, lease: BatchLease, *, ending: str, output_file_id: int | None, error_file_id: int | None
+    connection: Connection, lease: Lease, *, ending: str, output_file_id: int | None, error_file_id: int | None
 ) -> None:
     """The batch is over; lines without a result become expired or cancelled. The caller holds the lease."""
     values: dict[str, Any] = {"status": ending, _STAMPS[ending]: now_ms(), "ending": ending}
@@ -224,15 +200,6 @@ def end(
             .values(state=ending)
         ).rowcount
         values[f"lines_{ending}"] = left
-    values |= {"output_file_id": output_file_id, "error_file_id": error_file_id, "worker": None, "lease_until": None}
+    values |= {"output_file_id": output_file_id, "error_file_id": error_file_id, **RELEASED}
     connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
     budgets.refund(connection, lease.id)
-
-
-def _held(lease: BatchLease) -> ColumnElement[bool]:
-    return and_(
-        batches.c.id == lease.id,
-        batches.c.epoch == lease.epoch,
-        batches.c.worker == lease.worker,
-        batches.c.status.not_in(TERMINAL),
-    )

@@ -58,7 +58,7 @@ def intend(
         filename=new.filename,
         size=new.payload.length,
         worker=worker,
-        lease_ms=lease_ms(gateway),
+        lease_ms=lease_ms(gateway.settings),
         grace_ms=grace_ms(gateway),
     )
 
@@ -196,7 +196,7 @@ def _renewing(gateway: Gateway, lease: Lease, payload: Payload, keep: Callable[[
             if gateway.clock.monotonic() > renew_after:
                 with gateway.database.write() as connection:
                     is_held = native_objects.renew(
-                        connection, lease, lease_ms=lease_ms(gateway), grace_ms=grace_ms(gateway)
+                        connection, lease, lease_ms=lease_ms(gateway.settings), grace_ms=grace_ms(gateway)
                     )
                 if not is_held:
                     raise LeaseLostError

@@ -18,7 +18,7 @@ from app.services.gateway import Gateway
 from app.services.jobs import transition
 from app.services.jobs.cut import UNSUPPORTED_ID
 from app.services.jobs.input import Encoder, Requests, line_number
-from app.services.leases import LeaseLostError, lease_ms
+from app.services.leases import lease_ms, require
 from app.services.lines import dialects, send
 from app.services.lines.chunks import counts, result_row
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
@@ -207,13 +207,14 @@ def _write(work: _Harvest, results: Sequence[Result], *, came: bool = True) -> N
             blob.write(result.data)
         blob.seal()
         with gateway.database.write() as connection:
-            if not jobs.add(connection, lease, came=came, lease_ms=lease_ms(gateway), **counts(results)):
-                raise LeaseLostError
+            ends = counts(results)
+            require(jobs.add(connection, lease, came=came, lease_ms=lease_ms(gateway.settings), **ends))
             blob.settle(connection)
             chunk = segments.insert_chunk(
                 connection,
-                (work.segment_id, lease.epoch),
                 batch_id=lease.batch_id,
+                segment_id=work.segment_id,
+                epoch=lease.epoch,
                 blob_id=blob.id,
                 lines=len(results),
                 size=blob.bytes,

@@ -15,7 +15,7 @@ from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import transition
 from app.services.jobs.submit import FULL
-from app.services.leases import LeaseLostError, lease_ms
+from app.services.leases import LeaseLostError, lease_ms, require
 from app.services.provider_errors import AUTH_STATUSES
 
 # A job that its provider has just made may not be there for everyone yet.
@@ -66,9 +66,9 @@ def cancel(gateway: Gateway, batch: AnyRow, *, worker: str) -> bool:
     with gateway.database.read() as connection:
         running = [job for job in jobs.of_batch(connection, batch.id) if job.state == "running"]
     for job in running:
-        lease = JobLease(job.id, job.batch_id, job.account_id, job.state, job.epoch + 1, worker)
+        lease = JobLease(job.id, job.epoch + 1, worker, job.batch_id, job.account_id, job.state)
         with gateway.database.write() as connection:
-            claimed = job.cancel_sent_at is None and jobs.claim(connection, lease, lease_ms=lease_ms(gateway))
+            claimed = job.cancel_sent_at is None and jobs.claim(connection, lease, lease_ms=lease_ms(gateway.settings))
         try:
             if claimed:
                 poll(gateway, lease)
@@ -159,8 +159,7 @@ def _write(
         delay_ms = 0 if at_once else int(transition.poll_s(gateway, facts.age_ms) * 1000)
         return jobs.move(connection, lease, delay_ms=delay_ms, **values)
 
-    if not transition.write(gateway, lease.batch_id, act):
-        raise LeaseLostError
+    require(transition.write(gateway, lease.batch_id, act))
 
 
 def _is_full(facts: Any, native: NativeJob) -> bool:

@@ -13,7 +13,7 @@ from app.data.store.database import AnyRow
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import submit, transition
-from app.services.leases import LeaseLostError
+from app.services.leases import require
 
 # What the provider's clock may be behind the database's.
 SKEW_MS = 120_000
@@ -88,5 +88,4 @@ def _unknown(gateway: Gateway, lease: JobLease, facts: Any) -> None:
         why = f"{text} {facts.last_error or ''}".strip()
         return jobs.move(connection, lease, delay_ms=max(0, facts.left_ms), state="unknown", last_error=why)
 
-    if not transition.write(gateway, lease.batch_id, act):
-        raise LeaseLostError
+    require(transition.write(gateway, lease.batch_id, act))

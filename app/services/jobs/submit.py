@@ -19,7 +19,7 @@ from app.services.gateway import Gateway
 from app.services.jobs import input as job_input
 from app.services.jobs import transition
 from app.services.jobs.input import JobInput
-from app.services.leases import LeaseLostError
+from app.services.leases import LeaseLostError, require
 from app.services.provider_errors import AUTH_STATUSES
 
 # What a provider says when it has enough of us for now: the job waits for room, as long as the window lasts.
@@ -61,14 +61,14 @@ def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sourc
         return
     begun = gateway.clock.monotonic()
     with gateway.database.write() as connection:
-        if not jobs.begin(
+        begins = jobs.begin(
             connection,
             lease,
             input_object_id=None if copy is None else copy.object_id,
             rewritten=job_input.is_rewritten(facts, account),
             reconcile_ms=int(gateway.settings.reconcile_s * 1000),
-        ):
-            raise LeaseLostError
+        )
+        require(begins)
     failpoints.hit("job.before_create")
     if gateway.clock.monotonic() - begun > gateway.settings.lease_s:
         raise LeaseLostError  # this process stood still: another one may be looking for the job by now

@@ -12,7 +12,7 @@ from app.data.batches.jobs import JobLease
 from app.data.store.database import AnyRow
 from app.services.gateway import Gateway
 from app.services.jobs.fold import MOST_ERRORS, fold
-from app.services.leases import LeaseLostError
+from app.services.leases import require
 
 OVER = ("completed", "failed", "expired", "cancelled")
 LONGEST_POLL_S = 60.0
@@ -43,8 +43,7 @@ def move(gateway: Gateway, lease: JobLease, *, delay_s: float = 0.0, **values: A
     def act(connection: Connection, _batch: AnyRow) -> bool:
         return jobs.move(connection, lease, delay_ms=int(delay_s * 1000), **values)
 
-    if not write(gateway, lease.batch_id, act):
-        raise LeaseLostError
+    require(write(gateway, lease.batch_id, act))
 
 
 def postpone(

@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.data.batches import jobs, work
-from app.data.batches.work import BatchLease
 from app.data.files import files
+from app.data.store.leases import Lease
 from app.lib import failpoints, ids
 from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import ensure
 from app.services.gateway import Gateway
-from app.services.leases import LeaseLostError, lease_ms
+from app.services.leases import lease_ms, require
 from app.services.lines.chunks import ChunkReaders
 from app.services.lines.output import UNEXECUTED_CODES, unexecuted_line
 from app.services.running.plan import forget_lines
@@ -23,13 +23,11 @@ DEFAULT_EXPIRY_S = 30 * 24 * 3600
 STATUSES = ("finalizing", "cancelling")
 
 
-def finalise(gateway: Gateway, lease: BatchLease) -> None:
+def finalise(gateway: Gateway, lease: Lease) -> None:
     """Write the files of a claimed batch and end it. Raises LeaseLostError."""
     with gateway.database.write() as connection:
-        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
-            raise LeaseLostError
-        if not work.close_segments(connection, lease):
-            raise LeaseLostError
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
+        require(work.close_segments(connection, lease))
         facts = work.facts(connection, lease.id)
     ending = "cancelled" if facts.status == "cancelling" else str(facts.ending)
     if not facts.lines_total:
@@ -58,7 +56,7 @@ class _ResultFile:
 
 
 def _copy_lines(
-    gateway: Gateway, lease: BatchLease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
+    gateway: Gateway, lease: Lease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
 ) -> None:
     after = 0
     with ChunkReaders(gateway) as chunks:
@@ -72,22 +70,18 @@ def _copy_lines(
             after = rows[-1].line
 
 
-def _next_slice(gateway: Gateway, lease: BatchLease, after: int) -> Sequence[Any]:
+def _next_slice(gateway: Gateway, lease: Lease, after: int) -> Sequence[Any]:
     with gateway.database.write() as connection:
-        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
-            raise LeaseLostError
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         return work.slice_of_lines(connection, lease.id, after=after, limit=SLICE_LINES)
 
 
-def _end(
-    gateway: Gateway, lease: BatchLease, facts: Any, ending: str, output: _ResultFile, errors: _ResultFile
-) -> None:
+def _end(gateway: Gateway, lease: Lease, facts: Any, ending: str, output: _ResultFile, errors: _ResultFile) -> None:
     for file in (output, errors):
         if file.lines:
             file.blob.seal()
     with gateway.database.write() as connection:
-        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
-            raise LeaseLostError
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         made = {
             "output_file_id": _insert_file(connection, facts, output, "output"),
             "error_file_id": _insert_file(connection, facts, errors, "error"),

@@ -6,12 +6,12 @@ from typing import Any
 
 from app.data.access import keys
 from app.data.batches import retention, work
-from app.data.batches.work import BatchLease
+from app.data.store.leases import Lease
 from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
 from app.services.gateway import Gateway
 from app.services.jobs.cut import Added, JobCutter
-from app.services.leases import LeaseLostError, lease_ms
+from app.services.leases import lease_ms, require
 from app.services.lines import rules
 from app.services.lines.models import LineModels
 from app.services.lines.rules import Finding, LineFacts
@@ -40,7 +40,7 @@ class _Plan:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def plan(gateway: Gateway, lease: BatchLease) -> None:
+def plan(gateway: Gateway, lease: Lease) -> None:
     """Index the lines of a claimed batch and start it, or fail it with what is wrong. Raises LeaseLostError."""
     with gateway.database.read() as connection:
         facts = work.facts(connection, lease.id)
@@ -125,18 +125,17 @@ def _fit(found: _Plan, line: jsonl.Line, checked: LineFacts, facts: Any) -> Find
     }
 
 
-def _write(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
+def _write(gateway: Gateway, lease: Lease, found: _Plan) -> None:
     rows, found.rows = found.rows, []
     if not rows or found.findings:
         return  # a batch that will fail needs no lines
     with gateway.database.write() as connection:
-        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
-            raise LeaseLostError
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         work.insert_lines(connection, [{"batch_id": lease.id, "state": "pending", **row} for row in rows])
     failpoints.hit("plan.between_slices")
 
 
-def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
+def _check_whole(gateway: Gateway, lease: Lease, found: _Plan) -> None:
     most = gateway.settings.max_batch_lines
     if not found.lines and not found.findings:
         found.findings.append(Finding("empty_file", "The input file has no lines.", None, None))
@@ -160,11 +159,10 @@ def _check_whole(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
             found.findings.append(short)
 
 
-def _start(gateway: Gateway, lease: BatchLease, found: _Plan, facts: Any) -> None:
+def _start(gateway: Gateway, lease: Lease, found: _Plan, facts: Any) -> None:
     start: dict[str, Any] = {"model": facts.model_override or found.model or "", "lines": found.lines}
     with gateway.database.write() as connection:
-        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
-            raise LeaseLostError
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         if found.cutter is None:
             parts: list[Any] = segments(found.first_line, found.last_line, found.lines)
             work.start(connection, lease, segments=parts, **start)
@@ -175,11 +173,10 @@ def _start(gateway: Gateway, lease: BatchLease, found: _Plan, facts: Any) -> Non
     gateway.log.info("batch.started", batch=lease.id, execution=facts.execution, parts=len(parts), **start)
 
 
-def _fail(gateway: Gateway, lease: BatchLease, found: _Plan) -> None:
+def _fail(gateway: Gateway, lease: Lease, found: _Plan) -> None:
     errors = [finding.as_dict() for finding in sorted(found.findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
-        if not work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway)):
-            raise LeaseLostError
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors[:MOST_FINDINGS])
     gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
     forget_lines(gateway, lease.id)

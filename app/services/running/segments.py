@@ -4,22 +4,19 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.data.batches import segments
-from app.data.batches.segments import Lease
+from app.data.store.leases import Lease
 from app.engine.outcomes import Line, Result
 from app.engine.run import Segment
 from app.engine.work import Capacity
 from app.lib import failpoints
 from app.services.blobs import incoming
 from app.services.gateway import Gateway
+from app.services.leases import LeaseLostError, lease_ms, require
 from app.services.lines.chunks import counts, result_row
 from app.services.money import charge
 
 # After this many lost epochs the lines run one by one, so that the one that kills workers is found.
 SOLO_AFTER = 3
-
-
-class _LostError(Exception):
-    """Leaves the blocks of a flush so that nothing of it stays."""
 
 
 def claim(gateway: Gateway, *, worker: str, skip: Collection[Capacity]) -> tuple[Capacity, Segment, int | None] | None:
@@ -46,7 +43,10 @@ def renew(gateway: Gateway, held: Sequence[Segment], *, worker: str) -> set[int]
         return set()
     with gateway.database.write() as connection:
         kept = segments.renew(
-            connection, [_lease(segment) for segment in held], worker=worker, lease_ms=_lease_ms(gateway)
+            connection,
+            [_lease(segment, worker) for segment in held],
+            worker=worker,
+            lease_ms=lease_ms(gateway.settings),
         )
     return {segment.id for segment in held} - kept
 
@@ -61,20 +61,20 @@ def ended(gateway: Gateway, held: Sequence[Segment]) -> set[int]:
 def release(gateway: Gateway, segment: Segment, *, worker: str) -> None:
     """Close the segment if no line of it waits; else give it back."""
     with gateway.database.write() as connection:
-        segments.close_if_done(connection, _lease(segment), worker=worker)
-        segments.release(connection, _lease(segment), worker=worker)
+        segments.close_if_done(connection, _lease(segment, worker))
+        segments.release(connection, _lease(segment, worker))
 
 
 def probe(gateway: Gateway, segment: Segment, line: Line, *, worker: str) -> None:
     """Note that `line` is about to be sent alone."""
     with gateway.database.write() as connection:
-        segments.set_probe(connection, _lease(segment), worker=worker, line=line.number)
+        segments.set_probe(connection, _lease(segment, worker), line=line.number)
 
 
 def blame(gateway: Gateway, segment: Segment, line: Line, *, worker: str) -> None:
     """Note the attempts of a line that was being sent alone when its worker died."""
     with gateway.database.write() as connection:
-        if segments.set_probe(connection, _lease(segment), worker=worker, line=None):
+        if segments.set_probe(connection, _lease(segment, worker), line=None):
             segments.write_retries(connection, [_retry_row(segment, line)])
             charge.note_attempts(connection, gateway, segment.batch_id, [line])
 
@@ -96,7 +96,7 @@ def flush(
             failpoints.hit("chunk.after_commit")
         elif retried:
             _write(gateway, segment, (), retried, places=[], blob=None, last=last, worker=worker)
-    except _LostError:
+    except LeaseLostError:
         return False
     return True
 
@@ -112,14 +112,19 @@ def _write(
     last: bool,
     worker: str,
 ) -> None:
-    lease = _lease(segment)
+    lease = _lease(segment, worker)
     with gateway.database.write() as connection:
-        if not segments.hold(connection, lease, worker=worker, lease_ms=_lease_ms(gateway)):
-            raise _LostError
+        require(segments.hold(connection, lease, lease_ms=lease_ms(gateway.settings)))
         if blob is not None:
             blob.settle(connection)
             chunk = segments.insert_chunk(
-                connection, lease, batch_id=segment.batch_id, blob_id=blob.id, lines=len(results), size=blob.bytes
+                connection,
+                batch_id=segment.batch_id,
+                segment_id=segment.id,
+                epoch=segment.epoch,
+                blob_id=blob.id,
+                lines=len(results),
+                size=blob.bytes,
             )
             rows = [
                 result_row(segment.batch_id, result, chunk, place)
@@ -132,13 +137,13 @@ def _write(
             segments.write_retries(connection, [_retry_row(segment, line) for line in retried])
             charge.note_attempts(connection, gateway, segment.batch_id, retried)
         if last:
-            segments.close_if_done(connection, lease, worker=worker)
+            segments.close_if_done(connection, lease)
         failpoints.hit("chunk.before_commit")
 
 
 def _claimed(gateway: Gateway, row: Any, *, worker: str) -> bool:
     with gateway.database.write() as connection:
-        claimed = segments.claim(connection, (row.id, row.epoch), worker=worker, lease_ms=_lease_ms(gateway))
+        claimed = segments.claim(connection, Lease(row.id, row.epoch + 1, worker), lease_ms=lease_ms(gateway.settings))
         if claimed and row.worker is not None and row.probe_line is None:
             charge.note_lost_lease(connection, row.batch_id, first_line=row.first_line, epoch=row.epoch)
     return claimed
@@ -183,9 +188,5 @@ def _retry_row(segment: Segment, line: Line) -> dict[str, Any]:
     }
 
 
-def _lease(segment: Segment) -> Lease:
-    return segment.id, segment.epoch
-
-
-def _lease_ms(gateway: Gateway) -> int:
-    return int(gateway.settings.lease_s * 1000)
+def _lease(segment: Segment, worker: str) -> Lease:
+    return Lease(segment.id, segment.epoch, worker)

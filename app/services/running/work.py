@@ -14,8 +14,8 @@ from app.blobs import BlobError
 from app.data.batches import capacity as permits
 from app.data.batches import jobs, work
 from app.data.batches.jobs import JobLease
-from app.data.batches.work import BatchLease
 from app.data.store.database import is_outage
+from app.data.store.leases import Lease
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result
 from app.engine.run import Segment
@@ -144,9 +144,9 @@ class BatchWork:
                 row = jobs.next_due(connection, skip=[account for account, held in busy.items() if held >= most])
             if row is None:
                 return None
-            lease = JobLease(row.id, row.batch_id, row.account_id, row.state, row.epoch + 1, self._worker)
+            lease = JobLease(row.id, row.epoch + 1, self._worker, row.batch_id, row.account_id, row.state)
             with self._gateway.database.write() as connection:
-                if not jobs.claim(connection, lease, lease_ms=lease_ms(self._gateway)):
+                if not jobs.claim(connection, lease, lease_ms=lease_ms(self._gateway.settings)):
                     return None
             self._jobs.add(lease)
             return lease
@@ -156,7 +156,7 @@ class BatchWork:
             held = list(self._jobs)
         if held:
             with self._gateway.database.write() as connection:
-                jobs.renew(connection, held, lease_ms=lease_ms(self._gateway))
+                jobs.renew(connection, held, worker=self._worker, lease_ms=lease_ms(self._gateway.settings))
 
     def _end_due(self) -> bool:
         with self._gateway.database.read() as connection:
@@ -165,16 +165,14 @@ class BatchWork:
         with self._gateway.database.write() as connection:
             return work.end_due(connection) > 0
 
-    def _move(
-        self, find: Callable[..., Any], act: Callable[[Gateway, BatchLease], None], statuses: tuple[str, ...]
-    ) -> bool:
+    def _move(self, find: Callable[..., Any], act: Callable[[Gateway, Lease], None], statuses: tuple[str, ...]) -> bool:
         with self._gateway.database.read() as connection:
             row = find(connection)
         if row is None:
             return False
-        lease = BatchLease(id=row.id, epoch=row.epoch + 1, worker=self._worker)
+        lease = Lease(id=row.id, epoch=row.epoch + 1, worker=self._worker)
         with self._gateway.database.write() as connection:
-            if not work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway)):
+            if not work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway.settings)):
                 return False
         try:
             act(self._gateway, lease)
