@@ -18,7 +18,8 @@ from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import direct, reconcile, remote
 from app.services.each_due import SLICE_ROWS, each_due
 from app.services.files import placement
-from app.services.files.names import BATCH, BATCH_SUFFIX
+from app.services.files.names import BATCH as BATCH  # what callers of this module compare purposes with
+from app.services.files.names import BATCH_SUFFIX
 from app.services.files.placement import Place
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Settle
