@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: "Settings | None" = None, *, gateway: "Gateway | None" = None) -> "Flask":
-    """The WSGI application, on `settings` or the environment's."""
-    # Imported here so that `app.lib` and its like load without the web stack.
-    from app.wiring import create_app as wired
+    """Create the WSGI application. `settings` default to those of the environment."""
+    # Imported here so that `app.lib` and others can be imported without the web stack.
+    from app.wiring import create_app as create
 
-    return wired(settings, gateway=gateway)
+    return create(settings, gateway=gateway)
 
 
 def build_gateway(settings: "Settings") -> "Gateway":
-    """What the worker and the command line lean on."""
-    from app.wiring import build_gateway as built
+    """Build the services that the web process, the worker and the command line share."""
+    from app.wiring import build_gateway as build
 
-    return built(settings)
+    return build(settings)

@@ -1,14 +1,14 @@
-"""What can go wrong, as one tree; the only place that knows HTTP statuses and the error envelope."""
+"""The exceptions that callers see, their HTTP statuses, and the error envelope."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class GatewayError(Exception):
-    """A refusal or failure that a caller is told about.
+    """An error that is returned to the caller.
 
-    `message` names the field and the fix. `param` is the field. `from_provider` is true when the
-    provider refused or failed rather than the gateway. `retry_after_s` becomes `Retry-After`.
+    `message` says what is wrong and how to fix it. `param` is the field. `from_provider` is true when the provider
+    rejected the request or failed, not the gateway. `retry_after_s` becomes the `Retry-After` header.
     """
 
     status = 500
@@ -54,7 +54,7 @@ class AuthenticationError(GatewayError):
 
 
 class BudgetError(GatewayError):
-    """The work could cost more than a budget has left."""
+    """The estimated cost exceeds what is left of a budget."""
 
     status = 402
     type = "insufficient_quota"
@@ -102,7 +102,7 @@ class RangeNotSatisfiableError(GatewayError):
 
 
 class RateLimitedError(GatewayError):
-    """`is_news` is false for one of many refusals of the same, of which an event tells already."""
+    """A limit is exceeded. `is_news` is false if an event already records a recent refusal by the same limit."""
 
     status = 429
     type = "rate_limit_exceeded"
@@ -111,11 +111,11 @@ class RateLimitedError(GatewayError):
 
 
 class InternalError(GatewayError):
-    """A fault of the gateway itself; the details are in the log under the event id, never in the answer."""
+    """A fault of the gateway. The log has the details under the event id; the response never does."""
 
 
 class ProviderError(GatewayError):
-    """The provider failed, could not be reached, or answered nonsense."""
+    """The provider failed, was unreachable, or returned an invalid response."""
 
     status = 502
     type = "provider_error"
@@ -128,7 +128,7 @@ class ProviderTimeoutError(ProviderError):
 
 
 class UnavailableError(GatewayError):
-    """The gateway cannot serve this now: overload, database or blob store away."""
+    """The gateway is overloaded, or its database or blob store is unavailable."""
 
     status = 503
     type = "server_error"
@@ -141,7 +141,7 @@ class StorageFullError(UnavailableError):
 
 
 def envelope(error: GatewayError, *, event_id: str, extra_fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The body that OpenAI SDKs and Bifrost clients both parse (contracts: gateway API, "Errors")."""
+    """Build the error body that OpenAI SDKs and Bifrost clients both parse (contracts: gateway API, "Errors")."""
     return {
         "event_id": event_id,
         "type": error.type,

@@ -1,6 +1,6 @@
-"""Structured logs on standard error: one event for each operation, JSON or text, never a secret.
+"""Structured logs on standard error: one event per operation, as JSON or text, with secrets redacted.
 
-Loggers of the standard library (gunicorn's, urllib3's) go through the same renderer, as event `log`.
+Standard library loggers (gunicorn's, urllib3's) use the same renderer, as event `log`.
 """
 
 import logging
@@ -18,20 +18,20 @@ Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$")
-# Secrets that are a part of a value, such as those of issuers of tokens.
+# Secrets within a variable's value, such as those of JWT issuers.
 _HIDDEN: set[bytes] = set()
-# A shorter value is more likely to be a word that stands in the line for another reason.
-SECRET_MIN_LENGTH = 8
-# Virtual keys and providers' keys by their shape, JWTs, bearer tokens, passwords in URLs.
+# Shorter values are likely to be ordinary words.
+MIN_SECRET_LENGTH = 8
+# Patterns of virtual keys, providers' keys, JWTs, bearer tokens and passwords in URLs.
 JWT = rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
 SHAPES = rb"""(?:(?<![A-Za-z0-9])sk-|(?i:bearer )|://[^\s:/@"]*:(?=[^\s/"]+@))(?:bf-[0-9a-f]+-)?[^\s"'@,\\]{8,}"""
 REDACTED = b"[redacted]"
-# The descriptor and not sys.stderr: whoever swaps that object must not break a logger in use.
+# The file descriptor, not sys.stderr: replacing that object must not break a logger in use.
 OUTPUT = open(2, "wb", closefd=False)  # noqa: SIM115 - never closed
 
 
 def configure(settings: Settings) -> None:
-    """Set up structlog and the standard library's root logger. Loggers in use since before keep what they had."""
+    """Configure structlog and the standard library's root logger. Loggers already in use keep their configuration."""
     structlog.configure(
         processors=_processors(settings),
         wrapper_class=structlog.make_filtering_bound_logger(level(settings)),
@@ -44,28 +44,28 @@ def configure(settings: Settings) -> None:
 
 
 def get_logger() -> Any:
-    """A logger as structlog's: `.info("constant.event", field=value)`. Fields that are None are left out."""
+    """Return a structlog logger: `.info("constant.event", field=value)`. Fields that are None are omitted."""
     return structlog.get_logger()
 
 
 def hide(*secrets: str) -> None:
-    """Blot these out of every line from now on, as they are and as JSON writes them."""
+    """Redact these secrets in all later log lines, verbatim and JSON-escaped."""
     for secret in secrets:
         _HIDDEN.update({secret.encode(), orjson.dumps(secret)[1:-1]})
 
 
 def level(settings: Settings) -> int:
-    """BATCHGATE_LOG_LEVEL as a number. Raises SettingsError."""
-    if (found := LEVELS.get(settings.log_level.lower())) is None:
+    """Return BATCHGATE_LOG_LEVEL as a number. Raises SettingsError."""
+    if (number := LEVELS.get(settings.log_level.lower())) is None:
         raise SettingsError(f"BATCHGATE_LOG_LEVEL must be one of {', '.join(LEVELS)}, not {settings.log_level!r}.")
-    return found
+    return number
 
 
 class Bridge(logging.Handler):
-    """Hands records of the standard library to structlog."""
+    """Passes standard library log records to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One record as event `log`, with its logger's name and its text."""
+        """Log a record as event `log`, with its logger's name and message."""
         exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
         get_logger().log(record.levelno, "log", logger=record.name, message=record.getMessage(), exc_info=exc_info)
 
@@ -76,13 +76,13 @@ def _processors(settings: Settings) -> list[Processor]:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
-        _tidy,
-        _redacted(render, settings.environment),
+        _order,
+        _redacting(render, settings.environment),
     ]
 
 
-def _tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
-    """When, how grave and what come first; what has no value is left out."""
+def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Put time, level and event first, and omit fields that are None."""
     head = {"time": event.pop("time"), "level": event.pop("level"), "event": event.pop("event")}
     head.update((key, value) for key, value in event.items() if value is not None)
     return head
@@ -104,13 +104,13 @@ def _text() -> Processor:
     return render
 
 
-def _redacted(render: Processor, environment: Mapping[str, str]) -> Processor:
-    """`render`, with everything blotted out that looks like a secret or is one of the environment's."""
+def _redacting(render: Processor, environment: Mapping[str, str]) -> Processor:
+    """Wrap `render`: redact what looks like a secret, and the environment's secrets."""
     known = sorted(
         {
             value.strip()
             for name, value in environment.items()
-            if SECRET_NAME.search(name) and len(value.strip()) >= SECRET_MIN_LENGTH
+            if SECRET_NAME.search(name) and len(value.strip()) >= MIN_SECRET_LENGTH
         },
         key=len,
         reverse=True,

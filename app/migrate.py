@@ -1,4 +1,4 @@
-"""Migrations as functions: the numbered scripts of migrations/, run by Alembic on the configured store."""
+"""Run the numbered scripts of migrations/ with Alembic on the configured database."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"
 
 
 def upgrade(settings: Settings) -> None:
-    """Bring the store to the newest revision. Two at once are safe: the second waits, then finds nothing to do."""
+    """Migrate the database to the newest revision. Concurrent runs are safe: the second does nothing."""
     database = Database(settings.database_url)
     try:
         with database.writers.connect() as connection:
@@ -26,7 +26,7 @@ def upgrade(settings: Settings) -> None:
 
 
 def pending(settings: Settings) -> bool:
-    """True when the store is not at the newest revision."""
+    """Return True if the database is not at the newest revision."""
     database = Database(settings.database_url)
     try:
         with database.read() as connection:

@@ -1,6 +1,6 @@
-"""Everything an operator can set, read once from the environment.
+"""The settings of the gateway, read once from the environment.
 
-The table in docs/settings.md is generated from the field metadata below.
+docs/settings.md is generated from the fields below: the help of each field is its documentation.
 """
 
 import os
@@ -14,156 +14,255 @@ BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0
 
 
 class SettingsError(ValueError):
-    """A variable of the environment that cannot be used; the message names it and the fix."""
+    """An environment variable is invalid. The message names the variable and the fix."""
 
 
-def _var(env: str, default: Any, doc: str, *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"env": env, "doc": doc})
+def _var(env: str, default: Any, help_text: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"env": env, "help": help_text})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting with its variable, default and meaning. Seconds end in `_s`, sizes in `_bytes`."""
+    """All settings, each with its variable, default and meaning. Names of seconds end in `_s`, of sizes in `_bytes`."""
 
-    home: Path = _var("BATCHGATE_HOME", Path("var"), "Folder of the embedded store: SQLite, blobs, secrets.")
-    database_url: str = _var("DATABASE_URL", "", "SQLAlchemy or Heroku URL. Empty: SQLite under `BATCHGATE_HOME`.")
+    home: Path = _var(
+        "BATCHGATE_HOME",
+        Path("var"),
+        "Folder of the embedded store: SQLite database, blobs and key file.",
+    )
+    database_url: str = _var(
+        "DATABASE_URL",
+        "",
+        "SQLAlchemy or Heroku URL of the database. Empty: SQLite under `BATCHGATE_HOME`; use PostgreSQL for more "
+        "than one host.",
+    )
     database_pool: int = _var(
-        "BATCHGATE_DATABASE_POOL", 16, "Most connections of a process for reads, and as many for writes."
+        "BATCHGATE_DATABASE_POOL",
+        16,
+        "Connections per process, for reads and for writes each: a process opens at most twice this number. Lower "
+        "it if PostgreSQL runs out of connections.",
     )
     blob_url: str = _var(
-        "BATCHGATE_BLOB_URL", "", "Where bytes live, `file:///path`. Empty: `blobs/` under `BATCHGATE_HOME`."
+        "BATCHGATE_BLOB_URL",
+        "",
+        "Folder of the file contents, as `file:///path`; all processes must share it. Empty: `blobs/` under "
+        "`BATCHGATE_HOME`.",
     )
     secret_key: str = _var(
         "BATCHGATE_SECRET_KEY",
         "",
-        "Seals secrets at rest; a comma-separated ring, the first one seals. Made and kept under "
-        "`BATCHGATE_HOME` when the store is SQLite; required otherwise.",
+        "Key ring that encrypts secrets at rest: a comma-separated list, of which the first key encrypts and all "
+        "decrypt. Required with PostgreSQL. Empty, with SQLite: a key is generated and kept under `BATCHGATE_HOME`.",
         secret=True,
     )
     public_url: str = _var(
         "BATCHGATE_PUBLIC_URL",
         "",
-        "What clients call this gateway, for the URLs it hands out. Empty: `http://127.0.0.1:$PORT`.",
+        "Base URL under which clients reach the gateway; used in the URLs it returns. Empty: "
+        "`http://127.0.0.1:$PORT`. Set it in every deployment.",
     )
     default_provider: str = _var(
-        "BATCHGATE_DEFAULT_PROVIDER", "", "Provider for new objects when a request names none."
+        "BATCHGATE_DEFAULT_PROVIDER",
+        "",
+        "Provider for new objects when neither the request nor the project names one. Empty: `openai` if it has an "
+        "account, else the only provider that has one.",
     )
     jwt_issuers: str = _var(
         "BATCHGATE_JWT_ISSUERS",
         "",
-        "Whose JWTs are taken: a JSON list, or the path of a file with one (docs/credentials.md).",
+        "Issuers whose JWTs are accepted: a JSON list, or the path of a file that contains one "
+        "([credentials.md](credentials.md)). Empty: none.",
         secret=True,
     )
     allow_provider_keys: bool = _var(
         "BATCHGATE_ALLOW_PROVIDER_KEYS",
         False,
-        "Take providers' own keys from callers who name the provider; each has a project of its own "
-        "(docs/credentials.md).",
+        "Accept providers' own API keys from callers who name the provider; each key gets a project of its own "
+        "([credentials.md](credentials.md)).",
     )
-    port: int = _var("PORT", 8080, "Port of the web process.")
+    port: int = _var("PORT", 8080, "Port on which the web process listens.")
     trusted_proxies: int = _var(
         "BATCHGATE_TRUSTED_PROXIES",
         0,
-        "How many proxies in front (nginx, a router) add to `X-Forwarded-For`; the address of a caller is what the "
-        "outermost of them saw. 0: whoever connects.",
+        "Number of proxies in front (nginx, a router) that append to `X-Forwarded-For`. A caller's address is the "
+        "one that the outermost proxy saw; 0: the address of the connection. Set it behind a proxy if keys are "
+        "bound to networks.",
     )
-    web_concurrency: int = _var("WEB_CONCURRENCY", 2, "Web processes.")
-    web_threads: int = _var("BATCHGATE_WEB_THREADS", 64, "Threads of each web process.")
+    web_concurrency: int = _var("WEB_CONCURRENCY", 2, "Number of web processes. Start with one per CPU core.")
+    web_threads: int = _var(
+        "BATCHGATE_WEB_THREADS",
+        64,
+        "Threads per web process: the number of requests that it serves at once, uploads and downloads included.",
+    )
     client_silence_s: float = _var(
         "BATCHGATE_CLIENT_SILENCE_SECONDS",
         60.0,
-        "How long a web thread waits for a client that stopped sending or reading; 0: without end.",
+        "Seconds after which a client that sends or reads nothing is disconnected; 0: never. Fractions are ignored.",
     )
     accel_prefix: str = _var(
         "BATCHGATE_ACCEL_PREFIX",
         "",
-        "nginx internal location that serves the blob folder, such as `/_blobs/`. Empty: the gateway sends the bytes.",
+        "nginx `internal` location that serves the blob folder, such as `/_blobs/`. Empty: the gateway sends files "
+        "itself.",
     )
-    log_level: str = _var("BATCHGATE_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`.")
-    log_format: str = _var("BATCHGATE_LOG_FORMAT", "json", "`json` or `text`.")
-    max_file_bytes: int = _var("BATCHGATE_MAX_FILE_BYTES", 8 * 1024 * MIB, "Largest file the gateway takes.")
+    log_level: str = _var(
+        "BATCHGATE_LOG_LEVEL", "info", "Least severe level that is logged: `debug`, `info`, `warning` or `error`."
+    )
+    log_format: str = _var("BATCHGATE_LOG_FORMAT", "json", "`json`, or `text` for reading in a terminal.")
+    max_file_bytes: int = _var(
+        "BATCHGATE_MAX_FILE_BYTES",
+        8 * 1024 * MIB,
+        "Maximum size of an uploaded file, in bytes. nginx has a limit of its own (`client_max_body_size`).",
+    )
     keep_files: bool = _var(
         "BATCHGATE_KEEP_FILES",
         True,
-        "Keep the bytes of files that are made at their provider. `false`: they are streamed from there.",
+        "Keep a copy of files that are stored at their provider. `false`: the gateway fetches them from there on "
+        "each download, which works only for providers that return uploads.",
     )
-    max_line_bytes: int = _var("BATCHGATE_MAX_LINE_BYTES", 16 * MIB, "Longest line of a batch input.")
+    max_line_bytes: int = _var(
+        "BATCHGATE_MAX_LINE_BYTES",
+        16 * MIB,
+        "Maximum length of a line of a batch input, in bytes. Raise it for large images in requests; it bounds "
+        "memory per line.",
+    )
     max_json_bytes: int = _var(
-        "BATCHGATE_MAX_JSON_BYTES", 4 * MIB, "Largest JSON request body, inline batch requests aside."
+        "BATCHGATE_MAX_JSON_BYTES",
+        4 * MIB,
+        "Maximum size of a JSON request body, in bytes; the inline `requests` of a batch do not count.",
     )
     max_batch_lines: int = _var(
-        "BATCHGATE_MAX_BATCH_LINES", 0, "Most lines of a batch that the gateway runs; 0: no limit."
+        "BATCHGATE_MAX_BATCH_LINES",
+        0,
+        "Maximum number of lines of a batch that the gateway runs itself; 0: no limit. Limits of providers apply "
+        "besides.",
     )
     default_output_tokens: int = _var(
-        "BATCHGATE_DEFAULT_OUTPUT_TOKENS", 4096, "What an answer without a limit of its own counts as in estimates."
+        "BATCHGATE_DEFAULT_OUTPUT_TOKENS",
+        4096,
+        "Output tokens that estimates and budgets assume for a line that sets no token limit. Set it near your "
+        "longest usual answer.",
     )
     worker_concurrency: int = _var(
-        "BATCHGATE_WORKER_CONCURRENCY", 64, "Most lines that one worker process has in flight."
+        "BATCHGATE_WORKER_CONCURRENCY",
+        64,
+        "Maximum number of lines that a worker process has in flight. Limits of the account (`..._MAX_CONCURRENCY`) "
+        "hold across all workers.",
     )
     inflight_bytes: int = _var(
-        "BATCHGATE_INFLIGHT_BYTES", 32 * MIB, "Bytes of requests and answers that one worker process holds at once."
+        "BATCHGATE_INFLIGHT_BYTES",
+        32 * MIB,
+        "Memory for requests and answers in flight, in bytes per worker process. Raise it if large lines keep a "
+        "worker below its concurrency.",
     )
-    lease_s: float = _var("BATCHGATE_LEASE_SECONDS", 30.0, "How long a worker that went silent keeps its work.")
-    heartbeat_s: float = _var("BATCHGATE_HEARTBEAT_SECONDS", 10.0, "How often a worker renews its leases.")
-    poll_s: float = _var("BATCHGATE_POLL_SECONDS", 0.5, "How often an idle worker looks for work.")
+    lease_s: float = _var(
+        "BATCHGATE_LEASE_SECONDS",
+        30.0,
+        "Seconds without a heartbeat after which another worker takes over a worker's lines and jobs. At least "
+        "twice the heartbeat.",
+    )
+    heartbeat_s: float = _var("BATCHGATE_HEARTBEAT_SECONDS", 10.0, "Seconds between the renewals of a worker's leases.")
+    poll_s: float = _var(
+        "BATCHGATE_POLL_SECONDS",
+        0.5,
+        "Seconds between an idle worker's queries for work. Raise it to reduce the load that many idle workers put "
+        "on the database.",
+    )
     chunk_bytes: int = _var(
-        "BATCHGATE_CHUNK_BYTES", 1 * MIB, "Answers are written down when this many bytes have come in,"
+        "BATCHGATE_CHUNK_BYTES",
+        1 * MIB,
+        "Answers are written to the store once they reach this size in bytes, or `BATCHGATE_CHUNK_MS`.",
     )
-    chunk_ms: int = _var("BATCHGATE_CHUNK_MS", 250, "or when the oldest has waited this long.")
-    connect_timeout_s: float = _var("BATCHGATE_CONNECT_TIMEOUT_SECONDS", 10.0, "Time to connect to a provider.")
+    chunk_ms: int = _var(
+        "BATCHGATE_CHUNK_MS",
+        250,
+        "Milliseconds after which answers are written even if they are small. Higher: fewer writes, and more lines "
+        "to repeat after a crash.",
+    )
+    connect_timeout_s: float = _var(
+        "BATCHGATE_CONNECT_TIMEOUT_SECONDS", 10.0, "Seconds to wait for a connection to a provider."
+    )
     call_timeout_s: float = _var(
-        "BATCHGATE_CALL_TIMEOUT_SECONDS", 30.0, "Time for a provider to answer a management call (files, batches, ...)."
+        "BATCHGATE_CALL_TIMEOUT_SECONDS",
+        30.0,
+        "Seconds to wait for a provider's answer to a management call (files, batches, containers, models).",
     )
     silence_timeout_s: float = _var(
-        "BATCHGATE_SILENCE_TIMEOUT_SECONDS", 60.0, "How long a provider may be silent while the bytes of a file stream."
+        "BATCHGATE_SILENCE_TIMEOUT_SECONDS",
+        60.0,
+        "Seconds without a byte after which a file transfer to or from a provider is aborted.",
     )
-    line_timeout_s: float = _var("BATCHGATE_LINE_TIMEOUT_SECONDS", 600.0, "Time for a provider to answer one line.")
+    line_timeout_s: float = _var(
+        "BATCHGATE_LINE_TIMEOUT_SECONDS",
+        600.0,
+        "Seconds to wait for a provider's answer to one line. Raise it for models that think for longer.",
+    )
     job_threads: int = _var(
-        "BATCHGATE_JOB_THREADS", 4, "Jobs at providers that one worker process attends to at once; half at one account."
+        "BATCHGATE_JOB_THREADS",
+        4,
+        "Provider jobs that a worker process submits, polls or collects at once; at most half of them at one account.",
     )
-    job_poll_s: float = _var("BATCHGATE_JOB_POLL_SECONDS", 10.0, "How often a young job is looked at; old ones rarer.")
+    job_poll_s: float = _var(
+        "BATCHGATE_JOB_POLL_SECONDS",
+        10.0,
+        "Seconds between polls of a young provider job; the interval grows with the job's age.",
+    )
     refresh_s: float = _var(
-        "BATCHGATE_REFRESH_SECONDS", 5.0, "A caller's GET looks at the jobs of a batch that were not seen for so long."
+        "BATCHGATE_REFRESH_SECONDS",
+        5.0,
+        "A caller's GET refreshes the state of provider jobs, files and containers that is older than this many "
+        "seconds.",
     )
     reconcile_s: float = _var(
-        "BATCHGATE_RECONCILE_SECONDS", 60.0, "A job that may have been made unheard is looked for after this time."
+        "BATCHGATE_RECONCILE_SECONDS",
+        60.0,
+        "Seconds to wait before looking at the provider for an object whose creation was not confirmed.",
     )
-    sweep_s: float = _var("BATCHGATE_SWEEP_SECONDS", 60.0, "How often leftovers are swept and expiries enforced.")
+    sweep_s: float = _var(
+        "BATCHGATE_SWEEP_SECONDS", 60.0, "Seconds between sweeps, which delete expired objects and leftovers."
+    )
     lines_retention_days: int = _var(
         "BATCHGATE_LINES_RETENTION_DAYS",
         30,
-        "Lines and partial results of a batch are dropped so long after its end; its files stay. 0: never.",
+        "Days after which the lines and partial results of a finished batch are deleted; its files stay. 0: never.",
     )
     upload_lease_s: float = _var(
-        "BATCHGATE_UPLOAD_LEASE_SECONDS", 300.0, "How long bytes that are being written are left alone by the sweeper."
+        "BATCHGATE_UPLOAD_LEASE_SECONDS",
+        300.0,
+        "Seconds after which an upload that makes no progress counts as abandoned, and the sweeper deletes its bytes.",
     )
-    drain_s: float = _var("BATCHGATE_DRAIN_SECONDS", 25.0, "How long a worker waits for lines in flight after SIGTERM.")
+    drain_s: float = _var(
+        "BATCHGATE_DRAIN_SECONDS",
+        25.0,
+        "Seconds that a worker waits after SIGTERM for its lines in flight. Keep it below the time that your "
+        "supervisor allows before SIGKILL.",
+    )
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def is_embedded(self) -> bool:
-        """True when the store is SQLite, so that the gateway may make and keep secrets itself."""
+        """True with SQLite: the gateway may then generate and store its own secret key."""
         return self.database_url.startswith("sqlite")
 
 
 def documented() -> list[tuple[str, Any, str]]:
-    """(variable, default, meaning) of every setting, in the order of the table in the docs."""
-    return [(f.metadata["env"], f.default, f.metadata["doc"]) for f in fields(Settings) if f.metadata]
+    """Return (variable, default, meaning) of every setting, in the order of docs/settings.md."""
+    return [(f.metadata["env"], f.default, f.metadata["help"]) for f in fields(Settings) if f.metadata]
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `environ` (default: the process's). Raises SettingsError naming the variables."""
+    """Read settings from `environ` (default: `os.environ`). Raises SettingsError that names all invalid variables."""
     source = dict(os.environ if environ is None else environ)
     values: dict[str, Any] = {}
-    wrong: list[str] = []
+    problems: list[str] = []
     for setting in fields(Settings):
         if setting.metadata:
             try:
                 values[setting.name] = _read(setting.metadata["env"], setting.default, source)
             except SettingsError as error:
-                wrong.append(str(error))
-    if wrong:
-        raise SettingsError(" ".join(wrong))
+                problems.append(str(error))
+    if problems:
+        raise SettingsError(" ".join(problems))
     if values["heartbeat_s"] * 2 > values["lease_s"]:
         raise SettingsError("BATCHGATE_HEARTBEAT_SECONDS must be at most half of BATCHGATE_LEASE_SECONDS.")
     home = Path(values["home"]).absolute()
@@ -186,16 +285,17 @@ def _read(name: str, default: Any, source: Mapping[str, str]) -> Any:
     try:
         value = kind(text)
     except ValueError as error:
-        raise SettingsError(f"{name} must be a {kind.__name__}, not {text!r}.") from error
+        expected = "an integer" if kind is int else "a number"
+        raise SettingsError(f"{name} must be {expected}, not {text!r}.") from error
     if isinstance(value, int | float) and value < 0:
-        raise SettingsError(f"{name} must not be negative, but is {text!r}.")
+        raise SettingsError(f"{name} must be 0 or more, not {text!r}.")
     return value
 
 
 def _database_url(url: str, home: Path) -> str:
     if not url:
         return f"sqlite:///{home / 'batchgate.db'}"
-    # Heroku says postgres://; SQLAlchemy knows only postgresql://, and psycopg 3 is the driver here.
+    # Heroku uses postgres://, SQLAlchemy only knows postgresql://, and the driver here is psycopg 3.
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url[len(prefix) :]

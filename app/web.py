@@ -1,6 +1,6 @@
-"""gunicorn's worker and logger: what `deploy/gunicorn.conf.py` runs the web process with.
+"""The gunicorn worker and logger that `deploy/gunicorn.conf.py` configures.
 
-Private methods of gunicorn are overridden here, so setup.cfg bounds its version.
+They override private methods of gunicorn, so setup.cfg limits its version.
 """
 
 import errno
@@ -20,7 +20,7 @@ from app.settings import from_environment
 
 
 class Logger(glogging.Logger):
-    """gunicorn's messages in the application's format. (`logconfig_dict` would switch the access log on.)"""
+    """Logs gunicorn's messages in the application's format. (`logconfig_dict` would enable the access log.)"""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -28,30 +28,31 @@ class Logger(glogging.Logger):
         self.error_log.setLevel(logs.level(from_environment()))
 
 
-# All others are 400.
+# Parse errors without an entry are 400.
 STATUSES = {errors.LimitRequestLine: 414, errors.LimitRequestHeaders: 431, errors.ExpectationFailed: 417}
-# These are mistakes of the gateway or its operator.
-OURS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
+# Faults of the gateway or its operator, not of the client.
+SERVER_FAULTS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 
 class _Client(socket.socket):
-    """A connection on which neither side may stall: a thread waits for a silent client only so long.
+    """A client connection with a silence limit for reads and writes.
 
-    Silence while a request comes in is its end, as if the client had closed; while an answer goes out, a reset.
+    A client that stalls while sending its request is treated as if it had closed the connection; one that stalls
+    while reading the response gets its connection reset.
     """
 
-    silent = False
+    timed_out = False
 
     def recv(self, *args: Any) -> bytes:
         try:
             return super().recv(*args)
         except BlockingIOError:
-            self.silent = True
+            self.timed_out = True
             return b""
 
     def shutdown(self, how: int) -> None:
-        # gunicorn would wait two more seconds for such a client, and nobody is accepted meanwhile.
-        if self.silent:
+        # gunicorn would wait two more seconds for this client, and accept no connection meanwhile.
+        if self.timed_out:
             raise ConnectionResetError(errno.ECONNRESET, "the client stopped sending")
         super().shutdown(how)
 
@@ -62,16 +63,16 @@ class _Client(socket.socket):
             raise ConnectionResetError(errno.ECONNRESET, "the client stopped reading") from error
 
 
-def _patient(connection: socket.socket, *, silence_s: float) -> socket.socket:
+def _with_timeout(connection: socket.socket, *, silence_s: float) -> socket.socket:
     client = _Client(fileno=connection.detach())
-    silence = struct.pack("ll", int(silence_s), 0)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
+    timeout = struct.pack("ll", int(silence_s), 0)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
     return client
 
 
 class Worker(ThreadWorker):
-    """gunicorn's threads. A request that cannot even be parsed is refused as the application would refuse it."""
+    """gunicorn's threaded worker, which rejects unparsable requests in the application's error format."""
 
     def init_process(self) -> None:
         self._silence_s = from_environment().client_silence_s
@@ -79,32 +80,32 @@ class Worker(ThreadWorker):
 
     def enqueue_req(self, conn: Any) -> None:
         if not isinstance(conn.sock, _Client):
-            conn.sock = _patient(conn.sock, silence_s=self._silence_s)
+            conn.sock = _with_timeout(conn.sock, silence_s=self._silence_s)
         super().enqueue_req(conn)
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
-        # What a silent client still owes of its request could be taken for the next one.
-        return not conn.sock.silent and super()._keepalive_after(conn, keepalive)
+        # The rest of an unfinished request must not be parsed as the next request.
+        return not conn.sock.timed_out and super()._keepalive_after(conn, keepalive)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        if not isinstance(exc, errors.ParseException) or isinstance(exc, OURS):
+        if not isinstance(exc, errors.ParseException) or isinstance(exc, SERVER_FAULTS):
             super().handle_error(req, client, addr, exc)
             return
         event_id = ids.new(ids.REQUEST)
-        self.log.warning("Refused request %s: %s", event_id, type(exc).__name__)
+        self.log.warning("Rejected request %s: %s", event_id, type(exc).__name__)
         try:
-            util.write_nonblock(client, self._refusal(exc, event_id))
+            util.write_nonblock(client, self._error_response(exc, event_id))
         except OSError as error:
-            self.log.debug("The refusal of %s was not sent: %s", event_id, error)
+            self.log.debug("The error response of %s was not sent: %s", event_id, error)
 
     @staticmethod
-    def _refusal(exc: errors.ParseException, event_id: str) -> bytes:
-        refused = InvalidRequestError(f"This is not a valid HTTP request: {exc!s:.200}")
-        refused.status = STATUSES.get(type(exc), refused.status)
-        told = {"provider": None, "model_requested": None, "request_type": "unknown"}
-        body = json.dumps(envelope(refused, event_id=event_id, extra_fields=told))
+    def _error_response(exc: errors.ParseException, event_id: str) -> bytes:
+        error = InvalidRequestError(f"This is not a valid HTTP request: {exc!s:.200}")
+        error.status = STATUSES.get(type(exc), error.status)
+        extra_fields = {"provider": None, "model_requested": None, "request_type": "unknown"}
+        body = json.dumps(envelope(error, event_id=event_id, extra_fields=extra_fields))
         head = (
-            f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\n"
+            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
             "Connection: close\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n"

@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench`. Each measures its baseline or limit in the same run and judges the ratio."""
+"""Benchmarks (`make bench`). Each measures its baseline in the same run and checks the ratio against a target."""

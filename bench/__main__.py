@@ -1,4 +1,4 @@
-"""`python -m bench`: run benchmarks, print their tables, exit with 1 when a figure is not as wanted."""
+"""`python -m bench`: run benchmarks, print their tables, and exit with 1 if a figure misses its target."""
 
 import argparse
 import importlib
@@ -16,17 +16,19 @@ NAMES = ("throughput", "memory", "translation", "lists", "keys", "limits", "http
 
 
 def main() -> int:
-    """What the command line asks for; returns the exit status."""
+    """Run the benchmarks that the command line selects; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=NAMES, action="append", help="this one; may be given again (default: all)")
-    parser.add_argument("--quick", action="store_true", help="smaller runs: to see that they work, not to conclude")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # what was started is ended
+    parser.add_argument("--only", choices=NAMES, action="append", help="run only this one; repeatable (default: all)")
+    parser.add_argument("--quick", action="store_true", help="smaller runs, to check that the benchmarks work")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    options = parser.parse_args()
+    signal.signal(
+        signal.SIGTERM, lambda number, _frame: sys.exit(128 + number)
+    )  # runs the `with` blocks that end child processes
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores", flush=True)
-    reports = [_run(name, quick=asked.quick) for name in asked.only or NAMES]
-    if asked.json:
-        asked.json.write_text(json.dumps([report.as_dict() for report in reports], indent=2) + "\n")
+    reports = [_run(name, quick=options.quick) for name in options.only or NAMES]
+    if options.json:
+        options.json.write_text(json.dumps([report.as_dict() for report in reports], indent=2) + "\n")
     failed = [report.name for report in reports if not report.passed]
     print(f"\nFAIL: {', '.join(failed)}" if failed else "\nPASS")
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""The baseline of `bench.http`: bare Flask routes, each with one SQLAlchemy Core read; BENCH_DATABASE is the file."""
+"""The baseline of `bench.http`: bare Flask routes with one SQLAlchemy Core read each, on the file BENCH_DATABASE."""
 
 import os
 from typing import Any
@@ -27,20 +27,20 @@ app = Flask(__name__)
 
 @app.get("/healthz")
 def health() -> dict[str, Any]:
-    """For whoever waits until the server is up."""
+    """Answer the readiness check."""
     return {}
 
 
 @app.get("/v1/files/<file_id>")
 def retrieve(file_id: str) -> dict[str, Any]:
-    """One row."""
+    """Return one row."""
     with engine.connect() as connection:
         return dict(connection.execute(ONE, {"public_id": file_id}).one()._mapping)
 
 
 @app.get("/v1/files")
 def page() -> dict[str, Any]:
-    """A hundred rows."""
+    """Return a page of 100 rows."""
     with engine.connect() as connection:
         rows = connection.execute(PAGE, {"limit": 100}).all()
     return {"object": "list", "data": [dict(row._mapping) for row in rows]}

@@ -1,4 +1,4 @@
-"""Migrated stores in temporary folders, on either database, and gateways on them."""
+"""Gateways on migrated, empty stores in temporary folders, on either database."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,18 +14,18 @@ from tests.support import postgres
 Stores = Callable[[], AbstractContextManager[Gateway]]
 
 
-def on_both(report: Report, tell: Callable[[Report, str, Stores], None]) -> None:
-    """`tell` on SQLite, then on a PostgreSQL server that is started for it; what it gets makes empty stores."""
-    tell(report, "sqlite", sqlite)
+def on_both(report: Report, measure: Callable[[Report, str, Stores], None]) -> None:
+    """Call `measure` for SQLite, then for PostgreSQL on a temporary server, with a factory of empty stores."""
+    measure(report, "sqlite", sqlite)
     with ExitStack() as stack:
         server = postgres.Postgres()
         stack.callback(server.stop)
-        tell(report, "postgresql", postgresql)
+        measure(report, "postgresql", postgresql)
 
 
 @contextmanager
 def sqlite() -> Iterator[Gateway]:
-    """A gateway on an empty SQLite store."""
+    """Provide a gateway on an empty SQLite store."""
     with (
         tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home,
         _gateway({"BATCHGATE_HOME": home}) as gateway,
@@ -35,7 +35,7 @@ def sqlite() -> Iterator[Gateway]:
 
 @contextmanager
 def postgresql() -> Iterator[Gateway]:
-    """A gateway on an empty database of the server that `on_both` started."""
+    """Provide a gateway on an empty database of the server that `on_both` started."""
     with tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home:
         url = postgres.create()
         try:
@@ -46,7 +46,7 @@ def postgresql() -> Iterator[Gateway]:
 
 
 def analyze(gateway: Gateway, *tables: str) -> None:
-    """What PostgreSQL does by itself a minute after many rows came."""
+    """Vacuum and analyse, as PostgreSQL would do by itself about a minute after many inserts."""
     if gateway.database.dialect == "postgresql":
         with gateway.database.read() as connection:
             for table in tables:

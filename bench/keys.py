@@ -1,4 +1,4 @@
-"""1,000 keys over 100 projects with 1,000,000 files against one key with its 10,000: authentication and lists."""
+"""Authentication and lists with 1,000 keys, 100 projects and 1,000,000 files, compared with 1 key and 10,000 files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from time import perf_counter
 
 from sqlalchemy import text
 
+from app.errors import AuthenticationError
 from app.services.access import keys
 from app.services.files import files
 from app.services.gateway import Caller, Gateway
@@ -17,8 +18,8 @@ from bench.report import Report
 PROJECTS, KEYS_EACH, FILES_EACH = 100, 10, 10_000
 CALLS = 500
 LIMIT = 100
-WANTED = ("<=", 1.5)
-# Those of all projects in turn, as they come in: the files of one are spread over the whole table.
+TARGET = ("<=", 1.5)
+# Files of all projects in turn, so that those of one project are spread over the whole table.
 ROWS = text("""
     INSERT INTO files (public_id, project_id, key_id, home, purpose, filename, origin, status, bytes, created_at)
     WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows - 1)
@@ -30,8 +31,8 @@ ROWS = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Peopled:
-    """A gateway with so many keys, of which one is used."""
+class Population:
+    """A gateway with a number of keys, one of which is measured."""
 
     gateway: Gateway
     key: str
@@ -39,7 +40,7 @@ class Peopled:
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """Both databases, unless `quick`."""
+    """Measure both databases; only SQLite if `quick`."""
     if quick:
         _compare(report, "sqlite", sqlite, projects=10)
     else:
@@ -47,44 +48,44 @@ def run(report: Report, *, quick: bool) -> None:
 
 
 def _compare(report: Report, database: str, stores: Stores, projects: int = PROJECTS) -> None:
-    with _peopled(stores, 1, 1) as alone, _peopled(stores, projects, KEYS_EACH) as among:
-        for name, act in (("authenticate", _authenticate), ("authenticate, refused", _refuse), ("list", _list)):
+    with _populated(stores, 1, 1) as small, _populated(stores, projects, KEYS_EACH) as large:
+        for name, operation in (("authenticate", _authenticate), ("authenticate, refused", _reject), ("list", _list)):
             times: tuple[list[float], list[float]] = ([], [])
-            for _ in range(CALLS):  # in turn, so that what disturbs the machine disturbs both
-                for peopled, taken in zip((alone, among), times, strict=True):
-                    taken.append(_time_ms(act, peopled))
+            for _ in range(CALLS):  # alternating, so that other load affects both
+                for population, durations in zip((small, large), times, strict=True):
+                    durations.append(_time_ms(operation, population))
             baseline, value = map(median, times)
-            report.add(f"{database}: {name}", value, "ms", baseline=baseline, wanted=WANTED)
+            report.add(f"{database}: {name}", value, "ms", baseline=baseline, target=TARGET)
 
 
-def _time_ms(act: Callable[[Peopled], None], peopled: Peopled) -> float:
+def _time_ms(operation: Callable[[Population], None], population: Population) -> float:
     started = perf_counter()
-    act(peopled)
+    operation(population)
     return (perf_counter() - started) * 1000
 
 
-def _authenticate(peopled: Peopled) -> None:
-    keys.authenticate(peopled.gateway, peopled.key, request_id="req_bench")
+def _authenticate(population: Population) -> None:
+    keys.authenticate(population.gateway, population.key, request_id="req_bench")
 
 
-def _refuse(peopled: Peopled) -> None:
+def _reject(population: Population) -> None:
     try:
-        keys.authenticate(peopled.gateway, peopled.key + "x", request_id="req_bench")
-    except keys.AuthenticationError:
+        keys.authenticate(population.gateway, population.key + "x", request_id="req_bench")
+    except AuthenticationError:
         return
-    raise RuntimeError("A wrong key was taken.")
+    raise RuntimeError("An invalid key was accepted.")
 
 
-def _list(peopled: Peopled) -> None:
+def _list(population: Population) -> None:
     page = files.list_(
-        peopled.gateway, peopled.caller, purpose=None, provider=None, after=None, descending=True, limit=LIMIT
+        population.gateway, population.caller, purpose=None, provider=None, after=None, descending=True, limit=LIMIT
     )
-    if len(page.items) != LIMIT or {row.project_id for row in page.items} != {peopled.caller.project_id}:
-        raise RuntimeError("A wrong page.")
+    if len(page.items) != LIMIT or {row.project_id for row in page.items} != {population.caller.project_id}:
+        raise RuntimeError("The page has wrong files.")
 
 
 @contextmanager
-def _peopled(stores: Stores, projects: int, keys_each: int) -> Iterator[Peopled]:
+def _populated(stores: Stores, projects: int, keys_each: int) -> Iterator[Population]:
     with stores() as gateway:
         issued = [
             [keys.create(gateway, project=f"project-{number}", name="bench") for _ in range(keys_each)]
@@ -93,13 +94,13 @@ def _peopled(stores: Stores, projects: int, keys_each: int) -> Iterator[Peopled]
         middle = issued[projects // 2][keys_each // 2]
         caller = keys.authenticate(gateway, middle.key, request_id="req_bench")
         first = keys.authenticate(gateway, issued[0][0].key, request_id="req_bench")
-        of = {
+        parameters = {
             "projects": projects,
             "keys_each": keys_each,
             "first_project": first.project_id,
             "first_key": first.key_id,
         }
         with gateway.database.write() as connection:
-            connection.execute(ROWS, {"rows": projects * FILES_EACH, **of})
+            connection.execute(ROWS, {"rows": projects * FILES_EACH, **parameters})
         analyze(gateway, "files", "virtual_keys", "projects")
-        yield Peopled(gateway, middle.key, caller)
+        yield Population(gateway, middle.key, caller)

@@ -1,4 +1,4 @@
-"""1,000 requests a minute over 4 web processes: how many get in of three times as many, and what asking costs."""
+"""A limit of 1,000 requests a minute over 4 web processes: how exactly it holds under triple load, and its cost."""
 
 import http.client
 import threading
@@ -18,21 +18,21 @@ from tests.support import postgres
 
 LIMIT = 1000
 WINDOW_S = 60.0
-LASTS_S = 125.0
-DEMAND_PER_S = 50.0
+DURATION_S = 125.0
+LOAD_PER_S = 50.0
 CLIENTS = 20
 PROCESSES = 4
 CALLS = 100_000
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """Both stores, one after the other; a quick run only measures what asking costs, since a minute is a minute."""
+    """Measure both databases. `quick` only measures the cost of a check, since the window is a minute long."""
     with Store(LOCAL_BASE_URL="http://127.0.0.1:9/v1") as store:
         _cost(report, store)
         if not quick:
             _hold(report, store, "SQLite")
     if quick:
-        report.notes.append("The limit itself is left out: its window is a minute long.")
+        report.notes.append("Skipped: how exactly the limit holds, since its window is a minute long.")
         return
     with ExitStack() as stack:
         server = postgres.Postgres()
@@ -44,7 +44,7 @@ def run(report: Report, *, quick: bool) -> None:
 
 
 def _cost(report: Report, store: Store) -> None:
-    """What one `check_request` takes, without limits and with some that never bite."""
+    """Measure one `check_request`, without limits and with limits that are never reached."""
     bounds = {limits.REQUESTS: 10**9}
     free, bound = store.caller, replace(store.caller, limits=bounds, project_limits=bounds)
     for name, caller in (("check_request, no limit", free), ("check_request, key and project limited", bound)):
@@ -58,35 +58,35 @@ def _hold(report: Report, store: Store, name: str) -> None:
     key = keys.create(store.gateway, project="bench", name="limited", limits={limits.REQUESTS: LIMIT}).key
     environment = {**store.environment, "WEB_CONCURRENCY": str(PROCESSES)}
     with Web("wsgi:app", environment=environment, log=Path(store.home) / "limited.log") as web:
-        let_in, refused = _hammer(web.url, key)
-    counts = _windows(let_in)
-    for minute, begins in (("first", let_in[0]), ("second", let_in[0] + WINDOW_S)):
-        found = _count(let_in, begins)
-        report.add(f"{name}: let in within the {minute} minute", found, "", baseline=LIMIT, wanted=(">=", 0.99))
-    report.add(f"{name}: most in any 60 s", max(counts), "", baseline=LIMIT, wanted=("<=", 1.01))
-    # Room comes back as it went a minute ago; of requests as many as that, those that come a moment early are refused.
+        admitted, rejected = _send_load(web.url, key)
+    counts = _windows(admitted)
+    for minute, begins in (("first", admitted[0]), ("second", admitted[0] + WINDOW_S)):
+        count = _count(admitted, begins)
+        report.add(f"{name}: let in within the {minute} minute", count, "", baseline=LIMIT, target=(">=", 0.99))
+    report.add(f"{name}: most in any 60 s", max(counts), "", baseline=LIMIT, target=("<=", 1.01))
+    # Capacity returns at the times it was used a minute ago; a request that arrives slightly earlier is rejected.
     report.add(f"{name}: fewest in any 60 s", min(counts), "", baseline=LIMIT)
-    report.add(f"{name}: requests refused", refused, "")
+    report.add(f"{name}: requests refused", rejected, "")
 
 
-def _hammer(url: str, key: str) -> tuple[list[float], int]:
-    """(when requests were let in, in order; how many were refused)."""
-    let_in: list[float] = []
-    refused: list[float] = []
+def _send_load(url: str, key: str) -> tuple[list[float], int]:
+    """Return the times at which requests were admitted, in order, and the number of rejected requests."""
+    admitted: list[float] = []
+    rejected: list[float] = []
     started = time.monotonic()
 
     def client(number: int) -> None:
         host, turn = urlsplit(url).netloc, number
-        while (due := started + turn / DEMAND_PER_S) < started + LASTS_S:
+        while (due := started + turn / LOAD_PER_S) < started + DURATION_S:
             time.sleep(max(0.0, due - time.monotonic()))
-            # A connection each, so that the requests come to all processes.
+            # A connection per request, so that requests reach all processes.
             connection = http.client.HTTPConnection(host, timeout=30)
             connection.request("GET", "/v1/files?limit=1", headers={"Authorization": f"Bearer {key}"})
             status = connection.getresponse().status
             connection.close()
             if status not in (200, 429):
                 raise RuntimeError(f"GET /v1/files answered {status}")
-            (let_in if status == 200 else refused).append(time.monotonic())
+            (admitted if status == 200 else rejected).append(time.monotonic())
             turn += CLIENTS
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
@@ -94,17 +94,17 @@ def _hammer(url: str, key: str) -> tuple[list[float], int]:
         thread.start()
     for thread in threads:
         thread.join()
-    if len(let_in) + len(refused) < 0.95 * DEMAND_PER_S * LASTS_S:
-        raise RuntimeError("The demand did not last.")
-    return sorted(let_in), len(refused)
+    if len(admitted) + len(rejected) < 0.95 * LOAD_PER_S * DURATION_S:
+        raise RuntimeError("The load generator could not keep up the rate.")
+    return sorted(admitted), len(rejected)
 
 
-def _windows(let_in: list[float]) -> list[int]:
-    """How many were let in within each minute of the demand: of those that begin, or end, as one is let in."""
-    begins, ends = let_in[0], let_in[0] + LASTS_S - 1 - WINDOW_S
-    starts = [at for at in let_in if at <= ends] + [at - WINDOW_S for at in let_in if at - WINDOW_S >= begins]
-    return [_count(let_in, start) for start in starts if start <= ends]
+def _windows(admitted: list[float]) -> list[int]:
+    """Count the admissions in each minute that begins or ends with an admission."""
+    begins, ends = admitted[0], admitted[0] + DURATION_S - 1 - WINDOW_S
+    starts = [at for at in admitted if at <= ends] + [at - WINDOW_S for at in admitted if at - WINDOW_S >= begins]
+    return [_count(admitted, start) for start in starts if start <= ends]
 
 
-def _count(let_in: list[float], start: float) -> int:
-    return bisect_left(let_in, start + WINDOW_S) - bisect_left(let_in, start)
+def _count(admitted: list[float], start: float) -> int:
+    return bisect_left(admitted, start + WINDOW_S) - bisect_left(admitted, start)

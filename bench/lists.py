@@ -1,4 +1,4 @@
-"""Pages of a list with 1,000,000 files against one with 10,000: every filter, both orders, any depth."""
+"""Pages of a list of 1,000,000 files, compared with 10,000: all filters, both orders, first to last page."""
 
 import itertools
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from bench.report import Report
 FEW, MANY = 10_000, 1_000_000
 CALLS = 200
 LIMIT = 100
-WANTED = ("<=", 1.5)
+TARGET = ("<=", 1.5)
 FILTERS = ((None, None), ("batch", None), (None, "ollama"), ("batch", "ollama"))
 PLACES = ("first", "middle", "last")
-# A tenth is another project's, a twentieth is deleted, and three share each millisecond.
+# 10% belong to another project, 5% are deleted, and three rows share each millisecond.
 ROWS = text("""
     INSERT INTO files (public_id, project_id, home, purpose, filename, origin, status, bytes, created_at, deleted_at)
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
@@ -38,15 +38,15 @@ ROWS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A gateway whose project has so many files."""
+    """A gateway whose project has a number of files."""
 
     gateway: Gateway
     caller: Caller
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One page of one list."""
+class Query:
+    """A page of a list."""
 
     purpose: str | None
     home: str | None
@@ -55,16 +55,16 @@ class Ask:
 
     @property
     def name(self) -> str:
-        """What it is called in the table."""
+        """The name of its figure."""
         filters = "+".join(n for n, value in (("purpose", self.purpose), ("provider", self.home)) if value)
         return f"{filters or 'no filter'}, {'desc' if self.descending else 'asc'}, {self.place}"
 
 
-ASKS = [Ask(*pair, order, place) for pair, order, place in itertools.product(FILTERS, (True, False), PLACES)]
+QUERIES = [Query(*pair, order, place) for pair, order, place in itertools.product(FILTERS, (True, False), PLACES)]
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """SQLite is judged; PostgreSQL is told beside it, unless `quick`."""
+    """Check SQLite against the target; PostgreSQL is only reported, and skipped if `quick`."""
     if quick:
         _compare(report, "sqlite", sqlite, many=100_000)
     else:
@@ -73,49 +73,49 @@ def run(report: Report, *, quick: bool) -> None:
 
 def _compare(report: Report, database: str, stores: Stores, many: int = MANY) -> None:
     with _filled(stores, FEW) as small, _filled(stores, many) as large:
-        _tell(report, database, small, large, wanted=WANTED if database == "sqlite" else None)
+        _measure(report, database, small, large, target=TARGET if database == "sqlite" else None)
 
 
-def _tell(report: Report, database: str, few: Listed, many: Listed, *, wanted: tuple[str, float] | None) -> None:
-    for ask in ASKS:
-        cursors = [_cursor(listed, ask) for listed in (few, many)]
+def _measure(report: Report, database: str, few: Listed, many: Listed, *, target: tuple[str, float] | None) -> None:
+    for query in QUERIES:
+        cursors = [_cursor(listed, query) for listed in (few, many)]
         times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(CALLS):  # in turn, so that what disturbs the machine disturbs both
-            for listed, cursor, taken in zip((few, many), cursors, times, strict=True):
-                taken.append(_time_ms(listed, ask, cursor))
+        for _ in range(CALLS):  # alternating, so that other load affects both
+            for listed, cursor, durations in zip((few, many), cursors, times, strict=True):
+                durations.append(_time_ms(listed, query, cursor))
         baseline, value = map(median, times)
-        report.add(f"{database}: {ask.name}", value, "ms", baseline=baseline, wanted=wanted)
+        report.add(f"{database}: {query.name}", value, "ms", baseline=baseline, target=target)
 
 
-def _time_ms(listed: Listed, ask: Ask, cursor: str | None) -> float:
+def _time_ms(listed: Listed, query: Query, cursor: str | None) -> float:
     started = perf_counter()
     page = file_services.list_(
         listed.gateway,
         listed.caller,
-        purpose=ask.purpose,
-        provider=ask.home,
+        purpose=query.purpose,
+        provider=query.home,
         after=cursor,
-        descending=ask.descending,
+        descending=query.descending,
         limit=LIMIT,
     )
-    taken = (perf_counter() - started) * 1000
-    if len(page.items) != LIMIT or page.has_more != (ask.place != "last"):
-        raise RuntimeError(f"A wrong page: {ask.name}, {len(page.items)} files, has_more={page.has_more}")
-    return taken
+    elapsed_ms = (perf_counter() - started) * 1000
+    if len(page.items) != LIMIT or page.has_more != (query.place != "last"):
+        raise RuntimeError(f"Wrong page: {query.name}, {len(page.items)} files, has_more={page.has_more}")
+    return elapsed_ms
 
 
-def _cursor(listed: Listed, ask: Ask) -> str | None:
-    """`after` for the page: found by counting, which is slow and not timed."""
-    if ask.place == "first":
+def _cursor(listed: Listed, query: Query) -> str | None:
+    """Return `after` for the page. It is found with OFFSET, which is slow and not timed."""
+    if query.place == "first":
         return None
     where = [files.c.project_id == listed.caller.project_id, files.c.deleted_at.is_(None)]
-    where += [files.c.purpose == ask.purpose] if ask.purpose else []
-    where += [files.c.home == ask.home] if ask.home else []
+    where += [files.c.purpose == query.purpose] if query.purpose else []
+    where += [files.c.home == query.home] if query.home else []
     keys_ = [files.c.created_at, files.c.id]
     with listed.gateway.database.read() as connection:
         count = connection.execute(select(func.count()).where(*where)).scalar_one()
-        skipped = count // 2 if ask.place == "middle" else count - LIMIT - 1
-        order = [key.desc() if ask.descending else key.asc() for key in keys_]
+        skipped = count // 2 if query.place == "middle" else count - LIMIT - 1
+        order = [key.desc() if query.descending else key.asc() for key in keys_]
         statement = select(files.c.public_id).where(*where).order_by(*order).offset(skipped).limit(1)
         return str(connection.execute(statement).scalar_one())
 

@@ -1,4 +1,4 @@
-"""How much more memory a worker needs for a batch of fifty times the lines, and for lines of 10 MB."""
+"""Peak memory of a worker: how much it grows with 50 times the lines, and with lines of 10 MB."""
 
 from contextlib import ExitStack
 
@@ -10,20 +10,20 @@ MIB = 2**20
 CEILING = 64
 FEW, MANY = 1000, 50_000
 LONG_LINES, LONG_BYTES = 64, 10_000_000
-ENDS_S = 600.0
+TIMEOUT_S = 600.0
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """A fresh worker for each batch; its peak is read when the batch is over."""
+    """Run each batch on a new worker and read the worker's peak memory at its end."""
     many = 5000 if quick else MANY
-    few_peak, few_exact = _peak(FEW)
-    many_peak, many_exact = _peak(many)
-    long_peak, long_exact = _peak(LONG_LINES, text_bytes=LONG_BYTES)
+    few_peak, few_is_exact = _peak(FEW)
+    many_peak, many_is_exact = _peak(many)
+    long_peak, long_is_exact = _peak(LONG_LINES, text_bytes=LONG_BYTES)
     report.add(f"peak with {FEW:,} lines", few_peak / MIB, "MiB")
-    report.add(f"more with {many:,} lines", (many_peak - few_peak) / MIB, "MiB", wanted=("<=", 32))
-    report.add(f"more with {LONG_LINES} lines of 10 MB", (long_peak - few_peak) / MIB, "MiB", wanted=("<=", 64))
-    exact = few_exact + many_exact + long_exact
-    report.add("batches with each custom_id once", exact, "batches", wanted=("==", 3))
+    report.add(f"more with {many:,} lines", (many_peak - few_peak) / MIB, "MiB", target=("<=", 32))
+    report.add(f"more with {LONG_LINES} lines of 10 MB", (long_peak - few_peak) / MIB, "MiB", target=("<=", 64))
+    exact = few_is_exact + many_is_exact + long_is_exact
+    report.add("batches with each custom_id once", exact, "batches", target=("==", 3))
 
 
 def _peak(lines: int, *, text_bytes: int = 200) -> tuple[int, bool]:
@@ -31,8 +31,8 @@ def _peak(lines: int, *, text_bytes: int = 200) -> tuple[int, bool]:
         fake = stack.enter_context(Fake(latency_ms=5))
         store = stack.enter_context(Store(LOCAL_BASE_URL=f"{fake.url}/v1", LOCAL_MAX_CONCURRENCY=str(CEILING)))
         file_id = store.put(chat_lines(lines, text_bytes=text_bytes))
-        working = stack.enter_context(worker(store.environment, log=store.home / "worker.log"))
-        batch = store.ended(store.start(file_id), seconds=ENDS_S)
-        peak = peak_bytes([working.pid])
-        found = store.custom_ids(batch.output_key)
-    return peak, found == dict.fromkeys((f"c{n}" for n in range(lines)), 1)
+        process = stack.enter_context(worker(store.environment, log=store.home / "worker.log"))
+        batch = store.wait_for(store.start(file_id), seconds=TIMEOUT_S)
+        peak = peak_bytes([process.pid])
+        custom_ids = store.custom_ids(batch.output_key)
+    return peak, custom_ids == dict.fromkeys((f"c{n}" for n in range(lines)), 1)

@@ -1,4 +1,4 @@
-"""Processes that a benchmark starts: found free ports for, watched, and always ended, by their own id."""
+"""Processes that benchmarks and soak tests start on free ports, watch, and always end by their own id."""
 
 import os
 import signal
@@ -17,24 +17,24 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
 STOP_S = 40.0
-LOOK_S = 0.02
+POLL_S = 0.02
 KIB = 1024
 
 
 class Process:
-    """A Python process of this repository; its `with` block ends it, and all that it started."""
+    """A Python process of this repository. Its `with` block ends it and all processes that it started."""
 
     def __init__(
-        self, *words: str, environment: Mapping[str, str] | None = None, log: Path | None = None, told: bool = False
+        self, *words: str, environment: Mapping[str, str] | None = None, log: Path | None = None, piped: bool = False
     ) -> None:
-        full = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environment or {})}
-        log_file = open(log or os.devnull, "ab")  # noqa: SIM115 - closed below, the child has its own
+        child_environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environment or {})}
+        log_file = open(log or os.devnull, "ab")  # noqa: SIM115 - closed below; the child has its own
         self._process = subprocess.Popen(
             [sys.executable, *words],
-            env=full,
+            env=child_environment,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if told else log_file,
+            stdout=subprocess.PIPE if piped else log_file,
             stderr=log_file,
             text=True,
             start_new_session=True,
@@ -43,23 +43,23 @@ class Process:
         self.pid = self._process.pid
 
     def line(self) -> str:
-        """What the process says first on its standard output, as `told` asks."""
+        """Read a line from the standard output of a `piped` process."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
     @property
     def alive(self) -> bool:
-        """True until it ends, however it ends."""
+        """True while the process runs."""
         return self._process.poll() is None
 
     def stop(self) -> int:
-        """Ask it to end in good order; returns the exit status."""
+        """Send SIGTERM and wait; returns the exit status."""
         self._process.terminate()
         return self._process.wait(STOP_S)
 
     def kill(self) -> None:
-        """As by kill -9, with every process of its session."""
-        with suppress(ProcessLookupError):  # all of them ended by themselves
+        """Send SIGKILL to every process of its session."""
+        with suppress(ProcessLookupError):  # all of them have ended
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(STOP_S)
 
@@ -82,21 +82,23 @@ class Fake(Process):
     """The fake provider in a process of its own."""
 
     def __init__(self, *, latency_ms: float) -> None:
-        super().__init__("-m", "tests.fakes.openai_server", "--any-model", "--latency-ms", f"{latency_ms:g}", told=True)
+        super().__init__(
+            "-m", "tests.fakes.openai_server", "--any-model", "--latency-ms", f"{latency_ms:g}", piped=True
+        )
         self.url = self.line()
 
     def stats(self) -> dict[str, int]:
-        """What it counted: `most_in_flight`, `marks`, `repeated_marks`, ..."""
-        found: dict[str, int] = requests.get(f"{self.url}/_fake/stats", timeout=10).json()
-        return found
+        """Return its counters: `most_in_flight`, `marks`, `repeated_marks`, ..."""
+        counters: dict[str, int] = requests.get(f"{self.url}/_fake/stats", timeout=10).json()
+        return counters
 
     def forget(self) -> None:
-        """Count from nothing again."""
+        """Reset the counters."""
         requests.get(f"{self.url}/_fake/forget", timeout=10).raise_for_status()
 
 
 class Web(Process):
-    """gunicorn with the settings of production, on `port` or a free one."""
+    """gunicorn with production settings, on `port` or a free port."""
 
     def __init__(
         self, application: str, *, environment: Mapping[str, str], log: Path | None = None, port: int | None = None
@@ -109,14 +111,14 @@ class Web(Process):
             log=log,
         )
         try:
-            until(self._answers, what=f"answer of {application}")
+            until(self._answers, what=f"answer from {application}")
         except BaseException:
-            self.kill()  # nobody else knows of it yet
+            self.kill()  # no `with` block ends it yet
             raise
 
     def _answers(self) -> bool:
         if not self.alive:
-            raise RuntimeError(f"gunicorn ended with status {self._process.returncode}")
+            raise RuntimeError(f"gunicorn exited with status {self._process.returncode}")
         try:
             requests.get(f"{self.url}/healthz", timeout=5)
         except (requests.ConnectionError, requests.Timeout):
@@ -125,38 +127,38 @@ class Web(Process):
 
 
 def worker(environment: Mapping[str, str], *, log: Path | None = None, module: str = "app.cli") -> Process:
-    """A worker process with the settings of `environment`."""
+    """Start a worker process with the settings of `environment`."""
     words = ("worker",) if module == "app.cli" else ()
     return Process("-m", module, *words, environment=environment, log=log)
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], object], *, seconds: float = READY_S, what: str, look_s: float = LOOK_S) -> None:
-    """Return when `condition()` is true. Raises TimeoutError after `seconds`."""
-    ends = time.monotonic() + seconds
+def until(condition: Callable[[], object], *, seconds: float = READY_S, what: str, poll_s: float = POLL_S) -> None:
+    """Wait until `condition()` is true. Raises TimeoutError after `seconds`."""
+    deadline = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > ends:
+        if time.monotonic() > deadline:
             raise TimeoutError(f"No {what} within {seconds:g} s.")
-        time.sleep(look_s)
+        time.sleep(poll_s)
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [pid]
-    for parent in found:
+    """Return the ids of a process and all its descendants."""
+    pids = [pid]
+    for parent in pids:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
-    return found
+            pids += [int(child) for child in task.read_text().split()]
+    return pids
 
 
 def peak_bytes(pids: Sequence[int]) -> int:
-    """The sum of the most memory that each of the processes ever had resident."""
+    """Return the sum of the processes' peak resident memory (VmHWM)."""
     return sum(_status_kib(pid, "VmHWM") for pid in pids) * KIB
 
 

@@ -1,50 +1,50 @@
-"""What a benchmark found: figures, each with its baseline, their ratio, and what was wanted."""
+"""The figures of a benchmark, each with its baseline, their ratio and its target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    ">=": lambda value, wanted: value >= wanted,
-    "<=": lambda value, wanted: value <= wanted,
-    "==": lambda value, wanted: value == wanted,
+    ">=": lambda value, limit: value >= limit,
+    "<=": lambda value, limit: value <= limit,
+    "==": lambda value, limit: value == limit,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. What is judged is the ratio, or `value` when there is no baseline."""
+    """One line of the table. The target applies to the ratio, or to `value` if there is no baseline."""
 
     name: str
     value: float
     unit: str
     baseline: float | None = None
-    wanted: tuple[str, float] | None = None
+    target: tuple[str, float] | None = None
 
     @property
     def ratio(self) -> float | None:
-        """`value` in terms of the baseline."""
+        """`value` divided by the baseline."""
         return self.value / self.baseline if self.baseline else None
 
     @property
     def passed(self) -> bool | None:
-        """None when nothing is wanted of this figure."""
-        if self.wanted is None:
+        """True if the target is met; None without a target."""
+        if self.target is None:
             return None
-        operator, limit = self.wanted
-        judged = self.value if self.ratio is None else self.ratio
-        return OPERATORS[operator](judged, limit)
+        operator, limit = self.target
+        value = self.value if self.ratio is None else self.ratio
+        return OPERATORS[operator](value, limit)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON report."""
-        wanted = None if self.wanted is None else "{} {:g}".format(*self.wanted)
-        told = {"name": self.name, "value": self.value, "unit": self.unit, "baseline": self.baseline}
-        return told | {"ratio": self.ratio, "wanted": wanted, "passed": self.passed}
+        """Return the JSON form."""
+        target = None if self.target is None else "{} {:g}".format(*self.target)
+        figure = {"name": self.name, "value": self.value, "unit": self.unit, "baseline": self.baseline}
+        return figure | {"ratio": self.ratio, "target": target, "passed": self.passed}
 
 
 @dataclass(slots=True)
 class Report:
-    """The figures of one benchmark, in the order in which they are told."""
+    """The figures of a benchmark, in the order of the table."""
 
     name: str
     figures: list[Figure] = field(default_factory=list)
@@ -57,28 +57,28 @@ class Report:
         unit: str,
         *,
         baseline: float | None = None,
-        wanted: tuple[str, float] | None = None,
+        target: tuple[str, float] | None = None,
     ) -> Figure:
-        """A figure; with `wanted` such as (">=", 0.85) it decides whether the benchmark passes."""
-        figure = Figure(name, value, unit, baseline, wanted)
+        """Add a figure. A `target`, such as (">=", 0.85), decides whether the benchmark passes."""
+        figure = Figure(name, value, unit, baseline, target)
         self.figures.append(figure)
         return figure
 
     @property
     def passed(self) -> bool:
-        """False when any figure is not as wanted."""
+        """False if any figure misses its target."""
         return all(figure.passed is not False for figure in self.figures)
 
     def table(self) -> str:
-        """The figures as text."""
-        head = ("figure", "value", "baseline", "ratio", "wanted", "")
+        """Format the figures as a text table."""
+        head = ("figure", "value", "baseline", "ratio", "target", "")
         rows = [head, *(_cells(figure) for figure in self.figures)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
         return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *self.notes])
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON report."""
+        """Return the JSON form."""
         figures = [figure.as_dict() for figure in self.figures]
         return {"name": self.name, "passed": self.passed, "figures": figures, "notes": self.notes}
 
@@ -89,7 +89,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         f"{_number(figure.value)} {figure.unit}",
         "" if figure.baseline is None else f"{_number(figure.baseline)} {figure.unit}",
         "" if figure.ratio is None else f"{figure.ratio:.2f}",
-        "" if figure.wanted is None else "{} {:g}".format(*figure.wanted),
+        "" if figure.target is None else "{} {:g}".format(*figure.target),
         {True: "PASS", False: "FAIL", None: ""}[figure.passed],
     )
 

@@ -1,4 +1,4 @@
-"""A worker whose blob store takes longer for every put: `python -m bench.slow_puts`, BENCH_PUT_MS more each."""
+"""`python -m bench.slow_puts`: a worker whose blob store delays every commit by BENCH_PUT_MS."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from app.worker import serve
 
 @dataclass(frozen=True, slots=True)
 class SlowWriter:
-    """`inner`, whose commit answers late, as a store at the other end of a network does."""
+    """Delays commits of `inner`, as a store behind a network does."""
 
     inner: BlobWriter
     delay_s: float
@@ -30,7 +30,7 @@ class SlowWriter:
 
 
 class SlowPuts:
-    """`inner`, with `delay_s` more for every put."""
+    """A blob store that delays every commit of `inner` by `delay_s`."""
 
     def __init__(self, inner: Any, *, delay_s: float) -> None:
         self._inner = inner

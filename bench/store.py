@@ -1,4 +1,4 @@
-"""A gateway on a store of its own in a temporary folder, and the batches that are run on it."""
+"""A gateway on a store in a temporary folder, and batches to run on it."""
 
 import tempfile
 from collections import Counter
@@ -24,12 +24,12 @@ from bench.processes import until
 CHAT = "/v1/chat/completions"
 MODEL = "bench-model"
 TERMINAL = ("completed", "failed", "expired", "cancelled")
-LONGEST_LINE_BYTES = 16 * 2**20
+MAX_LINE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A batch that is over. Instants are Unix milliseconds."""
+class FinishedBatch:
+    """A finished batch. Times are Unix milliseconds."""
 
     public_id: str
     status: str
@@ -41,17 +41,17 @@ class Ended:
 
     @property
     def running_s(self) -> float:
-        """From the first line that could be sent to the written output file."""
+        """Seconds from `in_progress` to the complete output file."""
         return (self.completed_at - self.in_progress_at) / 1000
 
     @property
     def whole_s(self) -> float:
-        """From the answer of POST to the written output file."""
+        """Seconds from the response to POST to the complete output file."""
         return (self.completed_at - self.created_at) / 1000
 
 
 class Store:
-    """A migrated SQLite store with one virtual key; the folder goes with the `with` block."""
+    """A migrated SQLite store with one virtual key. The `with` block deletes its folder."""
 
     def __init__(self, **environment: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="batchgate-bench-")
@@ -65,7 +65,7 @@ class Store:
         self._client = batchgate.create_app(gateway=self.gateway).test_client()
 
     def limited_key(self, **limits: int) -> str:
-        """Another key of the project, with these limits."""
+        """Create another key of the project, with these limits."""
         return keys.create(self.gateway, project="bench", name="limited", limits=limits).key
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class Store:
         self._folder.cleanup()
 
     def put(self, lines: Iterable[bytes]) -> str:
-        """A batch input, written as an upload would write it; returns its id."""
+        """Store a batch input the way an upload does; returns its id."""
         new = NewFile(provider="local", purpose="batch", filename="in.jsonl", expires_after_s=None)
         with receiving(self.gateway, new.filename) as incoming:
             for line in lines:
@@ -86,20 +86,20 @@ class Store:
             return str(incoming.create(self.caller, new).public_id)
 
     def start(self, file_id: str) -> str:
-        """POST a batch on an input; returns its id."""
+        """POST a batch for an input file; returns its id."""
         body = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h"}
         answer = self._client.post(
             "/v1/batches?provider=local", json=body, headers={"Authorization": f"Bearer {self.key}"}
         )
         if answer.status_code != 200:
             raise RuntimeError(answer.text)
-        return str(answer.json["id"])
+        return str(answer.get_json()["id"])
 
-    def ended(self, batch_id: str, *, seconds: float) -> Ended:
-        """Wait until the batch is over."""
-        until(lambda: self._row(batch_id).status in TERMINAL, seconds=seconds, look_s=0.25, what=f"end of {batch_id}")
+    def wait_for(self, batch_id: str, *, seconds: float) -> FinishedBatch:
+        """Wait until the batch has a terminal status."""
+        until(lambda: self._row(batch_id).status in TERMINAL, seconds=seconds, poll_s=0.25, what=f"end of {batch_id}")
         row = self._row(batch_id)
-        return Ended(
+        return FinishedBatch(
             public_id=batch_id,
             status=row.status,
             created_at=row.created_at,
@@ -110,16 +110,16 @@ class Store:
         )
 
     def custom_ids(self, key: str | None) -> Counter[str]:
-        """How often each custom_id stands in an output file."""
-        found: Counter[str] = Counter()
+        """Count the lines of an output file by custom_id."""
+        counts: Counter[str] = Counter()
         for line in self._lines(key):
-            found[line["custom_id"]] += 1
-        return found
+            counts[line["custom_id"]] += 1
+        return counts
 
     def _lines(self, key: str | None) -> Iterator[dict[str, Any]]:
         if key is None:
             return
-        for line in jsonl.lines(self.gateway.blobs.stream(key), max_line_bytes=LONGEST_LINE_BYTES):
+        for line in jsonl.lines(self.gateway.blobs.stream(key), max_line_bytes=MAX_LINE_BYTES):
             assert line.data is not None
             yield orjson.loads(line.data)
 
@@ -135,7 +135,7 @@ class Store:
 
 
 def chat_lines(count: int, *, text_bytes: int = 200) -> Iterator[bytes]:
-    """Lines of a chat batch, each with a custom_id, and a mark of its own that the fake counts."""
+    """Yield chat lines, each with its own custom_id and its own mark, which the fake counts."""
     text = "x" * text_bytes
     for number in range(count):
         messages = [{"role": "user", "content": f"mark-{number} {text}"}]

@@ -1,7 +1,7 @@
-"""`python -m bench.translating FILE PROVIDER MODEL`: one process that translates FILE; tells what it took as JSON.
+"""`python -m bench.translating FILE PROVIDER MODEL`: translate FILE in one process and print the cost as JSON.
 
-The file is gone through in slices, each first with orjson alone and then by the gateway's own path, so that whatever
-else the machine does meets both alike. What counts is the time of this process on a core, the kernel's share included.
+The file is processed in slices, each first with orjson alone and then by the gateway's own code, so that other load on
+the machine affects both. Times are CPU times of this process, kernel time included.
 """
 
 import json
@@ -27,7 +27,7 @@ CHAT = "/v1/chat/completions"
 ALIAS = "bench-model"
 SLICE_BYTES = 32 * 2**20
 CHUNK_BYTES = 256 * 1024
-LONGEST_LINE_BYTES = 16 * 2**20
+MAX_LINE_BYTES = 16 * 2**20
 SAMPLE_LINES = 5000
 ROUNDS = 5
 GOOGLE = {
@@ -43,7 +43,7 @@ OPTIONS = {"vertex": {"project": "p", "location": "us-central1", "bucket": "benc
 
 
 def encoder_of(provider: str, model: str) -> Encoder:
-    """What encodes lines for jobs of `model` at an account whose alias of it is ALIAS. Nothing is ever called."""
+    """Return an encoder of lines for jobs of `model`, at an account that maps ALIAS to it. It makes no calls."""
     entry = registry.find(provider)
     assert entry is not None
     target = Target(
@@ -59,22 +59,22 @@ def encoder_of(provider: str, model: str) -> Encoder:
 
 
 def main() -> None:
-    """Tell {"bytes", "lines", "bare_s", "own_s", "start_kib", "peak_kib", "us"} of the file."""
+    """Print {"bytes", "lines", "bare_s", "own_s", "start_kib", "peak_kib", "us"} of the file."""
     path, provider, model = sys.argv[1:]
     encoder = encoder_of(provider, model)
-    told: dict[str, Any] = {"bytes": Path(path).stat().st_size, "lines": 0, "bare_s": 0.0, "own_s": 0.0}
-    told["start_kib"] = _status_kib("VmRSS")
+    figures: dict[str, Any] = {"bytes": Path(path).stat().st_size, "lines": 0, "bare_s": 0.0, "own_s": 0.0}
+    figures["start_kib"] = _status_kib("VmRSS")
     with open(path, "rb") as file, tempfile.TemporaryFile() as out:
         start = 0
-        while start < told["bytes"]:
+        while start < figures["bytes"]:
             end = _line_end(file, start + SLICE_BYTES)
-            told["bare_s"] += _timed(lambda: _bare(file, start, end, out))  # noqa: B023 - called at once
-            before = told["lines"]
-            told["own_s"] += _timed(lambda: _translate(file, start, end, out, encoder, before, told))  # noqa: B023
+            figures["bare_s"] += _timed(lambda: _bare(file, start, end, out))  # noqa: B023 - called at once
+            before = figures["lines"]
+            figures["own_s"] += _timed(lambda: _translate(file, start, end, out, encoder, before, figures))  # noqa: B023
             start = end
-    told["peak_kib"] = _status_kib("VmHWM")
-    told["us"] = _stages(path, encoder)
-    print(json.dumps(told))
+    figures["peak_kib"] = _status_kib("VmHWM")
+    figures["us"] = _stages(path, encoder)
+    print(json.dumps(figures))
 
 
 def _timed(work: Callable[[], None]) -> float:
@@ -86,26 +86,26 @@ def _timed(work: Callable[[], None]) -> float:
 def _bare(file: IO[bytes], start: int, end: int, out: IO[bytes]) -> None:
     _rewind(file, start, out)
     loads, dumps, append = orjson.loads, orjson.dumps, orjson.OPT_APPEND_NEWLINE
-    left = end - start
+    remaining = end - start
     for line in file:
         out.write(dumps(loads(line), option=append))
-        left -= len(line)
-        if not left:
+        remaining -= len(line)
+        if not remaining:
             break
     out.flush()
 
 
 def _translate(
-    file: IO[bytes], start: int, end: int, out: IO[bytes], encoder: Encoder, number: int, told: dict[str, Any]
+    file: IO[bytes], start: int, end: int, out: IO[bytes], encoder: Encoder, number: int, figures: dict[str, Any]
 ) -> None:
     _rewind(file, start, out)
-    for number, line in enumerate(  # noqa: B020 - goes on from it
-        jsonl.lines(_chunks(file, end - start), max_line_bytes=LONGEST_LINE_BYTES), start=number
+    for number, line in enumerate(  # noqa: B020 - continues from it
+        jsonl.lines(_chunks(file, end - start), max_line_bytes=MAX_LINE_BYTES), start=number
     ):
         assert line.data is not None
         encoded, _ = encoder.line(line.number, f"request-{number:07}", line.data)
         out.write(encoded.data)
-    told["lines"] = number + 1
+    figures["lines"] = number + 1
     out.flush()
 
 
@@ -128,7 +128,7 @@ def _line_end(file: IO[bytes], near: int) -> int:
 
 
 def _stages(path: str, encoder: Encoder) -> dict[str, float]:
-    """Microseconds for a line that each stage takes by itself, the best of some rounds over the first lines."""
+    """Measure each stage alone, in microseconds per line: the best of ROUNDS rounds over the first lines."""
     with open(path, "rb") as file:
         lines = [line for line, _ in zip(file, range(SAMPLE_LINES), strict=False)]
     whole = b"".join(lines)
@@ -136,40 +136,40 @@ def _stages(path: str, encoder: Encoder) -> dict[str, float]:
     connector, model = encoder.account.connector, encoder.account.native_model(ALIAS)
     jobs = [JobLine("c", encoder.target, model, body) for body in bodies]
     encoded = [orjson.loads(connector.encode_line(job).data) for job in jobs]
-    same = encoder.limits.dialect == "openai"
-    told = {
+    is_openai = encoder.limits.dialect == "openai"
+    us = {
         "split": _best(lambda _: None, _Split(whole)),
         "loads": _best(orjson.loads, lines),
-        "read": 0.0 if same else _best(requests.read, bodies),
+        "read": 0.0 if is_openai else _best(requests.read, bodies),
         "dumps": _best(orjson.dumps, encoded),
     }
-    told["write"] = _best(connector.encode_line, jobs) - told["read"] - told["dumps"]
-    told["all"] = told["split"] + _best(lambda line: encoder.line(1, "c", line), lines)
-    return told
+    us["write"] = _best(connector.encode_line, jobs) - us["read"] - us["dumps"]
+    us["all"] = us["split"] + _best(lambda line: encoder.line(1, "c", line), lines)
+    return us
 
 
 class _Split:
-    """The lines of some bytes, split anew each time."""
+    """Splits some bytes into lines, anew on each iteration."""
 
     def __init__(self, whole: bytes) -> None:
         self._whole = whole
 
     def __iter__(self) -> Iterator[Any]:
-        return jsonl.lines((self._whole,), max_line_bytes=LONGEST_LINE_BYTES)
+        return jsonl.lines((self._whole,), max_line_bytes=MAX_LINE_BYTES)
 
 
 def _best(stage: Callable[[Any], Any], values: Iterable[Any]) -> float:
-    def all_of_them() -> None:
+    def run_all() -> None:
         for value in values:
             stage(value)
 
-    return min(_timed(all_of_them) for _ in range(ROUNDS)) / SAMPLE_LINES * 1e6
+    return min(_timed(run_all) for _ in range(ROUNDS)) / SAMPLE_LINES * 1e6
 
 
 def _status_kib(name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1])
+    match = re.search(rf"^{name}:\s+(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert match is not None
+    return int(match[1])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""1 GB of chat lines of 1.2 kB, written in the dialect of each provider's jobs on one core, against orjson alone.
+"""Translation of 1 GB of chat lines (1.2 kB each) for each provider's jobs on one core, compared with orjson alone.
 
-Tools stand in every fifth line. The limits: 15 % of the rate at which orjson reads the same lines and writes them
-again, and a process that never has more than 64 MiB resident (VmHWM, all that it imports included).
+Every fifth line has tools. Targets: at least 15% of the rate at which orjson decodes and encodes the same lines, and a
+peak resident size (VmHWM) of at most 64 MiB, imports included.
 """
 
 import json
@@ -18,7 +18,7 @@ import orjson
 from bench.processes import ROOT
 from bench.report import Report
 
-# What is measured, and the provider and model that it takes.
+# Name of the figure: (provider, model).
 TARGETS = {
     "OpenAI-shaped, renamed": ("openai", "gpt-5-mini"),
     "Anthropic": ("anthropic", "claude-sonnet-4-5"),
@@ -35,7 +35,7 @@ MB, MIB, KIB = 1e6, 2**20, 1024
 RATE = (">=", 0.15)
 MEMORY = ("<=", 64)
 EVERY_FIFTH = 5
-# What a line's time is spent on; `write` is the dialect's and its envelope.
+# The stages of encoding a line; `write` includes the dialect's envelope.
 STAGES = ("split", "loads", "read", "write", "dumps")
 TEXT_CHARS, TEXT_CHARS_WITH_TOOLS = 900, 440
 TEXT = (
@@ -57,64 +57,64 @@ TOOLS = [
 
 
 def run(report: Report, *, quick: bool) -> None:
-    """A fresh process for each target, over one file; BENCH_MB is its size in MB."""
+    """Measure each target in a new process, over one file of BENCH_MB MB."""
     megabytes = int(os.environ.get("BENCH_MB", QUICK_MB if quick else WHOLE_MB))
     with tempfile.TemporaryDirectory(prefix="batchgate-bench-") as folder:
         path = Path(folder) / "lines.jsonl"
-        made = _write(path, int(megabytes * MB))
-        report.notes.append(f"{path.stat().st_size / MB:,.0f} MB, {made:,} lines; rates are of the input, by CPU time")
+        count = _write(path, int(megabytes * MB))
+        report.notes.append(f"{path.stat().st_size / MB:,.0f} MB, {count:,} lines; rates are of the input, by CPU time")
         for name, (provider, model) in TARGETS.items():
-            _tell(report, name, path, provider, model, made)
+            _measure(report, name, path, provider, model, count)
 
 
-def _tell(report: Report, name: str, path: Path, provider: str, model: str, lines: int) -> None:
-    words = [sys.executable, "-m", "bench.translating", str(path), provider, model]
-    told = json.loads(subprocess.run(words, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
-    rate, bare = (told["bytes"] / MB / told[what] for what in ("own_s", "bare_s"))
-    report.add(f"{name}: rate", rate, "MB/s", baseline=bare, wanted=RATE)
-    report.add(f"{name}: peak", told["peak_kib"] * KIB / MIB, "MiB", wanted=MEMORY)
-    report.add(f"{name}: grown by", (told["peak_kib"] - told["start_kib"]) * KIB / MIB, "MiB")
-    report.add(f"{name}: lines translated", told["lines"], "lines", wanted=("==", lines))
-    us = told["us"]
-    spent = ", ".join(f"{stage} {us[stage]:.2f}" for stage in STAGES)
+def _measure(report: Report, name: str, path: Path, provider: str, model: str, lines: int) -> None:
+    command = [sys.executable, "-m", "bench.translating", str(path), provider, model]
+    figures = json.loads(subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
+    rate, bare = (figures["bytes"] / MB / figures[seconds] for seconds in ("own_s", "bare_s"))
+    report.add(f"{name}: rate", rate, "MB/s", baseline=bare, target=RATE)
+    report.add(f"{name}: peak", figures["peak_kib"] * KIB / MIB, "MiB", target=MEMORY)
+    report.add(f"{name}: grown by", (figures["peak_kib"] - figures["start_kib"]) * KIB / MIB, "MiB")
+    report.add(f"{name}: lines translated", figures["lines"], "lines", target=("==", lines))
+    us = figures["us"]
+    by_stage = ", ".join(f"{stage} {us[stage]:.2f}" for stage in STAGES)
     rest = us["all"] - sum(us[stage] for stage in STAGES)
-    report.notes.append(f"{name}: a line takes {us['all']:.2f} us: {spent}, ids and choices of the line {rest:.2f}")
+    report.notes.append(f"{name}: a line takes {us['all']:.2f} us: {by_stage}, ids and choices of the line {rest:.2f}")
 
 
 def _write(path: Path, size: int) -> int:
-    """Fill the file; returns how many lines it has."""
-    made = 0
+    """Fill the file; returns its number of lines."""
+    count = 0
     with path.open("wb") as file:
         for line in lines():
             file.write(line)
-            made += 1
+            count += 1
             if file.tell() >= size:
-                return made
-    return made
+                return count
+    return count
 
 
 def lines() -> Iterator[bytes]:
-    """Chat lines without end, the same at every run."""
-    drawn = random.Random(4)
+    """Yield an endless series of chat lines, the same in every run."""
+    generator = random.Random(4)
     number = 0
     while True:
         body = {"model": "bench-model", "messages": [], "temperature": 0.2, "max_tokens": 300}
         if number % EVERY_FIFTH == 0:
             body |= {"tools": TOOLS, "tool_choice": "auto"}
-        asked = _text(drawn, TEXT_CHARS_WITH_TOOLS if "tools" in body else TEXT_CHARS)
+        question = _text(generator, TEXT_CHARS_WITH_TOOLS if "tools" in body else TEXT_CHARS)
         body["messages"] = [
             {"role": "system", "content": "You sort the letters of customers."},
-            {"role": "user", "content": asked},
+            {"role": "user", "content": question},
         ]
         line = {"custom_id": f"request-{number:07}", "method": "POST", "url": "/v1/chat/completions", "body": body}
         yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         number += 1
 
 
-def _text(drawn: random.Random, chars: int) -> str:
-    words, found, length = TEXT.split(" "), [], 0
+def _text(generator: random.Random, chars: int) -> str:
+    words, chosen, length = TEXT.split(" "), [], 0
     while length < chars:
-        word = drawn.choice(words)
-        found.append(word)
+        word = generator.choice(words)
+        chosen.append(word)
         length += len(word) + 1
-    return " ".join(found)
+    return " ".join(chosen)

@@ -1,4 +1,4 @@
-"""gunicorn's settings, for the Procfile's `web` and for `make run`; both read the environment."""
+"""gunicorn's configuration, for the Procfile's `web` process and for `make run`."""
 
 from pathlib import Path
 
@@ -14,24 +14,24 @@ except SettingsError as error:
 
 bind = f"0.0.0.0:{settings.port}"
 workers = settings.web_concurrency
-# Threads mostly wait for the database, the disk and providers; 64 of them cost a few megabytes.
+# Threads mostly wait for the database, the disk and providers; 64 of them take a few megabytes.
 threads = settings.web_threads
-# A heartbeat of the worker process, not a limit on requests: long uploads and downloads outlive it.
+# Limit on the heartbeat of a worker process, not on requests: long uploads and downloads are not affected.
 timeout = 60
-# Transfers that run when a deployment stops this process may end.
+# Seconds that transfers in progress get to finish when a deployment stops this process.
 graceful_timeout = 120
-# Longer than nginx keeps its idle connections, so that it never sends into one that just closed.
+# More than nginx's keepalive_timeout, so that nginx never sends a request into a closing connection.
 keepalive = 75
 max_requests = 0
 preload_app = False
-# On a disk the heartbeat file can block a worker for seconds, which then counts as dead.
-memory = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file there by mkstemp
+# In memory: on a disk, the heartbeat file can block a worker for seconds, and gunicorn then kills it as hung.
+memory = Path("/dev/shm")  # noqa: S108 - gunicorn creates the file with mkstemp
 worker_tmp_dir = str(memory) if memory.is_dir() else None
-# The most that gunicorn takes: an odd id is for the application to refuse.
+# gunicorn's maximum, so that the application rejects overlong ids in its own error format.
 limit_request_line = 8190
-# A control socket that nobody uses is a way in.
+# Unused, and an attack surface.
 control_socket_disable = True
-# The application logs every operation, with more than an access log has.
+# The application logs every operation, in more detail than an access log.
 accesslog = None
 errorlog = "-"
 

@@ -1,4 +1,4 @@
-"""A batch through the OpenAI SDK, unchanged. `make run` prints the two variables that it needs:
+"""Run a batch with the OpenAI SDK. `make run` prints the two variables that it needs:
 
 export OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=sk-bf-...
 .venv/bin/python examples/openai_sdk.py

@@ -1,4 +1,4 @@
-"""Logs: one JSON object for each event, without secrets."""
+"""Logs: one JSON object per event, without secrets."""
 
 import json
 import logging
@@ -44,13 +44,13 @@ def test_a_secret_never_reaches_the_log(text: str, capfd: pytest.CaptureFixture[
     logs.get_logger().error("request.failed", error=text, nested={"headers": [text]})
     logs.get_logger().error("request.failed", exc_info=ValueError(text))
 
-    said = capfd.readouterr().err
-    assert "[redacted]" in said
+    output = capfd.readouterr().err
+    assert "[redacted]" in output
     for secret in ("AbCdEfGh", "eyJ", "0123456789", "provider-secret"):
-        assert secret not in said.replace("0123456789abcdef-", "")
+        assert secret not in output.replace("0123456789abcdef-", "")
 
 
-def test_words_that_look_a_little_like_secrets_stay(capfd: pytest.CaptureFixture[str]) -> None:
+def test_text_that_resembles_a_secret_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
     configure()
     logs.get_logger().info("line", custom_id="task-0123456789", url="http://127.0.0.1:8080/v1/files")
 
@@ -59,7 +59,7 @@ def test_words_that_look_a_little_like_secrets_stay(capfd: pytest.CaptureFixture
     assert event["url"] == "http://127.0.0.1:8080/v1/files"
 
 
-def test_loggers_of_the_standard_library_use_the_same_format(capfd: pytest.CaptureFixture[str]) -> None:
+def test_standard_library_loggers_use_the_same_format(capfd: pytest.CaptureFixture[str]) -> None:
     configure()
     logging.getLogger("some.library").warning("pool of %s is full", "host")
 
@@ -67,15 +67,15 @@ def test_loggers_of_the_standard_library_use_the_same_format(capfd: pytest.Captu
     assert (event["event"], event["logger"], event["message"]) == ("log", "some.library", "pool of host is full")
 
 
-def test_text_format_is_for_people(capfd: pytest.CaptureFixture[str]) -> None:
+def test_text_format_is_human_readable(capfd: pytest.CaptureFixture[str]) -> None:
     configure(BATCHGATE_LOG_FORMAT="text")
     logs.get_logger().warning("worker.waiting", reason="migrations")
 
-    said = capfd.readouterr().err
-    assert "worker.waiting" in said
-    assert "reason=migrations" in said
+    output = capfd.readouterr().err
+    assert "worker.waiting" in output
+    assert "reason=migrations" in output
 
 
-def test_a_level_that_is_none_is_refused() -> None:
+def test_an_unknown_level_is_rejected() -> None:
     with pytest.raises(SettingsError, match="BATCHGATE_LOG_LEVEL"):
         configure(BATCHGATE_LOG_LEVEL="loud")

@@ -1,4 +1,4 @@
-"""Keys that are tried at somebody else's: few at once, and one that was refused not again for a while."""
+"""Limits on verifying callers' own keys at their provider: how many at once, and how soon a rejected key again."""
 
 import threading
 import time
@@ -6,41 +6,41 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-AT_ONCE = 8
-WAIT_S = 1.0
-FORGET_S = 60.0
-MOST_REMEMBERED = 10_000
+MAX_CONCURRENT = 8
+MAX_WAIT_S = 1.0
+REJECTED_FOR_S = 60.0
+MAX_REMEMBERED = 10_000
 
 
 class Attempts:
-    """What this process has tried; safe to share between threads. Keys are told apart by marks that say nothing."""
+    """The verifications of this process. Thread-safe. A key is identified by its HMAC, `mark`."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._slots = threading.BoundedSemaphore(MAX_CONCURRENT)
         self._lock = threading.Lock()
         self._refused: OrderedDict[str, float] = OrderedDict()
 
     def was_refused(self, mark: str) -> bool:
-        """True for a key that was refused a short while ago."""
+        """Return True if the key was rejected within the last REJECTED_FOR_S."""
         with self._lock:
-            since = self._refused.get(mark)
-        return since is not None and self._monotonic() - since < FORGET_S
+            refused_at = self._refused.get(mark)
+        return refused_at is not None and self._monotonic() - refused_at < REJECTED_FOR_S
 
     def refused(self, mark: str) -> None:
-        """Note that a key was refused just now."""
+        """Record that the provider rejected a key."""
         with self._lock:
             self._refused[mark] = self._monotonic()
             self._refused.move_to_end(mark)
-            if len(self._refused) > MOST_REMEMBERED:
+            if len(self._refused) > MAX_REMEMBERED:
                 self._refused.popitem(last=False)
 
     @contextmanager
     def place(self) -> Iterator[bool]:
-        """Within the block one more key is tried; False when as many are as may be, also after a moment."""
-        taken = self._places.acquire(timeout=WAIT_S)
+        """Hold one of MAX_CONCURRENT slots within the block; yields False if none is free within MAX_WAIT_S."""
+        acquired = self._slots.acquire(timeout=MAX_WAIT_S)
         try:
-            yield taken
+            yield acquired
         finally:
-            if taken:
-                self._places.release()
+            if acquired:
+                self._slots.release()

@@ -1,4 +1,4 @@
-"""JWTs: is this one good, and what does it say who holds it? Knows neither web nor store."""
+"""Verify JSON Web Tokens and read the caller's identity from them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,17 +9,19 @@ import jwt
 from app.auth.issuers import ADMIN, VIRTUAL_KEY, Issuer
 from app.auth.jwks import KeySet
 
-LONGEST_TOKEN = 16 * 1024
-LONGEST_KID = 256
-LONGEST_SUBJECT = 256
-LONGEST_PROJECT = 64
+# Characters.
+MAX_TOKEN = 16 * 1024
+MAX_KID = 256
+MAX_SUBJECT = 256
+MAX_PROJECT = 64
+MAX_ROLE = 64
 ROLES = {ADMIN: ("admin", "member", "viewer"), VIRTUAL_KEY: ("member", "viewer")}
-# What makes a parser believe that it knows a token before its signature says so.
+# Options that decode a token without checking its signature.
 UNVERIFIED: Any = {"verify_signature": False}
 
 
 class TokenError(Exception):
-    """A token that is not good. `reason` is for the operator's log: a caller hears the same whatever it is."""
+    """A token was rejected. `reason` is for the operator's log; callers get the same error whatever it is."""
 
     def __init__(self, reason: str, *, issuer: str | None = None) -> None:
         super().__init__(reason)
@@ -29,7 +31,7 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who holds a good token. `project` is None for an admin; `role` is None when the token tells none."""
+    """The holder of a verified token. `project` is None for an admin; `role` is None if the token carries none."""
 
     issuer: str
     kind: str
@@ -40,33 +42,36 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """The issuers that are trusted, and their public keys by where they are; safe to share between threads."""
+    """The trusted issuers and their public keys, by location. Thread-safe."""
 
     issuers: Sequence[Issuer] = ()
     key_sets: Mapping[str, KeySet] = field(default_factory=dict, repr=False)
 
     def verify(self, token: str) -> Identity:
-        """Who holds `token`. Raises TokenError. It may wait for the issuer's keys, so hold no connection meanwhile."""
-        if len(token) > LONGEST_TOKEN or not token.isascii():
+        """Verify `token` and return its holder. Raises TokenError.
+
+        It may wait for the issuer's keys, so hold no database connection meanwhile.
+        """
+        if len(token) > MAX_TOKEN or not token.isascii():
             raise TokenError("too long or not ASCII")
-        header, named = _peek(token)
-        candidates = [issuer for issuer in self.issuers if issuer.issuer == named]
+        header, issuer_name = _peek(token)
+        candidates = [issuer for issuer in self.issuers if issuer.issuer == issuer_name]
         if not candidates:
             raise TokenError("its issuer is not configured")
-        refused = TokenError("", issuer=named)
+        rejection = TokenError("", issuer=issuer_name)
         for issuer in candidates:
             try:
                 return _identity(issuer, self._claims(issuer, token, header))
             except TokenError as error:
-                refused = TokenError(error.reason, issuer=named)
-        raise refused
+                rejection = TokenError(error.reason, issuer=issuer_name)
+        raise rejection
 
     def _claims(self, issuer: Issuer, token: str, header: Mapping[str, Any]) -> Mapping[str, Any]:
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
             raise TokenError("its algorithm is not one of the issuer's")
         key = issuer.secret or self._public_key(issuer, header.get("kid"), algorithm)
-        return _decoded(
+        return _decode(
             token,
             key,
             algorithms=[algorithm],
@@ -77,62 +82,62 @@ class Verifier:
         )
 
     def _public_key(self, issuer: Issuer, kid: Any, algorithm: str) -> Any:
-        if kid is not None and (not isinstance(kid, str) or len(kid) > LONGEST_KID):
-            raise TokenError("its kid is no text")
-        found = self.key_sets[issuer.jwks_url or issuer.jwks_file].find(kid, algorithm)
-        if found is None:
+        if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
+            raise TokenError("its kid is invalid")
+        public_key = self.key_sets[issuer.jwks_url or issuer.jwks_file].find(kid, algorithm)
+        if public_key is None:
             raise TokenError("the issuer has no such key, or its keys cannot be read")
-        return found.key
+        return public_key.key
 
 
 def verifier(issuers: Sequence[Issuer], *, read: Callable[[Issuer], Callable[[], bytes]], log: Any) -> Verifier:
-    """A verifier of `issuers`; `read` gives what reads the keys of one. Nothing is read before the first token."""
-    public = {place: issuer for issuer in issuers if (place := issuer.jwks_url or issuer.jwks_file)}
-    key_sets = {place: KeySet(place, read(issuer), log=log) for place, issuer in public.items()}
+    """Build a verifier. `read` returns the function that fetches an issuer's keys; the first token triggers a fetch."""
+    by_location = {location: issuer for issuer in issuers if (location := issuer.jwks_url or issuer.jwks_file)}
+    key_sets = {location: KeySet(location, read(issuer), log=log) for location, issuer in by_location.items()}
     return Verifier(tuple(issuers), key_sets)
 
 
 def looks_like_one(credential: str) -> bool:
-    """True for three parts with a JSON object in front; says nothing about whether it is good."""
+    """Return True if `credential` has the form of a JWT: three parts, the first a JSON object. Verifies nothing."""
     return credential.startswith("eyJ") and credential.count(".") == 2
 
 
 def _peek(token: str) -> tuple[Mapping[str, Any], str]:
-    """The header and the issuer of a token that nobody has verified."""
+    """Return the header and issuer of an unverified token."""
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        raise TokenError("it is no JWT") from None
-    # Extensions that must be understood, and payloads that are elsewhere: nothing here speaks either.
+        raise TokenError("it is not a JWT") from None
+    # Critical extensions and unencoded payloads are not supported.
     if "crit" in header or "b64" in header:
-        raise TokenError("its header wants an extension")
-    named = _decoded(token, "", options=UNVERIFIED).get("iss")
-    if not isinstance(named, str):
+        raise TokenError("its header requires an extension")
+    issuer_name = _decode(token, "", options=UNVERIFIED).get("iss")
+    if not isinstance(issuer_name, str):
         raise TokenError("it names no issuer")
-    return header, named
+    return header, issuer_name
 
 
-def _decoded(token: str, key: Any, **wanted: Any) -> Mapping[str, Any]:
+def _decode(token: str, key: Any, **options: Any) -> Mapping[str, Any]:
     try:
-        return dict(jwt.decode(token, key, **wanted))
+        return dict(jwt.decode(token, key, **options))
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        # The kind only: messages quote what a stranger sent.
+        # Only the error's type: its message quotes the token.
         raise TokenError(type(error).__name__) from None
 
 
 def _identity(issuer: Issuer, claims: Mapping[str, Any]) -> Identity:
     project = None
     if issuer.kind == VIRTUAL_KEY:
-        project = _claim(claims, issuer.project_claim, most=LONGEST_PROJECT)
-    role = _claim(claims, issuer.role_claim, most=LONGEST_PROJECT) if issuer.role_claim else None
+        project = _claim(claims, issuer.project_claim, max_length=MAX_PROJECT)
+    role = _claim(claims, issuer.role_claim, max_length=MAX_ROLE) if issuer.role_claim else None
     if role is not None and role not in ROLES[issuer.kind]:
-        raise TokenError("its role is none that such a token may have")
-    subject = _claim(claims, issuer.subject_claim, most=LONGEST_SUBJECT)
+        raise TokenError("its role is not allowed for this kind of token")
+    subject = _claim(claims, issuer.subject_claim, max_length=MAX_SUBJECT)
     return Identity(issuer.issuer, issuer.kind, subject, project, role)
 
 
-def _claim(claims: Mapping[str, Any], name: str, *, most: int) -> str:
+def _claim(claims: Mapping[str, Any], name: str, *, max_length: int) -> str:
     value = claims.get(name)
-    if not isinstance(value, str) or not 1 <= len(value) <= most or not value.isprintable():
-        raise TokenError(f"its claim {name} is missing, or no text of 1 to {most} characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= max_length or not value.isprintable():
+        raise TokenError(f"its claim {name} is missing or is not a string of 1 to {max_length} characters")
     return value

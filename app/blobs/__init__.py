@@ -1,4 +1,4 @@
-"""Where bytes live: one small interface, one store a module."""
+"""Blob stores: one small interface, one module per kind of store."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -8,7 +8,7 @@ from app.blobs.local import LocalBlobs
 
 
 def open_store(url: str) -> BlobStore:
-    """The store at `url`, such as `file:///var/lib/batchgate/blobs`. Raises ValueError on another scheme."""
+    """Open the store at `url`, such as `file:///var/lib/batchgate/blobs`. Raises ValueError for other schemes."""
     parts = urlsplit(url)
     if parts.scheme != "file" or not parts.path:
         raise ValueError(f"BATCHGATE_BLOB_URL must be file:///path, not {url!r}.")

@@ -1,4 +1,4 @@
-"""What every blob store can do. Keys come from the gateway, never from a request."""
+"""The interface of blob stores. The gateway generates the keys; they never come from a request."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,29 +12,29 @@ class BlobError(Exception):
 
 
 class BlobMissingError(BlobError):
-    """No bytes under that key."""
+    """The key does not exist."""
 
 
 class BlobFullError(BlobError):
-    """The store has no room left."""
+    """The store has no space left."""
 
 
 class BlobWriter(Protocol):
-    """Bytes on their way in; invisible under their key until `commit` returns."""
+    """Writes one blob, which stays invisible until `commit` returns."""
 
     def write(self, data: bytes | memoryview) -> None: ...
 
     def commit(self) -> None:
-        """Make the bytes durable and visible under the key, or raise BlobError."""
+        """Make the blob durable and visible, or raise BlobError."""
         ...
 
     def abort(self) -> None:
-        """Leave nothing behind. Safe after any failure, and after `commit` does nothing."""
+        """Discard the blob. Safe after any failure; does nothing after `commit`."""
         ...
 
 
 class BlobReader(Protocol):
-    """Random access to one committed blob; safe to use from one thread at a time."""
+    """Random access to a committed blob, for one thread at a time."""
 
     def read(self, offset: int, length: int) -> bytes: ...
 
@@ -42,27 +42,27 @@ class BlobReader(Protocol):
 
 
 class BlobStore(Protocol):
-    """One place for bytes. All methods may be called from many threads and raise only BlobError."""
+    """A blob store. Thread-safe; methods raise only BlobError."""
 
     backend: str  # `storage_backend` on the wire: local, s3, gcs, azure
-    url: str  # what tells this store from another; kept in blobs.store
+    url: str  # identifies this store; recorded in blobs.store
 
     def open_write(self, key: str) -> BlobWriter: ...
 
     def open_read(self, key: str) -> BlobReader: ...
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The bytes from `offset` (to the end, or `length` of them) in buffers of at most BUFFER_BYTES."""
+        """Stream `length` bytes from `offset` (None: to the end), in buffers of at most BUFFER_BYTES."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove the blob and anything half-written under its key; a missing one is no error."""
+        """Delete the blob and any partial write under its key. A missing blob is not an error."""
         ...
 
     def path(self, key: str) -> Path | None:
-        """Where a web server on this machine finds the bytes, if anywhere."""
+        """Return the path from which a local web server can serve the blob, or None."""
         ...
 
     def check(self) -> None:
-        """Raise BlobError unless bytes can be written, read back and deleted."""
+        """Raise BlobError unless a blob can be written, read back and deleted."""
         ...

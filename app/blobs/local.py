@@ -1,4 +1,4 @@
-"""Blobs as files: written under a temporary name, synced, renamed, and the folder synced."""
+"""Blobs as local files: written under a temporary name, synced, renamed, then the folder is synced."""
 
 import errno
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from app.blobs.base import BUFFER_BYTES, BlobError, BlobFullError, BlobMissingError
 from app.lib import failpoints
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalBlobs:
-    """A folder. `a1b2...` lies at `a1/a1b2...`; a half-written one has `.part` behind its name."""
+    """A folder. Blob `a1b2...` is stored at `a1/a1b2...`; a partial write has the suffix `.part`."""
 
     backend = "local"
 
@@ -29,7 +29,7 @@ class LocalBlobs:
         try:
             return LocalReader(os.open(self._file(key), os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
-            raise _translated(error) from error
+            raise _blob_error(error) from error
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         return LocalStream(self.open_read(key), offset, length)
@@ -40,7 +40,7 @@ class LocalBlobs:
             path.unlink(missing_ok=True)
             _part(path).unlink(missing_ok=True)
         except OSError as error:
-            raise _translated(error) from error
+            raise _blob_error(error) from error
 
     def path(self, key: str) -> Path | None:
         return self._file(key)
@@ -52,7 +52,7 @@ class LocalBlobs:
             writer.write(b"ok")
             writer.commit()
             if b"".join(self.stream(key)) != b"ok":
-                raise BlobError(f"{self.url} does not give back what was written.")
+                raise BlobError(f"{self.url} returned other bytes than were written.")
         finally:
             writer.abort()
             self.delete(key)
@@ -68,13 +68,13 @@ class LocalWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(_part(path), "xb", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by commit or abort
         except OSError as error:
-            raise _translated(error) from error
+            raise _blob_error(error) from error
 
     def write(self, data: bytes | memoryview) -> None:
         try:
             self._file.write(data)
         except OSError as error:
-            raise _translated(error) from error
+            raise _blob_error(error) from error
 
     def commit(self) -> None:
         try:
@@ -86,10 +86,10 @@ class LocalWriter:
             _sync_folder(self._path.parent)
             _sync_folder(self._path.parent.parent)
         except OSError as error:
-            raise _translated(error) from error
+            raise _blob_error(error) from error
 
     def abort(self) -> None:
-        with suppress(OSError):  # a full disk fails the last flush; the file goes all the same
+        with suppress(OSError):  # on a full disk the last flush fails; the file is deleted anyway
             self._file.close()
         _part(self._path).unlink(missing_ok=True)
 
@@ -102,40 +102,41 @@ class LocalReader:
         try:
             return os.pread(self._descriptor, length, offset)
         except OSError as error:
-            raise _translated(error) from error
+            raise _blob_error(error) from error
 
     def close(self) -> None:
         os.close(self._descriptor)
 
 
 class LocalStream:
-    """Buffers of one blob. A class and not a generator, since one that never began would not close its file."""
+    """Streams one blob. Not a generator: a generator that was never started would not close its file."""
 
     def __init__(self, reader: LocalReader, offset: int, length: int | None) -> None:
         self._reader: LocalReader | None = reader
         self._offset = offset
-        self._left = length
+        self._remaining = length
 
     def __iter__(self) -> "LocalStream":
         return self
 
     def __next__(self) -> bytes:
-        if self._reader is None or self._left == 0:
+        if self._reader is None or self._remaining == 0:
             self.close()
             raise StopIteration
-        data = self._reader.read(self._offset, BUFFER_BYTES if self._left is None else min(BUFFER_BYTES, self._left))
+        size = BUFFER_BYTES if self._remaining is None else min(BUFFER_BYTES, self._remaining)
+        data = self._reader.read(self._offset, size)
         if not data:
             self.close()
-            if self._left is not None:
-                raise BlobError(f"The blob ends {self._left} bytes before its row says.")
+            if self._remaining is not None:
+                raise BlobError(f"The blob is {self._remaining} bytes shorter than expected.")
             raise StopIteration
         self._offset += len(data)
-        if self._left is not None:
-            self._left -= len(data)
+        if self._remaining is not None:
+            self._remaining -= len(data)
         return data
 
     def close(self) -> None:
-        """Let go of the file; safe to call twice."""
+        """Close the file. Safe to call twice."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -156,7 +157,7 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _translated(error: OSError) -> BlobError:
+def _blob_error(error: OSError) -> BlobError:
     if error.errno == errno.ENOENT:
         return BlobMissingError(str(error))
-    return (BlobFullError if error.errno in _FULL else BlobError)(str(error))
+    return (BlobFullError if error.errno in DISK_FULL else BlobError)(str(error))

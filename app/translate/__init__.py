@@ -1,0 +1,1 @@
+"""Translation of requests and answers between model dialects: pure functions, no I/O."""

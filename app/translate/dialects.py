@@ -1,4 +1,4 @@
-"""Which dialect an endpoint speaks: requests read from it, answers written in it."""
+"""Read requests and write answers in the dialect of each endpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,36 +16,36 @@ CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MESSAGES = "/v1/messages"
 RESPONSES = "/v1/responses"
-# Endpoints whose lines can be put as chats, and answers to these as their own.
+# Endpoints whose requests translate to a chat and whose answers translate back from one.
 CHAT_LIKE = frozenset({CHAT, MESSAGES, RESPONSES})
-# Values of fields of /v1/responses that ask for what happens anyway; what `include` asks for is given.
-NOTHING: dict[str, Any] = {"truncation": "disabled", "service_tier": "auto"}
+# Values of /v1/responses fields that request the default behaviour. `include` is honoured, so it is never dropped.
+DEFAULTS: Json = {"truncation": "disabled", "service_tier": "auto"}
 
 
 def read_request(endpoint: str, body: Mapping[str, Any]) -> Request:
-    """The request in a line of a CHAT_LIKE endpoint. Raises TranslationError naming the field that is wrong."""
+    """Read a line's body, as sent to a CHAT_LIKE endpoint. Raises TranslationError that names the invalid field."""
     if endpoint == CHAT:
         return requests.read(body)
     if endpoint == MESSAGES:
         return messages_requests.read(body)
     if endpoint == RESPONSES:
         request = requests.read(to_chat(body))
-        request.dropped += _left_out(body)
+        request.dropped += _dropped(body)
         return request
-    raise TranslationError("url", f"{endpoint} has no other dialect", code="invalid_url")
+    raise TranslationError("url", f"{endpoint} has no equivalent in another dialect", code="invalid_url")
 
 
 def read_embedding(body: Mapping[str, Any]) -> EmbeddingRequest:
-    """The request in a line of /v1/embeddings. Raises TranslationError naming the field that is wrong."""
+    """Read a line's body for /v1/embeddings. Raises TranslationError that names the invalid field."""
     return embeddings.read(body)
 
 
 def as_chat(endpoint: str, body: Mapping[str, Any]) -> Written:
-    """The body of a line of a CHAT_LIKE endpoint as a chat completion's. Raises TranslationError."""
+    """Convert a CHAT_LIKE line's body to a Chat Completions body. Raises TranslationError."""
     if endpoint == CHAT:
         return Written(dict(body))
     if endpoint == RESPONSES:
-        return Written(to_chat(body), _left_out(body))
+        return Written(to_chat(body), _dropped(body))
     return requests.write(read_request(endpoint, body))
 
 
@@ -58,9 +58,9 @@ def write_answer(
     model: str,
     now_s: int,
 ) -> Json:
-    """The answer to `request`, the body of a line of `endpoint`.
+    """Write the answer to `request` (a line's body) in the dialect of `endpoint`.
 
-    `answer_id` (letters, digits, _), `model` and `now_s` (Unix seconds) stand in for what the provider does not tell.
+    `answer_id` (letters, digits, _), `model` and `now_s` (Unix seconds) replace values the provider does not return.
     Raises UnexpectedAnswerError.
     """
     if isinstance(answer, EmbeddingAnswer):
@@ -73,15 +73,15 @@ def write_answer(
     return chat
 
 
-def _left_out(body: Mapping[str, Any]) -> list[str]:
-    """Fields of a line of /v1/responses that ask for something that no chat is asked for."""
+def _dropped(body: Mapping[str, Any]) -> list[str]:
+    """Return the non-default fields of a /v1/responses body that Chat Completions cannot express."""
     return [
         name
         for name, value in body.items()
-        if value and name in DROPPED and name != "include" and value != NOTHING.get(name)
+        if value and name in DROPPED and name != "include" and value != DEFAULTS.get(name)
     ]
 
 
 def needs_request(endpoint: str) -> bool:
-    """True when an answer in this endpoint's dialect repeats, or depends on, what was asked."""
+    """True when an answer in this endpoint's dialect repeats or depends on fields of its request."""
     return endpoint in (RESPONSES, EMBEDDINGS)

@@ -1,12 +1,12 @@
-"""What translation between dialects can run into."""
+"""Errors of translation between dialects."""
 
 from typing import Any
 
-SHOWN_CHARS = 40
+MAX_SHOWN_CHARS = 40
 
 
 class TranslationError(ValueError):
-    """A request that the other dialect cannot express; `param` is the field, such as `tools[1].type`."""
+    """The target dialect cannot express this request; `param` is the field, such as `tools[1].type`."""
 
     def __init__(self, param: str, message: str, *, code: str = "unsupported_parameter") -> None:
         super().__init__(f"{param}: {message}")
@@ -15,11 +15,11 @@ class TranslationError(ValueError):
 
 
 class UnexpectedAnswerError(ValueError):
-    """An answer that is not what its dialect promises."""
+    """The provider's answer does not match its dialect."""
 
 
-def shown(value: Any) -> str:
-    """A value of the caller's for a message, short however big or deep it is."""
+def describe(value: Any) -> str:
+    """Format a caller's value for an error message: short, however large or deeply nested it is."""
     if isinstance(value, str):
-        return repr(value[:SHOWN_CHARS])
+        return repr(value[:MAX_SHOWN_CHARS])
     return repr(value) if value is None or isinstance(value, bool | int | float) else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Images and documents by data URI or URL."""
+"""Images and documents given as a data URI or a URL."""
 
 import re
 
@@ -9,51 +9,51 @@ DATA = "data:"
 HEADER = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,")
 PDF = "application/pdf"
 WEB = ("http://", "https://")
-# Providers read these with the rights of the account, which callers share: they could read what is not theirs.
+# Providers fetch these with the account's permissions. Callers share accounts, so one could read another's objects.
 BUCKETS = ("gs://", "s3://")
 
 
 def image(url: str, path: str, *, detail: str | None = None) -> Media:
-    """An image by its URL or data URI. Raises TranslationError, naming `path`, when it is neither."""
+    """Parse an image's URL or data URI. Raises TranslationError that names `path` when it is neither."""
     if url.startswith(DATA):
-        media_type, data = parsed(url, path)
+        media_type, data = parse_data_uri(url, path)
         if media_type is None or not media_type.startswith("image/"):
             raise TranslationError(path, "the data URI must name an image type, such as data:image/png;base64,...")
         return Media("image", media_type=media_type, data=data, detail=detail)
-    return Media("image", url=address(url, path), detail=detail)
+    return Media("image", url=public_url(url, path), detail=detail)
 
 
-def document(given: str, path: str, *, name: str | None = None) -> Media:
-    """A document from `file_data`: a data URI, an address, or bare base64, which is taken for a PDF.
+def document(file_data: str, path: str, *, name: str | None = None) -> Media:
+    """Parse `file_data`: a data URI, a URL, or bare base64, which is assumed to be a PDF.
 
-    Raises TranslationError.
+    Raises TranslationError that names `path`.
     """
-    if given.startswith(DATA):
-        media_type, data = parsed(given, path)
+    if file_data.startswith(DATA):
+        media_type, data = parse_data_uri(file_data, path)
         return Media("document", media_type=media_type or PDF, data=data, name=name)
-    if "://" in given[:16]:
-        return Media("document", url=address(given, path), name=name)
-    return Media("document", media_type=PDF, data=given, name=name)
+    if "://" in file_data[:16]:
+        return Media("document", url=public_url(file_data, path), name=name)
+    return Media("document", media_type=PDF, data=file_data, name=name)
 
 
-def address(url: str, path: str) -> str:
-    """`url`, which anybody may read. Raises TranslationError, naming `path`, when it is no address on the web."""
+def public_url(url: str, path: str) -> str:
+    """Return `url` if it is an http(s) URL. Raises TranslationError that names `path` otherwise."""
     if url.lower().startswith(BUCKETS):
-        text = "an object in a bucket would be read with the rights of the account; send a data URI instead."
+        text = "a bucket object would be read with the account's permissions; send a data URI instead."
         raise TranslationError(path, text, code="unsupported_id")
     if not url.startswith(WEB):
-        raise TranslationError(path, "an http(s) URL or a data URI such as data:image/png;base64,... is needed.")
+        raise TranslationError(path, "must be an http(s) URL or a data URI such as data:image/png;base64,...")
     return url
 
 
-def parsed(uri: str, path: str) -> tuple[str | None, str]:
-    """(media type, base64) of a data URI. Raises TranslationError when it is not in base64."""
+def parse_data_uri(uri: str, path: str) -> tuple[str | None, str]:
+    """Split a data URI into (media type, base64). Raises TranslationError when its data is not base64."""
     match = HEADER.match(uri)
     if match is None or match[2] is None:
-        raise TranslationError(path, "a data URI must be in base64, such as data:image/png;base64,...")
+        raise TranslationError(path, "the data URI must be base64-encoded, such as data:image/png;base64,...")
     return match[1] and match[1].lower(), uri[match.end() :]
 
 
 def url_of(item: Media) -> str:
-    """A URL or data URI of it."""
+    """Return the URL of an item, or its data as a data URI."""
     return item.url if item.url is not None else f"data:{item.media_type};base64,{item.data}"

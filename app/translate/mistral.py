@@ -1,6 +1,6 @@
-"""Requests and answers between OpenAI's dialect and Mistral's (contracts: providers, 28.4). Pure functions.
+"""Convert between OpenAI's dialect and Mistral's (contracts: providers, 28.4).
 
-Mistral refuses a whole file for one field that it does not know, at any depth, so only what it knows goes out.
+Mistral rejects a whole file for a single unknown field at any depth, so only fields that it knows are sent.
 """
 
 import hashlib
@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.lib import json
+from app.translate.neutral import Json
 
-# Fields that mean the same under the same name.
+# Fields with the same name and meaning in both.
 SAME = (
     "messages",
     "model",
@@ -35,7 +36,7 @@ SAME = (
     "max_tokens",
     "random_seed",
 )
-# OpenAI's name of a field, and Mistral's.
+# OpenAI's name of a field -> Mistral's.
 RENAMED = {"max_completion_tokens": "max_tokens", "seed": "random_seed"}
 EMBEDDING_FIELDS = ("model", "input", "metadata", "encoding_format", "output_dimension", "output_dtype")
 MODERATION_FIELDS = ("model", "input", "metadata")
@@ -52,98 +53,95 @@ FUNCTION_FIELDS = ("name", "description", "strict", "parameters")
 FORMAT_FIELDS = ("type", "json_schema")
 SCHEMA_FIELDS = ("name", "description", "schema", "strict")
 SERVICE_TIERS = ("auto", "standard_only")
-# Mistral thinks or it does not.
+# Mistral's reasoning is either on or off.
 EFFORTS = {"minimal": "none", "low": "high", "medium": "high", "xhigh": "high", "max": "high"}
-NO_PARAMETERS = {"type": "object", "properties": {}}
-MOST_TEMPERATURE = 1.5
-ID_LENGTH = 9
+NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+MAX_TEMPERATURE = 1.5
+CALL_ID_LENGTH = 9
 FINISH_REASONS = {"model_length": "length", "error": "stop"}
 
 
-def to_mistral(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A chat completion's request in Mistral's dialect; what it does not know is left out."""
-    made = _only(body, SAME)
-    for name, own in RENAMED.items():
+def to_mistral(body: Mapping[str, Any]) -> Json:
+    """Convert a chat request to Mistral's dialect, without the fields that Mistral does not know."""
+    converted = _only(body, SAME)
+    for name, mistral_name in RENAMED.items():
         if body.get(name) is not None:
-            made[own] = body[name]
-    if isinstance(made.get("temperature"), int | float):
-        made["temperature"] = min(made["temperature"], MOST_TEMPERATURE)
-    if made.get("service_tier") not in SERVICE_TIERS:
-        made.pop("service_tier", None)
-    if isinstance(made.get("reasoning_effort"), str):
-        made["reasoning_effort"] = EFFORTS.get(made["reasoning_effort"], made["reasoning_effort"])
-    for name in made.keys() & LISTS.keys():
-        made[name] = _each(LISTS[name], made[name])
-    for name in made.keys() & VALUES.keys():
-        made[name] = VALUES[name](made[name])
-    return made
+            converted[mistral_name] = body[name]
+    if isinstance(converted.get("temperature"), int | float):
+        converted["temperature"] = min(converted["temperature"], MAX_TEMPERATURE)
+    if converted.get("service_tier") not in SERVICE_TIERS:
+        converted.pop("service_tier", None)
+    if isinstance(converted.get("reasoning_effort"), str):
+        converted["reasoning_effort"] = EFFORTS.get(converted["reasoning_effort"], converted["reasoning_effort"])
+    for name in converted.keys() & LISTS.keys():
+        converted[name] = _each(LISTS[name], converted[name])
+    for name in converted.keys() & VALUES.keys():
+        converted[name] = VALUES[name](converted[name])
+    return converted
 
 
-def embedding_to_mistral(body: Mapping[str, Any]) -> dict[str, Any]:
-    """An embedding's request in Mistral's dialect; what it does not know is left out."""
-    made = _only(body, EMBEDDING_FIELDS)
-    return made if body.get("dimensions") is None else {**made, "output_dimension": body["dimensions"]}
+def embedding_to_mistral(body: Mapping[str, Any]) -> Json:
+    """Convert an embedding request to Mistral's dialect, without the fields that Mistral does not know."""
+    converted = _only(body, EMBEDDING_FIELDS)
+    return converted if body.get("dimensions") is None else {**converted, "output_dimension": body["dimensions"]}
 
 
-def moderation_to_mistral(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A moderation's request in Mistral's dialect; what it does not know is left out."""
+def moderation_to_mistral(body: Mapping[str, Any]) -> Json:
+    """Convert a moderation request to Mistral's dialect, without the fields that Mistral does not know."""
     return _only(body, MODERATION_FIELDS)
 
 
-def from_mistral(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A chat completion's answer in OpenAI's dialect."""
+def from_mistral(body: Mapping[str, Any]) -> Json:
+    """Convert Mistral's answer to a chat completion."""
     choices = body.get("choices")
     if not isinstance(choices, list):
         return dict(body)
     return {**body, "choices": [_choice(choice) if isinstance(choice, dict) else choice for choice in choices]}
 
 
-def call_id(given: str) -> str:
-    """An id of a tool call as Mistral wants them: 9 letters and digits, the same for the same id."""
-    if len(given) == ID_LENGTH and given.isascii() and given.isalnum():
-        return given
-    return hashlib.sha256(given.encode()).hexdigest()[:ID_LENGTH]
+def valid_call_id(call_id: str) -> str:
+    """Return a tool call id in Mistral's format (9 letters and digits); equal ids give equal results."""
+    if len(call_id) == CALL_ID_LENGTH and call_id.isascii() and call_id.isalnum():
+        return call_id
+    return hashlib.sha256(call_id.encode()).hexdigest()[:CALL_ID_LENGTH]
 
 
-# Requests.
-
-
-def _only(holder: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The named members of `holder` that are there and not null."""
+def _only(holder: Mapping[str, Any], names: tuple[str, ...]) -> Json:
+    """Return the named members of `holder` that are present and not null."""
     return {name: holder[name] for name in names if holder.get(name) is not None}
 
 
-def _each(change: Callable[[Mapping[str, Any]], dict[str, Any]], given: Any) -> Any:
-    """The objects of a list, changed; what is no list stays as it is."""
-    if not isinstance(given, list):
-        return given
-    return [change(item) if isinstance(item, dict) else item for item in given]
+def _each(convert: Callable[[Mapping[str, Any]], Json], items: Any) -> Any:
+    """Convert the objects in a list; return anything but a list unchanged."""
+    if not isinstance(items, list):
+        return items
+    return [convert(item) if isinstance(item, dict) else item for item in items]
 
 
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+def _message(message: Mapping[str, Any]) -> Json:
     role = "system" if message.get("role") == "developer" else message.get("role")
-    # A role that nobody knows is Mistral's to refuse.
-    made = _only(message, MESSAGE_FIELDS.get(str(role), tuple(message)))
+    # Unknown roles pass unchanged: Mistral rejects them.
+    converted = _only(message, MESSAGE_FIELDS.get(str(role), tuple(message)))
     if role is not None:
-        made["role"] = role
-    if isinstance(made.get("tool_call_id"), str):
-        made["tool_call_id"] = call_id(made["tool_call_id"])
-    for name in made.keys() & PARTS.keys():
-        made[name] = _each(PARTS[name], made[name])
-    return made
+        converted["role"] = role
+    if isinstance(converted.get("tool_call_id"), str):
+        converted["tool_call_id"] = valid_call_id(converted["tool_call_id"])
+    for name in converted.keys() & PARTS.keys():
+        converted[name] = _each(PARTS[name], converted[name])
+    return converted
 
 
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    made = _only(call, CALL_FIELDS)
-    if isinstance(made.get("id"), str):
-        made["id"] = call_id(made["id"])
-    if isinstance(made.get("function"), dict):
-        made["function"] = _only(made["function"], ("name", "arguments"))
-    return made
+def _call(call: Mapping[str, Any]) -> Json:
+    converted = _only(call, CALL_FIELDS)
+    if isinstance(converted.get("id"), str):
+        converted["id"] = valid_call_id(converted["id"])
+    if isinstance(converted.get("function"), dict):
+        converted["function"] = _only(converted["function"], ("name", "arguments"))
+    return converted
 
 
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A part of a message: documents, sound and refusals have other forms; Mistral's own parts stay as they are."""
+def _part(part: Mapping[str, Any]) -> Json:
+    """Convert a content part: documents, audio and refusals differ at Mistral; Mistral's own parts pass unchanged."""
     kind = part.get("type")
     inner = part.get(kind) if isinstance(kind, str) else None
     if kind == "refusal":
@@ -159,92 +157,89 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     return _only(part, PART_FIELDS.get(str(kind), tuple(part)))
 
 
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool; one without parameters has an empty schema, which Mistral demands."""
+def _tool(tool: Mapping[str, Any]) -> Json:
+    """Convert a tool. Mistral requires a schema, so a tool without parameters gets an empty one."""
     function = tool.get("function")
     if not isinstance(function, dict):
         return dict(tool)
     return {"type": "function", "function": {"parameters": NO_PARAMETERS, **_only(function, FUNCTION_FIELDS)}}
 
 
-def _choice_of_tool(choice: Any) -> Any:
+def _tool_choice(choice: Any) -> Any:
     if choice == "required":
         return "any"
     function = choice.get("function") if isinstance(choice, dict) else None
     return {"type": "function", "function": _only(function, ("name",))} if isinstance(function, dict) else choice
 
 
-def _format(wanted: Any) -> Any:
-    if not isinstance(wanted, dict):
-        return wanted
-    made = _only(wanted, FORMAT_FIELDS)
-    if isinstance(made.get("json_schema"), dict):
-        made["json_schema"] = _only(made["json_schema"], SCHEMA_FIELDS)
-    return made
+def _response_format(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    converted = _only(value, FORMAT_FIELDS)
+    if isinstance(converted.get("json_schema"), dict):
+        converted["json_schema"] = _only(converted["json_schema"], SCHEMA_FIELDS)
+    return converted
 
 
-def _prediction(given: Any) -> Any:
-    """A prediction, whose content is one text."""
-    if not isinstance(given, dict):
-        return given
-    content = given.get("content")
+def _prediction(value: Any) -> Any:
+    """Convert a prediction: at Mistral its content is a single string."""
+    if not isinstance(value, dict):
+        return value
+    content = value.get("content")
     return {"type": "content", "content": _joined(content) if isinstance(content, list) else content}
 
 
-# How fields with more fields within are changed: lists of objects, lists in a message, and others.
+# Converters of nested fields: lists of objects, lists within a message, and single values.
 LISTS = {"messages": _message, "tools": _tool}
 PARTS = {"tool_calls": _call, "content": _part}
-VALUES = {"tool_choice": _choice_of_tool, "response_format": _format, "prediction": _prediction}
+VALUES = {"tool_choice": _tool_choice, "response_format": _response_format, "prediction": _prediction}
 
 
-# Answers.
-
-
-def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+def _choice(choice: Mapping[str, Any]) -> Json:
     reason = choice.get("finish_reason")
-    made = {**choice, "finish_reason": FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason}
+    converted = {**choice, "finish_reason": FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason}
     message = choice.get("message")
     if isinstance(message, dict):
-        made["message"] = _answered(message)
-    return made
+        converted["message"] = _answer_message(message)
+    return converted
 
 
-def _answered(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message without what is null, its thinking beside its content."""
-    made = dict(message)
-    made.pop("prefix", None)
-    calls = made.pop("tool_calls", None)
+def _answer_message(message: Mapping[str, Any]) -> Json:
+    """Convert the message of an answer; its thinking moves from the content to `reasoning_content`."""
+    converted = dict(message)
+    converted.pop("prefix", None)
+    calls = converted.pop("tool_calls", None)
     if calls:
-        made["tool_calls"] = [_called(call) for call in calls] if isinstance(calls, list) else calls
-    content = made.get("content")
+        converted["tool_calls"] = [_answer_call(call) for call in calls] if isinstance(calls, list) else calls
+    content = converted.get("content")
     if isinstance(content, list):
-        made["content"] = _joined(content) or None
-        thought = "".join(_thought(part) for part in content)
-        if thought:
-            made["reasoning_content"] = thought
-    return made
+        converted["content"] = _joined(content) or None
+        thinking = "".join(_thinking(part) for part in content)
+        if thinking:
+            converted["reasoning_content"] = thinking
+    return converted
 
 
-def _called(call: Any) -> Any:
-    """A tool call; its arguments may be an object where OpenAI has the JSON of it."""
+def _answer_call(call: Any) -> Any:
+    """Convert a tool call: Mistral's arguments may be an object, OpenAI's are JSON text."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return call
     arguments = function.get("arguments")
     try:
-        written = arguments if isinstance(arguments, str) else json.dumps(arguments or {}).decode()
-    except json.JSONEncodeError:  # whoever writes the whole answer meets the same
+        encoded = arguments if isinstance(arguments, str) else json.dumps(arguments or {}).decode()
+    except json.JSONEncodeError:  # encoding the whole answer raises the same error, which is handled there
         return call
-    made = {name: value for name, value in call.items() if name != "index"}
-    return {**made, "type": "function", "function": {**function, "arguments": written}}
+    converted = {name: value for name, value in call.items() if name != "index"}
+    return {**converted, "type": "function", "function": {**function, "arguments": encoded}}
 
 
 def _joined(parts: list[Any]) -> str:
-    """The texts of `parts`, but for what was thought."""
+    """Join the texts of `parts`, except thinking."""
     return "".join(_text(part) for part in parts if not (isinstance(part, dict) and part.get("type") == "thinking"))
 
 
-def _thought(part: Any) -> str:
+def _thinking(part: Any) -> str:
     if not isinstance(part, dict) or part.get("type") != "thinking":
         return ""
     inner = part.get("thinking")
@@ -254,5 +249,5 @@ def _thought(part: Any) -> str:
 
 
 def _text(part: Any) -> str:
-    found = part.get("text") if isinstance(part, dict) else None
-    return found if isinstance(found, str) else ""
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""

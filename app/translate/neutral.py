@@ -1,7 +1,8 @@
-"""What requests and answers of models mean, whatever dialect they came in: what all translation goes through.
+"""The neutral form of requests and answers, between any two dialects.
 
-A reader of a dialect makes these, a writer makes a dialect of them. They are plain and not frozen, since a batch has
-millions; whoever gets one from a reader does not change it. Text is `str`, so that the plain message stays cheap.
+Each dialect has a reader, which produces these objects, and a writer, which consumes them. They are not frozen because
+a batch creates millions of them; do not modify one that a reader returned. Text is a plain `str`, which keeps the most
+common message cheap.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer or job, under the names of the Responses API. `input_tokens` include the cached ones."""
+    """Token counts of an answer or job, named as in the Responses API. `input_tokens` includes cached tokens."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -25,7 +26,7 @@ class Usage:
 
 @dataclass(slots=True)
 class Media:
-    """An image, a document or a sound: `data` in base64, or a `url`. `media_type` is there whenever `data` is."""
+    """An image, document or audio clip: base64 `data`, or a `url`. `media_type` is set whenever `data` is."""
 
     kind: Literal["image", "document", "audio"]
     media_type: str | None = None
@@ -37,7 +38,7 @@ class Media:
 
 @dataclass(slots=True)
 class ToolCall:
-    """A call that the model made. `arguments` are JSON text or the object of it, as the dialect has them."""
+    """A tool call by the model. `arguments` is JSON text or the parsed object, depending on the dialect."""
 
     id: str
     name: str
@@ -46,7 +47,7 @@ class ToolCall:
 
 @dataclass(slots=True)
 class ToolResult:
-    """What a call came to; the content of a turn of role `tool`."""
+    """The result of a tool call: the content of a `tool` turn."""
 
     call_id: str
     content: "str | list[str | Media]"
@@ -55,7 +56,7 @@ class ToolResult:
 
 @dataclass(slots=True)
 class Thinking:
-    """What the model thought; `signature` and `redacted` are the provider's own, to be given back as they came."""
+    """The model's reasoning. `signature` and `redacted` are opaque and go back to the provider unchanged."""
 
     text: str
     signature: str | None = None
@@ -64,20 +65,20 @@ class Thinking:
 
 @dataclass(slots=True)
 class Refusal:
-    """Words with which the model refused."""
+    """The text of the model's refusal."""
 
     text: str
 
 
 Part = str | Media | ToolCall | Thinking | Refusal
-# A text alone, or the parts in order. Of `tool` turns the result.
+# Plain text, or parts in order; a ToolResult in `tool` turns.
 Content = str | list[Part] | ToolResult
 Turn = tuple[Role, Content]
 
 
 @dataclass(slots=True)
 class Tool:
-    """A function that the model may call; `parameters` are JSON schema, None without any."""
+    """A function that the model may call; `parameters` is a JSON schema, or None."""
 
     name: str
     description: str | None = None
@@ -86,7 +87,7 @@ class Tool:
 
 
 class Settings(TypedDict, total=False):
-    """What a request asks for besides its turns and tools; what it does not say is not there."""
+    """The parameters of a request besides its turns and tools; absent keys were not set by the caller."""
 
     max_tokens: int
     temperature: float
@@ -101,11 +102,11 @@ class Settings(TypedDict, total=False):
     logprobs: bool
     top_logprobs: int
     tool_choice: Literal["auto", "none", "required"]
-    tool_name: str  # the one tool that must be called
+    tool_name: str  # the tool that the model must call
     parallel_tool_calls: bool
     response_format: "ResponseFormat"
     reasoning_effort: str  # none, minimal, low, medium, high, xhigh, max
-    thinking_budget: int  # tokens; 0 is none
+    thinking_budget: int  # tokens; 0 turns thinking off
     user: str
     service_tier: str
     metadata: Json
@@ -116,7 +117,7 @@ class Settings(TypedDict, total=False):
 
 @dataclass(slots=True)
 class ResponseFormat:
-    """JSON instead of prose: of any kind (`schema` is None), or as the schema wants it."""
+    """JSON output: any JSON object (`schema` is None), or JSON that matches the schema."""
 
     schema: Json | None = None
     name: str = "answer"
@@ -126,8 +127,8 @@ class ResponseFormat:
 
 @dataclass(slots=True)
 class Request:
-    """A request. System turns stand where the caller had them. `dropped` are fields with a meaning in no dialect but
-    the caller's own, under the caller's names.
+    """A request. System turns keep the caller's position. `dropped` lists fields that only the caller's dialect
+    has, under the caller's names.
     """
 
     model: str
@@ -139,7 +140,7 @@ class Request:
 
 @dataclass(slots=True)
 class Written:
-    """A request in a dialect, and the fields that it had to leave out, under the names of `Settings`."""
+    """A request in the target dialect, and the settings that it cannot express, named as in `Settings`."""
 
     body: Json
     dropped: list[str] = field(default_factory=list)
@@ -147,7 +148,7 @@ class Written:
 
 @dataclass(slots=True)
 class Choice:
-    """One candidate: its parts in order."""
+    """One candidate of an answer, with its parts in order."""
 
     parts: list[Part]
     finish: Finish = "stop"
@@ -157,7 +158,7 @@ class Choice:
 
 @dataclass(slots=True)
 class Answer:
-    """What a model answered. `id` and `model` are empty and `created` (Unix seconds) is None when it does not tell."""
+    """A model's answer. If the provider omits them, `id` and `model` are "" and `created` (Unix seconds) is None."""
 
     choices: list[Choice]
     usage: Usage
@@ -168,7 +169,7 @@ class Answer:
 
 @dataclass(slots=True)
 class EmbeddingRequest:
-    """Texts that become vectors; `input_type` as Cohere has it, if the caller gives one."""
+    """Texts to embed. `input_type` takes Cohere's values."""
 
     model: str
     inputs: list[str]
@@ -181,7 +182,7 @@ class EmbeddingRequest:
 
 @dataclass(slots=True)
 class EmbeddingAnswer:
-    """A vector for each text, in order."""
+    """One vector per text, in order."""
 
     vectors: list[list[float]]
     usage: Usage
@@ -189,7 +190,7 @@ class EmbeddingAnswer:
 
 
 def size_of(part: Part) -> int:
-    """About how many characters a part has."""
+    """Return the approximate length of a part in characters."""
     if isinstance(part, str):
         return len(part)
     if isinstance(part, ToolCall):

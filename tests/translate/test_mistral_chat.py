@@ -8,11 +8,11 @@ from mistralai.client.models import ChatCompletionRequest, EmbeddingRequest
 
 from app.translate.mistral import (
     SAME,
-    call_id,
     embedding_to_mistral,
     from_mistral,
     moderation_to_mistral,
     to_mistral,
+    valid_call_id,
 )
 
 CALL = {"id": "call_1", "index": 0, "type": "function", "function": {"name": "f", "arguments": "{}", "x": 1}, "x": 1}
@@ -165,9 +165,9 @@ def test_ids_of_tool_calls_agree_after_the_change():
     }
     first, second = to_mistral(asked)["messages"]
 
-    assert first["tool_calls"][0]["id"] == second["tool_call_id"] == call_id("call_0123456789")
+    assert first["tool_calls"][0]["id"] == second["tool_call_id"] == valid_call_id("call_0123456789")
     assert len(second["tool_call_id"]) == 9 and second["tool_call_id"].isalnum()
-    assert call_id("abcDEF123") == "abcDEF123"
+    assert valid_call_id("abcDEF123") == "abcDEF123"
     assert call["id"] == "call_0123456789"
 
 

@@ -1,4 +1,4 @@
-"""`python -m tools.docs`: write the pages of docs/ that are made from the code."""
+"""`python -m tools.docs`: generate the pages of docs/ that are derived from the code."""
 
 import sys
 from pathlib import Path
@@ -11,12 +11,12 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs"
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 when a page is not current.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a page is out of date.")
 def main(check: bool) -> None:
-    """Write the pages of docs/ that are made from the code."""
+    """Generate the pages of docs/ that are derived from the code."""
     stale = [name for name, render in PAGES.items() if not _is_current(name, render())]
     if check and stale:
-        raise click.ClickException(f"Not current: {', '.join(stale)}. Run `make docs`.")
+        raise click.ClickException(f"Out of date: {', '.join(stale)}. Run `make docs`.")
     for name in stale:
         (FOLDER / name).write_text(PAGES[name](), "utf-8")
         click.echo(f"docs/{name}")

@@ -1,6 +1,6 @@
-"""docs/access.md, made from the routes: which status each kind of caller gets where.
+"""Generate docs/access.md from the routes: the status that each kind of caller gets at each route.
 
-`tests/e2e/isolation` asks every route as every kind of caller, and compares what it gets with what is said here.
+`tests/e2e/isolation` calls every route as every kind of caller and compares the statuses with this table.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ CALLERS = (*UNKNOWN, FOREIGN, VIEWER, MEMBER, ADMIN)
 FACES = (*PREFIXES.values(), AZURE_PREFIX)
 MANAGEMENT = "/api"
 OPEN, KEY, ADMINS = "anybody", "any key", "admins"
-# Ids that do not stand in the path: (operation, where, status when the project has no such object).
+# Ids outside the path: (operation, field, status if the project has no such object).
 ELSEWHERE = (
     ("batch_create", "`input_file_id`", 400),
     ("batch_list", "`after`", 400),
@@ -35,39 +35,40 @@ ELSEWHERE = (
     ("upload_complete", "`part_ids`", 400),
 )
 
-HEAD = """# Who gets what
+HEAD = """# Access
 
-Made from the routes by `make docs`. `tests/e2e/isolation` asks every route under every prefix as each of these callers,
-and fails when an answer has another status than this page says.
+The HTTP status that each kind of caller gets at each route. Generated from the routes by `make docs`; the tests in
+`tests/e2e/isolation` call every route under every prefix as each of these callers and compare the status.
 
-- none, wrong, revoked, expired: no credential, one that never was, and virtual keys that have ended.
-- another project's: a member's key of another project, which names objects of this one. What it lists and makes is its
-  own.
-- viewer, member, admin: keys of the project itself, by role.
+- **none, wrong, revoked, expired**: no credential, an invalid one, and virtual keys that have been revoked or have
+  expired.
+- **another project's**: a member's key of another project, used with ids of this project's objects. Its lists and new
+  objects belong to its own project.
+- **viewer, member, admin**: keys of the project itself, by role.
 
-An object of another project is answered as one that never was, to the byte, but for the id that was asked for, the id
-of the request, and the latency. A `HEAD` is answered as the `GET` it stands for.
+The response for another project's object is identical to the response for an object that does not exist, except for
+the requested id, the request id and the latency. `HEAD` gets the status of the corresponding `GET`.
 """
-FACE = """
+FACE_HEAD = """
 ## Files, batches, containers
 
-Under `/v1`, `/openai/v1` and `/openai`; those marked A under `/openai/openai`, too.
+These routes exist under `/v1`, `/openai/v1` and `/openai`. Routes marked A also exist under `/openai/openai`.
 
 """
 ELSEWHERE_HEAD = """
-## Ids outside of paths
+## Ids in queries and bodies
 
-What a query or body names, and the project does not have, is refused with 400 and the name of the field (`param`),
-whether it is another project's or never was. An `Idempotency-Key` of another project means nothing: each has its own.
+An id in a query or body that the project does not have is rejected with 400 and the name of the field in `param`,
+whether it belongs to another project or does not exist. Each project has its own `Idempotency-Key` values.
 
 """
-MANAGED = """
+MANAGEMENT_HEAD = """
 ## Management
 
-A key with the role admin manages all projects here, its own or not; elsewhere it acts in its own project only.
+Here, a key with the role admin manages all projects. Elsewhere, it acts in its own project only.
 
 """
-OTHERS = """
+HEALTH_HEAD = """
 ## Health
 
 """
@@ -75,7 +76,7 @@ OTHERS = """
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation at a path. `guard` is who is let in; `names_object` that the path holds an id."""
+    """An operation at a path. `guard`: who has access. `names_object`: the path contains an id."""
 
     operation: str
     method: str
@@ -85,23 +86,23 @@ class Route:
 
     @property
     def is_write(self) -> bool:
-        """True when a viewer may not do it."""
+        """True if viewers are not allowed to use it."""
         return self.operation.endswith(WRITES)
 
 
 def routes(flask: Flask) -> dict[tuple[str, str], Route]:
-    """Every route of the application but OPTIONS, by (method, rule). HEAD is that of its GET."""
-    found = {}
+    """Return all routes except OPTIONS, by (method, rule). HEAD has the operation of its GET."""
+    routes_by_rule = {}
     for rule in flask.url_map.iter_rules():
         operation = str(getattr(flask.view_functions[rule.endpoint], "request_type", "unknown"))
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
             route = Route(operation, method, _path(rule), _guard(flask, rule), bool(rule.arguments))
-            found[method, rule.rule] = route
-    return found
+            routes_by_rule[method, rule.rule] = route
+    return routes_by_rule
 
 
 def status(route: Route, caller: str) -> int:
-    """What `caller` gets, where nothing else is wrong with the request."""
+    """Return the status that `caller` gets for an otherwise valid request."""
     if route.guard == OPEN:
         return 200
     if caller in UNKNOWN:
@@ -114,33 +115,33 @@ def status(route: Route, caller: str) -> int:
 
 
 def render() -> str:
-    """The page as Markdown."""
+    """Render the page as Markdown."""
     flask = Flask(__name__, static_folder=None)
-    api.register(flask, None)  # type: ignore[arg-type]  # routes are only looked at
-    at: dict[Route, set[str]] = {}
+    api.register(flask, None)  # type: ignore[arg-type]  # no request is made, so no gateway is needed
+    prefixes: dict[Route, set[str]] = {}
     for route in routes(flask).values():
         face = face_of(route.path)
         bare = Route(route.operation, route.method, route.path.removeprefix(face), route.guard, route.names_object)
         if route.method != "HEAD":
-            at.setdefault(bare, set()).add(face)
-    faces = {route: "A" if AZURE_PREFIX in where else "" for route, where in at.items() if where & set(FACES)}
-    managed = {route: "" for route, where in at.items() if MANAGEMENT in where}
-    others = {route: "" for route, where in at.items() if where == {""}}
+            prefixes.setdefault(bare, set()).add(face)
+    faces = {route: "A" if AZURE_PREFIX in where else "" for route, where in prefixes.items() if where & set(FACES)}
+    managed = {route: "" for route, where in prefixes.items() if MANAGEMENT in where}
+    others = {route: "" for route, where in prefixes.items() if where == {""}}
     elsewhere = "".join(f"| {operation} | {field} | {code} |\n" for operation, field, code in ELSEWHERE)
-    parts = [HEAD, FACE, _table(faces), ELSEWHERE_HEAD, "| operation | id | status |\n|---|---|---|\n", elsewhere]
-    parts += [MANAGED, _table(managed, prefix=MANAGEMENT)]
-    return "".join([*parts, OTHERS, _table(others)])
+    parts = [HEAD, FACE_HEAD, _table(faces), ELSEWHERE_HEAD, "| operation | id | status |\n|---|---|---|\n", elsewhere]
+    parts += [MANAGEMENT_HEAD, _table(managed, prefix=MANAGEMENT)]
+    return "".join([*parts, HEALTH_HEAD, _table(others)])
 
 
 def face_of(path: str) -> str:
-    """The prefix of a path, the longest that fits; empty for health."""
-    fitting = [prefix for prefix in (*FACES, MANAGEMENT) if path.startswith(f"{prefix}/")]
-    return max(fitting, key=len, default="")
+    """Return the longest prefix that matches the path; "" for health."""
+    matching = [prefix for prefix in (*FACES, MANAGEMENT) if path.startswith(f"{prefix}/")]
+    return max(matching, key=len, default="")
 
 
 def _table(marks: Mapping[Route, str], *, prefix: str = "") -> str:
     lines = [f"| operation | route | {' | '.join(CALLERS)} |\n", f"|---|---|{'---|' * len(CALLERS)}\n"]
-    for route, mark in sorted(marks.items(), key=lambda one: (one[0].operation, one[0].path, one[0].method)):
+    for route, mark in sorted(marks.items(), key=lambda item: (item[0].operation, item[0].path, item[0].method)):
         name = f"`{route.method} {prefix}{route.path}` {mark}".strip()
         codes = " | ".join(str(status(route, caller)) for caller in CALLERS)
         lines.append(f"| {route.operation} | {name} | {codes} |\n")

@@ -1,4 +1,4 @@
-"""The pages of docs/ that are made from the code, each with the function that renders it."""
+"""The generated pages of docs/, each with the function that renders it."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""docs/providers.md, made from the catalogue: what each provider can do here, and its limits."""
+"""Generate docs/providers.md from the catalogue: what each provider supports, and its limits."""
 
 from collections.abc import Sequence
 
@@ -10,38 +10,42 @@ from app.connectors.contract.abilities import Support
 
 HEAD = """# Providers
 
-Made from the catalogue by `make docs`; a test checks that it is current. `batchgate providers` prints the same for an
-installation, with its own accounts and providers. [settings.md](settings.md) lists the variables that make accounts.
+What each provider supports. Generated from the catalogue by `make docs`. `batchgate providers` prints the same for your
+installation, with its own accounts and providers. [settings.md](settings.md) lists the variables that create accounts.
 
-- **native**: the provider's own API. **emulated**: done by the gateway, with files in its own store and batches on its
-  workers. **-**: refused with 400 `unsupported_operation`, which names provider and operation.
-- `execution: "gateway"` runs the batch of a native provider on the workers as well, at the endpoints for lines.
+- **native**: the provider's own API.
+- **emulated**: the gateway does it: it keeps the files in its own store and runs the batches on its workers.
+- **-**: not supported. Requests get 400 `unsupported_operation`, which names the provider and the operation.
+
+With `execution: "gateway"`, a batch of a native provider runs on the gateway's workers, at the endpoints that the last
+table lists.
 
 """
 COMPATIBLE = """
 ## Providers that are not listed
 
-A server that speaks OpenAI's dialect needs no code. What it can do is declared or probed:
+An OpenAI-compatible server needs no code. Declare what it supports, or let the gateway probe it:
 
     batchgate accounts add mycorp --compatible --base-url https://llm.mycorp.example/v1 --key-stdin
     batchgate accounts add mycorp --compatible --base-url https://llm.mycorp.example/v1 --ability batches=native
     batchgate accounts add mycorp --compatible --base-url https://llm.mycorp.example/v1 --probe
 
-Undeclared, files and batches are emulated. `--probe` asks for `/files` and `/batches`: what answers in JSON is native,
-what answers 404 is emulated. Afterwards `mycorp` can be named wherever a provider can. All accounts of such a provider
-have the same abilities. Native batches have the limits of OpenAI's: {limits}.
+Without a declaration, files and batches are emulated. `--probe` requests `/files` and `/batches`: a JSON answer means
+native, 404 means emulated. `mycorp` is then a provider like the others; all its accounts have the same abilities.
+Native batches have OpenAI's limits: {limits}.
 
-A package adds a provider of its own, connector included, by an entry point of the group `{group}` that is an
+A Python package can add a provider with its own connector: declare an entry point of the group `{group}` that is an
 `app.connectors.catalogue.Provider`.
 """
 TRANSLATED = """
-Where chat completions are taken, lines of `/v1/responses` and `/v1/messages` are, too, translated if not listed.
+Wherever `/v1/chat/completions` is listed, lines of `/v1/responses` and `/v1/messages` run, too; the gateway translates
+those that are not listed.
 """
 
 
 def render() -> str:
-    """The page as Markdown."""
-    entries = PROVIDERS  # without those of other packages that happen to be installed
+    """Render the page as Markdown."""
+    entries = PROVIDERS  # without providers of other installed packages
     parts = [HEAD]
     for title, operations, prefix in GROUPS:
         parts += [f"## {title}\n\n", *_table(entries, operations, prefix), "\n"]
@@ -60,15 +64,15 @@ def _table(entries: Sequence[Provider], operations: Sequence[str], prefix: str) 
 
 
 def _limits(entries: Sequence[Provider]) -> list[str]:
-    heads = ["provider", "file", "batch", "lines", "at least", "line", "windows", "one model", "`custom_id`"]
+    heads = ["provider", "file", "batch", "lines", "minimum lines", "line", "windows", "one model", "`custom_id`"]
     rows = []
     for entry in entries:
         files, jobs = entry.abilities.files, entry.abilities.jobs
         native = entry.abilities.support("batch_create") is Support.NATIVE
         if not native and entry.abilities.support("file_upload") is not Support.NATIVE:
             continue
-        least = jobs.min_lines if jobs.min_lines > 1 else ""
-        batch = [size(jobs.bytes), jobs.lines or "", least, size(jobs.line_bytes), windows(entry.abilities)]
+        minimum = jobs.min_lines if jobs.min_lines > 1 else ""
+        batch = [size(jobs.bytes), jobs.lines or "", minimum, size(jobs.line_bytes), windows(entry.abilities)]
         batch += ["yes" if jobs.single_model else "no", f"`{jobs.custom_id}`" if jobs.custom_id else ""]
         rows.append([entry.name, size(files.bytes), *(batch if native else [""] * 7)])
     return _markdown(heads, rows)

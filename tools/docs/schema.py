@@ -1,4 +1,4 @@
-"""docs/schema.md, made from the tables."""
+"""Generate docs/schema.md from the tables."""
 
 from sqlalchemy import Table
 
@@ -7,10 +7,10 @@ from app.data.tables import metadata
 
 HEAD = """# The store
 
-Made from the tables by `make docs`; a test checks that it is current. `make sql` opens a prompt on the store.
+The tables and views of the database. Generated from the code by `make docs`. `make sql` opens a read-only SQL prompt.
 
-Instants (`*_at`, `lease_until`, `pause_until`) are Unix milliseconds in UTC; the views show them as text. Sizes are
-bytes. Integer ids stay inside; `public_id` is what clients see.
+Times (`*_at`, `lease_until`, `pause_until`) are Unix milliseconds in UTC; the views show them as text. Sizes are in
+bytes. Integer ids are internal; clients see `public_id`.
 
 ## Views
 
@@ -18,7 +18,7 @@ bytes. Integer ids stay inside; `public_id` is what clients see.
 
 
 def render() -> str:
-    """The document as Markdown."""
+    """Render the page as Markdown."""
     parts = [HEAD, "".join(f"- `{name}`\n" for name in views.NAMES), "\n## Tables\n"]
     parts += [_table(table) for table in sorted(metadata.tables.values(), key=lambda table: table.name)]
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the fields of Settings and the table of providers."""
+"""Generate docs/settings.md from the fields of Settings and the catalogue of providers."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from app.settings import documented
 
 HEAD = """# Settings
 
-Everything is set in the environment; command lines also read a file `.env` in the current folder. This page is made
-from the code by `make docs`, and a test checks that it is current.
+All settings are environment variables. The `batchgate` command and `make run` also read a file `.env` in the current
+folder; variables that are set in the environment take precedence. Generated from the code by `make docs`.
 
 ## The gateway
 
@@ -21,13 +21,16 @@ from the code by `make docs`, and a test checks that it is current.
 ACCOUNTS = """
 ## Providers
 
-A provider has an account when its variable in the first column is set; of several names the first one set counts.
-A variable such as `LOCAL_MAX_CONCURRENCY` (the prefix is the base URL's) is the most requests that all workers together
-have in flight there; the default is {concurrency}. [providers.md](providers.md) tells what each one can do.
+Setting the variable in the first column gives the provider an account, called `env`. If several names are listed, the
+first one that is set is used. `batchgate accounts add` adds more accounts, whose keys are encrypted in the database.
+[providers.md](providers.md) lists what each provider supports.
 
-Such an account is called `env`. More accounts, with their keys sealed in the store, come from `batchgate accounts add`.
-When the key or base URL of `env` changes, the new one must reach what the old one holds at the provider: a running
-batch, a file or a container. If it does not, it counts as another account; the old key is kept until its work is over.
+`<PREFIX>_MAX_CONCURRENCY`, such as `LOCAL_MAX_CONCURRENCY`, is the maximum number of requests that all workers together
+have in flight at the account. The prefix is that of the base URL's variable. Default: {concurrency}.
+
+When you change the key or base URL of `env`, the gateway checks that the new one reaches an object of the old one at
+the provider: a running batch, a file or a container. If it does not, the gateway treats it as another account and
+keeps the old key until that account's work has finished.
 
 | account exists with | provider | base URL | default | also |
 |---|---|---|---|---|
@@ -37,15 +40,15 @@ CLIENT = """
 
 | variable | meaning |
 |---|---|
-| `BATCHGATE_BASE_URL` | The gateway that `batchgate batch run` talks to. |
-| `BATCHGATE_API_KEY` | The virtual key it sends. |
+| `BATCHGATE_BASE_URL` | URL of the gateway that `batchgate batch run` uses. |
+| `BATCHGATE_API_KEY` | Virtual key that it sends. |
 
-Both unset: the gateway and key that `make run` wrote to `client.json` under `BATCHGATE_HOME`.
+If neither is set, it uses the gateway and key that `make run` wrote to `client.json` under `BATCHGATE_HOME`.
 """
 
 
 def render() -> str:
-    """The page as Markdown."""
+    """Render the page as Markdown."""
     rows = [f"| `{name}` | {_default(default)} | {meaning} |\n" for name, default, meaning in documented()]
     providers = [_provider(entry) for entry in PROVIDERS]
     head = ACCOUNTS.format(concurrency=registry.DEFAULT_CONCURRENCY)

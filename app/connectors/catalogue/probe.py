@@ -8,7 +8,8 @@ from app.connectors.catalogue.declarations import LINES, LINES_ONLY, MIB, OPENAI
 from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, Support, operations
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import UpstreamServerError
-from app.connectors.http.lines import Answer, HttpClient
+from app.connectors.http.api import Api
+from app.connectors.http.wire import Answer
 from app.connectors.providers.openai.lines import has_version
 from app.lib import json
 
@@ -68,20 +69,19 @@ def shape(stored: Mapping[str, Any]) -> Shape:
 
 def probed(target: Target) -> dict[str, str]:
     """Abilities as the server's answers tell. Raises UpstreamError when it is away or its answers tell nothing."""
-    headers = {"Authorization": f"Bearer {target.credential}"} if target.credential else {}
-    http = HttpClient(target.base_url, headers=headers, connect_timeout_s=target.connect_timeout_s)
+    api = Api(target)
     version = "" if has_version(target.base_url) else "/v1"
     try:
-        found = {group: _support(http, f"{version}/{group}", target.call_timeout_s) for group in GROUPS}
+        found = {group: _support(api, f"{version}/{group}", target.call_timeout_s) for group in GROUPS}
     finally:
-        http.close()
+        api.close()
     if found["batches"] == NATIVE and found["files"] != NATIVE:
         found["batches"] = EMULATED
     return found
 
 
-def _support(http: HttpClient, path: str, timeout_s: float) -> str:
-    answer = http.get(path, timeout_s=timeout_s)
+def _support(api: Api, path: str, timeout_s: float) -> str:
+    answer = api.fetch(path, timeout_s=timeout_s)
     if answer.status == 404:
         return EMULATED
     if answer.status in THERE and _is_json(answer):

@@ -2,8 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -11,7 +12,9 @@ from app.connectors.cloud import places
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page, Payload
+from app.connectors.contract.paging import each_page
 from app.connectors.http.api import Api
+from app.connectors.http.remote import Remote
 from app.connectors.shared import parsing
 from app.lib import json
 
@@ -23,8 +26,6 @@ MOST_BYTES = 5 * 2**40
 PURPOSE = "purpose"
 KIND = "application/octet-stream"
 MISSING, TOO_LARGE = 404, 413
-
-Authorize = Callable[[], Mapping[str, str]]
 
 
 class Place(places.Place):
@@ -45,10 +46,10 @@ class Bucket:
     ends with a slash stands for all objects below it, as one file in the order of their keys.
     """
 
-    def __init__(self, place: Place, api: Api, *, url: str) -> None:
+    def __init__(self, target: Target, place: Place, remote: Remote) -> None:
         self.place = place
-        self._api = api
-        self._url = url
+        self._api = Api(target, remote)
+        self._url = remote.base_url
 
     @property
     def healthy(self) -> bool:
@@ -98,21 +99,12 @@ class Bucket:
     def delete(self, uri: str) -> None:
         """Delete an object; one that is gone already is fine."""
         for one in [file.id for file in self.below(uri)] if uri.endswith("/") else [uri]:
-            path = self._path(self.place.key(one))
-            try:
-                self._api.delete(path)
-            except MissingError:
-                continue
+            self._api.delete(self._path(self.place.key(one)), missing_ok=True)
 
     def below(self, uri: str) -> Iterator[NativeFile]:
         """All objects below a native id that ends with a slash, by their keys."""
-        after: str | None = None
-        while True:
-            page = self.objects(below=self.place.key(uri), after=after)
+        for page in each_page(partial(self.objects, below=self.place.key(uri))):
             yield from page.items
-            after = page.after
-            if after is None:
-                return
 
     def objects(self, *, below: str | None = None, after: str | None = None) -> Page[NativeFile]:
         """A page of the objects below the account's prefix, or `below` it, by their keys."""
@@ -192,9 +184,3 @@ class Bucket:
 
     def _path(self, key: str) -> str:
         return f"/storage/v1/b/{self.place.bucket}/o/{quote(key, safe='')}"
-
-
-def bucket(target: Target, place: Place, authorize: Authorize, hidden: Sequence[str], *, url: str = "") -> Bucket:
-    """The bucket of an account, opened with what `authorize` gives; `hidden` must be in no text."""
-    url = url or URL
-    return Bucket(place, Api(target, headers={}, authorize=authorize, base_url=url, secrets=hidden), url=url)

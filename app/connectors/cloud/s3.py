@@ -1,12 +1,14 @@
 """Objects in one bucket of S3, or of a server that speaks as S3 does (contracts: providers, 5.1)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
+
+from requests.auth import AuthBase
 
 from app.connectors.cloud import places
 from app.connectors.cloud.aws import host_suffix
@@ -14,8 +16,9 @@ from app.connectors.contract.base import Target
 from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
 from app.connectors.http.api import Api
-from app.connectors.http.lines import Answer
-from app.connectors.http.outgoing import Sign
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
+from app.connectors.http.wire import Answer
 from app.connectors.shared import parsing
 from app.lib import json
 
@@ -49,10 +52,10 @@ class Bucket:
     Ids are `s3://bucket/key`; those of another bucket, or outside of the prefix, are missing without a call.
     """
 
-    def __init__(self, target: Target, place: Place, *, sign: Sign, hidden: Sequence[str]) -> None:
+    def __init__(self, target: Target, place: Place, *, auth: AuthBase, redaction: Redaction) -> None:
         self.place = place
         url, self._root = _address(place)
-        self._api = Api(target, headers={}, sign=sign, reword=reword, base_url=url, secrets=hidden)
+        self._api = Api(target, Remote(url, redaction, auth, reword=reword))
 
     @property
     def healthy(self) -> bool:

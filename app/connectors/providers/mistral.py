@@ -20,7 +20,7 @@ from app.connectors.contract.objects import (
     Page,
 )
 from app.connectors.http import judging
-from app.connectors.http.lines import Answer
+from app.connectors.http.wire import Answer
 from app.connectors.providers.openai import results as openai_results
 from app.connectors.providers.openai.lines import CHAT
 from app.connectors.providers.openai.managed import Managed
@@ -84,7 +84,7 @@ class Mistral(Managed):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        self._remove(self._at(FILES, native_id))
+        self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file, as they come in."""
@@ -127,7 +127,7 @@ class Mistral(Managed):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""
-        self._remove(self._at(JOBS, native_id))
+        self._api.delete(self._at(JOBS, native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
@@ -221,7 +221,7 @@ def _refused(found: JobResult, value: Mapping[str, Any]) -> JobResult:
         return found
     if isinstance(inner, dict) and isinstance(inner.get("detail"), list):
         # Of a list of findings it is known how to make one message.
-        inner = judging.error_body(Answer(found.status_code or 0, {}, str(message).encode()), secret="")
+        inner = judging.error_body(Answer(found.status_code or 0, {}, str(message).encode()))
     if not isinstance(inner, dict | str):
         return found
     return replace(refusals.from_error(found.custom_id, inner, status=found.status_code), request_id=found.request_id)

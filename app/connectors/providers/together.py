@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamServerError
+from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,
@@ -20,7 +20,6 @@ from app.connectors.contract.objects import (
 )
 from app.connectors.http import judging
 from app.connectors.providers.openai import results as openai_results
-from app.connectors.providers.openai.lines import MODELS
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing, refusals
 from app.lib import json
@@ -53,15 +52,8 @@ class Together(Managed):
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models that Together lists, as it describes them: a bare list. Raises UpstreamError."""
-        answer = self._http.get(self._path(MODELS), timeout_s=timeout_s)
-        judging.raise_unless_final(answer, secret=self._secret)
-        if answer.status >= 400:
-            message = judging.error_body(answer, secret=self._secret)["error"]["message"]
-            raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
-        try:
-            return _listed(json.loads(answer.body), "data")
-        except json.JSONDecodeError as error:
-            raise parsing.bad_answer(f"the list of models is {judging.kind_of(answer)}") from error
+        with self._redaction.in_errors():
+            return _listed(judging.json_value(self._models(timeout_s)), "data")
 
     # Files.
 
@@ -97,7 +89,7 @@ class Together(Managed):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        self._remove(self._at(FILES, native_id))
+        self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file, as they come in."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from app.auth import issuers, tokens
 from app.auth.jwks import PATIENCE_S, JwksError
 from app.connectors.contract.errors import UpstreamError
-from app.connectors.http.lines import HttpClient
+from app.connectors.http.transport import Client
 from app.settings import Settings, SettingsError
 
 VARIABLE = "BATCHGATE_JWT_ISSUERS"
@@ -50,15 +50,13 @@ def _from_file(path: Path) -> bytes:
 
 
 def _from_url(url: str) -> bytes:
-    """What is there, within `PATIENCE_S` in all. No redirect is followed. Raises JwksError."""
+    """The document at `url`, within `PATIENCE_S` in all. No redirect is followed. Raises JwksError."""
+    client = Client(connect_timeout_s=PATIENCE_S)
     parts = urlsplit(url)
-    client = HttpClient(
-        f"{parts.scheme}://{parts.netloc}", connect_timeout_s=PATIENCE_S, max_answer_bytes=MOST_BYTES, max_idle=0
-    )
-    path = parts._replace(scheme="", netloc="").geturl() or "/"
+    url = parts._replace(path=parts.path or "/", fragment="").geturl()
     try:
         with closing(client):
-            answer = client.get(path, timeout_s=PATIENCE_S)
+            answer = client.send("GET", url, timeout_s=PATIENCE_S, max_bytes=MOST_BYTES)
     except UpstreamError as error:
         raise JwksError(error.message) from None
     if answer.status != OK:

@@ -71,6 +71,7 @@ class Loader:
             connect_timeout_s=self._timeouts.connect_s,
             call_timeout_s=self._timeouts.call_s if most_s is None else min(most_s, self._timeouts.call_s),
             silence_timeout_s=self._timeouts.silence_s,
+            retry_pause_s=self._timeouts.retry_pause_s,
         )
         if entry is None:
             shape = probe.shape(stored or {})

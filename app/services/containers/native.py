@@ -9,7 +9,7 @@ from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainer
 from app.connectors.contract.objects import NewContainer as NewNativeContainer
-from app.connectors.http.judging import redacted_text
+from app.connectors.http.redaction import Redaction
 from app.data.containers import containers, intents
 from app.data.containers.containers import EXPIRED, RUNNING, ContainerRow
 from app.data.store.database import Database
@@ -174,7 +174,7 @@ def _create(account: Account, new: NewContainer) -> NativeContainer:
     except UpstreamError as error:
         for secret in (new.network_policy or {}).get("domain_secrets", ()):
             if len(secret["value"]) >= MIN_SECRET_LENGTH:
-                error.message = redacted_text(error.message, secret=secret["value"])
+                error.message = Redaction(secret["value"]).text(error.message)
         raise
 
 

@@ -82,7 +82,7 @@ def owned_id(data: bytes, body: Mapping[str, Any]) -> str | None:
 
 def _is_too_deep(data: bytes, value: Any) -> bool:
     """True for what can be read, but not written again, and so not sent."""
-    if data.count(b"{") + data.count(b"[") <= json.DEEPEST:
+    if data.count(b"{") + data.count(b"[") <= json.MAX_WRITE_DEPTH:
         return False
     try:
         json.dumps(value)

@@ -1,9 +1,9 @@
-"""Answers of OpenAI's Chat Completions, read and written (contracts: providers, 28.1 to 28.5)."""
+"""Read and write answers of OpenAI's Chat Completions (contracts: providers, 28.1 to 28.5)."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate.chat.turns import written_call
+from app.translate.chat.turns import write_call
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import (
     Answer,
@@ -28,8 +28,9 @@ FINISHES: dict[Any, Finish] = {
 
 
 def write(answer: Answer, *, answer_id: str, model: str, now_s: int) -> Json:
-    """The answer as a chat completion; the last three stand in for what the provider does not tell.
+    """Write the answer as a chat completion.
 
+    `answer_id`, `model` and `now_s` (Unix seconds) replace values the provider does not return.
     Raises UnexpectedAnswerError.
     """
     usage = answer.usage
@@ -38,7 +39,7 @@ def write(answer: Answer, *, answer_id: str, model: str, now_s: int) -> Json:
         "object": "chat.completion",
         "created": answer.created if answer.created is not None else now_s,
         "model": answer.model or model,
-        "choices": [_choice(choice, index, f"call_{answer_id}") for index, choice in enumerate(answer.choices)],
+        "choices": [_write_choice(choice, index, f"call_{answer_id}") for index, choice in enumerate(answer.choices)],
         "usage": {
             "prompt_tokens": usage.input_tokens,
             "completion_tokens": usage.output_tokens,
@@ -50,7 +51,7 @@ def write(answer: Answer, *, answer_id: str, model: str, now_s: int) -> Json:
 
 
 def read(body: Any) -> Answer:
-    """The answer in a chat completion. Raises UnexpectedAnswerError."""
+    """Read a chat completion. Raises UnexpectedAnswerError."""
     choices = body.get("choices") if isinstance(body, dict) else None
     if not isinstance(choices, list) or not choices:
         raise UnexpectedAnswerError("The provider's chat answer has no choices.")
@@ -64,7 +65,7 @@ def read(body: Any) -> Answer:
     )
 
 
-def _choice(choice: Choice, index: int, call_prefix: str) -> Json:
+def _write_choice(choice: Choice, index: int, call_id_prefix: str) -> Json:
     message: Json = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
     texts, thoughts, refusals = [], [], []
     calls: list[Json] = []
@@ -72,25 +73,24 @@ def _choice(choice: Choice, index: int, call_prefix: str) -> Json:
         if isinstance(part, str):
             texts.append(part)
         elif isinstance(part, ToolCall):
-            call = written_call(part)
+            call = write_call(part)
             if not part.id:
-                call["id"] = f"{call_prefix}_{index}_{len(calls)}"
+                call["id"] = f"{call_id_prefix}_{index}_{len(calls)}"
             calls.append(call)
         elif isinstance(part, Thinking):
             thoughts.append(part.text)
         elif isinstance(part, Refusal):
             refusals.append(part.text)
         elif isinstance(part, Media):
-            raise UnexpectedAnswerError(f"The answer holds {part.kind} data, which a chat completion has no place for.")
+            raise UnexpectedAnswerError(f"The answer contains {part.kind} data, which a chat completion cannot hold.")
     if texts or not (calls or refusals):
         message["content"] = "".join(texts)
     if refusals:
         message["refusal"] = "".join(refusals)
     if calls:
         message["tool_calls"] = calls
-    thought = "".join(thoughts)
-    if thought:
-        message["reasoning_content"] = thought
+    if thinking := "".join(thoughts):
+        message["reasoning_content"] = thinking
     return {"index": index, "message": message, "logprobs": choice.logprobs, "finish_reason": choice.finish}
 
 
@@ -99,15 +99,15 @@ def _read_choice(choice: Any) -> Choice:
     if not isinstance(message, dict):
         raise UnexpectedAnswerError("The provider's chat answer has a choice without a message.")
     parts: list[Part] = []
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    if isinstance(thought, str) and thought:
-        parts.append(Thinking(thought))
+    thinking = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(thinking, str) and thinking:
+        parts.append(Thinking(thinking))
     parts += _texts(message.get("content"))
     refusal, calls = message.get("refusal"), message.get("tool_calls")
     if isinstance(refusal, str) and refusal:
         parts.append(Refusal(refusal))
     if calls is not None and not isinstance(calls, list):
-        raise UnexpectedAnswerError("The provider's chat answer has tool_calls that are no list.")
+        raise UnexpectedAnswerError("The provider's chat answer has tool_calls that are not a list.")
     parts += [_read_call(call) for call in calls or []]
     reason = choice.get("finish_reason")
     finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
@@ -118,7 +118,7 @@ def _texts(content: Any) -> list[Part]:
     if content is None or isinstance(content, str):
         return [content] if content else []
     if not isinstance(content, list):
-        raise UnexpectedAnswerError("The provider's chat answer has content that is no text.")
+        raise UnexpectedAnswerError("The provider's chat answer has content that is not text.")
     return [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
 
 
@@ -133,20 +133,20 @@ def _read_call(call: Any) -> ToolCall:
     )
 
 
-def _logprobs(told: Any) -> Json | None:
-    return told if isinstance(told, dict) else None
+def _logprobs(value: Any) -> Json | None:
+    return value if isinstance(value, dict) else None
 
 
-def _usage(told: Any) -> Usage:
-    if not isinstance(told, dict):
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
         return Usage()
-    given, made = _count(told, "prompt_tokens"), _count(told, "completion_tokens")
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     return Usage(
-        input_tokens=given,
-        cached_tokens=_count(told.get("prompt_tokens_details"), "cached_tokens"),
-        output_tokens=made,
-        reasoning_tokens=_count(told.get("completion_tokens_details"), "reasoning_tokens"),
-        total_tokens=_count(told, "total_tokens") or given + made,
+        input_tokens=prompt,
+        cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        output_tokens=completion,
+        reasoning_tokens=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        total_tokens=_count(usage, "total_tokens") or prompt + completion,
     )
 
 

@@ -1,36 +1,36 @@
-"""Requests of OpenAI's Chat Completions, read and written (contracts: providers, 28.1).
+"""Read and write requests of OpenAI's Chat Completions (contracts: providers, 28.1).
 
-A batch has millions of them, so the plain message takes the short way.
+A batch has millions of them, so plain text messages take a fast path.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from app.translate.chat.tools import put_tools, read_tool_choice, read_tools
-from app.translate.chat.turns import read_turn, written_turn
+from app.translate.chat.tools import read_tool_choice, read_tools, write_tools
+from app.translate.chat.turns import read_turn, write_turn
 from app.translate.errors import TranslationError
 from app.translate.neutral import Json, Request, ResponseFormat, Role, Settings, Written
 
-# Roles whose content may be a text alone.
+# Roles whose content may be plain text.
 PLAIN: dict[Any, Role] = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
-PLAIN_MEMBERS = 2  # of a message that has nothing but role and content
+PLAIN_MEMBERS = 2  # a message with only role and content
 WRONG_TYPE = "wrong_type"
 
 
 def read(body: Mapping[str, Any]) -> Request:
-    """The request of a chat completion. Raises TranslationError naming the field that is wrong."""
+    """Read a chat request. Raises TranslationError that names the invalid field."""
     request = Request(body.get("model") or "", [], {})
     settings = cast(Json, request.settings)
     for name, value in body.items():
-        if name in SEEN or value is None:
+        if name in SKIPPED or value is None:
             continue
         check = SETTINGS.get(name)
         if check is not None:
-            kinds, least, most = check
-            if type(value) not in kinds:
-                raise _wrong(name, kinds)
-            if least is not None and not least <= value <= most:
-                raise _out_of_range(name, least, most)
+            types, minimum, maximum = check
+            if type(value) not in types:
+                raise _wrong_type(name, types)
+            if minimum is not None and not minimum <= value <= maximum:
+                raise _out_of_range(name, minimum, maximum)
             settings[name] = value
         elif (special := SPECIAL.get(name)) is not None:
             special(request, value)
@@ -54,73 +54,73 @@ def read(body: Mapping[str, Any]) -> Request:
             turns.append(read_turn(request, message, f"messages[{len(turns)}]"))
     if "max_completion_tokens" in settings:
         settings["max_tokens"] = settings.pop("max_completion_tokens")
-    if "tool_choice" in body:  # after all tools are known
+    if "tool_choice" in body:  # once all tools are known
         read_tool_choice(request, body["tool_choice"])
     return request
 
 
 def write(request: Request) -> Written:
-    """The request as a chat completion's. Raises TranslationError naming what it cannot say."""
+    """Write a chat request. Raises TranslationError that names what Chat Completions cannot express."""
     settings: Settings = request.settings
     dropped = list(request.dropped)
-    body: Json = {"model": request.model, "messages": [written_turn(turn, dropped) for turn in request.turns]}
+    body: Json = {"model": request.model, "messages": [write_turn(turn, dropped) for turn in request.turns]}
     for name, value in settings.items():
         if name in WRITTEN:
             body[WRITTEN[name]] = value
         elif name not in ("response_format", "tool_name"):
             dropped.append(name)
     if request.tools or "tool_name" in settings:
-        put_tools(request, body)
+        write_tools(request, body)
     if "response_format" in settings:
-        body["response_format"] = _format(settings["response_format"])
+        body["response_format"] = _write_format(settings["response_format"])
     return Written(body, dropped)
 
 
-# Settings: the types that the value of each may have, and between what it lies.
+# Settings: the types that a value may have, its minimum (None: unbounded) and its maximum.
 Check = tuple[tuple[type, ...], float | None, float]
 NUMBER = (int, float)
 ANY_INT: Check = ((int,), None, 0)
 TEXT: Check = ((str,), None, 0)
 OBJECT: Check = ((dict,), None, 0)
-YES_OR_NO: Check = ((bool,), None, 0)
-MOST_TOKENS = 2**31 - 1
-MOST_CHOICES = 128
-MOST_LOGPROBS = 20
+BOOLEAN: Check = ((bool,), None, 0)
+MAX_TOKENS = 2**31 - 1
+MAX_CHOICES = 128
+MAX_LOGPROBS = 20
 SETTINGS: dict[str, Check] = {
-    "max_tokens": ((int,), 1, MOST_TOKENS),
-    "max_completion_tokens": ((int,), 1, MOST_TOKENS),
+    "max_tokens": ((int,), 1, MAX_TOKENS),
+    "max_completion_tokens": ((int,), 1, MAX_TOKENS),
     "temperature": (NUMBER, 0, 2),
     "top_p": (NUMBER, 0, 1),
     "top_k": ANY_INT,
-    "n": ((int,), 1, MOST_CHOICES),
+    "n": ((int,), 1, MAX_CHOICES),
     "seed": ANY_INT,
     "frequency_penalty": (NUMBER, -2, 2),
     "presence_penalty": (NUMBER, -2, 2),
     "logit_bias": OBJECT,
-    "logprobs": YES_OR_NO,
-    "top_logprobs": ((int,), 0, MOST_LOGPROBS),
-    "parallel_tool_calls": YES_OR_NO,
+    "logprobs": BOOLEAN,
+    "top_logprobs": ((int,), 0, MAX_LOGPROBS),
+    "parallel_tool_calls": BOOLEAN,
     "service_tier": TEXT,
     "metadata": OBJECT,
     "verbosity": TEXT,
     "prediction": OBJECT,
 }
-# Read elsewhere, or without a meaning in a batch.
-SEEN = frozenset({"model", "messages", "tool_choice", "stream", "stream_options"})
+# Read elsewhere, or meaningless in a batch.
+SKIPPED = frozenset({"model", "messages", "tool_choice", "stream", "stream_options"})
 SAME = ("stop", "tool_choice", "reasoning_effort", "user", "modalities")
 WRITTEN = {**{name: name for name in (*SETTINGS, *SAME)}, "max_tokens": "max_completion_tokens"}
 EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 
 
-def _wrong(name: str, kinds: tuple[type, ...]) -> TranslationError:
-    words = {int: "a whole number", str: "a string", bool: "true or false", dict: "an object"}
-    wanted = "a number" if kinds == NUMBER else words[kinds[0]]
-    return TranslationError(name, f"must be {wanted}.", code=WRONG_TYPE)
+def _wrong_type(name: str, types: tuple[type, ...]) -> TranslationError:
+    words = {int: "an integer", str: "a string", bool: "true or false", dict: "an object"}
+    expected = "a number" if types == NUMBER else words[types[0]]
+    return TranslationError(name, f"must be {expected}.", code=WRONG_TYPE)
 
 
-def _out_of_range(name: str, least: float, most: float) -> TranslationError:
-    wanted = f"at least {least}" if most == MOST_TOKENS else f"between {least} and {most}"
-    return TranslationError(name, f"must be {wanted}.", code="invalid_value")
+def _out_of_range(name: str, minimum: float, maximum: float) -> TranslationError:
+    expected = f"at least {minimum}" if maximum == MAX_TOKENS else f"between {minimum} and {maximum}"
+    return TranslationError(name, f"must be {expected}.", code="invalid_value")
 
 
 def _stop(request: Request, value: Any) -> None:
@@ -134,28 +134,28 @@ def _modalities(request: Request, value: Any) -> None:
     request.settings["modalities"] = _texts("modalities", value, "a list of strings")
 
 
-def _texts(name: str, value: Any, wanted: str) -> list[str]:
+def _texts(name: str, value: Any, expected: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise TranslationError(name, f"must be {wanted}.", code=WRONG_TYPE)
+        raise TranslationError(name, f"must be {expected}.", code=WRONG_TYPE)
     return value
 
 
-def _effort(request: Request, value: Any) -> None:
+def _reasoning_effort(request: Request, value: Any) -> None:
     if not isinstance(value, str) or value not in EFFORTS:
         raise TranslationError("reasoning_effort", f"must be one of {', '.join(sorted(EFFORTS))}.", code=WRONG_TYPE)
     request.settings["reasoning_effort"] = value
 
 
 def _user(request: Request, value: Any) -> None:
-    """`safety_identifier` is the newer name, and wins."""
+    """Read the user id, unless `safety_identifier`, the newer name, is present too."""
     if not isinstance(value, str):
-        raise _wrong("user", (str,))
+        raise _wrong_type("user", (str,))
     request.settings.setdefault("user", value)
 
 
 def _safety_identifier(request: Request, value: Any) -> None:
     if not isinstance(value, str):
-        raise _wrong("safety_identifier", (str,))
+        raise _wrong_type("safety_identifier", (str,))
     request.settings["user"] = value
 
 
@@ -171,54 +171,54 @@ def _response_format(request: Request, value: Any) -> None:
     if kind == "json_object":
         request.settings["response_format"] = ResponseFormat()
         return
-    told = value.get("json_schema") if kind == "json_schema" else None
-    if not isinstance(told, dict):
+    spec = value.get("json_schema") if kind == "json_schema" else None
+    if not isinstance(spec, dict):
         raise TranslationError("response_format", "must be text, json_object or a json_schema with its schema.")
-    schema, name = told.get("schema"), told.get("name")
-    description, strict = told.get("description"), told.get("strict")
-    for member, kinds, given in (
+    schema, name = spec.get("schema"), spec.get("name")
+    description, strict = spec.get("description"), spec.get("strict")
+    for member, types, member_value in (
         ("schema", (dict,), schema),
         ("name", (str,), name),
         ("description", (str,), description),
         ("strict", (bool,), strict),
     ):
-        if given is not None and type(given) not in kinds:
-            raise _wrong(f"response_format.json_schema.{member}", kinds)
+        if member_value is not None and type(member_value) not in types:
+            raise _wrong_type(f"response_format.json_schema.{member}", types)
     request.settings["response_format"] = ResponseFormat(schema or {}, name or "answer", description, strict)
 
 
-def _refused(name: str, why: str) -> Callable[[Request, Any], None]:
-    """What the answer would be another one without, or come in another form."""
+def _reject(name: str, reason: str) -> Callable[[Request, Any], None]:
+    """Reject a field that changes the answer or its format."""
 
-    def refuse(request: Request, value: Any) -> None:
-        raise TranslationError(name, why)
+    def reject(request: Request, value: Any) -> None:
+        raise TranslationError(name, reason)
 
-    return refuse
+    return reject
 
 
 SPECIAL: dict[str, Callable[[Request, Any], None]] = {
     "stop": _stop,
     "modalities": _modalities,
-    "reasoning_effort": _effort,
+    "reasoning_effort": _reasoning_effort,
     "user": _user,
     "safety_identifier": _safety_identifier,
     "store": _store,
     "tools": read_tools,
     "response_format": _response_format,
-    "functions": _refused("functions", "is the former name of tools; no other provider knows it."),
-    "function_call": _refused("function_call", "is the former name of tool_choice; no other provider knows it."),
-    "audio": _refused("audio", "no other provider answers in OpenAI's voices."),
-    "web_search_options": _refused("web_search_options", "no other provider searches the web in OpenAI's way."),
-    "moderation": _refused("moderation", "is known to no other provider."),
+    "functions": _reject("functions", "is deprecated, and other providers do not support it; use tools."),
+    "function_call": _reject("function_call", "is deprecated, and other providers do not support it; use tool_choice."),
+    "audio": _reject("audio", "audio output is supported by OpenAI only."),
+    "web_search_options": _reject("web_search_options", "is supported by OpenAI only."),
+    "moderation": _reject("moderation", "is supported by OpenAI only."),
 }
 
 
-def _format(wanted: ResponseFormat) -> Json:
-    if wanted.schema is None:
+def _write_format(spec: ResponseFormat) -> Json:
+    if spec.schema is None:
         return {"type": "json_object"}
-    schema: Json = {"name": wanted.name, "schema": wanted.schema}
-    if wanted.description is not None:
-        schema["description"] = wanted.description
-    if wanted.strict is not None:
-        schema["strict"] = wanted.strict
+    schema: Json = {"name": spec.name, "schema": spec.schema}
+    if spec.description is not None:
+        schema["description"] = spec.description
+    if spec.strict is not None:
+        schema["strict"] = spec.strict
     return {"type": "json_schema", "json_schema": schema}

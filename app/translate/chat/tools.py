@@ -1,25 +1,23 @@
-"""Tools of Chat Completions: those that a request offers, and which of them must be called."""
+"""Tools of a chat request, and the choice among them."""
 
 from typing import Any
 
-from app.translate.errors import TranslationError, shown
+from app.translate.errors import TranslationError, describe
 from app.translate.neutral import Json, Request, Tool
 
 WRONG_TYPE = "wrong_type"
 CHOICES = ("auto", "none", "required")
-OTHER_CHOICE = "must be auto, none, required, or name a function or those that are allowed."
+INVALID_CHOICE = "must be auto, none, required, a function, or a list of allowed tools."
 
 
 def read_tools(request: Request, value: Any) -> None:
-    """Put the tools into `request`. Raises TranslationError."""
+    """Read the tools into `request`. Raises TranslationError."""
     if not isinstance(value, list):
         raise TranslationError("tools", "must be a list.", code=WRONG_TYPE)
     for position, tool in enumerate(value):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind != "function":
-            raise TranslationError(
-                f"tools[{position}].type", f"{shown(kind)} is no function, the only kind that goes elsewhere."
-            )
+            raise TranslationError(f"tools[{position}].type", f"{describe(kind)} is not supported: only functions are.")
         request.tools.append(_tool(tool.get("function"), f"tools[{position}].function"))
 
 
@@ -40,7 +38,7 @@ def _tool(function: Any, path: str) -> Tool:
 
 
 def read_tool_choice(request: Request, value: Any) -> None:
-    """Put the choice into `request`, whose tools are known. Raises TranslationError."""
+    """Read the choice into `request`, whose tools have been read. Raises TranslationError."""
     if value is None:
         return
     if value in CHOICES:
@@ -49,7 +47,7 @@ def read_tool_choice(request: Request, value: Any) -> None:
     kind = value.get("type") if isinstance(value, dict) else None
     inner = value.get(kind) if isinstance(kind, str) else None
     if not isinstance(inner, dict) or kind not in ("function", "allowed_tools"):
-        raise TranslationError("tool_choice", OTHER_CHOICE)
+        raise TranslationError("tool_choice", INVALID_CHOICE)
     if kind == "allowed_tools":
         _allow(request, inner)
         return
@@ -59,7 +57,7 @@ def read_tool_choice(request: Request, value: Any) -> None:
 
 
 def _allow(request: Request, allowed: Json) -> None:
-    """Other tools are not offered at all, which comes to the same."""
+    """Keep only the allowed tools in `request`, which has the same effect."""
     mode, tools = allowed.get("mode"), allowed.get("tools")
     if mode not in ("auto", "required"):
         raise TranslationError("tool_choice.allowed_tools.mode", "must be auto or required.", code=WRONG_TYPE)
@@ -74,13 +72,13 @@ def _allow(request: Request, allowed: Json) -> None:
         names.add(name)
     kept = [tool for tool in request.tools if tool.name in names]
     if not kept:
-        raise TranslationError("tool_choice.allowed_tools.tools", "names none of the request's tools.")
+        raise TranslationError("tool_choice.allowed_tools.tools", "does not name any of the request's tools.")
     request.tools[:] = kept
     request.settings["tool_choice"] = mode
 
 
-def put_tools(request: Request, body: Json) -> None:
-    """Put the tools of `request`, and the one that must be called, into the body of a chat completion."""
+def write_tools(request: Request, body: Json) -> None:
+    """Write the tools of `request`, and the one that must be called, into a chat request's body."""
     if request.tools:
         body["tools"] = [{"type": "function", "function": _function(tool)} for tool in request.tools]
     if "tool_name" in request.settings:

@@ -1,15 +1,15 @@
-"""Messages of Chat Completions that are more than a text, read; and all of them written."""
+"""Read messages of Chat Completions that are more than plain text, and write all of them."""
 
 from typing import Any, cast
 
 from app.lib import json
 from app.translate import media
-from app.translate.errors import TranslationError, shown
+from app.translate.errors import TranslationError, describe
 from app.translate.neutral import Json, Media, Part, Refusal, Request, Thinking, ToolCall, ToolResult, Turn
 
 WRONG_TYPE = "wrong_type"
 REASONING = "reasoning_content"
-# Members of messages that are read, or say nothing that is not said elsewhere.
+# Members of messages that are read, or that repeat what another member says.
 KNOWN = {
     "system": frozenset({"role", "content"}),
     "developer": frozenset({"role", "content"}),
@@ -18,25 +18,25 @@ KNOWN = {
     "tool": frozenset({"role", "content", "tool_call_id"}),
 }
 DETAILS = ("auto", "low", "high", "original")
-SOUNDS = ("wav", "mp3")
-SOUND_FORMATS = {"audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav"}
+AUDIO_FORMATS = ("wav", "mp3")
+AUDIO_FORMATS_BY_TYPE = {"audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav"}
 
 
 def read_turn(request: Request, message: Any, path: str) -> Turn:
-    """A turn that is more than a text. What it leaves out goes into the request's `dropped`.
+    """Read a message that is more than plain text; adds fields that it drops to `request.dropped`.
 
-    Raises TranslationError naming the field that is wrong.
+    Raises TranslationError that names the invalid field.
     """
     if not isinstance(message, dict):
         raise TranslationError(path, "must be an object.", code=WRONG_TYPE)
     role = message.get("role")
     if not isinstance(role, str) or (known := KNOWN.get(role)) is None:
-        raise TranslationError(f"{path}.role", f"{shown(role)} is no role of a message.")
+        raise TranslationError(f"{path}.role", f"{describe(role)} is not a valid role.")
     for name, value in message.items():
         if value and name not in known:
             _drop(request, f"messages.{name}")
     if role == "assistant":
-        return "assistant", _said(request, message, path)
+        return "assistant", _assistant_parts(request, message, path)
     content = _content(request, message.get("content"), path, role)
     if role == "tool":
         call_id = message.get("tool_call_id")
@@ -46,19 +46,19 @@ def read_turn(request: Request, message: Any, path: str) -> Turn:
     return "user" if role == "user" else "system", content
 
 
-def _said(request: Request, message: Json, path: str) -> str | list[Part]:
-    """The parts of what the assistant said: thoughts, words, then calls."""
+def _assistant_parts(request: Request, message: Json, path: str) -> str | list[Part]:
+    """Read an assistant message: reasoning first, then text, then tool calls."""
     for name in ("audio", "function_call"):
         if message.get(name) is not None:
-            raise TranslationError(f"{path}.{name}", "of an earlier answer goes to no other provider.")
+            raise TranslationError(f"{path}.{name}", "from an earlier answer is not supported by other providers.")
     parts: list[Part] = []
-    thought, refusal = message.get(REASONING), message.get("refusal")
-    if thought is not None:
-        parts.append(Thinking(_string(thought, f"{path}.{REASONING}")))
+    thinking, refusal = message.get(REASONING), message.get("refusal")
+    if thinking is not None:
+        parts.append(Thinking(_string(thinking, f"{path}.{REASONING}")))
     content = message.get("content")
     if content is not None:
-        said = _content(request, content, path, "assistant")
-        parts += [said] if isinstance(said, str) else said
+        text_parts = _content(request, content, path, "assistant")
+        parts += [text_parts] if isinstance(text_parts, str) else text_parts
     if refusal is not None:
         parts.append(Refusal(_string(refusal, f"{path}.refusal")))
     calls = message.get("tool_calls")
@@ -82,7 +82,7 @@ def _call(call: Any, path: str) -> ToolCall:
         raise TranslationError(path, "must be an object.", code=WRONG_TYPE)
     function, kind = call.get("function"), call.get("type")
     if kind not in (None, "function"):
-        raise TranslationError(f"{path}.type", f"{shown(kind)} is no function, the only kind that goes elsewhere.")
+        raise TranslationError(f"{path}.type", f"{describe(kind)} is not supported: only functions are.")
     if not isinstance(function, dict):
         raise TranslationError(f"{path}.function", "must be an object.", code=WRONG_TYPE)
     return ToolCall(
@@ -114,7 +114,7 @@ def _part(request: Request, part: Any, path: str, role: str) -> Part:
         return Refusal(_string(inner, f"{path}.refusal"))
     read = MEDIA.get(kind) if isinstance(kind, str) and role in ("user", "tool") else None
     if read is None:
-        raise TranslationError(f"{path}.type", f"{shown(kind)} is no part of a message of the role {role}.")
+        raise TranslationError(f"{path}.type", f"{describe(kind)} is not a valid part of a {role} message.")
     if not isinstance(inner, dict):
         raise TranslationError(f"{path}.{kind}", "must be an object.", code=WRONG_TYPE)
     return read(inner, f"{path}.{kind}")
@@ -132,82 +132,79 @@ def _image(inner: Json, path: str) -> Media:
     return media.image(_string(inner.get("url"), f"{path}.url"), f"{path}.url", detail=detail)
 
 
-def _sound(inner: Json, path: str) -> Media:
-    form = inner.get("format")
-    if form not in SOUNDS:
+def _audio(inner: Json, path: str) -> Media:
+    audio_format = inner.get("format")
+    if audio_format not in AUDIO_FORMATS:
         raise TranslationError(f"{path}.format", "must be wav or mp3.", code=WRONG_TYPE)
-    return Media("audio", media_type=f"audio/{form}", data=_string(inner.get("data"), f"{path}.data"))
+    return Media("audio", media_type=f"audio/{audio_format}", data=_string(inner.get("data"), f"{path}.data"))
 
 
 def _file(inner: Json, path: str) -> Media:
     if inner.get("file_id") is not None:
-        raise TranslationError(f"{path}.file_id", "is another provider's; send file_data.")
+        raise TranslationError(f"{path}.file_id", "is not supported by other providers; send file_data.")
     name = inner.get("filename")
     if name is not None:
         _string(name, f"{path}.filename")
     return media.document(_string(inner.get("file_data"), f"{path}.file_data"), f"{path}.file_data", name=name)
 
 
-MEDIA = {"image_url": _image, "input_audio": _sound, "file": _file}
+MEDIA = {"image_url": _image, "input_audio": _audio, "file": _file}
 
 
-# Written.
-
-
-def written_turn(turn: Turn, dropped: list[str]) -> Json:
-    """The message of a turn. Adds to `dropped` what it leaves out; raises TranslationError."""
+def write_turn(turn: Turn, dropped: list[str]) -> Json:
+    """Write a turn as a message. Adds to `dropped` what it leaves out; raises TranslationError."""
     role, content = turn
     if type(content) is str:
         return {"role": role, "content": content}
     if isinstance(content, ToolResult):
         if content.is_error and "is_error" not in dropped:
             dropped.append("is_error")
-        return {"role": "tool", "tool_call_id": content.call_id, "content": _texts(content.content, "tool")}
+        return {"role": "tool", "tool_call_id": content.call_id, "content": _write_texts(content.content, "tool")}
     parts = cast("list[Part]", content)
     if role == "assistant":
-        return _answered(parts, dropped)
+        return _write_assistant(parts, dropped)
     if role == "system":
-        return {"role": role, "content": _texts(parts, role)}
+        return {"role": role, "content": _write_texts(parts, role)}
     if len(parts) == 1 and isinstance(parts[0], str):
         return {"role": role, "content": parts[0]}
-    return {"role": role, "content": [_written(part) for part in parts] or ""}
+    return {"role": role, "content": [_write_part(part) for part in parts] or ""}
 
 
-def _texts(parts: "str | list[Any]", role: str) -> Any:
-    """A text alone, else the parts, which may be nothing but texts in such a turn."""
+def _write_texts(parts: "str | list[Any]", role: str) -> Any:
+    """Write plain text if there is one part, else a list; such a message takes text only."""
     if isinstance(parts, str):
         return parts
     for part in parts:
         if not isinstance(part, str):
-            what = f"{part.kind} data" if isinstance(part, Media) else "anything but text"
-            raise TranslationError("messages", f"a message of the role {role} cannot hold {what} in Chat Completions.")
+            content = f"{part.kind} data" if isinstance(part, Media) else "anything but text"
+            raise TranslationError("messages", f"{role} messages cannot hold {content} in Chat Completions.")
     if len(parts) < 2:
         return parts[0] if parts else ""
     return [{"type": "text", "text": part} for part in parts]
 
 
-def _answered(parts: list[Part], dropped: list[str]) -> Json:
-    calls = [written_call(part) for part in parts if isinstance(part, ToolCall)]
-    refused = "".join(part.text for part in parts if isinstance(part, Refusal))
-    said = [part for part in parts if isinstance(part, str | Media)]
+def _write_assistant(parts: list[Part], dropped: list[str]) -> Json:
+    calls = [write_call(part) for part in parts if isinstance(part, ToolCall)]
+    refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
+    texts = [part for part in parts if isinstance(part, str | Media)]
     if REASONING not in dropped and any(isinstance(part, Thinking) for part in parts):
         dropped.append(REASONING)
-    empty = None if calls or refused else ""
-    message: Json = {"role": "assistant", "content": _texts(said, "assistant") if said else empty}
+    empty = None if calls or refusal else ""
+    message: Json = {"role": "assistant", "content": _write_texts(texts, "assistant") if texts else empty}
     if calls:
         message["tool_calls"] = calls
-    if refused:
-        message["refusal"] = refused
+    if refusal:
+        message["refusal"] = refusal
     return message
 
 
-def written_call(call: ToolCall) -> Json:
-    """A call as Chat Completions has it, in requests and answers."""
+def write_call(call: ToolCall) -> Json:
+    """Write a tool call; requests and answers have the same form."""
     arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments).decode()
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
-def _written(part: Any) -> Json:
+def _write_part(part: Any) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, Media):
@@ -217,16 +214,16 @@ def _written(part: Any) -> Json:
                 image["detail"] = part.detail
             return {"type": "image_url", "image_url": image}
         if part.data is not None:
-            return _data(part)
-        raise TranslationError("messages", f"{part.kind} by its URL has no form in Chat Completions.")
-    raise TranslationError("messages", "a message of the user holds nothing but text and media in Chat Completions.")
+            return _write_data(part)
+        raise TranslationError("messages", f"Chat Completions takes {part.kind} data, not a URL.")
+    raise TranslationError("messages", "user messages hold only text and media in Chat Completions.")
 
 
-def _data(part: Media) -> Json:
+def _write_data(part: Media) -> Json:
     if part.kind == "document":
         return {"type": "file", "file": {"filename": part.name or "document.pdf", "file_data": media.url_of(part)}}
-    kind = part.media_type or "audio/wav"
-    form = SOUND_FORMATS.get(kind, kind.partition("/")[2])
-    if form not in SOUNDS:
-        raise TranslationError("messages", f"sound of type {kind:.40} has no form in Chat Completions.")
-    return {"type": "input_audio", "input_audio": {"data": part.data, "format": form}}
+    media_type = part.media_type or "audio/wav"
+    audio_format = AUDIO_FORMATS_BY_TYPE.get(media_type, media_type.partition("/")[2])
+    if audio_format not in AUDIO_FORMATS:
+        raise TranslationError("messages", f"Chat Completions does not support audio of type {media_type:.40}.")
+    return {"type": "input_audio", "input_audio": {"data": part.data, "format": audio_format}}

@@ -1,6 +1,6 @@
-"""Answers of Cohere's /v2/chat, from single lines and from rows of a batch (contracts: providers, 28.5).
+"""Read answers of Cohere's /v2/chat, of single calls and of batch rows (contracts: providers, 28.5).
 
-What a row lacks is null there.
+Batch rows contain every field; missing values are null.
 """
 
 from typing import Any
@@ -14,18 +14,21 @@ FINISHES: dict[Any, Finish] = {
     "MAX_TOKENS": "length",
     "TOOL_CALL": "tool_calls",
 }
-# The SDK's `ChatFinishReason` has these besides: what there is then is no answer. With the status that says so.
-FAILED = {"ERROR": 500, "TIMEOUT": 504}
+# The other values of the SDK's `ChatFinishReason`: there is no answer. Mapped to the HTTP status of the failure.
+FAILURES = {"ERROR": 500, "TIMEOUT": 504}
 
 
 def read(body: Any, *, created: int | None = None) -> Answer:
-    """The answer; `created` in Unix seconds, as Cohere tells no time. Raises UnexpectedAnswerError."""
+    """Read an answer. Cohere returns no time, so the caller passes `created` (Unix seconds).
+
+    Raises UnexpectedAnswerError.
+    """
     message = body.get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):
         raise UnexpectedAnswerError("Cohere's answer has no message.")
     reason = body.get("finish_reason")
     if failure(body) is not None:
-        raise UnexpectedAnswerError(f"Cohere ended the answer with {reason}.")
+        raise UnexpectedAnswerError(f"Cohere's answer has the finish reason {reason}.")
     finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
     choice = Choice(_parts(message), finish, logprobs=_logprobs(body.get("logprobs")))
     answer_id = body.get("id")
@@ -33,9 +36,9 @@ def read(body: Any, *, created: int | None = None) -> Answer:
 
 
 def failure(body: Any) -> int | None:
-    """The HTTP status that says why there is no answer; None when there should be one."""
+    """Return the HTTP status that explains why there is no answer, or None if there should be one."""
     reason = body.get("finish_reason") if isinstance(body, dict) else None
-    return FAILED.get(reason) if isinstance(reason, str) else None
+    return FAILURES.get(reason) if isinstance(reason, str) else None
 
 
 def _parts(message: Json) -> list[Part]:
@@ -47,16 +50,16 @@ def _parts(message: Json) -> list[Part]:
     if type(content) is str:
         parts.append(content)
     elif content is not None:
-        parts += [_part(part) for part in _listed(content, "content")]
+        parts += [_part(part) for part in _list(content, "content")]
     calls = message.get("tool_calls")
     if calls is not None:
-        parts += [_call(call) for call in _listed(calls, "tool_calls")]
+        parts += [_call(call) for call in _list(calls, "tool_calls")]
     return parts
 
 
-def _listed(value: Any, name: str) -> list[Any]:
+def _list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise UnexpectedAnswerError(f"The {name} of Cohere's answer is no list.")
+        raise UnexpectedAnswerError(f"The {name} of Cohere's answer is not a list.")
     return value
 
 
@@ -66,9 +69,9 @@ def _part(part: Any) -> Part:
         text = part.get("text")
         if kind == "text" and type(text) is str:
             return text
-        thought = part.get("thinking")
-        if kind == "thinking" and type(thought) is str:
-            return Thinking(thought)
+        thinking = part.get("thinking")
+        if kind == "thinking" and type(thinking) is str:
+            return Thinking(thinking)
     raise UnexpectedAnswerError("Cohere's answer has a part that is neither text nor thinking.")
 
 
@@ -83,29 +86,32 @@ def _call(call: Any) -> ToolCall:
     )
 
 
-def _logprobs(told: Any) -> Any:
-    """As Chat Completions has them. A piece of several tokens is one there, as likely as all of them together."""
-    if not isinstance(told, list):
+def _logprobs(items: Any) -> Json | None:
+    """Convert logprobs to the form of Chat Completions.
+
+    Cohere groups several tokens into one item; the sum of their logprobs is the logprob of the whole item.
+    """
+    if not isinstance(items, list):
         return None
-    found = []
-    for item in told:
+    content = []
+    for item in items:
         text, values = (item.get("text"), item.get("logprobs")) if isinstance(item, dict) else (None, None)
         if type(text) is not str or not isinstance(values, list) or not set(map(type, values)) <= {float, int}:
             return None
-        found.append({"token": text, "logprob": sum(values), "bytes": list(text.encode()), "top_logprobs": []})
-    return {"content": found, "refusal": None}
+        content.append({"token": text, "logprob": sum(values), "bytes": list(text.encode()), "top_logprobs": []})
+    return {"content": content, "refusal": None}
 
 
-def _usage(told: Any) -> Usage:
-    if not isinstance(told, dict):
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
         return Usage()
-    tokens = told.get("tokens") or told.get("billed_units")
-    given, made = count(tokens, "input_tokens"), count(tokens, "output_tokens")
-    return Usage(given, count(told, "cached_tokens"), made, 0, given + made)
+    tokens = usage.get("tokens") or usage.get("billed_units")
+    prompt, output = count(tokens, "input_tokens"), count(tokens, "output_tokens")
+    return Usage(prompt, count(usage, "cached_tokens"), output, 0, prompt + output)
 
 
 def count(holder: Any, name: str) -> int:
-    """A number of tokens, which Cohere gives as a float; 0 when it is none."""
+    """Return a token count, which Cohere sends as a float; 0 if it is missing or invalid."""
     value = holder.get(name) if isinstance(holder, dict) else None
     if type(value) is float and 0 <= value < 2**53:
         return int(value)

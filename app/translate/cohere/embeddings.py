@@ -1,4 +1,4 @@
-"""Embeddings in Cohere's dialect (contracts: providers, 6 and 28.5)."""
+"""Cohere's embeddings (contracts: providers, 6 and 28.5)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,25 +7,25 @@ from app.translate.cohere.answers import count
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import EmbeddingAnswer, EmbeddingRequest, Json, Usage, Written
 
-MOST_TEXTS = 96  # in one call or row
+MAX_TEXTS = 96  # in a call or row
 DEFAULT_TYPE = "search_document"
 TYPES = frozenset({"search_document", "search_query", "classification", "clustering"})
 NUMBERS = {int, float}
 
 
 def write(request: EmbeddingRequest) -> list[Written]:
-    """The bodies of the rows of a batch, each of as many texts as go into one. Raises TranslationError.
+    """Write the rows of a batch, with up to MAX_TEXTS texts each. Raises TranslationError.
 
-    Rows take no dimensions, as Cohere's datasets have no such field, and vectors of another length would be others.
+    `dimensions` is rejected: Cohere's datasets have no such field, and vectors of another length are no substitute.
     """
     if request.dimensions is not None:
-        raise TranslationError("dimensions", f"batches of {request.model} give vectors of one size.")
+        raise TranslationError("dimensions", f"batches of {request.model} support only one vector size.")
     dropped = _dropped(request)
     return [Written(_body(request, texts), dropped) for texts in pieces(request.inputs)]
 
 
 def write_line(request: EmbeddingRequest) -> Written:
-    """The body of a single /v2/embed, of MOST_TEXTS texts at most. Raises TranslationError."""
+    """Write the body of one /v2/embed call, with at most MAX_TEXTS texts. Raises TranslationError."""
     body = {"model": request.model, **_body(request, request.inputs)}
     if request.dimensions is not None:
         body["output_dimension"] = request.dimensions
@@ -33,23 +33,23 @@ def write_line(request: EmbeddingRequest) -> Written:
 
 
 def pieces(inputs: list[str]) -> Iterator[list[str]]:
-    """The texts, as many at a time as go into one call or row."""
-    return (inputs[start : start + MOST_TEXTS] for start in range(0, len(inputs), MOST_TEXTS))
+    """Split the texts into groups that fit a call or row."""
+    return (inputs[start : start + MAX_TEXTS] for start in range(0, len(inputs), MAX_TEXTS))
 
 
 def read(body: Any) -> EmbeddingAnswer:
-    """The vectors of an answer, in order. Raises UnexpectedAnswerError."""
-    told = body.get("embeddings") if isinstance(body, dict) else None
-    vectors = told
-    if isinstance(told, dict):
-        vectors = told.get("float")
+    """Read the vectors of an answer, in order. Raises UnexpectedAnswerError."""
+    vectors = body.get("embeddings") if isinstance(body, dict) else None
+    if isinstance(vectors, dict):
+        by_type = vectors
+        vectors = by_type.get("float")
         if vectors is None:
-            vectors = told.get("float_")
+            vectors = by_type.get("float_")
     if not isinstance(vectors, list) or not vectors:
         raise UnexpectedAnswerError("Cohere's answer has no vectors.")
     for vector in vectors:
         if not isinstance(vector, list) or not vector or not set(map(type, vector)) <= NUMBERS:
-            raise UnexpectedAnswerError("Cohere's answer has a vector that is no list of numbers.")
+            raise UnexpectedAnswerError("Cohere's answer has a vector that is not a list of numbers.")
     meta = body.get("meta")
     holder = meta if isinstance(meta, dict) else {}
     tokens = count(holder.get("billed_units"), "input_tokens") or count(holder.get("tokens"), "input_tokens")
@@ -57,10 +57,10 @@ def read(body: Any) -> EmbeddingAnswer:
 
 
 def _body(request: EmbeddingRequest, texts: list[str]) -> Json:
-    kind = request.input_type or DEFAULT_TYPE
-    if kind not in TYPES:
+    input_type = request.input_type or DEFAULT_TYPE
+    if input_type not in TYPES:
         raise TranslationError("input_type", f"must be one of {', '.join(sorted(TYPES))}.")
-    return {"texts": texts, "input_type": kind, "embedding_types": ["float"]}
+    return {"texts": texts, "input_type": input_type, "embedding_types": ["float"]}
 
 
 def _dropped(request: EmbeddingRequest) -> list[str]:

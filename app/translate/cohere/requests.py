@@ -1,6 +1,6 @@
-"""Chats in Cohere's dialect: as a row of a batch takes them, and as /v2/chat does (contracts: providers, 28.5).
+"""Write chat requests for Cohere, as rows of a batch and as single /v2/chat calls (contracts: providers, 28.5).
 
-A batch takes fewer fields, and other forms of some: images are a text, schemas of tools are JSON in a text (6).
+Batches support fewer fields, and some differ: an image is a plain URL, the schema of a tool is JSON text (6).
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from app.translate.neutral import (
 )
 
 NO_PARAMETERS: Json = {"type": "object", "properties": {}}
-# What is sent as it is (the SDK's `V2Client.chat`); others of these have bounds there.
+# Settings that are sent unchanged, and settings that Cohere bounds (the SDK's `V2Client.chat`).
 SAME = {"max_tokens": "max_tokens", "temperature": "temperature", "logprobs": "logprobs"}
 BOUNDED: dict[str, tuple[str, float, float]] = {
     "top_p": ("p", 0.01, 0.99),
@@ -36,87 +36,87 @@ BOUNDED: dict[str, tuple[str, float, float]] = {
     "presence_penalty": ("presence_penalty", 0.0, 1.0),
     "seed": ("seed", 0, 2**64 - 1),
 }
-# Tokens to think for; who wants more effort than these may think as long as the model likes.
+# Thinking budgets in tokens; higher efforts set no budget, so the model decides.
 BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192}
 
 
 def write(request: Request) -> Written:
-    """The body of a row of a batch, whose model is the batch's. Raises TranslationError."""
-    return _written(request, {}, BATCH)
+    """Write a row of a batch; the batch names the model. Raises TranslationError."""
+    return _write(request, {}, BATCH)
 
 
 def write_line(request: Request) -> Written:
-    """The body of a single /v2/chat. Raises TranslationError."""
-    return _written(request, {"model": request.model}, LIVE)
+    """Write the body of one /v2/chat call. Raises TranslationError."""
+    return _write(request, {"model": request.model}, LIVE)
 
 
 @dataclass(slots=True)
 class _Flavour:
-    """What differs between rows and single lines. `special` are settings that are more than a number."""
+    """Differences between batch rows and single calls. `special` writes the settings that are more than a number."""
 
     is_batch: bool
     special: dict[str, Callable[[Written, Any], None]]
 
 
-def _written(request: Request, body: Json, flavour: _Flavour) -> Written:
+def _write(request: Request, body: Json, flavour: _Flavour) -> Written:
     written = Written(body, list(request.dropped))
     body["messages"] = [
         {"role": role, "content": [{"type": "text", "text": content}]}
         if type(content) is str
-        else _message(role, content, written, flavour)
+        else _write_message(role, content, written, flavour)
         for role, content in request.turns
     ]
     for name, value in request.settings.items():
         if (same := SAME.get(name)) is not None:
             body[same] = value
         elif (bounds := BOUNDED.get(name)) is not None:
-            _bounded(written, name, bounds, cast(float, value))
-        elif (special := flavour.special.get(name)) is not None:
-            special(written, value)
+            _write_bounded(written, name, bounds, cast(float, value))
+        elif (write_special := flavour.special.get(name)) is not None:
+            write_special(written, value)
         else:
             written.dropped.append(name)
     if request.tools:
-        _tools(written, request, flavour)
+        _write_tools(written, request, flavour)
     return written
 
 
-def _bounded(written: Written, name: str, bounds: tuple[str, float, float], value: float) -> None:
-    """The nearest number that Cohere takes; what is below 0 has none that means nearly the same, and is left out."""
-    own, least, most = bounds
-    if value < least and not least:
+def _write_bounded(written: Written, name: str, bounds: tuple[str, float, float], value: float) -> None:
+    """Write a number, clamped to Cohere's bounds. Negative values have no close equivalent and are dropped."""
+    own_name, minimum, maximum = bounds
+    if value < minimum and not minimum:
         written.dropped.append(name)
     else:
-        written.body[own] = min(max(value, least), most)
+        written.body[own_name] = min(max(value, minimum), maximum)
 
 
-# Messages.
-
-
-def _message(role: Role, content: Content, written: Written, flavour: _Flavour) -> Json:
+def _write_message(role: Role, content: Content, written: Written, flavour: _Flavour) -> Json:
     if isinstance(content, ToolResult):
         if content.is_error:
             written.dropped.append("is_error")
-        said = [content.content] if isinstance(content.content, str) else content.content
-        return {"role": "tool", "tool_call_id": content.call_id, "content": [_text(part, "tool") for part in said]}
+        parts = [content.content] if isinstance(content.content, str) else content.content
+        return {"role": "tool", "tool_call_id": content.call_id, "content": [_text(part, "tool") for part in parts]}
     if role == "assistant":
-        return _answered(cast("list[Any]", content))
+        return _write_assistant(cast("list[Any]", content))
     if role == "user":
         return {"role": role, "content": [_part(part, written, flavour) for part in content]}
     return {"role": role, "content": [_text(part, role) for part in content]}
 
 
-def _answered(parts: list[Any]) -> Json:
-    """What the assistant said: what it thought before its calls is its plan for them."""
+def _write_assistant(parts: list[Any]) -> Json:
+    """Write an assistant message. Thinking before tool calls becomes Cohere's tool plan."""
     calls = [_call(part) for part in parts if isinstance(part, ToolCall)]
     thoughts = [part.text for part in parts if isinstance(part, Thinking) and part.text]
-    said = [_text(part, "assistant") for part in parts if not isinstance(part, ToolCall | Thinking)]
+    texts = [_text(part, "assistant") for part in parts if not isinstance(part, ToolCall | Thinking)]
     if not calls:
-        return {"role": "assistant", "content": [*({"type": "thinking", "thinking": text} for text in thoughts), *said]}
+        return {
+            "role": "assistant",
+            "content": [*({"type": "thinking", "thinking": text} for text in thoughts), *texts],
+        }
     message: Json = {"role": "assistant", "tool_calls": calls}
     if thoughts:
         message["tool_plan"] = "".join(thoughts)
-    if said:
-        message["content"] = said
+    if texts:
+        message["content"] = texts
     return message
 
 
@@ -127,7 +127,7 @@ def _call(call: ToolCall) -> Json:
 
 def _text(part: Any, role: str) -> Json:
     if isinstance(part, Media):
-        raise TranslationError("messages", f"Cohere takes no {part.kind} in a message of the role {role}.")
+        raise TranslationError("messages", f"Cohere supports no {part.kind} in {role} messages.")
     return {"type": "text", "text": part.text if isinstance(part, Refusal) else part}
 
 
@@ -137,7 +137,7 @@ def _part(part: Any, written: Written, flavour: _Flavour) -> Json:
     url = media.url_of(part)
     if part.kind != "image" or not url.startswith(("https:", "http:", "data:")):
         kind = part.kind if part.kind != "image" else f"image at {url.partition(':')[0]}:"
-        raise TranslationError("messages", f"Cohere takes no {kind}, only images by their web URL or as data.")
+        raise TranslationError("messages", f"Cohere supports no {kind}, only images as an http(s) URL or a data URI.")
     if not flavour.is_batch:
         image = {"url": url} if part.detail is None else {"url": url, "detail": part.detail}
         return {"type": "image_url", "image_url": image}
@@ -146,18 +146,15 @@ def _part(part: Any, written: Written, flavour: _Flavour) -> Json:
     return {"type": "image_url", "image_url": url}
 
 
-# Tools.
-
-
-def _tools(written: Written, request: Request, flavour: _Flavour) -> None:
+def _write_tools(written: Written, request: Request, flavour: _Flavour) -> None:
     settings: Settings = request.settings
-    wanted = settings.get("tool_name")
+    tool_name = settings.get("tool_name")
     if flavour.is_batch and settings.get("tool_choice") == "none":
         return
-    tools = [tool for tool in request.tools if wanted is None or tool.name == wanted]
+    tools = [tool for tool in request.tools if tool_name is None or tool.name == tool_name]
     if not tools:
-        raise TranslationError("tool_choice", f"there is no tool {wanted!r:.60}.")
-    written.body["tools"] = [_tool(tool, flavour) for tool in tools]
+        raise TranslationError("tool_choice", f"names {tool_name!r:.60}, which is not one of the tools.")
+    written.body["tools"] = [_write_tool(tool, flavour) for tool in tools]
     if any(tool.strict for tool in tools):
         if flavour.is_batch:
             written.dropped.append("strict")
@@ -165,7 +162,7 @@ def _tools(written: Written, request: Request, flavour: _Flavour) -> None:
             written.body["strict_tools"] = True
 
 
-def _tool(tool: Tool, flavour: _Flavour) -> Json:
+def _write_tool(tool: Tool, flavour: _Flavour) -> Json:
     parameters = tool.parameters or NO_PARAMETERS
     function: Json = {"name": tool.name}
     if tool.description is not None:
@@ -174,36 +171,33 @@ def _tool(tool: Tool, flavour: _Flavour) -> Json:
     return {"type": "function", "function": function}
 
 
-# Settings.
-
-
-def _one(written: Written, value: int) -> None:
+def _require_one_choice(written: Written, value: int) -> None:
     if value != 1:
-        raise TranslationError("n", "Cohere gives one answer to a request.")
+        raise TranslationError("n", "Cohere supports only 1.")
 
 
-def _texts_only(written: Written, value: list[str]) -> None:
+def _require_text(written: Written, value: list[str]) -> None:
     if value != ["text"]:
-        raise TranslationError("modalities", "Cohere answers in text alone.")
+        raise TranslationError("modalities", "Cohere supports text only.")
 
 
-def _unless_true(written: Written, value: bool) -> None:
+def _drop_if_false(written: Written, value: bool) -> None:
     if not value:
         written.dropped.append("parallel_tool_calls")
 
 
 def _choice_in_batch(written: Written, value: str) -> None:
-    """`none` goes without tools at all; a call cannot be demanded."""
+    """Reject `required`, which batches do not support; for `none`, the tools are left out."""
     if value == "required":
-        raise TranslationError("tool_choice", "Cohere's batches can't demand a call of a tool.")
+        raise TranslationError("tool_choice", "Cohere's batches cannot force a tool call.")
 
 
 def _name_in_batch(written: Written, value: str) -> None:
-    raise TranslationError("tool_choice", "Cohere's batches can't demand a call of a tool.")
+    raise TranslationError("tool_choice", "Cohere's batches cannot force a tool call.")
 
 
 def _format_in_batch(written: Written, value: ResponseFormat) -> None:
-    raise TranslationError("response_format", "Cohere's batches answer in prose alone.")
+    raise TranslationError("response_format", "is not supported by Cohere's batches.")
 
 
 def _effort_in_batch(written: Written, value: str) -> None:
@@ -229,15 +223,15 @@ def _choice(written: Written, value: str) -> None:
 
 
 def _name(written: Written, value: str) -> None:
-    """A call of one tool: the others are left out."""
+    """Force a call of one tool; the other tools are left out."""
     written.body["tool_choice"] = "REQUIRED"
 
 
 def _format(written: Written, value: ResponseFormat) -> None:
-    wanted: Json = {"type": "json_object"}
+    response_format: Json = {"type": "json_object"}
     if value.schema is not None:
-        wanted["json_schema"] = value.schema
-    written.body["response_format"] = wanted
+        response_format["json_schema"] = value.schema
+    written.body["response_format"] = response_format
 
 
 def _effort(written: Written, value: str) -> None:
@@ -253,15 +247,15 @@ def _budget(written: Written, value: int) -> None:
     written.body["thinking"] = {"type": "enabled", "token_budget": value} if value > 0 else {"type": "disabled"}
 
 
-EITHER: dict[str, Callable[[Written, Any], None]] = {
-    "n": _one,
-    "modalities": _texts_only,
-    "parallel_tool_calls": _unless_true,
+COMMON: dict[str, Callable[[Written, Any], None]] = {
+    "n": _require_one_choice,
+    "modalities": _require_text,
+    "parallel_tool_calls": _drop_if_false,
 }
 BATCH = _Flavour(
     is_batch=True,
     special={
-        **EITHER,
+        **COMMON,
         "tool_choice": _choice_in_batch,
         "tool_name": _name_in_batch,
         "response_format": _format_in_batch,
@@ -272,7 +266,7 @@ BATCH = _Flavour(
 LIVE = _Flavour(
     is_batch=False,
     special={
-        **EITHER,
+        **COMMON,
         "stop": _stop,
         "tool_choice": _choice,
         "tool_name": _name,

@@ -1,0 +1,1 @@
+"""Bedrock: Converse, Nova, and the other model families behind InvokeModel."""

@@ -1,4 +1,4 @@
-"""Answers of Amazon's Converse, and of Nova's InvokeModel, which are the same (contracts: providers, 28.2)."""
+"""Read answers of Converse and of Nova's InvokeModel, which are the same (contracts: providers, 28.2)."""
 
 from typing import Any
 
@@ -19,7 +19,10 @@ FINISHES: dict[Any, Finish] = {
 
 
 def read(body: Any, *, created: int | None = None) -> Answer:
-    """The answer; `created` is in Unix seconds, as it does not tell. Raises UnexpectedAnswerError."""
+    """Read an answer. It carries no time, so the caller passes `created` (Unix seconds).
+
+    Raises UnexpectedAnswerError.
+    """
     output = body.get("output") if isinstance(body, dict) else None
     message = output.get("message") if isinstance(output, dict) else None
     content = message.get("content") if isinstance(message, dict) else None
@@ -28,39 +31,39 @@ def read(body: Any, *, created: int | None = None) -> Answer:
     parts: list[Part] = []
     answers: list[Part] = []
     for block in content:
-        _add(block, parts, answers)
+        _add_block(block, parts, answers)
     if answers:
-        # What was said beside an answer in JSON is no part of it, but thought aloud.
+        # Text beside a JSON answer is not part of it, so it counts as thinking.
         parts = [*(Thinking(part) if isinstance(part, str) else part for part in parts), *answers]
     reason = body.get("stopReason")
     finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
     if finish == "tool_calls" and not any(isinstance(part, ToolCall) for part in parts):
-        finish = "stop"  # the tool was that of the answer
-    return Answer([Choice(parts, finish)], usage_of(body.get("usage")), created=created)
+        finish = "stop"  # the only call was to ANSWER_TOOL
+    return Answer([Choice(parts, finish)], read_usage(body.get("usage")), created=created)
 
 
-def usage_of(told: Any) -> Usage:
-    """The tokens; what came from a cache or went there counts as input, too."""
-    cached = count(told, "cacheReadInputTokens") or count(told, "cacheReadInputTokenCount")
-    written = count(told, "cacheWriteInputTokens") or count(told, "cacheWriteInputTokenCount")
-    given, made = count(told, "inputTokens") + cached + written, count(told, "outputTokens")
+def read_usage(usage: Any) -> Usage:
+    """Read token counts. Tokens read from or written to a cache count as input, too."""
+    cached = count(usage, "cacheReadInputTokens") or count(usage, "cacheReadInputTokenCount")
+    cache_writes = count(usage, "cacheWriteInputTokens") or count(usage, "cacheWriteInputTokenCount")
+    prompt, output = count(usage, "inputTokens") + cached + cache_writes, count(usage, "outputTokens")
     return Usage(
-        input_tokens=given,
+        input_tokens=prompt,
         cached_tokens=cached,
-        output_tokens=made,
-        total_tokens=max(count(told, "totalTokens"), given + made),
+        output_tokens=output,
+        total_tokens=max(count(usage, "totalTokens"), prompt + output),
     )
 
 
 def count(holder: Any, name: str) -> int:
-    """The whole number under `name`, or 0."""
+    """Return the integer under `name`; 0 if it is missing or invalid."""
     value = holder.get(name) if isinstance(holder, dict) else None
     return value if type(value) is int and 0 <= value < 2**63 else 0
 
 
-def _add(block: Any, parts: list[Part], answers: list[Part]) -> None:
+def _add_block(block: Any, parts: list[Part], answers: list[Part]) -> None:
     if not isinstance(block, dict):
-        raise UnexpectedAnswerError("The provider's answer has a block that is no object.")
+        raise UnexpectedAnswerError("The provider's answer has a block that is not an object.")
     if isinstance(block.get("text"), str):
         parts.append(block["text"])
         return
@@ -74,26 +77,27 @@ def _add(block: Any, parts: list[Part], answers: list[Part]) -> None:
             piece["text"] for piece in cited["content"] if isinstance(piece, dict) and type(piece.get("text")) is str
         ]
         return
-    thought = block.get("reasoningContent")
-    text = thought.get("reasoningText") if isinstance(thought, dict) else None
+    reasoning = block.get("reasoningContent")
+    text = reasoning.get("reasoningText") if isinstance(reasoning, dict) else None
     if isinstance(text, dict) and isinstance(text.get("text"), str):
         signature = text.get("signature")
         parts.append(Thinking(text["text"], signature if isinstance(signature, str) else None))
-    elif isinstance(thought, dict) and isinstance(thought.get("redactedContent"), str):
-        parts.append(Thinking("", redacted=thought["redactedContent"]))
+    elif isinstance(reasoning, dict) and isinstance(reasoning.get("redactedContent"), str):
+        parts.append(Thinking("", redacted=reasoning["redactedContent"]))
     else:
         raise UnexpectedAnswerError(f"The provider's answer has a block of an unknown kind: {list(block)!r:.80}.")
 
 
 def _add_call(call: Any, parts: list[Part], answers: list[Part]) -> None:
     name = call.get("name") if isinstance(call, dict) else None
-    given = call.get("input") if isinstance(call, dict) else None
-    if not isinstance(name, str) or not isinstance(given, dict | None) or not isinstance(call.get("toolUseId"), str):
-        raise UnexpectedAnswerError("The provider's answer has a call without id, name or input.")
+    arguments = call.get("input") if isinstance(call, dict) else None
+    call_id = call.get("toolUseId") if isinstance(call, dict) else None
+    if not isinstance(name, str) or not isinstance(arguments, dict | None) or not isinstance(call_id, str):
+        raise UnexpectedAnswerError("The provider's answer has a tool call without an id, a name or an input.")
     if name == ANSWER_TOOL:
         try:
-            answers.append(json.dumps(given or {}).decode())
+            answers.append(json.dumps(arguments or {}).decode())
         except json.JSONEncodeError as error:
-            raise UnexpectedAnswerError("The provider's answer is nested too deep.") from error
+            raise UnexpectedAnswerError("The provider's answer is nested too deeply.") from error
     else:
-        parts.append(ToolCall(call["toolUseId"], name, given or {}))
+        parts.append(ToolCall(call_id, name, arguments or {}))

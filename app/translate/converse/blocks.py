@@ -1,4 +1,4 @@
-"""Blocks of Amazon's Converse, which Nova's own bodies are made of, too (contracts: providers, 28.2)."""
+"""Write content blocks of Converse; Nova's own bodies use the same (contracts: providers, 28.2)."""
 
 import hashlib
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 from app.translate.errors import TranslationError
 from app.translate.gemini.parts import SIGNED
-from app.translate.messages.blocks import arguments
+from app.translate.messages.blocks import parse_arguments
 from app.translate.neutral import Json, Media, Refusal, Role, Thinking, ToolCall, ToolResult
 
 IMAGES = {"image/jpeg": "jpeg", "image/png": "png", "image/gif": "gif", "image/webp": "webp"}
@@ -23,70 +23,72 @@ DOCUMENTS = {
 }
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
 CALL_ID_DIGITS = 24
-UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9()\[\]-]+")
-NAME_LENGTH = 200
+INVALID_NAME_CHARS = re.compile(r"[^A-Za-z0-9()\[\]-]+")
+MAX_NAME_LENGTH = 200
 
 
-def blocks(role: Role, parts: list[Any], dropped: list[str], *, thoughts: bool) -> list[Json]:
-    """The blocks of a turn; `thoughts` tells whether signed ones may go, but for Gemini's.
+def write_blocks(role: Role, parts: list[Any], dropped: list[str], *, thoughts: bool) -> list[Json]:
+    """Write the parts of a turn. `thoughts`: send signed thinking, unless Gemini signed it.
 
     Adds to `dropped`; raises TranslationError.
     """
-    made: list[Json] = []
+    blocks: list[Json] = []
     for part in parts:
         if type(part) is str:
-            # Blocks of nothing but white space are refused.
+            # Bedrock rejects whitespace-only blocks.
             if part and not part.isspace():
-                made.append({"text": part})
+                blocks.append({"text": part})
         elif isinstance(part, Media):
-            made.append(_media(part, role))
+            blocks.append(_write_media(part, role))
         elif isinstance(part, ToolCall):
-            made.append({"toolUse": {"toolUseId": call_id(part.id), "name": part.name, "input": arguments(part)}})
+            call_id, arguments = valid_call_id(part.id), parse_arguments(part)
+            blocks.append({"toolUse": {"toolUseId": call_id, "name": part.name, "input": arguments}})
         elif isinstance(part, Thinking):
             if thoughts and part.redacted is not None:
-                made.append({"reasoningContent": {"redactedContent": part.redacted}})
+                blocks.append({"reasoningContent": {"redactedContent": part.redacted}})
             elif thoughts and part.signature is not None and not part.signature.startswith(SIGNED):
-                made.append({"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}})
+                blocks.append({"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}})
             elif "reasoning_content" not in dropped:
                 dropped.append("reasoning_content")
         elif isinstance(part, Refusal) and part.text and not part.text.isspace():
-            made.append({"text": part.text})
-    return made
+            blocks.append({"text": part.text})
+    return blocks
 
 
-def result(told: ToolResult, dropped: list[str]) -> Json:
-    """The block of a tool's result. Adds to `dropped`; raises TranslationError."""
-    content = [told.content] if isinstance(told.content, str) else told.content
-    inner: Json = {"toolUseId": call_id(told.call_id), "content": blocks("tool", content, dropped, thoughts=False)}
-    if told.is_error:
-        inner["status"] = "error"
-    return {"toolResult": inner}
+def write_result(result: ToolResult, dropped: list[str]) -> Json:
+    """Write a tool result as a block. Adds to `dropped`; raises TranslationError."""
+    content = [result.content] if isinstance(result.content, str) else result.content
+    blocks = write_blocks("tool", content, dropped, thoughts=False)
+    tool_result: Json = {"toolUseId": valid_call_id(result.call_id), "content": blocks}
+    if result.is_error:
+        tool_result["status"] = "error"
+    return {"toolResult": tool_result}
 
 
-def call_id(given: str) -> str:
-    """An id of a call in the letters and the length that are allowed, the same for the same id."""
-    if CALL_ID.fullmatch(given):
-        return given
-    return "call_" + hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()[:CALL_ID_DIGITS]
+def valid_call_id(call_id: str) -> str:
+    """Return a tool call id in the characters and length that Bedrock allows; equal ids give equal results."""
+    if CALL_ID.fullmatch(call_id):
+        return call_id
+    return "call_" + hashlib.sha256(call_id.encode(errors="surrogatepass")).hexdigest()[:CALL_ID_DIGITS]
 
 
-def _media(item: Media, role: Role) -> Json:
+def _write_media(item: Media, role: Role) -> Json:
     if role == "assistant" or item.kind == "audio":
-        raise TranslationError("messages", f"{item.kind} data of a turn of the {role} cannot be said to this model.")
+        raise TranslationError("messages", f"this model takes no {item.kind} data in {role} messages.")
     if item.data is None:
         raise TranslationError("messages", f"Bedrock fetches no URL: send the {item.kind} as a data URI.")
-    known = IMAGES if item.kind == "image" else DOCUMENTS
-    form = known.get(item.media_type or "")
-    if form is None:
-        listed = ", ".join(sorted(known.values()))
-        raise TranslationError("messages", f"this model takes {item.kind}s as {listed}, not {item.media_type!r:.60}.")
+    formats = IMAGES if item.kind == "image" else DOCUMENTS
+    media_format = formats.get(item.media_type or "")
+    if media_format is None:
+        supported = ", ".join(sorted(formats.values()))
+        raise TranslationError("messages", f"{item.kind}s must be {supported}, not {item.media_type!r:.60}.")
     source: Json = {"bytes": item.data}
     if item.kind == "image":
-        return {"image": {"format": form, "source": source}}
-    return {"document": {"format": form, "name": _name(item.name), "source": source}}
+        return {"image": {"format": media_format, "source": source}}
+    return {"document": {"format": media_format, "name": _name(item.name), "source": source}}
 
 
-def _name(given: str | None) -> str:
-    """A name in the letters that are allowed, without its ending."""
-    stem = (given or "").rpartition(".")[0] or given or ""
-    return UNFIT_FOR_NAMES.sub(" ", stem).strip()[:NAME_LENGTH] or "document"
+def _name(filename: str | None) -> str:
+    """Return a document name in the characters that Bedrock allows, without the file extension."""
+    stem = (filename or "").rpartition(".")[0] or filename or ""
+    return INVALID_NAME_CHARS.sub(" ", stem).strip()[:MAX_NAME_LENGTH] or "document"

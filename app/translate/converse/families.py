@@ -1,4 +1,4 @@
-"""What a model of Bedrock takes and answers: its family, which follows from its id (contracts: providers, 5.3)."""
+"""Request and answer formats of Bedrock's models: one per family, which the id names (contracts: providers, 5.3)."""
 
 import re
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Jso
 REGION = re.compile(r"(us|us-gov|eu|apac|global|jp|au|ca|sa|me|af)\.")
 CONVERSE = "converse"
 OPENAI_SHAPED = r"(openai\.|qwen\.|deepseek\.v|moonshot|minimax|zai\.|google\.gemma|nvidia\.)"
-THOUGHT = ("<reasoning>", "</reasoning>")
+REASONING_TAGS = ("<reasoning>", "</reasoning>")
 TITAN_V2 = "amazon.titan-embed-text-v2"
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that are spoken to in one way. A family has chats or embeddings; the other raises TranslationError."""
+    """Models with the same formats: for chats or for embeddings. The other kind of request raises TranslationError."""
 
     name: str
     chat: Callable[[Request], Written] | None = None
@@ -37,48 +37,48 @@ class Family:
 
     @property
     def is_embedding(self) -> bool:
-        """True for models that make vectors."""
+        """True for embedding models."""
         return self.embed is not None
 
     def write(self, request: Request) -> Written:
-        """A chat as the `modelInput` of a record. Raises TranslationError."""
+        """Write a chat as the `modelInput` of a record. Raises TranslationError."""
         if self.chat is None:
-            raise TranslationError("model", f"{request.model} makes embeddings, and does not chat.")
+            raise TranslationError("model", f"{request.model} is an embeddings model and does not support chat.")
         return self.chat(request)
 
     def read(self, output: Any, *, created: int | None = None) -> Answer:
-        """The answer in a `modelOutput`; `created` in Unix seconds. Raises UnexpectedAnswerError."""
+        """Read a chat's `modelOutput`; `created` is in Unix seconds. Raises UnexpectedAnswerError."""
         if self.answer is None:
-            raise UnexpectedAnswerError("The provider's answer is that of another kind of model.")
+            raise UnexpectedAnswerError("The provider's answer is of another model type.")
         return self.answer(output, created=created)
 
     def write_embeddings(self, request: EmbeddingRequest) -> list[Json]:
-        """Texts as the `modelInput` of one or more records, in order. Raises TranslationError."""
+        """Write texts as the `modelInput` of one or more records, in order. Raises TranslationError."""
         if self.embed is None:
-            raise TranslationError("model", f"{request.model} makes no embeddings.")
+            raise TranslationError("model", f"{request.model} does not support embeddings.")
         return self.embed(request)
 
     def read_embeddings(self, output: Any) -> EmbeddingAnswer:
-        """The vectors in one `modelOutput`. Raises UnexpectedAnswerError."""
+        """Read the vectors of one `modelOutput`. Raises UnexpectedAnswerError."""
         if self.vectors is None:
-            raise UnexpectedAnswerError("The provider's answer is that of another kind of model.")
+            raise UnexpectedAnswerError("The provider's answer is of another model type.")
         return self.vectors(output)
 
 
 @lru_cache(maxsize=1024)
 def family(model_id: str, *, mode: str = "invoke") -> Family:
-    """The family of a model by its id, profile or ARN; `mode` converse is one for all that chat.
+    """Return the family of a model, by its id, inference profile or ARN. All chat models share one in `mode` converse.
 
-    Raises TranslationError when the id does not tell, or nothing is known of its kind.
+    Raises TranslationError if the id matches no known family.
     """
     name = REGION.sub("", model_id.rpartition("/")[2], count=1)
-    for pattern, found in FAMILIES:
+    for pattern, matching in FAMILIES:
         if re.match(pattern, name):
-            return CONVERSING if mode == CONVERSE and not found.is_embedding else found
+            return CONVERSE_FAMILY if mode == CONVERSE and not matching.is_embedding else matching
     if mode == CONVERSE:
-        return CONVERSING
+        return CONVERSE_FAMILY
     raise TranslationError(
-        "model", f"nobody knows what {model_id:.200} takes; an account with the option mode=converse can try it."
+        "model", f"the format of {model_id:.200} is unknown; an account with the option mode=converse can try it."
     )
 
 
@@ -102,19 +102,19 @@ def _chat(request: Request) -> Written:
 
 def _mistral_chat(request: Request) -> Written:
     written = requests.write(request)
-    kept = mistral.to_mistral(written.body)
-    for name in ("model", *MISTRALS_OWN):
-        kept.pop(name, None)
-    return Written(kept, [*written.dropped, *(name for name in request.settings if _is_lost(name, kept))])
+    body = mistral.to_mistral(written.body)
+    for name in ("model", *MISTRAL_ONLY):
+        body.pop(name, None)
+    return Written(body, [*written.dropped, *(name for name in request.settings if _is_dropped(name, body))])
 
 
-# What Mistral's own API takes besides, and its models at Bedrock do not: hints, all of them.
-MISTRALS_OWN = ("random_seed", "metadata", "service_tier", "prediction", "prompt_cache_key", "prompt_mode")
+# Hints that Mistral's own API accepts and its models at Bedrock do not.
+MISTRAL_ONLY = ("random_seed", "metadata", "service_tier", "prediction", "prompt_cache_key", "prompt_mode")
 
 
-def _is_lost(name: str, kept: Json) -> bool:
-    own = {"seed": "random_seed", "tool_name": "tool_choice"}.get(name, name)
-    return own not in kept
+def _is_dropped(name: str, body: Json) -> bool:
+    own_name = {"seed": "random_seed", "tool_name": "tool_choice"}.get(name, name)
+    return own_name not in body
 
 
 def _read_chat(output: Any, *, created: int | None = None) -> Answer:
@@ -124,43 +124,43 @@ def _read_chat(output: Any, *, created: int | None = None) -> Answer:
 
 
 def _read_gpt_oss(output: Any, *, created: int | None = None) -> Answer:
-    """OpenAI's open models say what they thought before their answer, between marks."""
+    """Read an answer of OpenAI's open models, which put their reasoning before it, between tags."""
     answer = _read_chat(output, created=created)
     for choice in answer.choices:
         for number, part in enumerate(choice.parts):
-            if isinstance(part, str) and part.startswith(THOUGHT[0]) and THOUGHT[1] in part:
-                thought, _, said = part.removeprefix(THOUGHT[0]).partition(THOUGHT[1])
-                choice.parts[number : number + 1] = [Thinking(thought), said] if said else [Thinking(thought)]
+            if isinstance(part, str) and part.startswith(REASONING_TAGS[0]) and REASONING_TAGS[1] in part:
+                thought, _, text = part.removeprefix(REASONING_TAGS[0]).partition(REASONING_TAGS[1])
+                choice.parts[number : number + 1] = [Thinking(thought), text] if text else [Thinking(thought)]
                 break
     return answer
 
 
 def _read_mistral_chat(output: Any, *, created: int | None = None) -> Answer:
-    """Some of them call the reason to finish a reason to stop."""
+    """Read an answer of a Mistral chat model; some name `finish_reason` `stop_reason`."""
     if not isinstance(output, dict):
         return _read_chat(output, created=created)
-    told = output.get("choices")
-    if isinstance(told, list):
+    choices = output.get("choices")
+    if isinstance(choices, list):
         renamed = [
             {**choice, "finish_reason": choice.get("finish_reason", choice["stop_reason"])}
             if isinstance(choice, dict) and "stop_reason" in choice
             else choice
-            for choice in told
+            for choice in choices
         ]
         output = {**output, "choices": renamed}
     return _read_chat(mistral.from_mistral(output), created=created)
 
 
 def _titan(request: EmbeddingRequest) -> list[Json]:
-    """One record for each text; only the second version has several sizes."""
-    more: Json = {}
+    """Write one record per text; only version 2 supports several vector sizes."""
+    options: Json = {}
     if request.dimensions is not None:
         if TITAN_V2 not in request.model:
-            raise TranslationError("dimensions", f"{request.model} has vectors of one size.")
-        more = {"dimensions": request.dimensions}
+            raise TranslationError("dimensions", f"{request.model} supports only one vector size.")
+        options = {"dimensions": request.dimensions}
     if not all(request.inputs):
-        raise TranslationError("input", f"{request.model} makes no vector of a text that is empty.")
-    return [{"inputText": text, **more} for text in request.inputs]
+        raise TranslationError("input", f"{request.model} does not embed empty text.")
+    return [{"inputText": text, **options} for text in request.inputs]
 
 
 def _titan_vectors(output: Any) -> EmbeddingAnswer:
@@ -172,25 +172,25 @@ def _titan_vectors(output: Any) -> EmbeddingAnswer:
 
 
 def _cohere(request: EmbeddingRequest) -> list[Json]:
-    """As many texts in a record as it takes; the fourth version has several sizes."""
+    """Write records of up to 96 texts; version 4 supports several vector sizes."""
     records = [written.body for written in embeddings.write(replace(request, dimensions=None))]
     if request.dimensions is not None:
         if "embed-v4" not in request.model:
-            raise TranslationError("dimensions", f"{request.model} has vectors of one size.")
+            raise TranslationError("dimensions", f"{request.model} supports only one vector size.")
         records = [{**record, "output_dimension": request.dimensions} for record in records]
     return records
 
 
-CONVERSING = Family("converse", _converse, converse_answers.read)
+CONVERSE_FAMILY = Family("converse", _converse, converse_answers.read)
 FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"anthropic\.", Family("claude", _claude, messages_answers.read)),
     (r"amazon\.nova-(2-)?(micro|lite|pro|premier)", Family("nova", _nova, converse_answers.read)),
     (r"openai\.gpt-oss", Family("openai", _chat, _read_gpt_oss)),
     (OPENAI_SHAPED, Family("openai", _chat, _read_chat)),
-    (r"meta\.llama(3|4)", Family("llama", prompts.llama, prompts.read_llama)),
+    (r"meta\.llama(3|4)", Family("llama", prompts.write_llama, prompts.read_llama)),
     (
         r"mistral\.(mistral-7b|mixtral|mistral-large-2402|mistral-small-2402)",
-        Family("mistral-text", prompts.mistral, prompts.read_mistral),
+        Family("mistral-text", prompts.write_mistral, prompts.read_mistral),
     ),
     (r"mistral\.", Family("mistral", _mistral_chat, _read_mistral_chat)),
     (r"amazon\.titan-embed-(text|g1)", Family("titan", embed=_titan, vectors=_titan_vectors)),

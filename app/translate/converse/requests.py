@@ -1,48 +1,52 @@
-"""Requests of Amazon's Converse, and of Nova's InvokeModel, which differs in little (contracts: providers, 28.2)."""
+"""Write requests of Converse and of Nova's InvokeModel, which differ little (contracts: providers, 28.2)."""
 
 from typing import Any, cast
 
 from app.translate.converse import settings
-from app.translate.converse.blocks import blocks, result
+from app.translate.converse.blocks import write_blocks, write_result
 from app.translate.converse.settings import Style
 from app.translate.errors import TranslationError
 from app.translate.neutral import Json, Request, ToolResult, Written
 
 
 def write(request: Request, *, style: Style) -> Written:
-    """The request without its model, which the job names. Raises TranslationError naming what it cannot say."""
+    """Write the request without its model, which the job names.
+
+    Raises TranslationError that names what the model or mode does not support.
+    """
     messages: list[Json] = []
     system: list[Json] = []
     dropped = [*request.dropped]
     body: Json = {"schemaVersion": "messages-v1", "messages": messages} if style == "nova" else {"messages": messages}
-    last, plain = "", True
+    last, is_plain = "", True
     for role, content in request.turns:
         if type(content) is str:
-            # Blocks of nothing but white space are refused.
+            # Bedrock rejects whitespace-only blocks.
             if not content or content.isspace():
                 continue
-            made: list[Json] = [{"text": content}]
+            blocks: list[Json] = [{"text": content}]
         elif isinstance(content, ToolResult):
-            made, plain = [result(content, dropped)], False
+            blocks, is_plain = [write_result(content, dropped)], False
         else:
-            made, plain = blocks(role, cast("list[Any]", content), dropped, thoughts=style == "converse"), False
-            if not made:
+            blocks = write_blocks(role, cast("list[Any]", content), dropped, thoughts=style == "converse")
+            is_plain = False
+            if not blocks:
                 continue
-        own = "user" if role == "tool" else role
-        if own == "system":
-            system += made
-        elif own == last:
-            messages[-1]["content"] += made
+        own_role = "user" if role == "tool" else role
+        if own_role == "system":
+            system += blocks
+        elif own_role == last:
+            messages[-1]["content"] += blocks
         else:
-            messages.append({"role": own, "content": made})
-            last = own
+            messages.append({"role": own_role, "content": blocks})
+            last = own_role
     if not messages or messages[0]["role"] != "user":
-        raise TranslationError("messages", "the model needs a first turn of the user that is not empty.")
+        raise TranslationError("messages", "must start with a non-empty user message.")
     if system:
         if any("text" not in block for block in system):
-            raise TranslationError("messages", "what the system says must be text.")
+            raise TranslationError("messages", "system messages must be text.")
         body["system"] = system
-    if style == "converse" and not plain:
+    if style == "converse" and not is_plain:
         _refuse_calls(messages)
     if request.settings or request.tools:
         settings.write(request, body, style, dropped)
@@ -50,10 +54,10 @@ def write(request: Request, *, style: Style) -> Written:
 
 
 def _refuse_calls(messages: list[Json]) -> None:
-    """Calls and results go only with the tools that they are of, which batches of Converse take none of."""
+    """Reject tool calls and results: they need their tools in the request, which batches of Converse do not support."""
     for message in messages:
         for block in message["content"]:
             if "toolUse" in block or "toolResult" in block:
                 raise TranslationError(
-                    "messages", "calls of tools go to no batch of Converse; use the model's own mode, invoke."
+                    "messages", "batches of Converse do not support tool calls; use the account's mode=invoke."
                 )

@@ -1,4 +1,4 @@
-"""Answers of Gemini's generateContent (contracts: providers, 28.3)."""
+"""Read answers of Gemini's generateContent (contracts: providers, 28.3)."""
 
 import hashlib
 from datetime import datetime
@@ -22,44 +22,44 @@ FINISHES: dict[str, Finish] = {
     "IMAGE_RECITATION": "content_filter",
     "IMAGE_OTHER": "content_filter",
 }
-ID_DIGITS = 24
+CALL_ID_DIGITS = 24
 
 
 def read(body: Any, *, created: int | None = None) -> Answer:
-    """The answer in a GenerateContentResponse; `created` (Unix seconds) is for one that does not tell itself.
+    """Read a GenerateContentResponse. `created` (Unix seconds) applies when the response carries no time.
 
     Raises UnexpectedAnswerError.
     """
     if type(body) is not dict:
-        raise UnexpectedAnswerError("The provider's answer is no object.")
-    told_id, model = body.get("responseId"), body.get("modelVersion")
-    answer_id = told_id if type(told_id) is str else ""
+        raise UnexpectedAnswerError("The provider's answer is not an object.")
+    response_id, model = body.get("responseId"), body.get("modelVersion")
+    answer_id = response_id if type(response_id) is str else ""
     candidates = body.get("candidates")
     if type(candidates) is list and candidates:
         choices = [_choice(candidate, answer_id, number) for number, candidate in enumerate(candidates)]
     elif _is_blocked(body.get("promptFeedback")):
         choices = [Choice([], "content_filter")]
     else:
-        raise UnexpectedAnswerError("The provider's answer has no candidates, and does not say why.")
-    moment = body.get("createTime")
+        raise UnexpectedAnswerError("The provider's answer has neither candidates nor a block reason.")
+    create_time = body.get("createTime")
     return Answer(
         choices,
         read_usage(body.get("usageMetadata")),
         answer_id,
         model if type(model) is str else "",
-        created if moment is None else _seconds(moment, created),
+        created if create_time is None else _parse_time(create_time, created),
     )
 
 
-def read_usage(told: Any) -> Usage:
-    """The tokens that an answer tells; those that were thought are told apart from those that were said."""
-    if type(told) is not dict:
+def read_usage(usage: Any) -> Usage:
+    """Read token counts. Gemini counts thinking tokens apart from output tokens; ours include them."""
+    if type(usage) is not dict:
         return Usage()
-    given = _count(told, "promptTokenCount") + _count(told, "toolUsePromptTokenCount")
-    thought = _count(told, "thoughtsTokenCount")
-    made = _count(told, "candidatesTokenCount") + thought
-    total = _count(told, "totalTokenCount") or given + made
-    return Usage(given, _count(told, "cachedContentTokenCount"), made, thought, total)
+    prompt = _count(usage, "promptTokenCount") + _count(usage, "toolUsePromptTokenCount")
+    reasoning = _count(usage, "thoughtsTokenCount")
+    output = _count(usage, "candidatesTokenCount") + reasoning
+    total = _count(usage, "totalTokenCount") or prompt + output
+    return Usage(prompt, _count(usage, "cachedContentTokenCount"), output, reasoning, total)
 
 
 def _is_blocked(feedback: Any) -> bool:
@@ -69,18 +69,18 @@ def _is_blocked(feedback: Any) -> bool:
 
 def _choice(candidate: Any, answer_id: str, number: int) -> Choice:
     if type(candidate) is not dict:
-        raise UnexpectedAnswerError("The provider's answer has a candidate that is no object.")
+        raise UnexpectedAnswerError("The provider's answer has a candidate that is not an object.")
     content = candidate.get("content") or {}
-    told = (content.get("parts") or []) if type(content) is dict else None
-    if type(told) is not list:
-        raise UnexpectedAnswerError("The provider's answer has a candidate whose content makes no sense.")
+    candidate_parts = (content.get("parts") or []) if type(content) is dict else None
+    if type(candidate_parts) is not list:
+        raise UnexpectedAnswerError("The provider's answer has a candidate with invalid content.")
     parts: list[Part] = []
-    for part in told:
-        # The short way is for a text alone.
+    for part in candidate_parts:
+        # Fast path for plain text.
         if type(part) is dict and len(part) == 1 and type(part.get("text")) is str:
             parts.append(part["text"])
         else:
-            _more(part, parts, f"{answer_id}:{number}")
+            _add_part(part, parts, f"{answer_id}:{number}")
     reason = candidate.get("finishReason")
     finish: Finish = FINISHES.get(reason, "stop") if type(reason) is str else "stop"
     if finish == "stop" and any(type(part) is ToolCall for part in parts):
@@ -89,46 +89,48 @@ def _choice(candidate: Any, answer_id: str, number: int) -> Choice:
     return Choice(parts, finish, logprobs=None if scores is None else _logprobs(scores))
 
 
-def _more(part: Any, parts: list[Part], where: str) -> None:
-    """Add a part that is more than a text; what no other dialect has, such as code that Gemini ran, is left out."""
+def _add_part(part: Any, parts: list[Part], position: str) -> None:
+    """Add a part other than plain text; drops what only Gemini has, such as the code it executed."""
     if type(part) is not dict:
-        raise UnexpectedAnswerError("The provider's answer has a part that is no object.")
+        raise UnexpectedAnswerError("The provider's answer has a part that is not an object.")
     if "functionCall" in part:
         signature = part.get("thoughtSignature")
         if type(signature) is str and signature:
             parts.append(Thinking("", SIGNED + signature))
-        parts.append(_call(part["functionCall"], f"{where}:{len(parts)}"))
+        parts.append(_call(part["functionCall"], f"{position}:{len(parts)}"))
     elif "text" in part:
         text = part["text"]
         if type(text) is not str:
-            raise UnexpectedAnswerError("The provider's answer has a text that is none.")
+            raise UnexpectedAnswerError("The provider's answer has a text part that is not a string.")
         parts.append(Thinking(text) if part.get("thought") is True else text)
     elif "inlineData" in part:
         parts.append(_media(part["inlineData"]))
 
 
-def _call(told: Any, where: str) -> ToolCall:
-    name = told.get("name") if type(told) is dict else None
-    args = (told.get("args") or {}) if type(told) is dict else None
+def _call(call: Any, position: str) -> ToolCall:
+    name = call.get("name") if type(call) is dict else None
+    args = (call.get("args") or {}) if type(call) is dict else None
     if type(name) is not str or not name or type(args) is not dict:
-        raise UnexpectedAnswerError("The provider's answer has a call without a function's name and arguments.")
-    told_id = told.get("id")
-    if type(told_id) is not str or not told_id:
-        told_id = "call_" + hashlib.sha256(f"{where}:{name}".encode(errors="surrogatepass")).hexdigest()[:ID_DIGITS]
-    return ToolCall(told_id, name, args)
+        raise UnexpectedAnswerError("The provider's answer has a function call without a name and arguments.")
+    call_id = call.get("id")
+    if type(call_id) is not str or not call_id:
+        call_id = (
+            "call_" + hashlib.sha256(f"{position}:{name}".encode(errors="surrogatepass")).hexdigest()[:CALL_ID_DIGITS]
+        )
+    return ToolCall(call_id, name, args)
 
 
-def _media(told: Any) -> Media:
-    kind = told.get("mimeType") if type(told) is dict else None
-    data = told.get("data") if type(told) is dict else None
-    if type(kind) is not str or type(data) is not str:
-        raise UnexpectedAnswerError("The provider's answer has data without its type.")
-    return Media("image" if kind.startswith("image/") else "audio", media_type=kind, data=data)
+def _media(blob: Any) -> Media:
+    media_type = blob.get("mimeType") if type(blob) is dict else None
+    data = blob.get("data") if type(blob) is dict else None
+    if type(media_type) is not str or type(data) is not str:
+        raise UnexpectedAnswerError("The provider's answer has inline data without a media type.")
+    return Media("image" if media_type.startswith("image/") else "audio", media_type=media_type, data=data)
 
 
-def _logprobs(told: Any) -> Json:
-    """As Chat Completions has them."""
-    chosen, tops = _list(told, "chosenCandidates"), _list(told, "topCandidates")
+def _logprobs(result: Any) -> Json:
+    """Convert logprobs to the form of Chat Completions."""
+    chosen, tops = _list(result, "chosenCandidates"), _list(result, "topCandidates")
     content = []
     for position, token in enumerate(chosen):
         top = _list(tops[position], "candidates") if position < len(tops) else []
@@ -137,27 +139,27 @@ def _logprobs(told: Any) -> Json:
 
 
 def _list(holder: Any, name: str) -> list[Any]:
-    found = holder.get(name, []) if type(holder) is dict else None
-    if type(found) is not list:
-        raise UnexpectedAnswerError("The provider's answer has logprobs that make no sense.")
-    return found
+    items = holder.get(name, []) if type(holder) is dict else None
+    if type(items) is not list:
+        raise UnexpectedAnswerError("The provider's answer has invalid logprobs.")
+    return items
 
 
-def _token(told: Any) -> Json:
-    token = told.get("token", "") if type(told) is dict else None
-    score = told.get("logProbability", 0.0) if type(told) is dict else None
+def _token(candidate: Any) -> Json:
+    token = candidate.get("token", "") if type(candidate) is dict else None
+    score = candidate.get("logProbability", 0.0) if type(candidate) is dict else None
     if type(token) is not str or type(score) not in (float, int):
-        raise UnexpectedAnswerError("The provider's answer has logprobs that make no sense.")
+        raise UnexpectedAnswerError("The provider's answer has invalid logprobs.")
     return {"token": token, "logprob": score, "bytes": list(token.encode(errors="replace"))}
 
 
-def _seconds(moment: Any, otherwise: int | None) -> int | None:
+def _parse_time(text: Any, default: int | None) -> int | None:
     try:
-        return int(datetime.fromisoformat(moment).timestamp())
+        return int(datetime.fromisoformat(text).timestamp())
     except (TypeError, ValueError, OverflowError):
-        return otherwise
+        return default
 
 
-def _count(told: Json, name: str) -> int:
-    value = told.get(name)
+def _count(holder: Json, name: str) -> int:
+    value = holder.get(name)
     return value if type(value) is int and value >= 0 else 0

@@ -1,4 +1,4 @@
-"""What Gemini's models differ in (contracts: providers, 28.3)."""
+"""Differences between Gemini models (contracts: providers, 28.3)."""
 
 import re
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from functools import lru_cache
 
 VERSION = re.compile(r"gemini-(?:[a-z]+-)*(\d+)(?:\.(\d+))?")
 NEWEST = (3, 0)
-THINKS_BY_LEVEL = (3, 0)
-THINKS_BY_BUDGET = (2, 5)
+FIRST_WITH_LEVEL = (3, 0)
+FIRST_WITH_BUDGET = (2, 5)
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """How a model is told how much to think, None when it cannot be; and whether it wants its calls signed."""
+    """How thinking is controlled (by "level", by "budget", or None), and whether tool calls need a signature."""
 
     thinking: str | None
     signed_calls: bool
@@ -20,12 +20,12 @@ class Traits:
 
 @lru_cache(maxsize=1024)
 def traits(model: str) -> Traits:
-    """Of a model by its name; one of Gemini's that tells no version is taken for the newest."""
+    """Return the traits of a model by its name; a Gemini model without a version counts as the newest."""
     name = model.rpartition("/")[2].lower()
     if not name.startswith("gemini"):
         return Traits(None, signed_calls=False)
-    found = VERSION.match(name)
-    version = (int(found[1]), int(found[2] or 0)) if found else NEWEST
-    if version >= THINKS_BY_LEVEL:
+    match = VERSION.match(name)
+    version = (int(match[1]), int(match[2] or 0)) if match else NEWEST
+    if version >= FIRST_WITH_LEVEL:
         return Traits("level", signed_calls=True)
-    return Traits("budget" if version >= THINKS_BY_BUDGET else None, signed_calls=False)
+    return Traits("budget" if version >= FIRST_WITH_BUDGET else None, signed_calls=False)

@@ -1,20 +1,20 @@
-"""Parts of Gemini's contents, of which turns are made (contracts: providers, 28.3)."""
+"""Write the parts of Gemini's contents (contracts: providers, 28.3)."""
 
 from pathlib import PurePosixPath
 from typing import Any, Literal, cast
 from urllib.parse import unquote, urlsplit
 
-from app.translate.errors import TranslationError, shown
+from app.translate.errors import TranslationError, describe
 from app.translate.gemini.models import traits
-from app.translate.messages.blocks import arguments
+from app.translate.messages.blocks import parse_arguments
 from app.translate.neutral import Json, Media, Refusal, Role, Thinking, ToolCall, ToolResult
 
 Flavour = Literal["gemini", "vertex"]
-# Signatures that came from Gemini, among those of others that it would refuse.
+# Marks signatures that Gemini issued; it rejects those of other providers.
 SIGNED = "gemini:"
-# What Google has for calls that another model made (ai.google.dev, thought signatures).
+# Google's placeholder for tool calls that another model parts (ai.google.dev, thought signatures).
 UNSIGNED = "skip_thought_signature_validator"
-# Gemini reads addresses here with the rights of the account: they name its files.
+# URLs at this host name files of the account, and Gemini reads them with the account's permissions.
 FILES = "generativelanguage.googleapis.com"
 MEDIA_TYPES = {
     ".png": "image/png",
@@ -39,57 +39,58 @@ REASONING = "reasoning_content"
 
 
 class Names(dict[str, str]):
-    """Names of the functions that were called so far, by the id of the call: a result has to name its function."""
+    """Function names by call id, for the calls written so far: Gemini's tool results must name the function."""
 
 
-def parts_of(
+def write_parts(
     role: Role, content: list[Any], model: str, flavour: Flavour, names: Names, dropped: list[str]
 ) -> list[Json]:
-    """The parts of a turn. Adds to `names` and `dropped`; raises TranslationError naming what cannot be said."""
-    made: list[Json] = []
+    """Write the parts of a turn. Adds to `names` and `dropped`; raises TranslationError for what Gemini rejects."""
+    parts: list[Json] = []
     signature: str | None = None
     for part in content:
         if type(part) is str:
             if part:
-                made.append({"text": part})
+                parts.append({"text": part})
         elif isinstance(part, Media):
-            made.append(_media(part, flavour, dropped))
+            parts.append(_write_media(part, flavour, dropped))
         elif isinstance(part, ToolCall):
-            first = not any("functionCall" in earlier for earlier in made)
-            made.append(_call(part, signature, names, unsigned=first and traits(model).signed_calls))
+            is_first = not any("functionCall" in earlier for earlier in parts)
+            parts.append(_write_call(part, signature, names, unsigned=is_first and traits(model).signed_calls))
             signature = None
         elif isinstance(part, Thinking):
             signature = _signature(part)
             if signature is None and REASONING not in dropped:
                 dropped.append(REASONING)
         elif isinstance(part, Refusal) and part.text:
-            made.append({"text": part.text})
-    if role == "system" and not all("text" in part for part in made):
-        raise TranslationError("messages", "what the system says must be text.")
-    return made
+            parts.append({"text": part.text})
+    if role == "system" and not all("text" in part for part in parts):
+        raise TranslationError("messages", "system messages must be text.")
+    return parts
 
 
-def result(told: ToolResult, model: str, flavour: Flavour, names: Names, dropped: list[str]) -> Json:
-    """The part of a tool's result. Adds to `dropped`; raises TranslationError."""
-    name = names.get(told.call_id)
+def write_result(result: ToolResult, model: str, flavour: Flavour, names: Names, dropped: list[str]) -> Json:
+    """Write a tool result as a part. Adds to `dropped`; raises TranslationError."""
+    name = names.get(result.call_id)
     if name is None:
         raise TranslationError(
-            "messages.tool_call_id", f"{told.call_id!r:.60} is no call of an earlier turn, and Gemini wants its name."
+            "messages.tool_call_id",
+            f"{result.call_id!r:.60} matches no earlier tool call.",
         )
-    content = [told.content] if isinstance(told.content, str) else told.content
+    content = [result.content] if isinstance(result.content, str) else result.content
     text = "\n".join(part for part in content if isinstance(part, str))
-    function: Json = {"id": told.call_id, "name": name, "response": {"error" if told.is_error else "result": text}}
-    media = [_media(part, flavour, dropped) for part in content if not isinstance(part, str)]
+    function: Json = {"id": result.call_id, "name": name, "response": {"error" if result.is_error else "result": text}}
+    media = [_write_media(part, flavour, dropped) for part in content if not isinstance(part, str)]
     if media:
         if traits(model).thinking != "level":
-            raise TranslationError("messages", f"results of tools are text at {model}.")
+            raise TranslationError("messages", f"{model} accepts only text as a tool result.")
         function["parts"] = media
     return {"functionResponse": function}
 
 
-def _call(call: ToolCall, signature: str | None, names: Names, *, unsigned: bool) -> Json:
+def _write_call(call: ToolCall, signature: str | None, names: Names, *, unsigned: bool) -> Json:
     names[call.id] = call.name
-    part: Json = {"functionCall": {"id": call.id, "name": call.name, "args": arguments(call)}}
+    part: Json = {"functionCall": {"id": call.id, "name": call.name, "args": parse_arguments(call)}}
     if signature is not None:
         part["thoughtSignature"] = signature
     elif unsigned:
@@ -98,24 +99,24 @@ def _call(call: ToolCall, signature: str | None, names: Names, *, unsigned: bool
 
 
 def _signature(part: Thinking) -> str | None:
-    """What Gemini signed a call with; thoughts themselves need not go back."""
+    """Return Gemini's signature of the next call, if any. The thoughts themselves need not be sent back."""
     return part.signature[len(SIGNED) :] if part.signature is not None and part.signature.startswith(SIGNED) else None
 
 
-def _media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
+def _write_media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
     if item.detail not in (None, "auto") and "detail" not in dropped:
         dropped.append("detail")
     if item.url is None:
-        kind = "image/jpeg" if item.media_type == "image/jpg" else item.media_type
-        return {"inlineData": {"mimeType": kind, "data": item.data}}
+        media_type = "image/jpeg" if item.media_type == "image/jpg" else item.media_type
+        return {"inlineData": {"mimeType": media_type, "data": item.data}}
     if FILES in unquote(item.url).lower():
-        text = f"a file of the account cannot be named; send the {item.kind} as a data URI."
+        text = f"the URL names a file of the shared account; send the {item.kind} as a data URI."
         raise TranslationError("messages", text, code="unsupported_id")
-    kind = item.media_type or MEDIA_TYPES.get(PurePosixPath(_path(item.url)).suffix.lower())
-    if kind is not None:
-        return {"fileData": {"mimeType": kind, "fileUri": item.url}}
+    media_type = item.media_type or MEDIA_TYPES.get(PurePosixPath(_path(item.url)).suffix.lower())
+    if media_type is not None:
+        return {"fileData": {"mimeType": media_type, "fileUri": item.url}}
     if flavour == "vertex":
-        raise TranslationError("messages", f"the address of an {item.kind} must end in what kind it is, such as .png.")
+        raise TranslationError("messages", f"the {item.kind} URL must end in a known file extension, such as .png.")
     return {"fileData": {"fileUri": item.url}}
 
 
@@ -123,9 +124,9 @@ def _path(url: str) -> str:
     try:
         return urlsplit(url).path
     except ValueError:
-        raise TranslationError("messages", f"{shown(url)} is no address.") from None
+        raise TranslationError("messages", f"{describe(url)} is not a valid URL.") from None
 
 
-def text_parts(content: Any) -> list[Any]:
-    """A content as the list of its parts."""
+def as_list(content: Any) -> list[Any]:
+    """Return content as a list of parts."""
     return [content] if isinstance(content, str) else cast("list[Any]", content)

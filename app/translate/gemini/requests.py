@@ -1,19 +1,19 @@
-"""Requests of Gemini's generateContent, at its Developer API and at Vertex (contracts: providers, 28.3)."""
+"""Write requests of generateContent, for the Developer API and for Vertex (contracts: providers, 28.3)."""
 
 from typing import Any
 
 from app.translate.errors import TranslationError
 from app.translate.gemini import settings
-from app.translate.gemini.parts import Flavour, Names, parts_of, result, text_parts
+from app.translate.gemini.parts import Flavour, Names, as_list, write_parts, write_result
 from app.translate.neutral import Json, Request, ToolResult, Written
 
 ROLES: dict[Any, str] = {"user": "user", "assistant": "model", "tool": "user", "system": "system"}
 
 
 def write(request: Request, *, flavour: Flavour = "gemini") -> Written:
-    """The request as a GenerateContentRequest without its model, which the address or the job names.
+    """Write a GenerateContentRequest without its model, which the URL or the job names.
 
-    Raises TranslationError naming what it cannot say.
+    Raises TranslationError that names what Gemini does not support.
     """
     contents: list[Json] = []
     system: list[Json] = []
@@ -24,7 +24,7 @@ def write(request: Request, *, flavour: Flavour = "gemini") -> Written:
     for turn in request.turns:
         role, content = turn
         if type(content) is str:
-            # A text that is empty is refused.
+            # Gemini rejects empty text.
             if not content:
                 continue
             parts: list[Json] = [{"text": content}]
@@ -32,21 +32,21 @@ def write(request: Request, *, flavour: Flavour = "gemini") -> Written:
             if names is None:
                 names = Names()
             if isinstance(content, ToolResult):
-                parts = [result(content, request.model, flavour, names, dropped)]
+                parts = [write_result(content, request.model, flavour, names, dropped)]
             else:
-                parts = parts_of(role, text_parts(content), request.model, flavour, names, dropped)
+                parts = write_parts(role, as_list(content), request.model, flavour, names, dropped)
             if not parts:
                 continue
-        own = ROLES[role]
-        if own == "system":
+        own_role = ROLES[role]
+        if own_role == "system":
             system += parts
-        elif own == last:
+        elif own_role == last:
             contents[-1]["parts"] += parts
         else:
-            contents.append({"role": own, "parts": parts})
-            last = own
+            contents.append({"role": own_role, "parts": parts})
+            last = own_role
     if not contents:
-        raise TranslationError("messages", "Gemini needs at least one turn of the user that is not empty.")
+        raise TranslationError("messages", "Gemini needs at least one non-empty user message.")
     if system:
         body["systemInstruction"] = {"parts": system}
     if request.tools or request.settings:

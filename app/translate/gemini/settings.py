@@ -1,4 +1,4 @@
-"""What a request of Gemini's asks for besides its contents (contracts: providers, 28.3)."""
+"""Write settings and tools of generateContent (contracts: providers, 28.3)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,8 @@ from app.translate.errors import TranslationError
 from app.translate.gemini.models import traits
 from app.translate.neutral import Json, Request, ResponseFormat, Tool
 
-MOST_STOPS = 5
-MOST_SEED = 2**31
-# Members of generationConfig that mean the same.
+MAX_STOPS = 5
+# Settings with the same meaning in generationConfig.
 SAME = {
     "max_tokens": "maxOutputTokens",
     "temperature": "temperature",
@@ -31,37 +30,37 @@ LEVELS = {
 MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 MODALITIES = ("text", "image", "audio")
 JSON = "application/json"
-# Hints that ask for nothing when they are empty, 0 or as they are anyway.
-MAY_BE_NOTHING = frozenset({"logit_bias", "metadata", "prediction"})
-NOTHING = {"parallel_tool_calls": True, "service_tier": "auto"}
-# Hints without a place.
+# Hints that have no effect when empty or 0, and values that equal the default.
+NO_EFFECT_IF_EMPTY = frozenset({"logit_bias", "metadata", "prediction"})
+DEFAULTS = {"parallel_tool_calls": True, "service_tier": "auto"}
+# Hints that Gemini has no field for.
 HINTS = frozenset({"logit_bias", "parallel_tool_calls", "user", "service_tier", "metadata", "verbosity", "prediction"})
 
 
 def write(request: Request, body: Json, dropped: list[str]) -> None:
-    """Put the settings and tools into `body`. Adds to `dropped`; raises TranslationError."""
+    """Write the settings and tools into `body`. Adds to `dropped`; raises TranslationError."""
     config: Json = {}
     for name, value in request.settings.items():
-        own = SAME.get(name)
-        if own is not None:
-            config[own] = value
-        elif (put := SPECIAL.get(name)) is not None:
-            put(request, value, config, dropped)
-        elif name in HINTS and _asks(name, value):
+        same = SAME.get(name)
+        if same is not None:
+            config[same] = value
+        elif (write_one := SPECIAL.get(name)) is not None:
+            write_one(request, value, config, dropped)
+        elif name in HINTS and _has_effect(name, value):
             dropped.append(name)
     if config:
         body["generationConfig"] = config
     if request.tools:
-        _tools(request, body, dropped)
+        _write_tools(request, body, dropped)
 
 
-def _asks(name: str, value: Any) -> bool:
-    return not (name in MAY_BE_NOTHING and not value) and NOTHING.get(name) != value
+def _has_effect(name: str, value: Any) -> bool:
+    return not (name in NO_EFFECT_IF_EMPTY and not value) and DEFAULTS.get(name) != value
 
 
-def _tools(request: Request, body: Json, dropped: list[str]) -> None:
+def _write_tools(request: Request, body: Json, dropped: list[str]) -> None:
     settings = request.settings
-    body["tools"] = [{"functionDeclarations": [_declared(tool) for tool in request.tools]}]
+    body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in request.tools]}]
     if any(tool.strict for tool in request.tools):
         dropped.append("strict")
     if "tool_name" in settings:
@@ -71,18 +70,18 @@ def _tools(request: Request, body: Json, dropped: list[str]) -> None:
         body["toolConfig"] = {"functionCallingConfig": {"mode": MODES[settings["tool_choice"]]}}
 
 
-def _declared(tool: Tool) -> Json:
-    made: Json = {"name": tool.name}
+def _declaration(tool: Tool) -> Json:
+    declaration: Json = {"name": tool.name}
     if tool.description is not None:
-        made["description"] = tool.description
+        declaration["description"] = tool.description
     if tool.parameters is not None:
-        made["parametersJsonSchema"] = tool.parameters
-    return made
+        declaration["parametersJsonSchema"] = tool.parameters
+    return declaration
 
 
 def _stop(request: Request, value: list[str], config: Json, dropped: list[str]) -> None:
-    if len(value) > MOST_STOPS:
-        raise TranslationError("stop", f"Gemini stops at no more than {MOST_STOPS} texts.")
+    if len(value) > MAX_STOPS:
+        raise TranslationError("stop", f"Gemini accepts at most {MAX_STOPS} stop sequences.")
     config["stopSequences"] = value
 
 
@@ -92,7 +91,7 @@ def _n(request: Request, value: int, config: Json, dropped: list[str]) -> None:
 
 
 def _seed(request: Request, value: int, config: Json, dropped: list[str]) -> None:
-    if -MOST_SEED <= value < MOST_SEED:
+    if -(2**31) <= value < 2**31:
         config["seed"] = value
     else:
         dropped.append("seed")
@@ -116,7 +115,7 @@ def _response_format(request: Request, value: ResponseFormat, config: Json, drop
 
 def _reasoning_effort(request: Request, value: str, config: Json, dropped: list[str]) -> None:
     if "thinking_budget" in request.settings:
-        return  # it says the same more exactly
+        return  # the budget is more precise
     thinking = traits(request.model).thinking
     if thinking == "level" and value in LEVELS:
         config["thinkingConfig"] = {"thinkingLevel": LEVELS[value]}
@@ -131,16 +130,16 @@ def _thinking_budget(request: Request, value: int, config: Json, dropped: list[s
         if value:
             dropped.append("thinking_budget")
         return
-    told: Json = {"thinkingBudget": value}
+    thinking: Json = {"thinkingBudget": value}
     if value:
-        told["includeThoughts"] = True  # whoever counts them wants to read them
-    config["thinkingConfig"] = told
+        thinking["includeThoughts"] = True  # a caller who sets a budget expects to see the thoughts
+    config["thinkingConfig"] = thinking
 
 
 def _modalities(request: Request, value: list[Any], config: Json, dropped: list[str]) -> None:
     unknown = [kind for kind in value if kind not in MODALITIES]
     if unknown:
-        raise TranslationError("modalities", f"Gemini answers in text, image or audio, not {unknown[0]!r:.40}.")
+        raise TranslationError("modalities", f"Gemini supports text, image and audio, not {unknown[0]!r:.40}.")
     config["responseModalities"] = [kind.upper() for kind in value]
 
 

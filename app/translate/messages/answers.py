@@ -1,10 +1,10 @@
-"""Answers of Anthropic's Messages, read and written (contracts: providers, 28.1)."""
+"""Read and write answers of Anthropic's Messages (contracts: providers, 28.1)."""
 
 import re
 from typing import Any
 
 from app.translate.errors import TranslationError, UnexpectedAnswerError
-from app.translate.messages.blocks import arguments, call_id
+from app.translate.messages.blocks import parse_arguments, valid_call_id
 from app.translate.neutral import (
     Answer,
     Choice,
@@ -32,11 +32,11 @@ REASONS: dict[Finish, str] = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
-NOT_AN_ID = re.compile(r"[^a-zA-Z0-9_-]+", re.ASCII)
+INVALID_ID_CHARS = re.compile(r"[^a-zA-Z0-9_-]+", re.ASCII)
 
 
 def read(body: Any, *, created: int | None = None) -> Answer:
-    """The answer in a message, which itself does not tell when it was `created` (Unix seconds).
+    """Read an answer. Messages carry no time, so the caller passes `created` (Unix seconds).
 
     Raises UnexpectedAnswerError.
     """
@@ -47,39 +47,39 @@ def read(body: Any, *, created: int | None = None) -> Answer:
     for block in content:
         if type(block) is dict and block.get("type") == "text" and type(block.get("text")) is str:
             parts.append(block["text"])
-        elif (part := _part(block)) is not None:
+        elif (part := _read_block(block)) is not None:
             parts.append(part)
-    reason, stop, model, name = body.get("stop_reason"), body.get("stop_sequence"), body.get("model"), body.get("id")
+    stop, model, answer_id = body.get("stop_sequence"), body.get("model"), body.get("id")
     return Answer(
-        [Choice(parts, _finish(reason), stop if type(stop) is str else None)],
+        [Choice(parts, _finish(body.get("stop_reason")), stop if type(stop) is str else None)],
         read_usage(body.get("usage")),
-        name if type(name) is str else "",
+        answer_id if type(answer_id) is str else "",
         model if type(model) is str else "",
         created,
     )
 
 
-def read_usage(told: Any) -> Usage:
-    """The tokens that a message tells; its input tokens do not count the cached ones."""
-    if type(told) is not dict:
+def read_usage(usage: Any) -> Usage:
+    """Read token counts. Anthropic's `input_tokens` excludes cached tokens; ours includes them."""
+    if type(usage) is not dict:
         return Usage()
-    cached = _count(told, "cache_read_input_tokens")
-    given = _count(told, "input_tokens") + _count(told, "cache_creation_input_tokens") + cached
-    made = _count(told, "output_tokens")
-    thought = _count(told.get("output_tokens_details"), "thinking_tokens")
-    return Usage(given, cached, made, thought, given + made)
+    cached = _count(usage, "cache_read_input_tokens")
+    prompt = _count(usage, "input_tokens") + _count(usage, "cache_creation_input_tokens") + cached
+    output = _count(usage, "output_tokens")
+    reasoning = _count(usage.get("output_tokens_details"), "thinking_tokens")
+    return Usage(prompt, cached, output, reasoning, prompt + output)
 
 
 def write(answer: Answer, *, answer_id: str, model: str) -> Json:
-    """The first choice of the answer as a message.
+    """Write the first choice of the answer as a message.
 
-    `answer_id` and `model` stand in for what the provider does not tell. Raises UnexpectedAnswerError.
+    `answer_id` and `model` replace values the provider does not return. Raises UnexpectedAnswerError.
     """
     if not answer.choices:
         raise UnexpectedAnswerError("The provider's answer has no choices.")
     choice, usage = answer.choices[0], answer.usage
     reason = REASONS[choice.finish]
-    content = [block for number, part in enumerate(choice.parts) if (block := _block(part, answer_id, number))]
+    content = [block for number, part in enumerate(choice.parts) if (block := _write_block(part, answer_id, number))]
     stop = choice.stop_sequence if choice.finish == "stop" else None
     return {
         "id": _message_id(answer.id or answer_id),
@@ -103,16 +103,16 @@ def _finish(reason: Any) -> Finish:
     return FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
 
 
-def _part(block: Any) -> Part | None:
-    """A block that is more than text; None for what no other dialect has, such as results of Anthropic's own tools."""
+def _read_block(block: Any) -> Part | None:
+    """Read a block other than text; None for blocks that only Anthropic has, such as results of its own tools."""
     kind = block.get("type") if type(block) is dict else None
     if type(kind) is not str:
-        raise UnexpectedAnswerError("The provider's message has content that is no block.")
+        raise UnexpectedAnswerError("The provider's message has content that is not a block.")
     if kind == "tool_use":
-        name, given = block.get("name"), block.get("input")
-        if type(name) is not str or type(given) is not dict:
+        name, arguments = block.get("name"), block.get("input")
+        if type(name) is not str or type(arguments) is not dict:
             raise UnexpectedAnswerError("The provider's message has a tool_use block without a name and an input.")
-        return ToolCall(str(block.get("id") or ""), name, given)
+        return ToolCall(str(block.get("id") or ""), name, arguments)
     if kind == "thinking" and type(block.get("thinking")) is str:
         signature = block.get("signature")
         return Thinking(block["thinking"], signature if type(signature) is str else None)
@@ -123,29 +123,29 @@ def _part(block: Any) -> Part | None:
     return None
 
 
-def _block(part: Part, answer_id: str, number: int) -> Json | None:
+def _write_block(part: Part, answer_id: str, number: int) -> Json | None:
     if isinstance(part, str):
         return {"type": "text", "text": part, "citations": None} if part else None
     if isinstance(part, ToolCall):
         try:
-            given = arguments(part)
+            arguments = parse_arguments(part)
         except TranslationError as error:
             raise UnexpectedAnswerError(str(error)) from error
-        name = call_id(part.id) if part.id else f"toolu_{answer_id}_{number}"
-        return {"type": "tool_use", "id": name, "name": part.name, "input": given}
+        call_id = valid_call_id(part.id) if part.id else f"toolu_{answer_id}_{number}"
+        return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments}
     if isinstance(part, Thinking):
         if part.redacted is not None:
             return {"type": "redacted_thinking", "data": part.redacted}
         return {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
     if isinstance(part, Refusal):
         return {"type": "text", "text": part.text, "citations": None} if part.text else None
-    raise UnexpectedAnswerError(f"The answer holds {part.kind} data, which a message has no place for.")
+    raise UnexpectedAnswerError(f"The answer contains {part.kind} data, which a message cannot hold.")
 
 
-def _message_id(given: str) -> str:
-    if given.startswith("msg_"):
-        return given
-    return "msg_" + NOT_AN_ID.sub("_", given.removeprefix("chatcmpl-"))
+def _message_id(answer_id: str) -> str:
+    if answer_id.startswith("msg_"):
+        return answer_id
+    return "msg_" + INVALID_ID_CHARS.sub("_", answer_id.removeprefix("chatcmpl-"))
 
 
 def _count(holder: Any, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Blocks of Anthropic's Messages, of which turns and answers are made (contracts: providers, 28.1)."""
+"""Write the content blocks of Anthropic's Messages (contracts: providers, 28.1)."""
 
 import base64
 import binascii
@@ -17,78 +17,78 @@ TEXT = "text/plain"
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
 CALL_ID_DIGITS = 24
 ARGUMENTS = "messages.tool_calls.function.arguments"
-# Arguments are a text in chats, and become a part of the body, which has levels of its own.
-DEEPEST = json.DEEPEST - 24
+# JSON nesting of tool arguments: a string in chats, they become part of the body here, which adds levels of its own.
+MAX_DEPTH = json.MAX_WRITE_DEPTH - 24
 
 
-def blocks(role: Role, parts: list[Any], flavour: Flavour, dropped: list[str]) -> list[Json]:
-    """The blocks of a turn. Adds to `dropped`; raises TranslationError naming what cannot be said."""
-    made: list[Json] = []
+def write_blocks(role: Role, parts: list[Any], flavour: Flavour, dropped: list[str]) -> list[Json]:
+    """Write the parts of a turn. Adds to `dropped`; raises TranslationError that names the unsupported part."""
+    blocks: list[Json] = []
     for part in parts:
         if type(part) is str:
-            # Blocks of nothing but white space are refused.
+            # Anthropic rejects whitespace-only blocks.
             if part and not part.isspace():
-                made.append({"type": "text", "text": part})
+                blocks.append({"type": "text", "text": part})
         elif isinstance(part, Media):
             if role == "assistant":
-                raise TranslationError(
-                    "messages", f"{part.kind} data in a turn of the assistant goes to no Claude model."
-                )
-            made.append(_media(part, flavour, dropped))
+                raise TranslationError("messages", f"Claude takes no {part.kind} data in assistant messages.")
+            blocks.append(_write_media(part, flavour, dropped))
         elif isinstance(part, ToolCall):
-            made.append({"type": "tool_use", "id": call_id(part.id), "name": part.name, "input": arguments(part)})
+            blocks.append(
+                {"type": "tool_use", "id": valid_call_id(part.id), "name": part.name, "input": parse_arguments(part)}
+            )
         elif isinstance(part, Thinking):
-            _thought(part, made, dropped)
+            _write_thinking(part, blocks, dropped)
         elif isinstance(part, Refusal) and part.text and not part.text.isspace():
-            made.append({"type": "text", "text": part.text})
-    return made
+            blocks.append({"type": "text", "text": part.text})
+    return blocks
 
 
-def result(told: ToolResult, flavour: Flavour, dropped: list[str]) -> Json:
-    """The block of a tool's result. Adds to `dropped`; raises TranslationError."""
-    block: Json = {"type": "tool_result", "tool_use_id": call_id(told.call_id)}
-    content = told.content
+def write_result(result: ToolResult, flavour: Flavour, dropped: list[str]) -> Json:
+    """Write a tool result as a block. Adds to `dropped`; raises TranslationError."""
+    block: Json = {"type": "tool_result", "tool_use_id": valid_call_id(result.call_id)}
+    content = result.content
     if isinstance(content, list):
         content = content[0] if len(content) == 1 and isinstance(content[0], str) else content
     if isinstance(content, str):
         if content:
             block["content"] = content
-    elif inner := blocks("tool", content, flavour, dropped):
-        block["content"] = inner
-    if told.is_error:
+    elif blocks := write_blocks("tool", content, flavour, dropped):
+        block["content"] = blocks
+    if result.is_error:
         block["is_error"] = True
     return block
 
 
-def call_id(given: str) -> str:
-    """An id of a call in the letters that are allowed, the same for the same id."""
-    if CALL_ID.fullmatch(given):
-        return given
-    return "call_" + hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()[:CALL_ID_DIGITS]
+def valid_call_id(call_id: str) -> str:
+    """Return a tool call id in the characters that Anthropic allows; equal ids give equal results."""
+    if CALL_ID.fullmatch(call_id):
+        return call_id
+    return "call_" + hashlib.sha256(call_id.encode(errors="surrogatepass")).hexdigest()[:CALL_ID_DIGITS]
 
 
-def arguments(call: ToolCall) -> Json:
-    """The object that the arguments of a call are. Raises TranslationError when they are no JSON object."""
-    given = call.arguments
-    if isinstance(given, dict):
-        return given
-    if not given or given.isspace():
+def parse_arguments(call: ToolCall) -> Json:
+    """Parse a call's arguments. Raises TranslationError when they are not a JSON object."""
+    arguments = call.arguments
+    if isinstance(arguments, dict):
+        return arguments
+    if not arguments or arguments.isspace():
         return {}
     try:
-        value = json.loads(given)
+        value = json.loads(arguments)
     except json.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
         raise TranslationError(ARGUMENTS, f"of {call.name!r:.60} must be a JSON object.")
-    if given.count("{") + given.count("[") > DEEPEST and _is_deep(value):
-        raise TranslationError(ARGUMENTS, f"of {call.name!r:.60} are nested too deep.")
+    if arguments.count("{") + arguments.count("[") > MAX_DEPTH and _is_too_deep(value):
+        raise TranslationError(ARGUMENTS, f"of {call.name!r:.60} are nested too deeply.")
     return value
 
 
-def _is_deep(value: Json) -> bool:
-    """True for what could not be written within the body of a request."""
+def _is_too_deep(value: Json) -> bool:
+    """True if the value could not be encoded within a request body."""
     wrapped: Any = value
-    for _ in range(json.DEEPEST - DEEPEST):
+    for _ in range(json.MAX_WRITE_DEPTH - MAX_DEPTH):
         wrapped = [wrapped]
     try:
         json.dumps(wrapped)
@@ -97,19 +97,19 @@ def _is_deep(value: Json) -> bool:
     return False
 
 
-def _thought(part: Thinking, made: list[Json], dropped: list[str]) -> None:
-    """What was thought goes back only with the signature of the model that thought it."""
+def _write_thinking(part: Thinking, blocks: list[Json], dropped: list[str]) -> None:
+    """Write thinking, which Claude accepts only with the signature of the model that produced it."""
     if part.redacted is not None:
-        made.append({"type": "redacted_thinking", "data": part.redacted})
+        blocks.append({"type": "redacted_thinking", "data": part.redacted})
     elif part.signature is not None:
-        made.append({"type": "thinking", "thinking": part.text, "signature": part.signature})
+        blocks.append({"type": "thinking", "thinking": part.text, "signature": part.signature})
     elif "reasoning_content" not in dropped:
         dropped.append("reasoning_content")
 
 
-def _media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
+def _write_media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
     if item.kind == "audio":
-        raise TranslationError("messages", "sound (input_audio) goes to no Claude model.")
+        raise TranslationError("messages", "Claude takes no audio (input_audio).")
     if item.detail not in (None, "auto") and "detail" not in dropped:
         dropped.append("detail")
     block: Json = {"type": item.kind, "source": _source(item, flavour)}
@@ -121,22 +121,21 @@ def _media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
 def _source(item: Media, flavour: Flavour) -> Json:
     if item.url is not None:
         if not item.url.startswith(("http://", "https://")):
-            raise TranslationError(
-                "messages", f"Claude reads no {item.kind} at {item.url.partition(':')[0]} addresses."
-            )
+            scheme = item.url.partition(":")[0]
+            raise TranslationError("messages", f"Claude fetches no {item.kind} from {scheme}: URLs.")
         if flavour == "bedrock":
-            raise TranslationError("messages", f"an {item.kind} must be in base64 here: addresses are not read.")
+            raise TranslationError("messages", f"Bedrock fetches no URL: send the {item.kind} as base64 data.")
         return {"type": "url", "url": item.url}
-    kind = "image/jpeg" if item.media_type == "image/jpg" else item.media_type
-    if kind in IMAGES if item.kind == "image" else kind == PDF:
-        return {"type": "base64", "media_type": kind, "data": item.data}
-    if item.kind == "document" and kind == TEXT:
-        return {"type": "text", "media_type": TEXT, "data": _text(item.data or "")}
-    raise TranslationError("messages", f"Claude reads no {item.kind} of type {item.media_type}.")
+    media_type = "image/jpeg" if item.media_type == "image/jpg" else item.media_type
+    if media_type in IMAGES if item.kind == "image" else media_type == PDF:
+        return {"type": "base64", "media_type": media_type, "data": item.data}
+    if item.kind == "document" and media_type == TEXT:
+        return {"type": "text", "media_type": TEXT, "data": _decode(item.data or "")}
+    raise TranslationError("messages", f"Claude takes no {item.kind} of type {item.media_type}.")
 
 
-def _text(data: str) -> str:
+def _decode(data: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
     except (binascii.Error, ValueError):
-        raise TranslationError("messages", "a document of type text/plain must be UTF-8 text in base64.") from None
+        raise TranslationError("messages", "a text/plain document must be UTF-8 text encoded as base64.") from None

@@ -1,11 +1,11 @@
-"""Requests of Anthropic's Messages, read (contracts: providers, 28.1)."""
+"""Read requests of Anthropic's Messages (contracts: providers, 28.1)."""
 
 import base64
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from app.translate import media
-from app.translate.errors import TranslationError, shown
+from app.translate.errors import TranslationError, describe
 from app.translate.neutral import (
     Json,
     Media,
@@ -21,57 +21,57 @@ from app.translate.neutral import (
 
 WRONG_TYPE = "wrong_type"
 NUMBER = (int, float)
-# Settings: the neutral name of each, and the types that its value may have.
+# Settings: neutral name, and the types that the value may have.
 SETTINGS: dict[str, tuple[str, tuple[type, ...]]] = {
     "max_tokens": ("max_tokens", (int,)),
     "temperature": ("temperature", NUMBER),
     "top_p": ("top_p", NUMBER),
     "top_k": ("top_k", (int,)),
 }
-SEEN = frozenset({"model", "messages", "stream"})
+SKIPPED = frozenset({"model", "messages", "stream"})
 TOOL_FIELDS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 CHOICES = {"auto": "auto", "none": "none", "any": "required"}
 SERVICE_TIERS = {"auto": "auto", "standard_only": "default"}
-# What only Anthropic has, and without which the answer would be another one.
-REFUSED = ("container", "mcp_servers", "fallbacks", "context_management", "inference_geo")
+# Only Anthropic has these, and dropping them would change the answer.
+REJECTED = ("container", "mcp_servers", "fallbacks", "context_management", "inference_geo")
 
 
 def read(body: Mapping[str, Any]) -> Request:
-    """The request of a message. Raises TranslationError naming the field that is wrong."""
+    """Read a request. Raises TranslationError that names the invalid field."""
     request = Request(body.get("model") or "", [], {})
     settings = cast(Json, request.settings)
     if "system" in body:
         _system(request, body["system"])
     for name, value in body.items():
-        if value is None or name in SEEN:
+        if value is None or name in SKIPPED:
             continue
         check = SETTINGS.get(name)
         if check is not None:
-            key, kinds = check
-            if type(value) not in kinds:
-                raise _wrong(name, "a number" if float in kinds else "a whole number")
+            key, types = check
+            if type(value) not in types:
+                raise _wrong_type(name, "a number" if float in types else "an integer")
             settings[key] = value
         elif (special := SPECIAL.get(name)) is not None:
             special(request, value)
-        elif name in REFUSED:
-            raise TranslationError(name, "is known to no other provider.")
+        elif name in REJECTED:
+            raise TranslationError(name, "is supported by Anthropic only.")
         elif name != "system":
             request.dropped.append(name)
     messages = body.get("messages")
     if type(messages) is not list or not messages:
-        raise _wrong("messages", "a list of at least one message")
+        raise _wrong_type("messages", "a list of at least one message")
     for number, message in enumerate(messages):
-        _turns(request, message, f"messages[{number}]")
+        _read_turns(request, message, f"messages[{number}]")
     return request
 
 
-def _wrong(name: str, wanted: str) -> TranslationError:
-    return TranslationError(name, f"must be {wanted}.", code=WRONG_TYPE)
+def _wrong_type(name: str, expected: str) -> TranslationError:
+    return TranslationError(name, f"must be {expected}.", code=WRONG_TYPE)
 
 
 def _object(name: str, value: Any) -> Json:
     if not isinstance(value, dict):
-        raise _wrong(name, "an object")
+        raise _wrong_type(name, "an object")
     return value
 
 
@@ -81,18 +81,18 @@ def _system(request: Request, value: Any) -> None:
     elif isinstance(value, list):
         request.turns.append(("system", [_system_text(request, block, n) for n, block in enumerate(value)]))
     elif value is not None:
-        raise _wrong("system", "a string or a list of text blocks")
+        raise _wrong_type("system", "a string or a list of text blocks")
 
 
 def _system_text(request: Request, block: Any, number: int) -> str:
     if not isinstance(block, dict) or block.get("type") != "text" or not isinstance(block.get("text"), str):
         raise TranslationError(f"system[{number}]", "must be a text block.")
-    _uncached(request, block)
+    _drop_caching(request, block)
     return str(block["text"])
 
 
-def _uncached(request: Request, holder: Json) -> None:
-    """Caching is for Anthropic to do; others do it unasked."""
+def _drop_caching(request: Request, holder: Json) -> None:
+    """Drop `cache_control`: other providers cache on their own."""
     if holder.get("cache_control") is not None:
         _drop(request, "cache_control")
 
@@ -102,32 +102,29 @@ def _drop(request: Request, name: str) -> None:
         request.dropped.append(name)
 
 
-# Settings.
-
-
 def _stop(request: Request, value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(stop, str) for stop in value):
-        raise _wrong("stop_sequences", "a list of strings")
+        raise _wrong_type("stop_sequences", "a list of strings")
     if value:
         request.settings["stop"] = value
 
 
 def _tools(request: Request, value: Any) -> None:
     if not isinstance(value, list):
-        raise _wrong("tools", "a list")
+        raise _wrong_type("tools", "a list")
     for number, tool in enumerate(value):
         request.tools.append(_tool(request, _object(f"tools[{number}]", tool), f"tools[{number}]"))
 
 
 def _tool(request: Request, tool: Json, path: str) -> Tool:
     if tool.get("type") not in (None, "custom"):
-        raise TranslationError(f"{path}.type", f"{shown(tool['type'])} is a tool that only Anthropic has.")
+        raise TranslationError(f"{path}.type", f"{describe(tool['type'])} tools are supported by Anthropic only.")
     name, schema = tool.get("name"), tool.get("input_schema")
     if not isinstance(name, str) or not name:
-        raise _wrong(f"{path}.name", "a string")
+        raise _wrong_type(f"{path}.name", "a string")
     if schema is not None and not isinstance(schema, dict):
-        raise _wrong(f"{path}.input_schema", "a JSON schema")
-    _uncached(request, tool)
+        raise _wrong_type(f"{path}.input_schema", "a JSON schema")
+    _drop_caching(request, tool)
     for unknown in sorted(tool.keys() - TOOL_FIELDS):
         _drop(request, f"tools.{unknown}")
     description, strict = tool.get("description"), tool.get("strict")
@@ -147,7 +144,7 @@ def _tool_choice(request: Request, value: Any) -> None:
     elif isinstance(kind, str) and kind in CHOICES:
         cast(Json, settings)["tool_choice"] = CHOICES[kind]
     else:
-        raise TranslationError("tool_choice", "must be auto, none, any or name a tool.")
+        raise TranslationError("tool_choice", "must be auto, none, any or a tool.")
     if choice.get("disable_parallel_tool_use") is True:
         settings["parallel_tool_calls"] = False
 
@@ -157,12 +154,12 @@ def _thinking(request: Request, value: Any) -> None:
     settings: Settings = request.settings
     if kind == "enabled":
         if type(value.get("budget_tokens")) is not int:
-            raise _wrong("thinking.budget_tokens", "a whole number")
+            raise _wrong_type("thinking.budget_tokens", "an integer")
         settings["thinking_budget"] = value["budget_tokens"]
     elif kind in ("disabled", "between_tools"):
         settings["thinking_budget"] = 0
     elif kind == "adaptive":
-        # `output_config.effort` may say how much, before or after this.
+        # `output_config.effort`, read before or after this, may set another effort.
         settings.setdefault("reasoning_effort", "high")
     else:
         raise TranslationError("thinking.type", "must be enabled, disabled, between_tools or adaptive.")
@@ -172,13 +169,13 @@ def _output_config(request: Request, value: Any) -> None:
     config = _object("output_config", value)
     if config.get("effort") is not None:
         if not isinstance(config["effort"], str):
-            raise _wrong("output_config.effort", "a string")
+            raise _wrong_type("output_config.effort", "a string")
         request.settings["reasoning_effort"] = config["effort"]
     if config.get("format") is not None:
-        form = _object("output_config.format", config["format"])
-        if form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
+        spec = _object("output_config.format", config["format"])
+        if spec.get("type") != "json_schema" or not isinstance(spec.get("schema"), dict):
             raise TranslationError("output_config.format", "must be a json_schema with its schema.")
-        request.settings["response_format"] = ResponseFormat(form["schema"])
+        request.settings["response_format"] = ResponseFormat(spec["schema"])
     for name in config.keys() - {"effort", "format"}:
         _drop(request, f"output_config.{name}")
 
@@ -207,83 +204,82 @@ SPECIAL: dict[str, Callable[[Request, Any], None]] = {
 }
 
 
-# Turns.
-
-
-def _turns(request: Request, message: Any, path: str) -> None:
-    """Add the turns that a message is: results of tools are turns of their own, before the rest of the user's."""
+def _read_turns(request: Request, message: Any, path: str) -> None:
+    """Read a message into turns: each tool result becomes a turn of its own, before the rest of the message."""
     role = message.get("role") if isinstance(message, dict) else None
     if role not in ("user", "assistant", "system"):
-        raise TranslationError(f"{path}.role", f"{shown(role)} is no role of a message.")
+        raise TranslationError(f"{path}.role", f"{describe(role)} is not a valid role.")
     content = message.get("content")
     if isinstance(content, str):
         request.turns.append((role, content))
         return
     if not isinstance(content, list):
-        raise _wrong(f"{path}.content", "a string or a list of blocks")
+        raise _wrong_type(f"{path}.content", "a string or a list of blocks")
     parts: list[Part] = []
     for number, block in enumerate(content):
         where = f"{path}.content[{number}]"
         block = _object(where, block)
-        _uncached(request, block)
+        _drop_caching(request, block)
         if block.get("type") == "tool_result" and role == "user":
-            request.turns.append(("tool", _result(request, block, where)))
+            request.turns.append(("tool", _read_result(request, block, where)))
         else:
-            parts.append(_block(request, block, where))
+            parts.append(_read_block(request, block, where))
     if parts or not content:
         request.turns.append((role, parts))
 
 
-def _result(request: Request, block: Json, path: str) -> ToolResult:
+def _read_result(request: Request, block: Json, path: str) -> ToolResult:
     if not isinstance(block.get("tool_use_id"), str):
-        raise _wrong(f"{path}.tool_use_id", "a string")
+        raise _wrong_type(f"{path}.tool_use_id", "a string")
     content = block.get("content")
-    told: str | list[str | Media]
+    result: str | list[str | Media]
     if content is None or isinstance(content, str):
-        told = content or ""
+        result = content or ""
     elif isinstance(content, list):
-        told = []
+        result = []
         for number, item in enumerate(content):
-            part = _block(request, _object(f"{path}.content[{number}]", item), f"{path}.content[{number}]")
+            part = _read_block(request, _object(f"{path}.content[{number}]", item), f"{path}.content[{number}]")
             if not isinstance(part, str | Media):
-                raise TranslationError(f"{path}.content[{number}]", "must be a text, an image or a document.")
-            told.append(part)
+                raise TranslationError(f"{path}.content[{number}]", "must be text, an image or a document.")
+            result.append(part)
     else:
-        raise _wrong(f"{path}.content", "a string or a list of blocks")
-    return ToolResult(block["tool_use_id"], told, block.get("is_error") is True)
+        raise _wrong_type(f"{path}.content", "a string or a list of blocks")
+    return ToolResult(block["tool_use_id"], result, block.get("is_error") is True)
 
 
-def _block(request: Request, block: Json, path: str) -> Part:
+def _read_block(request: Request, block: Json, path: str) -> Part:
     kind = block.get("type")
     if kind == "text" and isinstance(block.get("text"), str):
         return str(block["text"])
     if kind in ("image", "document"):
-        return _media(request, block, kind, path)
-    named = isinstance(block.get("id"), str) and isinstance(block.get("name"), str)
-    if kind == "tool_use" and named and isinstance(block.get("input"), dict):
+        return _read_media(request, block, kind, path)
+    is_named = isinstance(block.get("id"), str) and isinstance(block.get("name"), str)
+    if kind == "tool_use" and is_named and isinstance(block.get("input"), dict):
         return ToolCall(block["id"], block["name"], block["input"])
     if kind == "thinking" and isinstance(block.get("thinking"), str):
         signature = block.get("signature")
         return Thinking(block["thinking"], signature if isinstance(signature, str) else None)
     if kind == "redacted_thinking" and isinstance(block.get("data"), str):
         return Thinking("", redacted=block["data"])
-    raise TranslationError(path, f"a block of type {shown(kind)} cannot be said elsewhere, or is not complete.")
+    raise TranslationError(path, f"a block of type {describe(kind)} is incomplete, or supported by Anthropic only.")
 
 
-def _media(request: Request, block: Json, kind: Any, path: str) -> Part:
+def _read_media(request: Request, block: Json, kind: Any, path: str) -> Part:
     source = _object(f"{path}.source", block.get("source"))
-    form, data, url = source.get("type"), source.get("data"), source.get("url")
+    source_type, data, url = source.get("type"), source.get("data"), source.get("url")
     media_type = source.get("media_type")
     title = block.get("title")
     name = title if kind == "document" and isinstance(title, str) else None
     for field in ("citations", "context"):
         if block.get(field) is not None:
             _drop(request, field)
-    if form == "base64" and isinstance(data, str) and isinstance(media_type, str):
+    if source_type == "base64" and isinstance(data, str) and isinstance(media_type, str):
         return Media(kind, media_type=media_type, data=data, name=name)
-    if form == "url" and isinstance(url, str):
-        return Media(kind, url=media.address(url, f"{path}.source.url"), name=name)
-    if form == "text" and isinstance(data, str) and kind == "document":
-        coded = base64.b64encode(data.encode(errors="replace")).decode()
-        return Media(kind, media_type="text/plain", data=coded, name=name)
-    raise TranslationError(f"{path}.source", f"{shown(form)} is known to no other provider, or is not complete.")
+    if source_type == "url" and isinstance(url, str):
+        return Media(kind, url=media.public_url(url, f"{path}.source.url"), name=name)
+    if source_type == "text" and isinstance(data, str) and kind == "document":
+        encoded = base64.b64encode(data.encode(errors="replace")).decode()
+        return Media(kind, media_type="text/plain", data=encoded, name=name)
+    raise TranslationError(
+        f"{path}.source", f"a source of type {describe(source_type)} is incomplete, or supported by Anthropic only."
+    )

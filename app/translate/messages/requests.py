@@ -1,10 +1,10 @@
-"""Requests of Anthropic's Messages, read and written (contracts: providers, 28.1)."""
+"""Write requests of Anthropic's Messages; `read` is their reader (contracts: providers, 28.1)."""
 
 from typing import Any, cast
 
 from app.translate.errors import TranslationError
 from app.translate.messages import settings as messages_settings
-from app.translate.messages.blocks import Flavour, blocks, result
+from app.translate.messages.blocks import Flavour, write_blocks, write_result
 from app.translate.messages.models import traits
 from app.translate.messages.reading import read as read
 from app.translate.messages.settings import DEFAULT_MAX_TOKENS
@@ -14,9 +14,9 @@ VERSIONS = {"bedrock": "bedrock-2023-05-31", "vertex": "vertex-2023-10-16"}
 
 
 def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
-    """The request as a message's; the clouds' flavours have no model, which their jobs name.
+    """Write a request. At Bedrock and Vertex the job or URL names the model, so the body does not.
 
-    Raises TranslationError naming what it cannot say.
+    Raises TranslationError that names what Claude does not support.
     """
     settings = request.settings
     limit = settings.get("max_tokens", DEFAULT_MAX_TOKENS)
@@ -32,7 +32,7 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
     for turn in request.turns:
         role, content = turn
         if type(content) is str and role != last:
-            # Texts of nothing but white space are refused.
+            # Anthropic rejects whitespace-only text.
             if not content or content.isspace():
                 continue
             if role == "system":
@@ -41,58 +41,62 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
                 messages.append({"role": role, "content": content})
                 last = role
         else:
-            last = _more(turn, messages, system, flavour, dropped) or last
+            last = _add_turn(turn, messages, system, flavour, dropped) or last
     if system:
         body["system"] = system[0] if len(system) == 1 else [{"type": "text", "text": text} for text in system]
     if not messages:
-        raise TranslationError("messages", "Claude needs at least one turn of the user that is not empty.")
+        raise TranslationError("messages", "Claude needs at least one non-empty user message.")
     if last == "assistant":
-        _prefill(request.model, messages)
+        _write_prefill(request.model, messages)
     if request.tools or settings:
         messages_settings.write(request, body, flavour, dropped)
     return Written(body, dropped)
 
 
-def _more(turn: Turn, messages: list[Json], system: list[str], flavour: Flavour, dropped: list[str]) -> Role | None:
-    """Add a turn that is more than a text, or goes on with the one before it; the role of the last turn after it."""
+def _add_turn(turn: Turn, messages: list[Json], system: list[str], flavour: Flavour, dropped: list[str]) -> Role | None:
+    """Add a turn that is not plain text or continues the last message; returns the role of the message, if any."""
     role, content = turn
     if role == "system":
         system += _texts(cast("str | list[Part]", content))
         return None
-    found: list[Json]
+    blocks: list[Json]
     if isinstance(content, ToolResult):
-        role, found = "user", [result(content, flavour, dropped)]
+        role, blocks = "user", [write_result(content, flavour, dropped)]
     else:
-        found = blocks(role, [content] if isinstance(content, str) else content, flavour, dropped)
-    if not found:
+        blocks = write_blocks(role, [content] if isinstance(content, str) else content, flavour, dropped)
+    if not blocks:
         return None
     if not messages or messages[-1]["role"] != role:
-        messages.append({"role": role, "content": _plain(found)})
+        messages.append({"role": role, "content": _unwrap(blocks)})
         return role
-    before = messages[-1]["content"]
-    known = [{"type": "text", "text": before}] if isinstance(before, str) else before
-    # Results of tools must stand before all else in their turn.
-    place = sum(block["type"] == "tool_result" for block in known) if isinstance(content, ToolResult) else len(known)
-    messages[-1]["content"] = [*known[:place], *found, *known[place:]]
+    content_before = messages[-1]["content"]
+    if isinstance(content_before, str):
+        content_before = [{"type": "text", "text": content_before}]
+    # Tool results must come first in their message.
+    if isinstance(content, ToolResult):
+        place = sum(block["type"] == "tool_result" for block in content_before)
+    else:
+        place = len(content_before)
+    messages[-1]["content"] = [*content_before[:place], *blocks, *content_before[place:]]
     return role
 
 
-def _plain(found: list[Json]) -> Any:
-    """A text alone, else the blocks."""
-    return found[0]["text"] if len(found) == 1 and found[0]["type"] == "text" else found
+def _unwrap(blocks: list[Json]) -> Any:
+    """Return a string for a single text block, else the blocks."""
+    return blocks[0]["text"] if len(blocks) == 1 and blocks[0]["type"] == "text" else blocks
 
 
 def _texts(content: "str | list[Part]") -> list[str]:
     parts = [content] if isinstance(content, str) else content
     if not all(isinstance(part, str) for part in parts):
-        raise TranslationError("messages", "what the system says must be text.")
+        raise TranslationError("messages", "system messages must be text.")
     return [part for part in parts if isinstance(part, str) and part and not part.isspace()]
 
 
-def _prefill(model: str, messages: list[Json]) -> None:
-    """The model goes on with what the assistant said last, where it can; that may not end with white space."""
+def _write_prefill(model: str, messages: list[Json]) -> None:
+    """Prepare a final assistant message, which the model continues. It must not end with whitespace."""
     if not traits(model).prefill:
-        raise TranslationError("messages", f"{model} does not go on with a last turn of the assistant.")
+        raise TranslationError("messages", f"{model} does not continue a final assistant message (prefill).")
     content = messages[-1]["content"]
     if isinstance(content, str):
         messages[-1]["content"] = content.rstrip()

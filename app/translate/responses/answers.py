@@ -1,18 +1,18 @@
-"""A chat answer as the Response object that a client of the Responses API expects."""
+"""Convert a chat answer to a Response object of the Responses API."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from app.translate.errors import UnexpectedAnswerError
+from app.translate.neutral import Json
 
-Json = dict[str, Any]
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 def from_chat(chat: Mapping[str, Any], *, request: Mapping[str, Any], response_id: str, now_s: int) -> Json:
-    """The Response for `request` (of the Responses API) from the chat answer to its translation.
+    """Convert `chat`, the answer to the translated `request`, to a Response that answers `request`.
 
-    `now_s` (Unix seconds) is used where the answer has no time. Raises UnexpectedAnswerError.
+    `now_s` (Unix seconds) is used when the chat answer carries no time. Raises UnexpectedAnswerError.
     """
     choice = _choice(chat)
     reason = INCOMPLETE.get(str(choice.get("finish_reason")))
@@ -29,9 +29,9 @@ def from_chat(chat: Mapping[str, Any], *, request: Mapping[str, Any], response_i
         "error": None,
         "incomplete_details": {"reason": reason} if reason else None,
         "model": chat["model"] if isinstance(chat.get("model"), str) else request.get("model"),
-        "output": _output(choice["message"], choice.get("logprobs"), item_id, cut=reason is not None),
+        "output": _output(choice["message"], choice.get("logprobs"), item_id, is_incomplete=reason is not None),
         "previous_response_id": None,
-        # Nothing is kept that could be retrieved later, whatever was asked.
+        # The gateway stores no Response for later retrieval, whatever the request says.
         "store": False,
         "usage": _usage(chat.get("usage")),
         **_echo(request),
@@ -46,19 +46,19 @@ def _choice(chat: Mapping[str, Any]) -> Mapping[str, Any]:
     return choice
 
 
-def _output(message: Mapping[str, Any], logprobs: Any, item_id: str, *, cut: bool) -> list[Json]:
-    status = "incomplete" if cut else "completed"
+def _output(message: Mapping[str, Any], logprobs: Any, item_id: str, *, is_incomplete: bool) -> list[Json]:
+    status = "incomplete" if is_incomplete else "completed"
     output: list[Json] = []
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    if isinstance(thought, str) and thought:
-        content = [{"type": "reasoning_text", "text": thought}]
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(reasoning, str) and reasoning:
+        content = [{"type": "reasoning_text", "text": reasoning}]
         output.append({"type": "reasoning", "id": f"rs_{item_id}", "summary": [], "content": content})
     parts = _parts(message, logprobs)
     calls = message.get("tool_calls") or []
     if parts or not calls:
-        shown = parts or [{"type": "output_text", "text": "", "annotations": [], "logprobs": []}]
-        item = {"type": "message", "id": f"msg_{item_id}", "role": "assistant", "status": status, "content": shown}
-        output.append(item)
+        output_parts = parts or [{"type": "output_text", "text": "", "annotations": [], "logprobs": []}]
+        item = {"type": "message", "id": f"msg_{item_id}", "role": "assistant", "status": status}
+        output.append({**item, "content": output_parts})
     if not isinstance(calls, list):
         raise UnexpectedAnswerError("The provider's chat answer has tool_calls that are not a list.")
     return [*output, *(_call(call, f"fc_{item_id}{index}", status) for index, call in enumerate(calls))]
@@ -102,15 +102,15 @@ def _logprobs(logprobs: Any) -> list[Json]:
             for token in tokens or []
         ]
     except (TypeError, ValueError, KeyError, AttributeError):
-        return []  # an extra that not every server spells right; the answer is worth more
+        return []  # some servers return malformed logprobs; the answer without them is still useful
 
 
 def _logprob(token: Mapping[str, Any]) -> Json:
     text = str(token["token"])
-    spelled = token.get("bytes")
+    utf8 = token.get("bytes")
     return {
         "token": text,
-        "bytes": spelled if isinstance(spelled, list) else list(text.encode()),
+        "bytes": utf8 if isinstance(utf8, list) else list(text.encode()),
         "logprob": float(token["logprob"]),
     }
 
@@ -118,16 +118,16 @@ def _logprob(token: Mapping[str, Any]) -> Json:
 def _usage(usage: Any) -> Json | None:
     if not isinstance(usage, Mapping):
         return None
-    given, made = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     cached = _count(usage.get("prompt_tokens_details"), "cached_tokens")
     return {
-        "input_tokens": given,
+        "input_tokens": prompt,
         "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
-        "output_tokens": made,
+        "output_tokens": completion,
         "output_tokens_details": {
             "reasoning_tokens": _count(usage.get("completion_tokens_details"), "reasoning_tokens")
         },
-        "total_tokens": _count(usage, "total_tokens") or given + made,
+        "total_tokens": _count(usage, "total_tokens") or prompt + completion,
     }
 
 
@@ -137,7 +137,7 @@ def _count(holder: Any, name: str) -> int:
 
 
 def _echo(request: Mapping[str, Any]) -> Json:
-    """What a Response repeats of its request, with the API's defaults."""
+    """Return the request fields that a Response repeats, with the API's defaults."""
     reasoning = request.get("reasoning") or {}
     return {
         "instructions": request.get("instructions"),

@@ -1,22 +1,22 @@
-"""Input items of the Responses API as chat messages."""
+"""Convert input items of the Responses API to chat messages."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate.errors import TranslationError, shown
+from app.translate.errors import TranslationError, describe
+from app.translate.neutral import Json
 
-Json = dict[str, Any]
-# Chat templates of open models know `system`; not all know `developer`.
+# All chat templates of open models support `system`; not all support `developer`.
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 TEXTS = ("input_text", "output_text", "text")
 
 
-def messages_of(value: Any) -> list[Json]:
-    """The chat messages of `input`. Raises TranslationError naming the item that has no chat form."""
+def to_messages(value: Any) -> list[Json]:
+    """Convert `input` to chat messages. Raises TranslationError that names the item that chat cannot express."""
     if isinstance(value, str):
         return [{"role": "user", "content": value}]
     if not isinstance(value, list) or not value:
-        raise TranslationError("input", "must be a string or a list of items that is not empty.", code="invalid_type")
+        raise TranslationError("input", "must be a string or a non-empty list of items.", code="invalid_type")
     messages: list[Json] = []
     for index, item in enumerate(value):
         _add(messages, f"input[{index}]", item)
@@ -35,14 +35,14 @@ def _add(messages: list[Json], where: str, item: Any) -> None:
         content = _texts_only(f"{where}.output", item.get("output"))
         messages.append({"role": "tool", "tool_call_id": _string(where, item, "call_id"), "content": content})
     elif kind != "reasoning":
-        # Reasoning is left out: clients send back all they got, and chat has no place for it.
-        raise TranslationError(f"{where}.type", f"{shown(kind)} items need a server with /v1/responses.")
+        # Reasoning items are dropped: clients send back everything they received, and chat has no field for them.
+        raise TranslationError(f"{where}.type", f"{describe(kind)} items need a server with /v1/responses.")
 
 
 def _message(where: str, item: Mapping[str, Any]) -> Json:
     role = ROLES.get(_string(where, item, "role"))
     if role is None:
-        raise TranslationError(f"{where}.role", f"{shown(item['role'])} is not a role.", code="invalid_value")
+        raise TranslationError(f"{where}.role", f"{describe(item['role'])} is not a role.", code="invalid_value")
     content = item.get("content")
     if isinstance(content, str):
         return {"role": role, "content": content}
@@ -50,7 +50,7 @@ def _message(where: str, item: Mapping[str, Any]) -> Json:
         raise TranslationError(f"{where}.content", "must be a string or a list.", code="invalid_type")
     parts = [_part(f"{where}.content[{index}]", part) for index, part in enumerate(content)]
     texts = [part["text"] for part in parts if part["type"] == "text"]
-    # A plain string where that says the same: not every server takes lists.
+    # Use a plain string where it is equivalent: not every server accepts lists.
     if len(texts) == len(parts) and (role == "assistant" or len(parts) < 2):
         return {"role": role, "content": "".join(texts)}
     return {"role": role, "content": parts}
@@ -63,7 +63,7 @@ def _part(where: str, part: Any) -> Json:
     if kind in TEXTS:
         return {"type": "text", "text": _string(where, part, "text")}
     if kind == "refusal":
-        # Chat's own refusal part is unknown to most servers; as text it says the same to the model.
+        # Most servers do not know chat's refusal part; as text it means the same to the model.
         return {"type": "text", "text": _string(where, part, "refusal")}
     if kind == "input_image":
         _no_file_id(where, part)
@@ -80,11 +80,11 @@ def _part(where: str, part: Any) -> Json:
         return {"type": "file", "file": {**file, **({"filename": part["filename"]} if part.get("filename") else {})}}
     if kind == "input_audio":
         return {"type": "input_audio", "input_audio": part.get("input_audio")}
-    raise TranslationError(f"{where}.type", f"{shown(kind)} content needs a server with /v1/responses.")
+    raise TranslationError(f"{where}.type", f"{describe(kind)} content needs a server with /v1/responses.")
 
 
 def _add_call(messages: list[Json], where: str, item: Mapping[str, Any]) -> None:
-    """In chat, calls made together are one message of the assistant, beside what it said with them."""
+    """Add a tool call: in chat, parallel calls and the text beside them are one assistant message."""
     function = {"name": _string(where, item, "name"), "arguments": _string(where, item, "arguments")}
     call = {"id": _string(where, item, "call_id"), "type": "function", "function": function}
     if messages and messages[-1]["role"] == "assistant":
@@ -101,13 +101,13 @@ def _texts_only(where: str, value: Any) -> str:
     parts = [_part(f"{where}[{index}]", part) for index, part in enumerate(value)]
     for index, part in enumerate(parts):
         if part["type"] != "text":
-            raise TranslationError(f"{where}[{index}].type", "only text has a chat form in the output of a tool.")
+            raise TranslationError(f"{where}[{index}].type", "must be text: chat supports only text as tool output.")
     return "".join(part["text"] for part in parts)
 
 
 def _no_file_id(where: str, part: Mapping[str, Any]) -> None:
     if part.get("file_id"):
-        raise TranslationError(f"{where}.file_id", "this server holds no files; send the content instead.")
+        raise TranslationError(f"{where}.file_id", "is not supported by this server; send the content instead.")
 
 
 def _string(where: str, holder: Mapping[str, Any], name: str) -> str:

@@ -12,6 +12,7 @@ from app.data.batches import batches
 from app.data.files import blobs
 from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import request
+from tests.support.web import application
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -196,10 +197,9 @@ def test_idempotency_covers_the_requests(client: FlaskClient, gateway: Gateway) 
 
 
 def test_more_requests_than_the_operator_allows(client: FlaskClient, gateway: Gateway) -> None:
-    import app as batchgate
 
     small = replace(gateway, settings=replace(gateway.settings, max_batch_lines=2))
-    flask_app = batchgate.create_app(gateway=small)
+    flask_app = application(small)
     headers = {"Authorization": f"Bearer {client.key}"}  # type: ignore[attr-defined]
 
     answer = flask_app.test_client().post(

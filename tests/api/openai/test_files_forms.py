@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-import app as batchgate
 from app.data.tables import blobs, files
 from app.services.gateway import Gateway
 from tests.api.openai.test_files import LINE, count, refusal, stored
@@ -18,6 +17,9 @@ from tests.conftest import KeyClient
 from tests.support import forms
 from tests.support.server import LiveServer
 from tests.support.waiting import until
+from tests.support.web import application
+
+pytestmark = pytest.mark.one_database
 
 PURPOSE = forms.part("purpose", b"user_data")
 MIB = 2**20
@@ -158,7 +160,7 @@ def test_a_name_in_utf8_by_rfc_5987(client: KeyClient) -> None:
 @pytest.mark.parametrize("line", [LINE * 800, b'"' + b"x" * 65_000])
 def test_a_large_upload_does_not_live_in_memory(client: KeyClient, gateway: Gateway, line: bytes) -> None:
     opening = file(b"", filename="in.jsonl")[:-2]
-    body = forms.Endless(forms.part("purpose", b"batch") + opening, line, 600, b"\r\n" + forms.end())
+    body = forms.Endless(forms.part("purpose", b"batch") + opening, line, 300, b"\r\n" + forms.end())
     tracemalloc.start()
     try:
         made = client.post("/v1/files", environ_overrides=body.environ)
@@ -166,13 +168,13 @@ def test_a_large_upload_does_not_live_in_memory(client: KeyClient, gateway: Gate
     finally:
         tracemalloc.stop()
     assert made.status_code == 200, made.text
-    assert made.json["bytes"] == len(line) * 600 > 35 * MIB
+    assert made.json["bytes"] == len(line) * 300 > 17 * MIB
     assert peak < 8 * MIB
 
 
 def test_a_file_over_the_limit_is_refused(client: KeyClient, gateway: Gateway) -> None:
     small = replace(gateway, settings=replace(gateway.settings, max_file_bytes=100_000))
-    web = batchgate.create_app(gateway=small).test_client()
+    web = application(small).test_client()
     headers = {"Authorization": f"Bearer {client.key}", "Content-Type": forms.CONTENT_TYPE}
     body = forms.form(PURPOSE, file(b"x" * 100_001))
     assert refusal(web.post("/v1/files", data=body, headers=headers)) == (413, "file")

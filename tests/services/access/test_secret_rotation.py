@@ -25,6 +25,7 @@ from app.services.accounts import add as account_add
 from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from app.settings import from_environment
+from tests.support.web import application
 
 FAIL_POINTS = ("secrets.after_key", "secrets.between_values")
 # A ring of the environment gets no key here.
@@ -179,7 +180,7 @@ def test_another_ring_is_refused_and_changes_nothing(gateway: Gateway, run: Run)
     assert json.loads(told.stdout)["unopened"] == len(before)
     made = run("keys", "create", "--project", "alpha", **wrong)
     assert made.exit_code == 2
-    assert "put back the key that sealed it" in made.output
+    assert "restore the key that encrypted it" in made.output
     assert "canary" not in said.output + told.output + made.output
     assert rows(gateway) == before
 
@@ -297,7 +298,7 @@ def test_a_gateway_with_another_ring_says_that_it_cannot_serve(gateway: Gateway,
     key = keys.create(gateway, project="alpha", name="").key
     for ring, status in (("canary-of-another-store", 503), (None, 200)):
         served = gateway if ring is None else start(BATCHGATE_SECRET_KEY=ring)
-        client = batchgate.create_app(gateway=served).test_client()
+        client = application(served).test_client()
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json["secrets"]) == (status, "ok" if status == 200 else "not available")
         answer = client.get("/v1/files", headers={"Authorization": f"Bearer {key}"})

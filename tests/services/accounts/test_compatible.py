@@ -16,6 +16,8 @@ from tests.fakes.openai_server import FakeServer
 from tests.fakes.serving import ServedApp
 from tests.services.accounts.conftest import Process, Run
 
+pytestmark = pytest.mark.one_database
+
 KEY = "mycorp-key-0123456789"
 
 

@@ -17,6 +17,8 @@ from tests.fakes.serving import ServedApp
 from tests.services.containers.conftest import OTHER_KEY
 from tests.services.containers.test_containers import calls, made, put
 
+pytestmark = pytest.mark.one_database
+
 SECRET = "canary-domain-secret"
 
 

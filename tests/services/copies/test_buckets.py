@@ -18,6 +18,8 @@ from tests.services.copies.memory import ABILITIES, MemoryProvider
 from tests.services.copies.rows import all_rows
 from tests.support.server import LiveServer
 
+pytestmark = pytest.mark.one_database
+
 BUCKET = {"bucket": "team-data", "region": "eu-west-1", "prefix": "batchgate"}
 
 

@@ -22,6 +22,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.copies.conftest import MemoryAccounts, account_of
 from tests.services.copies.rows import all_rows, backdate, states
 from tests.support.server import LiveServer
+from tests.support.web import application
 
 DATA = b"0123456789" * 100
 
@@ -125,7 +126,7 @@ def test_content_that_is_cut_upstream_is_cut_here(gateway: Gateway, client: KeyC
     server.faults.add(Fault(path="/content", cut_at=300))
     key = keys.create(gateway, project="alpha", name="live").key
     headers = {"Authorization": f"Bearer {key}"}
-    with LiveServer(batchgate.create_app(gateway=gateway), key=key) as live, pytest.raises(requests.RequestException):
+    with LiveServer(application(gateway), key=key) as live, pytest.raises(requests.RequestException):
         requests.get(f"{live.url}/v1/files/{body['id']}/content", headers=headers, timeout=10)
 
 

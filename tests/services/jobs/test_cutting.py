@@ -137,7 +137,7 @@ def test_what_a_dialect_leaves_out_is_told_of_the_line() -> None:
 def test_a_line_that_its_dialect_nests_too_deep_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def too_deep(_: Writer, line: JobLine) -> EncodedLine:
         nested: Any = line.body
-        for _ in range(json.DEEPEST):
+        for _ in range(json.MAX_WRITE_DEPTH):
             nested = [nested]
         return EncodedLine(json.dumps(nested))
 

@@ -5,7 +5,7 @@ import pytest
 from app.translate.chat import requests
 from app.translate.messages import requests as messages_requests
 from app.translate.messages.models import traits
-from app.translate.messages.settings import closed
+from app.translate.messages.settings import close_objects
 from app.translate.neutral import Request
 from tests.translate.messages_types import valid
 
@@ -278,7 +278,7 @@ MODELS = {
 def test_models_are_known_by_their_names(model):
     found = traits(model)
 
-    assert (found.sampling, found.prefill, found.thinks, found.off, found.thinks_unasked) == MODELS[model]
+    assert (found.sampling, found.prefill, found.thinks, found.off, found.thinks_by_default) == MODELS[model]
 
 
 def test_schemas_are_closed_at_every_depth_but_for_what_says_otherwise():
@@ -292,7 +292,7 @@ def test_schemas_are_closed_at_every_depth_but_for_what_says_otherwise():
         "default": {"type": "object"},
     }
 
-    assert closed(schema) == {
+    assert close_objects(schema) == {
         "type": "object",
         "properties": {
             "properties": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": False}},

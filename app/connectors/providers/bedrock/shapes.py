@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.connectors.contract.objects import OVER, JobError, JobResult, NativeJob, NewJob, Page
-from app.connectors.http.lines import Answer as HttpAnswer
+from app.connectors.http.wire import Answer as HttpAnswer
 from app.connectors.shared import parsing
 from app.connectors.shared.refusals import refused
 from app.connectors.shared.translated import answered

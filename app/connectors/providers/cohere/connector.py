@@ -21,7 +21,9 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.http.api import Api, fetch_url
+from app.connectors.contract.paging import each_page
+from app.connectors.http.api import fetch_url
+from app.connectors.http.remote import with_bearer
 from app.connectors.providers.cohere import results as cohere_results
 from app.connectors.providers.cohere import shapes
 from app.connectors.shared import parsing, regrouping
@@ -50,7 +52,7 @@ class Cohere(Translated):
 
     def __init__(self, target: Target) -> None:
         target = replace(target, base_url=re.sub(r"/v[12]$", "", target.base_url.rstrip("/")))
-        super().__init__(target, Api(target, headers={"Authorization": f"Bearer {target.credential}"}))
+        super().__init__(target, with_bearer(target))
         hosts = target.options.get("download_hosts") or DOWNLOAD_HOSTS
         self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
 
@@ -110,10 +112,7 @@ class Cohere(Translated):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a dataset; one that is gone already is fine."""
-        try:
-            self._api.delete(_at(DATASETS, native_id))
-        except MissingError:
-            return
+        self._api.delete(_at(DATASETS, native_id), missing_ok=True)
 
     @contextmanager
     def read_file(self, native_id: str) -> Iterator[Download]:
@@ -161,13 +160,11 @@ class Cohere(Translated):
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """The sought batch, if it is there: the marker is its name. The order of pages is not told, so all are read."""
-        after: str | None = None
-        while True:
-            page = self.list_jobs(after=after)
-            found = [job for job in page.items if job.marker == sought.marker]
-            after = page.after
-            if found or after is None:
-                return found
+        for page in each_page(self.list_jobs):
+            jobs = [job for job in page.items if job.marker == sought.marker]
+            if jobs:
+                return jobs
+        return []
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a batch. One that is over already is answered as it is."""

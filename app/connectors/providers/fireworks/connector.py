@@ -24,10 +24,12 @@ from app.connectors.contract.objects import (
     SoughtJob,
 )
 from app.connectors.http.api import fetch_url
+from app.connectors.http.remote import with_bearer
 from app.connectors.http.spool import rows
 from app.connectors.providers.fireworks import shapes
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing
+from app.connectors.shared.once import Once
 from app.lib import json
 
 INFERENCE = "/inference/v1"
@@ -48,15 +50,18 @@ class Fireworks(Managed):
 
     def __init__(self, target: Target) -> None:
         root = re.sub(r"(/inference)?/v1$", "", target.base_url.rstrip("/"))
-        super().__init__(replace(target, base_url=root + INFERENCE), api_url=root)
-        self.target = target
-        self._account = target.options.get("account_id", "")
+        management = replace(with_bearer(target), base_url=root)
+        super().__init__(target, replace(management, base_url=root + INFERENCE), api=management)
+        self._account = Once(self._find_account_id)
         hosts = target.options.get("download_hosts") or DOWNLOAD_HOSTS
         self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
 
     def check(self) -> None:
         """Try the credential with a call that changes nothing. Raises UpstreamError."""
         self._api.get(self._datasets(), query={"pageSize": 1})
+
+    def _models_path(self) -> str:
+        return f"{INFERENCE}/models"
 
     # Files.
 
@@ -89,7 +94,7 @@ class Fireworks(Managed):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a dataset; one that is gone already is fine."""
-        self._remove(self._datasets(native_id))
+        self._api.delete(self._datasets(native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a dataset, as they come in; of a job's results those of the lines that were answered."""
@@ -147,7 +152,7 @@ class Fireworks(Managed):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job; one that is gone already is fine."""
-        self._remove(self._jobs(native_id))
+        self._api.delete(self._jobs(native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
@@ -174,19 +179,18 @@ class Fireworks(Managed):
         return self._in_account("batchInferenceJobs", native_id)
 
     def _in_account(self, kind: str, native_id: str | None) -> str:
-        path = f"/v1/accounts/{quote(self._account_id(), safe='')}/{kind}"
+        account_id = self.target.options.get("account_id") or self._account.value()
+        path = f"/v1/accounts/{quote(account_id, safe='')}/{kind}"
         return path if native_id is None else f"{path}/{quote(native_id.rpartition('/')[2], safe='')}"
 
-    def _account_id(self) -> str:
-        """Asked for once. Raises RefusedError where the key opens several accounts, or none."""
-        if not self._account:
-            answer = parsing.fields(self._api.get("/v1/accounts"), "the list of accounts")
-            names = [parsing.required(item, "name") for item in parsing.items(answer, "accounts")]
-            if len(names) != 1:
-                text = f"This key opens {len(names)} accounts at Fireworks: the option account_id must name one."
-                raise RefusedError(text, code="account_id_missing")
-            self._account = names[0].rpartition("/")[2]
-        return self._account
+    def _find_account_id(self) -> str:
+        """Raises RefusedError for a key that opens several accounts, or none."""
+        answer = parsing.fields(self._api.get("/v1/accounts"), "the list of accounts")
+        names = [parsing.required(item, "name") for item in parsing.items(answer, "accounts")]
+        if len(names) != 1:
+            text = f"This key opens {len(names)} accounts at Fireworks: set the option account_id to one of them."
+            raise RefusedError(text, code="account_id_missing")
+        return names[0].rpartition("/")[2]
 
     def _list(self, path: str, after: str | None) -> tuple[Mapping[str, Any], str | None]:
         query = {"pageSize": PER_PAGE, "pageToken": after, "orderBy": NEWEST_FIRST}

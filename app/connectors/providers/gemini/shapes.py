@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.connectors.contract.objects import OVER, JobError, JobResult, NativeFile, NativeJob, NewJob, Page, Payload
-from app.connectors.http.lines import Answer
+from app.connectors.http.wire import Answer
 from app.connectors.shared import parsing, refusals, regrouping
 from app.connectors.shared.translated import BAD_ANSWER, answered
 from app.connectors.shared.wrap import wrapped
