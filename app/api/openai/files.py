@@ -2,6 +2,7 @@
 
 import re
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.api.multipart import Form, nested, read_form
 from app.api.openai import file_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, is_azure_client
-from app.api.storage import storage_choice
+from app.api.storage import StorageChoice, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services.accounts import choose
@@ -28,6 +29,16 @@ blueprint = Blueprint("files", __name__)
 FILE = "/files/<object('content', 'estimate'):file_id>"
 CONTENT = "/files/<object:file_id>/content"
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The form fields beside the file; `provider` is the one that the request names anywhere."""
+
+    purpose: str
+    provider: str | None
+    expires_after_s: int | None
+    storage: StorageChoice
 
 
 class _FormFile:
@@ -59,8 +70,8 @@ def upload() -> Response:
         form = read_form(request, file_field="file", open_file=file.open)
         fields = _fields(form)
         identify({**form.fields, "filename": file.name, "sha256": file.incoming.sha256})
-        names.check_format(fields["purpose"], file.name)
-        return _created(file.incoming.create(caller(), _new_file(fields, form, file.name), settle=settling(_created)))
+        names.check_format(fields.purpose, file.name)
+        return _created(file.incoming.create(caller(), _new_file(fields, file.name), settle=settling(_created)))
 
 
 @blueprint.get("/files")
@@ -129,29 +140,30 @@ def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:
     return extra if row.native_id is None else extra | {"native_id": row.native_id}
 
 
-def _fields(form: Form) -> dict[str, Any]:
-    """The fields beside the file. Raises InvalidRequestError for what is wrong with those that have been read."""
-    storage_choice(form.fields)
+def _fields(form: Form) -> _Fields:
+    """The fields that have been read. Raises InvalidRequestError for what is wrong with them."""
+    storage = storage_choice(form.fields)
     # `expires_after` as one field is invalid: ignoring it would keep a file that was to expire.
     expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
-    fields = load(UploadFile, {**form.fields, "expires_after": expires_after})
-    explicit_provider(fields["provider"])
-    return fields
-
-
-def _new_file(fields: dict[str, Any], form: Form, filename: str) -> NewFile:
-    choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(fields["provider"]), azure_client=is_azure_client()
+    loaded = load(UploadFile, {**form.fields, "expires_after": expires_after})
+    return _Fields(
+        purpose=loaded["purpose"],
+        provider=explicit_provider(loaded["provider"]),
+        expires_after_s=loaded["expires_after"]["seconds"] if loaded["expires_after"] else None,
+        storage=storage,
     )
+
+
+def _new_file(fields: _Fields, filename: str) -> NewFile:
+    choice = choose.choose(gateway(), caller(), explicit=fields.provider, azure_client=is_azure_client())
     choose.require(gateway(), choice.provider, "file_upload")
-    expires_after, storage = fields["expires_after"], storage_choice(form.fields)
     return NewFile(
         provider=choice.provider,
-        purpose=fields["purpose"],
+        purpose=fields.purpose,
         filename=filename,
-        expires_after_s=expires_after["seconds"] if expires_after else None,
-        is_kept=storage.is_kept,
-        place=storage.place,
+        expires_after_s=fields.expires_after_s,
+        is_kept=fields.storage.is_kept,
+        place=fields.storage.place,
     )
 
 

@@ -186,8 +186,16 @@ def lock(connection: Connection, object_id: int) -> LockedObject | None:
     return None if row is None else LockedObject(*row)
 
 
-def twin(connection: Connection, *, account_id: int, native_id: str, than: int) -> Twin | None:
-    """The row other than `than` that has this native id, locked; one that is not deleted if there is one."""
+def lock_pair(
+    connection: Connection, *, account_id: int, object_id: int, native_id: str
+) -> tuple[LockedObject | None, Twin | None]:
+    """Lock an object, and the other row that has the native id which it turned out to have.
+
+    Objects of an account are settled one at a time, because two of them may turn out to be the same. Of several other
+    rows, the one that is not deleted is returned.
+    """
+    lock_account(connection, account_id)
+    own = lock(connection, object_id)
     statement = select(
         native_objects.c.id,
         native_objects.c.state,
@@ -197,11 +205,11 @@ def twin(connection: Connection, *, account_id: int, native_id: str, than: int) 
     ).where(
         native_objects.c.account_id == account_id,
         native_objects.c.native_id == native_id,
-        native_objects.c.id != than,
+        native_objects.c.id != object_id,
     )
     newest = (native_objects.c.state == "deleted", native_objects.c.id.desc())
     row = connection.execute(statement.order_by(*newest).limit(1).with_for_update()).first()
-    return None if row is None else Twin(*row)
+    return own, None if row is None else Twin(*row)
 
 
 def make_live(

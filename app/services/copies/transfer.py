@@ -132,8 +132,7 @@ def confirm(
 def disown(gateway: Gateway, account: Account, object_id: int, native: NativeFile) -> None:
     """Mark a file that was made but is no longer wanted for deletion, unless another row has the same object."""
     with gateway.database.write() as connection:
-        native_objects.lock_account(connection, account.id)
-        twin = native_objects.twin(connection, account_id=account.id, native_id=native.id, than=object_id)
+        _, twin = native_objects.lock_pair(connection, account_id=account.id, object_id=object_id, native_id=native.id)
         if twin is not None and twin.state != "deleted":
             native_objects.drop(connection, object_id)
         else:
@@ -144,14 +143,12 @@ def _settle(
     connection: Connection, account: Account, object_id: int, native: NativeFile, *, verified: bool
 ) -> int | _Verdict:
     """The row id of the live object, or why there is none."""
-    native_objects.lock_account(connection, account.id)
-    own = native_objects.lock(connection, object_id)
+    own, twin = native_objects.lock_pair(connection, account_id=account.id, object_id=object_id, native_id=native.id)
     if own is not None and own.state == "live" and own.native_id == native.id:
         return object_id  # the reconciler found it first
     if own is None or own.state not in ("pending", "unknown"):
         _record_stray(connection, account, native)
         return _Verdict.GIVEN_UP
-    twin = native_objects.twin(connection, account_id=account.id, native_id=native.id, than=object_id)
     target = object_id
     if twin is not None and twin.state == "deleted":
         if twin.deleted_at is not None and twin.deleted_at >= own.created_at and not verified:

@@ -107,7 +107,7 @@ def test_a_container_has_the_fields_and_defaults_of_the_contract(client: KeyClie
     assert made["extra_fields"]["request_type"] == "container_create"
 
 
-def test_a_container_keeps_what_was_asked_for(client: KeyClient) -> None:
+def test_a_container_keeps_the_requested_values(client: KeyClient) -> None:
     asked = {
         "expires_after": {"anchor": "last_active_at", "minutes": 5},
         "memory_limit": "64g",
@@ -294,7 +294,7 @@ def test_a_foreign_file_cannot_be_copied_in(client: KeyClient, other_client: Key
     assert references(gateway, foreign) == 1
 
 
-def test_looking_at_a_running_container_keeps_it_alive_at_few_writes(client: KeyClient, gateway: Gateway) -> None:
+def test_retrieving_a_running_container_keeps_it_alive_with_few_writes(client: KeyClient, gateway: Gateway) -> None:
     made = create(client)
     path = f"/v1/containers/{made['id']}"
     before = row(gateway, made["id"])
@@ -331,7 +331,7 @@ def test_the_sweeper_expires_what_is_due_and_releases_its_bytes(client: KeyClien
     assert [references(gateway, file_id) for file_id in sources] == [2, 2, 2]
 
 
-def test_a_deletion_cut_short_is_finished_by_the_sweeper(caller: Caller, gateway: Gateway) -> None:
+def test_the_sweeper_finishes_an_interrupted_deletion(caller: Caller, gateway: Gateway) -> None:
     file_id = make_file(gateway, "alpha")
     made = container_service.create(gateway, caller, NewContainer(name="box", provider="local", file_ids=[file_id]))
     with gateway.database.write() as connection:

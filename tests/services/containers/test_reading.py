@@ -31,7 +31,7 @@ def paths(client: KeyClient, box: dict[str, Any], query: str = "") -> list[str]:
     return [item["path"].rpartition("/")[2] for item in answer.json["data"]]
 
 
-def test_who_asks_for_what_came_after_a_file_finds_it(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_a_page_after_a_file_has_the_files_added_since(client: KeyClient, app: OpenAIProviderApp) -> None:
     box = made(client)
     native = box["extra_fields"]["native_id"]
     first = app.put(native, "/mnt/data/1.txt", b"1")
@@ -44,7 +44,7 @@ def test_who_asks_for_what_came_after_a_file_finds_it(client: KeyClient, app: Op
     assert paths(client, box, f"&after={first['id']}") == ["2.txt"], "a native id does as well"
 
 
-def test_a_native_id_that_was_never_seen_here_is_a_place_in_lists(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_a_native_id_that_was_never_seen_here_is_a_cursor(client: KeyClient, app: OpenAIProviderApp) -> None:
     box = made(client)
     found = [app.put(box["extra_fields"]["native_id"], f"/mnt/data/{n}.txt", b"") for n in range(3)]
 
@@ -163,7 +163,7 @@ def test_work_on_a_container_that_is_gone_ends_it(
     assert server.requests == []
 
 
-def test_a_refusal_that_only_speaks_of_expiry_ends_nothing(client: KeyClient, server: ServedApp) -> None:
+def test_a_refusal_that_only_mentions_expiry_expires_nothing(client: KeyClient, server: ServedApp) -> None:
     box = made(client)
     body = b'{"error":{"message":"The file expired.txt is too large.","param":"file"}}'
     server.faults.add(Fault(method="POST", path="/files", status=400, body=body))
@@ -175,7 +175,7 @@ def test_a_refusal_that_only_speaks_of_expiry_ends_nothing(client: KeyClient, se
 
 
 @pytest.mark.parametrize("name", ["..", ".", "%2e%2e", "a%2Fb", "a%20b", "-x", "%C3%A4"])
-def test_ids_that_are_none_reach_nobody(client: KeyClient, server: ServedApp, name: str) -> None:
+def test_invalid_ids_reach_no_provider(client: KeyClient, server: ServedApp, name: str) -> None:
     box = made(client)
     server.forget()
     for path in (name, f"{name}/content"):
@@ -183,7 +183,7 @@ def test_ids_that_are_none_reach_nobody(client: KeyClient, server: ServedApp, na
     assert server.requests == []
 
 
-def test_names_that_no_store_takes_are_cut(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_names_that_no_database_stores_are_shortened(client: KeyClient, app: OpenAIProviderApp) -> None:
     box = made(client)
     app.put(box["extra_fields"]["native_id"], "/mnt/data/" + "x" * 2000 + "\0", b"1")
 

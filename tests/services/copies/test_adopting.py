@@ -37,7 +37,7 @@ def adopt(gateway: Gateway, **wanted: Any) -> list[Candidate]:
     ]
 
 
-def test_a_dry_run_tells_what_is_new_over_all_pages(
+def test_a_dry_run_lists_what_is_new_on_all_pages(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
     known = made(client, provider="openai")["extra_fields"]["native_id"]

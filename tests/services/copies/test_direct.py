@@ -69,7 +69,7 @@ def test_kept_files_are_answered_without_the_provider(client: KeyClient, provide
         (UpstreamTimeoutError("Silence."), 504, True),
     ],
 )
-def test_what_the_provider_does_not_take_leaves_nothing(
+def test_what_the_provider_rejects_leaves_nothing(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider, error: UpstreamError, status: int, may_be_there: bool
 ) -> None:
     def fail() -> None:
@@ -102,7 +102,7 @@ def test_a_lost_upload_is_not_taken_for_a_twin_that_is_known(
     assert states(gateway) == ["live"]
 
 
-def test_too_many_bytes_for_the_provider_are_refused_before_it_is_asked(
+def test_too_many_bytes_for_the_provider_are_refused_before_it_is_called(
     client: KeyClient, provider: MemoryProvider
 ) -> None:
     response = send(client, b"x" * 100_001, provider="openai")
@@ -146,7 +146,7 @@ def test_deleting_the_file_deletes_the_object_with_one_call(
     assert all(row.deleted_at for row in all_rows(gateway, file_copies))
 
 
-def test_a_deletion_that_fails_is_tried_until_it_is_done(
+def test_a_deletion_that_fails_is_retried_until_it_succeeds(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
     def fail() -> None:

@@ -81,7 +81,7 @@ def test_content_comes_from_the_account_that_holds_it(
     ],
 )
 @pytest.mark.parametrize("what", ["/content", ""])
-def test_a_failure_before_the_first_byte_is_told(
+def test_a_failure_before_the_first_byte_is_reported(
     client: KeyClient, provider: MemoryProvider, body: dict[str, Any], error: UpstreamError, status: int, what: str
 ) -> None:
     def fail() -> None:
