@@ -8,7 +8,7 @@ import click
 from app.cli.shared import context
 from app.lib import json
 from app.services.files import adoption
-from app.services.files.adoption import Candidate, Wanted
+from app.services.files.adoption import Candidate, Selection
 
 
 @click.group()
@@ -40,14 +40,13 @@ def adopt(
       batchgate files adopt --project reports --provider openai --purpose batch
       batchgate files adopt --project reports --provider openai --id file-abc123 --yes
     """
-    selection = Wanted(project, provider.lower(), account, purpose, native_ids)
+    selection = Selection(project, provider.lower(), account, purpose, native_ids)
     counts: dict[str, int] = {}
     with context.gateway() as gateway, context.plain_errors():
-        for candidate in adoption.candidates(gateway, selection):
-            if yes and candidate.state == adoption.NEW:
-                candidate = adoption.adopt(gateway, selection, candidate)
-            counts[candidate.state] = counts.get(candidate.state, 0) + 1
-            click.echo(json.dumps(_body(candidate)) if as_json else _line(candidate))
+        for found in adoption.candidates(gateway, selection):
+            shown = adoption.adopt(gateway, selection, found) if yes and found.state == adoption.NEW else found
+            counts[shown.state] = counts.get(shown.state, 0) + 1
+            click.echo(json.dumps(_body(shown)) if as_json else _line(shown))
     if not as_json:
         summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no files"
         click.echo(f"{summary}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))

@@ -38,7 +38,7 @@ def test_the_whole_content_with_all_that_describes_it(client: KeyClient, path: s
     assert answer.headers["x-request-id"].startswith("req_")
 
 
-def test_head_tells_the_same_without_bytes(client: KeyClient, path: str) -> None:
+def test_head_has_the_same_headers_without_bytes(client: KeyClient, path: str) -> None:
     whole, head = client.get(path), client.head(path)
     assert (head.status_code, head.data) == (200, b"")
     for name in ("Content-Length", "ETag", "Accept-Ranges", "Content-Type", "Content-Disposition"):
@@ -70,7 +70,7 @@ def test_a_range(client: KeyClient, path: str, header: str, span: tuple[int, int
 
 
 @pytest.mark.parametrize("header", ["bytes=1024-", "bytes=5000-6000", "bytes=-0", "bytes= -00", f"bytes={10**30}-"])
-def test_a_range_outside_is_refused_with_the_size(client: KeyClient, path: str, header: str) -> None:
+def test_a_range_outside_of_the_file_is_refused_with_the_size(client: KeyClient, path: str, header: str) -> None:
     answer = client.get(path, headers={"Range": header})
     assert answer.status_code == 416
     assert answer.headers["Content-Range"] == "bytes */1024"

@@ -51,7 +51,9 @@ def nothing_is_left(gateway: Gateway) -> bool:
     ],
 )
 @pytest.mark.parametrize("file_first", [True, False])
-def test_bytes_come_in_as_they_are_in_either_order(client: KeyClient, data: bytes, *, file_first: bool) -> None:
+def test_bytes_are_stored_unchanged_with_fields_before_or_after(
+    client: KeyClient, data: bytes, *, file_first: bool
+) -> None:
     parts = [file(data), PURPOSE] if file_first else [PURPOSE, file(data)]
     made = send(client, forms.form(*parts))
     assert made.status_code == 200, made.text
@@ -71,7 +73,7 @@ def test_a_batch_input_under_a_wrong_name_leaves_nothing(client: KeyClient, gate
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "", "application/x-www-form-urlencoded"])
-def test_another_content_type_is_told_which_one_is_right(client: KeyClient, content_type: str) -> None:
+def test_another_content_type_is_refused_with_the_right_one(client: KeyClient, content_type: str) -> None:
     response = client.post("/v1/files", data=b"{}", headers={"Content-Type": content_type})
     assert response.status_code == 400
     assert "multipart/form-data" in response.json["error"]["message"]
@@ -145,7 +147,7 @@ def test_a_form_cannot_fill_the_memory(client: KeyClient, gateway: Gateway, body
     assert nothing_is_left(gateway)
 
 
-def test_fields_that_nobody_knows_are_left_out(client: KeyClient) -> None:
+def test_unknown_fields_are_ignored(client: KeyClient) -> None:
     nameless = f"--{forms.BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nmore\r\n".encode()
     made = send(client, forms.form(PURPOSE, file(), forms.part("custom", b"1"), nameless))
     assert (made.status_code, made.json.get("bytes")) == (200, 5)

@@ -11,7 +11,7 @@ from app.connectors.catalogue import registry
 from app.connectors.contract.base import Target
 from app.data.tables import blobs, files
 from app.services.access import keys
-from app.services.copies import ensure
+from app.services.copies import reconcile
 from app.services.gateway import Gateway
 from app.settings import Settings
 from tests.api.openai.test_files import made, send, stored
@@ -73,7 +73,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "status"), FAULTS)
-def test_a_failed_upload_is_told_sent_once_and_leaves_nothing(
+def test_a_failed_upload_is_reported_sent_once_and_leaves_nothing(
     client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, server: ServedApp, fault: Fault, status: int
 ) -> None:
     server.faults.add(fault)
@@ -84,7 +84,7 @@ def test_a_failed_upload_is_told_sent_once_and_leaves_nothing(
     assert asked(server, "POST") == 1
     assert all_rows(gateway, files) == all_rows(gateway, blobs) == stored(gateway) == []
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (app.files, [state for state in states(gateway) if state != "deleted"]) == ({}, [])
 
 
@@ -121,7 +121,7 @@ def test_content_that_fails_before_its_first_byte(
     assert (answer.status_code, answer.json["is_bifrost_error"]) == (status, False)
 
 
-def test_content_that_is_cut_upstream_is_cut_here(gateway: Gateway, client: KeyClient, server: ServedApp) -> None:
+def test_content_truncated_upstream_is_truncated_here(gateway: Gateway, client: KeyClient, server: ServedApp) -> None:
     body = made(client, DATA, name="d.jsonl", purpose="fine-tune", provider="openai", storage_config='{"api": {}}')
     server.faults.add(Fault(path="/content", cut_at=300))
     key = keys.create(gateway, project="alpha", name="live").key
