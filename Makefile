@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help install run test check docs sql bench soak soak-short clean
+.PHONY: help install run test proofs check docs sql bench soak soak-short coverage clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,10 @@ run: $(INSTALLED) ## Run gateway, worker and a small real model on this machine 
 	@exec $(BIN)/batchgate demo
 
 test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/lib -n 0" for some)
-	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest $(ARGS)
+
+proofs: $(INSTALLED) ## Hold the fake providers against the providers' official SDKs
+	@$(BIN)/python -m pytest tests/fakes/proofs $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and pages that are made from the code
 	@$(BIN)/ruff check .
@@ -45,7 +48,14 @@ sql: $(INSTALLED) ## Open a SQL prompt on the store, read-only
 bench: $(INSTALLED) ## Measure throughput, memory and latency, each with its baseline
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: $(INSTALLED) ## Random kills, big files, long runs (tens of minutes)
+coverage: $(INSTALLED) ## Run the tests with line and branch coverage, by package (thrice the time)
+	@rm -rf .coverage coverage.json
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest tests/fakes/proofs $(ARGS)
+	@$(BIN)/coverage combine -q && $(BIN)/coverage json -q && $(BIN)/python -m tools.coverage_by_room coverage.json
+
+soak: $(INSTALLED) ## Every test on every database, random kills, big files, long runs (an hour)
+	@BATCHGATE_SOAK=full $(BIN)/python -m pytest
 	@$(BIN)/python -m pytest -m soak -n 0 -s --timeout 3600 tests/e2e/soak $(ARGS)
 
 soak-short: $(INSTALLED) ## A few minutes of the same, as in CI

@@ -16,7 +16,7 @@ from app import migrate
 from app.data.tables import batches, blobs, files
 from app.lib import jsonl
 from app.services.access import keys
-from app.services.files.files import Upload, receiving
+from app.services.files.files import NewFile, receiving
 from app.services.gateway import Caller
 from app.settings import from_environment
 from bench.processes import until
@@ -79,11 +79,11 @@ class Store:
 
     def put(self, lines: Iterable[bytes]) -> str:
         """Store a batch input the way an upload does; returns its id."""
-        upload = Upload(provider="local", purpose="batch", filename="in.jsonl", expires_after_s=None)
-        with receiving(self.gateway, upload.filename) as incoming:
+        new = NewFile(provider="local", purpose="batch", filename="in.jsonl", expires_after_s=None)
+        with receiving(self.gateway, new.filename) as incoming:
             for line in lines:
                 incoming.write(line)
-            return str(incoming.create(self.caller, upload).public_id)
+            return str(incoming.create(self.caller, new).public_id)
 
     def start(self, file_id: str) -> str:
         """POST a batch for an input file; returns its id."""

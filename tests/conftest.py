@@ -3,6 +3,8 @@
 import io
 import os
 import shutil
+import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,19 +22,50 @@ from app.settings import Settings, from_environment
 from tests.support import gcs, postgres
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
+from tests.support.web import application
 
 DATABASES = ("sqlite", "postgresql")
 
 # No test is about time: a busy machine is slow, and what is imported at first use is, too.
-hypothesis.settings.register_profile("batchgate", deadline=None)
-hypothesis.settings.load_profile("batchgate")
+hypothesis.settings.register_profile("batchgate", deadline=None, max_examples=25, database=None)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("soak" if "BATCHGATE_SOAK" in os.environ else "batchgate")
+
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 * 2**30
 
 
+def _in_memory(config: pytest.Config) -> None:
+    """Temporary files of the whole run, its processes included, go to memory where there is enough of it.
+
+    Every test makes a store, whose fsync costs more than the test on many disks.
+    """
+    if config.option.basetemp or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+        return
+    home = Path(tempfile.mkdtemp(prefix="batchgate-tests-", dir=MEMORY))
+    config.option.basetemp = str(home / "pytest")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(home)
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and so would every process of a test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        _in_memory(config)
     # Workers of a parallel run inherit the environment, so one server serves all of them.
     if postgres.URL not in os.environ and not hasattr(config, "workerinput") and not config.option.collectonly:
         server = postgres.Postgres()
         config.add_cleanup(server.stop)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    chosen = any("database_url" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize"))
+    if "database_url" in metafunc.fixturenames and not chosen:
+        marker = metafunc.definition.get_closest_marker("one_database")
+        only_one = marker is not None and "BATCHGATE_SOAK" not in os.environ
+        metafunc.parametrize("database_url", DATABASES[:1] if only_one else DATABASES, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +77,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
+def postgresql() -> Iterator[postgres.Emptied]:
     """A migrated database of this process's own; emptied after each test, which is faster than making a new one."""
     url = postgres.create()
     migrate.upgrade(from_environment({"DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "test"}))
-    yield url
+    database = postgres.Emptied(url)
+    yield database
+    database.close()
     postgres.drop(url)
 
 
@@ -66,16 +101,16 @@ def gcs_server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a migrated, empty store."""
-    if request.param == "sqlite":
+    """The URL of a migrated, empty store: the test runs once on each database, unless it says `one_database`."""
+    if getattr(request, "param", DATABASES[0]) == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "batchgate.db")
         yield f"sqlite:///{tmp_path / 'batchgate.db'}"
         return
-    url = request.getfixturevalue("postgresql_url")
-    yield url
-    postgres.empty(url)
+    database = request.getfixturevalue("postgresql")
+    yield database.url
+    database.empty()
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +172,7 @@ class KeyClient(FlaskClient):
 
 
 def _client(gateway: Gateway, project: str) -> KeyClient:
-    flask_app = batchgate.create_app(gateway=gateway)
+    flask_app = application(gateway)
     flask_app.test_client_class = KeyClient
     client = flask_app.test_client()
     assert isinstance(client, KeyClient)
@@ -168,5 +203,5 @@ def caller(gateway: Gateway) -> Caller:
 def live_server(gateway: Gateway) -> Iterator[LiveServer]:
     """The gateway on a real socket: `.url`, and `.key` of project alpha."""
     key = keys.create(gateway, project="alpha", name="live").key
-    with LiveServer(batchgate.create_app(gateway=gateway), key=key) as server:
+    with LiveServer(application(gateway), key=key) as server:
         yield server

@@ -1,4 +1,4 @@
-"""Request bodies: whole or refused; JSON bounded, strict, and forgiving only where real clients need it."""
+"""Request bodies: complete or rejected. JSON is bounded and strict, lenient only where real clients need it."""
 
 from typing import Any
 
@@ -12,31 +12,31 @@ from app.lib import json
 
 
 class Body:
-    """The bytes of the request's body: all that it announced, or a refusal of what came.
+    """The bytes of the request's body: all that it announced, or an error.
 
-    Servers tell of a body that breaks off in ways of their own, and gunicorn's is not to tell.
+    Servers report a truncated body in ways of their own, and gunicorn does not report it at all.
     """
 
     def __init__(self, request: Request) -> None:
         self._stream = request.stream
-        self._left = request.content_length  # None when it comes in chunks, which have an end of their own
+        self._left = request.content_length  # None when it is chunked, which marks its own end
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes, none at the end. Raises InvalidRequestError when the body is not whole."""
+        """Up to `size` bytes, none at the end. Raises InvalidRequestError when the body is truncated."""
         try:
             data = self._stream.read(size)
         except (ClientDisconnected, OSError, ParseException) as error:
-            raise InvalidRequestError("The body broke off on its way here; send it again, whole.") from error
+            raise InvalidRequestError("The body was truncated; send the whole body again.") from error
         if self._left is not None:
             self._left -= len(data)
             if not data and size and self._left > 0:
-                text = f"The body ends {self._left} bytes before its Content-Length does; send it again, whole."
+                text = f"The body is {self._left} bytes shorter than its Content-Length; send the whole body again."
                 raise InvalidRequestError(text)
         return data
 
 
 def read_json(*, required: bool = True) -> dict[str, Any]:
-    """The request body as an object.
+    """The request body as a JSON object.
 
     An empty body is `{}` unless `required`: SDKs send `content-type: application/json` with nothing in it.
     Raises InvalidRequestError or PayloadTooLargeError.
@@ -53,9 +53,9 @@ def read_json(*, required: bool = True) -> dict[str, Any]:
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """`data` as a JSON object. Raises InvalidRequestError that tells where it breaks."""
+    """`data` as a JSON object. Raises InvalidRequestError that says where it is invalid."""
     if not data.strip():
-        raise InvalidRequestError("The request needs a JSON object as its body; it is empty.")
+        raise InvalidRequestError("The body is empty; it must be a JSON object.")
     try:
         value = json.loads(data)
     except ValueError as error:

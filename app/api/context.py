@@ -1,4 +1,4 @@
-"""What a view needs of the request: the gateway, and who calls."""
+"""What a view needs besides the request: the gateway, and the caller."""
 
 from flask import current_app, g
 
@@ -8,12 +8,12 @@ EXTENSION = "batchgate"
 
 
 def gateway() -> Gateway:
-    """The process's gateway, put there by create_app."""
-    found: Gateway = current_app.extensions[EXTENSION]
-    return found
+    """The process's gateway, as set by create_app."""
+    value: Gateway = current_app.extensions[EXTENSION]
+    return value
 
 
 def caller() -> Caller:
-    """Who asks; set by the auth hook of every blueprint but health."""
-    found: Caller = g.caller
-    return found
+    """Who sent the request; set by the auth hook of every blueprint except health."""
+    value: Caller = g.caller
+    return value

@@ -1,12 +1,11 @@
-"""Bytes on their way out: ranges, validators, names; from the store, or by nginx where it can reach them."""
+"""Answers GET and HEAD of content: ranges, conditional requests and file names, from the store, nginx or a provider."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from flask import Response, request
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import ContentRange, Headers
 from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
@@ -15,15 +14,13 @@ from app.services import blobs
 from app.services.copies.remote import Stream
 from app.services.gateway import Gateway
 
-# One range: `first-last`, `first-`, or the last so many bytes. At most 18 digits, so that the numbers stay small.
-_RANGE = re.compile(r"bytes=[ \t]*(?=\d|-\d)(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII)
-# What RFC 5987 leaves as it is in an encoded name.
+# The characters that RFC 5987 does not encode in a name.
 _PLAIN = "!#$&+-.^_`|~"
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes that the gateway holds: where they are, how many, and what they are called."""
+    """Content to download: its blob key, size, hash (None if unknown), file name and type."""
 
     key: str
     bytes: int
@@ -33,46 +30,46 @@ class Content:
 
 
 def content_response(gateway: Gateway, content: Content) -> Response:
-    """The answer to GET or HEAD on `content`. Raises RangeNotSatisfiableError and UnavailableError."""
+    """Answer GET or HEAD on `content` from the blob store. Raises RangeNotSatisfiableError and UnavailableError."""
     headers = _headers(content)
     if _is_unchanged(content):
         return Response(status=304, headers=headers)
     span = _span(content)
-    offset, length = span or (0, content.bytes)
-    headers["Content-Length"] = str(length)
+    start, stop = span or (0, content.bytes)
+    headers["Content-Length"] = str(stop - start)
     if span is not None:
-        headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{content.bytes}"
+        headers["Content-Range"] = ContentRange("bytes", start, stop, content.bytes).to_header()
     status = 200 if span is None else 206
     if request.method == "HEAD":
         return Response(status=status, headers=headers, mimetype=content.mimetype)
     path = gateway.blobs.path(content.key)
     if gateway.settings.accel_prefix and path is not None:
-        del headers["Content-Length"]  # nginx answers the range itself
+        del headers["Content-Length"]  # nginx serves the range and sets both headers
         headers.pop("Content-Range", None)
         headers["X-Accel-Redirect"] = f"{gateway.settings.accel_prefix.rstrip('/')}/{content.key[:2]}/{content.key}"
         return Response(headers=headers, mimetype=content.mimetype)
-    body = blobs.stream(gateway, content.key, offset=offset, length=length)
+    body = blobs.stream(gateway, content.key, offset=start, length=stop - start)
     return Response(body, status=status, headers=headers, mimetype=content.mimetype, direct_passthrough=True)
 
 
 def streamed_response(content: Content, open_stream: Callable[[], Stream]) -> Response:
-    """The answer to GET or HEAD on what only a provider has: whole, by the one call of `open_stream`.
+    """Answer GET or HEAD on content that only a provider has, without ranges.
 
-    HEAD, and a client that has the bytes already, are answered without one. Raises what the provider's failure is
-    for a caller; when it fails after the first byte, the answer breaks off.
+    `open_stream` calls the provider; it is not called for HEAD, or when the client's copy is current. Raises the
+    GatewayError that matches the provider's failure. A failure after the first byte cuts the response short.
     """
     headers = _headers(content)
     headers["Accept-Ranges"] = "none"
     if _is_unchanged(content):
         return Response(status=304, headers=headers)
     if request.method == "HEAD":
-        if content.bytes:  # not every provider tells
+        if content.bytes:  # some providers do not report a size
             headers["Content-Length"] = str(content.bytes)
         return Response(headers=headers, mimetype=content.mimetype)
     stream = open_stream()
     if stream.length is not None:
         headers["Content-Length"] = str(stream.length)
-    # Not passed through directly: then nobody would call `close`, and the call upstream would end with this function.
+    # No `direct_passthrough`: the server would then never call `close`, which ends the provider call.
     response = Response(stream.chunks, headers=headers, mimetype=content.mimetype)
     response.call_on_close(stream.close)
     return response
@@ -87,7 +84,7 @@ def _headers(content: Content) -> Headers:
 
 
 def _disposition(filename: str) -> str:
-    # RFC 6266: an ASCII name for old clients, the real one beside it.
+    # RFC 6266: an ASCII name for old clients, and the real name beside it.
     ascii_name = secure_filename(filename) or "file"
     if ascii_name == filename:
         return dump_options_header("attachment", {"filename": filename})
@@ -100,22 +97,42 @@ def _is_unchanged(content: Content) -> bool:
 
 
 def _span(content: Content) -> tuple[int, int] | None:
-    """(offset, length) of the one range that is asked for; None for the whole."""
-    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
-    if asked is None or not _if_range(content):
-        return None  # RFC 9110 lets a server ignore ranges that it does not serve
-    first, last = asked.groups()
-    size = content.bytes
-    if first and last and int(first) > int(last):
+    """(start, stop) of the requested range; None for the whole content.
+
+    RFC 9110 lets a server ignore a range that it does not support: another unit, several ranges, malformed ones.
+    """
+    if not _if_range(content):
         return None
-    start = int(first) if first else size - min(int(last), size)
-    stop = min(int(last) + 1, size) if first and last else size
+    size = content.bytes
+    if _is_empty_suffix(request.headers.get("Range", "")):
+        raise _not_satisfiable(size)
+    requested = request.range
+    if requested is None or requested.units != "bytes" or len(requested.ranges) != 1:
+        return None
+    start, stop = requested.ranges[0]
+    if start < 0:  # Werkzeug's `range_for_length` rejects a suffix longer than the content; RFC 9110 gives the whole
+        start = max(size + start, 0)
     if start >= size:
-        raise RangeNotSatisfiableError(f"Range: it lies outside of the {size} bytes.", size_bytes=size)
-    return start, stop - start
+        raise _not_satisfiable(size)
+    return start, size if stop is None else min(stop, size)
+
+
+def _is_empty_suffix(header: str) -> bool:
+    # Werkzeug parses `-0` as malformed, which would give the whole content. RFC 9110: valid, but not satisfiable.
+    unit, _, span = header.partition("=")
+    span = span.strip(" \t")
+    return unit == "bytes" and span.startswith("-0") and not span[1:].strip("0")
+
+
+def _not_satisfiable(size: int) -> RangeNotSatisfiableError:
+    return RangeNotSatisfiableError(f"Range: it is outside the file's {size} bytes.", size_bytes=size)
 
 
 def _if_range(content: Content) -> bool:
-    # Without Last-Modified a date never matches, and RFC 9110 wants the strong comparison.
+    """Whether If-Range, when sent, matches the content.
+
+    RFC 9110 requires the strong comparison; Werkzeug's `parse_if_range_header` drops the mark of a weak validator. A
+    date never matches, because the gateway sends no Last-Modified.
+    """
     condition = request.headers.get("If-Range")
     return condition is None or (content.sha256 is not None and condition.strip() == quote_etag(content.sha256))

@@ -1,4 +1,4 @@
-"""Every failure leaves as the face's error envelope; nothing else of it leaves."""
+"""Turns every failure into the face's error envelope, and keeps its details inside."""
 
 from flask import Flask, Response, g, request
 from sqlalchemy.exc import DBAPIError
@@ -20,18 +20,19 @@ from app.errors import (
 )
 from app.lib import json
 
-# SDKs retry 409 by themselves; only a twin in flight is worth that, and it carries Retry-After.
+# SDKs retry 409 by themselves. Only a twin in flight is worth a retry, and that one carries Retry-After.
 NEVER_RETRIED = (409,)
+FAILED = "The gateway failed; the operator can find the details in its log, by the event id."
 
 
 def register(app: Flask) -> None:
     """Attach the handlers to `app`."""
-    app.register_error_handler(GatewayError, _refused)
+    app.register_error_handler(GatewayError, _envelope)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
 
 
-def _refused(error: GatewayError) -> Response:
+def _envelope(error: GatewayError) -> Response:
     extra = {
         "provider": error.provider,
         "model_requested": None,
@@ -50,29 +51,29 @@ def _refused(error: GatewayError) -> Response:
         response.headers["Allow"] = ", ".join(sorted(getattr(error, "allowed", ())))
     if request.method != "HEAD" and request.content_length is None and "Transfer-Encoding" not in request.headers:
         return response
-    # The rest of a refused body is never read, so the connection cannot carry another request.
+    # The rest of a rejected body is never read, so the connection cannot carry another request.
     response.headers["Connection"] = "close"
     return response
 
 
 def _http(error: HTTPException) -> Response:
     if isinstance(error, NotFound):
-        return _refused(NotFoundError(f"There is no {request.method} {request.path:.200}."))
+        return _envelope(NotFoundError(f"There is no {request.method} {request.path:.200}."))
     if isinstance(error, MethodNotAllowed):
-        refusal = MethodNotAllowedError(f"{request.method} is not allowed for {request.path:.200}.")
-        refusal.allowed = error.valid_methods or ()  # type: ignore[attr-defined]
-        return _refused(refusal)
+        not_allowed = MethodNotAllowedError(f"{request.method} is not allowed for {request.path:.200}.")
+        not_allowed.allowed = error.valid_methods or ()  # type: ignore[attr-defined]
+        return _envelope(not_allowed)
     if isinstance(error, RequestEntityTooLarge):
-        return _refused(PayloadTooLargeError("The request body is too large."))
+        return _envelope(PayloadTooLargeError("The request body is too large."))
     if (error.code or 500) < 500:
-        return _refused(InvalidRequestError(error.description or "The request is not valid."))
-    return _refused(InternalError("The gateway failed; the operator finds it under the event id."))
+        return _envelope(InvalidRequestError(error.description or "The request is not valid."))
+    return _envelope(InternalError(FAILED))
 
 
 def _unexpected(error: Exception) -> Response:
-    # The last resort of a request: told to the log in full and to the caller as an event id.
+    # The last resort: the log gets the error in full, the caller an event id.
     if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and is_outage(error)):
         gateway().log.error("request.database_unavailable", error=str(error.__cause__ or error))
-        return _refused(UnavailableError("The gateway's database is busy or away; try again.", retry_after_s=2))
+        return _envelope(UnavailableError("The gateway's database is not available; try again.", retry_after_s=2))
     gateway().log.error("request.failed", exc_info=error)
-    return _refused(InternalError("The gateway failed; the operator finds it under the event id."))
+    return _envelope(InternalError(FAILED))

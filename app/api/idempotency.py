@@ -6,12 +6,11 @@
     def create() -> Response:
         body = read_json()
         identify(body)  # before anything is made; of a multipart body, its fields and the file's sha256
-        thing = things.create(gateway(), caller(), ..., settle=settling(_answer))
-        return _answer(thing)
+        return _answer(things.create(gateway(), caller(), NewThing(...), settle=settling(_answer)))
 
-`identify` leaves the view when the key is known: with the stored answer for the same request, with a 409 for another.
-The service calls `settle(connection, thing)` last in the transaction that makes the thing, so that the thing and the
-stored answer come into being together, or neither does.
+`identify` ends the view when the key is known: with the stored answer for the same request, with a 409 for another. The
+service calls `settle(connection, thing)` last in the transaction that makes the thing, so that the thing and the stored
+answer come into being together, or neither does.
 """
 
 import hashlib
@@ -20,12 +19,13 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from flask import Response, g, request
+from sqlalchemy import Connection
 
 from app.api.context import caller, gateway
 from app.errors import InvalidRequestError
 from app.lib import json
 from app.services import idempotency
-from app.services.idempotency import Reservation, StoredAnswer
+from app.services.idempotency import Reservation, Settle, StoredAnswer
 
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -34,7 +34,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Replay(Exception):  # noqa: N818 - no error: it unwinds the view
+class Replay(Exception):  # noqa: N818 - not an error: it unwinds the view
     """The request was answered before; unwinds the view and whatever it has begun to write."""
 
     def __init__(self, stored: StoredAnswer) -> None:
@@ -43,20 +43,20 @@ class Replay(Exception):  # noqa: N818 - no error: it unwinds the view
 
 
 class _Attempt:
-    """What this request knows about its key."""
+    """A request with a key: what the key is for it, and its own answer once it is stored."""
 
-    def __init__(self, found: Reservation | StoredAnswer) -> None:
-        self.found = found
+    def __init__(self, key: Reservation | StoredAnswer) -> None:
+        self.key = key
         self.body_sha256: str | None = None
         self.response: Response | None = None
 
-    def keep(self, connection: Any, response: Response) -> None:
+    def store(self, connection: Connection, response: Response) -> None:
         """Store `response` in the transaction of `connection`."""
-        if self.body_sha256 is None or isinstance(self.found, StoredAnswer):
+        if self.body_sha256 is None or isinstance(self.key, StoredAnswer):
             raise RuntimeError("a view with Idempotency-Key must call identify() before it makes anything")
         idempotency.complete(
             connection,
-            self.found,
+            self.key,
             body_sha256=self.body_sha256,
             status_code=response.status_code,
             body=json.loads(response.get_data()),
@@ -64,13 +64,13 @@ class _Attempt:
         self.response = response
 
     def free(self) -> None:
-        """Give the key back, unless it was never ours or has its answer."""
-        if isinstance(self.found, Reservation):
-            idempotency.free(gateway(), self.found)
+        """Free the key, unless another request has it or it has its answer."""
+        if isinstance(self.key, Reservation):
+            idempotency.free(gateway(), self.key)
 
 
 def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
-    """Make the view honour Idempotency-Key; without the header it runs as it is. Goes below `@operation`."""
+    """Make the view honour Idempotency-Key; without the header nothing changes. Goes below `@operation`."""
 
     @wraps(view)
     def once(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -96,10 +96,10 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
 
 
 def identify(content: Any) -> None:
-    """Say what the request is: `content` is its JSON body, or a multipart body's fields and the file's sha256.
+    """Identify the request by `content`: its JSON body, or a multipart body's fields and the file's sha256.
 
-    The path and the provider named outside of the body belong to it, too. Raises Replay when the same request was
-    answered before, ConflictError when another one was. Without the header it does nothing.
+    The path and a provider named outside of the body count, too. Raises Replay when the same request was answered
+    before, ConflictError when another one with the key was. Without the header it does nothing.
     """
     attempt = g.get("idempotency")
     if attempt is None:
@@ -110,18 +110,18 @@ def identify(content: Any) -> None:
         request.headers.get("x-model-provider"),
     ]
     attempt.body_sha256 = hashlib.sha256(json.dumps([request.view_args, named, content])).hexdigest()
-    if isinstance(attempt.found, StoredAnswer):
-        idempotency.compare(attempt.found, attempt.body_sha256)
-        raise Replay(attempt.found)
+    if isinstance(attempt.key, StoredAnswer):
+        idempotency.compare(attempt.key, attempt.body_sha256)
+        raise Replay(attempt.key)
 
 
-def settling(render: Callable[[T], Response]) -> Callable[[Any, T], None]:
-    """What a service calls with its connection and the new object: stores `render`'s answer under the key, if any."""
+def settling(render: Callable[[T], Response]) -> Settle[T]:
+    """The `settle` argument of a service: stores what `render` answers for the new object under the key, if any."""
     attempt = g.get("idempotency")
 
-    def settle(connection: Any, made: T) -> None:
+    def settle(connection: Connection, made: T) -> None:
         if attempt is not None:
-            attempt.keep(connection, render(made))
+            attempt.store(connection, render(made))
 
     return settle
 
@@ -139,12 +139,12 @@ def _key() -> str | None:
 
 def _begin(key: str) -> _Attempt:
     settings = gateway().settings
-    # A long body may take its time; a short request that is silent for that long has died.
+    # A long body may take its time; a short request that takes longer than this has died.
     is_short = request.content_length is not None and request.content_length <= settings.max_json_bytes
     lease_s = settings.lease_s if is_short else settings.upload_lease_s
-    found = idempotency.begin(gateway(), caller(), route=g.request_type, key=key, lease_s=lease_s)
-    g.idempotency = _Attempt(found)
-    return g.idempotency  # type: ignore[no-any-return]
+    attempt = _Attempt(idempotency.begin(gateway(), caller(), route=g.request_type, key=key, lease_s=lease_s))
+    g.idempotency = attempt
+    return attempt
 
 
 def _replayed(stored: StoredAnswer) -> Response:

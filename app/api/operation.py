@@ -1,4 +1,4 @@
-"""One operation of the API: its name, its clock, and the fields every answer carries."""
+"""What all operations of the API share: their names, the clock, and the fields of every response."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -12,12 +12,12 @@ from app.lib import json
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Operations that change something: each is a row of `events`.
+# How the names of operations that change something end: each of these is recorded in `events`.
 WRITES = ("_upload", "_create", "_delete", "_cancel", "_complete", "_part_add", "_retry")
 
 
 def operation(request_type: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Name the view's operation (`file_list`, ... of the contract's routes table)."""
+    """Name the operation of a view (`file_list`, ... in the contract's table of routes)."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
@@ -32,7 +32,7 @@ def operation(request_type: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def latency_ms() -> int:
-    """Whole milliseconds since the request came in."""
+    """Whole milliseconds since the request arrived."""
     return int((gateway().clock.monotonic() - g.started) * 1000)
 
 
@@ -44,7 +44,7 @@ def extra_fields(
     native_id: str | None = None,
     cache: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The contract's `extra_fields`; what has no value is null."""
+    """The contract's `extra_fields`; a field without a value is null."""
     return {
         "request_type": g.request_type,
         "provider": provider,
@@ -69,7 +69,7 @@ def answer(
     cache: Mapping[str, Any] | None = None,
     status: int = 200,
 ) -> Response:
-    """`body` with its `extra_fields`, as JSON."""
+    """A JSON response of `body` and its `extra_fields`."""
     body["extra_fields"] = extra_fields(
         provider=provider,
         model_requested=model_requested,
@@ -83,7 +83,7 @@ def answer(
 
 
 def list_answer(data: list[dict[str, Any]], *, has_more: bool, provider: str | None = None, **more: Any) -> Response:
-    """A page of a list; `more` are fields of its own beside those of every list."""
+    """A page of a list; `more` are fields besides those of every list."""
     body = {
         "object": "list",
         "data": data,

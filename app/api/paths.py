@@ -1,4 +1,4 @@
-"""Ids in paths: those of providers may have slashes (`s3://bucket/key`, `files/abc`), percent-encoded or not."""
+"""Ids in paths: a provider's may contain slashes (`s3://bucket/key`, `files/abc`), percent-encoded or not."""
 
 from flask import Flask
 from werkzeug.routing import Map, PathConverter, ValidationError
@@ -7,20 +7,20 @@ OBJECT = "object"
 
 
 class ObjectId(PathConverter):
-    """An id that does not end with one of `words`: those are routes below it, under other methods, too."""
+    """An id that does not end with `/` and one of `words`: those are routes below it, whatever their methods."""
 
-    def __init__(self, map: Map, *words: str) -> None:  # noqa: A002 - werkzeug's own name
+    def __init__(self, map: Map, *words: str) -> None:  # noqa: A002 - werkzeug's name
         super().__init__(map)
         self._endings = tuple(f"/{word}" for word in words)
 
     def to_python(self, value: str) -> str:
-        """The id as it was sent. Raises ValidationError."""
+        """The id as it was sent. Raises ValidationError for a route below it."""
         if value.endswith(self._endings):
             raise ValidationError
         return value
 
 
 def register(app: Flask) -> None:
-    """Make `<object:...>` known, and take ids with two slashes in a row as they are."""
+    """Register `<object:...>`, and leave two slashes in a row in an id as they are."""
     app.url_map.merge_slashes = False
     app.url_map.converters[OBJECT] = ObjectId

@@ -1,4 +1,4 @@
-"""Which provider a request names, in whichever of the places where it may."""
+"""The provider that a request names, in whichever place it may do so."""
 
 from flask import g, request
 
@@ -8,10 +8,10 @@ from app.services.accounts import choose
 
 
 def explicit_provider(*values: str | None) -> str | None:
-    """The provider that query, header and `values` (form or JSON `provider`) name, or None.
+    """The provider that the query, a header or `values` (the `provider` of a form or JSON body) name, or None.
 
-    Raises InvalidRequestError when two of them disagree or one is unknown, and UnsupportedOperationError when it
-    does not have the operation of this request.
+    Raises InvalidRequestError when two of them differ or one is unknown, and UnsupportedOperationError when the
+    provider does not have the operation of this request.
     """
     named = [
         request.args.get("provider"),
@@ -19,19 +19,20 @@ def explicit_provider(*values: str | None) -> str | None:
         request.headers.get("x-model-provider"),
         *values,
     ]
-    found = list(dict.fromkeys(value.strip().lower() for value in named if value and value.strip()))
-    if len(found) > 1:
-        text = f"The request names more than one provider: {found[0]:.60} and {found[1]:.60}."
+    providers = list(dict.fromkeys(value.strip().lower() for value in named if value and value.strip()))
+    if len(providers) > 1:
+        text = f"The request names more than one provider: {providers[0]:.60} and {providers[1]:.60}."
         raise InvalidRequestError(text, param="provider")
-    if found and not gateway().accounts.is_known(found[0]):
-        known = ", ".join(gateway().accounts.known())
-        raise InvalidRequestError(f"provider {found[0]!r:.60} is not known; known are {known}.", param="provider")
-    if not found:
+    if not providers:
         return None
-    choose.check_named(gateway(), found[0], g.request_type)
-    return found[0]
+    [provider] = providers
+    if not gateway().accounts.is_known(provider):
+        known = ", ".join(gateway().accounts.known())
+        raise InvalidRequestError(f"provider {provider!r:.60} is not known; use one of {known}.", param="provider")
+    choose.check_named(gateway(), provider, g.request_type)
+    return provider
 
 
-def is_azure_client() -> bool:
-    """True when the `api-version` query marks an Azure SDK."""
-    return "api-version" in request.args
+def sdk_provider() -> str | None:
+    """The provider whose own SDK sent the request, if that can be told."""
+    return "azure" if "api-version" in request.args else None

@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its clock, its line in the log, its row in `events`."""
+"""What surrounds every request: its id, its clock, its log line, its row in `events`."""
 
 from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,7 +12,7 @@ from app.services.gateway import Actor, Caller
 
 
 def register(app: Flask) -> None:
-    """Attach the hooks to `app`."""
+    """Register the hooks of `app`."""
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -27,30 +27,30 @@ def _end(response: Response) -> Response:
     operation = g.get("request_type") or request.endpoint or "unknown"
     caller, actor = g.get("caller"), g.get("actor")
     error = g.get("error")
-    took = latency_ms()
+    elapsed_ms = latency_ms()
     gateway().log.info(
         operation,
         request=g.request_id,
         method=request.method,
         path=request.path,
         status=response.status_code,
-        ms=took,
+        ms=elapsed_ms,
         project=caller.project if caller else None,
         actor=actor.name if actor else caller.name if caller else None,
         object=g.get("object_id"),
         code=error.code if error else None,
     )
-    # What an admin did is recorded by the transaction that does it; of a flood of refusals the first tells.
+    # What an admin does is recorded in the transaction that does it; of many refusals in a row only the first is news.
     if isinstance(error, RateLimitedError) and not error.is_news:
         return response
     if caller and (error is not None or operation.endswith(WRITES)):
-        _record(caller, operation, response.status_code, took)
+        _record(caller, operation, response.status_code, elapsed_ms)
     elif actor and error is not None:
-        _record(actor, operation, response.status_code, took)
+        _record(actor, operation, response.status_code, elapsed_ms)
     return response
 
 
-def _record(caller: Caller | Actor, operation: str, status: int, took: int) -> None:
+def _record(caller: Caller | Actor, operation: str, status: int, elapsed_ms: int) -> None:
     error = g.get("error")
     try:
         record.record(
@@ -60,15 +60,16 @@ def _record(caller: Caller | Actor, operation: str, status: int, took: int) -> N
             object_id=_recordable(g.get("object_id")),
             outcome="done" if error is None else "refused" if status < 500 else "failed",
             status_code=status,
-            latency_ms=took,
+            latency_ms=elapsed_ms,
             detail=None if error is None else {"code": error.code, "param": error.param, "message": error.message},
         )
     except SQLAlchemyError as failure:
-        # The operation is over and committed; its answer must not turn into a failure.
+        # The operation is committed, so its response must not turn into a failure.
         gateway().log.error("event.not_recorded", operation=operation, request=g.request_id, error=str(failure))
 
 
 def _recordable(object_id: str | None) -> str | None:
-    """The id unless it is none of ours: a path may hold anything."""
-    is_ours = object_id is not None and len(object_id) <= ids.MAX_LENGTH and object_id.isascii()
-    return object_id if is_ours and object_id is not None and object_id.isprintable() else None
+    """The id if the gateway can have issued it: a path may contain anything."""
+    if object_id is None or len(object_id) > ids.MAX_LENGTH:
+        return None
+    return object_id if object_id.isascii() and object_id.isprintable() else None

@@ -11,75 +11,77 @@ from app.errors import InvalidRequestError
 from app.services.files.placement import PARAM, Place
 
 API = "api"  # the bytes stay at the provider, and only there
-# Stores of the operator's that a provider reads, and what begins the ids of files in them.
+# An operator's stores that a provider reads from, and how the ids of files in them begin.
 BUCKETS = {"s3": "s3://", "gcs": "gs://"}
 FIELDS = ("bucket", "region", "project", "prefix")
 BRACKETED = re.compile(rf"{PARAM}\[([^\]]*)\](?:\[([^\]]*)\])?")
-FIELD_LENGTH = 1024
+MAX_FIELD_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """`is_kept`: whether in the gateway's own store; None when nothing is said of it. `place` is one in a bucket."""
+class StorageChoice:
+    """`is_kept`: whether the gateway's own store keeps the bytes, None if unsaid. `place` is one in a bucket."""
 
     is_kept: bool | None = None
     place: Place | None = None
 
 
-def stored(fields: Mapping[str, str]) -> Asked:
-    """What `fields`, as JSON or bracketed, ask for. Raises InvalidRequestError for another store, or several."""
-    named = _named(fields)
-    have = gateway().blobs.backend
-    unknown = set(named) - {have, API, *BUCKETS}
+def storage_choice(fields: Mapping[str, str]) -> StorageChoice:
+    """The `storage_config` in `fields`, as JSON or bracketed. Raises InvalidRequestError when it is not one store."""
+    stores = _stores(fields)
+    backend = gateway().blobs.backend
+    unknown = set(stores) - {backend, API, *BUCKETS}
     if unknown:
-        text = f"{PARAM}: the store {min(unknown)!r:.60} is not known; there are {have!r}, {API!r}, 's3' and 'gcs'."
+        text = f"{PARAM}: the store {min(unknown)!r:.60} is not known; use {backend!r}, {API!r}, 's3' or 'gcs'."
         raise InvalidRequestError(text, param=PARAM)
-    if len(named) > 1:
-        raise InvalidRequestError(f"{PARAM}: name one store, not both {' and '.join(sorted(named))}.", param=PARAM)
-    for kind, said in named.items():
-        if kind in (have, API):
-            return Asked(is_kept=kind == have)
-        return Asked(is_kept=False, place=_place(kind, said))
-    return Asked()
+    if len(stores) > 1:
+        raise InvalidRequestError(f"{PARAM}: name one store, not both {' and '.join(sorted(stores))}.", param=PARAM)
+    for kind, value in stores.items():
+        if kind in (backend, API):
+            return StorageChoice(is_kept=kind == backend)
+        return StorageChoice(is_kept=False, place=_place(kind, value))
+    return StorageChoice()
 
 
 def where(native_id: str | None, home: str) -> tuple[str, str]:
-    """(storage_backend, storage_uri) of bytes that only a provider, or the bucket that it reads, has."""
+    """(storage_backend, storage_uri) of bytes that only a provider has, or the bucket that it reads from."""
     for kind, start in BUCKETS.items():
         if native_id is not None and native_id.startswith(start):
             return kind, native_id
     return API, f"{API}://{home}/{native_id}"
 
 
-def _named(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What is said of each store that is named."""
-    named: dict[str, Any] = {}
+def _stores(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What the form says of each store that it names."""
+    stores: dict[str, Any] = {}
     if PARAM in fields:
         try:
-            named.update(parse_object(fields[PARAM].encode()))
+            stores.update(parse_object(fields[PARAM].encode()))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"{PARAM}: {error.message}", param=PARAM) from error
     for key, value in fields.items():
         match = BRACKETED.match(key)
         if match is not None:
-            said = named.setdefault(match[1], {})
-            if match[2] is not None and isinstance(said, dict):
-                said[match[2]] = value
-    return named
+            store = stores.setdefault(match[1], {})
+            if match[2] is not None and isinstance(store, dict):
+                store[match[2]] = value
+    return stores
 
 
-def _place(kind: str, said: Any) -> Place:
-    if not isinstance(said, dict):
+def _place(kind: str, value: Any) -> Place:
+    if not isinstance(value, dict):
         raise InvalidRequestError(f'{PARAM}.{kind}: must be an object, such as {{"bucket": ...}}.', param=PARAM)
-    found = {name: said[name] for name in FIELDS if said.get(name) is not None}
-    for name, value in found.items():
-        if not isinstance(value, str) or not value.isprintable() or len(value) > FIELD_LENGTH:
+    given = {name: value[name] for name in FIELDS if value.get(name) is not None}
+    for name, text in given.items():
+        if not isinstance(text, str) or not text.isprintable() or len(text) > MAX_FIELD_LENGTH:
             param = f"{PARAM}.{kind}.{name}"
-            raise InvalidRequestError(f"{param}: must be a text of printable characters.", param=param)
+            raise InvalidRequestError(
+                f"{param}: must be a string of at most {MAX_FIELD_LENGTH} printable characters.", param=param
+            )
     # Some clients give the bucket as the address of a folder in it.
-    bucket, slash, below = found.get("bucket", "").removeprefix(BUCKETS[kind]).partition("/")
+    bucket, slash, below = given.get("bucket", "").removeprefix(BUCKETS[kind]).partition("/")
     if slash:
-        found = {"prefix": below, **found, "bucket": bucket}
+        given = {"prefix": below, **given, "bucket": bucket}
     elif bucket:
-        found["bucket"] = bucket
-    return Place(kind, **found)
+        given["bucket"] = bucket
+    return Place(kind, **given)

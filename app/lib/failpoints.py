@@ -1,7 +1,8 @@
-"""Named instants at which a test may kill the process, or hold it; nothing happens unless armed.
+"""Named points at which a crash test kills the process; without the environment variables they do nothing.
 
-`BATCHGATE_FAILPOINT=chunk.before_commit` kills at the first hit, `name:3` at the third. With
-`BATCHGATE_FAILPOINT_FILE` set, the kill happens once: the file is created first, and an existing one disarms.
+`BATCHGATE_FAILPOINT=chunk.before_commit` kills the process at the first hit, `name:3` at the third. With
+`BATCHGATE_FAILPOINT_FILE` it is killed once only: the file is created before the kill, and disarms the point if it
+exists.
 """
 
 import os
@@ -13,7 +14,7 @@ _left = int(_count or 1)
 _once = os.environ.get("BATCHGATE_FAILPOINT_FILE", "")
 _lock = threading.Lock()
 
-# Every name that code may hit, so that the crash tests can prove they cover them all.
+# Every fail point in the code; the crash tests check that they cover them all.
 NAMES = (
     "blob.after_intent",
     "blob.before_rename",
@@ -31,6 +32,7 @@ NAMES = (
     "job.before_create",
     "job.after_create",
     "job.during_harvest",
+    "harvest.after_bytes",
     "harvest.before_commit",
     "harvest.after_commit",
     "copy.before_upload",
@@ -46,7 +48,7 @@ NAMES = (
 
 
 def hit(name: str) -> None:
-    """Die here as by SIGKILL if the environment armed this point."""
+    """Kill this process with SIGKILL if the environment armed the point `name`."""
     global _left
     if not _armed or name != _armed:
         return

@@ -1,4 +1,4 @@
-"""Gateway ids: a prefix, 14 hex digits of microseconds, 16 random ones; they sort by time."""
+"""Creates gateway ids: a prefix, 14 hex digits of Unix microseconds, 16 random hex digits. They sort by time."""
 
 import secrets
 import time
@@ -12,9 +12,9 @@ PART = "part_"
 LINE = "batch_req_"
 REQUEST = "req_"
 
-MAX_LENGTH = 48
+MAX_LENGTH = 48  # characters
 
 
 def new(prefix: str) -> str:
-    """A new id with `prefix` (one of this module's constants); at most 48 characters."""
+    """A new id with `prefix`, one of the constants above; at most MAX_LENGTH characters."""
     return f"{prefix}{time.time_ns() // 1000:014x}{secrets.token_hex(8)}"

@@ -1,25 +1,25 @@
-"""The one place that knows which JSON library is in use."""
+"""JSON for the whole application; no other module imports the JSON library."""
 
 from typing import Any
 
 import orjson
 
 JSONDecodeError = orjson.JSONDecodeError
-# What is nested deeper can be read, to 1024, but not written: that is a JSONEncodeError.
-DEEPEST = 254
 JSONEncodeError = orjson.JSONEncodeError
+# `loads` accepts 1,024 levels of nesting, but `dumps` raises JSONEncodeError above this one.
+MAX_WRITE_DEPTH = 254
 
 
 def loads(data: bytes | bytearray | memoryview | str) -> Any:
-    """Strict JSON (UTF-8, no NaN) to Python. Raises JSONDecodeError, a ValueError."""
+    """Parse strict JSON (UTF-8, no NaN). Raises JSONDecodeError, a ValueError."""
     return orjson.loads(data)
 
 
 def dumps(value: Any) -> bytes:
-    """Compact UTF-8 JSON."""
+    """Compact UTF-8 JSON. Raises JSONEncodeError."""
     return orjson.dumps(value)
 
 
 def dumps_line(value: Any) -> bytes:
-    """Compact UTF-8 JSON with the newline that ends a JSONL line."""
+    """One line of JSONL: compact UTF-8 JSON and a newline. Raises JSONEncodeError."""
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)

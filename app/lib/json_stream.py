@@ -1,6 +1,6 @@
-"""A JSON object read piece by piece: its members, and one long array element by element.
+"""Reads a JSON object piece by piece: its members, and long arrays element by element.
 
-Memory holds one piece at a time, whatever the size of the body and the order of its members.
+Only one piece is in memory at a time, whatever the size of the body and the order of its members.
 """
 
 from collections.abc import Collection, Iterator
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import ijson  # type: ignore[import-untyped]
 
 BUFFER_BYTES = 256 * 1024
-# Deeper than any real request, and well below what serialising again can take.
+# Deeper than any real request, and well below json.MAX_WRITE_DEPTH.
 MAX_DEPTH = 100
 
 _OPENING = ("start_map", "start_array")
@@ -18,16 +18,16 @@ _CLOSING = ("end_map", "end_array")
 
 
 class Source(Protocol):
-    """Whatever bytes can be read from."""
+    """Anything with a `read` that returns bytes."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of the object, or with an `index` one element of the long array.
+    """A member of the object, or one element of the long array if it has an `index`.
 
-    The array's beginning is announced by a member without `index` whose value is an empty list.
+    A member without `index` and with an empty list as its value announces the start of the array.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Member:
 
 
 class JsonStreamError(ValueError):
-    """Not an object, not JSON, or beyond a limit. `member` and `index` tell where, as far as known."""
+    """The body is not JSON, not an object, or over a limit. `member` and `index` say where, as far as known."""
 
     def __init__(self, message: str, *, member: str | None = None, index: int | None = None) -> None:
         super().__init__(message)
@@ -46,28 +46,28 @@ class JsonStreamError(ValueError):
 
 
 class PieceTooLargeError(JsonStreamError):
-    """One piece is over its limit of bytes."""
+    """A piece is longer than its limit."""
 
 
 def members(source: Source, *, array: str, element_bytes: int, other_bytes: int) -> Iterator[Member]:
-    """The object's members in their order, those of the array named `array` one by one.
+    """Yield the object's members in their order, and the elements of the array named `array` one by one.
 
-    `element_bytes` bounds an element of the array as it is written in the body, `other_bytes` all that comes
-    before the array, and again all that comes after it. Raises JsonStreamError or PieceTooLargeError.
+    `element_bytes` limits each element of the array as written in the body; `other_bytes` limits everything before the
+    array, and again everything after it. Raises JsonStreamError or PieceTooLargeError.
     """
     reader = _Bounded(source, other_bytes)
     walk = _Walk(array)
     try:
-        # Floats, as integers of thousands of digits make ijson's C parser hand out broken values otherwise.
+        # `use_float`, because ijson's C parser returns broken values for integers of thousands of digits.
         for event, value in ijson.basic_parse(reader, buf_size=BUFFER_BYTES, use_float=True):
-            found = walk.take(event, value)
+            member = walk.take(event, value)
             if walk.at_border:
                 reader.restart(element_bytes if walk.in_array else other_bytes)
-            if found is not None:
-                yield found
+            if member is not None:
+                yield member
     except ijson.JSONError as error:
         raise JsonStreamError(_first_line(error), member=walk.name, index=walk.index) from error
-    except UnicodeDecodeError as error:  # the parser lets surrogates pass, the step from it to Python does not
+    except UnicodeDecodeError as error:  # the parser accepts surrogates, but converting them to Python fails
         raise JsonStreamError("is not valid UTF-8.", member=walk.name, index=walk.index) from error
     except _OverLimitError as error:
         raise PieceTooLargeError(f"is longer than {error.limit} bytes.", member=walk.name, index=walk.index) from error
@@ -76,10 +76,10 @@ def members(source: Source, *, array: str, element_bytes: int, other_bytes: int)
 def nested_members(
     source: Source, *, arrays: Collection[tuple[str, ...]], element_bytes: int, other_bytes: int
 ) -> Iterator[Member]:
-    """The elements of arrays deep within an object one by one; at the end the object itself, without these.
+    """Yield the elements of nested arrays one by one, and at the end the object without these elements.
 
-    `arrays` are the names that lead to each, empty ones for what is in a list. An element's name is its array's, with
-    dots; the object is a member without name. `element_bytes` and `other_bytes` as in `members`, and what is raised.
+    `arrays` are paths of member names, with an empty name for each level of list. The name of an element is its array's
+    path, joined by dots; the object comes as a member without a name. Limits and errors are those of `members`.
     """
     reader = _Bounded(source, other_bytes)
     whole, element = _Builder(), _Builder()
@@ -118,7 +118,7 @@ class _OverLimitError(Exception):
 
 
 class _Bounded:
-    """Reads no further than `limit` bytes (and a buffer) beyond the last restart."""
+    """Reads at most `limit` bytes, plus one buffer, after the last restart."""
 
     def __init__(self, source: Source, limit: int) -> None:
         self._source = source
@@ -127,7 +127,7 @@ class _Bounded:
 
     def read(self, size: int = -1, /) -> bytes:
         if size == 0:
-            return b""  # ijson asks whether it gets bytes or text; Werkzeug's stream takes it for the end
+            return b""  # ijson tests whether it gets bytes or text; Werkzeug's stream would take it for the end
         if self._since > self._limit:
             raise _OverLimitError(self._limit)
         data = self._source.read(size)
@@ -135,13 +135,13 @@ class _Bounded:
         return data
 
     def restart(self, limit: int) -> None:
-        """What comes from here may take `limit`."""
+        """Allow `limit` bytes from here."""
         self._limit = limit
         self._since = 0
 
 
 class _Builder:
-    """One value out of events, then the next one."""
+    """Builds one value after another from parser events."""
 
     def __init__(self) -> None:
         self.value: Any = None
@@ -150,16 +150,16 @@ class _Builder:
 
     @property
     def is_closed(self) -> bool:
-        """True between values."""
+        """True between two values."""
         return not self._stack
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The names that lead to what comes next; empty ones within lists."""
+        """The member names that lead to the next event, with an empty name for each list."""
         return tuple(self._keys)
 
     def take(self, event: str, value: Any) -> bool:
-        """True when `event` completes the value."""
+        """Add an event. Returns True if it completes the value."""
         if event == "map_key":
             self._keys[-1] = value
             return False
@@ -184,12 +184,12 @@ class _Builder:
 
 
 class _Walk:
-    """Builds values out of events and tells where in the object they stand."""
+    """Builds the members and elements from parser events, and tracks the position in the object."""
 
     def __init__(self, array: str) -> None:
         self.name: str | None = None
         self.index: int | None = None
-        self.at_border = False  # the array or one of its elements begins or ends here
+        self.at_border = False  # the array or one of its elements starts or ends here
         self._array = array
         self._open = False
         self._seen_array = False
@@ -197,10 +197,11 @@ class _Walk:
 
     @property
     def in_array(self) -> bool:
+        """True inside the long array."""
         return self.index is not None
 
     def take(self, event: str, value: Any) -> Member | None:
-        """The piece that `event` completes, if it does."""
+        """The member or element that `event` completes, if any."""
         self.at_border = False
         if not self._open:
             if event != "start_map":
@@ -223,7 +224,7 @@ class _Walk:
 
     def _enter(self) -> Member:
         if self._seen_array:
-            raise JsonStreamError("is there twice.", member=self._array)
+            raise JsonStreamError("occurs twice.", member=self._array)
         self.at_border = self._seen_array = True
         self.index = 0
         return Member(self._array, [])
@@ -235,15 +236,15 @@ class _Walk:
             raise JsonStreamError(error.message, member=self.name, index=self.index) from error
 
     def _complete(self, value: Any) -> Member:
-        found = Member(self.name or "", value, self.index)
+        member = Member(self.name or "", value, self.index)
         if self.index is not None:
             self.index += 1
             self.at_border = True
-        return found
+        return member
 
 
 def _first_line(error: Exception) -> str:
-    # The parser adds a picture of the place, with bytes of the request in it.
+    # The parser appends an excerpt of the request, which must not reach a message.
     text = error.args[0] if error.args else ""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")

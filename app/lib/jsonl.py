@@ -1,18 +1,18 @@
-"""Lines of a JSONL stream, whatever its size: where each lies, and its bytes if they are not too many."""
+"""Splits a JSONL stream of any size into lines: the position of each, and its bytes up to a limit."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 BOM = b"\xef\xbb\xbf"
-# What a line of the greatest length may have around it: a byte order mark before, a CR behind.
+# What may surround the content of a line: a byte order mark before it, a CR after it.
 AROUND_BYTES = len(BOM) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`number` counts physical lines from 1; `offset` and `length` locate the content in the stream.
+    """A line that is not blank. `number` counts all lines from 1; `offset` and `length` locate the content in bytes.
 
-    The content has no line end (LF or CRLF) and no byte order mark. `data` is None when it is longer than asked for.
+    The content excludes the line end (LF or CRLF) and a byte order mark. `data` is None if it exceeds the limit.
     """
 
     number: int
@@ -22,25 +22,25 @@ class Line:
 
 
 class LineSplitter:
-    """Fed with pieces of the stream, gives the lines they complete; blank ones are counted and left out.
+    """Takes a stream piece by piece and yields the lines that each piece completes; blank lines are only counted.
 
-    How the stream is cut into pieces changes nothing. Memory holds one line of at most `max_line_bytes`.
+    The result does not depend on how the stream is divided. At most `max_line_bytes` of one line are in memory.
     """
 
     def __init__(self, *, max_line_bytes: int) -> None:
         self._max = max_line_bytes
         self._number = 0
-        self._offset = 0  # of the line that is being collected
+        self._offset = 0  # of the unfinished line
         self._held = bytearray()
         self._long: _LongLine | None = None
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the unfinished line that are in memory."""
+        """Bytes of the unfinished line in memory."""
         return len(self._held)
 
     def feed(self, data: bytes) -> Iterator[Line]:
-        """Lines that end within `data`."""
+        """The lines that end within `data`, the next piece of the stream."""
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
             if self._held or self._long is not None:
@@ -55,7 +55,7 @@ class LineSplitter:
             self._hold(data[start:])
 
     def finish(self) -> Iterator[Line]:
-        """The last line, when no newline ends it."""
+        """The last line, if the stream does not end with a newline."""
         if self._held or self._long is not None:
             line = self._complete()
             if line is not None:
@@ -100,7 +100,7 @@ class LineSplitter:
 
 
 class _LongLine:
-    """What is remembered of a line that is too long to be held; `mark` is the length of its byte order mark."""
+    """A line too long to hold, without its bytes; `mark` is the length of its byte order mark, if it has one."""
 
     def __init__(self, *, mark: int) -> None:
         self.mark = mark
@@ -116,7 +116,7 @@ class _LongLine:
 
 
 def lines(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[Line]:
-    """Every line of a stream of pieces that is not blank, with its data up to `max_line_bytes`."""
+    """The lines of a stream that are not blank, with their data up to `max_line_bytes`."""
     splitter = LineSplitter(max_line_bytes=max_line_bytes)
     for chunk in chunks:
         yield from splitter.feed(chunk)

@@ -1,4 +1,4 @@
-"""What all request schemas share: strict fields, and one way to turn what is wrong into a refusal."""
+"""What all request schemas share: strict fields, and one way to turn validation errors into the API's own."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,20 +8,20 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.errors import InvalidRequestError
 
-METADATA_PAIRS = 16
-METADATA_KEY_LENGTH = 64
-METADATA_VALUE_LENGTH = 512
+MAX_METADATA_PAIRS = 16
+MAX_METADATA_KEY_LENGTH = 64
+MAX_METADATA_VALUE_LENGTH = 512
 
 
 class RequestSchema(Schema):
-    """Unknown fields are left out: SDKs and other gateways' clients send fields of their own."""
+    """Ignores unknown fields: SDKs and clients of other gateways send fields of their own."""
 
     class Meta:
         unknown = EXCLUDE
 
 
 class Text(fields.String):
-    """A string without control characters: PostgreSQL refuses NUL, and logs and headers the rest."""
+    """A string without control characters: PostgreSQL rejects NUL, logs and headers the others."""
 
     def __init__(self, *, max_length: int = 1024, min_length: int = 1, multiline: bool = False, **kwargs: Any) -> None:
         length = validate.Length(min=min_length, max=max_length)
@@ -34,14 +34,14 @@ class Text(fields.String):
         if not isinstance(value, str):
             raise ValidationError(f"must be a string, not {type(value).__name__}.")
         if any((ord(char) < 32 or 0xD800 <= ord(char) < 0xE000) and char not in self._allowed for char in value):
-            raise ValidationError("must not hold control characters.")
+            raise ValidationError("must not contain control characters.")
         return value
 
 
 class WholeNumber(fields.Integer):
-    """A whole number between two bounds; query text is taken, true and 1.5 are not."""
+    """A whole number between two bounds; accepts text of a query, rejects true and 1.5."""
 
-    def __init__(self, *, min: int, max: int, **kwargs: Any) -> None:  # noqa: A002 - marshmallow's own words
+    def __init__(self, *, min: int, max: int, **kwargs: Any) -> None:  # noqa: A002 - marshmallow's names
         bounds = validate.Range(min=min, max=max, error=f"must be between {min} and {max}.")
         super().__init__(validate=bounds, **kwargs)
 
@@ -55,26 +55,26 @@ class WholeNumber(fields.Integer):
 
 
 class Metadata(fields.Dict):
-    """At most 16 pairs of strings, keys to 64 and values to 512 characters."""
+    """At most 16 pairs of strings: keys of up to 64 characters, values of up to 512."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            keys=Text(max_length=METADATA_KEY_LENGTH),
-            values=Text(max_length=METADATA_VALUE_LENGTH, min_length=0, multiline=True),
-            validate=validate.Length(max=METADATA_PAIRS, error=f"must have at most {METADATA_PAIRS} pairs."),
+            keys=Text(max_length=MAX_METADATA_KEY_LENGTH),
+            values=Text(max_length=MAX_METADATA_VALUE_LENGTH, min_length=0, multiline=True),
+            validate=validate.Length(max=MAX_METADATA_PAIRS, error=f"must have at most {MAX_METADATA_PAIRS} pairs."),
             **kwargs,
         )
 
 
 def one_of(*values: str) -> validate.OneOf:
-    """A validator whose message lists what is allowed."""
+    """A validator whose message lists the allowed values."""
     return validate.OneOf(values, error=f"must be one of {', '.join(values)}, not {{input!r}}.")
 
 
 def load(schema: type[Schema], data: Mapping[str, Any]) -> dict[str, Any]:
-    """`data` through `schema`. Raises InvalidRequestError that names the first field that is wrong."""
+    """`data` as loaded by `schema`. Raises InvalidRequestError that names the first invalid field."""
     try:
-        loaded: dict[str, Any] = _made(schema).load(data)
+        loaded: dict[str, Any] = _instance(schema).load(data)
     except ValidationError as error:
         param, message = _first(error.normalized_messages())  # type: ignore[no-untyped-call]
         raise InvalidRequestError(f"{param}: {message}" if param else message, param=param or None) from error
@@ -82,8 +82,8 @@ def load(schema: type[Schema], data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _made(schema: type[Schema]) -> Schema:
-    # Loading changes nothing in it; making one copies every field, which costs more than a small load.
+def _instance(schema: type[Schema]) -> Schema:
+    # Loading does not change it, and making one copies every field, which costs more than a small load.
     return schema()
 
 

@@ -1,4 +1,4 @@
-"""What requests about containers may say."""
+"""The requests about containers and the files in them."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ MAX_MINUTES = 20
 MAX_FILE_IDS = 500
 MAX_DOMAINS = 1000
 MAX_SECRET_LENGTH = 10_485_760
-NAME_LENGTH = 512
-PATH_LENGTH = 1024
-ID_LENGTH = 256
+MAX_NAME_LENGTH = 512
+MAX_PATH_LENGTH = 1024
+MAX_ID_LENGTH = 256
 MEMORY_LIMITS = ("1g", "4g", "16g", "64g")
 DISABLED = "disabled"
 ALLOWLIST = "allowlist"
@@ -39,7 +39,7 @@ class NetworkPolicy(RequestSchema):
         if data["type"] == ALLOWLIST and not data.get("allowed_domains"):
             raise ValidationError("must list at least one domain for an allowlist.", field_name="allowed_domains")
         if data["type"] == DISABLED and data.get("allowed_domains"):
-            raise ValidationError("goes with type allowlist only.", field_name="allowed_domains")
+            raise ValidationError("is allowed only with type allowlist.", field_name="allowed_domains")
 
     @post_load
     def _plain(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -50,11 +50,11 @@ class NetworkPolicy(RequestSchema):
 
 
 class CreateContainer(RequestSchema):
-    name = Text(required=True, max_length=NAME_LENGTH)
+    name = Text(required=True, max_length=MAX_NAME_LENGTH)
     provider = Text(allow_none=True, load_default=None, max_length=64)
     expires_after = fields.Nested(ExpiresAfter, allow_none=True, load_default=None)
     file_ids = fields.List(
-        Text(max_length=ID_LENGTH),
+        Text(max_length=MAX_ID_LENGTH),
         allow_none=True,
         load_default=None,
         validate=validate.Length(max=MAX_FILE_IDS, error=f"must list at most {MAX_FILE_IDS} files."),
@@ -67,21 +67,21 @@ class CreateContainer(RequestSchema):
 class ListContainerFiles(RequestSchema):
     limit = WholeNumber(min=1, max=100, load_default=20)
     order = Text(load_default="desc", validate=one_of("asc", "desc"))
-    after = Text(load_default=None, max_length=ID_LENGTH)
+    after = Text(load_default=None, max_length=MAX_ID_LENGTH)
 
 
 class ListContainers(ListContainerFiles):
-    name = Text(load_default=None, max_length=NAME_LENGTH)
+    name = Text(load_default=None, max_length=MAX_NAME_LENGTH)
 
 
 class CopyFile(RequestSchema):
-    file_id = Text(required=True, max_length=ID_LENGTH)
-    file_path = Text(allow_none=True, load_default=None, max_length=PATH_LENGTH)
+    file_id = Text(required=True, max_length=MAX_ID_LENGTH)
+    file_path = Text(allow_none=True, load_default=None, max_length=MAX_PATH_LENGTH)
     provider = Text(allow_none=True, load_default=None, max_length=64)
 
 
 class UploadFile(RequestSchema):
-    """The fields beside the file of a multipart body."""
+    """The form fields of an upload, besides the file."""
 
-    file_path = Text(load_default=None, max_length=PATH_LENGTH)
+    file_path = Text(load_default=None, max_length=MAX_PATH_LENGTH)
     provider = Text(load_default=None, max_length=64)

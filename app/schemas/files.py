@@ -1,4 +1,4 @@
-"""What comes in for files."""
+"""The requests about files."""
 
 from marshmallow import fields
 
@@ -22,14 +22,14 @@ MAX_LIST = 10_000
 
 
 class ExpiresAfter(RequestSchema):
-    """`expires_after`: when a file ends by itself."""
+    """`expires_after`: when a file expires."""
 
     anchor = Text(required=True, validate=one_of("created_at"))
     seconds = WholeNumber(required=True, min=MIN_EXPIRY_S, max=MAX_EXPIRY_S)
 
 
 class UploadFile(RequestSchema):
-    """The fields beside the file of an upload."""
+    """The form fields of an upload, besides the file."""
 
     purpose = Text(required=True, validate=one_of(*PURPOSES))
     provider = Text(load_default=None, max_length=64)

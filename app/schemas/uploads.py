@@ -1,4 +1,4 @@
-"""What comes in for uploads in parts."""
+"""The requests about uploads in parts."""
 
 from marshmallow import fields, validate
 
@@ -6,7 +6,7 @@ from app.schemas.base import RequestSchema, Text, WholeNumber, one_of
 from app.schemas.files import PURPOSES, ExpiresAfter
 
 MAX_PARTS = 10_000
-ID_LENGTH = 256
+MAX_ID_LENGTH = 256
 
 
 class CreateUpload(RequestSchema):
@@ -19,14 +19,14 @@ class CreateUpload(RequestSchema):
 
 
 class AddPart(RequestSchema):
-    """The fields beside the bytes of a part."""
+    """The form fields of a part, besides its bytes."""
 
     provider = Text(load_default=None, max_length=64)
 
 
 class CompleteUpload(RequestSchema):
     part_ids = fields.List(
-        Text(max_length=ID_LENGTH),
+        Text(max_length=MAX_ID_LENGTH),
         required=True,
         validate=validate.Length(min=1, max=MAX_PARTS, error=f"must list 1 to {MAX_PARTS} parts."),
     )

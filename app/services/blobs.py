@@ -1,4 +1,4 @@
-"""Bytes on their way into the store, with the row that answers for them."""
+"""Bytes being written to the store, each blob with a row that was committed first."""
 
 import hashlib
 import secrets
@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.blobs import BlobError, BlobFullError, BlobWriter
 from app.data.files import blobs
+from app.data.files.blobs import Leftover
 from app.errors import StorageFullError, UnavailableError
 from app.lib import failpoints
 from app.services.each_due import each_due
@@ -19,7 +20,7 @@ RENEWALS_PER_LEASE = 3
 
 
 class IncomingBlob:
-    """A pending blob: `write` its bytes, `seal` it, then call `settle` in the transaction that refers to it."""
+    """A pending blob: `write` its bytes, `seal` it, then call `settle` in the transaction that adds the reference."""
 
     def __init__(self, gateway: Gateway, *, row_id: int, key: str, writer: BlobWriter, hashed: bool) -> None:
         self.id = row_id
@@ -32,12 +33,12 @@ class IncomingBlob:
 
     @property
     def sha256(self) -> str | None:
-        """Hex digest of what was written so far, or None when nobody asked for it."""
+        """The hex digest of what was written so far; None for a blob that is not hashed."""
         return self._hash.hexdigest() if self._hash else None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append. Raises StorageFullError or UnavailableError."""
-        with _told():
+        with _store_errors():
             self._writer.write(data)
         if self._hash:
             self._hash.update(data)
@@ -45,22 +46,22 @@ class IncomingBlob:
         self.keep()
 
     def keep(self) -> None:
-        """Renew the lease if that is due. Raises UnavailableError when the sweeper took the blob."""
+        """Renew the lease when it is due. Raises UnavailableError when the sweeper has taken the blob."""
         if self._gateway.clock.monotonic() > self._renew_after:
             self._renew()
 
     def seal(self) -> None:
         """Make the bytes durable under their key."""
-        with _told():
+        with _store_errors():
             self._writer.commit()
 
     def settle(self, connection: Connection) -> None:
-        """Mark the blob live in the caller's transaction. Raises UnavailableError when the sweeper took it."""
+        """Mark the blob live in the caller's transaction. Raises UnavailableError when the sweeper has taken it."""
         if not blobs.mark_live(connection, self.id, size=self.bytes, sha256=self.sha256):
-            raise UnavailableError("Writing took longer than its lease; send the request again.", retry_after_s=1)
+            raise _lease_lost()
 
     def abort(self) -> None:
-        """Remove what was written and the row, unless the blob is live by now. What fails here is the sweeper's."""
+        """Delete what was written and the row, unless the blob is live. The sweeper retries what fails here."""
         try:
             with self._gateway.database.write() as connection:
                 if not blobs.condemn(connection, self.id):
@@ -74,9 +75,9 @@ class IncomingBlob:
 
     def _renew(self) -> None:
         with self._gateway.database.write() as connection:
-            kept = blobs.renew(connection, self.id, lease_s=self._gateway.settings.upload_lease_s)
-        if not kept:
-            raise UnavailableError("Writing took longer than its lease; send the request again.", retry_after_s=1)
+            is_held = blobs.renew(connection, self.id, lease_s=self._gateway.settings.upload_lease_s)
+        if not is_held:
+            raise _lease_lost()
         self._renew_after = self._next_renewal()
 
     def _next_renewal(self) -> float:
@@ -85,14 +86,14 @@ class IncomingBlob:
 
 @contextmanager
 def incoming(gateway: Gateway, *, hashed: bool = True) -> Iterator[IncomingBlob]:
-    """A pending blob, its row committed first. On an exception neither row nor bytes stay behind."""
+    """A pending blob, its row committed first. After an exception neither row nor bytes are left."""
     key = secrets.token_hex(20)
     with gateway.database.write() as connection:
         row_id = blobs.insert_pending(
             connection, key=key, store=gateway.blobs.url, lease_s=gateway.settings.upload_lease_s
         )
     failpoints.hit("blob.after_intent")
-    with _told():
+    with _store_errors():
         writer = gateway.blobs.open_write(key)
     blob = IncomingBlob(gateway, row_id=row_id, key=key, writer=writer, hashed=hashed)
     try:
@@ -103,55 +104,59 @@ def incoming(gateway: Gateway, *, hashed: bool = True) -> Iterator[IncomingBlob]
 
 
 def sweep(gateway: Gateway) -> int:
-    """Delete condemned blobs and those whose writer went silent, a slice at a time; returns how many."""
+    """Delete blobs marked for deletion and those whose writer went silent, a slice at a time; returns how many."""
     return each_due(
         gateway,
         lambda connection, limit: blobs.unsettled(connection, limit=limit),
-        lambda row: _sweep_one(gateway, row.id, row.key, row.state),
+        lambda leftover: _sweep_one(gateway, leftover),
     )
 
 
 def stream(gateway: Gateway, key: str, *, offset: int, length: int) -> Iterator[bytes]:
-    """`length` bytes of a blob from `offset`. Raises UnavailableError at once when they cannot be read."""
+    """`length` bytes of a blob from `offset`. Raises UnavailableError at once if they cannot be read."""
     try:
         return gateway.blobs.stream(key, offset=offset, length=length)
     except BlobError as error:
         gateway.log.error("blob.not_readable", key=key, error=str(error))
-        raise UnavailableError("The bytes cannot be read now; try again.", retry_after_s=5) from error
+        raise UnavailableError("The bytes cannot be read at the moment; try again.", retry_after_s=5) from error
 
 
 def remove_condemned(gateway: Gateway, blob_id: int | None) -> None:
-    """Delete the bytes of a blob that was just let go, if nothing else refers to it; else it is left as it is."""
+    """Delete the bytes of a blob that was just released; nothing happens while something else refers to it."""
     if blob_id is None:
         return
     with gateway.database.read() as connection:
-        row = blobs.condemned(connection, blob_id)
-    if row is not None:
-        _sweep_one(gateway, row.id, row.key, "deleting")
+        leftover = blobs.condemned(connection, blob_id)
+    if leftover is not None:
+        _sweep_one(gateway, leftover)
 
 
-def _sweep_one(gateway: Gateway, row_id: int, key: str, state: str) -> bool:
-    if state == "pending":
+def _sweep_one(gateway: Gateway, leftover: Leftover) -> bool:
+    if leftover.state == "pending":
         with gateway.database.write() as connection:
-            if not blobs.condemn_abandoned(connection, row_id):
+            if not blobs.condemn_abandoned(connection, leftover.id):
                 return False
     try:
-        gateway.blobs.delete(key)
+        gateway.blobs.delete(leftover.key)
     except BlobError as error:
-        gateway.log.warning("blob.delete_failed", key=key, error=str(error))
+        gateway.log.warning("blob.delete_failed", key=leftover.key, error=str(error))
         return False
     failpoints.hit("sweep.after_delete")
     with gateway.database.write() as connection:
-        blobs.forget(connection, row_id)
+        blobs.forget(connection, leftover.id)
     return True
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """The store's errors in the words that a caller gets."""
+def _store_errors() -> Iterator[None]:
+    """Raises the GatewayError that matches the store's failure."""
     try:
         yield
     except BlobFullError as error:
-        raise StorageFullError("The gateway's store is full; nothing was kept.") from error
+        raise StorageFullError("The gateway's store is full; nothing was stored.") from error
     except BlobError as error:
         raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
+
+
+def _lease_lost() -> UnavailableError:
+    return UnavailableError("Writing took longer than its lease; send the request again.", retry_after_s=1)

@@ -1,4 +1,4 @@
-"""Work on all rows that are due, a slice at a time, however many there are."""
+"""Work on every due row, a slice at a time, however many there are."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -19,9 +19,10 @@ def each_due(
     *,
     slice_rows: int = SLICE_ROWS,
 ) -> int:
-    """`act` on each row that `find(connection, limit)` gives, until it gives no more; returns how many it was true for.
+    """Call `act` on each row that `find(connection, limit)` returns, until there are no more.
 
-    A row that `act` is false for stays due; a slice of nothing but such rows ends the work.
+    Returns for how many rows `act` was true. A row for which it was false stays due; a slice of nothing but such rows
+    ends the work.
     """
     total = 0
     while True:

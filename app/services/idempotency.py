@@ -1,65 +1,53 @@
 """Idempotency keys: the same request gets the same answer, for a day (design: intent before effect)."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.data.audit import idempotency
+from app.data.audit.idempotency import Reservation as Reservation  # what callers of this module get
+from app.data.audit.idempotency import StoredAnswer as StoredAnswer
 from app.errors import ConflictError
 from app.services.gateway import Caller, Gateway
 
 MAX_KEY_LENGTH = 255
 TWIN_RETRY_AFTER_S = 2
-PURGE_SLICE = 1000
+PURGE_SLICE_ROWS = 1000
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """The key is this request's, until `lease_until` (Unix milliseconds) and as long as nobody takes it over."""
-
-    row_id: int
-    lease_until: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """What the first request with the key was answered."""
-
-    body_sha256: str
-    status_code: int
-    body: dict[str, Any]
+# How a service stores the answer to a request that makes something: it calls this with the new object, last in the
+# transaction that makes the object, so that the object and the stored answer come into being together or not at all.
+Settle = Callable[[Connection, T], None]
 
 
 def begin(gateway: Gateway, caller: Caller, *, route: str, key: str, lease_s: float) -> Reservation | StoredAnswer:
-    """Reserve `key` for this request, or find what the first one was answered.
+    """Reserve `key` for this request, or return the answer that the first request with it got.
 
-    Raises ConflictError with a Retry-After while the first one is being answered.
+    Raises ConflictError with a Retry-After while the first one is in flight.
     """
 
     def unit(connection: Connection) -> Reservation | StoredAnswer | None:
-        mine = idempotency.reserve(connection, project_id=caller.project_id, route=route, key=key, lease_s=lease_s)
-        if mine is not None:
-            return Reservation(row_id=mine.id, lease_until=mine.lease_until)
-        row = idempotency.find(connection, project_id=caller.project_id, route=route, key=key)
-        if row is None or row.state != "done":
-            return None
-        return StoredAnswer(body_sha256=row.body_sha256, status_code=row.status_code, body=row.answer)
+        reservation = idempotency.reserve(
+            connection, project_id=caller.project_id, route=route, key=key, lease_s=lease_s
+        )
+        return reservation or idempotency.find(connection, project_id=caller.project_id, route=route, key=key)
 
-    found = gateway.database.run(unit)
-    if found is None:
+    result = gateway.database.run(unit)
+    if result is None:
         raise ConflictError(
-            "A request with this Idempotency-Key is being answered; send it again in a moment.",
+            "A request with this Idempotency-Key is in flight; retry in a moment.",
             param="Idempotency-Key",
             code="idempotency_key_in_flight",
             retry_after_s=TWIN_RETRY_AFTER_S,
         )
-    return found
+    return result
 
 
 def compare(stored: StoredAnswer, body_sha256: str) -> None:
-    """Raises ConflictError unless this request says the same as the first one with its key."""
+    """Raises ConflictError unless this request equals the first one with its key."""
     if stored.body_sha256 != body_sha256:
         raise ConflictError(
             "This Idempotency-Key was used for another request; use a new key for a new request.",
@@ -71,21 +59,16 @@ def compare(stored: StoredAnswer, body_sha256: str) -> None:
 def complete(
     connection: Connection, reservation: Reservation, *, body_sha256: str, status_code: int, body: dict[str, Any]
 ) -> None:
-    """Keep the answer, in the transaction that makes what it tells of.
+    """Store the answer, in the transaction that makes the object it describes.
 
-    Raises ConflictError when the lease ran out and a twin took the key, so that only one of them makes anything.
+    Raises ConflictError when the lease expired and a twin took the key, so that only one of them makes anything.
     """
-    kept = idempotency.complete(
-        connection,
-        reservation.row_id,
-        lease_until=reservation.lease_until,
-        body_sha256=body_sha256,
-        status_code=status_code,
-        answer=body,
+    is_stored = idempotency.complete(
+        connection, reservation, body_sha256=body_sha256, status_code=status_code, answer=body
     )
-    if not kept:
+    if not is_stored:
         raise ConflictError(
-            "This request took longer than the lease of its Idempotency-Key, and another one with the key took over.",
+            "This request outlived the lease of its Idempotency-Key, and another request took the key over.",
             param="Idempotency-Key",
             code="idempotency_key_in_flight",
             retry_after_s=TWIN_RETRY_AFTER_S,
@@ -93,21 +76,21 @@ def complete(
 
 
 def free(gateway: Gateway, reservation: Reservation) -> None:
-    """Give the key back after a failure, so that the next request with it is a first one."""
+    """Free the key after a failure, so that the next request with it counts as the first."""
     try:
         with gateway.database.write() as connection:
-            idempotency.free(connection, reservation.row_id, lease_until=reservation.lease_until)
+            idempotency.free(connection, reservation)
     except SQLAlchemyError as error:
-        # The failure that led here is what the caller must hear of; the lease frees the key soon.
+        # The caller must hear of the failure that led here; the lease frees the key soon.
         gateway.log.warning("idempotency.not_freed", error=str(error))
 
 
 def purge_due(gateway: Gateway) -> int:
-    """Delete keys that are over a day old, a slice at a time; returns how many."""
-    purged = 0
+    """Delete expired keys, a slice at a time; returns how many."""
+    total = 0
     while True:
         with gateway.database.write() as connection:
-            count = idempotency.purge(connection, limit=PURGE_SLICE)
-        purged += count
-        if count < PURGE_SLICE:
-            return purged
+            count = idempotency.purge(connection, limit=PURGE_SLICE_ROWS)
+        total += count
+        if count < PURGE_SLICE_ROWS:
+            return total

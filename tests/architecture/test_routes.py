@@ -1,10 +1,13 @@
 """Every route of the contract is there, named, and behind the auth hook."""
 
+import pytest
 from flask.testing import FlaskClient
 
-from app import create_app
 from app.services.access import keys
 from app.services.gateway import Gateway
+from tests.support.web import application
+
+pytestmark = pytest.mark.one_database
 
 OPEN = {"/healthz", "/readyz"}
 EVERYWHERE = {
@@ -32,7 +35,7 @@ MANAGEMENT = {
 def routes(gateway: Gateway) -> set[str]:
     """`METHOD /path/{}` of every rule."""
     found = set()
-    for rule in create_app(gateway=gateway).url_map.iter_rules():
+    for rule in application(gateway).url_map.iter_rules():
         path = "".join("{}" if is_dynamic else part for is_dynamic, part in rule._trace).lstrip("|")
         found |= {f"{method} {path}" for method in (rule.methods or ()) if method != "OPTIONS"}
     return found
@@ -51,7 +54,7 @@ def test_the_routes_are_those_of_the_contract(gateway: Gateway) -> None:
 
 
 def test_no_route_answers_without_a_key(gateway: Gateway) -> None:
-    client: FlaskClient = create_app(gateway=gateway).test_client()
+    client: FlaskClient = application(gateway).test_client()
     for route in sorted(routes(gateway)):
         method, path = route.split(" ", 1)
         answer = client.open(path.replace("{}", "x"), method=method)
@@ -59,12 +62,12 @@ def test_no_route_answers_without_a_key(gateway: Gateway) -> None:
 
 
 def test_every_view_names_its_operation(gateway: Gateway) -> None:
-    views = create_app(gateway=gateway).view_functions
+    views = application(gateway).view_functions
     assert [name for name, view in views.items() if not hasattr(view, "request_type")] == []
 
 
 def test_management_is_for_admins_but_for_the_quota_of_a_key(gateway: Gateway) -> None:
-    client: FlaskClient = create_app(gateway=gateway).test_client()
+    client: FlaskClient = application(gateway).test_client()
     issued = keys.create(gateway, project="alpha", name="member")
     for route in sorted(MANAGEMENT):
         method, path = route.split(" ", 1)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-import app as batchgate
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
+from tests.support.web import application
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def environment(environment: dict[str, str], issuers: list[dict[str, Any]]) -> d
 def anyone(gateway: Gateway) -> FlaskClient:
     """A client without a credential. There is a project alpha."""
     keys.create(gateway, project="alpha", name="first")
-    return batchgate.create_app(gateway=gateway).test_client()
+    return application(gateway).test_client()
 
 
 def bearer(credential: str, **more: str) -> dict[str, str]:

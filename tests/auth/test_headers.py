@@ -6,12 +6,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-import app as batchgate
 from app.data.tables import events
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 from tests.auth.conftest import upload_form
+from tests.support.web import application
+
+pytestmark = pytest.mark.one_database
 
 FORMS = ("Authorization", "x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 PROVIDERS_KEY = "sk-proj-not-a-key-of-this-gateway"
@@ -106,7 +108,7 @@ def test_the_address_is_what_the_outermost_trusted_proxy_saw(
     gateway: Gateway, key: str, proxies: int, forwarded: list[str], seen: str
 ) -> None:
     behind = replace(gateway, settings=replace(gateway.settings, trusted_proxies=proxies))
-    client = batchgate.create_app(gateway=behind).test_client()
+    client = application(behind).test_client()
     told = [*header("x-bf-vk", key).items(), *[("X-Forwarded-For", value) for value in forwarded]]
     assert client.post("/v1/files", data=upload_form(b"{}\n"), headers=told).status_code == 200
     with gateway.database.read() as connection:

@@ -10,12 +10,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-import app as batchgate
 from app.auth.tokens import Verifier
 from app.data.tables import virtual_keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 from tests.auth.conftest import bearer
+from tests.support.web import application
+
+pytestmark = pytest.mark.one_database
 
 HS = {"alg": "HS256", "typ": "JWT"}
 
@@ -179,7 +181,7 @@ def test_a_good_token_opens_its_project(anyone: FlaskClient, token: Callable[[],
 
 
 def test_no_token_is_taken_where_no_issuer_is_known(gateway: Gateway) -> None:
-    client = batchgate.create_app(gateway=replace(gateway, jwt=Verifier())).test_client()
+    client = application(replace(gateway, jwt=Verifier())).test_client()
     assert client.get("/v1/files", headers=bearer(tokens.signed())).status_code == 401
 
 

@@ -7,7 +7,6 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-import app as batchgate
 from app.data.store.database import AnyRow
 from app.data.tables import events, projects, virtual_keys
 from app.errors import AuthenticationError, InvalidRequestError, PermissionDeniedError
@@ -15,6 +14,7 @@ from app.services.access import callers, keys
 from app.services.gateway import Gateway
 from tests.auth import tokens
 from tests.auth.conftest import bearer, upload_form
+from tests.support.web import application
 
 IN_ALPHA = {"x-bf-project": "alpha"}
 
@@ -190,7 +190,7 @@ def test_an_admin_needs_a_project_also_below_the_services(gateway: Gateway, anyo
 
 
 def test_a_batch_outlives_the_token_that_made_it(gateway: Gateway, anyone: FlaskClient) -> None:
-    soon = tokens.shared(role="member", exp=int(tokens.time.time()) - 20)  # within the leeway of 30 s
+    soon = tokens.shared(role="member", exp=int(tokens.time.time()) - 2)  # within the leeway of 30 s
     line = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[]}}\n'
     uploaded = anyone.post("/v1/files", data=upload_form(line), headers=bearer(soon))
     wanted = {"input_file_id": uploaded.json["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
@@ -214,6 +214,6 @@ def test_no_connection_is_held_while_the_keys_of_an_issuer_are_read(gateway: Gat
         return read()
 
     place._read = counting  # type: ignore[method-assign]
-    client = batchgate.create_app(gateway=gateway).test_client()
+    client = application(gateway).test_client()
     assert client.get("/v1/files", headers=bearer(tokens.signed())).status_code == 200
     assert held == [0]

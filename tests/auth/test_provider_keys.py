@@ -26,6 +26,7 @@ from tests.fakes.openai_provider_app import OpenAIProviderApp
 from tests.fakes.serving import ServedApp
 from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, read
+from tests.support.web import application
 
 OPERATORS = "sk-operators-own-key-0123456789"
 ANN = "sk-anns-own-key-at-the-provider-0123456789"
@@ -80,7 +81,7 @@ def workers(gateway: Gateway) -> Iterator[Workers]:
 
 def holder(gateway: Gateway, key: str, provider: str | None = "openai") -> KeyClient:
     """A client that sends `key` and names its provider."""
-    flask_app = batchgate.create_app(gateway=gateway)
+    flask_app = application(gateway)
     flask_app.test_client_class = KeyClient
     client = flask_app.test_client()
     assert isinstance(client, KeyClient)

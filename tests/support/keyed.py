@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import app as batchgate
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
+from tests.support.web import application
 
 
 def with_key(gateway: Gateway, key: str) -> KeyClient:
     """A client that sends `key`."""
-    flask_app = batchgate.create_app(gateway=gateway)
+    flask_app = application(gateway)
     flask_app.test_client_class = KeyClient
     client = flask_app.test_client()
     assert isinstance(client, KeyClient)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server from a wheel, one for the whole run, and a fresh database for each test."""
+"""A PostgreSQL server from a wheel, one for the whole run, and a migrated database for each process of it."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from psycopg import sql
 from app.data.tables import metadata
 
 URL = "BATCHGATE_TEST_POSTGRES"
+ROUNDS_TO_TRUNCATE = 100
 
 
 class Postgres:
@@ -47,15 +48,40 @@ def create() -> str:
     return _named(name)
 
 
-def empty(url: str) -> None:
-    """Make a migrated database as it was when new, whoever is still connected."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+class Emptied:
+    """A migrated database, made empty again after each test over a connection of its own.
+
+    Deleting from every table takes 5 ms, truncating them 110 ms; what deleting leaves behind makes scans slower, so
+    now and then the tables are truncated all the same.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._connection = psycopg.connect(url, autocommit=True)
+        self._connection.execute("SET session_replication_role = replica")  # no trigger of a foreign key runs
+        self._tables = [sql.Identifier(table.name) for table in metadata.sorted_tables]
+        names = self._connection.execute("SELECT sequencename FROM pg_sequences").fetchall()
+        self._sequences = sql.SQL(", ").join(
+            sql.SQL("setval({}, 1, false)").format(sql.Literal(row[0])) for row in names
+        )
+        self._rounds = 0
+
+    def empty(self) -> None:
+        """Make it as it was when new; connections that others still have to it are closed first."""
+        self._rounds += 1
+        self._connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        names = [sql.Identifier(table.name) for table in metadata.sorted_tables]
-        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(names)))
+        if self._rounds % ROUNDS_TO_TRUNCATE == 0:
+            self._connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(self._tables)))
+        else:
+            deletes = [sql.SQL("DELETE FROM {}").format(table) for table in self._tables]
+            self._connection.execute(sql.SQL("; ").join(deletes))
+        self._connection.execute(sql.SQL("SELECT {}").format(self._sequences))
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def drop(url: str) -> None:

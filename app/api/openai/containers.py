@@ -7,13 +7,14 @@ from flask import Blueprint, Response, request
 from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
+from app.api.openai import container_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load
 from app.schemas.containers import CreateContainer, ListContainers
 from app.services.accounts import choose
 from app.services.containers import containers
-from app.services.containers.containers import Container, NewContainer
+from app.services.containers.containers import ContainerRow, NewContainer
 
 blueprint = Blueprint("containers", __name__)
 
@@ -22,49 +23,49 @@ blueprint = Blueprint("containers", __name__)
 @operation("container_create")
 @idempotent
 def create() -> Response:
-    """Make a container, with copies of files in it if `file_ids` names some."""
+    """Make a container, with copies of the files in `file_ids`."""
     body = read_json()
     identify(body)
-    asked = load(CreateContainer, body)
+    fields = load(CreateContainer, body)
     choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
+        gateway(), caller(), explicit=explicit_provider(fields["provider"]), sdk_provider=sdk_provider()
     )
-    expires_after = asked["expires_after"] or {"minutes": containers.EXPIRES_AFTER_MINUTES}
-    wanted = NewContainer(
-        name=asked["name"],
+    expires_after = fields["expires_after"] or {"minutes": containers.EXPIRES_AFTER_MINUTES}
+    new = NewContainer(
+        name=fields["name"],
         provider=choice.provider,
         expires_after_minutes=expires_after["minutes"],
-        memory_limit=asked["memory_limit"] or containers.MEMORY_LIMIT,
-        network_policy=asked["network_policy"],
-        metadata=asked["metadata"],
-        file_ids=tuple(dict.fromkeys(asked["file_ids"] or ())),
+        memory_limit=fields["memory_limit"] or containers.MEMORY_LIMIT,
+        network_policy=fields["network_policy"],
+        metadata=fields["metadata"],
+        file_ids=tuple(dict.fromkeys(fields["file_ids"] or ())),
     )
-    return _answer(containers.create(gateway(), caller(), wanted, settle=settling(_answer)))
+    return _answer(containers.create(gateway(), caller(), new, settle=settling(_answer)))
 
 
 @blueprint.get("/containers")
 @operation("container_list")
 def list_() -> Response:
-    """The project's containers, newest first unless asked otherwise."""
-    asked = load(ListContainers, request.args)
+    """The project's containers, newest first by default."""
+    query = load(ListContainers, request.args)
     provider = explicit_provider()
     page = containers.list_(
         gateway(),
         caller(),
-        limit=asked["limit"],
-        descending=asked["order"] == "desc",
-        after=asked["after"],
-        name=asked["name"],
+        limit=query["limit"],
+        descending=query["order"] == "desc",
+        after=query["after"],
+        name=query["name"],
         provider=provider,
     )
-    data = [_item(item) for item in page.items]
+    data = [_item(container) for container in page.items]
     return list_answer(data, has_more=page.has_more, provider=provider)
 
 
 @blueprint.get("/containers/<string:container_id>")
 @operation("container_retrieve")
 def retrieve(container_id: str) -> Response:
-    """A container; looking at a running one keeps it alive."""
+    """A container; retrieving a running one keeps it alive."""
     return _answer(containers.retrieve(gateway(), caller(), container_id, provider=explicit_provider()))
 
 
@@ -73,29 +74,14 @@ def retrieve(container_id: str) -> Response:
 def delete(container_id: str) -> Response:
     """Delete a container and the files in it."""
     deleted = containers.delete(gateway(), caller(), container_id, provider=explicit_provider())
-    body = {"id": deleted.id, "object": "container.deleted", "deleted": True}
+    body = {"id": deleted.public_id, "object": "container.deleted", "deleted": True}
     return answer(body, provider=deleted.provider, native_id=deleted.native_id)
 
 
-def _answer(container: Container) -> Response:
-    return answer(_wire(container), provider=container.provider, native_id=container.native_id)
+def _answer(container: ContainerRow) -> Response:
+    return answer(container_wire.wire(container), provider=container.provider, native_id=container.native_id)
 
 
-def _item(container: Container) -> dict[str, Any]:
-    told = extra_fields(provider=container.provider, native_id=container.native_id)
-    return {**_wire(container), "extra_fields": told}
-
-
-def _wire(container: Container) -> dict[str, Any]:
-    return {
-        "id": container.id,
-        "object": "container",
-        "name": container.name,
-        "created_at": container.created_at // 1000,
-        "status": container.status,
-        "expires_after": {"anchor": "last_active_at", "minutes": container.expires_after_minutes},
-        "last_active_at": container.last_active_at // 1000,
-        "memory_limit": container.memory_limit,
-        "network_policy": container.network_policy,
-        "metadata": container.metadata,
-    }
+def _item(container: ContainerRow) -> dict[str, Any]:
+    extra = extra_fields(provider=container.provider, native_id=container.native_id)
+    return {**container_wire.wire(container), "extra_fields": extra}

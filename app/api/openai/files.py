@@ -2,6 +2,7 @@
 
 import re
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,15 +12,16 @@ from app.api.context import caller, gateway
 from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
+from app.api.openai import file_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
-from app.api.provider import explicit_provider, is_azure_client
-from app.api.storage import stored, where
+from app.api.provider import explicit_provider, sdk_provider
+from app.api.storage import StorageChoice, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services.accounts import choose
 from app.services.copies import remote
-from app.services.files import files
-from app.services.files.files import FileRow, IncomingFile, Upload
+from app.services.files import files, names
+from app.services.files.files import FileRow, IncomingFile, NewFile
 from app.services.limits import limits
 
 blueprint = Blueprint("files", __name__)
@@ -29,52 +31,71 @@ CONTENT = "/files/<object:file_id>/content"
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The form fields beside the file; `provider` is the one that the request names anywhere."""
+
+    purpose: str
+    provider: str | None
+    expires_after_s: int | None
+    storage: StorageChoice
+
+
+class _FormFile:
+    """The file of a form: received from the moment its part of the body begins."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.name = ""
+        self.incoming: IncomingFile
+
+    def open(self, form: Form) -> IncomingFile:
+        """Begin to receive the file. Raises at once what is wrong with the fields that came before it."""
+        if "purpose" in form.fields:
+            _fields(form)
+        self.name = names.checked_name(form.filename or "")
+        self.incoming = self._stack.enter_context(files.receiving(gateway(), self.name))
+        return self.incoming
+
+
 @blueprint.post("/files")
 @operation("file_upload")
 @idempotent
 def upload() -> Response:
-    """Take a file while it arrives; its fields may come before or after it."""
-    named: list[str] = []
-    if HEADER not in request.headers:  # with a key the answer may be there already
+    """Upload a file, which is stored while it is received; form fields may come before or after it."""
+    if HEADER not in request.headers:  # with a key there may be a stored answer
         limits.check_upload(gateway(), caller())
     with ExitStack() as stack:
-        received: list[IncomingFile] = []
-
-        def open_file(form: Form) -> IncomingFile:
-            if "purpose" in form.fields:
-                _asked(form)  # what is wrong already need not be waited for
-            name = files.checked_name(form.filename or "")
-            named.append(name)
-            received.append(stack.enter_context(files.receiving(gateway(), name)))
-            return received[0]
-
-        form = read_form(request, file_field="file", open_file=open_file)
-        asked = _asked(form)
-        identify({**form.fields, "filename": named[0], "sha256": received[0].sha256})
-        files.check_format(asked["purpose"], named[0])
-        made = received[0].create(caller(), _upload(asked, form, named[0]), settle=settling(_created))
-    return _created(made)
+        file = _FormFile(stack)
+        form = read_form(request, file_field="file", open_file=file.open)
+        fields = _fields(form)
+        identify({**form.fields, "filename": file.name, "sha256": file.incoming.sha256})
+        names.check_format(fields.purpose, file.name)
+        return _created(file.incoming.create(caller(), _new_file(fields, file.name), settle=settling(_created)))
 
 
 @blueprint.get("/files")
 @operation("file_list")
 def list_() -> Response:
-    """The project's files, newest first unless asked otherwise."""
-    asked = load(ListFiles, request.args)
+    """The project's files, newest first by default."""
+    query = load(ListFiles, request.args)
     provider = explicit_provider()
     page = files.list_(
         gateway(),
         caller(),
-        purpose=asked["purpose"],
+        purpose=query["purpose"],
         provider=provider,
-        after=asked["after"],
-        descending=asked["order"] == "desc",
-        limit=asked["limit"],
+        after=query["after"],
+        descending=query["order"] == "desc",
+        limit=query["limit"],
     )
     backend = gateway().blobs.backend
     # One dict for all files of a home: a page may have ten thousand.
-    told = {home: extra_fields(provider=home) for home in {row.home for row in page.items}}
-    data = [_wire(row, backend) | {"extra_fields": _with_native_id(told[row.home], row)} for row in page.items]
+    extra = {home: extra_fields(provider=home) for home in {row.home for row in page.items}}
+    data = [
+        file_wire.wire(row, backend=backend) | {"extra_fields": _with_native_id(extra[row.home], row)}
+        for row in page.items
+    ]
     return list_answer(data, has_more=page.has_more, provider=provider, after=data[-1]["id"] if data else None)
 
 
@@ -85,14 +106,14 @@ def retrieve(file_id: str) -> Response:
     row, was_asked = files.retrieve(gateway(), caller(), file_id, provider=explicit_provider()), False
     if not row.is_kept:
         row, was_asked = remote.refreshed(gateway(), row)
-    cache = None if was_asked or row.native_id is None else _cache_debug(row)
-    return answer(wire(row), provider=row.home, native_id=row.native_id, cache=cache)
+    cache = None if was_asked or row.native_id is None else file_wire.cache_debug(row)
+    return answer(_wire(row), provider=row.home, native_id=row.native_id, cache=cache)
 
 
 @blueprint.delete(FILE)
 @operation("file_delete")
 def delete(file_id: str) -> Response:
-    """Delete a file, unless a batch that is not over uses it."""
+    """Delete a file, unless an unfinished batch uses it."""
     g.object_id = file_id
     row = files.delete(gateway(), caller(), file_id, provider=explicit_provider())
     return answer({"id": row.public_id, "object": "file", "deleted": True}, provider=row.home, native_id=row.native_id)
@@ -111,77 +132,42 @@ def content(file_id: str) -> Response:
     return content_response(gateway(), Content(key=key, bytes=row.bytes, sha256=row.sha256, filename=row.filename))
 
 
-def wire(row: FileRow) -> dict[str, Any]:
-    """The File object, `extra_fields` aside."""
-    return _wire(row, gateway().blobs.backend)
+def _wire(row: FileRow) -> dict[str, Any]:
+    return file_wire.wire(row, backend=gateway().blobs.backend)
 
 
-def _wire(row: FileRow, backend: str) -> dict[str, Any]:
-    kept_as, uri = (backend, f"{backend}://{row.public_id}") if row.is_kept else where(row.native_id, row.home)
-    return {
-        "id": row.public_id,
-        "object": "file",
-        "bytes": row.bytes,
-        "created_at": row.created_at // 1000,
-        "filename": row.filename,
-        "purpose": row.purpose,
-        "status": row.status,
-        "status_details": row.status_details,
-        "expires_at": None if row.expires_at is None else row.expires_at // 1000,
-        "storage_backend": kept_as,
-        "storage_uri": uri,
-    }
+def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:
+    return extra if row.native_id is None else extra | {"native_id": row.native_id}
 
 
-def _with_native_id(told: dict[str, Any], row: FileRow) -> dict[str, Any]:
-    return told if row.native_id is None else told | {"native_id": row.native_id}
-
-
-def _cache_debug(row: FileRow) -> dict[str, Any]:
-    """What tells that the gateway answered for the provider that has this file, too."""
-    return {
-        "cache_hit": True,
-        "cache_id": row.public_id,
-        "hit_type": "direct",
-        "requested_provider": row.home,
-        "requested_model": None,
-        "provider_used": row.home,
-        "model_used": None,
-        "input_tokens": None,
-        "threshold": None,
-        "similarity": None,
-    }
-
-
-def _asked(form: Form) -> dict[str, Any]:
-    stored(form.fields)
-    # As one field it is not understood, and a file that was to expire must not stay for that.
+def _fields(form: Form) -> _Fields:
+    """The fields that have been read. Raises InvalidRequestError for what is wrong with them."""
+    storage = storage_choice(form.fields)
+    # `expires_after` as one field is invalid: ignoring it would keep a file that was to expire.
     expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
-    asked = load(UploadFile, {**form.fields, "expires_after": expires_after})
-    explicit_provider(asked["provider"])
-    return asked
-
-
-def _upload(asked: dict[str, Any], form: Form, filename: str) -> Upload:
-    choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
+    loaded = load(UploadFile, {**form.fields, "expires_after": expires_after})
+    return _Fields(
+        purpose=loaded["purpose"],
+        provider=explicit_provider(loaded["provider"]),
+        expires_after_s=loaded["expires_after"]["seconds"] if loaded["expires_after"] else None,
+        storage=storage,
     )
+
+
+def _new_file(fields: _Fields, filename: str) -> NewFile:
+    choice = choose.choose(gateway(), caller(), explicit=fields.provider, sdk_provider=sdk_provider())
     choose.require(gateway(), choice.provider, "file_upload")
-    expires_after, kept = asked["expires_after"], stored(form.fields)
-    return Upload(
+    return NewFile(
         provider=choice.provider,
-        purpose=asked["purpose"],
+        purpose=fields.purpose,
         filename=filename,
-        expires_after_s=expires_after["seconds"] if expires_after else None,
-        is_kept=kept.is_kept,
-        place=kept.place,
+        expires_after_s=fields.expires_after_s,
+        is_kept=fields.storage.is_kept,
+        place=fields.storage.place,
     )
 
 
 def _created(row: FileRow) -> Response:
-    return answer(wire(row), provider=row.home, native_id=row.native_id, status=_created_status())
-
-
-def _created_status() -> int:
     # Azure's dated API answers 201, its v1 API 200.
-    return 201 if DATED.match(request.args.get("api-version", "")) else 200
+    status = 201 if DATED.match(request.args.get("api-version", "")) else 200
+    return answer(_wire(row), provider=row.home, native_id=row.native_id, status=status)

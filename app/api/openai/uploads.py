@@ -1,6 +1,6 @@
 """Uploads in parts, in OpenAI's shape."""
 
-from typing import Any
+from functools import partial
 
 from flask import Blueprint, Response, request
 
@@ -8,14 +8,14 @@ from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import read_form
-from app.api.openai.files import wire as file_wire
+from app.api.openai import file_wire, upload_wire
 from app.api.operation import answer, extra_fields, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load
 from app.schemas.uploads import AddPart, CancelUpload, CompleteUpload, CreateUpload
 from app.services.accounts import choose
 from app.services.files import uploads
-from app.services.files.uploads import NewUpload, Part, Upload
+from app.services.files.uploads import NewUpload, PartRow, UploadRow
 
 blueprint = Blueprint("uploads", __name__)
 
@@ -26,42 +26,43 @@ UPLOAD = "/uploads/<string:upload_id>"
 @operation("upload_create")
 @idempotent
 def create() -> Response:
-    """Announce a file that comes in parts."""
+    """Announce a file that will be sent in parts."""
     body = read_json()
     identify(body)
-    asked = load(CreateUpload, body)
+    fields = load(CreateUpload, body)
     choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(asked["provider"]), azure_client=is_azure_client()
+        gateway(), caller(), explicit=explicit_provider(fields["provider"]), sdk_provider=sdk_provider()
     )
-    choose.require(gateway(), choice.provider, "file_upload", told="upload_create")
-    expires_after = asked["expires_after"]
-    wanted = NewUpload(
+    choose.require(gateway(), choice.provider, "file_upload", shown="upload_create")
+    expires_after = fields["expires_after"]
+    new = NewUpload(
         provider=choice.provider,
-        filename=asked["filename"],
-        purpose=asked["purpose"],
-        bytes=asked["bytes"],
-        mime_type=asked["mime_type"],
+        filename=fields["filename"],
+        purpose=fields["purpose"],
+        bytes=fields["bytes"],
+        mime_type=fields["mime_type"],
         expires_after_s=expires_after["seconds"] if expires_after else None,
     )
-    return _answer(uploads.create(gateway(), caller(), wanted, settle=settling(_answer)))
+    return _answer(uploads.create(gateway(), caller(), new, settle=settling(_answer)))
 
 
 @blueprint.post(f"{UPLOAD}/parts")
 @operation("upload_part_add")
 @idempotent
 def add_part(upload_id: str) -> Response:
-    """Take a part while it arrives; parts may come in any order and side by side."""
-    # Looked up before the first byte is read, and again with what the form says. With a key the part may be one that
-    # came in before the upload was over.
+    """Add a part, which is stored while it is received; parts may come in any order and in parallel."""
+    # Looked up before the first byte is read, and again with the form's provider. With a key, the part may be one that
+    # was added before the upload was over.
     look_up = uploads.retrieve if HEADER in request.headers else uploads.retrieve_pending
     upload = look_up(gateway(), caller(), upload_id, provider=explicit_provider())
-    with uploads.receiving_part(gateway(), upload) as part:
-        form = read_form(request, file_field="data", open_file=lambda _: part)
-        asked = load(AddPart, form.fields)
-        identify({**form.fields, "sha256": part.sha256})
-        upload = uploads.retrieve_pending(gateway(), caller(), upload_id, provider=explicit_provider(asked["provider"]))
-        made = part.add(caller(), upload, settle=settling(_answer_part))
-    return _answer_part(made)
+    with uploads.receiving_part(gateway(), upload) as incoming:
+        form = read_form(request, file_field="data", open_file=lambda _: incoming)
+        fields = load(AddPart, form.fields)
+        identify({**form.fields, "sha256": incoming.sha256})
+        provider = explicit_provider(fields["provider"])
+        upload = uploads.retrieve_pending(gateway(), caller(), upload_id, provider=provider)
+        render = partial(_answer_part, upload)
+        return render(incoming.add(caller(), upload, settle=settling(render)))
 
 
 @blueprint.post(f"{UPLOAD}/complete")
@@ -71,11 +72,11 @@ def complete(upload_id: str) -> Response:
     """Join the parts into a file, in the order that the request lists them."""
     body = read_json()
     identify(body)
-    asked = load(CompleteUpload, body)
-    upload = uploads.retrieve_pending(gateway(), caller(), upload_id, provider=explicit_provider(asked["provider"]))
+    fields = load(CompleteUpload, body)
+    upload = uploads.retrieve_pending(gateway(), caller(), upload_id, provider=explicit_provider(fields["provider"]))
     return _answer(
         uploads.complete(
-            gateway(), caller(), upload, part_ids=asked["part_ids"], md5=asked["md5"], settle=settling(_answer)
+            gateway(), caller(), upload, part_ids=fields["part_ids"], md5=fields["md5"], settle=settling(_answer)
         )
     )
 
@@ -84,38 +85,18 @@ def complete(upload_id: str) -> Response:
 @operation("upload_cancel")
 def cancel(upload_id: str) -> Response:
     """End an upload before it is complete."""
-    asked = load(CancelUpload, read_json(required=False))
-    provider = explicit_provider(asked["provider"])
+    fields = load(CancelUpload, read_json(required=False))
+    provider = explicit_provider(fields["provider"])
     return _answer(uploads.cancel(gateway(), caller(), upload_id, provider=provider))
 
 
-def _answer(upload: Upload) -> Response:
-    return answer(_wire(upload), provider=upload.provider)
-
-
-def _answer_part(part: Part) -> Response:
-    body = {
-        "id": part.id,
-        "object": "upload.part",
-        "created_at": part.created_at // 1000,
-        "upload_id": part.upload.id,
-    }
-    return answer(body, provider=part.upload.provider)
-
-
-def _wire(upload: Upload) -> dict[str, Any]:
+def _answer(upload: UploadRow) -> Response:
     file = None
     if upload.file is not None:
-        told = extra_fields(provider=upload.provider, native_id=upload.file.native_id)
-        file = {**file_wire(upload.file), "extra_fields": told}
-    return {
-        "id": upload.id,
-        "object": "upload",
-        "bytes": upload.bytes,
-        "created_at": upload.created_at // 1000,
-        "expires_at": upload.expires_at // 1000,
-        "filename": upload.filename,
-        "purpose": upload.purpose,
-        "status": upload.status,
-        "file": file,
-    }
+        extra = extra_fields(provider=upload.home, native_id=upload.file.native_id)
+        file = {**file_wire.wire(upload.file, backend=gateway().blobs.backend), "extra_fields": extra}
+    return answer(upload_wire.wire(upload, file=file), provider=upload.home)
+
+
+def _answer_part(upload: UploadRow, part: PartRow) -> Response:
+    return answer(upload_wire.part(part, upload_id=upload.public_id), provider=upload.home)

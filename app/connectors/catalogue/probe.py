@@ -8,7 +8,8 @@ from app.connectors.catalogue.declarations import LINES, LINES_ONLY, MIB, OPENAI
 from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, Support, operations
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import UpstreamServerError
-from app.connectors.http.lines import Answer, HttpClient
+from app.connectors.http.api import Api
+from app.connectors.http.wire import Answer
 from app.connectors.providers.openai.lines import has_version
 from app.lib import json
 
@@ -40,14 +41,14 @@ def declared(words: Mapping[str, str]) -> dict[str, str]:
             raise AbilityError(
                 f"--ability {group}={support}: give files or batches, and native, emulated or none, as batches=native."
             )
-    found = {**DEFAULT, **words}
-    if found["batches"] == NATIVE and words.get("files", NATIVE) != NATIVE:
+    abilities = {**DEFAULT, **words}
+    if abilities["batches"] == NATIVE and words.get("files", NATIVE) != NATIVE:
         raise AbilityError("Native batches take their input from native files: declare --ability files=native, too.")
-    if found["batches"] == NATIVE:
-        found["files"] = NATIVE
-    if found["batches"] == EMULATED and found["files"] == NONE:
+    if abilities["batches"] == NATIVE:
+        abilities["files"] = NATIVE
+    if abilities["batches"] == EMULATED and abilities["files"] == NONE:
         raise AbilityError("Batches need files: declare --ability files=emulated or files=native.")
-    return found
+    return abilities
 
 
 def shape(stored: Mapping[str, Any]) -> Shape:
@@ -68,20 +69,19 @@ def shape(stored: Mapping[str, Any]) -> Shape:
 
 def probed(target: Target) -> dict[str, str]:
     """Abilities as the server's answers tell. Raises UpstreamError when it is away or its answers tell nothing."""
-    headers = {"Authorization": f"Bearer {target.credential}"} if target.credential else {}
-    http = HttpClient(target.base_url, headers=headers, connect_timeout_s=target.connect_timeout_s)
+    api = Api(target)
     version = "" if has_version(target.base_url) else "/v1"
     try:
-        found = {group: _support(http, f"{version}/{group}", target.call_timeout_s) for group in GROUPS}
+        abilities = {group: _support(api, f"{version}/{group}", target.call_timeout_s) for group in GROUPS}
     finally:
-        http.close()
-    if found["batches"] == NATIVE and found["files"] != NATIVE:
-        found["batches"] = EMULATED
-    return found
+        api.close()
+    if abilities["batches"] == NATIVE and abilities["files"] != NATIVE:
+        abilities["batches"] = EMULATED
+    return abilities
 
 
-def _support(http: HttpClient, path: str, timeout_s: float) -> str:
-    answer = http.get(path, timeout_s=timeout_s)
+def _support(api: Api, path: str, timeout_s: float) -> str:
+    answer = api.fetch(path, timeout_s=timeout_s)
     if answer.status == 404:
         return EMULATED
     if answer.status in THERE and _is_json(answer):

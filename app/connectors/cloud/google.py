@@ -1,27 +1,37 @@
-"""Tokens of Google for one account, by google-auth: one at a time, kept until shortly before it expires.
+"""Google access tokens for one account, by google-auth: one at a time, kept until shortly before it expires.
 
-A credential is the JSON of a service account's key or of an authorized user, as it is or in base64; or the word
-`default` for application default credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud's, those of the machine); or an
-access token, which is used until it is over.
+A credential is the JSON of a service account's key or of an authorized user, plain or in base64; or the word `default`
+for application default credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud's, the machine's); or an access token, which
+is used until it expires.
 """
 
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import google.auth
-import requests
 from google.auth import exceptions
-from google.auth.transport.requests import Request
+from google.auth.transport import Request
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
+from requests import PreparedRequest
+from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
 
 from app.connectors.cloud.renewal import Renewal
-from app.connectors.contract.errors import ConfigurationError, OverloadedError, RefusedError, UpstreamServerError
-from app.connectors.http.judging import redacted_text
+from app.connectors.contract.errors import (
+    ConfigurationError,
+    OverloadedError,
+    RefusedError,
+    UpstreamError,
+    UpstreamServerError,
+)
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.transport import Client
 from app.lib import json
 
 DEFAULT = "default"
@@ -34,13 +44,15 @@ SECRET = ("private_key", "private_key_id", "client_secret", "refresh_token")
 MIN_SECRET_CHARACTERS = 16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNAUTHORIZED = 401
-QUOTED = 500
+MAX_QUOTE = 500
+MAX_TOKEN_BYTES = 2**20
 
 
-class Tokens:
-    """The tokens of one account; safe to share between threads, of which one renews for all.
+class Tokens(AuthBase):
+    """The tokens of one account, as what opens its calls; safe to share between threads, one of which renews for all.
 
-    `secrets` holds what must be in no text: the parts of the credential, and the tokens of now and before.
+    `secrets` must appear in no text: the parts of the credential, the current and the previous token. The list changes
+    when a token is renewed.
     """
 
     def __init__(self, credential: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 10.0) -> None:
@@ -50,8 +62,14 @@ class Tokens:
         self._found: Any = None
         named = self._info.get("project_id") or self._info.get("quota_project_id")
         self._project = named if isinstance(named, str) else ""
-        self._renewal = Renewal(self._asked, hidden=_secrets(credential, self._info))
+        self._renewal = Renewal(self._request_token, hidden=_secrets(credential, self._info))
         self.secrets = self._renewal.secrets
+        self._redaction = Redaction(self.secrets, self._transport.sent)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the headers to a call; raises as `headers` does."""
+        request.headers.update(self.headers())
+        return request
 
     def project(self) -> str:
         """The project that the credential names, empty if it names none; raises as `headers` does."""
@@ -60,22 +78,22 @@ class Tokens:
         return self._project
 
     def headers(self) -> Mapping[str, str]:
-        """What opens a call. Raises UpstreamError: nothing of the call that needed it was sent."""
-        told = {"Authorization": f"Bearer {self.token()}"}
+        """The headers that open a call. Raises UpstreamError; nothing of the call was sent then."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
         payer = getattr(self._found, "quota_project_id", None)
         if isinstance(payer, str) and payer:
-            told["x-goog-user-project"] = payer
-        return told
+            headers["x-goog-user-project"] = payer
+        return headers
 
     def token(self) -> str:
-        """A token that is good for a while; as `headers` otherwise."""
+        """A token that stays valid for a while; otherwise as `headers`."""
         return self._renewal.token()
 
     def close(self) -> None:
-        """Close the idle connection."""
-        self._transport.session.close()
+        """Close idle connections."""
+        self._transport.close()
 
-    def _asked(self) -> tuple[str, float]:
+    def _request_token(self) -> tuple[str, float]:
         if not self._info and self._given not in ("", DEFAULT):
             return self._given, LIFETIME_S
         try:
@@ -83,11 +101,11 @@ class Tokens:
                 self._found = self._find()
             self._found.refresh(self._transport)
         except exceptions.TransportError as error:
-            text = f"Google's tokens could not be asked for: {self._told(error)}"
+            text = f"Google's token server could not be reached: {self._reason(error)}"
             raise OverloadedError(text, code="no_credentials", sent=False) from None
         except exceptions.GoogleAuthError as error:
             kind = OverloadedError if getattr(error, "retryable", False) is True else RefusedError
-            text = f"Google gives no token for this account: {self._told(error)}"
+            text = f"Google refused a token for this account: {self._reason(error)}"
             raise kind(text, status=UNAUTHORIZED, code="invalid_client", sent=False) from None
         except (ValueError, TypeError, KeyError, AttributeError, OSError, ArithmeticError) as error:
             # What google-auth makes of a key that is none, or of an answer that makes no sense; it may quote either.
@@ -102,9 +120,9 @@ class Tokens:
 
     def _find(self) -> Any:
         if not self._info:
-            found, project = google.auth.default(scopes=SCOPES, request=self._transport)
+            credentials, project = google.auth.default(scopes=SCOPES, request=self._transport)
             self._project = project or ""
-            return found
+            return credentials
         if self._info["type"] == "authorized_user":
             user: Any = user_credentials.Credentials
             named = {name: self._info.get(name) for name in USER}
@@ -112,35 +130,47 @@ class Tokens:
         account: Any = service_account.Credentials
         return account.from_service_account_info(self._info, scopes=SCOPES)
 
-    def _told(self, error: Exception) -> str:
-        text = str(error.args[0] if error.args else error).splitlines()[:1]
-        told = text[0] if text else type(error).__name__
-        for secret in sorted({*self.secrets, *self._transport.sent}, key=len, reverse=True):
-            told = redacted_text(told, secret=secret)
-        return told[:QUOTED]
+    def _reason(self, error: Exception) -> str:
+        lines = str(error.args[0] if error.args else error).splitlines()
+        return self._redaction.text(lines[0] if lines else type(error).__name__)[:MAX_QUOTE]
 
 
 class _Transport(Request):
-    """Calls for tokens: within time, to where the credential says, and nowhere else."""
+    """How google-auth calls for tokens: by our client, in time, to where the credential says and nowhere else."""
 
     def __init__(self, timeout_s: float, connect_timeout_s: float) -> None:
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self._timeouts = (connect_timeout_s, timeout_s)
-        self.sent: list[str] = []  # of the last call, what could open something
-        super().__init__(self.session)
+        self._client = Client(connect_timeout_s=connect_timeout_s)
+        self._timeout_s = timeout_s
+        self.sent: list[str] = []  # by the last call: whatever could open something
 
     def __call__(
-        self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **more: Any
+        self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **_: Any
     ) -> Any:
-        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else ""
-        self.sent = [value for _, value in parse_qsl(text) if len(value) >= MIN_SECRET_CHARACTERS]
-        longest = timeout if isinstance(timeout, int | float) else self._timeouts[1]
-        within = (min(self._timeouts[0], longest), min(self._timeouts[1], longest))
-        more = {**more, "allow_redirects": False}
-        headers = {**(headers or {}), "Connection": "close"}  # a kept one would be shared over a fork
-        call: Any = super().__call__
-        return call(url, method=method, body=body, headers=headers, timeout=within, **more)
+        data = body.encode() if isinstance(body, str) else body or b""
+        text = data.decode("utf-8", "replace")
+        self.sent[:] = [value for _, value in parse_qsl(text) if len(value) >= MIN_SECRET_CHARACTERS]
+        timeout_s = min(timeout, self._timeout_s) if isinstance(timeout, int | float) else self._timeout_s
+        try:
+            answer = self._client.send(
+                method, url, data, headers=headers, timeout_s=timeout_s, max_bytes=MAX_TOKEN_BYTES
+            )
+        except UpstreamError as error:
+            kind: Any = exceptions.TransportError
+            raise kind(error.message) from error
+        return _Response(answer.status, CaseInsensitiveDict(answer.headers), answer.body)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
+
+@dataclass(frozen=True)
+class _Response:
+    """What google-auth reads of an answer (`google.auth.transport.Response`)."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
 
 
 def _parsed(credential: str) -> dict[str, Any]:
@@ -148,20 +178,20 @@ def _parsed(credential: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        found = json.loads(text)
+        fields = json.loads(text)
     except json.JSONDecodeError:
-        found = None
-    kind = found.get("type") if isinstance(found, dict) else None
+        fields = None
+    kind = fields.get("type") if isinstance(fields, dict) else None
     if kind not in ("service_account", "authorized_user"):
         raise ConfigurationError(
             "The credential of a Google account must be the JSON of a service account or of an authorized user, "
             f'or the word "{DEFAULT}".'
         )
-    if kind == "service_account" and not isinstance(found.get("token_uri"), str):
+    if kind == "service_account" and not isinstance(fields.get("token_uri"), str):
         raise ConfigurationError("The key of a service account must have a token_uri.")
-    if "token_uri" in found:
-        _check_url(found["token_uri"])
-    return dict(found)
+    if "token_uri" in fields:
+        _check_url(fields["token_uri"])
+    return dict(fields)
 
 
 def _unpacked(credential: str) -> str | None:
@@ -185,10 +215,10 @@ def _check_url(url: Any) -> None:
 
 
 def _secrets(credential: str, info: Mapping[str, Any]) -> list[str]:
-    found = [value for name in SECRET if isinstance(value := info.get(name), str) and value]
+    secrets = [value for name in SECRET if isinstance(value := info.get(name), str) and value]
     # A key is one text with line breaks here, and another where it is quoted as JSON.
-    found += [json.dumps(value).decode()[1:-1] for value in found]
-    found += [line for value in found for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_CHARACTERS]
+    secrets += [json.dumps(value).decode()[1:-1] for value in secrets]
+    secrets += [line for value in secrets for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_CHARACTERS]
     if not info and credential not in ("", DEFAULT):
-        found.append(credential)
-    return sorted({word for word in found if len(word) >= MIN_SECRET_CHARACTERS}, key=len, reverse=True)
+        secrets.append(credential)
+    return sorted({word for word in secrets if len(word) >= MIN_SECRET_CHARACTERS}, key=len, reverse=True)

@@ -27,17 +27,22 @@ from app.connectors.contract.objects import (
     SoughtJob,
     Usage,
 )
+from app.connectors.contract.paging import each_page
 from app.lib import json
 from app.translate.neutral import Answer, EmbeddingAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a provider: to connect, for a management call in all, for silence while bytes stream."""
+    """Seconds to wait for a provider: to connect, for a whole management call, for silence while bytes stream.
+
+    `retry_pause_s` is the pause before the first retry of a management call; None for the default.
+    """
 
     connect_s: float = 10.0
     call_s: float = 30.0
     silence_s: float = 60.0
+    retry_pause_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Target:
 
     `options` are the account's own settings (`api_version`, `account_id`, ...), as the connector documents them.
     `credential` is an API key, or JSON where a provider needs more than one word. Times are seconds: to connect, for
-    a management call, and for silence while bytes stream.
+    a management call, for silence while bytes stream, and before the first retry (None for the default).
     """
 
     provider: str
@@ -58,6 +63,7 @@ class Target:
     connect_timeout_s: float = 10.0
     call_timeout_s: float = 30.0
     silence_timeout_s: float = 60.0
+    retry_pause_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +175,13 @@ class Connector:
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """Jobs that may be the sought one, the surest first: by marker, else by input file and time."""
-        found: list[NativeJob] = []
-        after: str | None = None
-        while True:
-            page = self.list_jobs(after=after)
-            found += [job for job in page.items if _may_be(job, sought)]
-            after = page.after
+        candidates: list[NativeJob] = []
+        for page in each_page(self.list_jobs):
+            candidates += [job for job in page.items if _may_be(job, sought)]
             oldest = min((job.created_at for job in page.items if job.created_at is not None), default=None)
-            if after is None or (oldest is not None and oldest < sought.not_before):
-                return sorted(found, key=lambda job: job.marker != sought.marker)
+            if oldest is not None and oldest < sought.not_before:
+                break  # newest first: the rest is older still
+        return sorted(candidates, key=lambda job: job.marker != sought.marker)
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
@@ -243,7 +247,7 @@ class Connector:
         A refusal with a status of `ended` is fine where the job is over, or about to be.
         """
         try:
-            told = ask()
+            job = ask()
         except RefusedError as error:
             if error.status not in ended:
                 raise
@@ -251,8 +255,8 @@ class Connector:
             if not job.is_over and job.status != "cancelling":
                 raise
             return job
-        if told is not None:
-            return told
+        if job is not None:
+            return job
         # A look may come too early to see it.
         job = self.retrieve_job(native_id)
         return job if job.is_over else replace(job, status="cancelling")

@@ -1,20 +1,27 @@
-"""Judging what an OpenAI-compatible server answered: outcomes, error envelopes, token counts."""
+"""What an HTTP answer means: its outcome, its error in OpenAI's words, its token counts.
+
+Both clients hand over refusals that are free of secrets, in JSON wherever the provider has another form for them.
+"""
 
 import email.utils
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from app.connectors.contract.errors import OverloadedError, UpstreamServerError
+from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import Usage
-from app.connectors.http.lines import Answer
+from app.connectors.http.redaction import MAX_MESSAGE, MAX_QUOTED_BYTES
+from app.connectors.http.wire import Answer
 from app.lib import json
 
-OVERLOAD_STATUSES = frozenset({429, 503, 529})
-REDACTED = "[redacted]"
+TOO_MANY = 429
+MISSING = 404
+OVERLOAD_STATUSES = frozenset({TOO_MANY, 503, 529})
+# The code of a redirect, which is never followed.
+REDIRECT = "redirect"
 MAX_QUOTE = 300
 MAX_RETRY_AFTER_S = 24 * 3600.0
-# What an answer without would be no answer at all.
+# Without this list an answer of the endpoint is no answer.
 REQUIRED_LISTS = {
     "/v1/chat/completions": "choices",
     "/v1/completions": "choices",
@@ -23,8 +30,87 @@ REQUIRED_LISTS = {
 }
 
 
+def raise_unless_final(answer: Answer) -> None:
+    """Return for a 2xx, and for a 4xx that a retry would not change.
+
+    Raises OverloadedError for 429, 503 and 529, and UpstreamServerError for any other status.
+    """
+    status = answer.status
+    if answer.is_success or (400 <= status < 500 and status not in OVERLOAD_STATUSES):
+        return
+    if 300 <= status < 400:
+        text = "The provider redirects to another URL, and redirects are not followed: correct its base URL."
+        raise UpstreamServerError(text, code=REDIRECT, **_details(answer))
+    error = error_body(answer)["error"]
+    kind, code = (OverloadedError, "overloaded") if status in OVERLOAD_STATUSES else (UpstreamServerError, "")
+    raise kind(error["message"][:MAX_MESSAGE], code=error["code"] or code or "provider_error", **_details(answer))
+
+
+def raise_unless_success(answer: Answer) -> None:
+    """Return for a 2xx.
+
+    Raises RefusedError for a 4xx that a retry would not change (MissingError for a 404), and otherwise as
+    `raise_unless_final`.
+    """
+    raise_unless_final(answer)
+    if answer.is_success:
+        return
+    error = error_body(answer)["error"]
+    kind = MissingError if answer.status == MISSING else RefusedError
+    raise kind(
+        error["message"],
+        status=answer.status,
+        code=error["code"] or "",
+        param=error["param"],
+        body=answer.body[:MAX_QUOTED_BYTES],
+        request_id=answer.request_id,
+    )
+
+
+def json_value(answer: Answer) -> Any:
+    """The JSON of a 2xx answer. Raises UpstreamServerError for anything else, which it does not quote."""
+    try:
+        return json.loads(answer.body)
+    except json.JSONDecodeError:
+        text = f"The provider answered {kind_of(answer)} instead of JSON."
+        raise UpstreamServerError(text, status=answer.status, code="bad_answer", request_id=answer.request_id) from None
+
+
+def json_object(answer: Answer, *, endpoint: str) -> dict[str, Any]:
+    """The object of a 2xx answer to a line of `endpoint`.
+
+    Raises UpstreamServerError for anything else. It quotes the answer, whole: the caller redacts it, then cuts.
+    """
+    try:
+        value = json.loads(answer.body)
+    except json.JSONDecodeError as error:
+        raise _bad(answer, f"The provider answered {kind_of(answer)} instead of JSON.") from error
+    if not isinstance(value, dict):
+        raise _bad(answer, "The provider answered JSON that is not an object.")
+    name = REQUIRED_LISTS.get(endpoint)
+    if name and not isinstance(value.get(name), list):
+        reason = _error_fields(value)["message"] if value.get("error") else ""
+        raise _bad(answer, f"The provider's answer has no list {name!r}{f': {reason}' if reason else '.'}")
+    return value
+
+
+def error_body(answer: Answer) -> dict[str, Any]:
+    """OpenAI's error envelope, from whatever the server sent."""
+    try:
+        value = json.loads(answer.body)
+    except json.JSONDecodeError:
+        value = None
+    fields = _error_fields(value)
+    if not fields["message"]:
+        fields["message"] = f"The provider answered status {answer.status} with {kind_of(answer)}{_quote(answer)}"
+    if fields["code"] == str(answer.status):
+        fields["code"] = None  # llama.cpp and vLLM repeat the status there; OpenAI's codes are words
+    fields["type"] = fields["type"] or ("server_error" if answer.status >= 500 else "invalid_request_error")
+    return {"error": fields}
+
+
 def retry_after_s(headers: Mapping[str, str], *, now_s: float | None = None) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None if not told."""
+    """Seconds to wait, from `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None if there is neither."""
     exact = _number(headers.get("retry-after-ms", ""))
     if exact is not None:
         return min(exact / 1000, MAX_RETRY_AFTER_S)
@@ -38,110 +124,51 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float | None = None) -> 
     return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def raise_unless_final(answer: Answer, *, secret: str) -> None:
-    """Return for 2xx and 4xx that repeating would not change.
-
-    Raises OverloadedError for 429, 503 and 529, UpstreamServerError for any other status.
-    """
-    status = answer.status
-    if 200 <= status < 300 or (400 <= status < 500 and status not in OVERLOAD_STATUSES):
-        return
-    error = error_body(answer, secret=secret)["error"]
-    details: dict[str, Any] = {
-        "status": status,
-        "retry_after_s": retry_after_s(answer.headers),
-        "body": beginning(answer.body, secret=secret),
-        "request_id": answer.request_id,
-    }
-    if status in OVERLOAD_STATUSES:
-        raise OverloadedError(error["message"], code=error["code"] or "overloaded", **details)
-    if 300 <= status < 400:
-        text = "The provider redirects, which is not followed: its base URL needs correcting."
-        raise UpstreamServerError(text, code="redirect", **details)
-    raise UpstreamServerError(error["message"], code=error["code"] or "provider_error", **details)
-
-
-def json_object(answer: Answer, *, endpoint: str, secret: str) -> dict[str, Any]:
-    """The object of a 2xx answer. Raises UpstreamServerError when it is something else."""
-    try:
-        value = json.loads(answer.body)
-    except json.JSONDecodeError as error:
-        raise _bad(answer, f"The provider answered {kind_of(answer)} instead of JSON.", secret) from error
-    if not isinstance(value, dict):
-        raise _bad(answer, "The provider answered JSON that is not an object.", secret)
-    wanted = REQUIRED_LISTS.get(endpoint)
-    if wanted and not isinstance(value.get(wanted), list):
-        told = _error_fields(value)["message"] if value.get("error") else ""
-        text = f": {redacted_text(told, secret=secret)[:MAX_QUOTE]}" if told else "."
-        raise _bad(answer, f"The provider's answer has no list {wanted!r}{text}", secret)
-    return value
-
-
 def one_line(body: bytes) -> bytes:
-    """Valid JSON without line breaks; between tokens is the only place where it may have them."""
+    """JSON without line breaks; valid JSON has them only between tokens."""
     if b"\n" in body or b"\r" in body:
         return body.replace(b"\r", b" ").replace(b"\n", b" ").strip()
     return body
 
 
-def error_body(answer: Answer, *, secret: str) -> dict[str, Any]:
-    """OpenAI's error envelope from whatever the server sent, without the account's credential."""
-    try:
-        value = json.loads(answer.body)
-    except json.JSONDecodeError:
-        value = None
-    fields = _error_fields(value)
-    if not fields["message"]:
-        fields["message"] = (
-            f"The provider answered status {answer.status} with {kind_of(answer)}{_quote(answer, secret)}"
-        )
-    if fields["code"] == str(answer.status):
-        fields["code"] = None  # llama.cpp and vLLM repeat the status there; OpenAI's codes are words
-    fields["message"] = redacted_text(fields["message"], secret=secret)
-    fields["type"] = fields["type"] or ("server_error" if answer.status >= 500 else "invalid_request_error")
-    return {"error": fields}
-
-
 def usage_of(body: Mapping[str, Any]) -> Usage:
-    """Token counts of an answer in the dialect of any endpoint; zeros where it tells none."""
+    """Token counts of an answer in OpenAI's dialect, of any endpoint; zeros where it has none."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
-    given = _count(usage, "prompt_tokens", "input_tokens")
-    made = _count(usage, "completion_tokens", "output_tokens")
+    input_tokens = _count(usage, "prompt_tokens", "input_tokens")
+    output_tokens = _count(usage, "completion_tokens", "output_tokens")
     return Usage(
-        input_tokens=given,
-        cached_tokens=_count(_details(usage, "prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
-        output_tokens=made,
-        reasoning_tokens=_count(
-            _details(usage, "completion_tokens_details", "output_tokens_details"), "reasoning_tokens"
-        ),
-        total_tokens=_count(usage, "total_tokens") or given + made,
+        input_tokens=input_tokens,
+        cached_tokens=_count(_part(usage, "prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
+        output_tokens=output_tokens,
+        reasoning_tokens=_count(_part(usage, "completion_tokens_details", "output_tokens_details"), "reasoning_tokens"),
+        total_tokens=_count(usage, "total_tokens") or input_tokens + output_tokens,
     )
 
 
-def redacted_text(text: str, *, secret: str) -> str:
-    """`text` without the credential."""
-    return text.replace(secret, REDACTED) if secret else text
+def kind_of(answer: Answer) -> str:
+    """What the body of an answer is, in words."""
+    if not answer.body.strip():
+        return "nothing"
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "text/html" or answer.body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    return "cut or malformed JSON" if "json" in kind else (kind or "text")
 
 
-def redacted(data: bytes, *, secret: str) -> bytes:
-    """`data` without the credential."""
-    return data.replace(secret.encode(), REDACTED.encode()) if secret else data
+def _details(answer: Answer) -> dict[str, Any]:
+    return {
+        "status": answer.status,
+        "retry_after_s": retry_after_s(answer.headers),
+        "body": answer.body[:MAX_QUOTED_BYTES],
+        "request_id": answer.request_id,
+    }
 
 
-def beginning(body: bytes, *, secret: str) -> bytes:
-    """As much of a body as is worth keeping. The credential goes before the cut, which would leave a part of it."""
-    return redacted(body, secret=secret)[: 16 * MAX_QUOTE]
-
-
-def _bad(answer: Answer, text: str, secret: str) -> UpstreamServerError:
+def _bad(answer: Answer, text: str) -> UpstreamServerError:
     return UpstreamServerError(
-        text,
-        status=answer.status,
-        code="bad_answer",
-        body=beginning(answer.body, secret=secret),
-        request_id=answer.request_id,
+        text, status=answer.status, code="bad_answer", body=answer.body, request_id=answer.request_id
     )
 
 
@@ -182,24 +209,14 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def kind_of(answer: Answer) -> str:
-    """What the body of an answer is, in words."""
-    if not answer.body.strip():
-        return "nothing"
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "text/html" or answer.body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "an HTML page"
-    return "cut or malformed JSON" if "json" in kind else (kind or "text")
-
-
-def _quote(answer: Answer, secret: str) -> str:
+def _quote(answer: Answer) -> str:
     if not answer.body.strip():
         return "."
-    text = " ".join(beginning(answer.body, secret=secret).decode("utf-8", "replace").split())
+    text = " ".join(answer.body[: 16 * MAX_QUOTE].decode("utf-8", "replace").split())
     return f": {text[:MAX_QUOTE]}"
 
 
-def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+def _part(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return next((value for name in names if isinstance(value := usage.get(name), dict)), {})
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from app.connectors.contract.base import Connector, Target
-from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
 from app.connectors.http.api import Api, fetch_url
 from app.connectors.shared import parsing
@@ -21,7 +20,7 @@ class Replicate(Connector):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self._api = Api(target, headers={"Authorization": f"Bearer {target.credential}"})
+        self._api = Api(target)
 
     @property
     def healthy(self) -> bool:
@@ -57,16 +56,12 @@ class Replicate(Connector):
         answer = parsing.fields(self._api.get(FILES, query=query), "the list")
         files = [_file(item) for item in parsing.items(answer, "results")]
         following = _following(answer)
-        if following is not None and following == after:
-            raise parsing.bad_answer("a page leads to itself")
+        parsing.check_next_page(following, after)
         return Page(files, following)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        try:
-            self._api.delete(_at(native_id))
-        except MissingError:
-            return
+        self._api.delete(_at(native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file, by a signed URL on the host of the API."""

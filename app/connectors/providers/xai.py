@@ -55,7 +55,7 @@ class XAI(Managed):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        self._remove(self._at(FILES, native_id))
+        self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file, as they come in."""
@@ -93,25 +93,25 @@ class XAI(Managed):
     def _elements(self, job: NativeJob) -> Iterator[Mapping[str, Any]]:
         path = f"{self._at(BATCHES, job.id)}/results"
         token: str | None = None
+        # Not `each_page`: a page is too large to hold, and names the next one only at its end.
         while True:
-            told: dict[str, Any] = {}
+            rest: dict[str, Any] = {}
             query = {"limit": RESULTS_PER_PAGE, "pagination_token": token}
             for member in members(self._api, path, array="results", query=query):
                 if member.index is None:
-                    told[member.name] = member.value
+                    rest[member.name] = member.value
                 else:
                     yield parsing.fields(member.value, "a result")
-            if told.get("results") is not None and not isinstance(told["results"], list):
-                raise parsing.bad_answer("results is no list")
-            token = _next(told, token)
+            if rest.get("results") is not None and not isinstance(rest["results"], list):
+                raise parsing.bad_answer("results is not a list")
+            token = _next(rest, token)
             if token is None:
                 return
 
 
-def _next(answer: Mapping[str, Any], asked: str | None) -> str | None:
+def _next(answer: Mapping[str, Any], current: str | None) -> str | None:
     token = parsing.text(answer, "pagination_token")
-    if token is not None and token == asked:
-        raise parsing.bad_answer("a page leads to itself")
+    parsing.check_next_page(token, current)
     return token
 
 

@@ -11,6 +11,9 @@ from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobResult
 from app.connectors.http import judging
 from app.connectors.http.api import Api
+from app.connectors.http.lines import LineClient
+from app.connectors.http.remote import Remote
+from app.connectors.http.wire import Answer as HttpAnswer
 from app.lib import json
 from app.translate import dialects
 from app.translate.errors import TranslationError, UnexpectedAnswerError
@@ -21,7 +24,7 @@ BAD_ANSWER = "bad_answer"
 
 @dataclass(frozen=True, slots=True)
 class NativeCall:
-    """One line as the provider takes it: where it goes, and what; `read` makes sense of the answer's JSON."""
+    """One line in the provider's dialect: path and body of the POST; `read` makes sense of the answer's JSON."""
 
     path: str
     body: Mapping[str, Any]
@@ -31,13 +34,18 @@ class NativeCall:
 
 
 class Translated(Connector):
-    """One account at such a provider. Subclasses make `_api` and say what a line becomes."""
+    """One account at such a provider. Subclasses say what a line becomes.
 
-    _api: Api
+    `remote` is its management API; `lines` is where its lines go, if that is elsewhere.
+    """
 
-    def __init__(self, target: Target, api: Api) -> None:
+    def __init__(self, target: Target, remote: Remote, *, lines: Remote | None = None) -> None:
         super().__init__(target)
-        self._api = api
+        self._redaction = remote.redaction
+        self._api = Api(target, remote)
+        self._line_client = LineClient(
+            lines or remote, connect_timeout_s=target.connect_timeout_s, max_idle=target.max_concurrency
+        )
 
     @property
     def healthy(self) -> bool:
@@ -47,15 +55,16 @@ class Translated(Connector):
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
         self._api.close()
+        self._line_client.close()
 
     @abstractmethod
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
-        """`request`, which was read from `call`, as the provider takes it. Raises TranslationError."""
+        """`request`, which was read from `call`, in the provider's dialect. Raises TranslationError."""
 
     def run_line(self, call: LineCall) -> LineAnswer:
-        """Send one line. 2xx and final 4xx are answers, as is a line that cannot be translated.
+        """Send one line. A 2xx and a final 4xx are answers, as is the refusal of a line that cannot be translated.
 
-        All else raises an UpstreamError.
+        Anything else raises an UpstreamError.
         """
         try:
             request = (
@@ -64,38 +73,49 @@ class Translated(Connector):
                 else dialects.read_request(call.endpoint, call.body)
             )
             native = self.native_call(request, call)
-            told = self._api.line(native.path, native.body, headers=native.headers, timeout_s=call.timeout_s)
+            answer = self._post(native.path, native.body, headers=native.headers, timeout_s=call.timeout_s)
         except TranslationError as error:
             return LineAnswer(400, "", refusal(error))
         except json.JSONEncodeError:  # such as JSON within a text, which has its own depth
-            deep = TranslationError("body", "is nested too deep to be said in the provider's dialect.")
-            return LineAnswer(400, "", refusal(deep))
-        if told.status >= 400:
-            body = json.dumps(judging.error_body(told, secret=""))
-            return LineAnswer(told.status, told.request_id, body)
+            too_deep = TranslationError("body", "is nested too deep for the provider's dialect.")
+            return LineAnswer(400, "", refusal(too_deep))
+        if answer.status >= 400:
+            return refused(answer)
         try:
-            answer = native.read(json.loads(told.body))
+            value = native.read(json.loads(answer.body))
         except (UnexpectedAnswerError, json.JSONDecodeError) as error:
-            raise UpstreamServerError(str(error), status=told.status, code=BAD_ANSWER) from error
-        return LineAnswer(told.status, told.request_id, b"", answer.usage, native.dropped, answer)
+            raise UpstreamServerError(str(error), status=answer.status, code=BAD_ANSWER) from error
+        return LineAnswer(answer.status, answer.request_id, b"", value.usage, native.dropped, value)
 
     def run_in_pieces(self, call: LineCall, pieces: Iterable[list[str]]) -> LineAnswer:
         """Send a line of many texts in several calls, one after another: the vectors of all, or the first refusal."""
         deadline = time.monotonic() + call.timeout_s
-        told: list[LineAnswer] = []
+        answers: list[LineAnswer] = []
         for piece in pieces:
             left = max(0.001, deadline - time.monotonic())
             answer = Translated.run_line(self, replace(call, body={**call.body, "input": piece}, timeout_s=left))
             if not isinstance(answer.answer, EmbeddingAnswer):
                 return answer
-            told.append(answer)
-        return _joined(told)
+            answers.append(answer)
+        return _joined(answers)
+
+    def _post(self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout_s: float) -> HttpAnswer:
+        """The answer to one line: a 2xx, or a 4xx that a retry would not change. Raises UpstreamError otherwise."""
+        with self._redaction.in_errors():
+            answer = self._line_client.post(path, json.dumps(body), headers=headers, timeout_s=timeout_s)
+            judging.raise_unless_final(answer)
+            return answer
+
+
+def refused(answer: HttpAnswer) -> LineAnswer:
+    """A line that the provider refused."""
+    return LineAnswer(answer.status, answer.request_id, json.dumps(judging.error_body(answer)))
 
 
 def refusal(error: TranslationError) -> bytes:
-    """The body that a line is answered with which cannot be said in its provider's dialect; its status is 400."""
-    told = {"message": str(error), "type": "invalid_request_error", "param": error.param, "code": error.code}
-    return json.dumps({"error": told})
+    """The body that answers a line which its provider's dialect cannot express; its status is 400."""
+    fields = {"message": str(error), "type": "invalid_request_error", "param": error.param, "code": error.code}
+    return json.dumps({"error": fields})
 
 
 def answered(custom_id: str, value: Any, read: Callable[[Any], Answer | EmbeddingAnswer]) -> JobResult:
@@ -107,10 +127,10 @@ def answered(custom_id: str, value: Any, read: Callable[[Any], Answer | Embeddin
     return JobResult(custom_id, 200, answer.id if isinstance(answer, Answer) else "", usage=answer.usage, answer=answer)
 
 
-def _joined(told: list[LineAnswer]) -> LineAnswer:
+def _joined(answers: list[LineAnswer]) -> LineAnswer:
     """The answers to the pieces of one line as one."""
-    parts = [part.answer for part in told if isinstance(part.answer, EmbeddingAnswer)]
-    tokens = sum(part.usage.input_tokens for part in told)
+    parts = [part.answer for part in answers if isinstance(part.answer, EmbeddingAnswer)]
+    tokens = sum(part.usage.input_tokens for part in answers)
     usage = Usage(input_tokens=tokens, total_tokens=tokens)
     vectors = [vector for part in parts for vector in part.vectors]
-    return replace(told[-1], usage=usage, answer=EmbeddingAnswer(vectors, usage, parts[0].model))
+    return replace(answers[-1], usage=usage, answer=EmbeddingAnswer(vectors, usage, parts[0].model))

@@ -1,24 +1,42 @@
-"""Rows of idempotency_keys: reserved on a lease, then answered or freed."""
+"""Rows of idempotency_keys: reserved under a lease, then answered or freed."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.data.store.database import AnyRow, now_ms
+from app.data.store.database import now_ms
 from app.data.tables import idempotency_keys as keys
 
 KEPT_MS = 24 * 3600 * 1000
 
-# The two share the syntax, and no common name for it.
+# The two dialects share the syntax of ON CONFLICT, but SQLAlchemy has no common name for it.
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def reserve(connection: Connection, *, project_id: int, route: str, key: str, lease_s: float) -> AnyRow | None:
-    """(id, lease_until) when the key is free, ran out, or was left by a request that died; else None.
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A key that belongs to one request until `lease_until` (Unix milliseconds), unless another takes it over.
 
-    `lease_until` tells this reservation from a later one: it only grows.
+    `lease_until` tells this reservation from a later one of the same key: it only grows.
     """
+
+    row_id: int
+    lease_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The answer to the first request with a key; `body` is its JSON object."""
+
+    body_sha256: str
+    status_code: int
+    body: dict[str, Any]
+
+
+def reserve(connection: Connection, *, project_id: int, route: str, key: str, lease_s: float) -> Reservation | None:
+    """Reserve a key that is free, has expired, or was left by a request that died; None for any other."""
     lease_until = now_ms() + int(lease_s * 1000)
     fresh = {
         "state": "in_flight",
@@ -37,25 +55,26 @@ def reserve(connection: Connection, *, project_id: int, route: str, key: str, le
         )
         .returning(keys.c.id, keys.c.lease_until)
     )
-    row: AnyRow | None = connection.execute(statement).first()
-    return row
+    row = connection.execute(statement).first()
+    return None if row is None else Reservation(*row)
 
 
-def find(connection: Connection, *, project_id: int, route: str, key: str) -> AnyRow | None:
-    """The row of a key: (state, body_sha256, status_code, answer)."""
-    statement = select(keys.c.state, keys.c.body_sha256, keys.c.status_code, keys.c.answer).where(
-        keys.c.project_id == project_id, keys.c.route == route, keys.c.key == key
+def find(connection: Connection, *, project_id: int, route: str, key: str) -> StoredAnswer | None:
+    """The answer that a key has; None while there is none."""
+    statement = select(keys.c.body_sha256, keys.c.status_code, keys.c.answer).where(
+        keys.c.project_id == project_id, keys.c.route == route, keys.c.key == key, keys.c.state == "done"
     )
-    return connection.execute(statement).first()
+    row = connection.execute(statement).first()
+    return None if row is None else StoredAnswer(*row)
 
 
 def complete(
-    connection: Connection, key_id: int, *, lease_until: int, body_sha256: str, status_code: int, answer: dict[str, Any]
+    connection: Connection, reservation: Reservation, *, body_sha256: str, status_code: int, answer: dict[str, Any]
 ) -> bool:
-    """Keep the answer for a day. False when the lease ran out and another request took the key."""
+    """Store the answer for a day. False when the lease expired and another request took the key."""
     statement = (
         update(keys)
-        .where(keys.c.id == key_id, keys.c.state == "in_flight", keys.c.lease_until == lease_until)
+        .where(_is(reservation))
         .values(
             state="done",
             body_sha256=body_sha256,
@@ -68,16 +87,22 @@ def complete(
     return connection.execute(statement).rowcount == 1
 
 
-def free(connection: Connection, key_id: int, *, lease_until: int) -> None:
+def free(connection: Connection, reservation: Reservation) -> None:
     """Give up a reservation, so that the key can be used again at once."""
-    connection.execute(
-        delete(keys).where(keys.c.id == key_id, keys.c.state == "in_flight", keys.c.lease_until == lease_until)
-    )
+    connection.execute(delete(keys).where(_is(reservation)))
 
 
 def purge(connection: Connection, *, limit: int) -> int:
-    """Delete at most `limit` keys that ran out; returns how many."""
-    over = select(keys.c.id).where(keys.c.expires_at <= now_ms()).limit(limit)
-    # Asked twice: between the two somebody may have taken a key over.
-    statement = delete(keys).where(keys.c.id.in_(over), keys.c.expires_at <= now_ms())
+    """Delete at most `limit` expired keys; returns how many."""
+    expired = select(keys.c.id).where(keys.c.expires_at <= now_ms()).limit(limit)
+    # Checked twice: between the two another request may have taken a key over.
+    statement = delete(keys).where(keys.c.id.in_(expired), keys.c.expires_at <= now_ms())
     return connection.execute(statement).rowcount
+
+
+def _is(reservation: Reservation) -> ColumnElement[bool]:
+    return and_(
+        keys.c.id == reservation.row_id,
+        keys.c.state == "in_flight",
+        keys.c.lease_until == reservation.lease_until,
+    )

@@ -1,83 +1,131 @@
 """Rows of containers.
 
-A container is over when its `expires_at` has passed or it is deleted; its status stays `running` until the bytes of its
-files are released, so that the index of running ones finds what a crash left to do. One at a provider (`account_id`) is
-over when the provider says so. Until that has made it, and the gateway knows (`refreshed_at`), it is an intent that
-nobody sees (data.container_intents).
+A hosted container is over once its `expires_at` has passed or it is deleted. Its row stays `running` until the bytes of
+its files have been released, so that the index of running containers finds what a crash left undone. A native one (at
+an account) is over when its provider says so. Until the provider has made it and the gateway has recorded that
+(`refreshed_at`), a native container is an intent that nobody sees (`app.data.containers.intents`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, insert, literal_column, or_, select, update
 
 from app.data.store import paging
-from app.data.store.database import AnyRow, now_ms
+from app.data.store.database import now_ms
 from app.data.tables import containers
 
 MINUTE_MS = 60_000
+RUNNING = "running"
+EXPIRED = "expired"
 
-_COLUMNS = (
+
+@dataclass(frozen=True, slots=True)
+class ContainerRow:
+    """A container as it is at this moment. Instants are Unix milliseconds.
+
+    `status`: running, or expired, also when the sweeper has not seen it yet. `idle_ms`: since it was last used.
+    `unseen_ms`: since its provider was last asked about it. `account_id` and `native_id` are None for hosted ones,
+    `native_id` also for intents.
+    """
+
+    id: int
+    public_id: str
+    provider: str
+    name: str
+    status: str
+    expires_after_minutes: int
+    memory_limit: str
+    network_policy: Mapping[str, Any] | None
+    metadata: Mapping[str, str] | None
+    created_at: int
+    last_active_at: int
+    idle_ms: int
+    unseen_ms: int | None
+    account_id: int | None
+    native_id: str | None
+
+    @property
+    def is_running(self) -> bool:
+        """True unless it is over."""
+        return self.status == RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerValues:
+    """What a new container is made of. `account_id` is the account it is to be made at; None for a hosted one."""
+
+    public_id: str
+    project_id: int
+    key_id: int | None
+    provider: str
+    name: str
+    expires_after_minutes: int
+    memory_limit: str
+    network_policy: Mapping[str, Any] | None
+    metadata: Mapping[str, str] | None
+    account_id: int | None = None
+
+
+# Spelled out, not a parameter, so that every plan may use the index of running ones.
+_is_running = containers.c.status == literal_column("'running'")
+_is_hosted = containers.c.account_id.is_(None)
+_shown = and_(containers.c.deleted_at.is_(None), or_(_is_hosted, containers.c.refreshed_at.is_not(None)))
+_running = _is_running & containers.c.deleted_at.is_(None) & (containers.c.expires_at > now_ms())
+_due = _is_running & _is_hosted & (containers.c.expires_at <= now_ms())
+_COLUMNS: Sequence[ColumnElement[Any]] = (
     containers.c.id,
     containers.c.public_id,
     containers.c.provider,
     containers.c.name,
-    containers.c.status,
+    case((_is_running & ~and_(_is_hosted, containers.c.expires_at <= now_ms()), RUNNING), else_=EXPIRED),
     containers.c.expires_after_minutes,
     containers.c.memory_limit,
     containers.c.network_policy,
     containers.c.metadata,
     containers.c.created_at,
     containers.c.last_active_at,
-    and_(containers.c.account_id.is_(None), containers.c.expires_at <= now_ms()).label("is_over"),
-    (now_ms() - containers.c.last_active_at).label("idle_ms"),
-    (now_ms() - containers.c.refreshed_at).label("seen_ms"),
+    now_ms() - containers.c.last_active_at,
+    now_ms() - containers.c.refreshed_at,
     containers.c.account_id,
     containers.c.native_id,
 )
-_shown = and_(
-    containers.c.deleted_at.is_(None), or_(containers.c.account_id.is_(None), containers.c.refreshed_at.is_not(None))
-)
-# Spelled out, not a parameter, so that every plan may use the index of running ones.
-_is_running = containers.c.status == literal_column("'running'")
-_running = _is_running & containers.c.deleted_at.is_(None) & (containers.c.expires_at > now_ms())
-_due = _is_running & containers.c.account_id.is_(None) & (containers.c.expires_at <= now_ms())
 
 
-def insert_container(connection: Connection, *, expires_after_minutes: int, **values: Any) -> AnyRow:
-    """A new running container; `values` are its other columns. Returns it as `find` does."""
-    statement = (
-        insert(containers)
-        .returning(*_COLUMNS)
-        .values(
-            status="running",
-            expires_after_minutes=expires_after_minutes,
-            created_at=now_ms(),
-            last_active_at=now_ms(),
-            expires_at=now_ms() + expires_after_minutes * MINUTE_MS,
-            **values,
-        )
+def insert_container(connection: Connection, new: ContainerValues) -> ContainerRow:
+    """A new running container; at an account it is an intent until it is confirmed."""
+    statement = insert(containers).values(
+        public_id=new.public_id,
+        project_id=new.project_id,
+        key_id=new.key_id,
+        provider=new.provider,
+        account_id=new.account_id,
+        name=new.name,
+        status=RUNNING,
+        expires_after_minutes=new.expires_after_minutes,
+        memory_limit=new.memory_limit,
+        network_policy=new.network_policy,
+        metadata=new.metadata,
+        created_at=now_ms(),
+        last_active_at=now_ms(),
+        expires_at=now_ms() + new.expires_after_minutes * MINUTE_MS,
     )
-    return connection.execute(statement).one()
+    return ContainerRow(*connection.execute(statement.returning(*_COLUMNS)).one())
 
 
-def find(connection: Connection, *, project_id: int, public_id: str) -> AnyRow | None:
-    """A container of the project that is not deleted, by its id here or at its provider."""
-    statement = select(*_COLUMNS).where(
-        containers.c.public_id == public_id, containers.c.project_id == project_id, _shown
-    )
-    return connection.execute(statement).first() or _find_native(connection, project_id, public_id)
+def find(connection: Connection, *, project_id: int, public_id: str) -> ContainerRow | None:
+    """A container of the project that is not deleted, by its own id or by its native one."""
+    scope = select(*_COLUMNS).where(containers.c.project_id == project_id, _shown)
+    row = connection.execute(scope.where(containers.c.public_id == public_id)).first()
+    if row is None:
+        newest = scope.where(containers.c.native_id == public_id).order_by(containers.c.id.desc()).limit(1)
+        row = connection.execute(newest).first()
+    return None if row is None else ContainerRow(*row)
 
 
-def _find_native(connection: Connection, project_id: int, native_id: str) -> AnyRow | None:
-    statement = select(*_COLUMNS).where(
-        containers.c.native_id == native_id, containers.c.project_id == project_id, _shown
-    )
-    return connection.execute(statement.order_by(containers.c.id.desc()).limit(1)).first()
-
-
-def touch(connection: Connection, container_id: int) -> AnyRow | None:
-    """Begin its idle time anew, and keep others from ending it until the transaction is over.
+def touch(connection: Connection, container_id: int) -> ContainerRow | None:
+    """Restart the idle time of a running container, and keep others from ending it until the transaction is over.
 
     Returns the container; None when it is over.
     """
@@ -87,7 +135,8 @@ def touch(connection: Connection, container_id: int) -> AnyRow | None:
         .values(last_active_at=now_ms(), expires_at=now_ms() + containers.c.expires_after_minutes * MINUTE_MS)
         .returning(*_COLUMNS)
     )
-    return connection.execute(statement).first()
+    row = connection.execute(statement).first()
+    return None if row is None else ContainerRow(*row)
 
 
 def list_page(
@@ -99,25 +148,26 @@ def list_page(
     after: paging.Position | None,
     descending: bool,
     limit: int,
-) -> Sequence[AnyRow]:
+) -> list[ContainerRow]:
     """At most `limit` + 1 containers of the project, in the order of lists."""
     statement = select(*_COLUMNS).where(containers.c.project_id == project_id, _shown)
     if name is not None:
         statement = statement.where(containers.c.name == name)
     if provider is not None:
         statement = statement.where(containers.c.provider == provider)
-    return connection.execute(paging.page(statement, containers, after=after, descending=descending, limit=limit)).all()
+    page = paging.page(statement, containers, after=after, descending=descending, limit=limit)
+    return [ContainerRow(*row) for row in connection.execute(page)]
 
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
-    """Where a container of the project, by its id here or at its provider, stands in lists; deleted ones included."""
+    """Where a container of the project stands in lists, by its own or its native id; deleted ones included."""
     scope = containers.c.project_id == project_id
-    found = paging.position(connection, containers, scope, public_id=public_id)
-    return found or paging.native_position(connection, containers, scope, native_id=public_id)
+    own = paging.position(connection, containers, scope, public_id=public_id)
+    return own or paging.native_position(connection, containers, scope, native_id=public_id)
 
 
 def mark_deleted(connection: Connection, container_id: int) -> bool:
-    """Hide it and make it due. False when another request was first."""
+    """Hide a hosted container and make it due. False when another request was first."""
     statement = (
         update(containers)
         .where(containers.c.id == container_id, containers.c.deleted_at.is_(None))
@@ -132,21 +182,21 @@ def is_deleted(connection: Connection, container_id: int) -> bool:
     return connection.execute(select(containers.c.id).where(*where)).first() is not None
 
 
-def list_due(connection: Connection, *, limit: int) -> list[int]:
-    """Ids of containers that are over and whose files may still hold bytes."""
-    return list(connection.execute(select(containers.c.id).where(_due).limit(limit)).scalars())
+def list_due(connection: Connection, *, limit: int) -> Sequence[int]:
+    """Ids of hosted containers that are over and whose files may still hold bytes."""
+    return connection.execute(select(containers.c.id).where(_due).limit(limit)).scalars().all()
 
 
 def hold_due(connection: Connection, container_id: int) -> bool:
-    """Keep others off a container that is due, until the transaction is over. False when it came back or is done."""
-    statement = update(containers).where(containers.c.id == container_id, _due).values(status="running")
+    """Lock a due container until the transaction is over. False when it was touched meanwhile, or is finished."""
+    statement = update(containers).where(containers.c.id == container_id, _due).values(status=RUNNING)
     return connection.execute(statement).rowcount == 1
 
 
 def finish(connection: Connection, container_id: int) -> None:
-    """Its files hold nothing any more: expired, or deleted when a caller deleted it."""
+    """Record that the files of a due container hold nothing any more: it is expired, or deleted if a caller did so."""
     for condition, status in (
-        (containers.c.deleted_at.is_(None), "expired"),
+        (containers.c.deleted_at.is_(None), EXPIRED),
         (containers.c.deleted_at.is_not(None), "deleted"),
     ):
         connection.execute(
@@ -155,40 +205,38 @@ def finish(connection: Connection, container_id: int) -> None:
 
 
 def take_look(connection: Connection, container_id: int, *, stale_ms: int) -> bool:
-    """True for the one caller who may ask the provider about a container that nobody has seen for `stale_ms`."""
+    """Claim the look at a native container whose provider was not asked for `stale_ms`: true for one caller."""
     stale = containers.c.refreshed_at <= now_ms() - stale_ms
     where = (containers.c.id == container_id, _is_running, _shown, stale)
     return connection.execute(update(containers).where(*where).values(refreshed_at=now_ms())).rowcount == 1
 
 
-def observe(connection: Connection, container_id: int, **values: Any) -> None:
-    """What the provider says of a container now: `status`, `last_active_at`."""
+def observe(connection: Connection, container_id: int, *, status: str, last_active_at: int | None = None) -> None:
+    """Record what the provider says of a container; an unknown `last_active_at` stays as it is."""
+    values: dict[str, Any] = {"refreshed_at": now_ms(), "status": status}
+    if last_active_at is not None:
+        values["last_active_at"] = last_active_at
+        values["expires_at"] = last_active_at + containers.c.expires_after_minutes * MINUTE_MS
     where = (containers.c.id == container_id, containers.c.deleted_at.is_(None))
-    connection.execute(update(containers).where(*where).values(refreshed_at=now_ms(), **_told(values)))
+    connection.execute(update(containers).where(*where).values(**values))
 
 
 def bury(connection: Connection, container_id: int) -> bool:
-    """A container at a provider is gone there, or was never made. False when another request was first."""
+    """Record that a native container is deleted, or was never made. False when another request was first."""
     where = (containers.c.id == container_id, containers.c.deleted_at.is_(None))
     values = {"deleted_at": now_ms(), "status": "deleted"}
     return connection.execute(update(containers).where(*where).values(**values)).rowcount == 1
 
 
-def overdue(connection: Connection, *, margin_ms: int, seen_ms: int, limit: int) -> Sequence[AnyRow]:
-    """Containers at providers that should be over by the gateway's clock; nobody looked at them for `seen_ms`."""
+def overdue(connection: Connection, *, margin_ms: int, unseen_ms: int, limit: int) -> list[ContainerRow]:
+    """Native containers that should have expired `margin_ms` ago, and were not looked at for `unseen_ms`."""
     statement = select(*_COLUMNS).where(
         _is_running,
         _shown,
         containers.c.account_id.is_not(None),
         containers.c.expires_at <= now_ms() - margin_ms,
-        containers.c.refreshed_at <= now_ms() - seen_ms,
+        containers.c.refreshed_at <= now_ms() - unseen_ms,
     )
-    return connection.execute(statement.order_by(containers.c.refreshed_at).limit(limit)).all()
-
-
-def _told(values: dict[str, Any]) -> dict[str, Any]:
-    """What a provider leaves out stays as it is."""
-    told = {name: value for name, value in values.items() if value is not None}
-    if "last_active_at" in told:
-        told["expires_at"] = told["last_active_at"] + containers.c.expires_after_minutes * MINUTE_MS
-    return told
+    return [
+        ContainerRow(*row) for row in connection.execute(statement.order_by(containers.c.refreshed_at).limit(limit))
+    ]

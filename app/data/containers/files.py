@@ -1,16 +1,70 @@
 """Rows of files in containers."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, or_, select, update
 
 from app.data.store import paging
-from app.data.store.database import AnyRow, insert_absent, now_ms
+from app.data.store.database import insert_absent, now_ms
 from app.data.tables import container_files, files
 
-# Within what a statement takes as parameters on either store.
-SLICE = 1000
+# How many ids one statement takes as parameters, on either database.
+MAX_IDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFileRow:
+    """A file in a container. `created_at` is Unix milliseconds. `blob_id` is None for files at a provider."""
+
+    id: int
+    public_id: str
+    path: str
+    source: str
+    bytes: int
+    blob_id: int | None
+    created_at: int
+    native_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that may hold a blob."""
+
+    id: int
+    blob_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """What a provider says of a file in a container. What it does not say is None; `created_at` is milliseconds."""
+
+    native_id: str
+    path: str
+    source: str
+    bytes: int | None
+    created_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A recorded file of a native container."""
+
+    id: int
+    native_id: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A file of the project that may be copied into a container."""
+
+    public_id: str
+    filename: str
+    bytes: int
+    blob_id: int | None
+
 
 _COLUMNS = (
     container_files.c.id,
@@ -22,111 +76,128 @@ _COLUMNS = (
     container_files.c.created_at,
     container_files.c.native_id,
 )
+_alive = container_files.c.deleted_at.is_(None)
 
 
-def insert_file(connection: Connection, **values: Any) -> AnyRow:
-    """A new file; `values` are its columns but `id` and `created_at`. Returns it as `find` does."""
-    statement = insert(container_files).returning(*_COLUMNS).values(created_at=now_ms(), **values)
-    return connection.execute(statement).one()
+def insert_file(
+    connection: Connection, *, public_id: str, container_id: int, path: str, source: str, blob_id: int, size: int
+) -> ContainerFileRow:
+    """A new file of `size` bytes, which holds a blob."""
+    statement = insert(container_files).values(
+        public_id=public_id,
+        container_id=container_id,
+        path=path,
+        source=source,
+        blob_id=blob_id,
+        bytes=size,
+        created_at=now_ms(),
+    )
+    return ContainerFileRow(*connection.execute(statement.returning(*_COLUMNS)).one())
 
 
-def find(connection: Connection, *, container_id: int, public_id: str) -> AnyRow | None:
-    """A file of the container that is not deleted, by its id here or at its provider."""
+def find(connection: Connection, *, container_id: int, public_id: str) -> ContainerFileRow | None:
+    """A file of the container that is not deleted, by its own or its native id."""
     statement = select(*_COLUMNS).where(
         or_(container_files.c.public_id == public_id, container_files.c.native_id == public_id),
         container_files.c.container_id == container_id,
-        container_files.c.deleted_at.is_(None),
+        _alive,
     )
-    return connection.execute(statement).first()
+    row = connection.execute(statement).first()
+    return None if row is None else ContainerFileRow(*row)
 
 
 def find_path(connection: Connection, *, container_id: int, path: str) -> str | None:
-    """The id of the file at `path`, if there is one."""
+    """The public id of the file at `path`, if there is one."""
     statement = select(container_files.c.public_id).where(
-        container_files.c.container_id == container_id,
-        container_files.c.path == path,
-        container_files.c.deleted_at.is_(None),
+        container_files.c.container_id == container_id, container_files.c.path == path, _alive
     )
     return connection.execute(statement).scalar()
 
 
 def list_page(
-    connection: Connection, *, container_id: int, after: paging.Position | None, descending: bool, limit: int
-) -> Sequence[AnyRow]:
-    """At most `limit` + 1 files of the container, in the order of lists."""
-    statement = select(*_COLUMNS).where(
-        container_files.c.container_id == container_id, container_files.c.deleted_at.is_(None)
-    )
-    return connection.execute(
-        paging.page(statement, container_files, after=after, descending=descending, limit=limit)
-    ).all()
+    connection: Connection, *, container_id: int, after: str | None, descending: bool, limit: int
+) -> list[ContainerFileRow] | None:
+    """At most `limit` + 1 files of the container, in the order of lists.
+
+    `after` is the file that the page follows, by its own id (a deleted one will do) or its native one; None is returned
+    when there is no such file.
+    """
+    position = None
+    if after is not None:
+        position = _position(connection, container_id, after)
+        if position is None:
+            return None
+    statement = select(*_COLUMNS).where(container_files.c.container_id == container_id, _alive)
+    page = paging.page(statement, container_files, after=position, descending=descending, limit=limit)
+    return [ContainerFileRow(*row) for row in connection.execute(page)]
 
 
-def position(connection: Connection, *, container_id: int, public_id: str) -> paging.Position | None:
-    """Where a file of the container stands in lists, by its id here (deleted ones too) or at its provider."""
-    scope = container_files.c.container_id == container_id
-    found = paging.position(connection, container_files, scope, public_id=public_id)
-    # The index of native ids has no tombstones.
-    alive = container_files.c.deleted_at.is_(None)
-    return found or paging.native_position(connection, container_files, scope, alive, native_id=public_id)
-
-
-def list_held(connection: Connection, *, container_id: int, limit: int) -> Sequence[AnyRow]:
-    """(id, blob_id) of files of the container that are not deleted, the ones with the lowest blobs first."""
+def list_held(connection: Connection, *, container_id: int, limit: int) -> list[HeldFile]:
+    """At most `limit` files of the container that are not deleted, ordered by blob."""
     statement = (
         select(container_files.c.id, container_files.c.blob_id)
-        .where(container_files.c.container_id == container_id, container_files.c.deleted_at.is_(None))
+        .where(container_files.c.container_id == container_id, _alive)
         .order_by(container_files.c.blob_id)
         .limit(limit)
     )
-    return connection.execute(statement).all()
+    return [HeldFile(*row) for row in connection.execute(statement)]
 
 
-def record(connection: Connection, *, container_id: int, native_id: str, **values: Any) -> None:
-    """What the provider says of a file in the container: a new row, or the one that it has brought up to date."""
-    where = (container_files.c.container_id == container_id, container_files.c.native_id == native_id)
-    found = update(container_files).where(*where, container_files.c.deleted_at.is_(None))
-    same = {name: values[name] for name in ("path", "bytes") if values.get(name) is not None}
-    if connection.execute(found.values(**same)).rowcount:
+def record(connection: Connection, seen: SeenFile, *, container_id: int, public_id: str) -> None:
+    """Record what the provider says of a file: its row is updated, or inserted as `public_id`."""
+    is_known = (container_files.c.container_id == container_id, container_files.c.native_id == seen.native_id, _alive)
+    size = {} if seen.bytes is None else {"bytes": seen.bytes}
+    statement = update(container_files).where(*is_known).values(path=seen.path, **size)
+    if connection.execute(statement).rowcount:
         return
-    full = {"created_at": now_ms(), **{name: value for name, value in values.items() if value is not None}}
-    insert_absent(connection, container_files, container_id=container_id, native_id=native_id, **full)
-
-
-def known(connection: Connection, *, container_id: int) -> Sequence[AnyRow]:
-    """(id, native_id, path, bytes) of the files of a container at a provider that are not deleted."""
-    columns = (container_files.c.id, container_files.c.native_id, container_files.c.path, container_files.c.bytes)
-    statement = select(*columns).where(
-        container_files.c.container_id == container_id,
-        container_files.c.native_id.is_not(None),
-        container_files.c.deleted_at.is_(None),
+    insert_absent(
+        connection,
+        container_files,
+        public_id=public_id,
+        container_id=container_id,
+        native_id=seen.native_id,
+        path=seen.path,
+        source=seen.source,
+        created_at=now_ms() if seen.created_at is None else seen.created_at,
+        **size,
     )
-    return connection.execute(statement).all()
+
+
+def known(connection: Connection, *, container_id: int) -> list[KnownFile]:
+    """The recorded files of a native container that are not deleted."""
+    statement = select(
+        container_files.c.id, container_files.c.native_id, container_files.c.path, container_files.c.bytes
+    ).where(container_files.c.container_id == container_id, container_files.c.native_id.is_not(None), _alive)
+    return [KnownFile(*row) for row in connection.execute(statement)]
 
 
 def bury(connection: Connection, file_ids: Sequence[int]) -> None:
-    """Files that the provider has no longer are tombstones."""
-    for start in range(0, len(file_ids), SLICE):
-        where = (container_files.c.id.in_(file_ids[start : start + SLICE]), container_files.c.deleted_at.is_(None))
+    """Turn files that the provider no longer has into tombstones."""
+    for start in range(0, len(file_ids), MAX_IDS):
+        where = (container_files.c.id.in_(file_ids[start : start + MAX_IDS]), _alive)
         connection.execute(update(container_files).where(*where).values(deleted_at=now_ms()))
 
 
 def mark_deleted(connection: Connection, file_id: int) -> bool:
     """Leave a tombstone that holds no blob. False when another transaction was first."""
-    statement = (
-        update(container_files)
-        .where(container_files.c.id == file_id, container_files.c.deleted_at.is_(None))
-        .values(deleted_at=now_ms(), blob_id=None)
-    )
-    return connection.execute(statement).rowcount == 1
+    statement = update(container_files).where(container_files.c.id == file_id, _alive)
+    return connection.execute(statement.values(deleted_at=now_ms(), blob_id=None)).rowcount == 1
 
 
-def find_source(connection: Connection, *, project_id: int, public_id: str) -> AnyRow | None:
-    """(public_id, filename, bytes, blob_id) of a file of the project that can be copied from now on."""
+def find_source(connection: Connection, *, project_id: int, public_id: str) -> SourceRow | None:
+    """A file of the project that is neither deleted nor expired."""
     statement = select(files.c.public_id, files.c.filename, files.c.bytes, files.c.blob_id).where(
         files.c.public_id == public_id,
         files.c.project_id == project_id,
         files.c.deleted_at.is_(None),
         or_(files.c.expires_at.is_(None), files.c.expires_at > now_ms()),
     )
-    return connection.execute(statement).first()
+    row = connection.execute(statement).first()
+    return None if row is None else SourceRow(*row)
+
+
+def _position(connection: Connection, container_id: int, file_id: str) -> paging.Position | None:
+    scope = container_files.c.container_id == container_id
+    own = paging.position(connection, container_files, scope, public_id=file_id)
+    # The index of native ids has no tombstones.
+    return own or paging.native_position(connection, container_files, scope, _alive, native_id=file_id)

@@ -1,14 +1,35 @@
-"""Rows of blobs: pending before the first byte, live when durable, deleting until the bytes are gone."""
+"""Rows of blobs: pending before the first byte, live once durable, deleting until the bytes are gone."""
+
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from app.data.store.database import AnyRow, inserted_id, now_ms
+from app.data.store.database import inserted_id, now_ms
 from app.data.tables import blobs, container_files, files, upload_parts
 from app.data.tables.batches import batch_chunks
 
 
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A blob whose bytes are to be deleted. `state`: deleting, or pending when its writer went silent."""
+
+    id: int
+    key: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBlob:
+    """Where the bytes of a live blob are. `sha256` is None for blobs that were written without a hash."""
+
+    key: str
+    store: str
+    bytes: int
+    sha256: str | None
+
+
 def insert_pending(connection: Connection, *, key: str, store: str, lease_s: float) -> int:
-    """The row that says bytes are coming; the sweeper leaves it alone while its lease runs."""
+    """Record that bytes are about to be written; returns the row id. The sweeper spares the blob during its lease."""
     return inserted_id(
         connection,
         insert(blobs).values(
@@ -18,7 +39,7 @@ def insert_pending(connection: Connection, *, key: str, store: str, lease_s: flo
 
 
 def renew(connection: Connection, blob_id: int, *, lease_s: float) -> bool:
-    """Keep a pending blob on lease. False when the sweeper has taken it."""
+    """Extend the lease of a pending blob. False when the sweeper has taken it."""
     statement = (
         update(blobs)
         .where(blobs.c.id == blob_id, blobs.c.state == "pending")
@@ -28,7 +49,7 @@ def renew(connection: Connection, blob_id: int, *, lease_s: float) -> bool:
 
 
 def mark_live(connection: Connection, blob_id: int, *, size: int, sha256: str | None) -> bool:
-    """The bytes are durable. False when the row is no longer pending: then they must not be used."""
+    """Record that the bytes are durable. False when the row is no longer pending: then they must not be used."""
     statement = (
         update(blobs)
         .where(blobs.c.id == blob_id, blobs.c.state == "pending")
@@ -38,18 +59,18 @@ def mark_live(connection: Connection, blob_id: int, *, size: int, sha256: str | 
 
 
 def forget(connection: Connection, blob_id: int) -> None:
-    """Remove the row of a blob whose bytes are gone."""
+    """Remove the row of a blob whose bytes have been deleted."""
     connection.execute(delete(blobs).where(blobs.c.id == blob_id, blobs.c.state != "live"))
 
 
 def acquire(connection: Connection, blob_id: int) -> bool:
-    """One more row refers to a live blob. False when it is going away."""
+    """Count one more reference to a live blob. False when the blob is being deleted."""
     statement = update(blobs).where(blobs.c.id == blob_id, blobs.c.state == "live").values(refs=blobs.c.refs + 1)
     return connection.execute(statement).rowcount == 1
 
 
 def release(connection: Connection, blob_id: int) -> None:
-    """One row fewer refers to the blob; with the last one it is marked for deletion."""
+    """Count one reference fewer; the last one marks the blob for deletion."""
     connection.execute(update(blobs).where(blobs.c.id == blob_id).values(refs=blobs.c.refs - 1))
     connection.execute(
         update(blobs)
@@ -59,7 +80,7 @@ def release(connection: Connection, blob_id: int) -> None:
 
 
 def condemn(connection: Connection, blob_id: int) -> bool:
-    """Mark a pending blob for deletion by its own writer. False when it is live or taken."""
+    """Mark a pending blob for deletion, on behalf of its writer. False when it is live or the sweeper has taken it."""
     statement = (
         update(blobs)
         .where(blobs.c.id == blob_id, blobs.c.state == "pending")
@@ -69,7 +90,7 @@ def condemn(connection: Connection, blob_id: int) -> bool:
 
 
 def condemn_abandoned(connection: Connection, blob_id: int) -> bool:
-    """Mark a pending blob whose lease ran out for deletion. False when its writer came back."""
+    """Mark a pending blob for deletion if its lease has expired. False when its writer came back."""
     statement = (
         update(blobs)
         .where(blobs.c.id == blob_id, blobs.c.state == "pending", blobs.c.lease_until < now_ms())
@@ -78,8 +99,8 @@ def condemn_abandoned(connection: Connection, blob_id: int) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def unsettled(connection: Connection, *, limit: int) -> list[AnyRow]:
-    """(id, key, state) of blobs to delete: condemned ones, and pending ones whose writer went silent."""
+def unsettled(connection: Connection, *, limit: int) -> list[Leftover]:
+    """At most `limit` blobs to delete: those marked for deletion, and pending ones whose lease has expired."""
     statement = (
         select(blobs.c.id, blobs.c.key, blobs.c.state)
         .where(
@@ -88,25 +109,27 @@ def unsettled(connection: Connection, *, limit: int) -> list[AnyRow]:
         )
         .limit(limit)
     )
-    return list(connection.execute(statement))
+    return [Leftover(*row) for row in connection.execute(statement)]
 
 
-def condemned(connection: Connection, blob_id: int) -> AnyRow | None:
-    """(id, key) of a blob if it is to be deleted."""
-    statement = select(blobs.c.id, blobs.c.key).where(blobs.c.id == blob_id, blobs.c.state == "deleting")
-    return connection.execute(statement).first()
+def condemned(connection: Connection, blob_id: int) -> Leftover | None:
+    """A blob that is marked for deletion; None for any other."""
+    statement = select(blobs.c.id, blobs.c.key, blobs.c.state).where(blobs.c.id == blob_id, blobs.c.state == "deleting")
+    row = connection.execute(statement).first()
+    return None if row is None else Leftover(*row)
 
 
-def locate(connection: Connection, blob_id: int) -> AnyRow | None:
-    """(key, store, bytes, sha256) of a live blob."""
+def locate(connection: Connection, blob_id: int) -> LiveBlob | None:
+    """Where the bytes of a live blob are."""
     statement = select(blobs.c.key, blobs.c.store, blobs.c.bytes, blobs.c.sha256).where(
         blobs.c.id == blob_id, blobs.c.state == "live"
     )
-    return connection.execute(statement).first()
+    row = connection.execute(statement).first()
+    return None if row is None else LiveBlob(*row)
 
 
 def count_orphans(connection: Connection) -> int:
-    """Live blobs that no row refers to: zero, or something is wrong. Reads the whole table; for tests and audits."""
+    """How many live blobs no row refers to: zero, unless there is a bug. Scans the table; for tests and audits."""
     used = [
         select(column).where(column.is_not(None))
         for column in (files.c.blob_id, upload_parts.c.blob_id, container_files.c.blob_id, batch_chunks.c.blob_id)

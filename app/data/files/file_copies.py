@@ -1,28 +1,49 @@
-"""Copies: which files a native object stands for. An object is to be deleted at its provider with its last copy."""
+"""Copies: which files a native object represents. The object is deleted at its provider with its last copy."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from app.data.files import native_objects as object_rows
-from app.data.store.database import AnyRow, now_ms
+from app.data.store.database import now_ms
 from app.data.tables import file_copies, files, native_objects
 
 RAW = "raw"
 RESULTS = "results"
-# Variants under whose native id a file is shown.
+# Variants whose native id is shown as the file's.
 SHOWN = (RAW, RESULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRow:
+    """A native object that represents a file at an account; `native_id` is None while it is being made.
+
+    `outlives`: it expires after the instant asked about, or never. `is_due`: it is waiting to be reconciled.
+    """
+
+    object_id: int
+    native_id: str | None
+    state: str
+    status: str
+    outlives: bool
+    is_due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCopy:
+    """A live native object that represents a file."""
+
+    object_id: int
+    account_id: int
+    native_id: str
 
 
 def of_file(
     connection: Connection, file_id: int, *, account_id: int, variant: str, until_ms: int | None
-) -> Sequence[AnyRow]:
-    """Objects that stand for a file at an account, newest first.
-
-    `outlives` is true when it expires after `until_ms` (None: after now), `is_due` when it waits to be reconciled.
-    """
+) -> list[CopyRow]:
+    """The objects that represent a file at an account, newest first; `outlives` is about `until_ms` (None: now)."""
     until: Any = now_ms() if until_ms is None else until_ms
     statement = (
         select(
@@ -30,8 +51,8 @@ def of_file(
             native_objects.c.native_id,
             native_objects.c.state,
             native_objects.c.status,
-            or_(native_objects.c.expires_at.is_(None), native_objects.c.expires_at > until).label("outlives"),
-            func.coalesce(native_objects.c.next_at <= now_ms(), False).label("is_due"),
+            or_(native_objects.c.expires_at.is_(None), native_objects.c.expires_at > until),
+            func.coalesce(native_objects.c.next_at <= now_ms(), False),
         )
         .join(file_copies, file_copies.c.native_object_id == native_objects.c.id)
         .where(
@@ -41,11 +62,11 @@ def of_file(
             native_objects.c.account_id == account_id,
         )
     )
-    return connection.execute(statement.order_by(native_objects.c.id.desc())).all()
+    return [CopyRow(*row) for row in connection.execute(statement.order_by(native_objects.c.id.desc()))]
 
 
-def live_of_file(connection: Connection, file_id: int, *, variant: str) -> Sequence[AnyRow]:
-    """(id, account_id, native_id) of live objects that stand for a file, oldest first; expired ones are left out."""
+def live_of_file(connection: Connection, file_id: int, *, variant: str) -> list[LiveCopy]:
+    """The live objects that represent a file, oldest first, without expired ones."""
     statement = (
         select(native_objects.c.id, native_objects.c.account_id, native_objects.c.native_id)
         .join(file_copies, file_copies.c.native_object_id == native_objects.c.id)
@@ -57,24 +78,24 @@ def live_of_file(connection: Connection, file_id: int, *, variant: str) -> Seque
             or_(native_objects.c.expires_at.is_(None), native_objects.c.expires_at > now_ms()),
         )
     )
-    return connection.execute(statement.order_by(native_objects.c.id)).all()
+    return [LiveCopy(*row) for row in connection.execute(statement.order_by(native_objects.c.id))]
 
 
 def add(connection: Connection, *, file_id: int, object_id: int, variant: str) -> None:
-    """The file is represented by the object from now on."""
+    """Record that the object represents the file."""
     values = {"file_id": file_id, "native_object_id": object_id, "variant": variant, "created_at": now_ms()}
     connection.execute(insert(file_copies).values(**values))
 
 
 def move(connection: Connection, object_id: int, *, to: int) -> None:
-    """Whatever the pending object stood for is the other one's from now on; the pending one is forgotten."""
+    """Hand every copy of a pending object over to the object `to`, and delete the pending object's row."""
     where = (file_copies.c.native_object_id == object_id,)
     connection.execute(update(file_copies).where(*where).values(native_object_id=to))
     connection.execute(delete(native_objects).where(native_objects.c.id == object_id))
 
 
 def is_adopted(connection: Connection, object_id: int) -> bool:
-    """True when a file that the object stands, or stood, for was at its provider before the gateway knew of it."""
+    """True when a file that the object represents, or once did, was adopted from its provider."""
     statement = (
         select(files.c.id)
         .join(file_copies, file_copies.c.file_id == files.c.id)
@@ -83,14 +104,14 @@ def is_adopted(connection: Connection, object_id: int) -> bool:
     return connection.execute(statement.limit(1)).first() is not None
 
 
-def let_go(connection: Connection, file_id: int) -> list[int]:
-    """A file is represented by nothing any more; returns the objects that are to be deleted with it."""
+def release(connection: Connection, file_id: int) -> list[int]:
+    """Delete all copies of a file; returns the ids of the objects that are to be deleted with them."""
     copies = (file_copies.c.file_id == file_id, file_copies.c.deleted_at.is_(None))
     held = select(file_copies.c.native_object_id).where(*copies)
     ids = sorted(set(connection.execute(held).scalars()))
     if not ids:
         return []
-    # Before the copies go, and in one order, so that whoever shares an object meanwhile is seen.
+    # Locked before the copies go, and in one order, so that a file that begins to share an object is noticed.
     rows = select(native_objects.c.id).where(native_objects.c.id.in_(ids)).order_by(native_objects.c.id)
     connection.execute(rows.with_for_update())
     connection.execute(update(file_copies).where(*copies).values(deleted_at=now_ms()))
@@ -98,7 +119,7 @@ def let_go(connection: Connection, file_id: int) -> list[int]:
 
 
 def discard(connection: Connection, object_id: int) -> None:
-    """A live object is of no use: it stands for no file any more and is to be deleted."""
+    """Delete every copy that a live object provides, and mark the object for deletion: it is of no use."""
     object_rows.lock(connection, object_id)
     copies = (file_copies.c.native_object_id == object_id, file_copies.c.deleted_at.is_(None))
     connection.execute(update(file_copies).where(*copies).values(deleted_at=now_ms()))
@@ -106,7 +127,7 @@ def discard(connection: Connection, object_id: int) -> None:
 
 
 def shown_id() -> ColumnElement[str]:
-    """The native id of a row of `files`, for its SELECT: one probe of an index for each row."""
+    """The native id of a row of `files`, as a column of a SELECT: one index probe for each row."""
     statement = (
         select(native_objects.c.native_id)
         .join(file_copies, file_copies.c.native_object_id == native_objects.c.id)
@@ -123,7 +144,7 @@ def shown_id() -> ColumnElement[str]:
 
 
 def file_of(connection: Connection, project_id: int, native_id: str) -> str | None:
-    """The public id of the project's file that an object stands for; the oldest, where they share it."""
+    """The public id of the project's file that a native object represents; the oldest where several share it."""
     statement = (
         select(files.c.public_id)
         .join(file_copies, file_copies.c.file_id == files.c.id)

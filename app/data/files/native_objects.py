@@ -1,30 +1,84 @@
-"""Rows of native objects, and of the copies that they stand for.
+"""Rows of native objects: files at accounts.
 
-An object is `pending` before the provider is asked, `live` when it has confirmed, `deleting` until it is gone there.
-One that never came into being leaves no row. Two files may share an object where the provider deduplicates.
+An object is `pending` before the provider is asked, `live` once it has confirmed, `deleting` until it is gone there.
+One that was certainly never made leaves no row. Several files may share an object where the provider deduplicates.
+
+A pending object is leased to the request or worker that uploads it, later to the one that looks for it; a deleting one
+to the one that deletes it (`app.data.store.leases` explains leases). `attempts` is the epoch of these leases, and what
+the back-off counts by. It restarts at 0 when the object changes its state, so every write names the state of its claim
+as well, and the names of workers are never reused.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Select, delete, exists, func, insert, literal, select, update
 
-from app.data.store.database import AnyRow, inserted_id, now_ms
+from app.data.store.database import inserted_id, now_ms
+from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.tables import accounts, file_copies, native_objects
 
 UNSETTLED = ("pending", "deleting")
 
-_FREE = or_(native_objects.c.lease_until.is_(None), native_objects.c.lease_until < now_ms())
-_FREED: dict[str, Any] = {"worker": None, "lease_until": None}
+_LEASES = LeasedTable(native_objects, epoch_column="attempts")
+_IS_PENDING = native_objects.c.state == "pending"
 _HAS_COPIES = exists(
     select(literal(1)).where(file_copies.c.native_object_id == native_objects.c.id, file_copies.c.deleted_at.is_(None))
 ).correlate(native_objects)
 
 
-def get(connection: Connection, object_id: int) -> AnyRow | None:
-    """A row, with `is_wanted`: whether a file needs the object."""
-    statement = select(native_objects, _HAS_COPIES.label("is_wanted")).where(native_objects.c.id == object_id)
-    return connection.execute(statement).first()
+@dataclass(frozen=True, slots=True)
+class DueObject:
+    """An object to look for (`state` pending) or to delete (deleting)."""
+
+    id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedObject:
+    """An object under a lease. `is_wanted`: a file needs it. `created_at` is Unix milliseconds."""
+
+    lease: Lease
+    state: str
+    account_id: int
+    native_id: str | None
+    filename: str
+    bytes: int | None
+    created_at: int
+    last_error: str | None
+    is_wanted: bool
+
+    @property
+    def id(self) -> int:
+        """The row id."""
+        return self.lease.id
+
+    @property
+    def attempts(self) -> int:
+        """How often this was tried in the object's present state, this time included."""
+        return self.lease.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class LockedObject:
+    """An object whose row the transaction has locked. `created_at` is Unix milliseconds."""
+
+    state: str
+    native_id: str | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Another row with the same native id. `deleted_at` is Unix milliseconds; `is_held`: somebody works on it."""
+
+    id: int
+    state: str
+    attempts: int
+    deleted_at: int | None
+    is_held: bool
 
 
 def insert_pending(
@@ -38,8 +92,11 @@ def insert_pending(
     worker: str,
     lease_ms: int,
     grace_ms: int,
-) -> int:
-    """The intent: a file is about to be made under `filename`. It is looked for `grace_ms` after its lease ran out."""
+) -> Lease:
+    """Record that a file is about to be made under `filename`, leased to `worker`.
+
+    It is due to be looked for `grace_ms` after the lease has expired.
+    """
     values = {
         "account_id": account_id,
         "state": "pending",
@@ -48,11 +105,12 @@ def insert_pending(
         "filename": filename,
         "bytes": size,
         "worker": worker,
+        "attempts": 0,
         "created_at": now_ms(),
         "lease_until": now_ms() + lease_ms,
         "next_at": now_ms() + lease_ms + grace_ms,
     }
-    return inserted_id(connection, insert(native_objects).values(**values))
+    return Lease(inserted_id(connection, insert(native_objects).values(**values)), 0, worker)
 
 
 def insert_live(
@@ -66,16 +124,12 @@ def insert_live(
     size: int | None = None,
     expires_at: int | None = None,
 ) -> int:
-    """An object that exists at the provider; the row that it has already, if there is one."""
+    """Record an object that exists at the provider; returns its row id, that of the row it has already if any."""
     lock_account(connection, account_id)
-    where = (
-        native_objects.c.account_id == account_id,
-        native_objects.c.native_id == native_id,
-        native_objects.c.state != "deleted",
-    )
-    known = connection.execute(select(native_objects.c.id).where(*where).with_for_update()).scalar()
-    if known is not None:
-        return int(known)
+    known = _known(account_id, native_id).with_for_update()
+    object_id = connection.execute(known).scalar()
+    if object_id is not None:
+        return object_id
     values = {
         "account_id": account_id,
         "native_id": native_id,
@@ -91,43 +145,32 @@ def insert_live(
 
 
 def insert_stray(connection: Connection, *, account_id: int, native_id: str, filename: str, purpose: str) -> None:
-    """An object that came into being after it was given up: to be deleted, unless it is known."""
-    where = (
-        native_objects.c.account_id == account_id,
-        native_objects.c.native_id == native_id,
-        native_objects.c.state != "deleted",
-    )
-    if connection.execute(select(native_objects.c.id).where(*where)).first() is None:
+    """Record an object that was made after it was given up: it is to be deleted, unless another row has it."""
+    if connection.execute(_known(account_id, native_id)).first() is None:
         values = {"account_id": account_id, "native_id": native_id, "filename": filename, "purpose": purpose}
         more = {"state": "deleting", "variant": "raw", "created_at": now_ms(), "next_at": now_ms()}
         connection.execute(insert(native_objects).values(**values, **more))
 
 
-def renew(connection: Connection, object_id: int, *, worker: str, lease_ms: int, grace_ms: int) -> bool:
-    """Keep an object that is being uploaded. False when it is somebody else's by now."""
-    where = (
-        native_objects.c.id == object_id,
-        native_objects.c.state == "pending",
-        native_objects.c.worker == worker,
-    )
-    values = {"lease_until": now_ms() + lease_ms, "next_at": now_ms() + lease_ms + grace_ms}
-    return connection.execute(update(native_objects).where(*where).values(**values)).rowcount == 1
+def renew(connection: Connection, lease: Lease, *, lease_ms: int, grace_ms: int) -> bool:
+    """Renew the lease of an object that is being uploaded. False when it is lost."""
+    next_at = now_ms() + lease_ms + grace_ms
+    return _LEASES.hold(connection, lease, _IS_PENDING, lease_ms=lease_ms, next_at=next_at)
+
+
+def lose(connection: Connection, lease: Lease, *, grace_ms: int, error: str) -> bool:
+    """Release an object that may or may not have been made; it is looked for after `grace_ms`. False: lease lost."""
+    return _LEASES.release(connection, lease, _IS_PENDING, next_at=now_ms() + grace_ms, last_error=error)
 
 
 def drop(connection: Connection, object_id: int) -> bool:
-    """Forget an object that never came into being, and its copies. False when it is not pending."""
-    if not _lock(connection, object_id, "pending"):
+    """Delete the row of an object that was never made, and its copies. False when it is not pending."""
+    row = lock(connection, object_id)
+    if row is None or row.state != "pending":
         return False
     connection.execute(delete(file_copies).where(file_copies.c.native_object_id == object_id))
     connection.execute(delete(native_objects).where(native_objects.c.id == object_id))
     return True
-
-
-def lose(connection: Connection, object_id: int, *, worker: str, grace_ms: int, error: str) -> None:
-    """It is not known whether the object came into being; it is looked for after `grace_ms`."""
-    where = (native_objects.c.id == object_id, native_objects.c.state == "pending", native_objects.c.worker == worker)
-    values = {"next_at": now_ms() + grace_ms, "last_error": error, **_FREED}
-    connection.execute(update(native_objects).where(*where).values(**values))
 
 
 def lock_account(connection: Connection, account_id: int) -> None:
@@ -136,113 +179,131 @@ def lock_account(connection: Connection, account_id: int) -> None:
     connection.execute(statement)
 
 
-def lock(connection: Connection, object_id: int) -> AnyRow | None:
-    """A row that nobody else changes until the transaction ends."""
-    statement = select(native_objects).where(native_objects.c.id == object_id).with_for_update()
-    return connection.execute(statement).first()
+def lock(connection: Connection, object_id: int) -> LockedObject | None:
+    """An object, which nobody else changes until the transaction ends."""
+    columns = (native_objects.c.state, native_objects.c.native_id, native_objects.c.created_at)
+    row = connection.execute(select(*columns).where(native_objects.c.id == object_id).with_for_update()).first()
+    return None if row is None else LockedObject(*row)
 
 
-def twin(connection: Connection, *, account_id: int, native_id: str, than: int) -> AnyRow | None:
-    """The other row with this native id, one that is not deleted first; `is_held` while somebody works on it."""
+def lock_pair(
+    connection: Connection, *, account_id: int, object_id: int, native_id: str
+) -> tuple[LockedObject | None, Twin | None]:
+    """Lock an object, and the other row that has the native id which it turned out to have.
+
+    Objects of an account are settled one at a time, because two of them may turn out to be the same. Of several other
+    rows, the one that is not deleted is returned.
+    """
+    lock_account(connection, account_id)
+    own = lock(connection, object_id)
     statement = select(
         native_objects.c.id,
         native_objects.c.state,
         native_objects.c.attempts,
         native_objects.c.deleted_at,
-        (~_FREE).label("is_held"),
+        ~_LEASES.free,
     ).where(
         native_objects.c.account_id == account_id,
         native_objects.c.native_id == native_id,
-        native_objects.c.id != than,
+        native_objects.c.id != object_id,
     )
     newest = (native_objects.c.state == "deleted", native_objects.c.id.desc())
-    return connection.execute(statement.order_by(*newest).limit(1).with_for_update()).first()
+    row = connection.execute(statement.order_by(*newest).limit(1).with_for_update()).first()
+    return own, None if row is None else Twin(*row)
 
 
 def make_live(
     connection: Connection, object_id: int, *, native_id: str, status: str, size: int | None, expires_at: int | None
 ) -> bool:
-    """The provider has the object. False when it is neither expected nor about to be deleted."""
+    """Record that the provider has the object. False when the row is deleted."""
     where = (native_objects.c.id == object_id, native_objects.c.state.in_(("pending", "live", "unknown", "deleting")))
     values = {"state": "live", "native_id": native_id, "status": status, "expires_at": expires_at}
-    more = {"attempts": 0, "next_at": None, "last_error": None, **_FREED}
+    more: dict[str, Any] = {"attempts": 0, "next_at": None, "last_error": None, **RELEASED}
     if size is not None:
         more["bytes"] = size
     return connection.execute(update(native_objects).where(*where).values(**values, **more)).rowcount == 1
 
 
 def outdate_delete(connection: Connection, object_id: int) -> None:
-    """The deletion that is under way will not count: the object may be there again after it."""
+    """Make the deletion that is under way not count, by its epoch: the object may exist again after it."""
     where = (native_objects.c.id == object_id, native_objects.c.state == "deleting")
     statement = update(native_objects).where(*where)
     connection.execute(statement.values(attempts=native_objects.c.attempts + 1, next_at=native_objects.c.lease_until))
 
 
 def condemn(connection: Connection, object_id: int, *, native_id: str) -> bool:
-    """An object whose upload nobody needs any more: to be deleted at the provider. False when it is settled."""
+    """Mark an object whose upload nobody needs for deletion at the provider. False when it is already settled."""
     where = (native_objects.c.id == object_id, native_objects.c.state.in_(("pending", "unknown")))
-    values = {"state": "deleting", "native_id": native_id, "attempts": 0, "next_at": now_ms(), **_FREED}
+    values = {"state": "deleting", "native_id": native_id, "attempts": 0, "next_at": now_ms(), **RELEASED}
     return connection.execute(update(native_objects).where(*where).values(**values)).rowcount == 1
 
 
 def condemn_unused(connection: Connection, object_ids: Sequence[int]) -> list[int]:
-    """Those of the live objects that stand for no file any more are to be deleted; returns them.
+    """Mark those of the live objects that represent no file for deletion; returns their ids.
 
-    The caller's transaction must hold their rows (`lock`), so that nobody shares one at this moment.
+    The caller's transaction must have locked their rows (`lock`), so that no file begins to share one meanwhile.
     """
     where = (native_objects.c.id.in_(object_ids), native_objects.c.state == "live", ~_HAS_COPIES)
-    values = {"state": "deleting", "attempts": 0, "next_at": now_ms(), **_FREED}
+    values = {"state": "deleting", "attempts": 0, "next_at": now_ms(), **RELEASED}
     statement = update(native_objects).where(*where).values(**values).returning(native_objects.c.id)
-    return [int(found) for found in connection.execute(statement).scalars()]
+    return list(connection.execute(statement).scalars())
 
 
-def due(connection: Connection, *, limit: int) -> Sequence[AnyRow]:
-    """(id, state) of objects to be looked for or deleted."""
-    where = (native_objects.c.state.in_(UNSETTLED), native_objects.c.next_at <= now_ms(), _FREE)
+def due(connection: Connection, *, limit: int) -> list[DueObject]:
+    """At most `limit` objects that are due to be looked for or deleted, and that nobody works on."""
+    where = (native_objects.c.state.in_(UNSETTLED), native_objects.c.next_at <= now_ms(), _LEASES.free)
     statement = select(native_objects.c.id, native_objects.c.state).where(*where)
-    return connection.execute(statement.order_by(native_objects.c.next_at).limit(limit)).all()
+    return [DueObject(*row) for row in connection.execute(statement.order_by(native_objects.c.next_at).limit(limit))]
 
 
-def claim(connection: Connection, object_id: int, *, state: str, worker: str, lease_ms: int) -> AnyRow | None:
-    """Take a due object in `state`; its row as it is then, with `is_wanted`. None when someone was faster."""
-    where = (
-        native_objects.c.id == object_id,
-        native_objects.c.state == state,
-        native_objects.c.next_at <= now_ms(),
-        _FREE,
-    )
-    values = {"worker": worker, "lease_until": now_ms() + lease_ms, "attempts": native_objects.c.attempts + 1}
-    if connection.execute(update(native_objects).where(*where).values(**values)).rowcount != 1:
+def claim(connection: Connection, object_id: int, *, state: str, worker: str, lease_ms: int) -> ClaimedObject | None:
+    """Lease a due object in `state` to `worker`. None when it is not due, or somebody else was faster."""
+    is_this = native_objects.c.id == object_id
+    epoch = connection.execute(select(_LEASES.epoch).where(is_this)).scalar()
+    if epoch is None:
         return None
-    return get(connection, object_id)
+    lease = Lease(object_id, epoch + 1, worker)
+    is_due = (native_objects.c.state == state, native_objects.c.next_at <= now_ms())
+    if not _LEASES.claim(connection, lease, *is_due, lease_ms=lease_ms):
+        return None
+    statement = select(
+        native_objects.c.state,
+        native_objects.c.account_id,
+        native_objects.c.native_id,
+        native_objects.c.filename,
+        native_objects.c.bytes,
+        native_objects.c.created_at,
+        native_objects.c.last_error,
+        _HAS_COPIES,
+    )
+    return ClaimedObject(lease, *connection.execute(statement.where(is_this)).one())
 
 
-def postpone(connection: Connection, claimed: AnyRow, *, delay_ms: int, error: str) -> bool:
-    """Try again after `delay_ms`. False when the claim is lost."""
-    values = {"next_at": now_ms() + delay_ms, "last_error": error, **_FREED}
-    return _change(connection, claimed, values)
+def postpone(connection: Connection, claimed: ClaimedObject, *, delay_ms: int, error: str) -> bool:
+    """Release an object, to be tried again after `delay_ms`. False when the lease is lost."""
+    return _release(connection, claimed, next_at=now_ms() + delay_ms, last_error=error)
 
 
-def give_up(connection: Connection, claimed: AnyRow, *, error: str) -> bool:
-    """It can't be known whether the object is there: the operator sees it as unknown. False when the claim is lost."""
-    return _change(connection, claimed, {"state": "unknown", "next_at": None, "last_error": error, **_FREED})
+def give_up(connection: Connection, claimed: ClaimedObject, *, error: str) -> bool:
+    """Release an object as `unknown`, for the operator to see: it may exist or not. False when the lease is lost."""
+    return _release(connection, claimed, state="unknown", next_at=None, last_error=error)
 
 
-def finish(connection: Connection, claimed: AnyRow, *, note: str | None = None) -> bool:
-    """The object is gone. False when the claim is lost."""
-    values = {"state": "deleted", "deleted_at": now_ms(), "next_at": None, "last_error": note, **_FREED}
-    return _change(connection, claimed, values)
+def finish(connection: Connection, claimed: ClaimedObject, *, note: str | None = None) -> bool:
+    """Release an object as deleted. False when the lease is lost."""
+    return _release(connection, claimed, state="deleted", deleted_at=now_ms(), next_at=None, last_error=note)
 
 
 def observe(connection: Connection, object_id: int, *, status: str, expires_at: int | None) -> None:
-    """What was seen of a live object."""
+    """Record what the provider says of a live object."""
     where = (native_objects.c.id == object_id, native_objects.c.state == "live")
     connection.execute(update(native_objects).where(*where).values(status=status, expires_at=expires_at))
 
 
 def vanish(connection: Connection, object_id: int, *, note: str) -> None:
-    """The provider has a live object no longer; its copies go with it."""
-    if not _lock(connection, object_id, "live"):
+    """Record that the provider no longer has a live object; its copies are deleted with it."""
+    row = lock(connection, object_id)
+    if row is None or row.state != "live":
         return
     copies = (file_copies.c.native_object_id == object_id, file_copies.c.deleted_at.is_(None))
     connection.execute(update(file_copies).where(*copies).values(deleted_at=now_ms()))
@@ -251,7 +312,7 @@ def vanish(connection: Connection, object_id: int, *, note: str) -> None:
 
 
 def expired(connection: Connection, *, limit: int) -> Sequence[int]:
-    """Live objects whose time at the provider is over."""
+    """Ids of live objects that have expired at their provider."""
     statement = select(native_objects.c.id).where(
         native_objects.c.state == "live", native_objects.c.expires_at <= now_ms()
     )
@@ -265,11 +326,13 @@ def known(connection: Connection, account_id: int, native_ids: Sequence[str]) ->
         native_objects.c.native_id.in_(native_ids),
         native_objects.c.state != "deleted",
     )
-    return {str(found) for found in connection.execute(select(native_objects.c.native_id).where(*where)).scalars()}
+    return {
+        str(native_id) for native_id in connection.execute(select(native_objects.c.native_id).where(*where)).scalars()
+    }
 
 
 def count_sought(connection: Connection, *, account_id: int, filename: str, size: int | None) -> int:
-    """How many uploads that nobody confirmed look like this one."""
+    """How many unconfirmed uploads have this name and size."""
     where = (
         native_objects.c.account_id == account_id,
         native_objects.c.filename == filename,
@@ -279,17 +342,14 @@ def count_sought(connection: Connection, *, account_id: int, filename: str, size
     return int(connection.execute(select(func.count()).select_from(native_objects).where(*where)).scalar_one())
 
 
-def _lock(connection: Connection, object_id: int, state: str) -> bool:
-    row = lock(connection, object_id)
-    return row is not None and row.state == state
-
-
-def _change(connection: Connection, claimed: AnyRow, values: dict[str, Any]) -> bool:
-    # `attempts` tells this claim from a later one of the same process, and from one that was outdated.
-    where = (
-        native_objects.c.id == claimed.id,
-        native_objects.c.state == claimed.state,
-        native_objects.c.worker == claimed.worker,
-        native_objects.c.attempts == claimed.attempts,
+def _known(account_id: int, native_id: str) -> Select[int]:
+    return select(native_objects.c.id).where(
+        native_objects.c.account_id == account_id,
+        native_objects.c.native_id == native_id,
+        native_objects.c.state != "deleted",
     )
-    return connection.execute(update(native_objects).where(*where).values(**values)).rowcount == 1
+
+
+def _release(connection: Connection, claimed: ClaimedObject, **values: Any) -> bool:
+    # The state, because the epoch starts again when it changes.
+    return _LEASES.release(connection, claimed.lease, native_objects.c.state == claimed.state, **values)

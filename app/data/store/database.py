@@ -1,4 +1,4 @@
-"""The two ways to the store: `read` (autocommit, never waits) and `write` (one serial transaction)."""
+"""The two ways to use the database: `read` (autocommit, never waits) and `write` (one serial transaction)."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,19 +14,19 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 BUSY_TIMEOUT_S = 30
-WRITE_ATTEMPTS = 5
+MAX_WRITE_ATTEMPTS = 5
 
 T = TypeVar("T")
 
-# The two share the syntax of ON CONFLICT, and no common name for it.
+# The two dialects share the syntax of ON CONFLICT, but SQLAlchemy has no common name for it.
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 # A row of any columns, for functions whose callers read them by name.
 AnyRow = Row[*tuple[Any, ...]]
 
 
-class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
-    """The database's own clock in Unix milliseconds: leases are timed by it, whatever the hosts say."""
+class now_ms(FunctionElement[int]):  # noqa: N801 - named as the SQL function that it is
+    """The database's own clock in Unix milliseconds: it times leases, whatever the clocks of hosts say."""
 
     inherit_cache = True
     type = BigInteger()
@@ -43,7 +43,7 @@ def _now_postgresql(*_: Any, **__: Any) -> str:
 
 
 class Database:
-    """Engines on one URL. Nothing is opened before the first use, so it may be built before a fork."""
+    """Engines on one URL. Connections open at first use, so it may be built before a fork."""
 
     def __init__(self, url: str, *, pool_size: int = 16, max_overflow: int = 0) -> None:
         self.url = url
@@ -54,13 +54,13 @@ class Database:
         if self.dialect == "sqlite":
             database = make_url(url).database
             if not database or database == ":memory:":
-                raise ValueError("DATABASE_URL must name an SQLite file: web and worker processes share it.")
+                raise ValueError("DATABASE_URL must name an SQLite file, because web and worker processes share it.")
             Path(database).parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
             options["pool_pre_ping"] = True
-        # Two engines because resetting one pooled SQLite connection from autocommit puts the driver
-        # back into its legacy mode, which silently loses updates.
+        # Two engines, because resetting a pooled SQLite connection from autocommit puts the driver back into its
+        # legacy mode, which silently loses updates.
         self.readers = create_engine(url, isolation_level="AUTOCOMMIT", **options)
         self.writers = create_engine(url, **options)
         if self.dialect == "sqlite":
@@ -74,30 +74,30 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction, committed on leaving and durable then, rolled back on an exception."""
+        """One transaction: committed and durable when the block ends, rolled back on an exception."""
         with self.writers.begin() as connection:
             yield connection
 
     def run(self, unit: Callable[[Connection], T]) -> T:
-        """`unit` in a write transaction, run again when the store reports a deadlock or serialisation failure."""
-        for attempt in range(WRITE_ATTEMPTS):
+        """Run `unit` in a write transaction; retried when the database reports a deadlock or serialisation failure."""
+        for attempt in range(MAX_WRITE_ATTEMPTS):
             try:
                 with self.write() as connection:
                     return unit(connection)
             except OperationalError as error:
-                if attempt == WRITE_ATTEMPTS - 1 or not _is_transient(error):
+                if attempt == MAX_WRITE_ATTEMPTS - 1 or not _is_transient(error):
                     raise
                 time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
 
     def dispose(self) -> None:
-        """Close every pooled connection; the next use opens new ones."""
+        """Close all pooled connections; the next use opens new ones."""
         self.readers.dispose()
         self.writers.dispose()
 
 
 def inserted_id(connection: Connection, statement: Insert) -> int:
-    """Run the INSERT of one row; returns its integer key."""
+    """Run the INSERT of one row; returns its integer primary key."""
     key = connection.execute(statement).inserted_primary_key
     if key is None:
         raise TypeError("not an INSERT of one row")
@@ -105,23 +105,23 @@ def inserted_id(connection: Connection, statement: Insert) -> int:
 
 
 def insert_absent(connection: Connection, table: Table, **values: Any) -> None:
-    """Insert a row unless a unique index already has it, also if another transaction is just about to commit it."""
+    """Insert a row unless a unique index has it already, even if another transaction is about to commit it."""
     connection.execute(_INSERT[connection.dialect.name](table).values(**values).on_conflict_do_nothing())
 
 
 def insert_ignoring(dialect: str, table: Table, *unique: str) -> Any:
-    """An INSERT, in the words of `dialect`, that leaves out rows whose `unique` columns are there already."""
+    """An INSERT for `dialect` that skips rows whose `unique` columns exist already."""
     return _INSERT[dialect](table).on_conflict_do_nothing(index_elements=list(unique))
 
 
 def insert_new(connection: Connection, table: Table, **values: Any) -> bool:
-    """As `insert_absent`; False when a unique index already had the row."""
+    """As `insert_absent`; False when a unique index had the row already."""
     statement = _INSERT[connection.dialect.name](table).values(**values).on_conflict_do_nothing()
     return connection.execute(statement.returning(table.c.id)).first() is not None
 
 
 def is_outage(error: DBAPIError) -> bool:
-    """True when the store is away or busy, as opposed to a statement that is wrong."""
+    """True when the database is not available or busy, rather than the statement wrong."""
     return isinstance(error, OperationalError) or error.connection_invalidated
 
 
@@ -131,11 +131,11 @@ def _is_transient(error: OperationalError) -> bool:
 
 
 def _open_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions on its own
+    connection.isolation_level = None  # the driver must not begin transactions by itself
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
-        "synchronous=FULL",  # a committed intent, result or sum survives a power cut
+        "synchronous=FULL",  # a committed intent, result or sum survives a power failure
         "foreign_keys=ON",
         "journal_size_limit=67108864",
         "temp_store=MEMORY",

@@ -1,4 +1,4 @@
-"""Lists by keyset: pages stay right while rows come and go, and cost the same at any depth."""
+"""Lists by keyset: pages stay right while rows are added and deleted, and cost the same at any depth."""
 
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ S = TypeVar("S", bound=Select[Any])
 
 
 def position(connection: Connection, table: Table, *scope: ColumnElement[bool], public_id: str) -> Position | None:
-    """Where `public_id` stands in the order of lists, tombstones included; None outside of `scope`."""
+    """Where `public_id` stands in the order of lists, tombstones included; None when it is outside `scope`."""
     statement = select(table.c.created_at, table.c.id).where(table.c.public_id == public_id, *scope)
     row = connection.execute(statement).first()
     return None if row is None else (row.created_at, row.id)
@@ -19,14 +19,14 @@ def position(connection: Connection, table: Table, *scope: ColumnElement[bool], 
 def native_position(
     connection: Connection, table: Table, *scope: ColumnElement[bool], native_id: str
 ) -> Position | None:
-    """As `position`, by the id at the provider; of several the newest."""
+    """As `position`, by the native id; the newest row where several have it."""
     statement = select(table.c.created_at, table.c.id).where(table.c.native_id == native_id, *scope)
     row = connection.execute(statement.order_by(table.c.id.desc()).limit(1)).first()
     return None if row is None else (row.created_at, row.id)
 
 
 def page(statement: S, table: Table, *, after: Position | None, descending: bool, limit: int) -> S:
-    """`statement` in the order of lists, beyond `after`, with one row more than `limit` to tell whether more follow."""
+    """`statement` in the order of lists, after `after`, with one row more than `limit` to show whether more follow."""
     key = tuple_(table.c.created_at, table.c.id)
     if after is not None:
         statement = statement.where(key < after if descending else key > after)

@@ -7,8 +7,8 @@ INSTANT: dict[str, Callable[[str], str]] = {
     "postgresql": lambda column: f"date_trunc('second', to_timestamp({column} / 1000.0) AT TIME ZONE 'UTC')",
 }
 
-# How `{form:expression}` is told: days in UTC, exact sums of picodollars as dollars, rates as dollars for a million.
-# SQLite's sums end at 2^63, which is nine million dollars in picodollars, so they are made of two parts.
+# What `{form:expression}` becomes: days in UTC, exact sums of picodollars as dollars, rates as dollars per million.
+# SQLite's sums overflow at 2^63, which is nine million dollars in picodollars, so they are added in two parts.
 FORMS: dict[str, dict[str, str]] = {
     "sqlite": {
         "day": "strftime('%Y-%m-%d', {} / 1000, 'unixepoch')",
@@ -118,7 +118,7 @@ NAMES = tuple(_VIEWS)
 
 
 def create_statements(dialect: str) -> list[str]:
-    """CREATE VIEW for every view, in the words of `dialect` (sqlite or postgresql)."""
+    """CREATE VIEW for every view, in SQL of `dialect` (sqlite or postgresql)."""
     return [f"CREATE VIEW {name} AS {_filled(body, dialect)}" for name, body in _VIEWS.items()]
 
 

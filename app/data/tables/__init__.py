@@ -1,4 +1,4 @@
-"""The tables, grouped as they are read: identity, files, batches, native, containers, money, operations."""
+"""The tables, grouped by what they are about: identity, files, batches, native, containers, money, operations."""
 
 from app.data.tables.batches import batch_chunks, batch_lines, batch_segments, batches
 from app.data.tables.containers import container_files, containers

@@ -1,4 +1,4 @@
-"""Bytes and what clients call them: blobs, files, uploads and their parts."""
+"""Bytes, and what clients make of them: blobs, files, uploads and their parts."""
 
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text
 
@@ -35,7 +35,7 @@ blobs = Table(
     **IDS_NEVER_REUSED,
     comment="Bytes the gateway holds. The row is committed before the first byte and goes after the last.",
 )
-# The sweeper asks only for these few rows; live ones never enter its index.
+# The sweeper reads only these few rows; live ones never enter its index.
 partial_index(
     "ix_blobs_unsettled",
     blobs.c.state,

@@ -1,4 +1,4 @@
-"""What all tables share: one MetaData, constraint names, and short forms for columns."""
+"""What all tables share: one MetaData, naming of constraints, and short forms for columns."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ metadata = MetaData(
 # SQLite makes only an INTEGER primary key an alias of its rowid.
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
-# SQLite would hand out the id of a deleted newest row again, and a late writer could then hit the wrong row.
+# SQLite would reuse the id of the newest row once it is deleted, and a late writer could then hit the wrong row.
 IDS_NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
 
 
@@ -33,7 +33,7 @@ def public_id() -> Column[str]:
 
 
 def instant(name: str, *, required: bool = False) -> Column[int]:
-    """A moment as Unix milliseconds in UTC."""
+    """An instant as Unix milliseconds in UTC."""
     return Column(name, BigInteger, nullable=not required)
 
 
@@ -58,6 +58,6 @@ ALIVE = "deleted_at IS NULL"
 
 
 def partial_index(name: str, *columns: Column[Any], where: str, unique: bool = False) -> Index:
-    """An index of the rows that `where` (SQL, the same on both databases) is true for."""
+    """An index of the rows for which `where` (SQL, the same on both databases) is true."""
     condition = text(where)
     return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)

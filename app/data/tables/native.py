@@ -1,4 +1,4 @@
-"""What providers hold for the gateway: native objects, the copies that they stand for, and native batches."""
+"""What providers hold for the gateway: native objects, the copies that they represent, and native batches."""
 
 from sqlalchemy import JSON, Column, Index, String, Table, Text
 
@@ -42,7 +42,7 @@ native_objects = Table(
     **IDS_NEVER_REUSED,
     comment="Files at accounts, under native ids; the row is committed before the file is made there.",
 )
-# Two files with the same bytes may be one object, where the provider says that it has them already.
+# Two files with the same bytes may share an object, where the provider deduplicates.
 partial_index(
     "uq_native_objects_native_id",
     native_objects.c.account_id,

@@ -1,4 +1,4 @@
-"""What runs the gateway itself: events for the operator, periodic work, workers."""
+"""How the gateway itself runs: events for the operator, limits, periodic work, workers."""
 
 from sqlalchemy import JSON, Column, Index, String, Table, UniqueConstraint
 
@@ -26,7 +26,7 @@ events = Table(
     **IDS_NEVER_REUSED,
     comment="Writes, refusals to a known caller and admin acts; never edited.",
 )
-# Lists go by id, newest first; each filter walks its own index.
+# Lists are ordered by id, newest first; each filter has an index of its own.
 Index("ix_events_project_id_id", events.c.project_id, events.c.id)
 Index("ix_events_operation_id", events.c.operation, events.c.id)
 Index("ix_events_outcome_id", events.c.outcome, events.c.id)

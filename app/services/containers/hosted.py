@@ -1,28 +1,33 @@
-"""What lies in a container: paths under /mnt/data/, and files of the project that are put there."""
+"""Containers that the gateway keeps itself: rows, and blobs that files of the project may share."""
 
-import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.data.containers import files
+from app.data.containers import containers, files
+from app.data.containers.containers import ContainerRow
+from app.data.containers.files import ContainerFileRow
 from app.data.files import blobs
-from app.data.store.database import AnyRow
-from app.errors import InvalidRequestError
+from app.data.store.database import Database
+from app.errors import ConflictError, InvalidRequestError
 from app.lib import ids
+from app.services.blobs import IncomingBlob
+from app.services.containers.backend import Content, NewContainer, expired, file_not_found, not_found, values
+from app.services.containers.paths import default_path
+from app.services.each_due import each_due
 from app.services.gateway import Caller, Gateway
+from app.services.idempotency import Settle
 
-ROOT = "/mnt/data/"
-PATH_LENGTH = 1024
-NAME_LENGTH = 512
-HASH_LENGTH = 12
 USER = "user"
+# A container that is being read writes its row at most this often.
+TOUCH_EVERY_MS = 5_000
+RELEASE_SLICE_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A file of the project whose bytes the gateway holds."""
+class _Source:
+    """A file of the project whose bytes the gateway has."""
 
     public_id: str
     filename: str
@@ -30,93 +35,228 @@ class Source:
     blob_id: int
 
 
-def find_sources(gateway: Gateway, caller: Caller, file_ids: Sequence[str], *, param: str) -> list[Source]:
-    """The files with these ids, in their order. Raises InvalidRequestError naming `param` and the id it fails at."""
-    with gateway.database.read() as connection:
-        rows = [
-            (file_id, files.find_source(connection, project_id=caller.project_id, public_id=file_id))
-            for file_id in file_ids
-        ]
-    return [_source(file_id, row, param) for file_id, row in rows]
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """The back end of hosted containers; methods as `Backend` describes them."""
+
+    database: Database
+
+    def create(self, caller: Caller, new: NewContainer, *, settle: Settle[ContainerRow] | None) -> ContainerRow:
+        """One transaction makes the container, and shares the bytes of its files."""
+        sources = self._sources(caller, new.file_ids, param="file_ids")
+        # One order for everyone, so that two requests for the same files cannot wait for each other.
+        sources.sort(key=lambda source: source.blob_id)
+
+        def unit(connection: Connection) -> ContainerRow:
+            container = containers.insert_container(connection, values(caller, new))
+            for source in sources:
+                _share(connection, container, source, path=None, param="file_ids")
+            if settle is not None:
+                settle(connection, container)
+            return container
+
+        return self.database.run(unit)
+
+    def refresh(self, container: ContainerRow) -> ContainerRow | None:
+        """Restarts the idle time of a running container; None when it ended meanwhile."""
+        if not container.is_running or container.idle_ms <= TOUCH_EVERY_MS:
+            return container
+        with self.database.write() as connection:
+            return containers.touch(connection, container.id)
+
+    def use(self, container: ContainerRow) -> ContainerRow | None:
+        """As `refresh`."""
+        return self.refresh(container)
+
+    def delete(self, container: ContainerRow) -> bool:
+        """Hides the container, then releases the bytes of its files."""
+        with self.database.write() as connection:
+            if not containers.mark_deleted(connection, container.id):
+                return False
+        # From here on nobody sees it; the sweeper finds what a crash leaves of its files.
+        _release(self.database, container.id)
+        return True
+
+    def add_file(
+        self,
+        container: ContainerRow,
+        blob: IncomingBlob,
+        *,
+        filename: str,
+        path: str | None,
+        settle: Settle[ContainerFileRow] | None,
+    ) -> ContainerFileRow:
+        """Raises InvalidRequestError when the container expired meanwhile, ConflictError when the path is taken."""
+
+        def insert(connection: Connection) -> ContainerFileRow:
+            file = _insert(connection, container, path=path, filename=filename, blob_id=blob.id, size=blob.bytes)
+            blob.settle(connection)
+            return file
+
+        return self._add(container, insert, path=path, settle=settle)
+
+    def copy_file(
+        self,
+        caller: Caller,
+        container: ContainerRow,
+        *,
+        file_id: str,
+        path: str | None,
+        settle: Settle[ContainerFileRow] | None,
+    ) -> ContainerFileRow:
+        """The new file shares the bytes. Raises as `add_file`, and InvalidRequestError for an unknown file."""
+        [source] = self._sources(caller, [file_id], param="file_id")
+
+        def share(connection: Connection) -> ContainerFileRow:
+            return _share(connection, container, source, path=path, param="file_id")
+
+        return self._add(container, share, path=path, settle=settle)
+
+    def list_files(
+        self, container: ContainerRow, *, after: str | None, descending: bool, limit: int
+    ) -> list[ContainerFileRow] | None:
+        """Rows are all there is."""
+        with self.database.read() as connection:
+            return files.list_page(
+                connection, container_id=container.id, after=after, descending=descending, limit=limit
+            )
+
+    def retrieve_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+        """The row. Raises NotFoundError."""
+        with self.database.read() as connection:
+            return _find(connection, container, file_id)
+
+    def file_content(self, container: ContainerRow, file_id: str) -> Content:
+        """The row and its blob. Raises NotFoundError."""
+        with self.database.read() as connection:
+            file = _find(connection, container, file_id)
+            blob = None if file.blob_id is None else blobs.locate(connection, file.blob_id)
+        if blob is None:
+            raise file_not_found(container, file_id)
+        return Content(file, key=blob.key, sha256=blob.sha256)
+
+    def delete_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+        """Releases the bytes. Raises NotFoundError."""
+
+        def unit(connection: Connection) -> ContainerFileRow:
+            _hold(connection, container)
+            file = _find(connection, container, file_id)
+            if not files.mark_deleted(connection, file.id):
+                raise file_not_found(container, file_id)
+            if file.blob_id is not None:
+                blobs.release(connection, file.blob_id)
+            return file
+
+        return self.database.run(unit)
+
+    def _add(
+        self,
+        container: ContainerRow,
+        insert: Callable[[Connection], ContainerFileRow],
+        *,
+        path: str | None,
+        settle: Settle[ContainerFileRow] | None,
+    ) -> ContainerFileRow:
+        def unit(connection: Connection) -> ContainerFileRow:
+            _hold(connection, container)
+            taken = path and files.find_path(connection, container_id=container.id, path=path)
+            if taken:
+                raise ConflictError(
+                    f"file_path: {path} is taken by {taken}; delete that file first or choose another path.",
+                    param="file_path",
+                )
+            file = insert(connection)
+            if settle is not None:
+                settle(connection, file)
+            return file
+
+        return self.database.run(unit)
+
+    def _sources(self, caller: Caller, file_ids: Sequence[str], *, param: str) -> list[_Source]:
+        """The files with these ids, in their order. Raises InvalidRequestError naming `param` and the id."""
+        with self.database.read() as connection:
+            return [_source(connection, caller, file_id, param) for file_id in file_ids]
 
 
-def put(connection: Connection, source: Source, *, container_id: int, path: str | None, param: str) -> AnyRow:
-    """Share the bytes of `source` with a new file of the container, in the caller's transaction."""
+def expire_due(gateway: Gateway) -> int:
+    """Expire containers that are over and release the bytes of their files, a slice at a time; returns how many."""
+
+    def due(connection: Connection, limit: int) -> Sequence[int]:
+        return containers.list_due(connection, limit=limit)
+
+    return each_due(gateway, due, lambda container_id: _release(gateway.database, container_id))
+
+
+def _release(database: Database, container_id: int) -> bool:
+    """Release what an ended container holds. False when it was used again, or somebody else released it."""
+
+    def unit(connection: Connection) -> bool | None:
+        if not containers.hold_due(connection, container_id):
+            return False
+        held = files.list_held(connection, container_id=container_id, limit=RELEASE_SLICE_ROWS)
+        for file in held:
+            if files.mark_deleted(connection, file.id) and file.blob_id is not None:
+                blobs.release(connection, file.blob_id)
+        if len(held) == RELEASE_SLICE_ROWS:
+            return None
+        containers.finish(connection, container_id)
+        return True
+
+    while True:
+        is_released = database.run(unit)
+        if is_released is not None:
+            return is_released
+
+
+def _hold(connection: Connection, container: ContainerRow) -> None:
+    # Serialises the writers of one container, and keeps the sweeper from ending it meanwhile.
+    if containers.touch(connection, container.id) is None:
+        raise not_found(container.public_id) if containers.is_deleted(connection, container.id) else expired()
+
+
+def _find(connection: Connection, container: ContainerRow, file_id: str) -> ContainerFileRow:
+    file = None
+    if file_id.isprintable():
+        file = files.find(connection, container_id=container.id, public_id=file_id)
+    if file is None:
+        raise file_not_found(container, file_id)
+    return file
+
+
+def _source(connection: Connection, caller: Caller, file_id: str, param: str) -> _Source:
+    row = files.find_source(connection, project_id=caller.project_id, public_id=file_id)
+    if row is None:
+        raise _no_such_file(file_id, param)
+    if row.blob_id is None:
+        raise InvalidRequestError(f"{param}: the gateway does not have the bytes of {file_id}.", param=param)
+    return _Source(public_id=row.public_id, filename=row.filename, bytes=row.bytes, blob_id=row.blob_id)
+
+
+def _share(
+    connection: Connection, container: ContainerRow, source: _Source, *, path: str | None, param: str
+) -> ContainerFileRow:
+    """A new file of the container that shares the bytes of `source`."""
     if not blobs.acquire(connection, source.blob_id):
         raise _no_such_file(source.public_id, param)
-    return insert(
-        connection,
-        container_id=container_id,
-        path=path,
-        filename=source.filename,
-        blob_id=source.blob_id,
-        size_bytes=source.bytes,
+    return _insert(
+        connection, container, path=path, filename=source.filename, blob_id=source.blob_id, size=source.bytes
     )
 
 
-def insert(
-    connection: Connection, *, container_id: int, path: str | None, filename: str, blob_id: int, size_bytes: int
-) -> AnyRow:
-    """A new file of the container, at `path` or at one made of its `filename`."""
+def _insert(
+    connection: Connection, container: ContainerRow, *, path: str | None, filename: str, blob_id: int, size: int
+) -> ContainerFileRow:
     public_id = ids.new(ids.CONTAINER_FILE)
     return files.insert_file(
         connection,
         public_id=public_id,
-        container_id=container_id,
-        path=path or _default_path(public_id, filename),
+        container_id=container.id,
+        path=path or default_path(public_id, filename),
         source=USER,
         blob_id=blob_id,
-        bytes=size_bytes,
+        size=size,
     )
-
-
-def checked_path(given: str | None) -> str | None:
-    """`given` as an absolute path under /mnt/data/, None when there is none.
-
-    Raises InvalidRequestError when it leads elsewhere or names no file.
-    """
-    if given is None:
-        return None
-    if any(_is_control(char) for char in given):
-        raise _bad_path("must not hold control characters")
-    if "\\" in given:
-        raise _bad_path("must use / between folders")
-    if given.startswith("/") and not given.startswith(ROOT):
-        raise _bad_path(f"must be relative or start with {ROOT}")
-    relative = given.removeprefix(ROOT)
-    if ".." in relative.split("/"):
-        raise _bad_path("must not hold ..")
-    path = posixpath.normpath(ROOT + relative)
-    if relative.endswith(("/", "/.")) or not path.startswith(ROOT):
-        raise _bad_path("must name a file, not a folder")
-    if len(path) > PATH_LENGTH:
-        raise _bad_path(f"must be at most {PATH_LENGTH} characters long")
-    return path
-
-
-def _default_path(public_id: str, filename: str) -> str:
-    # As OpenAI names them. The hash keeps two files of one name apart, so it is the id's random part.
-    name = filename.replace("\\", "/").rpartition("/")[2]
-    name = "".join(char for char in name if not _is_control(char))[-NAME_LENGTH:]
-    return f"{ROOT}{public_id[-HASH_LENGTH:]}-{name or 'file'}"
-
-
-def _is_control(char: str) -> bool:
-    # Lone surrogates too: no database takes them.
-    return ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000
-
-
-def _source(file_id: str, row: AnyRow | None, param: str) -> Source:
-    if row is None:
-        raise _no_such_file(file_id, param)
-    if row.blob_id is None:
-        raise InvalidRequestError(f"{param}: the gateway does not hold the bytes of {file_id}.", param=param)
-    return Source(public_id=row.public_id, filename=row.filename, bytes=row.bytes, blob_id=row.blob_id)
 
 
 def _no_such_file(file_id: str, param: str) -> InvalidRequestError:
     return InvalidRequestError(f"{param}: No such File object: {file_id}", param=param)
-
-
-def _bad_path(rule: str) -> InvalidRequestError:
-    return InvalidRequestError(f"file_path {rule}.", param="file_path")

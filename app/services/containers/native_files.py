@@ -1,127 +1,257 @@
-"""Files in containers at providers: models make some of them, so the provider is asked, and its word recorded."""
+"""Files in containers at providers. Models make some of them, so the provider is asked, and its answer recorded."""
 
 import posixpath
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainerFile
-from app.data.containers import files
-from app.data.store.database import AnyRow
-from app.errors import GatewayError, InvalidRequestError, NotFoundError, UnsupportedOperationError
+from app.data.containers import containers, files
+from app.data.containers.containers import EXPIRED, ContainerRow
+from app.data.containers.files import ContainerFileRow, KnownFile, SeenFile
+from app.errors import GatewayError, InvalidRequestError, NotFoundError, ProviderError, UnsupportedOperationError
 from app.lib import ids
 from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.blobs import IncomingBlob
-from app.services.containers import native as container_native
 from app.services.containers import sources
+from app.services.containers.backend import Content, expired, file_not_found
+from app.services.containers.paths import MAX_PATH_LENGTH, ROOT
 from app.services.copies.remote import Stream
 from app.services.gateway import Caller, Gateway
+from app.services.idempotency import Settle
 
-ROOT = "/mnt/data/"
-MOST_FILES = 10_000
-PATH_LENGTH = 1024
-# What a provider is asked about when nobody here has seen it: no id that a path could be made of.
+MAX_FILES = 10_000
+# Ids that a provider is asked about though the gateway has never seen them: none that could change a path.
 NATIVE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,254}", re.ASCII)
 
 
-def put(gateway: Gateway, container: Any, blob: IncomingBlob, *, filename: str, path: str | None) -> AnyRow:
-    """Put sealed bytes into the container; here they are not kept. Raises what a caller is to see."""
-    account = _account(gateway, container, "container_file_create")
-    name = wanted_name(path) or filename or "file"
-    with _told(gateway, container, account, gone=True):
-        native = account.connector.put_container_file(
-            container.native_id, name, sources.stored(gateway, blob.key, blob.bytes)
-        )
-    blob.abort()
-    return _recorded(gateway, container, native)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a container is: its account, and its native id there."""
+
+    account: Account
+    id: str
 
 
-def copy(gateway: Gateway, caller: Caller, container: Any, *, file_id: str, path: str | None) -> AnyRow:
-    """Put a file of the project into the container, from whichever provider holds it."""
-    account = _account(gateway, container, "container_file_create")
-    [source] = sources.find_sources(gateway, caller, account, [file_id], param="file_id")
-    if path is not None and source.key is None:
-        raise InvalidRequestError(
-            "file_path: the gateway does not hold the bytes of this file, so that its name cannot be chosen.",
-            param="file_path",
-        )
-    name = wanted_name(path)
-    # What is missing is the container, unless a file was named to the provider, too.
-    with _told(gateway, container, account, gone=source.native_id is None or name is not None):
-        native = sources.sent(gateway, account, container.native_id, source, name)
-    return _recorded(gateway, container, native)
+@dataclass(frozen=True, slots=True)
+class NativeFiles:
+    """The part of the native back end that is about files. `max_files` are read of a container's list."""
 
+    gateway: Gateway
+    max_files: int = MAX_FILES
 
-def sync(gateway: Gateway, container: Any) -> None:
-    """Ask the provider for all files of the container, and record them. Raises what a caller is to see."""
-    account = _account(gateway, container, "container_file_list")
-    # Read first: what is put in while the provider tells its files is not missing from them.
-    with gateway.database.read() as connection:
-        known = {row.native_id: row for row in files.known(connection, container_id=container.row_id)}
-    with _told(gateway, container, account, gone=True):
-        found, is_whole = _listed(account, container.native_id)
-    new = [native for native in found if _is_new(native, known.get(native.id))]
-    there = {native.id for native in found}
-    absent = [row.id for native_id, row in known.items() if native_id not in there] if is_whole else []
-    if not new and not absent:
-        return
-    # Oldest first, so that rows made in one go stand in the provider's order, which is newest first.
-    new.reverse()
-    new.sort(key=lambda native: native.created_at or 0)
-    with gateway.database.write() as connection:
-        for native in new:
-            files.record(connection, container_id=container.row_id, **_values(native))
-        files.bury(connection, absent)
+    def add_file(
+        self,
+        container: ContainerRow,
+        blob: IncomingBlob,
+        *,
+        filename: str,
+        path: str | None,
+        settle: Settle[ContainerFileRow] | None,
+    ) -> ContainerFileRow:
+        """Sends the bytes to the provider; the gateway does not keep them."""
+        place = self.place(container, "container_file_create")
+        name = _name(path) or filename or "file"
+        payload = sources.stored(self.gateway, blob.key, blob.bytes)
+        with self._caller_errors(container, place.account, is_container_missing=True):
+            native = place.account.connector.put_container_file(place.id, name, payload)
+        blob.abort()
+        return self._record(container, native, settle)
 
+    def copy_file(
+        self,
+        caller: Caller,
+        container: ContainerRow,
+        *,
+        file_id: str,
+        path: str | None,
+        settle: Settle[ContainerFileRow] | None,
+    ) -> ContainerFileRow:
+        """Puts a file of the project into the container, from whichever provider has it."""
+        place = self.place(container, "container_file_create")
+        [source] = sources.find_sources(self.gateway, caller, place.account, [file_id], param="file_id")
+        if path is not None and source.key is None:
+            raise InvalidRequestError(
+                "file_path: leave it out; the gateway does not have the bytes of this file, so it cannot rename it.",
+                param="file_path",
+            )
+        name = _name(path)
+        # A 404 is about the container, unless the provider was also given the id of a file.
+        is_container_missing = source.native_id is None or name is not None
+        with self._caller_errors(container, place.account, is_container_missing=is_container_missing):
+            native = sources.put(self.gateway, place.account, place.id, source, name)
+        return self._record(container, native, settle)
 
-def look(gateway: Gateway, container: Any, row: AnyRow | None, file_id: str) -> AnyRow:
-    """A file as the provider has it now, be it recorded or not. Raises NotFoundError."""
-    account = _account(gateway, container, "container_file_retrieve")
-    if row is None and not NATIVE_ID.fullmatch(file_id):
-        raise _not_found(container, file_id)
-    native_id = file_id if row is None else row.native_id
-    try:
-        with _told(gateway, container, account):
-            native = account.connector.retrieve_container_file(container.native_id, native_id)
-    except NotFoundError:
-        if row is not None:
-            with gateway.database.write() as connection:
-                files.mark_deleted(connection, row.id)
-        raise _not_found(container, file_id) from None
-    return _recorded(gateway, container, native)
+    def list_files(
+        self, container: ContainerRow, *, after: str | None, descending: bool, limit: int
+    ) -> list[ContainerFileRow] | None:
+        """Asks the provider for the first page, and where new files may follow; other pages are read from rows.
 
+        New files may follow the last page of an ascending list, and a file that the gateway has never seen.
+        """
+        if after is None:
+            self._sync(container)
+            return self._rows(container, after=None, descending=descending, limit=limit)
+        rows = self._rows(container, after=after, descending=descending, limit=limit)
+        if rows is None or (not descending and len(rows) <= limit):
+            self._sync(container)
+            rows = self._rows(container, after=after, descending=descending, limit=limit)
+        return rows
 
-def content(gateway: Gateway, container: Any, row: AnyRow) -> Stream:
-    """The bytes, by one call. Raises before the first byte what a caller is to see; later an UpstreamError."""
-    account = _account(gateway, container, "container_file_content")
-    with ExitStack() as stack:
+    def retrieve_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+        """The file as the provider has it now, whether it is recorded or not. Raises NotFoundError."""
+        return self._look(container, self._recorded(container, file_id), file_id)
+
+    def file_content(self, container: ContainerRow, file_id: str) -> Content:
+        """The file; its bytes are at the provider. Raises NotFoundError."""
+        file = self._recorded(container, file_id) or self._look(container, None, file_id)
+        return Content(file, key=None, sha256=None, open=partial(self._stream, container, file))
+
+    def delete_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+        """Deletes the file there, then here. Raises NotFoundError."""
+        file = self._recorded(container, file_id) or self._look(container, None, file_id)
+        place = self.place(container, "container_file_delete")
+        with self._caller_errors(container, place.account):
+            place.account.connector.delete_container_file(place.id, str(file.native_id))
+        with self.gateway.database.write() as connection:
+            if not files.mark_deleted(connection, file.id):
+                raise file_not_found(container, file.public_id)
+        return file
+
+    def place(self, container: ContainerRow, operation: str) -> Place:
+        """Where a container is. Raises ProviderError when its account is gone, UnsupportedOperationError."""
+        account = self.account_of(container)
+        if account is None or container.native_id is None:
+            text = f"The account at {container.provider} that holds this container is gone."
+            raise ProviderError(text, provider=container.provider)
+        if account.abilities.support(operation) is not Support.NATIVE:
+            raise UnsupportedOperationError(container.provider, operation)
+        return Place(account, container.native_id)
+
+    def account_of(self, container: ContainerRow) -> Account | None:
+        """The account that holds a container; None when it is gone."""
+        return None if container.account_id is None else self.gateway.accounts.by_id(container.account_id)
+
+    def expire(self, container: ContainerRow) -> None:
+        """Record that the provider no longer has a container: it stays readable as metadata."""
+        with self.gateway.database.write() as connection:
+            containers.observe(connection, container.id, status=EXPIRED)
+
+    def _rows(
+        self, container: ContainerRow, *, after: str | None, descending: bool, limit: int
+    ) -> list[ContainerFileRow] | None:
+        with self.gateway.database.read() as connection:
+            return files.list_page(
+                connection, container_id=container.id, after=after, descending=descending, limit=limit
+            )
+
+    def _recorded(self, container: ContainerRow, file_id: str) -> ContainerFileRow | None:
+        """The row of a file. Raises NotFoundError for an id that no file can have."""
+        if not file_id.isprintable():
+            raise file_not_found(container, file_id)
+        with self.gateway.database.read() as connection:
+            return files.find(connection, container_id=container.id, public_id=file_id)
+
+    def _sync(self, container: ContainerRow) -> None:
+        """Ask the provider for all files of the container, and record them."""
+        place = self.place(container, "container_file_list")
+        # Read first, so that a file that is added while the provider lists its files does not seem to be missing.
+        with self.gateway.database.read() as connection:
+            known = {file.native_id: file for file in files.known(connection, container_id=container.id)}
+        with self._caller_errors(container, place.account, is_container_missing=True):
+            listed, is_whole = _listed(place, max_files=self.max_files)
+        news = [seen for seen in listed.values() if _is_news(seen, known.get(seen.native_id))]
+        absent = [file.id for native_id, file in known.items() if native_id not in listed] if is_whole else []
+        if not news and not absent:
+            return
+        # Oldest first, so that rows of one instant stand in the provider's order, which is newest first.
+        news.reverse()
+        news.sort(key=lambda seen: seen.created_at or 0)
+        with self.gateway.database.write() as connection:
+            for seen in news:
+                files.record(connection, seen, container_id=container.id, public_id=ids.new(ids.CONTAINER_FILE))
+            files.bury(connection, absent)
+
+    def _look(self, container: ContainerRow, file: ContainerFileRow | None, file_id: str) -> ContainerFileRow:
+        """Ask the provider about a file, by the native id of its row if it has one, and record the answer."""
+        place = self.place(container, "container_file_retrieve")
+        if file is None and not NATIVE_ID.fullmatch(file_id):
+            raise file_not_found(container, file_id)
+        native_id = file_id if file is None else str(file.native_id)
         try:
-            with _told(gateway, container, account):
-                reading = account.connector.read_container_file(container.native_id, row.native_id)
-                download = stack.enter_context(reading)
-                first = next(download.chunks, b"")
+            with self._caller_errors(container, place.account):
+                native = place.account.connector.retrieve_container_file(place.id, native_id)
         except NotFoundError:
-            raise _not_found(container, row.public_id) from None
-        opened = stack.pop_all()
-    return Stream(download.length, _rest(gateway, row, first, download.chunks), opened.close)
+            if file is not None:
+                with self.gateway.database.write() as connection:
+                    files.mark_deleted(connection, file.id)
+            raise file_not_found(container, file_id) from None
+        return self._record(container, native, None)
+
+    def _stream(self, container: ContainerRow, file: ContainerFileRow) -> Stream:
+        """The bytes, by one call. Raises a GatewayError before the first byte; later an UpstreamError."""
+        place = self.place(container, "container_file_content")
+        with ExitStack() as stack:
+            try:
+                with self._caller_errors(container, place.account):
+                    download = stack.enter_context(
+                        place.account.connector.read_container_file(place.id, str(file.native_id))
+                    )
+                    first = next(download.chunks, b"")
+            except NotFoundError:
+                raise file_not_found(container, file.public_id) from None
+            opened = stack.pop_all()
+        return Stream(download.length, self._rest(file, first, download.chunks), opened.close)
+
+    def _rest(self, file: ContainerFileRow, first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield first
+            yield from chunks
+        except UpstreamError as error:
+            # The status has been sent, so all that is left is to break the response off.
+            self.gateway.log.warning("container_file.content_cut", file=file.public_id, error=error.message)
+            raise
+
+    def _record(
+        self, container: ContainerRow, native: NativeContainerFile, settle: Settle[ContainerFileRow] | None
+    ) -> ContainerFileRow:
+        """The row of a file that the provider has, made if need be; `settle` is called in the same transaction."""
+        public_id = ids.new(ids.CONTAINER_FILE)
+        with self.gateway.database.write() as connection:
+            files.record(connection, _seen(native), container_id=container.id, public_id=public_id)
+            file = files.find(connection, container_id=container.id, public_id=native.id)
+            if file is None:
+                raise file_not_found(container, native.id)
+            if settle is not None:
+                settle(connection, file)
+        return file
+
+    @contextmanager
+    def _caller_errors(
+        self, container: ContainerRow, account: Account, *, is_container_missing: bool = False
+    ) -> Iterator[None]:
+        """Raises the GatewayError that matches the provider's failure. A container that it no longer has is expired.
+
+        `is_container_missing` says that a 404 can only be about the container.
+        """
+        try:
+            with provider_errors.told(self.gateway, provider=account.provider, account=account.name):
+                yield
+        except (InvalidRequestError, NotFoundError) as error:
+            is_gone = is_container_missing and isinstance(error.__cause__, MissingError)
+            if not is_gone and not _says_expired(error):
+                raise
+            self.expire(container)
+            raise expired(provider=account.provider) from error
 
 
-def delete(gateway: Gateway, container: Any, row: AnyRow) -> None:
-    """Delete a file there, then here. Raises what a caller is to see."""
-    account = _account(gateway, container, "container_file_delete")
-    with _told(gateway, container, account):
-        account.connector.delete_container_file(container.native_id, row.native_id)
-    with gateway.database.write() as connection:
-        if not files.mark_deleted(connection, row.id):
-            raise _not_found(container, row.public_id)
-
-
-def wanted_name(path: str | None) -> str | None:
-    """The name that a provider is told for a wanted path. Raises InvalidRequestError when it cannot be had."""
+def _name(path: str | None) -> str | None:
+    """The filename to send to a provider for a path. Raises InvalidRequestError for a path that it cannot make."""
     if path is None:
         return None
     folder, name = posixpath.split(path)
@@ -131,86 +261,35 @@ def wanted_name(path: str | None) -> str | None:
     return name
 
 
-@contextmanager
-def _told(gateway: Gateway, container: Any, account: Account, *, gone: bool = False) -> Iterator[None]:
-    """A provider's failure in the caller's words. A container that it has no longer is expired here, too.
-
-    `gone` says that a 404 can only mean the container.
-    """
-    try:
-        with provider_errors.told(gateway, provider=account.provider, account=account.name):
-            yield
-    except (InvalidRequestError, NotFoundError) as error:
-        is_missing = gone and isinstance(error.__cause__, MissingError)
-        if not is_missing and not _says_expired(error):
-            raise
-        container_native.observe_expired(gateway, container.row_id)
-        raise InvalidRequestError(
-            "Container is expired.", param="container_id", code="container_expired", provider=account.provider
-        ) from error
-
-
 def _says_expired(error: GatewayError) -> bool:
     return error.code == "container_expired" or "container is expired" in error.message.lower()
 
 
-def _account(gateway: Gateway, container: Any, operation: str) -> Account:
-    account = container_native.account_of(gateway, container)
-    if account.abilities.support(operation) is not Support.NATIVE:
-        raise UnsupportedOperationError(container.provider, operation)
-    return account
-
-
-def _listed(account: Account, container_id: str) -> tuple[list[NativeContainerFile], bool]:
-    """The newest files of the container, and whether these are all. Raises UpstreamError."""
-    found: dict[str, NativeContainerFile] = {}
+def _listed(place: Place, *, max_files: int) -> tuple[dict[str, SeenFile], bool]:
+    """The newest files of the container by native id, and whether these are all. Raises UpstreamError."""
+    listed: dict[str, SeenFile] = {}
     after: str | None = None
-    while len(found) < MOST_FILES:
-        page = account.connector.list_container_files(container_id, after=after)
-        before = len(found)
-        # While pages are read, files that a model makes push others onto the next page once more.
-        found.update((native.id, native) for native in page.items)
+    while len(listed) < max_files:
+        page = place.account.connector.list_container_files(place.id, after=after)
+        before = len(listed)
+        # New files that a model makes meanwhile push others onto the next page once more.
+        listed.update((native.id, _seen(native)) for native in page.items)
         after = page.after
-        if after is None or len(found) == before:
-            return list(found.values()), after is None
-    return list(found.values()), False
+        if after is None or len(listed) == before:
+            return listed, after is None
+    return listed, False
 
 
-def _is_new(native: NativeContainerFile, row: AnyRow | None) -> bool:
-    values = _values(native)
-    return row is None or row.path != values["path"] or values["bytes"] not in (None, row.bytes)
+def _is_news(seen: SeenFile, known: KnownFile | None) -> bool:
+    return known is None or known.path != seen.path or seen.bytes not in (None, known.bytes)
 
 
-def _recorded(gateway: Gateway, container: Any, native: NativeContainerFile) -> AnyRow:
-    with gateway.database.write() as connection:
-        files.record(connection, container_id=container.row_id, **_values(native))
-        row = files.find(connection, container_id=container.row_id, public_id=native.id)
-    if row is None:
-        raise _not_found(container, native.id)
-    return row
-
-
-def _values(native: NativeContainerFile) -> dict[str, Any]:
-    return {
-        "public_id": ids.new(ids.CONTAINER_FILE),
-        "native_id": native.id,
-        # PostgreSQL takes no NUL.
-        "path": native.path.replace("\0", "")[:PATH_LENGTH],
-        "source": "assistant" if native.source == "assistant" else "user",
-        "bytes": native.bytes,
-        "created_at": native.created_at,
-    }
-
-
-def _rest(gateway: Gateway, row: AnyRow, first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield first
-        yield from chunks
-    except UpstreamError as error:
-        # The answer has begun, so that all that is left is to break it off.
-        gateway.log.warning("container_file.content_cut", file=row.public_id, error=error.message)
-        raise
-
-
-def _not_found(container: Any, file_id: str) -> NotFoundError:
-    return NotFoundError(f"File {file_id:.100} not found on container {container.id}.", param="file_id")
+def _seen(native: NativeContainerFile) -> SeenFile:
+    return SeenFile(
+        native_id=native.id,
+        # PostgreSQL does not store NUL.
+        path=native.path.replace("\0", "")[:MAX_PATH_LENGTH],
+        source="assistant" if native.source == "assistant" else "user",
+        bytes=native.bytes,
+        created_at=native.created_at,
+    )

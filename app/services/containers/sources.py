@@ -1,4 +1,4 @@
-"""Files of a project on their way into containers at providers: copied there, or sent from the gateway's store."""
+"""Files of a project as sources of files in native containers: copied at the provider, or sent from the store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from app.services.gateway import Caller, Gateway
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of the project that is put into a container: by its native id there, or by its bytes here."""
+    """A file of the project, at the account (`native_id`) or in the store (`key`)."""
 
     filename: str
     bytes: int
@@ -24,35 +24,35 @@ class Source:
 
 
 def holders(gateway: Gateway, caller: Caller, file_ids: Sequence[str]) -> list[int]:
-    """Accounts that have the most of these files already, so that these are copied where they are."""
+    """Ids of the accounts that have most of these files already, so that they need not be sent."""
     counts: dict[int, int] = {}
     with gateway.database.read() as connection:
         for file_id in file_ids:
             row = files.resolve(connection, caller.project_id, file_id) if file_id.isprintable() else None
-            held = [] if row is None else file_copies.live_of_file(connection, row.id, variant=file_copies.RAW)
-            for account_id in {copy.account_id for copy in held}:
+            copies = [] if row is None else file_copies.live_of_file(connection, row.id, variant=file_copies.RAW)
+            for account_id in {copy.account_id for copy in copies}:
                 counts[account_id] = counts.get(account_id, 0) + 1
-    most = max(counts.values(), default=0)
-    return [account_id for account_id, count in counts.items() if count == most]
+    highest = max(counts.values(), default=0)
+    return [account_id for account_id, count in counts.items() if count == highest]
 
 
 def find_sources(
     gateway: Gateway, caller: Caller, account: Account, file_ids: Sequence[str], *, param: str = "file_ids"
 ) -> list[Source]:
-    """The files with these ids, in their order. Raises InvalidRequestError naming `param` and the id it fails at."""
+    """The files with these ids, in their order. Raises InvalidRequestError naming `param` and the id."""
     return [_source(gateway, caller, account, file_id, param) for file_id in file_ids]
 
 
 def send(gateway: Gateway, account: Account, container_id: str, source: Source) -> NativeContainerFile:
-    """Put a file into a container at the account. Raises what a caller is to see."""
+    """Put a file into a container at the account. Raises the GatewayError that matches the provider's failure."""
     with provider_errors.told(gateway, provider=account.provider, account=account.name):
-        return sent(gateway, account, container_id, source, None)
+        return put(gateway, account, container_id, source, None)
 
 
-def sent(
+def put(
     gateway: Gateway, account: Account, container_id: str, source: Source, filename: str | None
 ) -> NativeContainerFile:
-    """As `send`, under `filename` if one is wanted. Raises UpstreamError."""
+    """Put a file into a container at the account, under `filename` if there is one. Raises UpstreamError."""
     if source.native_id is not None and filename is None:
         return account.connector.copy_container_file(container_id, source.native_id)
     payload = stored(gateway, str(source.key), source.bytes)
@@ -60,7 +60,7 @@ def sent(
 
 
 def stored(gateway: Gateway, key: str, size: int) -> Payload:
-    """The bytes of a blob on their way out."""
+    """The bytes of a blob, to be sent."""
     return Payload(size, lambda: stream(gateway, key, offset=0, length=size))
 
 
@@ -68,17 +68,21 @@ def _source(gateway: Gateway, caller: Caller, account: Account, file_id: str, pa
     with gateway.database.read() as connection:
         row = files.resolve(connection, caller.project_id, file_id) if file_id.isprintable() else None
         if row is None:
-            raise InvalidRequestError(f"{param}: No such File object: {file_id}", param=param)
-        held = file_copies.live_of_file(connection, row.id, variant=file_copies.RAW)
-    native_id = next((copy.native_id for copy in held if copy.account_id == account.id), None)
+            raise _no_such_file(file_id, param)
+        copies = file_copies.live_of_file(connection, row.id, variant=file_copies.RAW)
+    native_id = next((copy.native_id for copy in copies if copy.account_id == account.id), None)
     if native_id is None and not row.is_kept:
         try:
             remote.fetch(gateway, row)
         except NotFoundError as error:
-            raise InvalidRequestError(f"{param}: No such File object: {file_id}", param=param) from error
+            raise _no_such_file(file_id, param) from error
     with gateway.database.read() as connection:
         fresh = files.find(connection, caller.project_id, row.public_id) or row
         key = files.blob_key(connection, fresh.blob_id)
     if native_id is None and key is None:
-        raise InvalidRequestError(f"{param}: the gateway does not hold the bytes of {file_id}.", param=param)
+        raise InvalidRequestError(f"{param}: the gateway does not have the bytes of {file_id}.", param=param)
     return Source(filename=fresh.filename, bytes=fresh.bytes, native_id=native_id, key=key)
+
+
+def _no_such_file(file_id: str, param: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{param}: No such File object: {file_id}", param=param)

@@ -21,40 +21,37 @@ T = TypeVar("T")
 
 
 def limits(gateway: Gateway, provider: str, purpose: str) -> FileLimits | None:
-    """What a file of this purpose must keep to, if it has to be at the provider; else None."""
+    """The limits of a file of this purpose, if it has to be at the provider; otherwise None."""
     abilities = gateway.accounts.abilities(provider)
     is_direct = purpose in abilities.files.direct and abilities.support("file_upload") is Support.NATIVE
     return abilities.files if is_direct else None
 
 
-def make(
+def upload(
     gateway: Gateway,
     account: Account,
     new: NewFile,
     *,
     keep: Callable[[], None],
-    then: Callable[[Connection, int, NativeFile], T],
+    record: Callable[[Connection, int, NativeFile], T],
 ) -> T:
-    """Make the file at `account`; `then` makes its row in the transaction that confirms it.
+    """Make the file at `account`. Returns what `record` returns, which inserts the file's row.
 
-    `keep` is called now and then while the bytes go out. Nothing of the file stays when anything here raises: a
-    provider's refusal or failure in the caller's words, or what `then` raises.
+    `record(connection, object_id, native)` is called in the transaction that confirms the native object; `keep` is
+    called now and then while the bytes are sent. When anything here raises, nothing of the file is left: be it the
+    GatewayError that matches the provider's failure, or what `record` raises.
     """
     worker = f"request-{secrets.token_hex(4)}"
     with gateway.database.write() as connection:
-        object_id = transfer.intend(
-            connection, gateway, account=account, variant=file_copies.RAW, new=new, worker=worker
-        )
+        lease = transfer.intend(connection, gateway, account=account, variant=file_copies.RAW, new=new, worker=worker)
     with provider_errors.told(gateway, provider=account.provider, account=account.name):
-        native = transfer.send(gateway, account, object_id, new, worker=worker, keep=keep)
+        native = transfer.send(gateway, account, lease, new, keep=keep)
         try:
-            return transfer.confirm(
-                gateway, account, object_id, native, lambda connection, settled: then(connection, settled, native)
-            )
+            return transfer.confirm(gateway, account, lease.id, native, record)
         except CopyBusyError as error:
             raise UnavailableError(f"{account.provider}: {error}; send the request again.", retry_after_s=1) from error
         except BaseException:
-            _undo(gateway, account, object_id, native, worker)
+            _undo(gateway, account, lease.id, native, worker)
             raise
 
 
@@ -63,5 +60,5 @@ def _undo(gateway: Gateway, account: Account, object_id: int, native: NativeFile
         transfer.disown(gateway, account, object_id, native)
         reconcile.delete_now(gateway, object_id, worker=worker)
     except SQLAlchemyError as error:
-        # The failure that led here is what the caller must hear of; the lease ends, and the sweeper finds the file.
+        # The caller must hear of the error that led here; the lease expires, and the reconciler finds the file.
         gateway.log.warning("copy.not_undone", provider=account.provider, native_id=native.id, error=str(error))

@@ -1,4 +1,4 @@
-"""What a crash or a silent provider left of copies: lost uploads are looked for, deletions are tried until done."""
+"""Finishes what a crash or a silent provider left of copies: lost uploads are found, deletions retried until done."""
 
 import random
 import secrets
@@ -7,37 +7,39 @@ from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import NativeFile
 from app.data.files import file_copies, native_objects
-from app.data.store.database import AnyRow
+from app.data.files.native_objects import ClaimedObject, DueObject
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.copies import transfer
-from app.services.copies.transfer import ERROR_LENGTH, CopyBusyError
+from app.services.copies.transfer import MAX_ERROR_LENGTH, CopyBusyError
 from app.services.each_due import each_due
 from app.services.gateway import Gateway
 
-# Longer than the calls that are made under it, their repetitions included.
+# Longer than the calls that are made under it, retries included.
 CLAIM_MS = 180_000
-# What the provider's clock may be behind or ahead of the database's.
+# How far the provider's clock and the database's may be apart.
 SKEW_MS = 120_000
 FIRST_DELAY_S = 5.0
-MOST_DELAY_S = 3600.0
+MAX_DELAY_S = 3600.0
+# Begins the names of files that only the gateway makes.
 MARKER = "batchgate-"
-NOT_LISTED = "The provider lists no files, so that it can't be known whether this one was made."
-SEVERAL = "Several files of this name and size were made at that time, so that it can't be known which one is it."
+NOT_LISTED = "The provider does not list files, so the gateway cannot know whether this one was made."
+SEVERAL = "Several files of this name and size were made at that time; the gateway cannot know which one is this."
 NO_ACCOUNT = "The account of this object is gone."
-KEPT = "The provider cannot delete files; it is only forgotten here."
-ADOPTED = "It was in the operator's bucket before the gateway knew of it; it is only forgotten here."
+KEPT = "The provider cannot delete files; the gateway has only forgotten this one."
+ADOPTED = "It was in the operator's bucket before the gateway knew of it; the gateway has only forgotten it."
 EXPIRED = "It expired at the provider."
+VANISHED = "The provider no longer has it."
 
 
 def sweep(gateway: Gateway) -> int:
-    """Look for lost uploads, delete what is due, forget what expired; returns how many were settled."""
+    """Look for lost uploads, delete what is due, forget what expired; returns how many objects were settled."""
     worker = f"sweep-{secrets.token_hex(4)}"
 
-    def act(row: AnyRow) -> bool:
-        if row.state == "pending":
-            return reconcile(gateway, row.id, worker=worker)
-        return delete_now(gateway, row.id, worker=worker)
+    def act(due: DueObject) -> bool:
+        if due.state == "pending":
+            return reconcile(gateway, due.id, worker=worker)
+        return delete_now(gateway, due.id, worker=worker)
 
     def forget(object_id: int) -> bool:
         with gateway.database.write() as connection:
@@ -51,130 +53,139 @@ def sweep(gateway: Gateway) -> int:
 
 
 def delete_now(gateway: Gateway, object_id: int, *, worker: str) -> bool:
-    """Delete an object that is to be deleted, with one call; a failure is tried again later. True when it is gone."""
+    """Delete an object that is due for deletion, with one call; a failure is retried later. True when it is gone."""
     with gateway.database.write() as connection:
-        row = native_objects.claim(connection, object_id, state="deleting", worker=worker, lease_ms=CLAIM_MS)
-    if row is None:
+        claimed = native_objects.claim(connection, object_id, state="deleting", worker=worker, lease_ms=CLAIM_MS)
+    if claimed is None:
         return False
-    account = gateway.accounts.by_id(row.account_id)
-    note = None
+    account = gateway.accounts.by_id(claimed.account_id)
     if account is None:
-        return _again(gateway, row, NO_ACCOUNT)
-    if account.abilities.support("file_delete") is Support.NONE:
-        note = KEPT
-    elif account.abilities.files.bucket is not None and _is_adopted(gateway, object_id):
-        note = ADOPTED
-    else:
+        return _postpone(gateway, claimed, NO_ACCOUNT)
+    note = _why_not_deleted(gateway, account, object_id)
+    if note is None:
         failpoints.hit("copy.before_delete")
         try:
-            account.connector.delete_file(row.native_id)
+            account.connector.delete_file(str(claimed.native_id))
         except UpstreamError as error:
             gateway.log.warning(
-                "copy.delete_failed", provider=account.provider, native_id=row.native_id, error=error.message
+                "copy.delete_failed", provider=account.provider, native_id=claimed.native_id, error=error.message
             )
-            return _again(gateway, row, error.message, at_least_s=error.retry_after_s)
+            return _postpone(gateway, claimed, error.message, at_least_s=error.retry_after_s)
         failpoints.hit("copy.after_delete")
     with gateway.database.write() as connection:
-        return native_objects.finish(connection, row, note=note)
+        return native_objects.finish(connection, claimed, note=note)
 
 
 def reconcile(gateway: Gateway, object_id: int, *, worker: str) -> bool:
-    """Find an upload whose end nobody saw: it is used if it is wanted, else deleted. True when that is settled."""
+    """Look for an upload with an unknown outcome: it is used if a file needs it, else deleted. True when settled."""
     with gateway.database.write() as connection:
-        row = native_objects.claim(connection, object_id, state="pending", worker=worker, lease_ms=CLAIM_MS)
-    if row is None:
+        claimed = native_objects.claim(connection, object_id, state="pending", worker=worker, lease_ms=CLAIM_MS)
+    if claimed is None:
         return False
-    account = gateway.accounts.by_id(row.account_id)
+    account = gateway.accounts.by_id(claimed.account_id)
     if account is None:
-        return _again(gateway, row, NO_ACCOUNT)
+        return _postpone(gateway, claimed, NO_ACCOUNT)
     if account.abilities.support("file_list") is Support.NONE:
-        return _give_up(gateway, row, NOT_LISTED)
+        return _give_up(gateway, claimed, NOT_LISTED)
     try:
-        found = _found(gateway, account, row)
+        candidates = _candidates(gateway, account, claimed)
     except UpstreamError as error:
-        return _again(gateway, row, error.message, at_least_s=error.retry_after_s)
-    if not found:
+        return _postpone(gateway, claimed, error.message, at_least_s=error.retry_after_s)
+    if not candidates:
         with gateway.database.write() as connection:
-            return native_objects.drop(connection, row.id)
+            return native_objects.drop(connection, claimed.id)
     with gateway.database.read() as connection:
         sought = native_objects.count_sought(
-            connection, account_id=row.account_id, filename=row.filename, size=row.bytes
+            connection, account_id=claimed.account_id, filename=claimed.filename, size=claimed.bytes
         )
-    if len(found) > sought:
-        return _give_up(gateway, row, SEVERAL)
-    return _settle(gateway, account, row, found[0], worker)
+    if len(candidates) > sought:
+        return _give_up(gateway, claimed, SEVERAL)
+    return _settle(gateway, account, claimed, candidates[0], worker)
 
 
-def _is_adopted(gateway: Gateway, object_id: int) -> bool:
+def _why_not_deleted(gateway: Gateway, account: Account, object_id: int) -> str | None:
+    """Why the object stays at the provider and is only forgotten here; None when it is to be deleted there."""
+    if account.abilities.support("file_delete") is Support.NONE:
+        return KEPT
+    if account.abilities.files.bucket is None:
+        return None
     with gateway.database.read() as connection:
-        return file_copies.is_adopted(connection, object_id)
+        return ADOPTED if file_copies.is_adopted(connection, object_id) else None
 
 
-def _settle(gateway: Gateway, account: Account, row: AnyRow, native: NativeFile, worker: str) -> bool:
-    if row.is_wanted:
+def _settle(gateway: Gateway, account: Account, claimed: ClaimedObject, native: NativeFile, worker: str) -> bool:
+    if claimed.is_wanted:
         try:
             transfer.confirm(
                 gateway,
                 account,
-                row.id,
+                claimed.id,
                 native,
-                lambda connection, settled: native_objects.condemn_unused(connection, [settled]),
+                lambda connection, object_id, _: native_objects.condemn_unused(connection, [object_id]),
             )
         except CopyBusyError:
             return False
         return True
     with gateway.database.write() as connection:
-        condemned = native_objects.condemn(connection, row.id, native_id=native.id)
+        condemned = native_objects.condemn(connection, claimed.id, native_id=native.id)
     if condemned:
-        delete_now(gateway, row.id, worker=worker)
+        delete_now(gateway, claimed.id, worker=worker)
     return condemned
 
 
-def _found(gateway: Gateway, account: Account, row: AnyRow) -> list[NativeFile]:
-    """Files at the account that may be the one of `row`, and are nobody else's."""
-    found: list[NativeFile] = []
-    not_before = row.created_at - SKEW_MS
+def _candidates(gateway: Gateway, account: Account, claimed: ClaimedObject) -> list[NativeFile]:
+    """Files at the account that may be the lost upload, and that no other row has."""
+    candidates: list[NativeFile] = []
+    not_before = claimed.created_at - SKEW_MS
     after: str | None = None
     while True:
         page = account.connector.list_files(after=after)
-        found += [file for file in page.items if _may_be(file, row)]
+        candidates += [file for file in page.items if _may_be(file, claimed)]
         after = page.after
         if after is None or _is_past(page.items, not_before):
             break
-    if not found:
+    if not candidates:
         return []
     with gateway.database.read() as connection:
-        known = native_objects.known(connection, account.id, [file.id for file in found])
-    return [file for file in found if file.id not in known]
+        known = native_objects.known(connection, account.id, [file.id for file in candidates])
+    return [file for file in candidates if file.id not in known]
 
 
-def _may_be(file: NativeFile, row: AnyRow) -> bool:
-    if file.filename != row.filename or file.status == "deleted":
+def _may_be(file: NativeFile, claimed: ClaimedObject) -> bool:
+    if file.filename != claimed.filename or file.status == "deleted":
         return False
-    if row.filename.startswith(MARKER):
+    if claimed.filename.startswith(MARKER):
         return True
-    same_size = file.bytes is None or file.bytes == row.bytes
-    return same_size and (file.created_at is None or file.created_at >= row.created_at - SKEW_MS)
+    same_size = file.bytes is None or file.bytes == claimed.bytes
+    return same_size and (file.created_at is None or file.created_at >= claimed.created_at - SKEW_MS)
 
 
 def _is_past(items: list[NativeFile], not_before: int) -> bool:
-    """True when a list that runs from new to old has come to files that are too old."""
+    """True when a list that runs from new to old has reached files that are too old."""
     times = [file.created_at for file in items if file.created_at is not None]
     if len(times) < 2 or times != sorted(times, reverse=True):
         return False
     return times[0] > times[-1] and times[-1] < not_before
 
 
-def _again(gateway: Gateway, row: AnyRow, error: str, *, at_least_s: float | None = None) -> bool:
-    delay_s = min(FIRST_DELAY_S * 2 ** min(row.attempts - 1, 20), MOST_DELAY_S) * random.uniform(0.8, 1.2)  # noqa: S311
-    delay_ms = int(max(delay_s, at_least_s or 0.0) * 1000)
+def _postpone(gateway: Gateway, claimed: ClaimedObject, error: str, *, at_least_s: float | None = None) -> bool:
+    """Release the object, to be tried again after a back-off; returns False, as nothing is settled."""
+    backoff_s = min(FIRST_DELAY_S * 2 ** min(claimed.attempts - 1, 20), MAX_DELAY_S)
+    delay_s = max(backoff_s * random.uniform(0.8, 1.2), at_least_s or 0.0)  # noqa: S311
     with gateway.database.write() as connection:
-        native_objects.postpone(connection, row, delay_ms=delay_ms, error=error[:ERROR_LENGTH])
+        native_objects.postpone(connection, claimed, delay_ms=int(delay_s * 1000), error=error[:MAX_ERROR_LENGTH])
     return False
 
 
-def _give_up(gateway: Gateway, row: AnyRow, why: str) -> bool:
-    gateway.log.error("copy.unknown", object_id=row.id, account_id=row.account_id, filename=row.filename, error=why)
+def _give_up(gateway: Gateway, claimed: ClaimedObject, reason: str) -> bool:
+    gateway.log.error(
+        "copy.unknown",
+        object_id=claimed.id,
+        account_id=claimed.account_id,
+        filename=claimed.filename,
+        error=reason,
+    )
     with gateway.database.write() as connection:
-        native_objects.give_up(connection, row, error=f"{why} {row.last_error or ''}".strip()[:ERROR_LENGTH])
+        error = f"{reason} {claimed.last_error or ''}".strip()
+        native_objects.give_up(connection, claimed, error=error[:MAX_ERROR_LENGTH])
     return True

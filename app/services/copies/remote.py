@@ -13,17 +13,17 @@ from app.errors import NotFoundError, ProviderError
 from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.blobs import incoming
+from app.services.copies import reconcile
 from app.services.gateway import Gateway
 from app.services.lines.index import LineIndex
 
-GONE = "The provider has it no longer."
 BATCH = "batch"
 STATUSES = ("uploaded", "processed", "processing", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """Where the bytes of a file are."""
+class Holder:
+    """Which account has the bytes of a file, and as which native object."""
 
     object_id: int
     native_id: str
@@ -32,7 +32,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Bytes on their way through; `length` is None when the provider does not tell. `close` ends the call."""
+    """Bytes being streamed through; `length` is None when the provider does not say. `close` ends the call."""
 
     length: int | None
     chunks: Iterator[bytes] = field(repr=False)
@@ -45,9 +45,9 @@ def file_status(native: NativeFile) -> str:
 
 
 def refreshed(gateway: Gateway, row: FileRow) -> tuple[FileRow, bool]:
-    """The file as it is now, and whether its provider was asked: only if nobody else did within some seconds.
+    """The file as it is now, and whether its provider was asked: once in a few seconds, however many callers ask.
 
-    Raises NotFoundError when the provider has it no longer, and what else the provider's failure is for a caller.
+    Raises NotFoundError when the provider no longer has it, else the GatewayError that matches the provider's failure.
     """
     stale_ms = int(gateway.settings.refresh_s * 1000)
     with gateway.database.read() as connection:
@@ -56,43 +56,53 @@ def refreshed(gateway: Gateway, row: FileRow) -> tuple[FileRow, bool]:
     with gateway.database.write() as connection:
         if not files.take_look(connection, row.id, stale_ms=stale_ms):
             return row, False
-    held = holder(gateway, row)
-    with _told(gateway, row, held):
-        native = held.account.connector.retrieve_file(held.native_id)
+    holder = _holder(gateway, row)
+    with _caller_errors(gateway, row, holder):
+        native = holder.account.connector.retrieve_file(holder.native_id)
     with gateway.database.write() as connection:
         files.observe(connection, row.id, status=file_status(native), expires_at=native.expires_at)
-        native_objects.observe(connection, held.object_id, status=native.status, expires_at=native.expires_at)
-        found = files.find(connection, row.project_id, row.public_id)
-    if found is None:
+        native_objects.observe(connection, holder.object_id, status=native.status, expires_at=native.expires_at)
+        file = files.find(connection, row.project_id, row.public_id)
+    if file is None:
         raise _not_found(row)
-    return found, True
+    return file, True
 
 
 def content(gateway: Gateway, row: FileRow) -> Stream:
-    """The bytes, by one call at the account that holds them. Raises before the first byte what a caller is to see.
+    """The bytes, by one call at the account that holds them. Raises a GatewayError before the first byte.
 
-    A failure after it is an UpstreamError while `chunks` is read.
+    A failure after the first byte is an UpstreamError, raised while `chunks` is read.
     """
-    held = holder(gateway, row)
+    holder = _holder(gateway, row)
     with ExitStack() as stack:
-        with _told(gateway, row, held):
-            download = stack.enter_context(held.account.connector.read_file(held.native_id))
+        with _caller_errors(gateway, row, holder):
+            download = stack.enter_context(holder.account.connector.read_file(holder.native_id))
             first = next(download.chunks, b"")
         opened = stack.pop_all()
     return Stream(download.length, _rest(gateway, row, first, download), opened.close)
 
 
 def bring_home(gateway: Gateway, row: FileRow) -> None:
-    """Keep the bytes of a file that only its provider had.
+    """Store the bytes of a file that only its provider had; nothing happens when the gateway has them.
 
     Raises UpstreamError, NotFoundError, ProviderError when its account is gone, and what the store raises.
     """
-    if row.is_kept:
-        return
-    held = holder(gateway, row)
+    if not row.is_kept:
+        _store(gateway, row, _holder(gateway, row))
+
+
+def fetch(gateway: Gateway, row: FileRow) -> None:
+    """As `bring_home`, for requests: raises the GatewayError that matches the provider's failure."""
+    holder = _holder(gateway, row)
+    with _caller_errors(gateway, row, holder):
+        if not row.is_kept:
+            _store(gateway, row, holder)
+
+
+def _store(gateway: Gateway, row: FileRow, holder: Holder) -> None:
     index = LineIndex() if row.purpose == BATCH else None
     with incoming(gateway) as blob:
-        with held.account.connector.read_file(held.native_id) as download:
+        with holder.account.connector.read_file(holder.native_id) as download:
             for data in download.chunks:
                 blob.write(data)
                 if index is not None:
@@ -102,7 +112,7 @@ def bring_home(gateway: Gateway, row: FileRow) -> None:
         blob.seal()
         with gateway.database.write() as connection:
             blob.settle(connection)
-            kept = files.keep(
+            is_stored = files.keep(
                 connection,
                 row.id,
                 blob_id=blob.id,
@@ -111,40 +121,34 @@ def bring_home(gateway: Gateway, row: FileRow) -> None:
                 lines=index.lines if index else None,
                 status_details=index.details if index else None,
             )
-            if not kept:
+            if not is_stored:
                 blob_rows.release(connection, blob.id)
 
 
-def fetch(gateway: Gateway, row: FileRow) -> None:
-    """As `bring_home`, but a provider's failure is raised as a caller is to see it."""
-    with _told(gateway, row, holder(gateway, row)):
-        bring_home(gateway, row)
-
-
-def holder(gateway: Gateway, row: FileRow) -> Held:
+def _holder(gateway: Gateway, row: FileRow) -> Holder:
     """An account that has the bytes. Raises NotFoundError when none has, ProviderError when it cannot be used."""
     with gateway.database.read() as connection:
-        found = file_copies.live_of_file(connection, row.id, variant=file_copies.RAW)
-    for copy in found:
+        copies = file_copies.live_of_file(connection, row.id, variant=file_copies.RAW)
+    for copy in copies:
         account = gateway.accounts.by_id(copy.account_id)
         if account is not None:
-            return Held(copy.id, copy.native_id, account)
-    if found:
+            return Holder(copy.object_id, copy.native_id, account)
+    if copies:
         raise ProviderError(f"The account at {row.home} that holds this file is gone.", provider=row.home)
     raise _not_found(row)
 
 
 @contextmanager
-def _told(gateway: Gateway, row: FileRow, held: Held) -> Iterator[None]:
-    """A provider's failure in the caller's words. A file that it has no longer is deleted here, too."""
+def _caller_errors(gateway: Gateway, row: FileRow, holder: Holder) -> Iterator[None]:
+    """Raises the GatewayError that matches the provider's failure. A file that it no longer has is deleted here."""
     try:
-        with provider_errors.told(gateway, provider=held.account.provider, account=held.account.name):
+        with provider_errors.told(gateway, provider=holder.account.provider, account=holder.account.name):
             yield
     except NotFoundError as error:
         if not isinstance(error.__cause__, MissingError):
             raise
         with gateway.database.write() as connection:
-            native_objects.vanish(connection, held.object_id, note=GONE)
+            native_objects.vanish(connection, holder.object_id, note=reconcile.VANISHED)
             if not file_copies.live_of_file(connection, row.id, variant=file_copies.RAW):
                 files.delete(connection, row.id)
         raise _not_found(row) from error
@@ -155,7 +159,7 @@ def _rest(gateway: Gateway, row: FileRow, first: bytes, download: Download) -> I
         yield first
         yield from download.chunks
     except UpstreamError as error:
-        # The answer has begun, so that all that is left is to break it off.
+        # The status has been sent, so all that is left is to break the response off.
         gateway.log.warning("file.content_cut", file=row.public_id, provider=row.home, error=error.message)
         raise
 

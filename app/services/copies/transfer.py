@@ -1,7 +1,7 @@
-"""A file on its way to an account: the intent committed, the provider asked once, the answer confirmed.
+"""Uploads a file to an account: the intent is committed, the provider asked once, its answer confirmed.
 
-A provider may say that it has these bytes already, under the native id of another row: then that object is shared,
-also when it was just about to be deleted.
+A provider may answer that it has these bytes already, under the native id of another row. That object is then shared,
+even if it was about to be deleted.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,36 +16,40 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeFile, NewFile, Payload
 from app.data.files import file_copies, native_objects
+from app.data.store.leases import Lease
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
 
-ERROR_LENGTH = 2000
+MAX_ERROR_LENGTH = 2000
+MAX_FILENAME_LENGTH = 512
 RENEWALS_PER_LEASE = 3
 
 T = TypeVar("T")
 
 
 class CopyBusyError(Exception):
-    """Somebody else is uploading it, or the provider still processes it: look again later."""
+    """The file is being uploaded elsewhere, or the provider is still processing it: retry later."""
 
 
 class _Verdict(Enum):
+    """Why an upload that succeeded cannot be confirmed."""
+
     GIVEN_UP = "this upload was given up meanwhile"
-    BEING_DELETED = "the provider is being asked to delete this object at this moment"
-    UNCERTAIN = "it was deleted while these bytes were on their way"
+    BEING_DELETED = "the provider is deleting this object at the moment"
+    UNCERTAIN = "the object was deleted while it was being uploaded again"
 
 
 def grace_ms(gateway: Gateway) -> int:
-    """How long an upload whose end nobody saw is left alone, beyond its lease."""
+    """How long an upload with an unknown outcome is left alone after its lease, in milliseconds."""
     return int(gateway.settings.reconcile_s * 1000)
 
 
 def intend(
     connection: Connection, gateway: Gateway, *, account: Account, variant: str, new: NewFile, worker: str
-) -> int:
-    """The row of a file that is about to be made at `account`; returns its id."""
+) -> Lease:
+    """Insert the row of a file that is about to be made at `account`; returns the lease on it."""
     return native_objects.insert_pending(
         connection,
         account_id=account.id,
@@ -54,7 +58,7 @@ def intend(
         filename=new.filename,
         size=new.payload.length,
         worker=worker,
-        lease_ms=lease_ms(gateway),
+        lease_ms=lease_ms(gateway.settings),
         grace_ms=grace_ms(gateway),
     )
 
@@ -62,56 +66,60 @@ def intend(
 def send(
     gateway: Gateway,
     account: Account,
-    object_id: int,
+    lease: Lease,
     new: NewFile,
     *,
-    worker: str,
     keep: Callable[[], None] = lambda: None,
 ) -> NativeFile:
-    """Ask the provider, once; `keep` is called now and then while the bytes go out. Raises UpstreamError.
+    """Upload the file, once; `keep` is called now and then while its bytes are sent. Raises UpstreamError.
 
-    What was certainly not made is forgotten; what may have been made is looked for later.
+    If the file was certainly not made, its row is deleted; if it may have been made, the reconciler looks for it.
     """
-    payload = _kept(gateway, object_id, new.payload, worker, keep)
+    payload = _renewing(gateway, lease, new.payload, keep)
     failpoints.hit("copy.before_upload")
     try:
         native = account.connector.upload_file(replace(new, payload=payload))
     except UpstreamError as error:
         with gateway.database.write() as connection:
             if isinstance(error, RefusedError | OverloadedError) or not error.sent:
-                native_objects.drop(connection, object_id)
+                native_objects.drop(connection, lease.id)
             else:
-                _lose(connection, gateway, object_id, worker, error.message)
+                _lose(connection, gateway, lease, error.message)
         raise
     except BaseException as error:
-        # What went wrong is the caller's to hear; the lease ends by itself when the store is away.
+        # The caller must hear of this error; if the database is away, the lease expires by itself.
         with suppress(SQLAlchemyError), gateway.database.write() as connection:
-            _lose(connection, gateway, object_id, worker, str(error))
+            _lose(connection, gateway, lease, str(error))
         raise
     failpoints.hit("copy.after_upload")
     return native
 
 
 def confirm(
-    gateway: Gateway, account: Account, object_id: int, native: NativeFile, then: Callable[[Connection, int], T]
+    gateway: Gateway,
+    account: Account,
+    object_id: int,
+    native: NativeFile,
+    record: Callable[[Connection, int, NativeFile], T],
 ) -> T:
-    """The provider has the file. `then` is called in the same transaction, with the id of the object that it is.
+    """Mark the uploaded file live, and call `record` with its row id and `native` last in the same transaction.
 
+    The row may be another one than `object_id`, if the provider had the bytes already. Returns what `record` returns.
     Raises CopyBusyError when the object is being deleted or was given up, and UpstreamError.
     """
     verified = False
 
     def unit(connection: Connection) -> tuple[_Verdict | None, T | None]:
         settled = _settle(connection, account, object_id, native, verified=verified)
-        return (None, then(connection, settled)) if isinstance(settled, int) else (settled, None)
+        return (None, record(connection, settled, native)) if isinstance(settled, int) else (settled, None)
 
     while True:
-        verdict, made = gateway.database.run(unit)
+        verdict, result = gateway.database.run(unit)
         if verdict is None:
-            return cast(T, made)
+            return cast(T, result)
         if verdict is not _Verdict.UNCERTAIN:
             raise CopyBusyError(verdict.value)
-        # Which came first there can't be seen from here.
+        # Only the provider knows whether the deletion or the upload came first.
         try:
             native = account.connector.retrieve_file(native.id)
         except MissingError as error:
@@ -122,10 +130,9 @@ def confirm(
 
 
 def disown(gateway: Gateway, account: Account, object_id: int, native: NativeFile) -> None:
-    """The file was made, but nobody wants it any more: it is to be deleted, unless it is another one's."""
+    """Mark a file that was made but is no longer wanted for deletion, unless another row has the same object."""
     with gateway.database.write() as connection:
-        native_objects.lock_account(connection, account.id)
-        twin = native_objects.twin(connection, account_id=account.id, native_id=native.id, than=object_id)
+        _, twin = native_objects.lock_pair(connection, account_id=account.id, object_id=object_id, native_id=native.id)
         if twin is not None and twin.state != "deleted":
             native_objects.drop(connection, object_id)
         else:
@@ -135,18 +142,16 @@ def disown(gateway: Gateway, account: Account, object_id: int, native: NativeFil
 def _settle(
     connection: Connection, account: Account, object_id: int, native: NativeFile, *, verified: bool
 ) -> int | _Verdict:
-    """The id of the live object, or why there is none."""
-    native_objects.lock_account(connection, account.id)
-    own = native_objects.lock(connection, object_id)
+    """The row id of the live object, or why there is none."""
+    own, twin = native_objects.lock_pair(connection, account_id=account.id, object_id=object_id, native_id=native.id)
     if own is not None and own.state == "live" and own.native_id == native.id:
-        return object_id  # whoever looked for it was faster
+        return object_id  # the reconciler found it first
     if own is None or own.state not in ("pending", "unknown"):
-        _give_up(connection, account, native)
+        _record_stray(connection, account, native)
         return _Verdict.GIVEN_UP
-    twin = native_objects.twin(connection, account_id=account.id, native_id=native.id, than=object_id)
     target = object_id
     if twin is not None and twin.state == "deleted":
-        if twin.deleted_at >= own.created_at and not verified:
+        if twin.deleted_at is not None and twin.deleted_at >= own.created_at and not verified:
             return _Verdict.UNCERTAIN
     elif twin is not None:
         if twin.state == "deleting" and twin.is_held:
@@ -168,14 +173,18 @@ def _settle(
     return target
 
 
-def _give_up(connection: Connection, account: Account, native: NativeFile) -> None:
+def _record_stray(connection: Connection, account: Account, native: NativeFile) -> None:
     native_objects.insert_stray(
-        connection, account_id=account.id, native_id=native.id, filename=native.filename[:512], purpose=native.purpose
+        connection,
+        account_id=account.id,
+        native_id=native.id,
+        filename=native.filename[:MAX_FILENAME_LENGTH],
+        purpose=native.purpose,
     )
 
 
-def _kept(gateway: Gateway, object_id: int, payload: Payload, worker: str, keep: Callable[[], None]) -> Payload:
-    """`payload`, whose reading renews the lease of the object."""
+def _renewing(gateway: Gateway, lease: Lease, payload: Payload, keep: Callable[[], None]) -> Payload:
+    """`payload`; reading it renews the lease of the object. Raises LeaseLostError while it is read."""
     every_s = gateway.settings.lease_s / RENEWALS_PER_LEASE
 
     def pieces() -> Iterator[bytes]:
@@ -183,10 +192,10 @@ def _kept(gateway: Gateway, object_id: int, payload: Payload, worker: str, keep:
         for data in payload.open():
             if gateway.clock.monotonic() > renew_after:
                 with gateway.database.write() as connection:
-                    lasting = native_objects.renew(
-                        connection, object_id, worker=worker, lease_ms=lease_ms(gateway), grace_ms=grace_ms(gateway)
+                    is_held = native_objects.renew(
+                        connection, lease, lease_ms=lease_ms(gateway.settings), grace_ms=grace_ms(gateway)
                     )
-                if not lasting:
+                if not is_held:
                     raise LeaseLostError
                 keep()
                 renew_after = gateway.clock.monotonic() + every_s
@@ -195,5 +204,5 @@ def _kept(gateway: Gateway, object_id: int, payload: Payload, worker: str, keep:
     return Payload(payload.length, pieces)
 
 
-def _lose(connection: Connection, gateway: Gateway, object_id: int, worker: str, error: str) -> None:
-    native_objects.lose(connection, object_id, worker=worker, grace_ms=grace_ms(gateway), error=error[:ERROR_LENGTH])
+def _lose(connection: Connection, gateway: Gateway, lease: Lease, error: str) -> None:
+    native_objects.lose(connection, lease, grace_ms=grace_ms(gateway), error=error[:MAX_ERROR_LENGTH])

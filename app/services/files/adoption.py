@@ -1,8 +1,7 @@
-"""Files that a provider has and the gateway does not know: brought into a project, their bytes left where they are."""
+"""Adopts files that only a provider knows into a project; their bytes stay where they are."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -15,16 +14,16 @@ from app.lib import ids
 from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.copies.remote import file_status
-from app.services.files.files import BATCH, DEFAULT_NAME, checked_name
+from app.services.files import names
 from app.services.gateway import Gateway
 
-PURPOSE_LENGTH = 32
+MAX_PURPOSE_LENGTH = 32
 KNOWN, NEW, ADOPTED = "known", "new", "adopted"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be adopted: files of `purpose` (None: of all), or those whose native ids are given."""
+class Selection:
+    """Which files to adopt, into which project: those of `purpose` (None: any), or those with the `native_ids`."""
 
     project: str
     provider: str
@@ -43,43 +42,47 @@ class Candidate:
     file_id: str | None = None
 
 
-def candidates(gateway: Gateway, wanted: Wanted) -> Iterator[Candidate]:
-    """What the provider has of what is wanted, page by page. Raises what the provider's failure is for a caller.
+def candidates(gateway: Gateway, selection: Selection) -> Iterator[Candidate]:
+    """The selected files that the provider has, page by page.
 
-    Raises InvalidRequestError without a usable account, UnsupportedOperationError without lists of files.
+    Raises InvalidRequestError without a usable account, UnsupportedOperationError where files cannot be listed, and the
+    GatewayError that matches the provider's failure.
     """
-    account = _account(gateway, wanted)
+    account = _account(gateway, selection)
     with provider_errors.told(gateway, provider=account.provider, account=account.name):
-        for page in _pages(account, wanted):
-            found = [file for file in page if _is_wanted(file, wanted)]
+        for page in _pages(account, selection):
+            selected = [file for file in page if _is_selected(file, selection)]
             with gateway.database.read() as connection:
-                known = native_objects.known(connection, account.id, [file.id for file in found])
-            for file in found:
+                known = native_objects.known(connection, account.id, [file.id for file in selected])
+            for file in selected:
                 yield Candidate(file, account.name, KNOWN if file.id in known else NEW)
 
 
-def adopt(gateway: Gateway, wanted: Wanted, candidate: Candidate) -> Candidate:
-    """Make a file of the project that stands for `candidate`; one that is known meanwhile is left as it is."""
-    account = _account(gateway, wanted)
+def adopt(gateway: Gateway, selection: Selection, candidate: Candidate) -> Candidate:
+    """Make a file of the project from `candidate`, unless the gateway has come to know it meanwhile."""
+    account = _account(gateway, selection)
     native = candidate.native
     with gateway.database.write() as connection:
         native_objects.lock_account(connection, account.id)
         if native_objects.known(connection, account.id, [native.id]):
             return replace(candidate, state=KNOWN)
-        public_id = _insert(connection, wanted.project, account, native)
-    gateway.log.info("file.adopted", file=public_id, native_id=native.id, project=wanted.project)
+        public_id = _insert(connection, selection.project, account, native)
+    gateway.log.info("file.adopted", file=public_id, native_id=native.id, project=selection.project)
     return replace(candidate, state=ADOPTED, file_id=public_id)
 
 
 def _insert(connection: Connection, project: str, account: Account, native: NativeFile) -> str:
     public_id = ids.new(ids.FILE)
-    same: dict[str, Any] = {
-        "purpose": native.purpose[:PURPOSE_LENGTH] or BATCH,
-        "filename": _name(native),
-        "expires_at": native.expires_at,
-    }
+    purpose, filename = native.purpose[:MAX_PURPOSE_LENGTH] or names.BATCH, _name(native)
     object_id = native_objects.insert_live(
-        connection, account_id=account.id, native_id=native.id, variant=file_copies.RAW, size=native.bytes, **same
+        connection,
+        account_id=account.id,
+        native_id=native.id,
+        variant=file_copies.RAW,
+        purpose=purpose,
+        filename=filename,
+        size=native.bytes,
+        expires_at=native.expires_at,
     )
     file_id = files.insert(
         connection,
@@ -87,6 +90,8 @@ def _insert(connection: Connection, project: str, account: Account, native: Nati
         project_id=keys.ensure_project(connection, project),
         key_id=None,
         home=account.provider,
+        purpose=purpose,
+        filename=filename,
         origin="upload",
         blob_id=None,
         size=native.bytes or 0,
@@ -94,7 +99,7 @@ def _insert(connection: Connection, project: str, account: Account, native: Nati
         lines=None,
         status=file_status(native),
         expires_after_s=None,
-        **same,
+        expires_at=native.expires_at,
     )
     files.mark_adopted(connection, file_id)
     file_copies.add(connection, file_id=file_id, object_id=object_id, variant=file_copies.RAW)
@@ -103,25 +108,25 @@ def _insert(connection: Connection, project: str, account: Account, native: Nati
 
 def _name(native: NativeFile) -> str:
     try:
-        return checked_name(native.filename)
-    except InvalidRequestError:  # too long, or with control characters
-        return DEFAULT_NAME
+        return names.checked_name(native.filename)
+    except InvalidRequestError:  # too long, or control characters
+        return names.DEFAULT
 
 
-def _account(gateway: Gateway, wanted: Wanted) -> Account:
-    account = gateway.accounts.choose(wanted.provider, name=wanted.account)
+def _account(gateway: Gateway, selection: Selection) -> Account:
+    account = gateway.accounts.choose(selection.provider, name=selection.account)
     if account is None:
-        which = f" called {wanted.account!r:.80}" if wanted.account else ""
-        raise InvalidRequestError(f"Provider {wanted.provider} has no usable account{which}.", param="provider")
-    operation = "file_retrieve" if wanted.native_ids else "file_list"
+        which = f" called {selection.account!r:.80}" if selection.account else ""
+        raise InvalidRequestError(f"Provider {selection.provider} has no usable account{which}.", param="provider")
+    operation = "file_retrieve" if selection.native_ids else "file_list"
     if account.abilities.support(operation) is not Support.NATIVE:
-        raise UnsupportedOperationError(wanted.provider, operation)
+        raise UnsupportedOperationError(selection.provider, operation)
     return account
 
 
-def _pages(account: Account, wanted: Wanted) -> Iterator[list[NativeFile]]:
-    if wanted.native_ids:
-        for native_id in wanted.native_ids:
+def _pages(account: Account, selection: Selection) -> Iterator[list[NativeFile]]:
+    if selection.native_ids:
+        for native_id in selection.native_ids:
             yield [account.connector.retrieve_file(native_id)]
         return
     after: str | None = None
@@ -133,5 +138,5 @@ def _pages(account: Account, wanted: Wanted) -> Iterator[list[NativeFile]]:
             return
 
 
-def _is_wanted(file: NativeFile, wanted: Wanted) -> bool:
-    return wanted.purpose in (None, file.purpose) and file.status != "deleted"
+def _is_selected(file: NativeFile, selection: Selection) -> bool:
+    return selection.purpose in (None, file.purpose) and file.status != "deleted"

@@ -1,16 +1,15 @@
 """Files: streamed in, listed, read, deleted, expired."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
-from app.connectors.contract.objects import NativeFile, NewFile, Payload
+from app.connectors.contract.objects import NativeFile, Payload
+from app.connectors.contract.objects import NewFile as NewNativeFile
 from app.data.files import file_copies, files
 from app.data.files.files import FileRow as FileRow  # what callers of this module get
-from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
 from app.lib import failpoints, ids
 from app.services import blobs
@@ -19,27 +18,24 @@ from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import direct, reconcile, remote
 from app.services.each_due import SLICE_ROWS, each_due
 from app.services.files import placement
+from app.services.files.names import BATCH as BATCH  # what callers of this module compare purposes with
+from app.services.files.names import BATCH_SUFFIX
 from app.services.files.placement import Place
 from app.services.gateway import Caller, Gateway
+from app.services.idempotency import Settle
 from app.services.limits import limits
 from app.services.lines.index import LineIndex
 
-NAME_LENGTH = 255
-BATCH = "batch"
-BATCH_SUFFIX = ".jsonl"
 BATCH_EXPIRY_S = 30 * 24 * 3600
-DEFAULT_NAME = "upload"
-WORKER_LENGTH = 64
-
-Settle = Callable[[Connection, Any], None]
+MAX_WORKER_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """What a client says about a file. `expires_after_s` is seconds.
+class NewFile:
+    """What a client says about a new file. `filename` has been checked; `expires_after_s` is seconds.
 
-    `is_kept` tells whether the gateway is to keep the bytes; None: as the operator has set it. `place` is where in a
-    bucket of the operator's they are to be.
+    `is_kept`: whether the gateway keeps the bytes; None leaves it to the operator's setting. `place` is where in an
+    operator's bucket they go.
     """
 
     provider: str
@@ -52,79 +48,120 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A slice of a list."""
+    """A page of a list, and whether more follow."""
 
     items: list[FileRow]
     has_more: bool
 
 
 class IncomingFile:
-    """A file on its way in: a sink for its bytes, then `create` with what the form said."""
+    """A file being received: `write` its bytes, then `create` it."""
 
-    def __init__(self, gateway: Gateway, blob: IncomingBlob, filename: str) -> None:
+    def __init__(self, gateway: Gateway, blob: IncomingBlob, index: LineIndex | None) -> None:
         self._gateway = gateway
         self._blob = blob
-        self._filename = filename
-        # The purpose may come after the file, so whatever could be a batch input is indexed.
-        self._index = LineIndex() if filename.endswith(BATCH_SUFFIX) else None
+        self._index = index
 
     @property
     def sha256(self) -> str | None:
-        """Of what has been written so far."""
+        """The hex digest of what was written so far."""
         return self._blob.sha256
 
     def write(self, data: bytes) -> None:
-        """The next bytes. Raises PayloadTooLargeError and what the store raises."""
-        if self._blob.bytes + len(data) > self._gateway.settings.max_file_bytes:
-            limit = self._gateway.settings.max_file_bytes
-            raise PayloadTooLargeError(f"file must be at most {limit} bytes.", param="file")
+        """Append to the file. Raises PayloadTooLargeError and what the store raises."""
+        max_bytes = self._gateway.settings.max_file_bytes
+        if self._blob.bytes + len(data) > max_bytes:
+            raise PayloadTooLargeError(f"file must be at most {max_bytes} bytes.", param="file")
         self._blob.write(data)
         if self._index is not None:
             self._index.write(data)
 
-    def create(self, caller: Caller, upload: Upload, *, settle: Settle | None = None) -> FileRow:
-        """Make the file of what was written, at its provider too if it is used there.
+    def create(self, caller: Caller, new: NewFile, *, settle: Settle[FileRow] | None = None) -> FileRow:
+        """Make the file of what was written, at its provider too if the purpose is used there.
 
-        `settle` is called last in its transaction. Raises what the provider's refusal or failure is for a caller.
+        `settle` is called last in the transaction. Raises InvalidRequestError, PayloadTooLargeError, RateLimitedError,
+        and the GatewayError that matches the provider's failure.
         """
-        if not self._blob.bytes:
+        size = self._blob.bytes
+        if not size:
             raise InvalidRequestError("file is empty.", param="file")
-        is_direct = check_limits(self._gateway, caller, upload, size=self._blob.bytes)
-        limits.check_upload(self._gateway, caller, size=self._blob.bytes)  # before its provider hears of it
+        is_direct = _check(self._gateway, caller, new, size=size)
+        limits.check_upload(self._gateway, caller, size=size)  # before the provider is called
         self._blob.seal()
         failpoints.hit("file.before_row")
         if is_direct:
-            return self._make_direct(caller, upload, settle)
+            return self._create_at_provider(caller, new, settle)
         with self._gateway.database.write() as connection:
-            return self._settle(connection, caller, upload, settle, public_id=ids.new(ids.FILE))
+            return self._record(connection, caller, new, settle, public_id=ids.new(ids.FILE))
 
-    def insert(
+    def _create_at_provider(self, caller: Caller, new: NewFile, settle: Settle[FileRow] | None) -> FileRow:
+        """Make the file at its provider, and here in the transaction that confirms it."""
+        gateway = self._gateway
+        is_kept = gateway.settings.keep_files if new.is_kept is None else new.is_kept
+        account = placement.account_for(gateway, caller, new.provider, new.place)
+        public_id = ids.new(ids.FILE)
+        native_new = NewNativeFile(
+            new.filename,
+            new.purpose,
+            self._payload(),
+            expires_after_s=new.expires_after_s,
+            folder=placement.folder(account, new.place, caller, public_id),
+        )
+
+        def record(connection: Connection, object_id: int, native: NativeFile) -> FileRow:
+            only_at = None if is_kept else native
+            return self._record(
+                connection, caller, new, settle, public_id=public_id, object_id=object_id, only_at=only_at
+            )
+
+        row = direct.upload(gateway, account, native_new, keep=self._blob.keep, record=record)
+        if not is_kept:
+            self._blob.abort()
+        return row
+
+    def _payload(self) -> Payload:
+        key, size = self._blob.key, self._blob.bytes
+        return Payload(size, lambda: blobs.stream(self._gateway, key, offset=0, length=size))
+
+    def _record(
         self,
         connection: Connection,
         caller: Caller,
-        upload: Upload,
+        new: NewFile,
+        settle: Settle[FileRow] | None,
         *,
         public_id: str,
+        object_id: int | None = None,
         only_at: NativeFile | None = None,
-    ) -> int:
-        """The row of the file, in the caller's transaction; the bytes are sealed before. Returns the row id.
+    ) -> FileRow:
+        """Insert the row of the file, and its copy if `object_id` is one. With `only_at` the bytes are not kept."""
+        row_id = self._insert(connection, caller, new, public_id=public_id, only_at=only_at)
+        if object_id is not None:
+            file_copies.add(connection, file_id=row_id, object_id=object_id, variant=file_copies.RAW)
+        row = files.find(connection, caller.project_id, public_id)
+        if row is None:
+            raise RuntimeError(f"The file {public_id} that this transaction inserted cannot be read.")
+        if settle is not None:
+            settle(connection, row)
+        return row
 
-        With `only_at` the gateway does not keep the bytes.
-        """
-        index = self._index if upload.purpose == BATCH else None
+    def _insert(
+        self, connection: Connection, caller: Caller, new: NewFile, *, public_id: str, only_at: NativeFile | None
+    ) -> int:
+        index = self._index if new.purpose == BATCH else None
         if index is not None:
             index.finish()
         if only_at is None:
             self._blob.settle(connection)
-        default_expiry = BATCH_EXPIRY_S if upload.purpose == BATCH else None
-        file_id = files.insert(
+        default_expiry_s = BATCH_EXPIRY_S if new.purpose == BATCH else None
+        row_id = files.insert(
             connection,
             public_id=public_id,
             project_id=caller.project_id,
             key_id=caller.key_id,
-            home=upload.provider,
-            purpose=upload.purpose,
-            filename=self._filename,
+            home=new.provider,
+            purpose=new.purpose,
+            filename=new.filename,
             origin="upload",
             blob_id=self._blob.id if only_at is None else None,
             size=self._blob.bytes,
@@ -132,97 +169,20 @@ class IncomingFile:
             lines=index.lines if index else None,
             status="processed" if only_at is None else remote.file_status(only_at),
             status_details=index.details if index else None,
-            expires_after_s=upload.expires_after_s or default_expiry,
+            expires_after_s=new.expires_after_s or default_expiry_s,
             expires_at=only_at.expires_at if only_at else None,
         )
         limits.settle_upload(connection, caller)
-        return file_id
-
-    def _make_direct(self, caller: Caller, upload: Upload, settle: Settle | None) -> FileRow:
-        is_kept = self._gateway.settings.keep_files if upload.is_kept is None else upload.is_kept
-        key, size = self._blob.key, self._blob.bytes
-        payload = Payload(size, lambda: blobs.stream(self._gateway, key, offset=0, length=size))
-        account = placement.account_for(self._gateway, caller, upload.provider, upload.place)
-        public_id = ids.new(ids.FILE)
-        new = NewFile(
-            self._filename,
-            upload.purpose,
-            payload,
-            expires_after_s=upload.expires_after_s,
-            folder=placement.folder(account, upload.place, caller, public_id),
-        )
-
-        def then(connection: Connection, object_id: int, native: NativeFile) -> FileRow:
-            only_at = None if is_kept else native
-            return self._settle(
-                connection, caller, upload, settle, public_id=public_id, object_id=object_id, only_at=only_at
-            )
-
-        row = direct.make(self._gateway, account, new, keep=self._blob.keep, then=then)
-        if not is_kept:
-            self._blob.abort()
-        return row
-
-    def _settle(
-        self,
-        connection: Connection,
-        caller: Caller,
-        upload: Upload,
-        settle: Settle | None,
-        *,
-        public_id: str,
-        object_id: int | None = None,
-        only_at: NativeFile | None = None,
-    ) -> FileRow:
-        file_id = self.insert(connection, caller, upload, public_id=public_id, only_at=only_at)
-        if object_id is not None:
-            file_copies.add(connection, file_id=file_id, object_id=object_id, variant=file_copies.RAW)
-        row = files.find(connection, caller.project_id, public_id)
-        if row is None:
-            raise RuntimeError("a file that was just made is not there")
-        if settle is not None:
-            settle(connection, row)
-        return row
+        return row_id
 
 
 @contextmanager
 def receiving(gateway: Gateway, filename: str) -> Iterator[IncomingFile]:
-    """A file on its way in, under a name that `checked_name` gave; nothing of it stays after an exception."""
+    """A file being received, under a name that `names.checked_name` returned; nothing is left after an exception."""
+    # The purpose may come after the file, so whatever could be a batch input is indexed.
+    index = LineIndex() if filename.endswith(BATCH_SUFFIX) else None
     with incoming(gateway) as blob:
-        yield IncomingFile(gateway, blob, filename)
-
-
-def checked_name(filename: str, *, param: str = "file") -> str:
-    """The name without its directories. Raises InvalidRequestError naming `param`."""
-    name = filename.replace("\\", "/").rpartition("/")[2].strip()
-    if any(ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000 for char in name):
-        raise InvalidRequestError(f"{param}: the filename must not hold control characters.", param=param)
-    if len(name) > NAME_LENGTH:
-        text = f"{param}: the filename must have at most {NAME_LENGTH} characters."
-        raise InvalidRequestError(text, param=param)
-    return name if name not in ("", ".", "..") else DEFAULT_NAME
-
-
-def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
-    """Raises InvalidRequestError when a batch input does not look like one."""
-    if purpose == BATCH and not filename.endswith(BATCH_SUFFIX):
-        raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param=param)
-
-
-def check_limits(gateway: Gateway, caller: Caller, upload: Upload, *, size: int) -> bool:
-    """True when a file is made at its provider at once. Raises what its provider or the way to keep it forbids."""
-    permissions.check_use(caller, provider=upload.provider)
-    most = direct.limits(gateway, upload.provider, upload.purpose)
-    if upload.place is not None:
-        placement.account_for(gateway, caller, upload.provider, upload.place)
-    # A batch input is kept here in any case: what a job needs of it is put into the bucket then.
-    placed = upload.place is not None and upload.purpose == BATCH
-    if most is None and upload.is_kept is False and not placed:
-        text = f"storage_config: the gateway itself keeps files of purpose {upload.purpose} of {upload.provider}."
-        raise InvalidRequestError(text, param="storage_config")
-    if most is not None and most.bytes is not None and size > most.bytes:
-        raise PayloadTooLargeError(f"file must be at most {most.bytes} bytes at {upload.provider}.", param="file")
-    return most is not None
+        yield IncomingFile(gateway, blob, index)
 
 
 def retrieve(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> FileRow:
@@ -260,13 +220,13 @@ def list_(
             descending=descending,
             limit=limit,
         )
-    return Page(items=list(rows[:limit]), has_more=len(rows) > limit)
+    return Page(items=rows[:limit], has_more=len(rows) > limit)
 
 
 def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> FileRow:
     """Delete a file, its bytes and its copies. Raises NotFoundError, and ConflictError while a batch uses it.
 
-    A copy that a provider does not delete now is tried again until it is gone.
+    A copy that cannot be deleted at its provider now is retried until it is gone.
     """
     row = retrieve(gateway, caller, file_id, provider=provider)
 
@@ -276,17 +236,17 @@ def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | No
             return unused
         if files.find(connection, caller.project_id, row.public_id) is None:
             raise NotFoundError(f"No such File object: {file_id}", param="id")
-        raise ConflictError(f"The file {file_id} is used by a batch that is not over: cancel it first.", param="id")
+        raise ConflictError(f"The file {file_id} is used by an unfinished batch; cancel the batch first.", param="id")
 
     unused = gateway.database.run(unit)
     blobs.remove_condemned(gateway, row.blob_id)
     for object_id in unused:
-        reconcile.delete_now(gateway, object_id, worker=caller.request_id[:WORKER_LENGTH])
+        reconcile.delete_now(gateway, object_id, worker=caller.request_id[:MAX_WORKER_LENGTH])
     return row
 
 
 def blob_key(gateway: Gateway, row: FileRow) -> str:
-    """Where the bytes of a file lie. Raises NotFoundError when it was deleted meanwhile."""
+    """The key of a file's bytes in the store. Raises NotFoundError when the file was deleted meanwhile."""
     with gateway.database.read() as connection:
         key = files.blob_key(connection, row.blob_id)
     if key is None:
@@ -295,11 +255,27 @@ def blob_key(gateway: Gateway, row: FileRow) -> str:
 
 
 def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
-    """Delete files whose time is over and that no running batch uses; returns how many."""
+    """Delete files that have expired and that no unfinished batch uses; returns how many."""
 
-    def expire(row: AnyRow) -> bool:
-        return gateway.database.run(lambda connection: files.delete(connection, row.id)) is not None
+    def expire(file_id: int) -> bool:
+        return gateway.database.run(lambda connection: files.delete(connection, file_id)) is not None
 
     return each_due(
         gateway, lambda connection, limit: files.expired(connection, limit=limit), expire, slice_rows=slice_rows
     )
+
+
+def _check(gateway: Gateway, caller: Caller, new: NewFile, *, size: int) -> bool:
+    """True when the file is to be made at its provider at once. Raises the GatewayError for what is not allowed."""
+    permissions.check_use(caller, provider=new.provider)
+    file_limits = direct.limits(gateway, new.provider, new.purpose)
+    if new.place is not None:
+        placement.account_for(gateway, caller, new.provider, new.place)
+    # The gateway keeps a batch input in any case; jobs put what they need of it into the bucket.
+    is_placed = new.place is not None and new.purpose == BATCH
+    if file_limits is None and new.is_kept is False and not is_placed:
+        text = f"storage_config: the gateway itself keeps files of purpose {new.purpose} of {new.provider}."
+        raise InvalidRequestError(text, param="storage_config")
+    if file_limits is not None and file_limits.bytes is not None and size > file_limits.bytes:
+        raise PayloadTooLargeError(f"file must be at most {file_limits.bytes} bytes at {new.provider}.", param="file")
+    return file_limits is not None

@@ -1,4 +1,4 @@
-"""Where in an operator's bucket a file is put, at accounts whose files lie in one: as its caller asks, in bounds."""
+"""Where in an operator's bucket a file goes, at accounts that keep files in one."""
 
 import re
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from app.services.accounts.directory import Account
 from app.services.gateway import Caller, Gateway
 
 PARAM = "storage_config"
-MAX_PREFIX = 200
-# What every store of this kind takes as it is, and what no URL changes.
+MAX_PREFIX_LENGTH = 200
+# Characters that every such store takes as they are, and that no URL escapes.
 PREFIX = re.compile(r"([-!_*'().a-z0-9A-Z]+/)*")
-CLIMBING = frozenset({".", ".."})
+PARENTS = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a caller says: the kind of store (s3, gcs) and what it is to be there. None: the account's own."""
+    """The place that a caller names: a kind of store (s3, gcs); None leaves a detail to the account."""
 
     kind: str
     bucket: str | None = None
@@ -29,16 +29,16 @@ class Place:
 def account_for(gateway: Gateway, caller: Caller, provider: str, place: Place | None) -> Account:
     """The account that a new file goes to: one with the bucket that `place` names, if there is one.
 
-    Raises InvalidRequestError naming the field of storage_config that is not the account's, and what
-    `providers.account_for` raises.
+    Raises InvalidRequestError naming the field of storage_config that contradicts the account, and what
+    `choose.account_for` raises.
     """
     if place is None:
         return choose.account_for(gateway, caller, provider)
     if gateway.accounts.abilities(provider).files.bucket != place.kind:
-        text = f"{PARAM}: provider {provider} keeps no files in a bucket of kind {place.kind!r}."
+        text = f"{PARAM}: provider {provider} does not keep files in a bucket of kind {place.kind!r}."
         raise InvalidRequestError(text, param=PARAM)
-    having = [account_id for account_id in gateway.accounts.ids() if _has(gateway, account_id, provider, place)]
-    account = choose.account_for(gateway, caller, provider, prefer=having)
+    with_bucket = [account_id for account_id in gateway.accounts.ids() if _has(gateway, account_id, provider, place)]
+    account = choose.account_for(gateway, caller, provider, prefer=with_bucket)
     for name in ("bucket", "region", "project"):
         _check_same(account, place, name)
     _prefix(account, place)
@@ -46,7 +46,7 @@ def account_for(gateway: Gateway, caller: Caller, provider: str, place: Place | 
 
 
 def folder(account: Account, place: Place | None, caller: Caller, file_id: str) -> str | None:
-    """The folder of one file, which no other file is put into; None at accounts without a bucket.
+    """The folder of one file, which no other file shares; None at accounts without a bucket.
 
     Raises InvalidRequestError when the caller's prefix is not below the account's.
     """
@@ -59,22 +59,22 @@ def _prefix(account: Account, place: Place | None) -> str:
     own = _slashed(_option(account, "prefix"))
     if place is None or place.prefix is None:
         return own
-    wanted, param = _slashed(place.prefix), f"{PARAM}.{place.kind}.prefix"
-    if not PREFIX.fullmatch(wanted) or len(wanted) > MAX_PREFIX or not CLIMBING.isdisjoint(wanted.split("/")):
-        text = f"{param}: words of A-Z a-z 0-9 - _ . ! * ' ( ) with / between them, {MAX_PREFIX} characters at most."
-        raise InvalidRequestError(text, param=param)
-    if not wanted.startswith(own):
-        raise InvalidRequestError(f"{param}: files of this account lie below {own!r}.", param=param)
-    return wanted
+    prefix, param = _slashed(place.prefix), f"{PARAM}.{place.kind}.prefix"
+    if not PREFIX.fullmatch(prefix) or len(prefix) > MAX_PREFIX_LENGTH or not PARENTS.isdisjoint(prefix.split("/")):
+        allowed = "words of A-Z a-z 0-9 - _ . ! * ' ( ) with / between them"
+        raise InvalidRequestError(f"{param}: must be {allowed}, at most {MAX_PREFIX_LENGTH} characters.", param=param)
+    if not prefix.startswith(own):
+        raise InvalidRequestError(f"{param}: must be below {own!r}, the prefix of this account.", param=param)
+    return prefix
 
 
 def _check_same(account: Account, place: Place, name: str) -> None:
     given, own = getattr(place, name), _option(account, name)
-    # An account need not say its region or project: the store knows them, and a bucket has but one.
+    # An account need not set its region or project: a bucket has only one of each, which the store knows.
     if given is not None and given != own and (own or name == "bucket"):
         param = f"{PARAM}.{place.kind}.{name}"
         raise InvalidRequestError(
-            f"{param}: it is not {given!r:.80} at the account of {account.provider}.", param=param
+            f"{param}: the account of {account.provider} does not have {given!r:.80}.", param=param
         )
 
 
@@ -88,4 +88,4 @@ def _option(account: Account, name: str) -> str:
 
 
 def _slashed(prefix: str) -> str:
-    return "".join(f"{word}/" for word in prefix.split("/") if word)
+    return "".join(f"{part}/" for part in prefix.split("/") if part)

@@ -1,15 +1,15 @@
-"""Lines and chunks of batches that ended long ago: dropped, since output and error file hold the answers."""
+"""Drops the lines and chunks of batches that ended long ago; their output and error files hold the results."""
 
-from app.data.batches import retention
+from app.data.batches import lines, retention
 from app.services.each_due import each_due
 from app.services.gateway import Gateway
 
 DAY_MS = 24 * 3600 * 1000
-SLICE = 500
+SLICE_ROWS = 500
 
 
 def drop_due(gateway: Gateway) -> int:
-    """Drop what `BATCHGATE_LINES_RETENTION_DAYS` says is old, a slice at a time; returns how many batches."""
+    """Drop what is older than `BATCHGATE_LINES_RETENTION_DAYS`, a slice at a time; returns of how many batches."""
     older_than_ms = gateway.settings.lines_retention_days * DAY_MS
     if not older_than_ms:
         return 0
@@ -22,11 +22,11 @@ def drop_due(gateway: Gateway) -> int:
 
 def _drop(gateway: Gateway, batch_id: int) -> bool:
     with gateway.database.write() as connection:
-        retention.mark(connection, batch_id, "dropping")  # so that nobody reads what goes away below
-    for drop in (retention.drop_lines, retention.drop_chunks, retention.drop_segments):
+        retention.mark(connection, batch_id, "dropping")  # so that nobody reads what is deleted below
+    for drop in (lines.delete_lines, retention.drop_chunks, retention.drop_segments):
         while True:
             with gateway.database.write() as connection:
-                if drop(connection, batch_id, limit=SLICE) < SLICE:
+                if drop(connection, batch_id, limit=SLICE_ROWS) < SLICE_ROWS:
                     break
     with gateway.database.write() as connection:
         retention.mark(connection, batch_id, "dropped")

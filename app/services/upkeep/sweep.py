@@ -1,4 +1,4 @@
-"""Periodic work, done once for any number of processes: leftovers, expiries, silent workers."""
+"""Periodic upkeep, done once for any number of processes: expiries, leftovers, silent workers."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,8 @@ from app.data.batches import capacity, workers
 from app.services import blobs, idempotency
 from app.services.access import key_stop
 from app.services.accounts import admin
-from app.services.containers import containers, native, reconcile
-from app.services.copies import ensure
+from app.services.containers import hosted, native, reconcile
+from app.services.copies import reconcile as copies
 from app.services.files import files, uploads
 from app.services.gateway import Gateway
 from app.services.money import budgets
@@ -18,7 +18,7 @@ NAME = "sweep"
 
 
 def sweep_in_turn(gateway: Gateway, *, worker: str) -> bool:
-    """Sweep if the last one is long enough ago; True when it was this process's turn."""
+    """Sweep unless another process did so of late; true when this process did."""
     lease_ms = int(gateway.settings.sweep_s * 1000)
     with gateway.database.write() as connection:
         workers.ensure_periodic(connection, name=NAME)
@@ -29,12 +29,12 @@ def sweep_in_turn(gateway: Gateway, *, worker: str) -> bool:
 
 
 def sweep(gateway: Gateway) -> dict[str, int]:
-    """Enforce expiries, then delete what nothing refers to; returns how many of each."""
+    """Enforce expiries, then delete what nothing refers to; returns how many rows of each kind."""
     acts: dict[str, Callable[[Gateway], int]] = {
         "files": files.expire_due,
         "uploads": uploads.expire_due,
-        "copies": ensure.sweep,
-        "containers": containers.expire_due,
+        "copies": copies.sweep,
+        "containers": hosted.expire_due,
         "container_intents": reconcile.reconcile_due,
         "container_looks": native.look_at_overdue,
         "idempotency_keys": idempotency.purge_due,
@@ -54,6 +54,6 @@ def sweep(gateway: Gateway) -> dict[str, int]:
 
 
 def seen(gateway: Gateway, *, worker: str) -> None:
-    """A worker process is alive."""
+    """Record that a worker process is alive."""
     with gateway.database.write() as connection:
         workers.seen(connection, name=worker)

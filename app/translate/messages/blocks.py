@@ -18,7 +18,7 @@ CALL_ID = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
 CALL_ID_DIGITS = 24
 ARGUMENTS = "messages.tool_calls.function.arguments"
 # JSON nesting of tool arguments: a string in chats, they become part of the body here, which adds levels of its own.
-MAX_DEPTH = json.DEEPEST - 24
+MAX_DEPTH = json.MAX_WRITE_DEPTH - 24
 
 
 def write_blocks(role: Role, parts: list[Any], flavour: Flavour, dropped: list[str]) -> list[Json]:
@@ -88,7 +88,7 @@ def parse_arguments(call: ToolCall) -> Json:
 def _is_too_deep(value: Json) -> bool:
     """True if the value could not be encoded within a request body."""
     wrapped: Any = value
-    for _ in range(json.DEEPEST - MAX_DEPTH):
+    for _ in range(json.MAX_WRITE_DEPTH - MAX_DEPTH):
         wrapped = [wrapped]
     try:
         json.dumps(wrapped)

@@ -5,18 +5,18 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner, Result
 
-from app import create_app
 from app.cli import batchgate
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
+from tests.support.web import application
 
 Run = Callable[..., Result]
 
 
 def client_of(gateway: Gateway, key: str) -> KeyClient:
     """A client that sends `key`."""
-    flask_app = create_app(gateway=gateway)
+    flask_app = application(gateway)
     flask_app.test_client_class = KeyClient
     client = flask_app.test_client()
     assert isinstance(client, KeyClient)

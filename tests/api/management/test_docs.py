@@ -6,10 +6,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from app import create_app
+import pytest
+
 from app.services.gateway import Gateway
 from tests.api.management.conftest import Run
 from tests.conftest import KeyClient
+from tests.support.web import application
+
+pytestmark = pytest.mark.one_database
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "management.md"
 URL = "http://localhost"
@@ -84,7 +88,7 @@ def test_the_examples_answer_as_the_page_says(admin: KeyClient, run: Run) -> Non
 
 def test_the_table_has_every_route(gateway: Gateway) -> None:
     told = set(re.findall(r"^\| (GET|POST|PUT|DELETE) (/api/\S+) \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
-    app = create_app(gateway=gateway)
+    app = application(gateway)
     have = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule).replace("{key_id}", "{id}"), _operation(app, rule))
         for rule in app.url_map.iter_rules()

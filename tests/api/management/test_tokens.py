@@ -12,6 +12,8 @@ from tests.api.management.conftest import client_of
 from tests.auth import tokens
 from tests.conftest import KeyClient
 
+pytestmark = pytest.mark.one_database
+
 PROJECTS = "/api/projects"
 ADMIN = f"root of {tokens.ADMIN_ISSUER}"
 

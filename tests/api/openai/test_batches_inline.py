@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.data.batches import batches
+from app.data.batches import inputs
 from app.data.files import blobs
 from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import request
+from tests.support.web import application
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -19,9 +20,9 @@ MESSAGES = "/v1/messages"
 
 def lines_of(gateway: Gateway, caller: Caller, file_id: str) -> list[dict[str, Any]]:
     with gateway.database.read() as connection:
-        row = batches.find_input(connection, project_id=caller.project_id, public_id=file_id)
-    assert row is not None
-    return [json.loads(line) for line in b"".join(gateway.blobs.stream(row.key)).splitlines()]
+        found = inputs.find(connection, project_id=caller.project_id, given=file_id)
+    assert found is not None and found.key is not None
+    return [json.loads(line) for line in b"".join(gateway.blobs.stream(found.key)).splitlines()]
 
 
 def count(gateway: Gateway, table: str) -> int:
@@ -196,10 +197,9 @@ def test_idempotency_covers_the_requests(client: FlaskClient, gateway: Gateway) 
 
 
 def test_more_requests_than_the_operator_allows(client: FlaskClient, gateway: Gateway) -> None:
-    import app as batchgate
 
     small = replace(gateway, settings=replace(gateway.settings, max_batch_lines=2))
-    flask_app = batchgate.create_app(gateway=small)
+    flask_app = application(small)
     headers = {"Authorization": f"Bearer {client.key}"}  # type: ignore[attr-defined]
 
     answer = flask_app.test_client().post(

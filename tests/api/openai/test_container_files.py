@@ -16,8 +16,9 @@ from app.data.tables import blobs, idempotency_keys
 from app.data.tables import container_files as container_files_table
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import blobs as blob_service
-from app.services.containers import containers, files, hosted
-from app.services.containers.containers import Container, NewContainer
+from app.services.containers import containers, files
+from app.services.containers.containers import ContainerRow, NewContainer
+from app.services.containers.paths import checked_path
 from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_containers import age, create, make_file, references
 from tests.conftest import KeyClient
@@ -34,7 +35,7 @@ def box(client: KeyClient) -> str:
 
 
 @pytest.fixture
-def container(gateway: Gateway, caller: Caller) -> Container:
+def container(gateway: Gateway, caller: Caller) -> ContainerRow:
     """A running container, as services see it."""
     return containers.create(gateway, caller, NewContainer(name="box", provider="local"))
 
@@ -227,12 +228,12 @@ def test_work_on_the_files_of_an_expired_container_is_refused(client: KeyClient,
 
 
 def test_a_container_that_expires_while_bytes_come_in_takes_none(
-    gateway: Gateway, caller: Caller, container: Container
+    gateway: Gateway, caller: Caller, container: ContainerRow
 ) -> None:
     with pytest.raises(InvalidRequestError, match="expired"), blob_service.incoming(gateway) as blob:
         blob.write(b"late")
         blob.seal()
-        age(gateway, container.id, minutes=21)
+        age(gateway, container.public_id, minutes=21)
         files.add(gateway, container, blob, filename="late.txt", path=None)
 
     with gateway.database.read() as connection:
@@ -248,7 +249,7 @@ def test_work_on_files_keeps_the_container_alive(client: KeyClient, gateway: Gat
     assert client.get(f"{box}/files").status_code == 200
 
 
-def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, container: Container) -> None:
+def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, container: ContainerRow) -> None:
     file_id = make_file(gateway, "alpha")
 
     def add(_: int) -> bool:
@@ -263,13 +264,13 @@ def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, conta
     assert references(gateway, file_id) == 2
 
 
-def test_one_of_many_deletions_at_once_deletes(gateway: Gateway, caller: Caller, container: Container) -> None:
+def test_one_of_many_deletions_at_once_deletes(gateway: Gateway, caller: Caller, container: ContainerRow) -> None:
     file_id = make_file(gateway, "alpha")
     made = files.add_copy(gateway, caller, container, file_id=file_id, path=None)
 
     def delete(_: int) -> bool:
         try:
-            files.delete(gateway, container, made.id)
+            files.delete(gateway, container, made.public_id)
         except NotFoundError:
             return False
         return True
@@ -290,7 +291,7 @@ def test_additions_and_the_end_of_a_container_at_once_leak_no_bytes(gateway: Gat
             if n < 24:
                 files.add_copy(gateway, caller, box, file_id=file_id, path=None)
             else:
-                containers.delete(gateway, caller, box.id)
+                containers.delete(gateway, caller, box.public_id)
         except NotFoundError:
             pass  # the container was deleted first
 
@@ -299,12 +300,12 @@ def test_additions_and_the_end_of_a_container_at_once_leak_no_bytes(gateway: Gat
     assert references(gateway, file_id) == 1
 
 
-def test_a_hostile_filename_becomes_a_plain_one(gateway: Gateway, container: Container, caller: Caller) -> None:
+def test_a_hostile_filename_becomes_a_plain_one(gateway: Gateway, container: ContainerRow, caller: Caller) -> None:
     file_id = make_file(gateway, "alpha", filename="../../etc/pa\x07ss\\wd")
     made = files.add_copy(gateway, caller, container, file_id=file_id, path=None)
 
     assert made.path.endswith("-wd")
-    assert hosted.checked_path(made.path) == made.path
+    assert checked_path(made.path) == made.path
 
 
 def test_copying_with_a_key_twice_copies_once(client: KeyClient, gateway: Gateway, box: str) -> None:

@@ -14,6 +14,7 @@ from app.errors import NotFoundError
 from app.lib import ids
 from app.services import blobs as blob_service
 from app.services.containers import containers as container_service
+from app.services.containers import hosted
 from app.services.containers.containers import NewContainer
 from app.services.gateway import Caller, Gateway
 from tests.conftest import KeyClient
@@ -106,7 +107,7 @@ def test_a_container_has_the_fields_and_defaults_of_the_contract(client: KeyClie
     assert made["extra_fields"]["request_type"] == "container_create"
 
 
-def test_a_container_keeps_what_was_asked_for(client: KeyClient) -> None:
+def test_a_container_keeps_the_requested_values(client: KeyClient) -> None:
     asked = {
         "expires_after": {"anchor": "last_active_at", "minutes": 5},
         "memory_limit": "64g",
@@ -293,7 +294,7 @@ def test_a_foreign_file_cannot_be_copied_in(client: KeyClient, other_client: Key
     assert references(gateway, foreign) == 1
 
 
-def test_looking_at_a_running_container_keeps_it_alive_at_few_writes(client: KeyClient, gateway: Gateway) -> None:
+def test_retrieving_a_running_container_keeps_it_alive_with_few_writes(client: KeyClient, gateway: Gateway) -> None:
     made = create(client)
     path = f"/v1/containers/{made['id']}"
     before = row(gateway, made["id"])
@@ -323,21 +324,21 @@ def test_the_sweeper_expires_what_is_due_and_releases_its_bytes(client: KeyClien
     due, alive = create(client, file_ids=sources), create(client, file_ids=sources)
     age(gateway, due["id"], minutes=21)
 
-    assert container_service.expire_due(gateway) == 1
-    assert container_service.expire_due(gateway) == 0
+    assert hosted.expire_due(gateway) == 1
+    assert hosted.expire_due(gateway) == 0
     assert row(gateway, due["id"]).status == "expired"
     assert row(gateway, alive["id"]).status == "running"
     assert [references(gateway, file_id) for file_id in sources] == [2, 2, 2]
 
 
-def test_a_deletion_cut_short_is_finished_by_the_sweeper(caller: Caller, gateway: Gateway) -> None:
+def test_the_sweeper_finishes_an_interrupted_deletion(caller: Caller, gateway: Gateway) -> None:
     file_id = make_file(gateway, "alpha")
     made = container_service.create(gateway, caller, NewContainer(name="box", provider="local", file_ids=[file_id]))
     with gateway.database.write() as connection:
-        container_rows.mark_deleted(connection, made.row_id)
+        container_rows.mark_deleted(connection, made.id)
 
-    assert container_service.expire_due(gateway) == 1
-    assert row(gateway, made.id).status == "deleted"
+    assert hosted.expire_due(gateway) == 1
+    assert row(gateway, made.public_id).status == "deleted"
     assert references(gateway, file_id) == 1
     with gateway.database.read() as connection:
         assert blob_rows.count_orphans(connection) == 0
@@ -346,11 +347,11 @@ def test_a_deletion_cut_short_is_finished_by_the_sweeper(caller: Caller, gateway
 def test_two_deletions_at_once_delete_once(caller: Caller, gateway: Gateway) -> None:
     file_id = make_file(gateway, "alpha")
     wanted = NewContainer(name="box", provider="local", file_ids=[file_id])
-    made = [container_service.create(gateway, caller, wanted).id for _ in range(4)]
+    made = [container_service.create(gateway, caller, wanted).public_id for _ in range(4)]
 
     def delete(public_id: str) -> str:
         try:
-            return container_service.delete(gateway, caller, public_id).id
+            return container_service.delete(gateway, caller, public_id).public_id
         except NotFoundError:
             return "not found"
 
@@ -367,7 +368,7 @@ def test_many_containers_made_at_once_share_their_files(caller: Caller, gateway:
         ordered = sources if n % 2 else sources[::-1]
         return container_service.create(
             gateway, caller, NewContainer(name=f"box {n}", provider="local", file_ids=ordered)
-        ).id
+        ).public_id
 
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(make, range(16)))) == 16

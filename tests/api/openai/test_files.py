@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app.data.batches import batches as batch_rows
+from app.data.batches import inputs
 from app.data.files import blobs as blob_rows
 from app.data.tables import batches, blobs, files
 from app.services import blobs as blob_service
@@ -105,11 +105,11 @@ def test_an_azure_client_with_a_dated_version_gets_201(client: KeyClient) -> Non
     ["assistants", "assistants_output", "batch", "batch_output", "fine-tune", "fine-tune-results", "vision",
      "user_data", "evals", "responses"],
 )  # fmt: skip
-def test_every_purpose_is_taken(client: KeyClient, purpose: str) -> None:
+def test_every_purpose_is_accepted(client: KeyClient, purpose: str) -> None:
     assert made(client, LINE, name="in.jsonl", purpose=purpose)["purpose"] == purpose
 
 
-def test_a_wrong_purpose_is_told_with_those_that_are_right(client: KeyClient, gateway: Gateway) -> None:
+def test_an_invalid_purpose_is_refused_with_the_valid_ones(client: KeyClient, gateway: Gateway) -> None:
     response = send(client, purpose="party")
     assert refusal(response) == (400, "purpose")
     assert "user_data" in response.json["error"]["message"]
@@ -117,7 +117,7 @@ def test_a_wrong_purpose_is_told_with_those_that_are_right(client: KeyClient, ga
     assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
 
 
-def test_a_batch_input_needs_the_name_of_one(client: KeyClient, gateway: Gateway) -> None:
+def test_a_batch_input_must_be_named_jsonl(client: KeyClient, gateway: Gateway) -> None:
     response = send(client, LINE, name="in.json", purpose="batch")
     assert refusal(response) == (400, "file")
     assert response.json["error"]["message"] == "Invalid file format for Batch API. Must be .jsonl"
@@ -152,7 +152,7 @@ def test_a_wrong_expiry_is_refused(client: KeyClient, anchor: str | None, second
     assert refusal(response) == (400, param)
 
 
-def test_what_is_wrong_with_lines_is_told_and_the_upload_kept(client: KeyClient, gateway: Gateway) -> None:
+def test_invalid_lines_are_reported_and_the_upload_is_kept(client: KeyClient, gateway: Gateway) -> None:
     body = made(client, LINE + b"\n{nope\n" + LINE + b"[]\n", name="in.jsonl", purpose="batch")
     assert body["status"] == "processed"
     assert body["status_details"].startswith("line 3: This line is not parseable as valid JSON.")
@@ -160,7 +160,7 @@ def test_what_is_wrong_with_lines_is_told_and_the_upload_kept(client: KeyClient,
     assert row(gateway, body["id"]).lines == 4
 
 
-def test_right_lines_are_counted(client: KeyClient, gateway: Gateway) -> None:
+def test_valid_lines_are_counted(client: KeyClient, gateway: Gateway) -> None:
     body = made(client, b"\xef\xbb\xbf" + LINE * 1000 + LINE.rstrip(), name="in.jsonl", purpose="batch")
     assert body["status_details"] is None
     assert row(gateway, body["id"]).lines == 1001
@@ -349,7 +349,7 @@ def test_a_delete_waits_for_a_batch_that_is_being_made(client: KeyClient, gatewa
     make_batch(client, gateway, file_id, "completed")
     with ThreadPoolExecutor(1) as pool:
         with gateway.database.write() as connection:
-            batch_rows.hold_input(connection, project_id=row(gateway, file_id).project_id, public_id=file_id)
+            assert inputs.lock(connection, row(gateway, file_id).id)
             deleting = pool.submit(client.delete, f"/v1/files/{file_id}")
             with pytest.raises(TimeoutError):
                 deleting.result(timeout=0.3)
@@ -409,7 +409,7 @@ def test_equal_uploads_are_two_files(client: KeyClient, gateway: Gateway) -> Non
     assert len(stored(gateway)) == 2
 
 
-def test_no_answer_tells_where_bytes_lie(client: KeyClient, gateway: Gateway) -> None:
+def test_no_answer_says_where_bytes_are(client: KeyClient, gateway: Gateway) -> None:
     file_id = made(client)["id"]
     key = stored(gateway)[0].name
     texts = [client.get("/v1/files").text, client.get(f"/v1/files/{file_id}").text]

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-import app as batchgate
 from app.data.tables import containers, events, idempotency_keys
 from app.errors import ConflictError
 from app.services import idempotency
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Reservation, StoredAnswer
 from tests.conftest import KeyClient
+from tests.support.web import application
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -143,7 +143,7 @@ def test_the_sweeper_purges_keys_that_are_over(client: KeyClient, gateway: Gatew
 
 
 def test_twins_at_once_make_one_object(client: KeyClient, gateway: Gateway) -> None:
-    flask_app = batchgate.create_app(gateway=gateway)
+    flask_app = application(gateway)
     headers = {"Idempotency-Key": "k1", "Authorization": f"Bearer {client.key}"}
 
     def one(_: int) -> Any:

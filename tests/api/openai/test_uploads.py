@@ -78,7 +78,7 @@ def swept(gateway: Gateway) -> int:
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_an_upload_from_begin_to_end(client: KeyClient, base: str) -> None:
+def test_an_upload_from_start_to_finish(client: KeyClient, base: str) -> None:
     made = start(client, 10, path=f"{base}/uploads").json
     assert set(made) == UPLOAD_FIELDS
     assert (made["object"], made["status"], made["file"]) == ("upload", "pending", None)
@@ -175,7 +175,7 @@ def test_a_part_has_64_mib_at_most(client: KeyClient, gateway: Gateway) -> None:
     assert (count(gateway, upload_parts), swept(gateway)) == (1, 1)
 
 
-def test_a_part_that_is_over_what_was_announced_is_refused(client: KeyClient, gateway: Gateway) -> None:
+def test_a_part_larger_than_the_announced_bytes_is_refused(client: KeyClient, gateway: Gateway) -> None:
     upload_id = begun(client, 6)
     parts = [added(client, upload_id, b"abcd")]
     assert refusal(add(client, upload_id, b"efg")) == (400, "data")
@@ -193,7 +193,7 @@ def test_a_part_that_is_sent_again_does_not_fill_the_upload(client: KeyClient, g
     assert swept(gateway) == 1
 
 
-def test_parts_at_once_do_not_get_over_what_was_announced(client: KeyClient, gateway: Gateway) -> None:
+def test_parts_at_once_do_not_exceed_the_announced_bytes(client: KeyClient, gateway: Gateway) -> None:
     upload_id = begun(client, 6)
     pieces = [b"aaa", b"bbb", b"ccc", b"ddd"]
     with ThreadPoolExecutor(4) as pool:
@@ -243,7 +243,7 @@ def test_the_parts_must_make_up_the_upload(client: KeyClient, other_client: KeyC
     assert complete(client, upload_id, [one, two]).status_code == 200
 
 
-def test_an_upload_that_is_over_takes_nothing_more(client: KeyClient, gateway: Gateway) -> None:
+def test_an_upload_that_is_over_accepts_nothing_more(client: KeyClient, gateway: Gateway) -> None:
     done, cancelled, late = begun(client, 3), begun(client, 3), begun(client, 3)
     parts = {upload_id: added(client, upload_id, b"abc") for upload_id in (done, cancelled, late)}
     assert complete(client, done, [parts[done]]).status_code == 200
@@ -258,7 +258,7 @@ def test_an_upload_that_is_over_takes_nothing_more(client: KeyClient, gateway: G
     assert count(gateway, files) == 1
 
 
-def test_cancelling_gives_the_bytes_back(client: KeyClient, gateway: Gateway) -> None:
+def test_cancelling_deletes_the_bytes(client: KeyClient, gateway: Gateway) -> None:
     upload_id = begun(client)
     for _ in range(3):
         added(client, upload_id, b"abc")
@@ -325,7 +325,7 @@ def test_completing_and_cancelling_at_once_have_one_winner(client: KeyClient, ga
         swept(gateway)
 
 
-def test_parts_can_come_side_by_side(client: KeyClient) -> None:
+def test_parts_can_be_sent_in_parallel(client: KeyClient) -> None:
     upload_id = begun(client, 80_000)
     pieces = [bytes([65 + number]) * 10_000 for number in range(8)]
     with ThreadPoolExecutor(4) as pool:
@@ -334,7 +334,7 @@ def test_parts_can_come_side_by_side(client: KeyClient) -> None:
     assert client.get(f"/v1/files/{file['id']}/content").data == b"".join(pieces)
 
 
-def test_requests_with_a_key_are_done_once(client: KeyClient, gateway: Gateway) -> None:
+def test_requests_with_a_key_take_effect_once(client: KeyClient, gateway: Gateway) -> None:
     def keyed(path: str, key: str, **rest: Any) -> Any:
         return client.post(path, headers={"Idempotency-Key": key}, **rest).json
 

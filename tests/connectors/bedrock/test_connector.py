@@ -384,9 +384,9 @@ def test_a_credential_is_tried_at_jobs_and_at_the_bucket(server, connector):
 )
 def test_hosts_follow_the_region(base, options, hosts):
     connector = Bedrock(target("bedrock", base, key=KEYS, options={"bucket": "data", **options}))
-    clients = (connector._control.http, connector._api.http, connector._bucket._api.http)
+    clients = (connector._api, connector._line_client, connector._bucket._api)
 
-    assert [client._where for client in clients] == [
+    assert [client.remote.base_url for client in clients] == [
         f"https://bedrock.{hosts}",
         f"https://bedrock-runtime.{hosts}",
         f"https://data.s3.{hosts}",
@@ -515,7 +515,7 @@ def test_a_list_without_an_end_is_a_bad_answer(app, connector, monkeypatch):
         else (method, pattern, handler)
         for method, pattern, handler in app._routes
     ]
-    with pytest.raises(UpstreamServerError, match="no end"):
+    with pytest.raises(UpstreamServerError, match="does not end"):
         connector.find_jobs(SoughtJob("batch_x-1", None, 0))
 
 

@@ -4,13 +4,14 @@ import json
 from urllib.parse import parse_qs
 
 import pytest
+from requests import PreparedRequest
+from requests.structures import CaseInsensitiveDict
 
-from app.connectors.cloud.aws import Keys
+from app.connectors.cloud.aws import Keys, SigV4
 from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError, UpstreamServerError
-from app.connectors.http.outgoing import Outgoing
 from tests.fakes.serving import ServedApp
 
-CALL = Outgoing("PUT", "https://h.test/a/b?x=1", {"Host": "h.test", "X-Amz-Meta-A": "b", "User-Agent": "u"}, b"{}")
+HEADERS = {"Host": "h.test", "X-Amz-Meta-A": "b", "User-Agent": "u"}
 GIVEN = {"access_key_id": "AKIA1", "secret_access_key": "canary-secret"}
 ROLE = "arn:aws:iam::123456789012:role/caller"
 
@@ -29,9 +30,18 @@ def keys(**more):
     return Keys(json.dumps({**GIVEN, **more}), region="eu-west-1")
 
 
+def signature(keys, service):
+    """The headers that a signature adds to a call."""
+    call = PreparedRequest()
+    call.method, call.url, call.body = "PUT", "https://h.test/a/b?x=1", b"{}"
+    call.headers = CaseInsensitiveDict(HEADERS)
+    signed = SigV4(keys, service)(call)
+    return {name: value for name, value in signed.headers.items() if name not in HEADERS}
+
+
 @pytest.mark.parametrize("service", ["s3", "bedrock"])
 def test_what_is_signed_is_what_servers_need_and_nothing_that_proxies_change(service):
-    told = keys(session_token="canary-token").signer(service)(CALL)
+    told = signature(keys(session_token="canary-token"), service)
 
     assert f"/eu-west-1/{service}/aws4_request" in told["Authorization"]
     signed = "host;x-amz-content-sha256;x-amz-date;" if service == "s3" else "host;x-amz-date;"
@@ -43,7 +53,7 @@ def test_what_is_signed_is_what_servers_need_and_nothing_that_proxies_change(ser
 
 def test_secrets_are_known_to_whoever_hides_them():
     found = keys(session_token="canary-token", external_id="canary-id")
-    found.signer("s3")(CALL)
+    signature(found, "s3")
 
     assert {"canary-secret", "canary-token", "canary-id"} <= set(found.secrets)
 
@@ -53,14 +63,14 @@ def test_default_is_what_botocore_finds(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-the-environment")
     found = Keys("default", region="eu-west-1")
 
-    assert "Credential=AKIA2/" in found.signer("bedrock")(CALL)["Authorization"]
+    assert "Credential=AKIA2/" in signature(found, "bedrock")["Authorization"]
     assert "canary-of-the-environment" in found.secrets
 
 
 @pytest.mark.parametrize("credential", ["default", "a-key-of-bedrock"])
 def test_without_credentials_nothing_is_sent_and_it_is_told_why(credential):
     with pytest.raises(RefusedError) as refused:
-        Keys(credential, region="eu-west-1").signer("s3")(CALL)
+        signature(Keys(credential, region="eu-west-1"), "s3")
 
     assert (refused.value.status, refused.value.code, refused.value.sent) == (401, "no_credentials", False)
     assert "API key of Bedrock opens no bucket" in refused.value.message
@@ -110,9 +120,9 @@ def sts(monkeypatch):
 
 
 def test_a_role_is_assumed_and_its_keys_kept_while_they_are_good(sts):
-    sign = keys(assume_role_arn=ROLE, external_id="x-1").signer("s3")
+    role = keys(assume_role_arn=ROLE, external_id="x-1")
     sts.app.asked.append({})  # the next keys are good for long
-    first, second = sign(CALL), sign(CALL)
+    first, second = signature(role, "s3"), signature(role, "s3")
 
     assert first["X-Amz-Security-Token"] == second["X-Amz-Security-Token"] == "token-2"
     [asked] = sts.app.asked[1:]
@@ -122,7 +132,7 @@ def test_a_role_is_assumed_and_its_keys_kept_while_they_are_good(sts):
 def test_a_role_that_is_not_given_is_refused_in_the_words_of_sts(sts):
     sts.app.status = "403 Forbidden"
     with pytest.raises(RefusedError) as refused:
-        keys(assume_role_arn=ROLE).signer("s3")(CALL)
+        signature(keys(assume_role_arn=ROLE), "s3")
 
     assert (refused.value.status, refused.value.code, refused.value.sent) == (403, "AccessDenied", False)
     assert "Not you." in refused.value.message
@@ -131,6 +141,6 @@ def test_a_role_that_is_not_given_is_refused_in_the_words_of_sts(sts):
 def test_an_sts_that_is_not_there_is_a_fault_of_the_provider(sts, monkeypatch):
     sts.stop()
     with pytest.raises(UpstreamError) as wrong:
-        keys(assume_role_arn=ROLE).signer("s3")(CALL)
+        signature(keys(assume_role_arn=ROLE), "s3")
 
     assert isinstance(wrong.value, UpstreamServerError) and not wrong.value.sent

@@ -6,6 +6,9 @@ from app.connectors.cloud import gcs
 from app.connectors.cloud.gcs import Place
 from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NewFile, Payload
+from app.connectors.http.auth import bearer
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 from tests.fakes.vertex_app import BUCKET, VertexApp
@@ -19,13 +22,8 @@ NEWLINES = b"line\r\n--boundary\r\n" * 100
 
 
 def bucket_at(url, *, prefix="team/", name=BUCKET):
-    return gcs.bucket(
-        target("vertex", url),
-        Place(bucket=name, prefix=prefix),
-        lambda: {"Authorization": f"Bearer {TOKEN}"},
-        [TOKEN],
-        url=url,
-    )
+    remote = Remote(url, Redaction(TOKEN), bearer(TOKEN))
+    return gcs.Bucket(target("vertex", url), Place(bucket=name, prefix=prefix), remote)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from app.connectors.cloud import s3
-from app.connectors.cloud.aws import Keys
+from app.connectors.cloud.aws import Keys, SigV4
 from app.connectors.cloud.s3 import Bucket, Place
 from app.connectors.contract.errors import (
     ConfigurationError,
@@ -14,7 +14,8 @@ from app.connectors.contract.errors import (
     UpstreamServerError,
 )
 from app.connectors.contract.objects import NewFile, Payload
-from app.connectors.http.lines import Answer
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.wire import Answer
 from tests.fakes.bedrock_app import ACCESS_KEY_ID, BUCKET, BedrockApp
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
@@ -27,7 +28,7 @@ NAMES = ["plain.txt", "a b+c%2F&<x>~.jsonl", "größe 漢字 👋.pdf", "..", "a
 def bucket_at(url, name, *, prefix="team/", secret=SECRET):
     keys = Keys(f'{{"access_key_id":"{ACCESS_KEY_ID}","secret_access_key":"{secret}"}}', region=REGION)
     place = Place(bucket=name, region=REGION, prefix=prefix, url=url)
-    return Bucket(target("bedrock", url, key=secret), place, sign=keys.signer("s3"), hidden=keys.secrets)
+    return Bucket(target("bedrock", url, key=secret), place, auth=SigV4(keys, "s3"), redaction=Redaction(keys.secrets))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Avro of a provider: read whatever the size, and whatever is wrong with it refused as an upstream's error."""
+"""A provider's Avro files: read at any size, and whatever is wrong with one is reported as an upstream error."""
 
 import io
 import json
@@ -52,15 +52,15 @@ def record(number, *, text="hello"):
     }
 
 
-def container(found, *, schema=SCHEMA, codec="null", **more):
+def container(rows, *, schema=SCHEMA, codec="null", **more):
     file = io.BytesIO()
     plain = orjson.loads(orjson.dumps(schema).replace(b',"logicalType":"timestamp-millis"', b""))
-    fastavro.writer(file, fastavro.parse_schema(plain), found, codec=codec, **more)
+    fastavro.writer(file, fastavro.parse_schema(plain), rows, codec=codec, **more)
     return file.getvalue().replace(orjson.dumps(plain), orjson.dumps(schema))
 
 
-def read(data):
-    return list(avro.records(io.BytesIO(data)))
+def read(data, **limits):
+    return list(avro.records(io.BytesIO(data), limits=avro.Limits(**limits)))
 
 
 def packed(number):
@@ -75,12 +75,12 @@ def packed(number):
 
 def framed(schema, *blocks, codec="null"):
     """A container of blocks (count, bytes), whatever they hold."""
-    told = {
+    meta = {
         "avro.schema": schema if isinstance(schema, bytes) else json.dumps(schema).encode(),
         "avro.codec": codec.encode(),
     }
     head = io.BytesIO()
-    fastavro.schemaless_writer(head, {"type": "map", "values": "bytes"}, told)
+    fastavro.schemaless_writer(head, {"type": "map", "values": "bytes"}, meta)
     body = b"".join(packed(count) + packed(len(data)) + data + b"s" * 16 for count, data in blocks)
     return b"Obj\x01" + head.getvalue() + b"s" * 16 + body
 
@@ -88,26 +88,24 @@ def framed(schema, *blocks, codec="null"):
 @pytest.mark.parametrize("codec", ["null", "deflate"])
 @pytest.mark.parametrize("interval", [1, 500, 10**6])
 def test_every_record_comes_in_order(codec, interval):
-    found = [record(n) for n in range(100)]
+    rows = [record(n) for n in range(100)]
 
-    assert read(container(found, codec=codec, sync_interval=interval)) == found
+    assert read(container(rows, codec=codec, sync_interval=interval)) == rows
     assert read(container([], codec=codec)) == []
 
 
 @pytest.mark.parametrize("codec", ["null", "deflate"])
-def test_large_blocks_are_read_from_disk(monkeypatch, codec):
-    found = [record(n) for n in range(100)]
-    monkeypatch.setattr(avro, "MAX_BLOCK_BYTES", 1000)
+def test_large_blocks_are_read_from_disk(codec):
+    rows = [record(n) for n in range(100)]
 
-    assert read(container(found, codec=codec, sync_interval=10**6)) == found
-    cut = container(found, codec=codec, sync_interval=10**6)[:-200]
+    assert read(container(rows, codec=codec, sync_interval=10**6), buffered_bytes=1000) == rows
+    cut = container(rows, codec=codec, sync_interval=10**6)[:-200]
     with pytest.raises(UpstreamServerError):
-        read(cut)
+        read(cut, buffered_bytes=1000)
 
 
 @pytest.mark.parametrize("codec", ["null", "deflate"])
-def test_a_block_of_any_size_needs_little_memory(tmp_path, monkeypatch, codec):
-    monkeypatch.setattr(avro, "MAX_BLOCK_BYTES", 2**20)
+def test_a_block_of_any_size_needs_little_memory(tmp_path, codec):
     path = tmp_path / "large.avro"
     with path.open("wb") as file:
         writer = fastavro.write.Writer(file, fastavro.parse_schema(SCHEMA), codec=codec, sync_interval=10**9)
@@ -117,7 +115,7 @@ def test_a_block_of_any_size_needs_little_memory(tmp_path, monkeypatch, codec):
     tracemalloc.start()
 
     with path.open("rb") as file:
-        count = sum(1 for _ in avro.records(file))
+        count = sum(1 for _ in avro.records(file, limits=avro.Limits(buffered_bytes=2**20)))
         most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
@@ -209,19 +207,16 @@ def test_damage_is_the_upstreams_error(name):
 
 
 @pytest.mark.parametrize("name", ["string of a lot", "string of less than nothing", "fixed of a lot"])
-def test_damage_in_a_large_block_too(monkeypatch, name):
-    monkeypatch.setattr(avro, "MAX_BLOCK_BYTES", 0)
-
+def test_damage_in_a_large_block_too(name):
     with pytest.raises(UpstreamServerError):
-        read(BAD[name])
+        read(BAD[name], buffered_bytes=0)
 
 
-def test_what_unpacks_without_end_is_damage(monkeypatch):
-    monkeypatch.setattr(avro, "MAX_INFLATED_BYTES", 2**20)
+def test_a_block_over_the_limit_once_decompressed_is_damage():
     bomb = zlib.compress(bytes(2**24), wbits=-15)
 
     with pytest.raises(UpstreamServerError):
-        read(framed(STRING, (1, bomb), codec="deflate"))
+        read(framed(STRING, (1, bomb), codec="deflate"), inflated_bytes=2**20)
 
 
 WHOLE = {
@@ -247,7 +242,7 @@ def test_a_cut_file_gives_whole_records_or_that_error(codec):
     whole = read(data)
     for end in range(len(data)):
         try:
-            found = read(data[:end])
+            rows = read(data[:end])
         except UpstreamServerError:
             continue
-        assert found == whole[: len(found)]
+        assert rows == whole[: len(rows)]

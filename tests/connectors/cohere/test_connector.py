@@ -6,11 +6,11 @@ import time
 import orjson
 import pytest
 
-from app import connectors
 from app.connectors.catalogue import registry
 from app.connectors.contract.base import LineCall
 from app.connectors.contract.errors import ConfigurationError, MissingError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
+from app.connectors.providers import cohere as package
 from app.connectors.providers.cohere.connector import Cohere
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer
@@ -316,9 +316,9 @@ def test_what_the_catalogue_says(server):
 
 def test_what_has_to_be_installed_for_it_is_told(monkeypatch, server):
     monkeypatch.setitem(sys.modules, "fastavro", None)
-    for name in ("avro", "cohere_results", "cohere"):
-        monkeypatch.delitem(sys.modules, f"app.connectors.{name}")
-        monkeypatch.delattr(connectors, name)
+    for name in ("avro", "results", "connector"):
+        monkeypatch.delitem(sys.modules, f"app.connectors.providers.cohere.{name}")
+        monkeypatch.delattr(package, name)
 
     with pytest.raises(ConfigurationError, match=r"fastavro.*batchgate\[cohere\]"):
         registry.load(target("cohere", server.url))

@@ -247,7 +247,7 @@ def test_an_account_that_cannot_be_found_out_must_be_named(server, accounts):
     connector = Fireworks(target("fireworks", server.url))
     server.faults.add(Fault(status=200, body=orjson.dumps({"accounts": accounts})))
 
-    with pytest.raises(RefusedError, match="account_id must name one"):
+    with pytest.raises(RefusedError, match="set the option account_id"):
         connector.list_files()
     connector.close()
 

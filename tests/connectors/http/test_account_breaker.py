@@ -193,9 +193,14 @@ def test_threads_that_come_back_together_send_one_call(server, clock):
 def test_threads_share_a_client(server):
     client = api(server)
 
-    def call(number: int) -> int:
+    def send(number: int) -> int:
         return int(client.send("PUT", "/thing", zeros(number), content_type="text/plain")["bytes"])
 
+    def get(number: int) -> str:
+        return str(client.get("/thing", query={"n": number})["query"])
+
     with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(call, range(200))) == list(range(200))
+        assert list(pool.map(send, range(200))) == list(range(200))
+        server.forget()
+        assert list(pool.map(get, range(200))) == [f"n={number}" for number in range(200)]
     assert server.accepted <= 16

@@ -1,12 +1,13 @@
 """Management calls against a server that spoils its answers: what is repeated, what is not, what nobody gets to see."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from requests.auth import AuthBase
 from werkzeug import Request, Response
 
 from app.connectors.contract.base import Target
@@ -20,7 +21,11 @@ from app.connectors.contract.errors import (
 )
 from app.connectors.contract.objects import Payload
 from app.connectors.http.api import Api, fetch_url
+from app.connectors.http.auth import TokenAuth, bearer
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
 from app.connectors.http.spool import spooled_lines
+from app.lib.clock import Clock
 from tests.connectors.http.test_breaker import HandClock
 from tests.fakes.faults import Fault, html, overload
 from tests.fakes.serving import ServedApp
@@ -67,10 +72,17 @@ def server() -> Iterator[ServedApp]:
         yield served
 
 
-def api(server: ServedApp, *, call_timeout_s: float = 1.0, **more: Any) -> Api:
+def api(
+    server: ServedApp,
+    *,
+    call_timeout_s: float = 1.0,
+    secrets: Sequence[str] = (),
+    auth: AuthBase | None = None,
+    clock: Clock | None = None,
+) -> Api:
     times = {"call_timeout_s": call_timeout_s, "silence_timeout_s": 0.3, "connect_timeout_s": 1.0}
-    target = Target(provider="p", base_url=server.base_url, credential=SECRET, **times)
-    return Api(target, headers={"Authorization": f"Bearer {SECRET}"}, **more)
+    target = Target(provider="p", base_url=server.base_url, credential=SECRET, retry_pause_s=0.001, **times)
+    return Api(target, Remote(server.base_url, Redaction(SECRET, secrets), auth or bearer(SECRET)), clock=clock)
 
 
 def zeros(size: int) -> Payload:
@@ -200,13 +212,13 @@ def test_what_changes_nothing_is_asked_again(server, call, fault):
 def test_what_makes_something_is_sent_again_when_nothing_left_this_machine(server):
     asked: list[int] = []
 
-    def authorize() -> dict[str, str]:
+    def token() -> str:
         asked.append(1)
         if len(asked) == 1:
             raise UpstreamServerError("no token yet", sent=False)
-        return {}
+        return "token"
 
-    assert api(server, authorize=authorize).post("/thing", {})["method"] == "POST"
+    assert api(server, auth=TokenAuth(token)).post("/thing", {})["method"] == "POST"
     assert len(server.requests) == 1
 
 
@@ -400,7 +412,7 @@ def test_refusals_in_another_form_are_reworded_after_secrets_are_gone(server):
         return replace(answer, status=404, body=b'{"message": "Gone.", "code": "NoSuchKey"}')
 
     target = Target(provider="p", base_url=f"{server.url}/v1", credential=SECRET)
-    api = Api(target, headers={"Authorization": f"Bearer {SECRET}"}, reword=reword)
+    api = Api(target, Remote(target.base_url, Redaction(SECRET), bearer(SECRET), reword=reword))
 
     assert api.answer("GET", "/lines").body == b'{"a":1}\n\n{"b":2}'
     assert api.answer("HEAD", "/lines").headers["content-length"] == "16"

@@ -2,7 +2,7 @@ import orjson
 import pytest
 
 from app.connectors.http.judging import error_body, retry_after_s
-from app.connectors.http.lines import Answer
+from app.connectors.http.wire import Answer
 
 NOON = 1_700_000_000.0
 
@@ -46,10 +46,10 @@ def test_retry_after(headers, expected):
 def test_findings_make_one_message_however_they_are_told(detail, message):
     answer = Answer(422, {}, orjson.dumps({"detail": detail}))
 
-    assert error_body(answer, secret="")["error"]["message"] == message
+    assert error_body(answer)["error"]["message"] == message
 
 
 def test_an_error_nested_too_deep_is_told_by_its_status():
     answer = Answer(422, {"content-type": "application/json"}, b'{"detail":' + b"[" * 300 + b"]" * 300 + b"}")
 
-    assert error_body(answer, secret="")["error"]["message"].startswith("The provider answered status 422")
+    assert error_body(answer)["error"]["message"].startswith("The provider answered status 422")

@@ -1,4 +1,4 @@
-"""The HTTP client against a server that misbehaves on a real socket."""
+"""The fast path for lines against a server that misbehaves on a real socket."""
 
 import gc
 import hashlib
@@ -8,11 +8,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from requests.auth import AuthBase
 
 from app.connectors.contract.errors import OverloadedError, UpstreamServerError, UpstreamTimeoutError
-from app.connectors.contract.objects import Payload
-from app.connectors.http import lines
-from app.connectors.http.lines import HttpClient
+from app.connectors.http.auth import TokenAuth, bearer, body_sha256
+from app.connectors.http.lines import LineClient
+from app.connectors.http.remote import Remote
+from app.connectors.http.wire import MAX_IDLE_S
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 
@@ -30,7 +32,7 @@ def server():
 
 @pytest.fixture
 def client(server):
-    client = HttpClient(server.url, connect_timeout_s=5)
+    client = LineClient(Remote(server.url), connect_timeout_s=5)
     yield client
     client.close()
 
@@ -74,39 +76,52 @@ def test_post_sends_the_body_and_gives_the_answer(client, server):
     assert sent.headers["host"] == f"127.0.0.1:{server.port}"
 
 
-@pytest.mark.parametrize(
-    ("method", "body", "length"),
-    [("PUT", b"", "0"), ("PATCH", b"{}", "2"), ("DELETE", b"{}", "2"), ("DELETE", b"", None), ("GET", b"", None)],
-)
-def test_any_method_tells_the_length_of_its_body(client, server, method, body, length):
-    client.request(method, "/x", body=body, timeout_s=5)
-
-    sent = server.requests[0]
-    assert (sent.method, sent.body, sent.headers.get("content-length")) == (method, body, length)
-
-
-def test_a_body_of_another_type_is_not_called_json_too(raw_server):
-    kept = []
-    client = HttpClient(raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", kept))
-    client.request("POST", "/x", body=b"a=1", headers={"content-type": "text/plain"}, timeout_s=5)
-    client.close()
-
-    assert kept[0].lower().count(b"content-type") == 1
-    assert b"text/plain" in kept[0]
-
-
 def test_headers_and_the_path_of_the_base_url_are_sent(server):
-    client = HttpClient(f"{server.url}/base/", headers={"Authorization": "Bearer k"})
-    client.get("/models", timeout_s=5)
+    client = LineClient(Remote(f"{server.url}/base/", auth=bearer("k"), headers={"X-More": "a"}))
+    client.post("/models", b"{}", headers={"X-Own": "b"}, timeout_s=5)
     client.close()
 
     assert server.requests[0].path == "/base/models"
-    assert server.requests[0].headers["authorization"] == "Bearer k"
+    headers = server.requests[0].headers
+    assert (headers["authorization"], headers["x-more"], headers["x-own"]) == ("Bearer k", "a", "b")
+
+
+def test_what_changes_with_time_is_asked_for_with_each_line(server):
+    tokens = iter(["first", "second"])
+    client = LineClient(Remote(server.url, auth=TokenAuth(lambda: next(tokens)), headers={"X-More": "a"}))
+    for _ in range(2):
+        client.post("/x", b"{}", timeout_s=5)
+    client.close()
+
+    headers = [request.headers for request in server.requests]
+    assert [told["authorization"] for told in headers] == ["Bearer first", "Bearer second"]
+    assert {(told["x-more"], told["content-type"]) for told in headers} == {("a", "application/json")}
+    assert server.accepted == 1
+
+
+def test_who_signs_sees_all_of_a_line(server):
+    seen = []
+
+    class Signs(AuthBase):
+        def __call__(self, request):
+            seen.append((request.method, request.url, dict(request.headers), body_sha256(request.body)))
+            request.headers["X-Signature"] = "s"
+            return request
+
+    client = LineClient(Remote(f"{server.url}/base", auth=Signs()))
+    client.post("/v1/x?a=b%20c", b"{}", timeout_s=5)
+    client.close()
+
+    [(method, url, headers, digest)] = seen
+    assert (method, url) == ("POST", f"{server.url}/base/v1/x?a=b%20c")
+    assert (headers["Host"], headers["Content-Type"]) == (f"127.0.0.1:{server.port}", "application/json")
+    assert digest == hashlib.sha256(b"{}").hexdigest()
+    assert server.requests[0].headers["x-signature"] == "s"
 
 
 def test_a_header_cannot_smuggle_another():
     with pytest.raises(ValueError, match="Authorization"):
-        HttpClient("http://x", headers={"Authorization": "a\r\nX-Other: b"})
+        LineClient(Remote("http://x", auth=bearer("a\r\nX-Other: b")))
 
 
 def test_connections_are_kept(client, server):
@@ -118,7 +133,7 @@ def test_connections_are_kept(client, server):
 
 def test_sixty_four_threads_share_one_client(server):
     server.latency_s = 0.05
-    client = HttpClient(server.url, max_idle=64)
+    client = LineClient(Remote(server.url), max_idle=64)
     bodies = [b'{"n":%d}' % n for n in range(256)]
     with ThreadPoolExecutor(64) as pool:
         answers = list(pool.map(lambda body: client.post("/x", body, timeout_s=10).body, bodies))
@@ -160,7 +175,7 @@ def test_every_status_is_an_answer_and_redirects_are_not_followed(client, server
 def test_proxies_of_the_environment_are_not_used(server, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    client = HttpClient(server.url)
+    client = LineClient(Remote(server.url))
 
     assert client.post("/x", b"{}", timeout_s=5).status == 200
     client.close()
@@ -179,7 +194,7 @@ def test_a_refused_connection_is_overload_and_nothing_was_sent(client, server):
 
 def test_an_unknown_name_is_not_overload():
     with pytest.raises((UpstreamServerError, OverloadedError), match="cannot be resolved") as unknown:
-        HttpClient("http://nowhere.invalid").post("/x", b"{}", timeout_s=5)
+        LineClient(Remote("http://nowhere.invalid")).post("/x", b"{}", timeout_s=5)
 
     assert unknown.value.sent is False
 
@@ -236,7 +251,7 @@ def test_a_server_that_never_accepts_is_a_connect_timeout():
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
             fillers.append(filler)
-        client = HttpClient(f"http://127.0.0.1:{listener.getsockname()[1]}", connect_timeout_s=0.1)
+        client = LineClient(Remote(f"http://127.0.0.1:{listener.getsockname()[1]}"), connect_timeout_s=0.1)
         with pytest.raises(UpstreamTimeoutError, match=r"longer than 0\.1 s") as late:
             client.post("/x", b"{}", timeout_s=5)
         for filler in fillers:
@@ -248,7 +263,7 @@ def test_a_server_that_never_accepts_is_a_connect_timeout():
 @pytest.mark.parametrize("fault", [Fault(), Fault(chunked=True)], ids=["length", "chunked"])
 def test_an_answer_over_the_limit_is_an_error(server, fault):
     server.faults.add(fault)
-    client = HttpClient(server.url, max_answer_bytes=100)
+    client = LineClient(Remote(server.url), max_answer_bytes=100)
 
     with pytest.raises(UpstreamServerError) as large:
         client.post("/x", b'"%s"' % (b"x" * 200), timeout_s=5)
@@ -278,7 +293,7 @@ def test_an_answer_over_the_limit_is_an_error(server, fault):
     ids=lambda answer: answer[:60],
 )
 def test_hostile_answers_are_errors_and_not_crashes(raw_server, answer):
-    client = HttpClient(raw_server(answer))
+    client = LineClient(Remote(raw_server(answer)))
 
     with pytest.raises(UpstreamServerError):
         client.post("/x", b"{}", timeout_s=5)
@@ -295,14 +310,16 @@ def test_hostile_answers_are_errors_and_not_crashes(raw_server, answer):
     ids=lambda answer: answer[:60],
 )
 def test_answers_of_old_servers_are_read(raw_server, answer):
-    client = HttpClient(raw_server(answer))
+    client = LineClient(Remote(raw_server(answer)))
 
     assert client.post("/x", b"{}", timeout_s=5).body == b"{}"
     client.close()
 
 
 def test_an_early_refusal_of_a_large_body_is_read(raw_server):
-    client = HttpClient(raw_server(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"))
+    client = LineClient(
+        Remote(raw_server(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"))
+    )
 
     # The server closes with unread bytes, so the kernel may reset before the answer is read.
     try:
@@ -324,7 +341,7 @@ def test_a_fork_does_not_share_connections(client, server):
 def test_an_old_idle_connection_is_not_trusted(client, server):
     client.post("/x", b"{}", timeout_s=5)
     [(since, connection)] = client._idle
-    client._idle[:] = [(since - lines.MAX_IDLE_S, connection)]
+    client._idle[:] = [(since - MAX_IDLE_S, connection)]
 
     client.post("/x", b"{}", timeout_s=5)
 
@@ -332,7 +349,7 @@ def test_an_old_idle_connection_is_not_trusted(client, server):
 
 
 def test_a_client_that_is_dropped_closes_its_connections(server):
-    client = HttpClient(server.url)
+    client = LineClient(Remote(server.url))
     client.post("/x", b"{}", timeout_s=5)
     [(_, connection)] = client._idle
 
@@ -340,31 +357,3 @@ def test_a_client_that_is_dropped_closes_its_connections(server):
     gc.collect()
 
     assert connection.sock is None
-
-
-def test_who_signs_sees_all_of_a_call_and_reads_a_streamed_body_before_it_goes(server):
-    seen, opened = [], []
-
-    def sign(outgoing):
-        seen.append((outgoing, outgoing.sha256()))
-        return {"X-Signature": outgoing.sha256()[:8]}
-
-    def pieces():
-        opened.append(True)
-        return iter([b"ab", b"c"])
-
-    client = HttpClient(f"{server.url}/base", sign=sign)
-    client.request("GET", "/v1/models?a=b%20c", timeout_s=5)
-    client.post("/v1/x", b"{}", timeout_s=5)
-    client.send("PUT", "/v1/y", Payload(3, pieces), headers={"Content-Type": "a/b"}, silence_s=5, timeout_s=5)
-    client.close()
-
-    assert [(call.method, call.url.removeprefix(server.url)) for call, _ in seen] == [
-        ("GET", "/base/v1/models?a=b%20c"),
-        ("POST", "/base/v1/x"),
-        ("PUT", "/base/v1/y"),
-    ]
-    assert {call.headers["Host"] for call, _ in seen} == {f"127.0.0.1:{server.port}"}
-    assert [call.headers.get("Content-Type") for call, _ in seen] == [None, "application/json", "a/b"]
-    assert seen[2][1] == hashlib.sha256(b"abc").hexdigest() and server.requests[2].body == b"abc" and len(opened) == 3
-    assert [request.headers["x-signature"] for request in server.requests] == [found[:8] for _, found in seen]

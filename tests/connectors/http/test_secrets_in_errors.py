@@ -7,7 +7,8 @@ import pytest
 
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import UpstreamError, UpstreamServerError
-from app.connectors.http.api import Api, fetch_url
+from app.connectors.http.api import fetch_url
+from app.connectors.http.auth import TokenAuth
 from tests.connectors.http.test_api import CALLS, SECRET, Echo, api, read
 from tests.fakes.faults import Fault, overload
 from tests.fakes.serving import ServedApp
@@ -116,10 +117,10 @@ def test_secrets_that_come_later_are_hidden_too(server):
 
 
 def test_what_gives_tokens_may_fail_without_telling(server):
-    def authorize() -> dict[str, str]:
+    def token() -> str:
         raise UpstreamServerError(f"no token for {SECRET}", body=SECRET.encode(), sent=False)
 
-    client = Api(Target(provider="p", base_url=server.base_url, credential=SECRET), headers={}, authorize=authorize)
+    client = api(server, auth=TokenAuth(token))
 
     with pytest.raises(UpstreamError) as raised:
         client.post("/thing", {})

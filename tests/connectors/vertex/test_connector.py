@@ -337,7 +337,7 @@ def test_shards_of_other_names_are_left_alone(app, connector):
 def test_the_host_follows_the_location(options, host):
     for base_url in ("https://aiplatform.googleapis.com", ""):
         connector = Vertex(target("vertex", base_url, key="ya29.token-of-some-length", options=options))
-        assert connector._api.http._where == host
+        assert connector._api.remote.base_url == host
 
 
 @pytest.mark.parametrize(

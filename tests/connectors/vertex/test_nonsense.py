@@ -156,7 +156,7 @@ def test_a_refused_token_is_in_no_error(server, connector):
             assert error.status == 401 and not secrets_in(error)
         else:
             assert found.status_code == 401 and TOKEN.encode() not in found.body
-    assert not connector._api.redacted(google_keys.private_key()).count("PRIVATE")
+    assert not connector._api.remote.redaction.text(google_keys.private_key()).count("PRIVATE")
 
 
 CALLS = {

@@ -14,6 +14,8 @@ from tests.e2e.hostile.census import census
 from tests.support.gunicorn import Gunicorn
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.one_database
+
 ENVELOPE = {"event_id", "type", "is_bifrost_error", "status_code", "error", "extra_fields"}
 JSON = "Content-Type: application/json"
 FORM = "Content-Type: multipart/form-data; boundary=b"

@@ -8,12 +8,12 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app import create_app
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.e2e.isolation.callers import ALPHA, Callers, public_id
 from tests.e2e.isolation.test_walk import VARIES, World, everything_in, kinds
 from tests.e2e.isolation.world import canary
+from tests.support.web import application
 from tools.docs import access as document
 from tools.docs.access import ADMIN, Route
 
@@ -23,7 +23,7 @@ Sent = dict[str, Any]
 
 @pytest.fixture
 def flask(gateway: Gateway) -> Flask:
-    return create_app(gateway=gateway)
+    return application(gateway)
 
 
 def managed(flask: Flask) -> list[Route]:

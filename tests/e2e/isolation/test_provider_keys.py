@@ -4,13 +4,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import create_app
 from app.services.gateway import Gateway
 from tests.e2e.isolation.asking import body, filled, never
 from tests.e2e.isolation.conftest import PROVIDER_KEY
 from tests.e2e.isolation.test_elsewhere import ASKED
 from tests.e2e.isolation.test_walk import World, everything_in, leaks, plain, routes
 from tests.e2e.isolation.world import Names
+from tests.support.web import application
 from tools.docs import access as document
 
 HEADERS = {"Authorization": f"Bearer {PROVIDER_KEY}", "x-model-provider": "openai"}
@@ -24,7 +24,7 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def flask(gateway: Gateway) -> Flask:
-    return create_app(gateway=gateway)
+    return application(gateway)
 
 
 class WithProviderKey(FlaskClient):

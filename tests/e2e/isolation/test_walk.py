@@ -9,13 +9,13 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app import create_app
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.e2e.isolation.asking import body, filled, fresh, never
 from tests.e2e.isolation.callers import Callers
 from tests.e2e.isolation.world import Belongings, Names
 from tests.fakes.serving import ServedApp
+from tests.support.web import application
 from tools.docs import access as document
 from tools.docs.access import FOREIGN, UNKNOWN, Route
 
@@ -75,7 +75,7 @@ def test_every_route_answers_each_kind_of_caller_as_the_page_says(
     gateway: Gateway, world: World, callers: Callers
 ) -> None:
     alpha, _ = world
-    flask = create_app(gateway=gateway)
+    flask = application(gateway)
     walk = Walk(flask, callers, alpha)
     wrong = []
     for route in routes(flask):
@@ -101,7 +101,7 @@ def test_an_object_of_another_project_is_answered_as_one_that_never_was(
     gateway: Gateway, world: World, callers: Callers, server: ServedApp
 ) -> None:
     alpha, beta = world
-    flask = create_app(gateway=gateway)
+    flask = application(gateway)
     walk = Walk(flask, callers, alpha)
     server.forget()
     for route in routes(flask, (document.KEY,)):
@@ -168,7 +168,7 @@ def test_what_another_project_lists_is_its_own(sparse: World, beta: KeyClient) -
 
 def test_options_need_a_key_and_tell_the_methods_only(gateway: Gateway, sparse: World, beta: KeyClient) -> None:
     alpha, _ = sparse
-    flask = create_app(gateway=gateway)
+    flask = application(gateway)
     for route in routes(flask, (document.KEY, document.ADMINS)):
         path = filled(route, alpha.kept, {"key_id": "k", "name": "n", "provider": "p"})
         assert flask.test_client().options(path).status_code == 401, path

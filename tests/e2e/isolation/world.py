@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import app as batchgate
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.support.batches import CHAT, TERMINAL, chat_line
 from tests.support.waiting import until
+from tests.support.web import application
 
 # What looks like an id of an object, of the gateway's or of a provider's.
 ID = re.compile(r"\b(?:file-|batch_req_|batch_|cntr_|cfile_|upload_|part_)[0-9a-f]{20,}(?:-\d+)?")
@@ -54,7 +54,7 @@ def canary(word: str) -> str:
 
 def new_client(gateway: Gateway, word: str, **fields: Any) -> KeyClient:
     """A client with a new key of the project."""
-    flask_app = batchgate.create_app(gateway=gateway)
+    flask_app = application(gateway)
     flask_app.test_client_class = KeyClient
     client = flask_app.test_client()
     assert isinstance(client, KeyClient)

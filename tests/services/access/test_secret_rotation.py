@@ -25,6 +25,7 @@ from app.services.accounts import add as account_add
 from app.services.accounts.add import NewAccount
 from app.services.gateway import Gateway
 from app.settings import from_environment
+from tests.support.web import application
 
 FAIL_POINTS = ("secrets.after_key", "secrets.between_values")
 # A ring of the environment gets no key here.
@@ -173,7 +174,7 @@ def test_another_ring_is_refused_and_changes_nothing(gateway: Gateway, run: Run)
     wrong = {"BATCHGATE_SECRET_KEY": "canary-of-another-store"}
     said = run("secrets", "rotate", **wrong)
     assert said.exit_code == 2
-    assert "not the one of this store, so nothing was changed" in said.output
+    assert "does not belong to this store; nothing was changed" in said.output
     told = run("secrets", "status", "--json", **wrong)
     assert told.exit_code == 1
     assert json.loads(told.stdout)["unopened"] == len(before)
@@ -218,7 +219,7 @@ class TestKeptRing:
     def test_old_keys_are_dropped_only_when_nothing_needs_them(self, gateway: Gateway, run: Run, start: Start) -> None:
         add(gateway, 1)
         gateway.ring.add_key()
-        with pytest.raises(ConflictError, match="The old keys stay"):
+        with pytest.raises(ConflictError, match="The old keys were not removed"):
             secret_rotation.drop_old(gateway)
         assert len(gateway.ring.key_ids) == 2
         said = run("secrets", "rotate", "--new-key", "--drop-old")
@@ -297,7 +298,7 @@ def test_a_gateway_with_another_ring_says_that_it_cannot_serve(gateway: Gateway,
     key = keys.create(gateway, project="alpha", name="").key
     for ring, status in (("canary-of-another-store", 503), (None, 200)):
         served = gateway if ring is None else start(BATCHGATE_SECRET_KEY=ring)
-        client = batchgate.create_app(gateway=served).test_client()
+        client = application(served).test_client()
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json["secrets"]) == (status, "ok" if status == 200 else "not available")
         answer = client.get("/v1/files", headers={"Authorization": f"Bearer {key}"})

@@ -33,7 +33,7 @@ def run(environment: dict[str, str], *arguments: str) -> Any:
     return CliRunner(env=environment).invoke(batchgate, ["containers", "adopt", "--project", "alpha", *arguments])
 
 
-def test_a_container_is_told_first_and_adopted_once(
+def test_a_container_is_shown_first_and_adopted_once(
     client: KeyClient, environment: dict[str, str], app: OpenAIProviderApp
 ) -> None:
     native_id = "cntr_native"

@@ -99,7 +99,7 @@ def test_what_fails_on_the_way_leaves_nothing(client: KeyClient, app: OpenAIProv
     ],
     ids=["429", "500", "reset", "cut", "html", "401", "400"],
 )
-def test_faults_are_told_and_a_post_is_sent_once(
+def test_faults_are_reported_and_a_post_is_sent_once(
     client: KeyClient, server: ServedApp, fault: Fault, status: int
 ) -> None:
     server.faults.add(fault)
@@ -115,7 +115,7 @@ def test_faults_are_told_and_a_post_is_sent_once(
     assert client.get("/v1/containers").json["data"] == []
 
 
-def test_a_container_made_unheard_is_deleted_by_the_sweeper(
+def test_a_container_whose_creation_was_not_confirmed_is_deleted_by_the_sweeper(
     client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, server: ServedApp
 ) -> None:
     other = made(client, name="box")
@@ -130,7 +130,7 @@ def test_a_container_made_unheard_is_deleted_by_the_sweeper(
     assert [row.status for row in rows(gateway)] == ["running", "deleted"]
 
 
-def test_many_who_look_ask_once(client: KeyClient, gateway: Gateway, server: ServedApp) -> None:
+def test_many_callers_at_once_make_one_call(client: KeyClient, gateway: Gateway, server: ServedApp) -> None:
     box = made(client)
     with gateway.database.write() as connection:
         connection.execute(containers.update().values(refreshed_at=0))
@@ -158,7 +158,7 @@ def test_an_expired_container_stays_readable(
         assert (refused.status_code, refused.json["error"]["code"]) == (400, "container_expired")
 
 
-def test_a_provider_that_is_down_does_not_hide_what_is_known(
+def test_a_provider_that_is_down_does_not_hide_the_last_known_state(
     client: KeyClient, gateway: Gateway, server: ServedApp
 ) -> None:
     box = made(client)
@@ -227,7 +227,7 @@ def test_one_file_is_asked_for_at_its_provider(client: KeyClient, app: OpenAIPro
     assert client.get(f"{at}/{found.json['id']}/content").status_code == 404
 
 
-def test_a_file_is_put_in_and_its_bytes_are_not_kept(
+def test_a_file_is_added_and_its_bytes_are_not_kept(
     client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, server: ServedApp
 ) -> None:
     box = made(client)
@@ -244,7 +244,7 @@ def test_a_file_is_put_in_and_its_bytes_are_not_kept(
     assert (folder.status_code, folder.json["error"]["param"]) == (400, "file_path")
 
 
-def test_a_body_that_is_cut_upstream_is_cut_here(
+def test_a_body_truncated_upstream_is_truncated_here(
     client: KeyClient, app: OpenAIProviderApp, server: ServedApp, live_server: LiveServer
 ) -> None:
     with OpenAI(base_url=f"{live_server.url}/v1", api_key=live_server.key, max_retries=0) as sdk:
@@ -276,7 +276,7 @@ def test_the_official_sdk_works_unchanged(live_server: LiveServer, app: OpenAIPr
     assert app.containers == {}
 
 
-def test_another_project_sees_nothing_and_nobody_is_asked(
+def test_another_project_sees_nothing_and_no_provider_is_called(
     client: KeyClient, other_client: KeyClient, server: ServedApp
 ) -> None:
     box = made(client)
@@ -307,7 +307,7 @@ def test_secrets_of_domains_go_to_the_provider_and_nowhere_else(
     assert "canary-domain" not in caplog.text
 
 
-def test_a_container_that_is_made_where_there_are_none_is_refused(client: KeyClient, server: ServedApp) -> None:
+def test_creating_a_container_where_there_are_none_is_refused(client: KeyClient, server: ServedApp) -> None:
     refused = client.post("/v1/containers", json={"name": "box", "provider": "groq"})
 
     assert (refused.status_code, refused.json["error"]["code"]) == (400, "unsupported_operation")

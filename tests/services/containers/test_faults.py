@@ -17,6 +17,8 @@ from tests.fakes.serving import ServedApp
 from tests.services.containers.conftest import OTHER_KEY
 from tests.services.containers.test_containers import calls, made, put
 
+pytestmark = pytest.mark.one_database
+
 SECRET = "canary-domain-secret"
 
 
@@ -50,7 +52,7 @@ FAULTS: dict[str, tuple[Fault, int]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("work", WORKS)
-def test_every_failure_is_told_and_what_changes_things_is_sent_once(
+def test_every_failure_is_reported_and_writes_are_sent_once(
     client: KeyClient, server: ServedApp, work: str, fault: str
 ) -> None:
     method, do = WORKS[work]
@@ -79,7 +81,7 @@ def test_every_failure_is_told_and_what_changes_things_is_sent_once(
         assert client.get(f"/v1/containers/{box}/files/{inside}").status_code == 200
 
 
-def test_a_provider_that_repeats_a_secret_is_not_repeated(
+def test_a_secret_that_a_provider_echoes_is_redacted(
     client: KeyClient, gateway: Gateway, server: ServedApp, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -2,16 +2,20 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, event, update
 
-from app.connectors.providers.openai.containers import OpenAIContainers
+from app.connectors.contract.objects import NativeContainerFile, Page
 from app.data.tables import container_files, containers
+from app.services.accounts.directory import Account, Accounts
+from app.services.containers import containers as container_service
 from app.services.containers import native as container_native
-from app.services.containers import native_files
-from app.services.gateway import Gateway
+from app.services.containers.native_files import NativeFiles
+from app.services.gateway import Caller, Gateway
+from app.services.upkeep import sweep
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.openai_provider_app import OpenAIProviderApp
@@ -27,7 +31,7 @@ def paths(client: KeyClient, box: dict[str, Any], query: str = "") -> list[str]:
     return [item["path"].rpartition("/")[2] for item in answer.json["data"]]
 
 
-def test_who_asks_for_what_came_after_a_file_finds_it(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_a_page_after_a_file_has_the_files_added_since(client: KeyClient, app: OpenAIProviderApp) -> None:
     box = made(client)
     native = box["extra_fields"]["native_id"]
     first = app.put(native, "/mnt/data/1.txt", b"1")
@@ -40,7 +44,7 @@ def test_who_asks_for_what_came_after_a_file_finds_it(client: KeyClient, app: Op
     assert paths(client, box, f"&after={first['id']}") == ["2.txt"], "a native id does as well"
 
 
-def test_a_native_id_that_was_never_seen_here_is_a_place_in_lists(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_a_native_id_that_was_never_seen_here_is_a_cursor(client: KeyClient, app: OpenAIProviderApp) -> None:
     box = made(client)
     found = [app.put(box["extra_fields"]["native_id"], f"/mnt/data/{n}.txt", b"") for n in range(3)]
 
@@ -52,38 +56,64 @@ def test_a_native_id_that_was_never_seen_here_is_a_place_in_lists(client: KeyCli
     assert [item["id"] for item in client.get(f"/v1/containers?after={native}").json["data"]] == [box["id"]]
 
 
-def test_a_file_that_is_put_in_while_the_provider_tells_its_files_stays(
-    client: KeyClient, monkeypatch: pytest.MonkeyPatch
+class SlowLists:
+    """The accounts of a gateway; something happens each time after a provider has listed the files of a container."""
+
+    def __init__(self, accounts: Accounts, happens: Callable[[], None]) -> None:
+        self._accounts = accounts
+        self._happens = happens
+
+    def by_id(self, account_id: int) -> Account:
+        account = self._accounts.by_id(account_id)
+        assert account is not None
+        connector, happens = account.connector, self._happens
+
+        class Slow(type(connector)):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self.__dict__ = connector.__dict__
+
+            def list_container_files(self, container_id: str, *, after: str | None = None) -> Page[NativeContainerFile]:
+                page = connector.list_container_files(container_id, after=after)
+                happens()
+                return page
+
+        return replace(account, connector=Slow())
+
+
+def test_a_file_that_is_added_while_the_provider_lists_its_files_stays(
+    client: KeyClient, gateway: Gateway, caller: Caller
 ) -> None:
     box = made(client)
     put(client, box["id"], b"old", "old.txt")
-    told, later = OpenAIContainers.list_container_files, []
+    container = container_service.retrieve_running(gateway, caller, box["id"])
+    later: list[str] = []
 
-    def slow(self: OpenAIContainers, container_id: str, *, after: str | None = None) -> Any:
-        page = told(self, container_id, after=after)
+    def happens() -> None:
         if not later:
             later.append(put(client, box["id"], b"new", "new.txt").json["id"])
-        return page
 
-    monkeypatch.setattr(OpenAIContainers, "list_container_files", slow)
-    listed = [item["id"] for item in client.get(f"/v1/containers/{box['id']}/files").json["data"]]
+    slow = replace(gateway, accounts=SlowLists(gateway.accounts, happens))
+    rows = NativeFiles(slow).list_files(container, after=None, descending=True, limit=20)
 
+    assert rows is not None
+    listed = [row.public_id for row in rows]
     assert later[0] in listed
     assert listed == [item["id"] for item in client.get(f"/v1/containers/{box['id']}/files").json["data"]]
     assert client.get(f"/v1/containers/{box['id']}/files/{later[0]}").status_code == 200
 
 
 def test_files_beyond_what_is_read_of_a_list_keep_their_ids(
-    client: KeyClient, app: OpenAIProviderApp, monkeypatch: pytest.MonkeyPatch
+    client: KeyClient, gateway: Gateway, caller: Caller, app: OpenAIProviderApp
 ) -> None:
     box = made(client)
     for n in range(150):
         app.put(box["extra_fields"]["native_id"], f"/mnt/data/{n}.txt", b"")
     oldest = client.get(f"/v1/containers/{box['id']}/files?order=asc&limit=1").json["data"][0]
-    monkeypatch.setattr(native_files, "MOST_FILES", 100)
+    container = container_service.retrieve_running(gateway, caller, box["id"])
 
-    [again] = client.get(f"/v1/containers/{box['id']}/files?order=asc&limit=1").json["data"]
-    assert again["id"] == oldest["id"]
+    again = NativeFiles(gateway, max_files=100).list_files(container, after=None, descending=False, limit=1)
+    assert again is not None
+    assert again[0].public_id == oldest["id"]
 
 
 def test_files_that_a_model_deletes_are_gone(client: KeyClient, app: OpenAIProviderApp) -> None:
@@ -99,13 +129,15 @@ def test_files_that_a_model_deletes_are_gone(client: KeyClient, app: OpenAIProvi
 
 
 def test_a_list_in_which_nothing_is_new_writes_nothing(
-    client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, monkeypatch: pytest.MonkeyPatch
+    client: KeyClient, gateway: Gateway, app: OpenAIProviderApp
 ) -> None:
     box = made(client)
     app.put(box["extra_fields"]["native_id"], "/mnt/data/1.txt", b"1")
     assert paths(client, box) == ["1.txt"]
-    monkeypatch.setattr(native_files.container_files, "record", None)
+    transactions: list[Connection] = []
+    event.listen(gateway.database.writers, "begin", transactions.append)
     assert paths(client, box) == ["1.txt"]
+    assert transactions == []
 
 
 @pytest.mark.parametrize("work", ["list", "put", "copy"])
@@ -131,7 +163,7 @@ def test_work_on_a_container_that_is_gone_ends_it(
     assert server.requests == []
 
 
-def test_a_refusal_that_only_speaks_of_expiry_ends_nothing(client: KeyClient, server: ServedApp) -> None:
+def test_a_refusal_that_only_mentions_expiry_expires_nothing(client: KeyClient, server: ServedApp) -> None:
     box = made(client)
     body = b'{"error":{"message":"The file expired.txt is too large.","param":"file"}}'
     server.faults.add(Fault(method="POST", path="/files", status=400, body=body))
@@ -143,7 +175,7 @@ def test_a_refusal_that_only_speaks_of_expiry_ends_nothing(client: KeyClient, se
 
 
 @pytest.mark.parametrize("name", ["..", ".", "%2e%2e", "a%2Fb", "a%20b", "-x", "%C3%A4"])
-def test_ids_that_are_none_reach_nobody(client: KeyClient, server: ServedApp, name: str) -> None:
+def test_invalid_ids_reach_no_provider(client: KeyClient, server: ServedApp, name: str) -> None:
     box = made(client)
     server.forget()
     for path in (name, f"{name}/content"):
@@ -151,7 +183,7 @@ def test_ids_that_are_none_reach_nobody(client: KeyClient, server: ServedApp, na
     assert server.requests == []
 
 
-def test_names_that_no_store_takes_are_cut(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_names_that_no_database_stores_are_shortened(client: KeyClient, app: OpenAIProviderApp) -> None:
     box = made(client)
     app.put(box["extra_fields"]["native_id"], "/mnt/data/" + "x" * 2000 + "\0", b"1")
 
@@ -184,7 +216,6 @@ def test_a_container_is_not_over_by_our_clock_alone(client: KeyClient, gateway: 
     with gateway.database.write() as connection:
         connection.execute(update(containers).values(expires_at=1))
     server.faults.add(Fault(method="GET", status=500))
-    from app.services.upkeep import sweep
 
     sweep.sweep(gateway)
 

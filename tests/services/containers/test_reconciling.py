@@ -53,7 +53,7 @@ def test_containers_of_others_are_never_deleted(
     assert sorted(app.containers) == ["cntr_later", "cntr_older", "cntr_other"]
 
 
-def test_where_it_cannot_be_told_which_is_ours_none_is_deleted(
+def test_ambiguous_containers_are_not_deleted(
     client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, server: ServedApp
 ) -> None:
     lose(client, server)
@@ -100,7 +100,7 @@ def test_a_request_that_still_waits_keeps_its_container(
     assert list(app.containers) == [answers[0].json["extra_fields"]["native_id"]]
 
 
-def test_what_was_given_up_is_not_shown_by_a_slow_request(
+def test_a_slow_request_does_not_confirm_an_intent_that_was_given_up(
     client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, server: ServedApp
 ) -> None:
     server.faults.add(Fault(method="POST", path="/containers", hold_s=1))
@@ -134,7 +134,7 @@ def test_a_native_id_that_is_known_is_deleted_when_the_provider_is_back(
     assert [method for method, _ in calls(server)] == ["DELETE"], "nothing is looked for by its name"
 
 
-def test_after_an_hour_nobody_is_asked(
+def test_after_an_hour_the_provider_is_not_asked(
     client: KeyClient, gateway: Gateway, server: ServedApp, app: OpenAIProviderApp
 ) -> None:
     lose(client, server)

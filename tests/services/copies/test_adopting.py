@@ -8,8 +8,9 @@ from app.connectors.contract.objects import NewFile, Payload
 from app.errors import InvalidRequestError, NotFoundError
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure
+from app.services.copies import remote
 from app.services.files import adoption
-from app.services.files.adoption import Candidate, Wanted
+from app.services.files.adoption import Candidate, Selection
 from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_files import made
 from tests.conftest import KeyClient
@@ -25,18 +26,18 @@ def give(provider: MemoryProvider, name: str, *, purpose: str = "batch") -> str:
 
 
 def listed(gateway: Gateway, **wanted: Any) -> list[Candidate]:
-    return list(adoption.candidates(gateway, Wanted("alpha", "openai", **wanted)))
+    return list(adoption.candidates(gateway, Selection("alpha", "openai", **wanted)))
 
 
 def adopt(gateway: Gateway, **wanted: Any) -> list[Candidate]:
-    asked = Wanted("alpha", "openai", **wanted)
+    asked = Selection("alpha", "openai", **wanted)
     return [
         adoption.adopt(gateway, asked, found) if found.state == adoption.NEW else found
         for found in adoption.candidates(gateway, asked)
     ]
 
 
-def test_a_dry_run_tells_what_is_new_over_all_pages(
+def test_a_dry_run_lists_what_is_new_on_all_pages(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
     known = made(client, provider="openai")["extra_fields"]["native_id"]
@@ -99,7 +100,7 @@ def test_adopted_inputs_are_used_where_they_are(
     assert copy_ensure.holders(gateway, row.id) == [account.id]
     assert ensure(gateway, row.id, account).native_id == native_id
     assert provider.count("upload") == 0
-    copy_ensure.bring_home(gateway, row)
+    remote.bring_home(gateway, row)
     with gateway.database.read() as connection:
         row = file_rows.resolve(connection, caller.project_id, native_id)
     assert row is not None

@@ -112,7 +112,7 @@ def test_a_copy_s_native_id_names_its_file(client: KeyClient, workers: Workers, 
     assert (over["input_file_id"], over["status"], uploads(server)) == (file_id, "completed", 1)
 
 
-def test_an_input_that_its_provider_lost_is_no_file(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_an_input_that_its_provider_lost_is_not_found(client: KeyClient, app: OpenAIProviderApp) -> None:
     native_id = app.add_file(DATA, filename="theirs.jsonl", purpose="batch").id
     run("--project", "alpha", "--provider", "openai", "--yes")
     app.files.clear()
@@ -121,7 +121,7 @@ def test_an_input_that_its_provider_lost_is_no_file(client: KeyClient, app: Open
     assert client.get("/v1/files").json["data"] == []
 
 
-def test_what_cannot_be_adopted_is_told(environment: dict[str, str], gateway: Gateway, tmp_path: Path) -> None:
+def test_what_cannot_be_adopted_is_reported(environment: dict[str, str], gateway: Gateway, tmp_path: Path) -> None:
     for provider in ("local", "nobody"):
         result = CliRunner().invoke(batchgate, ["files", "adopt", "--project", "alpha", "--provider", provider])
         assert (result.exit_code, provider in result.output) == (2, True)

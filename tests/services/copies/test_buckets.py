@@ -18,6 +18,8 @@ from tests.services.copies.memory import ABILITIES, MemoryProvider
 from tests.services.copies.rows import all_rows
 from tests.support.server import LiveServer
 
+pytestmark = pytest.mark.one_database
+
 BUCKET = {"bucket": "team-data", "region": "eu-west-1", "prefix": "batchgate"}
 
 
@@ -46,7 +48,7 @@ def project_of(gateway: Gateway) -> int:
     return int(all_rows(gateway, files)[-1].project_id)
 
 
-def test_a_file_lies_in_a_folder_of_its_own(client: KeyClient, gateway: Gateway, provider: MemoryProvider) -> None:
+def test_a_file_is_in_a_folder_of_its_own(client: KeyClient, gateway: Gateway, provider: MemoryProvider) -> None:
     first, second = upload(client), upload(client)
     project = project_of(gateway)
     assert provider.folders == [f"batchgate/{project}/{body['id']}/" for body in (first, second)]
@@ -69,7 +71,7 @@ def test_a_file_lies_in_a_folder_of_its_own(client: KeyClient, gateway: Gateway,
         ),
     ],
 )
-def test_storage_config_says_where_it_lies_and_then_it_is_only_there(
+def test_storage_config_says_where_it_is_and_then_it_is_only_there(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider, fields: dict[str, str], prefix: str
 ) -> None:
     body = upload(client, **fields)
@@ -105,7 +107,7 @@ def test_storage_config_says_where_it_lies_and_then_it_is_only_there(
     ],
 )
 @pytest.mark.parametrize("purpose", ["user_data", "batch"])
-def test_what_is_not_the_accounts_is_refused(
+def test_a_place_that_contradicts_the_account_is_refused(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider, config: str, param: str, purpose: str
 ) -> None:
     answer = send(client, LINE, name="in.jsonl", provider="openai", purpose=purpose, storage_config=config)
@@ -148,7 +150,7 @@ def test_a_batch_input_may_be_named_by_its_address(
     client: KeyClient, other_client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
     provider.upload_file(NewFile("in.jsonl", "batch", Payload(len(LINE), lambda: iter([LINE]))))
-    wanted = adoption.Wanted("alpha", "openai", purpose="batch")
+    wanted = adoption.Selection("alpha", "openai", purpose="batch")
     [found] = [adoption.adopt(gateway, wanted, candidate) for candidate in adoption.candidates(gateway, wanted)]
     uri = next(iter(provider.files))
     body = {"input_file_id": uri, "endpoint": "/v1/chat/completions", "provider": "openai"}

@@ -44,7 +44,7 @@ def test_a_stale_file_is_looked_at_once_by_any_number_of_callers(
     assert (sum(asked), provider.count("retrieve")) == (1, 1)
 
 
-def test_lists_over_all_accounts_ask_nobody(
+def test_lists_over_all_accounts_call_no_provider(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider, other_provider: MemoryProvider
 ) -> None:
     ids = []

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from app.data.tables import files
-from app.services.copies import ensure
+from app.services.copies import reconcile
 from app.services.gateway import Gateway
 from app.wiring import build_gateway
 from tests.api.openai.test_files import made
@@ -86,7 +86,7 @@ def test_an_upload_that_dies_leaves_nothing(
     assert len(app.files) == (point == "copy.after_upload")
     assert all_rows(gateway, files) == []
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (app.files, set(states(gateway)) - {"deleted"}) == ({}, set())
     assert_clean(gateway)
 
@@ -109,7 +109,7 @@ def test_an_upload_that_dies_while_the_answer_is_held_leaves_nothing(
         web.kill()
         thread.join(20)
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (app.files, all_rows(gateway, files)) == ({}, [])
 
 
@@ -132,7 +132,7 @@ def test_a_deletion_that_dies_is_finished(
     assert client.get(f"/v1/files/{file_id}").status_code == 404
     assert states(gateway) == ["deleting"]
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (app.files, states(gateway)) == ({}, ["deleted"])
 
 

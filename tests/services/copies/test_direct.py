@@ -13,7 +13,7 @@ from app.connectors.contract.errors import (
     UpstreamTimeoutError,
 )
 from app.data.tables import blobs, file_copies, files, native_objects
-from app.services.copies import ensure
+from app.services.copies import reconcile
 from app.services.gateway import Gateway
 from tests.api.openai.test_files import LINE, made, refusal, send, stored
 from tests.conftest import KeyClient
@@ -69,7 +69,7 @@ def test_kept_files_are_answered_without_the_provider(client: KeyClient, provide
         (UpstreamTimeoutError("Silence."), 504, True),
     ],
 )
-def test_what_the_provider_does_not_take_leaves_nothing(
+def test_what_the_provider_rejects_leaves_nothing(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider, error: UpstreamError, status: int, may_be_there: bool
 ) -> None:
     def fail() -> None:
@@ -83,7 +83,7 @@ def test_what_the_provider_does_not_take_leaves_nothing(
     assert all_rows(gateway, files) == all_rows(gateway, blobs) == stored(gateway) == []
     assert states(gateway) == (["pending"] if may_be_there else [])
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (provider.files, [state for state in states(gateway) if state != "deleted"]) == ({}, [])
 
 
@@ -97,12 +97,12 @@ def test_a_lost_upload_is_not_taken_for_a_twin_that_is_known(
     provider.before["upload"] = fail
     assert send(client, provider="openai").status_code == 502
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert list(provider.files) == [kept]
     assert states(gateway) == ["live"]
 
 
-def test_too_many_bytes_for_the_provider_are_refused_before_it_is_asked(
+def test_too_many_bytes_for_the_provider_are_refused_before_it_is_called(
     client: KeyClient, provider: MemoryProvider
 ) -> None:
     response = send(client, b"x" * 100_001, provider="openai")
@@ -146,7 +146,7 @@ def test_deleting_the_file_deletes_the_object_with_one_call(
     assert all(row.deleted_at for row in all_rows(gateway, file_copies))
 
 
-def test_a_deletion_that_fails_is_tried_until_it_is_done(
+def test_a_deletion_that_fails_is_retried_until_it_succeeds(
     client: KeyClient, gateway: Gateway, provider: MemoryProvider
 ) -> None:
     def fail() -> None:
@@ -155,14 +155,14 @@ def test_a_deletion_that_fails_is_tried_until_it_is_done(
     body = upload(client)
     provider.before["delete"] = fail
     assert client.delete(f"/v1/files/{body['id']}").json["deleted"] is True
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (provider.count("delete"), states(gateway)) == (1, ["deleting"])  # not due yet
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (provider.count("delete"), states(gateway)) == (2, ["deleting"])
     del provider.before["delete"]
     backdate(gateway)
-    assert ensure.sweep(gateway) == 1
+    assert reconcile.sweep(gateway) == 1
     assert (provider.files, states(gateway)) == ({}, ["deleted"])
 
 
@@ -186,7 +186,7 @@ def test_an_object_that_expired_at_the_provider_is_forgotten(
 ) -> None:
     provider.expires_in_ms = -1000
     body = upload(client)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (states(gateway), provider.calls) == (["deleted"], ["upload"])
     assert client.get(f"/v1/files/{body['id']}").json["extra_fields"]["native_id"] is None
 

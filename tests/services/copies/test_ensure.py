@@ -10,6 +10,7 @@ from app.connectors.contract.objects import NewFile, Payload
 from app.data.tables import file_copies, native_objects
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure
+from app.services.copies import reconcile
 from app.services.copies.ensure import Copy, CopyBusyError
 from app.services.gateway import Caller, Gateway
 from tests.services.copies.memory import MemoryProvider
@@ -38,7 +39,7 @@ def test_a_file_is_uploaded_once_to_each_account(
     assert provider.files[first.native_id][0].filename.startswith("batchgate-")
 
 
-def test_variants_are_apart(gateway: Gateway, caller: Caller, account: Account) -> None:
+def test_variants_have_copies_of_their_own(gateway: Gateway, caller: Caller, account: Account) -> None:
     file_id = a_file(gateway, caller, DATA)
     raw = ensure(gateway, file_id, account)
     assert ensure(gateway, file_id, account, variant="other").native_id != raw.native_id
@@ -94,7 +95,7 @@ def test_what_was_not_made_leaves_nothing(
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-def test_an_upload_whose_answer_was_lost_is_looked_for(
+def test_an_upload_whose_answer_was_lost_is_reconciled(
     gateway: Gateway, caller: Caller, account: Account, provider: MemoryProvider, arrived: bool
 ) -> None:
     def cut() -> None:
@@ -117,7 +118,7 @@ def test_an_upload_whose_answer_was_lost_is_looked_for(
     assert marked == [copy.native_id]
 
 
-def test_a_file_that_is_processed_is_waited_for(
+def test_a_file_that_is_being_processed_is_waited_for(
     gateway: Gateway, caller: Caller, account: Account, provider: MemoryProvider
 ) -> None:
     file_id = a_file(gateway, caller, DATA)
@@ -133,7 +134,7 @@ def test_a_file_that_is_processed_is_waited_for(
     assert provider.count("retrieve") == 2
 
 
-def test_a_file_that_could_not_be_processed_is_refused_and_let_go(
+def test_a_file_that_could_not_be_processed_is_refused_and_deleted(
     gateway: Gateway, caller: Caller, account: Account, provider: MemoryProvider
 ) -> None:
     file_id = a_file(gateway, caller, DATA)
@@ -143,5 +144,5 @@ def test_a_file_that_could_not_be_processed_is_refused_and_let_go(
     provider.become("error")
     with pytest.raises(RefusedError):
         ensure(gateway, file_id, account)
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert not provider.files

@@ -11,7 +11,7 @@ from app.connectors.catalogue import registry
 from app.connectors.contract.base import Target
 from app.data.tables import blobs, files
 from app.services.access import keys
-from app.services.copies import ensure
+from app.services.copies import reconcile
 from app.services.gateway import Gateway
 from app.settings import Settings
 from tests.api.openai.test_files import made, send, stored
@@ -22,6 +22,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.copies.conftest import MemoryAccounts, account_of
 from tests.services.copies.rows import all_rows, backdate, states
 from tests.support.server import LiveServer
+from tests.support.web import application
 
 DATA = b"0123456789" * 100
 
@@ -72,7 +73,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "status"), FAULTS)
-def test_a_failed_upload_is_told_sent_once_and_leaves_nothing(
+def test_a_failed_upload_is_reported_sent_once_and_leaves_nothing(
     client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, server: ServedApp, fault: Fault, status: int
 ) -> None:
     server.faults.add(fault)
@@ -83,7 +84,7 @@ def test_a_failed_upload_is_told_sent_once_and_leaves_nothing(
     assert asked(server, "POST") == 1
     assert all_rows(gateway, files) == all_rows(gateway, blobs) == stored(gateway) == []
     backdate(gateway)
-    ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (app.files, [state for state in states(gateway) if state != "deleted"]) == ({}, [])
 
 
@@ -120,12 +121,12 @@ def test_content_that_fails_before_its_first_byte(
     assert (answer.status_code, answer.json["is_bifrost_error"]) == (status, False)
 
 
-def test_content_that_is_cut_upstream_is_cut_here(gateway: Gateway, client: KeyClient, server: ServedApp) -> None:
+def test_content_truncated_upstream_is_truncated_here(gateway: Gateway, client: KeyClient, server: ServedApp) -> None:
     body = made(client, DATA, name="d.jsonl", purpose="fine-tune", provider="openai", storage_config='{"api": {}}')
     server.faults.add(Fault(path="/content", cut_at=300))
     key = keys.create(gateway, project="alpha", name="live").key
     headers = {"Authorization": f"Bearer {key}"}
-    with LiveServer(batchgate.create_app(gateway=gateway), key=key) as live, pytest.raises(requests.RequestException):
+    with LiveServer(application(gateway), key=key) as live, pytest.raises(requests.RequestException):
         requests.get(f"{live.url}/v1/files/{body['id']}/content", headers=headers, timeout=10)
 
 

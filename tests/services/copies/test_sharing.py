@@ -9,7 +9,7 @@ from app.connectors.contract.errors import MissingError, UpstreamServerError
 from app.data.tables import native_objects
 from app.services.accounts.directory import Account
 from app.services.copies import ensure as copy_ensure
-from app.services.copies import transfer
+from app.services.copies import reconcile
 from app.services.copies.ensure import CopyBusyError
 from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_files import made
@@ -69,7 +69,7 @@ def test_an_object_that_waits_to_be_deleted_is_used_again(
     del provider.before["delete"]
     body = made(client, provider="openai")
     backdate(gateway)
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert states(gateway) == ["live"]
     assert list(provider.files) == [body["extra_fields"]["native_id"]]
 
@@ -95,7 +95,7 @@ def test_an_object_whose_deletion_did_arrive_is_made_anew(
     provider.after.clear()
     body = made(client, provider="openai")
     backdate(gateway)
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert list(provider.files) == [body["extra_fields"]["native_id"]]
     assert states(gateway) == ["live"]
 
@@ -127,7 +127,7 @@ def test_an_upload_beside_a_deletion_never_ends_as_a_copy_of_nothing(
     backdate(gateway)
     copy = ensure(gateway, second, account)
     backdate(gateway)
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert list(provider.files) == [copy.native_id]
     assert states(gateway).count("live") == 1
 
@@ -159,14 +159,14 @@ def test_an_upload_that_was_given_up_is_deleted_when_it_comes(
     def give_up() -> None:
         backdate(gateway)
         provider.files, kept = {}, provider.files  # the provider's list does not have it yet
-        copy_ensure.sweep(gateway)
+        reconcile.sweep(gateway)
         provider.files = kept
 
     provider.after["upload"] = give_up
     with pytest.raises(CopyBusyError):
         ensure(gateway, file_id, account)
     provider.after.clear()
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (provider.files, states(gateway)) == ({}, ["deleted"])
 
 
@@ -178,7 +178,7 @@ def test_a_file_that_is_deleted_while_it_is_copied_leaves_nothing(
     provider.after["upload"] = lambda: client.delete(path)
     with pytest.raises(copy_ensure.RefusedError):
         ensure(gateway, file_id, account)
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     assert (provider.files, states(gateway)) == ({}, ["deleted"])
 
 
@@ -196,10 +196,10 @@ def test_what_cannot_be_listed_is_unknown_and_visible(
     with pytest.raises(UpstreamServerError):
         ensure(gateway, file_id, account)
     backdate(gateway)
-    copy_ensure.sweep(gateway)
+    reconcile.sweep(gateway)
     (row,) = all_rows(gateway, native_objects)
     assert row.state == "unknown"
-    assert "lists no files" in row.last_error and "The answer was cut." in row.last_error
+    assert "does not list files" in row.last_error and "The answer was cut." in row.last_error
 
 
 def test_a_lost_file_is_made_again(
@@ -213,4 +213,3 @@ def test_a_lost_file_is_made_again(
     copy_ensure.vanished(gateway, copy.object_id)
     assert copy_ensure.holders(gateway, file_id) == []
     assert ensure(gateway, file_id, account).object_id != copy.object_id
-    assert transfer.ERROR_LENGTH

@@ -1,5 +1,6 @@
 """Files whose bytes only the provider has."""
 
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -9,7 +10,7 @@ from app.connectors.contract.errors import MissingError, OverloadedError, Upstre
 from app.connectors.contract.objects import Download, NewFile, Payload
 from app.data.files import files as file_rows
 from app.data.tables import blobs
-from app.services.copies import ensure
+from app.services.copies import remote
 from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_files import LINE, made, refusal, send, stored
 from tests.conftest import KeyClient
@@ -80,7 +81,7 @@ def test_content_comes_from_the_account_that_holds_it(
     ],
 )
 @pytest.mark.parametrize("what", ["/content", ""])
-def test_a_failure_before_the_first_byte_is_told(
+def test_a_failure_before_the_first_byte_is_reported(
     client: KeyClient, provider: MemoryProvider, body: dict[str, Any], error: UpstreamError, status: int, what: str
 ) -> None:
     def fail() -> None:
@@ -92,10 +93,8 @@ def test_a_failure_before_the_first_byte_is_told(
 
 
 def test_a_failure_after_the_first_byte_breaks_the_answer_off(
-    client: KeyClient, provider: MemoryProvider, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    client: KeyClient, provider: MemoryProvider, body: dict[str, Any]
 ) -> None:
-    from contextlib import contextmanager
-
     def cut() -> Any:
         yield b"0123"
         raise UpstreamServerError("The answer was cut.")
@@ -157,7 +156,7 @@ def test_bytes_are_brought_home(
         with gateway.database.read() as connection:
             row = file_rows.resolve(connection, caller.project_id, body["id"])
         assert row is not None
-        ensure.bring_home(gateway, row)
+        remote.bring_home(gateway, row)
     assert provider.calls == ["upload", "read"]
     fetched = client.get(f"/v1/files/{body['id']}").json
     assert fetched["storage_backend"] == "local"

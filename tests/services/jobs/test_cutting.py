@@ -121,7 +121,7 @@ def test_a_job_is_not_made_larger_than_it_may_be() -> None:
     cut = fed(cutter(min_lines=3, bytes=40), [1, 1, 2, 2])
     short = cut.finish()
     assert short is not None
-    assert "too large for jobs of so many" in short.message
+    assert "too large to share a job" in short.message
 
 
 def test_little_is_remembered_of_many_lines() -> None:
@@ -137,7 +137,7 @@ def test_what_a_dialect_leaves_out_is_told_of_the_line() -> None:
 def test_a_line_that_its_dialect_nests_too_deep_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def too_deep(_: Writer, line: JobLine) -> EncodedLine:
         nested: Any = line.body
-        for _ in range(json.DEEPEST):
+        for _ in range(json.MAX_WRITE_DEPTH):
             nested = [nested]
         return EncodedLine(json.dumps(nested))
 

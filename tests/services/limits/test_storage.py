@@ -215,7 +215,6 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'new.db'}"
         return
-    request.getfixturevalue("postgresql_url")
     url = postgres.create()
     yield url
     postgres.drop(url)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from app.connectors.contract.base import LineAnswer, LineCall, Target
-from app.connectors.contract.errors import MissingError, UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,
@@ -20,11 +20,13 @@ from app.connectors.contract.objects import (
     Page,
 )
 from app.connectors.http import judging
-from app.connectors.http.api import Api
+from app.connectors.http.auth import HeaderAuth, bearer
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
 from app.connectors.http.spool import rows
 from app.connectors.providers.anthropic import shapes
 from app.connectors.shared import parsing
-from app.connectors.shared.translated import BAD_ANSWER, NativeCall, Translated
+from app.connectors.shared.translated import BAD_ANSWER, NativeCall, Translated, refused
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
 from app.translate import dialects
@@ -52,7 +54,8 @@ class Anthropic(Translated):
 
     def __init__(self, target: Target) -> None:
         root = target.base_url.rstrip("/").removesuffix("/v1")
-        super().__init__(target, Api(target, headers=_headers(target), base_url=root))
+        redaction = Redaction(target.credential)
+        super().__init__(target, Remote(root, redaction, _auth(target.credential), _headers(target)))
 
     def check(self) -> None:
         """Try the credential with a call that changes nothing. Raises UpstreamError."""
@@ -74,14 +77,14 @@ class Anthropic(Translated):
         """
         if call.endpoint != MESSAGES:
             return super().run_line(call)
-        told = self._api.line(MESSAGES, _unstreamed(call.body), timeout_s=call.timeout_s)
-        if told.status >= 400:
-            body = json.dumps(judging.error_body(told, secret=""))
-            return LineAnswer(told.status, told.request_id, body)
-        message = shapes.message("", judging.json_object(told, endpoint=MESSAGES, secret=""))
-        if message.status_code is None:
-            raise UpstreamServerError(message.message, status=told.status, code=BAD_ANSWER)
-        return LineAnswer(told.status, told.request_id, message.body, message.usage)
+        answer = self._post(MESSAGES, _unstreamed(call.body), timeout_s=call.timeout_s)
+        if answer.status >= 400:
+            return refused(answer)
+        with self._redaction.in_errors():
+            message = shapes.message("", judging.json_object(answer, endpoint=MESSAGES))
+            if message.status_code is None:
+                raise UpstreamServerError(message.message, status=answer.status, code=BAD_ANSWER)
+        return LineAnswer(answer.status, answer.request_id, message.body, message.usage)
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
@@ -113,7 +116,7 @@ class Anthropic(Translated):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        self._remove(_at(FILES, native_id))
+        self._api.delete(_at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file that a model made; of an uploaded one a RefusedError."""
@@ -153,7 +156,7 @@ class Anthropic(Translated):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""
-        self._remove(_at(BATCHES, native_id))
+        self._api.delete(_at(BATCHES, native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
@@ -168,22 +171,18 @@ class Anthropic(Translated):
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
         return rows(self._api.download, [f"{_at(BATCHES, job.id)}/results"])
 
-    def _remove(self, path: str) -> None:
-        try:
-            self._api.delete(path)
-        except MissingError:
-            return
+
+def _auth(key: str) -> HeaderAuth:
+    return bearer(key) if key.startswith(OAUTH_PREFIX) else HeaderAuth({"x-api-key": key})
 
 
 def _headers(target: Target) -> dict[str, str]:
-    """The headers of every call: who asks, and what of Anthropic's is meant."""
-    key = target.credential
-    found = {"Authorization": f"Bearer {key}"} if key.startswith(OAUTH_PREFIX) else {"x-api-key": key}
-    found["anthropic-version"] = VERSION
+    """The version and the features of Anthropic's API that every call asks for."""
+    headers = {"anthropic-version": VERSION}
     for option, name in (("beta", "anthropic-beta"), ("workspace", "anthropic-workspace-id")):
         if target.options.get(option):
-            found[name] = target.options[option]
-    return found
+            headers[name] = target.options[option]
+    return headers
 
 
 def _at(path: str, native_id: str) -> str:

@@ -1,22 +1,34 @@
 """Azure OpenAI in both address styles. Models are names of deployments.
 
 Option `api_version`: a date (`2024-10-21`) means the dated style, `/openai/...?api-version=`, without containers and
-expiries; anything else `/openai/v1/...`. The credential is an API key, `{"token": "..."}`, or
-`{"tenant_id": "...", "client_id": "...", "client_secret": "..."}` for tokens of Entra ID at the option `authority`.
+expiries; anything else `/openai/v1/...`. The credential is one of:
+
+- an API key;
+- `{"token": "..."}`, a token that is never renewed;
+- `{"tenant_id": "...", "client_id": "...", "client_secret": "..."}`, an application that gets tokens from Entra ID, at
+  the host in the option `authority`;
+- `{"managed_identity": true}`, the identity of the Azure machine that the gateway runs on, or with a `client_id` one
+  that is assigned to it. The option `identity_endpoint` replaces the address of Azure's metadata service
+  (http://169.254.169.254).
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from requests.auth import AuthBase
+
 from app.connectors.contract.abilities import CONTAINERS, Abilities
 from app.connectors.contract.base import Target
-from app.connectors.contract.errors import ConfigurationError, RefusedError
+from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import EncodedLine, JobLine, NativeFile, NativeJob, NewFile, NewJob
-from app.connectors.http.lines import Answer
-from app.connectors.providers.azure.entra import Client, Entra
+from app.connectors.http.auth import TokenAuth, api_key, bearer
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
+from app.connectors.http.wire import Answer
+from app.connectors.providers.azure.entra import Entra, identity
 from app.connectors.providers.openai.connector import FILES, expiry_fields
 from app.connectors.providers.openai.containers import OpenAIContainers
 from app.connectors.providers.openai.lines import CHAT
@@ -28,7 +40,6 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 STYLES = ("/openai/v1", "/openai")
 # In the dated style they belong to a deployment.
 OF_DEPLOYMENT = (CHAT, "/v1/completions", "/v1/embeddings")
-CLIENT = ("tenant_id", "client_id", "client_secret")
 
 
 class Azure(OpenAIContainers):
@@ -38,9 +49,10 @@ class Azure(OpenAIContainers):
         version = target.options.get("api_version", "")
         self._dated = DATE.fullmatch(version) is not None
         self._version = f"?{urlencode({'api-version': version})}" if version else ""
-        self._api_key, self._bearer, self._entra = _credential(target)
-        super().__init__(replace(target, base_url=_base_url(target.base_url, dated=self._dated)))
-        self._secret = self._api_key or self._bearer
+        access = _access(target)
+        self._entra = access.entra
+        url = _base_url(target.base_url, dated=self._dated)
+        super().__init__(target, Remote(url, Redaction(target.credential, access.secrets), access.auth))
 
     @property
     def abilities(self) -> Abilities:
@@ -51,22 +63,6 @@ class Azure(OpenAIContainers):
         kept = {name: support for name, support in abilities.operations.items() if name not in CONTAINERS}
         jobs = replace(abilities.jobs, dialect=DIALECT, endpoints=abilities.jobs.endpoints & {CHAT})
         return replace(abilities, operations=kept, jobs=jobs)
-
-    def headers(self) -> dict[str, str]:
-        """What every call carries: an API key, or a token that never changes."""
-        if self._bearer:
-            return {"Authorization": f"Bearer {self._bearer}"}
-        return {"api-key": self._api_key} if self._api_key else {}
-
-    @property
-    def authorize(self) -> Callable[[], Mapping[str, str]] | None:
-        """Gives the token of now, where Entra ID gives tokens."""
-        return self._token_of_now if self._entra else None
-
-    @property
-    def secrets(self) -> list[str]:
-        """Tokens, and what they are asked for with."""
-        return self._entra.secrets if self._entra else [self._bearer]
 
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
@@ -101,11 +97,6 @@ class Azure(OpenAIContainers):
         """What the address style calls an endpoint in a job."""
         return endpoint.removeprefix("/v1") if self._dated else endpoint
 
-    def _token_of_now(self) -> Mapping[str, str]:
-        assert self._entra is not None  # noqa: S101 - for mypy
-        self._secret = self._entra.token()
-        return {"Authorization": f"Bearer {self._secret}"}
-
     def _post(
         self, endpoint: str, body: Mapping[str, Any], timeout_s: float, *, tolerate: tuple[int, ...] = ()
     ) -> Answer:
@@ -124,21 +115,27 @@ class Azure(OpenAIContainers):
         return {} if self._dated and path == FILES else super()._paging(path, after, limit)
 
 
-def _credential(target: Target) -> tuple[str, str, Entra | None]:
-    """API key, fixed token, or Entra's tokens; a JSON credential that is neither of the last two is no credential."""
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """What opens a resource; `secrets` may change while Entra ID renews tokens."""
+
+    auth: AuthBase
+    secrets: Sequence[str] = ()
+    entra: Entra | None = None
+
+
+def _access(target: Target) -> _Access:
+    """An API key, a fixed token, or tokens of Entra ID. Raises ConfigurationError for JSON that is none of these."""
     try:
-        found = json.loads(target.credential) if target.credential.startswith("{") else None
+        fields = json.loads(target.credential) if target.credential.startswith("{") else None
     except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
-        return target.credential, "", None
-    if isinstance(found.get("token"), str):
-        return "", found["token"], None
-    if not all(isinstance(found.get(name), str) and found[name] for name in CLIENT):
-        raise ConfigurationError(f"The credential of an Azure account needs token, or {', '.join(CLIENT)}.")
-    client = Client(*(found[name] for name in CLIENT))
-    entra = Entra(client, authority=target.options.get("authority", ""), timeout_s=target.call_timeout_s)
-    return "", "", entra
+        fields = None
+    if not isinstance(fields, dict):
+        return _Access(api_key("api-key", target.credential))
+    if isinstance(fields.get("token"), str):
+        return _Access(bearer(fields["token"]), [fields["token"]])
+    entra = Entra(identity(fields, target.options), timeout_s=target.call_timeout_s)
+    return _Access(TokenAuth(entra.token), entra.secrets, entra)
 
 
 def _base_url(endpoint: str, *, dated: bool) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import quote
 
-from app.connectors.cloud.aws import Keys, host_suffix
+from app.connectors.cloud.aws import Keys, SigV4, host_suffix
 from app.connectors.cloud.places import prefix_of
 from app.connectors.cloud.s3 import Bucket, Place
 from app.connectors.contract.abilities import Abilities
@@ -31,10 +32,12 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.http.api import Api
+from app.connectors.contract.paging import MAX_PAGES, each_page
+from app.connectors.http.auth import bearer
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
 from app.connectors.http.spool import spooled_lines
 from app.connectors.providers.bedrock import lines, shapes
-from app.connectors.shared import parsing
 from app.connectors.shared.translated import NativeCall, Translated
 from app.translate.dialects import EMBEDDINGS
 from app.translate.neutral import EmbeddingRequest, Request
@@ -42,12 +45,11 @@ from app.translate.neutral import EmbeddingRequest, Request
 JOB = "/model-invocation-job"
 JOBS = "/model-invocation-jobs"
 PER_PAGE = 100
-MOST_PAGES = 100
 OUTPUTS = "jobs/"
 REGION = "us-east-1"
 OWN_HOST = re.compile(r"https://bedrock(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/?")
 MODES = ("invoke", "converse")
-MOST_RECORDS = 50_000
+MAX_RECORDS = 50_000
 OUTPUT = ".out"
 MANIFEST = "manifest.json.out"
 # What stopping a job answers that is over: it is looked at then.
@@ -68,14 +70,16 @@ class Bedrock(Translated):
         self._min_records = _count(options.get("min_records", ""))
         host = f"{region}.{host_suffix(region)}"
         runtime = options.get("runtime_url") or f"https://bedrock-runtime.{host}"
-        super().__init__(target, self._made_api(target, runtime.rstrip("/")))
         base = f"https://bedrock.{host}" if own or not target.base_url else target.base_url
-        self._control = self._made_api(target, base)
+        redaction = Redaction(target.credential, self._keys.secrets)
+        auth = bearer(self._keys.api_key) if self._keys.api_key else SigV4(self._keys, "bedrock")
+        control = Remote(base, redaction, auth, reword=shapes.reword)
+        super().__init__(target, control, lines=replace(control, base_url=runtime.rstrip("/")))
         url = options.get("s3_url", "").rstrip("/")
         place = Place(
             bucket=options.get("bucket", ""), region=region, prefix=prefix_of(options.get("prefix", "")), url=url
         )
-        self._bucket = Bucket(target, place, sign=self._keys.signer("s3"), hidden=self._keys.secrets)
+        self._bucket = Bucket(target, place, auth=SigV4(self._keys, "s3"), redaction=redaction)
 
     @property
     def abilities(self) -> Abilities:
@@ -88,17 +92,16 @@ class Bedrock(Translated):
     @property
     def healthy(self) -> bool:
         """False while the breaker of jobs or of the bucket is open: new work goes elsewhere."""
-        return self._control.healthy and self._bucket.healthy
+        return self._api.healthy and self._bucket.healthy
 
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
         super().close()
-        self._control.close()
         self._bucket.close()
 
     def check(self) -> None:
         """Try the credential at Bedrock and at the bucket with calls that change nothing. Raises UpstreamError."""
-        self._control.get(JOBS, query={"maxResults": 1})
+        self._api.get(JOBS, query={"maxResults": 1})
         self._bucket.check()
 
     # Lines, one by one.
@@ -153,33 +156,30 @@ class Bedrock(Translated):
             output_uri=place.uri(place.prefix + OUTPUTS),
             converse=lines.is_converse(new.model, mode=self._mode),
         )
-        return shapes.made(self._control.post(JOB, body), new)
+        return shapes.made(self._api.post(JOB, body), new)
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now."""
-        return _counted(shapes.job(self._control.get(f"{JOB}/{quote(native_id, safe='')}")))
+        return _counted(shapes.job(self._api.get(f"{JOB}/{quote(native_id, safe='')}")))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the account's jobs, newest first."""
-        return self._listed({}, after)
+        return self._listed({}, after=after)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """The job that has the sought one's name, if there is one."""
         name = shapes.name(sought.marker)
-        after: str | None = None
-        for _ in range(MOST_PAGES):
-            page = self._listed({"nameContains": name}, after)
-            found = [replace(job, marker=sought.marker) for job in page.items if job.marker == name]
-            after = page.after
-            if found or after is None:
-                return found
-        raise parsing.bad_answer("its list of jobs has no end")
+        for page in each_page(partial(self._listed, {"nameContains": name}), max_pages=MAX_PAGES):
+            jobs = [replace(job, marker=sought.marker) for job in page.items if job.marker == name]
+            if jobs:
+                return jobs
+        return []
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
 
         def ask() -> None:
-            self._control.post(f"{JOB}/{quote(native_id, safe='')}/stop")
+            self._api.post(f"{JOB}/{quote(native_id, safe='')}/stop")
 
         return self._cancelled(native_id, ask, ended=NOT_STOPPED)
 
@@ -199,8 +199,8 @@ class Bedrock(Translated):
             for uri in self._outputs(job.output_id):
                 with ExitStack() as stack:
                     with self._bucket.get(uri) as download:
-                        found = stack.enter_context(spooled_lines(download))
-                    yield from found
+                        lines_of_file = stack.enter_context(spooled_lines(download))
+                    yield from lines_of_file
         except MissingError as error:
             if job.status == "completed" or not error.sent:
                 raise
@@ -212,25 +212,13 @@ class Bedrock(Translated):
             return
         place = self._bucket.place
         below = place.key(uri).removeprefix(place.prefix)
-        after: str | None = None
-        for _ in range(MOST_PAGES):
-            page = self._bucket.objects(below=below, after=after)
+        for page in each_page(partial(self._bucket.objects, below=below), max_pages=MAX_PAGES):
             yield from (file.id for file in page.items if file.id.endswith(OUTPUT) and file.filename != MANIFEST)
-            after = page.after
-            if after is None:
-                return
-        raise parsing.bad_answer("its list of results has no end")
 
-    def _listed(self, query: dict[str, str | int | None], after: str | None) -> Page[NativeJob]:
-        asked = {"maxResults": PER_PAGE, "nextToken": after, "sortBy": "CreationTime", "sortOrder": "Descending"}
-        page = shapes.page(self._control.get(JOBS, query={**asked, **query}), after)
+    def _listed(self, query: dict[str, str | int | None], *, after: str | None) -> Page[NativeJob]:
+        page_query = {"maxResults": PER_PAGE, "nextToken": after, "sortBy": "CreationTime", "sortOrder": "Descending"}
+        page = shapes.page(self._api.get(JOBS, query={**page_query, **query}), after)
         return Page([_counted(job) for job in page.items], page.after)
-
-    def _made_api(self, target: Target, url: str) -> Api:
-        keys, key = self._keys, self._keys.api_key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        sign = None if key else keys.signer("bedrock")
-        return Api(target, headers=headers, sign=sign, reword=shapes.reword, base_url=url, secrets=keys.secrets)
 
 
 def _counted(job: NativeJob) -> NativeJob:
@@ -245,8 +233,8 @@ def _mode(text: str) -> str:
 
 
 def _count(text: str) -> int | None:
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_RECORDS):
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_RECORDS):
         raise ConfigurationError(
-            f"The option min_records (AWS_BEDROCK_MIN_RECORDS) is a number from 1 to {MOST_RECORDS}, not {text!r:.40}."
+            f"The option min_records (AWS_BEDROCK_MIN_RECORDS) is a number from 1 to {MAX_RECORDS}, not {text!r:.40}."
         )
     return int(text) if text else None

@@ -24,10 +24,12 @@ from app.connectors.contract.objects import (
     SoughtJob,
 )
 from app.connectors.http.api import fetch_url
+from app.connectors.http.remote import with_bearer
 from app.connectors.http.spool import rows
 from app.connectors.providers.fireworks import shapes
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing
+from app.connectors.shared.once import Once
 from app.lib import json
 
 INFERENCE = "/inference/v1"
@@ -48,15 +50,18 @@ class Fireworks(Managed):
 
     def __init__(self, target: Target) -> None:
         root = re.sub(r"(/inference)?/v1$", "", target.base_url.rstrip("/"))
-        super().__init__(replace(target, base_url=root + INFERENCE), api_url=root)
-        self.target = target
-        self._account = target.options.get("account_id", "")
+        management = replace(with_bearer(target), base_url=root)
+        super().__init__(target, replace(management, base_url=root + INFERENCE), api=management)
+        self._account = Once(self._find_account_id)
         hosts = target.options.get("download_hosts") or DOWNLOAD_HOSTS
         self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
 
     def check(self) -> None:
         """Try the credential with a call that changes nothing. Raises UpstreamError."""
         self._api.get(self._datasets(), query={"pageSize": 1})
+
+    def _models_path(self) -> str:
+        return f"{INFERENCE}/models"
 
     # Files.
 
@@ -89,15 +94,15 @@ class Fireworks(Managed):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a dataset; one that is gone already is fine."""
-        self._remove(self._datasets(native_id))
+        self._api.delete(self._datasets(native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a dataset, as they come in; of a job's results those of the lines that were answered."""
         urls = self._urls(native_id)
-        wanted = [url for name, url in urls.items() if not name.endswith(f"/{REFUSED_LINES}")]
-        if len(wanted) != 1:
-            raise parsing.bad_answer(f"a dataset of {len(wanted)} files")
-        return self._fetch(wanted[0])
+        answered = [url for name, url in urls.items() if not name.endswith(f"/{REFUSED_LINES}")]
+        if len(answered) != 1:
+            raise parsing.bad_answer(f"a dataset of {len(answered)} files")
+        return self._fetch(answered[0])
 
     # Native batches.
 
@@ -113,10 +118,10 @@ class Fireworks(Managed):
         try:
             return shapes.job(self._api.post(self._jobs(), body, query={"batchInferenceJobId": name}))
         except RefusedError as error:
-            found = self.find_jobs(SoughtJob(new.marker, None, 0)) if error.status == CONFLICT else []
-            if not found:
+            jobs = self.find_jobs(SoughtJob(new.marker, None, 0)) if error.status == CONFLICT else []
+            if not jobs:
                 raise
-            return found[0]
+            return jobs[0]
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now. One that was cancelled is missing after a while."""
@@ -147,7 +152,7 @@ class Fireworks(Managed):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job; one that is gone already is fine."""
-        self._remove(self._jobs(native_id))
+        self._api.delete(self._jobs(native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
@@ -174,26 +179,24 @@ class Fireworks(Managed):
         return self._in_account("batchInferenceJobs", native_id)
 
     def _in_account(self, kind: str, native_id: str | None) -> str:
-        path = f"/v1/accounts/{quote(self._account_id(), safe='')}/{kind}"
+        account_id = self.target.options.get("account_id") or self._account.value()
+        path = f"/v1/accounts/{quote(account_id, safe='')}/{kind}"
         return path if native_id is None else f"{path}/{quote(native_id.rpartition('/')[2], safe='')}"
 
-    def _account_id(self) -> str:
-        """Asked for once. Raises RefusedError where the key opens several accounts, or none."""
-        if not self._account:
-            answer = parsing.fields(self._api.get("/v1/accounts"), "the list of accounts")
-            names = [parsing.required(item, "name") for item in parsing.items(answer, "accounts")]
-            if len(names) != 1:
-                text = f"This key opens {len(names)} accounts at Fireworks: the option account_id must name one."
-                raise RefusedError(text, code="account_id_missing")
-            self._account = names[0].rpartition("/")[2]
-        return self._account
+    def _find_account_id(self) -> str:
+        """Raises RefusedError for a key that opens several accounts, or none."""
+        answer = parsing.fields(self._api.get("/v1/accounts"), "the list of accounts")
+        names = [parsing.required(item, "name") for item in parsing.items(answer, "accounts")]
+        if len(names) != 1:
+            text = f"This key opens {len(names)} accounts at Fireworks: set the option account_id to one of them."
+            raise RefusedError(text, code="account_id_missing")
+        return names[0].rpartition("/")[2]
 
     def _list(self, path: str, after: str | None) -> tuple[Mapping[str, Any], str | None]:
         query = {"pageSize": PER_PAGE, "pageToken": after, "orderBy": NEWEST_FIRST}
         answer = parsing.fields(self._api.get(path, query=query), "the list")
         following = parsing.text(answer, "nextPageToken")
-        if following is not None and following == after:
-            raise parsing.bad_answer("a page leads to itself")
+        parsing.check_next_page(following, after)
         return answer, following
 
     # Datasets.

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from app.connectors.contract.base import LineCall, Target
-from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import (
     Download,
     EncodedLine,
@@ -20,7 +19,10 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.http.api import Api
+from app.connectors.contract.paging import MAX_PAGES, each_page
+from app.connectors.http.auth import HeaderAuth
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
 from app.connectors.http.spool import rows
 from app.connectors.providers.gemini import shapes
 from app.connectors.shared import parsing, regrouping
@@ -39,7 +41,6 @@ BATCHES = f"{API}/batches"
 MODELS = f"{API}/models"
 PER_PAGE = 100
 MODELS_PER_PAGE = 1000
-MOST_PAGES = 100
 ENDED = (400, 409)  # what a cancel of a batch that is over may be answered with
 LINES_TYPE = "application/jsonl"
 UPLOAD_URL = "x-goog-upload-url"
@@ -51,8 +52,8 @@ class Gemini(Translated):
     """One account. A batch's display name is its marker. Files are gone after 48 hours."""
 
     def __init__(self, target: Target) -> None:
-        headers = {"x-goog-api-key": target.credential}
-        super().__init__(target, Api(target, headers=headers, reword=shapes.reworded))
+        auth = HeaderAuth({"x-goog-api-key": target.credential})
+        super().__init__(target, Remote(target.base_url, Redaction(target.credential), auth, reword=shapes.reworded))
 
     # Lines.
 
@@ -85,7 +86,7 @@ class Gemini(Translated):
         kind = kind or "application/octet-stream"
         answer = self._api.post_answer(
             f"/upload{FILES}",
-            {"file": {"displayName": new.filename[: shapes.MOST_DISPLAY_NAME], "mimeType": kind}},
+            {"file": {"displayName": new.filename[: shapes.MAX_DISPLAY_NAME], "mimeType": kind}},
             headers={
                 "X-Goog-Upload-Protocol": "resumable",
                 "X-Goog-Upload-Command": "start",
@@ -113,7 +114,7 @@ class Gemini(Translated):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        self._remove(_at(native_id))
+        self._api.delete(_at(native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file that Gemini made; of an uploaded one a RefusedError."""
@@ -150,15 +151,8 @@ class Gemini(Translated):
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """Jobs with the sought marker. In which order jobs are listed is not said, so that all are looked at."""
-        found: list[NativeJob] = []
-        after: str | None = None
-        for _ in range(MOST_PAGES):
-            page = self.list_jobs(after=after)
-            found += [job for job in page.items if job.marker == sought.marker]
-            after = page.after
-            if after is None:
-                return found
-        raise parsing.bad_answer("its list of batches has no end")
+        pages = each_page(self.list_jobs, max_pages=MAX_PAGES)
+        return [job for page in pages for job in page.items if job.marker == sought.marker]
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
@@ -170,14 +164,14 @@ class Gemini(Translated):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""
-        self._remove(_at(native_id))
+        self._api.delete(_at(native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
-        found = self._rows(job)
+        rows_of_job = self._rows(job)
         if job.endpoint == EMBEDDINGS:
-            return shapes.embeddings(found, embeddings.read, status=job.status)
-        return shapes.chats(found, created=None if job.ended_at is None else job.ended_at // 1000)
+            return shapes.embeddings(rows_of_job, embeddings.read, status=job.status)
+        return shapes.chats(rows_of_job, created=None if job.ended_at is None else job.ended_at // 1000)
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
@@ -213,21 +207,14 @@ class Gemini(Translated):
                 answer = member.value
         return answer
 
-    def _remove(self, path: str) -> None:
-        """DELETE; what is gone already is fine."""
-        try:
-            self._api.delete(path)
-        except MissingError:
-            return
-
     def _upload_path(self, headers: Mapping[str, str]) -> str:
         """Where the bytes go: the provider says it, and may name no other host."""
-        base, told = urlsplit(self.target.base_url), urlsplit(parsing.url(headers, UPLOAD_URL))
-        if (told.scheme, told.netloc.lower()) != (base.scheme, base.netloc.lower()):
+        base, upload = urlsplit(self.target.base_url), urlsplit(parsing.url(headers, UPLOAD_URL))
+        if (upload.scheme, upload.netloc.lower()) != (base.scheme, base.netloc.lower()):
             raise parsing.bad_answer("its URL for the upload is on another host")
-        if not told.path.startswith(f"{base.path}/"):
+        if not upload.path.startswith(f"{base.path}/"):
             raise parsing.bad_answer("its URL for the upload is not below the base URL")
-        return told._replace(scheme="", netloc="", path=told.path[len(base.path) :], fragment="").geturl()
+        return upload._replace(scheme="", netloc="", path=upload.path[len(base.path) :], fragment="").geturl()
 
 
 def _at(native_id: str) -> str:

@@ -9,11 +9,12 @@ version), `organization` and `project` (headers of OpenAI).
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from app.connectors.contract.base import Target
-from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import Download, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.http.remote import Remote, with_bearer
 from app.connectors.providers.openai import shapes
 from app.connectors.providers.openai.lines import CHAT
 from app.connectors.providers.openai.managed import Managed
@@ -30,18 +31,13 @@ OVER_ALREADY = (400, 409)
 class OpenAIShaped(Managed):
     """One account at such a provider."""
 
-    def __init__(self, target: Target) -> None:
-        super().__init__(target)
+    def __init__(self, target: Target, remote: Remote | None = None) -> None:
+        super().__init__(target, remote or replace(with_bearer(target), headers=_headers(target)))
         self._first_line = 0 if self._option("first_line") == "0" else 1
-
-    def headers(self) -> dict[str, str]:
-        """What every call carries."""
-        own = {"OpenAI-Organization": self._option("organization"), "OpenAI-Project": self._option("project")}
-        return {**super().headers(), **{name: value for name, value in own.items() if value}}
 
     def check(self) -> None:
         """Try the credential where it matters: a page of files with one of them. Raises UpstreamError."""
-        shapes.page(self._api.get(self._at(FILES), query=self._paging(FILES, None, 1)), shapes.file, asked=None)
+        shapes.page(self._api.get(self._at(FILES), query=self._paging(FILES, None, 1)), shapes.file, current=None)
 
     # Files.
 
@@ -119,8 +115,8 @@ class OpenAIShaped(Managed):
         """The query of a list at `path`."""
         return {} if self._option("paging") == "none" else {"limit": limit, "after": after}
 
-    def _page(self, answer: Any, read: Any, asked: str | None) -> Page[Any]:
-        page = shapes.page(answer, read, asked=asked)
+    def _page(self, answer: Any, read: Any, current: str | None) -> Page[Any]:
+        page = shapes.page(answer, read, current=current)
         return Page(page.items, None) if self._option("paging") == "none" else page
 
     def _upload(self, new: NewFile, expiry: list[tuple[str, str]]) -> NativeFile:
@@ -134,16 +130,18 @@ class OpenAIShaped(Managed):
         return shapes.file(answer)
 
     def _delete(self, path: str, *parts: str) -> None:
-        try:
-            shapes.deleted(self._api.delete(self._at(path, *parts)))
-        except MissingError:
-            return
+        shapes.deleted(self._api.delete(self._at(path, *parts), missing_ok=True))
 
     def _job(self, answer: Any) -> NativeJob:
         return shapes.job(answer, first_line=self._first_line)
 
     def _option(self, name: str) -> str:
         return self.target.options.get(name, "")
+
+
+def _headers(target: Target) -> dict[str, str]:
+    headers = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
+    return {name: target.options[option] for name, option in headers.items() if target.options.get(option)}
 
 
 def expiry_fields(seconds: int, naming: str) -> list[tuple[str, str]]:

@@ -1,15 +1,19 @@
 """Servers that speak OpenAI's inference dialect: vLLM, SGLang, Ollama, llama.cpp and the like."""
 
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.http import judging
-from app.connectors.http.lines import MAX_ANSWER_BYTES, Answer, HttpClient
+from app.connectors.http.api import Api
+from app.connectors.http.lines import LineClient
+from app.connectors.http.remote import Remote, with_bearer
+from app.connectors.http.wire import MAX_ANSWER_BYTES, Answer
 from app.lib import ids, json
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.responses.answers import from_chat
@@ -22,54 +26,68 @@ VERSION_SEGMENT = re.compile(r"v\d+[a-z0-9]*")
 
 
 class OpenAICompatible(Connector):
-    """One such server. It learns once whether the server has `/v1/responses`."""
+    """One such server: lines by the fast path, models by its management API.
 
-    def __init__(self, target: Target, *, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+    `remote` says how to call it; without one the credential is sent as a bearer. `api` is for providers whose
+    management API lies elsewhere.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        remote: Remote | None = None,
+        *,
+        api: Remote | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
         super().__init__(target)
-        self._secret = target.credential
-        self._http = HttpClient(
-            target.base_url,
-            headers=self.headers(),
-            authorize=self.authorize,
+        remote = remote or with_bearer(target)
+        self._redaction = remote.redaction
+        self._line_client = LineClient(
+            remote,
             connect_timeout_s=target.connect_timeout_s,
             max_idle=target.max_concurrency,
             max_answer_bytes=max_answer_bytes,
         )
-        self._versioned = has_version(target.base_url)
-        self._lacks_responses = False
-
-    def headers(self) -> dict[str, str]:
-        """What every call carries. Many servers ask for no key; an empty bearer is refused by some that do not look."""
-        return {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
-
-    @property
-    def authorize(self) -> Callable[[], Mapping[str, str]] | None:
-        """Gives what calls carry besides, where it changes with time; None where it does not."""
-        return None
+        self._api = Api(target, api or remote)
+        self._versioned = has_version(remote.base_url)
+        # Learned once, from the server's answers.
+        self._lacks_responses = threading.Event()
 
     def run_line(self, call: LineCall) -> LineAnswer:
-        """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""
-        if call.endpoint == RESPONSES:
-            return self._respond(call)
-        return self._finished(call.endpoint, self._post(call.endpoint, call.body, call.timeout_s))
+        """Send one line. A 2xx and a final 4xx are answers; anything else raises an UpstreamError."""
+        with self._redaction.in_errors():
+            if call.endpoint == RESPONSES:
+                return self._respond(call)
+            return self._finished(call.endpoint, self._post(call.endpoint, call.body, call.timeout_s))
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models that the server lists, as it describes them. Raises UpstreamError."""
-        answer = self._http.get(self._path(MODELS), timeout_s=timeout_s)
-        judging.raise_unless_final(answer, secret=self._secret)
-        if answer.status >= 400:
-            message = judging.error_body(answer, secret=self._secret)["error"]["message"]
-            raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
-        data = judging.json_object(answer, endpoint=MODELS, secret=self._secret).get("data")
+        with self._redaction.in_errors():
+            answer = self._models(timeout_s)
+            data = judging.json_object(answer, endpoint=MODELS).get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
-        self._http.close()
+        self._line_client.close()
+        self._api.close()
+
+    def _models(self, timeout_s: float) -> Answer:
+        """The 2xx answer to a request for the models; asked once, whatever the breaker says."""
+        answer = self._api.fetch(self._models_path(), timeout_s=timeout_s)
+        judging.raise_unless_final(answer)
+        if answer.status >= 400:
+            message = judging.error_body(answer)["error"]["message"]
+            raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
+        return answer
+
+    def _models_path(self) -> str:
+        return self._path(MODELS)
 
     def _respond(self, call: LineCall) -> LineAnswer:
         deadline = time.monotonic() + call.timeout_s
-        if not self._lacks_responses:
+        if not self._lacks_responses.is_set():
             answer = self._post(RESPONSES, call.body, call.timeout_s, tolerate=(501,))
             if not lacks_route(answer):
                 return self._finished(RESPONSES, answer)
@@ -79,7 +97,8 @@ class OpenAICompatible(Connector):
             return _refusal(error)
         answer = self._post(CHAT, chat_body, deadline - time.monotonic())
         # Remembered only when chat is there: with a wrong base URL both are missing.
-        self._lacks_responses = self._lacks_responses or not lacks_route(answer)
+        if not lacks_route(answer):
+            self._lacks_responses.set()
         return self._as_response(answer, call.body)
 
     def _as_response(self, answer: Answer, request: Mapping[str, Any]) -> LineAnswer:
@@ -97,16 +116,15 @@ class OpenAICompatible(Connector):
     def _post(
         self, endpoint: str, body: Mapping[str, Any], timeout_s: float, *, tolerate: tuple[int, ...] = ()
     ) -> Answer:
-        answer = self._http.post(self._path(endpoint), json.dumps(body), timeout_s=timeout_s)
+        answer = self._line_client.post(self._path(endpoint), json.dumps(body), timeout_s=timeout_s)
         if answer.status not in tolerate:
-            judging.raise_unless_final(answer, secret=self._secret)
+            judging.raise_unless_final(answer)
         return answer
 
     def _finished(self, endpoint: str, answer: Answer) -> LineAnswer:
         if answer.status >= 400:
-            body = json.dumps(judging.error_body(answer, secret=self._secret))
-            return LineAnswer(answer.status, answer.request_id, body)
-        value = judging.json_object(answer, endpoint=endpoint, secret=self._secret)
+            return LineAnswer(answer.status, answer.request_id, json.dumps(judging.error_body(answer)))
+        value = judging.json_object(answer, endpoint=endpoint)
         return LineAnswer(answer.status, answer.request_id, judging.one_line(answer.body), judging.usage_of(value))
 
     def _path(self, endpoint: str) -> str:
@@ -119,12 +137,12 @@ def has_version(base_url: str) -> bool:
 
 
 def lacks_route(answer: Answer) -> bool:
-    """True if the server does not know the path, rather than the model or an object named in the body."""
+    """True if the server does not know the path, rather than the model or an object that the body names."""
     if answer.status in (405, 501):
         return True
     if answer.status != 404:
         return False
-    error = judging.error_body(answer, secret="")["error"]
+    error = judging.error_body(answer)["error"]
     names_object = error["param"] or error["code"] == "model_not_found"
     return not names_object and not re.search(r"\bmodel\b", error["message"], re.IGNORECASE)
 

@@ -56,7 +56,7 @@ class OpenRouter(Managed):
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file; one that is gone already is fine."""
-        self._remove(self._at(FILES, native_id))
+        self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a file that was made at OpenRouter; of an uploaded one a RefusedError."""
@@ -75,11 +75,11 @@ class OpenRouter(Managed):
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now, without the results that come with it. A new one may raise MissingError at first."""
-        told: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for member in members(self._api, self._at(BATCHES, native_id), array="results"):
             if member.index is None:
-                told[member.name] = member.value
-        return shapes.job(told)
+                fields[member.name] = member.value
+        return shapes.job(fields)
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the account's jobs, newest first."""
@@ -88,7 +88,7 @@ class OpenRouter(Managed):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over; one that is gone already is fine."""
-        self._remove(self._at(BATCHES, native_id))
+        self._api.delete(self._at(BATCHES, native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""

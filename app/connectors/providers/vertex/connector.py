@@ -29,7 +29,9 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.http.api import Api
+from app.connectors.contract.paging import MAX_PAGES, each_page
+from app.connectors.http.redaction import Redaction
+from app.connectors.http.remote import Remote
 from app.connectors.http.spool import rows
 from app.connectors.providers.vertex import models, shapes
 from app.connectors.shared import parsing
@@ -48,7 +50,6 @@ CONTINENTS = ("us", "eu")
 LOCATION_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9.:-]*")
 PER_PAGE = 100
-MOST_PAGES = 100
 JOBS = "batchPredictionJobs"
 OUTPUTS = "jobs/"
 # Below it: a folder of each job's own, and one that Vertex makes in it.
@@ -68,11 +69,12 @@ class Vertex(Translated):
         self._project = options.get("project", "")
         if self._project:
             _checked(self._project, PROJECT_NAME, "project")
-        hidden, authorize = self._tokens.secrets, self._tokens.headers
+        redaction = Redaction(target.credential, self._tokens.secrets)
         base = target.base_url if target.base_url not in ("", GLOBAL_URL) else _url(self._location)
-        super().__init__(target, Api(target, headers={}, authorize=authorize, base_url=base, secrets=hidden))
+        super().__init__(target, Remote(base, redaction, self._tokens))
         place = Place(bucket=options.get("bucket", ""), prefix=prefix_of(options.get("prefix", "")))
-        self._bucket = gcs.bucket(target, place, authorize, hidden, url=options.get("storage_url", "").rstrip("/"))
+        storage = options.get("storage_url", "").rstrip("/") or gcs.URL
+        self._bucket = gcs.Bucket(target, place, Remote(storage, redaction, self._tokens))
 
     @property
     def healthy(self) -> bool:
@@ -87,7 +89,7 @@ class Vertex(Translated):
 
     def check(self) -> None:
         """Try the credential at Vertex, and at the bucket if there is one, changing nothing. Raises UpstreamError."""
-        self._listed({"pageSize": 1}, None)
+        self._listed({"pageSize": 1}, after=None)
         if self._bucket.place.bucket:
             self._bucket.check()
 
@@ -128,11 +130,11 @@ class Vertex(Translated):
         """A line of an input file, of an embedding one for each text. Raises TranslationError."""
         body = line.body if line.body.get("model") == line.model else {**line.body, "model": line.model}
         if line.endpoint == EMBEDDINGS:
-            asked = dialects.read_embedding(body)
+            request = dialects.read_embedding(body)
             models.check_embeds(line.model)
-            texts = [embeddings.write(text, asked, flavour="vertex") for text in asked.inputs]
+            texts = [embeddings.write(text, request, flavour="vertex") for text in request.inputs]
             data = shapes.embedding_lines(line.custom_id, texts)
-            return EncodedLine(data, len(texts), tuple(embeddings.dropped(asked)))
+            return EncodedLine(data, len(texts), tuple(embeddings.dropped(request)))
         spoken = models.family(line.model)
         written = models.write(dialects.read_request(line.endpoint, body), spoken)
         data = shapes.chat_line(line.custom_id, written.body, claude=spoken == "claude")
@@ -145,8 +147,8 @@ class Vertex(Translated):
             model = models.path(new.model)
         except TranslationError as error:
             raise RefusedError(str(error), status=REFUSED, code=error.code, param=error.param, sent=False) from None
-        asked = shapes.request(new, model=model, output_uri=self._output(new.marker))
-        return self._own(shapes.job(self._api.post(f"{self._base()}{JOBS}", asked)))
+        request = shapes.request(new, model=model, output_uri=self._output(new.marker))
+        return self._own(shapes.job(self._api.post(f"{self._base()}{JOBS}", request)))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now."""
@@ -154,7 +156,7 @@ class Vertex(Translated):
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the jobs of the project in this location, newest first."""
-        return self._listed({"pageSize": PER_PAGE}, after)
+        return self._listed({"pageSize": PER_PAGE}, after=after)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """The jobs that are labelled with the sought marker."""
@@ -162,15 +164,8 @@ class Vertex(Translated):
             "pageSize": PER_PAGE,
             "filter": f'labels.{shapes.MARKER}="{shapes.label(sought.marker)}"',
         }
-        found: list[NativeJob] = []
-        after: str | None = None
-        for _ in range(MOST_PAGES):
-            page = self._listed(query, after)
-            found += [job for job in page.items if job.marker == sought.marker]
-            after = page.after
-            if after is None:
-                return found
-        raise parsing.bad_answer("its list of jobs has no end")
+        pages = each_page(partial(self._listed, query), max_pages=MAX_PAGES)
+        return [job for page in pages for job in page.items if job.marker == sought.marker]
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Ask for the end of a job. One that is over already is answered as it is."""
@@ -182,10 +177,8 @@ class Vertex(Translated):
 
     def delete_job(self, native_id: str) -> None:
         """Delete a job that is over, its results not; one that is gone already is fine."""
-        try:
-            self._api.delete(_at(native_id))
-        except MissingError:
-            return
+        if shapes.NAME.fullmatch(native_id):
+            self._api.delete(_at(native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
@@ -204,12 +197,12 @@ class Vertex(Translated):
         """The lines of all files of predictions below a job's output."""
         if job.output_id is None:
             return
-        found = [file.id for file in self._bucket.below(job.output_id) if _has_rows(file.filename)]
-        if not found and job.status == "completed":
+        uris = [file.id for file in self._bucket.below(job.output_id) if _has_rows(file.filename)]
+        if not uris and job.status == "completed":
             raise MissingError("The job's results are not in the bucket.", status=MISSING, code="notFound")
-        yield from rows(self._bucket.get, found)
+        yield from rows(self._bucket.get, uris)
 
-    def _listed(self, query: dict[str, str | int | None], after: str | None) -> Page[NativeJob]:
+    def _listed(self, query: dict[str, str | int | None], *, after: str | None) -> Page[NativeJob]:
         answer = self._api.get(f"{self._base()}{JOBS}", query={**query, "pageToken": after})
         return shapes.page(answer, after)
 

@@ -1,0 +1,35 @@
+"""The one loop over a provider's pages."""
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+from app.connectors.contract.errors import UpstreamServerError
+from app.connectors.contract.objects import Page
+
+T = TypeVar("T")
+
+# More pages than any list has that a provider filters, or keeps for a while only.
+MAX_PAGES = 100
+
+
+class ReadPage(Protocol[T]):
+    """Reads the page that `after` leads to; None is for the first."""
+
+    def __call__(self, *, after: str | None) -> Page[T]: ...
+
+
+def each_page(read: ReadPage[T], *, max_pages: int | None = None) -> Iterator[Page[T]]:
+    """Every page of a list, in the provider's order. Stop iterating to read no further.
+
+    Raises UpstreamServerError for a list that still goes on after `max_pages`, and what `read` raises.
+    """
+    after: str | None = None
+    count = 0
+    while max_pages is None or count < max_pages:
+        page = read(after=after)
+        yield page
+        after = page.after
+        count += 1
+        if after is None:
+            return
+    raise UpstreamServerError(f"The provider's list does not end within {max_pages} pages.", code="bad_answer")
