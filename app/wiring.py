@@ -26,8 +26,11 @@ def create_app(settings: Settings | None = None, *, gateway: Gateway | None = No
     return app
 
 
-def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
-    """What the web process, the worker and the command line all lean on. Raises SettingsError."""
+def build_gateway(settings: Settings, *, clock: Clock | None = None, retry_pause_s: float | None = None) -> Gateway:
+    """What the web process, the worker and the command line all build on. Raises SettingsError.
+
+    `retry_pause_s` is the pause before the first retry of a management call; None for the default.
+    """
     logs.configure(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
     ring = _ring(settings)
@@ -41,7 +44,9 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         pepper=pepper,
         log=log,
         clock=clock,
-        timeouts=Timeouts(settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s),
+        timeouts=Timeouts(
+            settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s, retry_pause_s
+        ),
     )
     verifier = jwt_issuers.verifier(settings, log=log)
     logs.hide(*[issuer.secret for issuer in verifier.issuers if issuer.secret])

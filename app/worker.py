@@ -15,12 +15,12 @@ from app.wiring import build_gateway
 
 
 def run(settings: Settings) -> int:
-    """Work until told to stop; the second signal stops at once. Returns the exit status."""
+    """Work until SIGTERM or SIGINT; a second signal stops at once. Returns the exit status."""
     return serve(build_gateway(settings))
 
 
 def serve(gateway: Gateway) -> int:
-    """`run` on a gateway that is there already."""
+    """As `run`, on an existing gateway."""
     settings = gateway.settings
     name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
     engine = build_engine(gateway, name=name)
@@ -43,7 +43,7 @@ def serve(gateway: Gateway) -> int:
 
 
 def build_engine(gateway: Gateway, *, name: str) -> Embedded:
-    """The embedded engine as the settings want it."""
+    """The embedded engine with the options from the settings."""
     settings = gateway.settings
     options = Options(
         concurrency=settings.worker_concurrency,

@@ -1,4 +1,4 @@
-"""`python -m tools.coverage_by_room`: line and branch coverage of each package of app/, from a file of `coverage json`."""
+"""Line and branch coverage of each package of app/, from a file of `coverage json`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""HTTP only: one package per face, wired here."""
+"""The HTTP layer: one package for each face, registered here."""
 
 from flask import Flask
 
@@ -8,7 +8,7 @@ from app.services.gateway import Gateway
 
 
 def register(app: Flask, gateway: Gateway) -> None:
-    """Everything HTTP on `app`, serving `gateway`."""
+    """Registers all routes, hooks and error handlers on `app`, which serve `gateway`."""
     app.extensions[EXTENSION] = gateway
     paths.register(app)
     app.json.sort_keys = False  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The auth hooks: attached where a blueprint is registered, before anything of the request is read."""
+"""Auth hooks. They are attached where a blueprint is registered and run before the request body is read."""
 
 from flask import current_app, g, request
 
@@ -12,15 +12,15 @@ HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 ACCOUNT = "x-bf-api-key"  # the name of an account, not a credential
 PROJECT = "x-bf-project"
 PROVIDER = "x-model-provider"
-LONGEST_ADDRESS = 64
+MAX_ADDRESS_LENGTH = 64
 
 
 def require_key() -> None:
-    """Set `g.caller` from the request's credential.
+    """Sets `g.caller` from the request's credential.
 
-    Raises AuthenticationError, PermissionDeniedError (role, network) and RateLimitedError.
+    Raises AuthenticationError, PermissionDeniedError (role, network, project) or RateLimitedError.
     """
-    # Every request comes by here, and each look at `g` or the process's gateway takes its time.
+    # Runs for every request, so it looks up the context-local `g` and gateway as rarely as possible.
     served, project, operation = gateway(), _named(PROJECT), _request_type()
     g.request_type = operation
     caller = callers.authenticate(
@@ -39,18 +39,18 @@ def require_key() -> None:
 
 
 def require_admin() -> None:
-    """Set `g.actor`, who manages the gateway. Raises AuthenticationError and PermissionDeniedError."""
+    """Sets `g.actor`, the admin who sent the request. Raises AuthenticationError or PermissionDeniedError."""
     g.request_type = _request_type()
     g.actor = callers.administrator(gateway(), _credential(), request_id=g.request_id, address=client_address())
 
 
 def client_address() -> str | None:
-    """Where the request comes from: as the outermost of the trusted proxies saw it, if there are any."""
+    """Returns the client's address, as the outermost trusted proxy saw it if there are proxies."""
     hops = gateway().settings.trusted_proxies
     if hops:
-        told = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
-        if len(told) >= hops and told[-hops].strip():
-            return told[-hops].strip()[:LONGEST_ADDRESS]
+        addresses = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+        if len(addresses) >= hops and addresses[-hops].strip():
+            return addresses[-hops].strip()[:MAX_ADDRESS_LENGTH]
     return request.remote_addr
 
 
@@ -64,21 +64,20 @@ def _named(header: str) -> str | None:
 
 
 def _provider() -> str | None:
-    """The provider that query or header name; a body is not read before it is known who sends it."""
+    """Returns the provider in the query or header. The body is not read before the caller is authenticated."""
     named = (request.args.get("provider"), request.args.get(PROVIDER), request.headers.get(PROVIDER))
     return next((value.strip().lower() for value in named if value and value.strip()), None)
 
 
 def _credential() -> str:
-    """The credential of whichever header carries one. A key or token of this gateway wins over others beside it."""
+    """Returns the request's credential. If several headers carry one, a key or token of this gateway comes first."""
     authorization = request.headers.get("Authorization", "")
     scheme, _, token = authorization.partition(" ")
-    found = [token.strip()] if scheme.lower() == "bearer" else []
-    if found and found[0].startswith(keys.PREFIX):
-        return found[0]  # as nearly every client sends it; the other headers need not be looked for
-    found += [request.headers[name].strip() for name in HEADERS if name in request.headers]
-    found = [value for value in found if value]
-    if not found:
+    credentials = [token.strip()] if scheme.lower() == "bearer" else []
+    if credentials and credentials[0].startswith(keys.PREFIX):
+        return credentials[0]  # nearly every client sends it here, so the other headers need not be read
+    credentials += [request.headers[name].strip() for name in HEADERS if name in request.headers]
+    credentials = [value for value in credentials if value]
+    if not credentials:
         raise AuthenticationError("Send a virtual key of this gateway as `Authorization: Bearer sk-bf-...`.")
-    found.sort(key=lambda value: callers.rank(gateway(), value))
-    return found[0]
+    return min(credentials, key=lambda value: callers.rank(gateway(), value))

@@ -1,5 +1,6 @@
-"""Is the process up, and can it serve? The only routes without a key."""
+"""Liveness and readiness: the only routes that need no key."""
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response
@@ -15,16 +16,16 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 @operation("healthz")
 def healthz() -> Response:
-    """The process answers; nothing else is asked."""
+    """The process answers; nothing else is checked."""
     return _json({"status": "ok"}, 200)
 
 
 @blueprint.get("/readyz")
 @operation("readyz")
 def readyz() -> Response:
-    """Database and blob store work. When a worker was last seen is told, not required."""
+    """Database, key ring and blob store work. The body also says when a worker was last seen."""
     report = health.check(gateway())
-    return _json(report.as_dict(), 200 if report.ready else 503)
+    return _json(asdict(report), 200 if report.ready else 503)
 
 
 def _json(body: dict[str, Any], status: int) -> Response:

@@ -33,6 +33,6 @@ def explicit_provider(*values: str | None) -> str | None:
     return provider
 
 
-def is_azure_client() -> bool:
-    """True when the query has an `api-version`, which only Azure SDKs send."""
-    return "api-version" in request.args
+def sdk_provider() -> str | None:
+    """The provider whose own SDK sent the request, if that can be told."""
+    return "azure" if "api-version" in request.args else None

@@ -19,8 +19,8 @@ FRESH_S = 300.0
 AGAIN_S = 10.0
 PATIENCE_S = 5.0
 # Requests with an unknown key that wait at once for the keys to be read again; the others are refused.
-MOST_WAITING = 8
-MOST_KEYS = 100
+MAX_WAITING = 8
+MAX_KEYS = 100
 SHORTEST_RSA = 2048
 KINDS = {"RS256": "RSA", "ES256": "EC"}
 CURVE = "P-256"
@@ -60,7 +60,7 @@ class KeySet:
         self._read_at = self._asked_at = float("-inf")
         self._lock = threading.Lock()
         self._reading: threading.Event | None = None
-        self._places = threading.BoundedSemaphore(MOST_WAITING)
+        self._places = threading.BoundedSemaphore(MAX_WAITING)
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
         """The key called `kid`, or the only one there is when the token names none; None: there is no such key."""
@@ -68,14 +68,14 @@ class KeySet:
             self._ask(wait=True)
         elif self._monotonic() - self._read_at > FRESH_S:
             self._ask()
-        found = self._fitting(kid, algorithm)
-        if found is None and self._keys is not None and self._places.acquire(blocking=False):
+        key = self._fitting(kid, algorithm)
+        if key is None and self._keys is not None and self._places.acquire(blocking=False):
             try:
                 self._ask(wait=True)
             finally:
                 self._places.release()
-            found = self._fitting(kid, algorithm)
-        return found
+            key = self._fitting(kid, algorithm)
+        return key
 
     def _fitting(self, kid: str | None, algorithm: str) -> PublicKey | None:
         fitting = [key for key in self._keys or () if key.algorithm == algorithm and kid in (None, key.kid)]
@@ -115,13 +115,13 @@ class KeySet:
 def parsed(document: bytes) -> list[PublicKey]:
     """The keys of a JWKS that can verify signatures; others are left out. Raises JwksError when none is left."""
     try:
-        found = json.loads(document)
+        value = json.loads(document)
     except json.JSONDecodeError:
         raise JwksError("The answer is not JSON.") from None
-    entries = found.get("keys") if isinstance(found, dict) else None
+    entries = value.get("keys") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         raise JwksError("The answer has no list `keys`.")
-    keys = [key for entry in entries[:MOST_KEYS] if isinstance(entry, dict) and (key := _key(entry)) is not None]
+    keys = [key for entry in entries[:MAX_KEYS] if isinstance(entry, dict) and (key := _key(entry)) is not None]
     if not keys:
         raise JwksError("The answer has no key that can verify RS256 or ES256.")
     return keys

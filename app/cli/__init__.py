@@ -1,4 +1,4 @@
-"""The command line: `batchgate COMMAND`. Commands are imported when they are asked for."""
+"""The command line, `batchgate COMMAND`: this module finds commands, and imports only the one that runs."""
 
 import importlib
 
@@ -47,8 +47,8 @@ class _Lazy(click.Group):
 def batchgate() -> None:
     """Files, batches and containers of every model provider behind one URL.
 
-    Settings come from the environment, and from a file `.env` in the current folder for variables
-    that the environment does not have. docs/settings.md lists them all.
+    Settings are environment variables. A file `.env` in the current folder can set those that the
+    environment does not. docs/settings.md lists all of them.
     """
 
 

@@ -1,4 +1,4 @@
-"""The embedded engine: one process that claims segments from SQL and runs them. No broker."""
+"""The embedded engine: one process that claims segments from SQL and runs them, without a broker."""
 
 import threading
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from app.engine.work import Capacity, StoreAwayError, Work
 from app.lib.clock import Clock
 
 EXCHANGE_S = 1.0
-MOST_RUNS = 64
+MAX_RUNS = 64
 STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
 
@@ -34,7 +34,7 @@ class Options:
 
 
 class Embedded:
-    """Start, then `run` until `stop`; at most `options.concurrency` lines are out at once."""
+    """`run` works until `stop`, with at most `options.concurrency` lines in flight."""
 
     def __init__(self, work: Work, options: Options, *, clock: Clock, log: Any) -> None:
         self._work = work
@@ -42,7 +42,7 @@ class Embedded:
         self._clock = clock
         self._log = log
         self._scheduler = Scheduler(budget_bytes=options.budget_bytes)
-        # A quarter more threads than permits, so that answers are taken apart while others are sent.
+        # A quarter more threads than permits, so that some parse answers while the others send.
         threads = options.concurrency + max(4, options.concurrency // 4)
         chunk = ChunkRule(max_bytes=options.chunk_bytes, max_wait_ms=options.chunk_ms)
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
@@ -60,11 +60,11 @@ class Embedded:
         ]
 
     def stop(self) -> None:
-        """Ask the engine to end: claim nothing more, wait for what is out. Safe in a signal handler."""
+        """Claim no more segments, and end when the lines in flight have. Safe in a signal handler."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Work until `stop`; returns when everything is written down or the time to drain is over."""
+        """Work until `stop`; returns when all results are written, or the time to drain has passed."""
         self._executor.start()
         for thread in self._steps:
             thread.start()
@@ -80,7 +80,7 @@ class Embedded:
                 self._stopping.wait(STORE_AWAY_S)
                 continue
             except Exception:  # noqa: BLE001
-                # A loop of the worker must outlive any one batch; the trace tells which it was.
+                # A loop of the worker must survive any single batch; the trace shows which one failed.
                 self._log.exception("worker.loop_failed", loop=act.__name__)
                 self._stopping.wait(STORE_AWAY_S)
                 continue
@@ -104,7 +104,7 @@ class Embedded:
         claimed = self._claim()
         for capacity, gate in list(self._gates.items()):
             self._exchange(capacity, gate)
-        # While lines run, look often enough that the next segment is there before the last one is dry.
+        # While lines run, look often enough to have the next segment before the last one runs dry.
         if not claimed and self._scheduler.runs():
             self._stopping.wait(min(0.05, self._options.poll_s))
             return True
@@ -148,13 +148,13 @@ class Embedded:
 
     def _claim(self) -> bool:
         for claimed in range(CLAIMS_PER_TICK):
-            if self._stopping.is_set() or len(self._scheduler.runs()) >= MOST_RUNS:
+            if self._stopping.is_set() or len(self._scheduler.runs()) >= MAX_RUNS:
                 return claimed > 0
             at = self._clock.monotonic()
-            found = self._work.claim(skip=self._saturated())
-            if found is None:
+            leased = self._work.claim(skip=self._saturated())
+            if leased is None:
                 return claimed > 0
-            capacity, segment = found
+            capacity, segment = leased
             gate = self._gates.get(capacity)
             run = SegmentRun(
                 segment, gate=gate or Gate(self._clock), clock=self._clock, lease_s=self._options.lease_s, claimed_at=at
@@ -166,7 +166,7 @@ class Embedded:
         return True
 
     def _saturated(self) -> list[Capacity]:
-        """Capacities that have lines enough waiting here; other workers may have the rest."""
+        """Capacities that have enough lines waiting here; other workers may take the rest."""
         waiting: dict[int, int] = {}
         for run in self._scheduler.runs():
             waiting[id(run.gate)] = waiting.get(id(run.gate), 0) + run.waiting

@@ -1,4 +1,4 @@
-"""Threads that send lines, and threads that write their results down."""
+"""Threads that send lines, and threads that write their results."""
 
 import random
 import threading
@@ -16,7 +16,7 @@ from app.lib.clock import Clock
 TAKE_TIMEOUT_S = 0.5
 PERMIT_TIMEOUT_S = 1.0
 FIRST_RETRY_S = 0.5
-LONGEST_RETRY_S = 30.0
+MAX_RETRY_S = 30.0
 FLUSH_LOOK_S = 0.025
 STORE_AWAY_S = 0.5
 FLUSH_THREADS = 4
@@ -24,7 +24,7 @@ FLUSH_THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """The line did not leave: it may never (`result`), or it waits for another turn."""
+    """The line was not sent: it can never be (`result`), or it waits for another turn."""
 
     result: Result | None = None
 
@@ -46,14 +46,14 @@ class Executor:
         self._flushers = [self._thread(self._write_results, f"flush-{n}") for n in range(FLUSH_THREADS)]
 
     def start(self) -> None:
-        """Begin to take lines."""
+        """Start the threads."""
         for thread in (*self._senders, *self._flushers):
             thread.start()
 
     def stop(self, *, timeout_s: float) -> bool:
-        """Wait for lines that are out and write their results. False when some were still out at the end.
+        """Wait for the lines in flight and write their results. False when some were still in flight at the end.
 
-        The scheduler is closed first. Lines cut off here run again elsewhere: their segments stay leased.
+        Close the scheduler first. Lines that are cut off here run again elsewhere: their segments stay leased.
         """
         ends = self._clock.monotonic() + timeout_s
         for thread in self._senders:
@@ -79,14 +79,14 @@ class Executor:
                 self._scheduler.done(run, line)
 
     def _run_line(self, run: SegmentRun, line: Line) -> None:
-        """One attempt, which ends in one word to the run: the line is over, or it is to be sent again."""
+        """Make one attempt; afterwards the run has either the result of the line, or the line itself to send again."""
         try:
             outcome = self._attempt(run, line)
         except StoreAwayError as error:
             self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
         except Exception:  # noqa: BLE001
-            # A fault of ours in one line must end neither the thread nor the other lines.
+            # A bug that one line triggers must end neither the thread nor the other lines.
             self._log.exception("line.broken", batch=run.segment.batch_id, line=line.number)
             self._end_broken(run, line)
         else:
@@ -130,7 +130,7 @@ class Executor:
             run.finish(replace(outcome, line=_tried(line)))
             return
         tried = _tried(line, cost_unknown=outcome.cost_unknown)
-        if tried.attempts >= outcome.most_attempts:
+        if tried.attempts >= outcome.max_attempts:
             run.finish(replace(outcome.result, line=tried))
             return
         self._log.info("line.retried", batch=run.segment.batch_id, line=line.number, attempt=tried.attempts)
@@ -148,7 +148,7 @@ class Executor:
                 self._flush(run)
             finally:
                 run.flushing = False
-                self._scheduler.wake()  # results that are written down make room for lines
+                self._scheduler.wake()  # written results free memory for lines
 
     def _ripe_run(self) -> SegmentRun | None:
         with self._flush_lock:
@@ -163,7 +163,7 @@ class Executor:
 
     def _flush(self, run: SegmentRun) -> None:
         if run.lost:
-            run.drain()  # another worker has the lines now, and its results count
+            run.drain()  # another worker may have the lines now, and its results count
             return
         last = run.idle
         results, retried = run.drain()
@@ -176,7 +176,7 @@ class Executor:
             run.restore(results, retried)
             self._over.wait(STORE_AWAY_S)
         except Exception:  # noqa: BLE001
-            # Results are paid for: they are kept and tried again while the lease holds, and the trace tells why.
+            # Results are paid for: they are kept and written again while the lease holds; the trace shows the error.
             self._log.exception("chunk.not_written", batch=run.segment.batch_id, segment=run.segment.id)
             run.restore(results, retried)
             self._over.wait(STORE_AWAY_S)
@@ -187,6 +187,6 @@ def _tried(line: Line, *, cost_unknown: bool = False) -> Line:
 
 
 def _backoff_s(attempts: int) -> float:
-    # Jitter is no secret: it only keeps retries of many lines apart.
+    # Jitter only spreads the retries of many lines, so it need not be unpredictable.
     jitter = random.uniform(0.5, 1.0)  # noqa: S311
-    return min(LONGEST_RETRY_S, FIRST_RETRY_S * float(2 ** (attempts - 1))) * jitter
+    return min(MAX_RETRY_S, FIRST_RETRY_S * float(2 ** (attempts - 1))) * jitter

@@ -1,4 +1,4 @@
-"""Who may send now: this process's permits for one account and model."""
+"""A gate for senders: this process's permits for one account and model."""
 
 import threading
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from app.lib.clock import Clock
 
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 30.0
+MAX_PAUSE_S = 30.0
 SLACK = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What this process saw since it last told: the store adapts the limit of all processes from it."""
+    """What this process saw since its last report: the limit of all processes is adapted to it."""
 
     successes: int
     overloads: int
@@ -39,14 +39,14 @@ class Gate:
 
     @property
     def room(self) -> int:
-        """How many lines may be made ready: the permits and a few more, so that none lies idle."""
+        """How many lines may be prepared: as many as there are permits, and a few more, so that no permit is idle."""
         if self._limit == 0 or self.paused_s() > 0:
             return 0
         return self._limit + max(SLACK, self._limit // 4)
 
     @property
     def has_news(self) -> bool:
-        """True when the other processes should hear of an overload at once."""
+        """True when the other processes should learn of an overload at once."""
         return self._overloads > 0
 
     def paused_s(self) -> float:
@@ -54,7 +54,7 @@ class Gate:
         return max(0.0, self._paused_until - self._clock.monotonic())
 
     def enter(self, *, timeout_s: float) -> bool:
-        """Take a permit. False when none came free in time or the gate is paused."""
+        """Take a permit. False when none became free in time, or the gate is paused."""
         ends = self._clock.monotonic() + timeout_s
         with self._free:
             while self._in_flight >= self._limit or self.paused_s() > 0:
@@ -66,33 +66,33 @@ class Gate:
             return True
 
     def leave(self) -> None:
-        """Give the permit back."""
+        """Return the permit."""
         with self._free:
             self._in_flight -= 1
             self._free.notify()
 
     def succeeded(self) -> None:
-        """An answer came: the provider has room."""
+        """Note an answer: the provider is not overloaded."""
         with self._free:
             self._successes += 1
             self._misses = 0
 
     def overloaded(self, retry_after_s: float | None) -> None:
-        """The provider had no room: pause, longer each time in a row unless it says how long."""
+        """Pause after an overload: as long as the provider says, else longer each time in a row."""
         with self._free:
             self._overloads += 1
             if retry_after_s is not None:
                 self._retry_after_s = max(retry_after_s, self._retry_after_s or 0.0)
                 pause = retry_after_s
             elif self.paused_s() > 0:
-                return  # the same burst, already answered with a pause
+                return  # part of the same burst, for which the gate is paused already
             else:
-                pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._misses)
+                pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2**self._misses)
                 self._misses = min(self._misses + 1, 16)
             self._pause(pause)
 
     def granted(self, limit: int, *, pause_s: float) -> None:
-        """The store's word: this process's share, and how long everyone pauses."""
+        """Set this process's share, and how long all processes pause."""
         with self._free:
             self._limit = limit
             if pause_s > 0:

@@ -1,11 +1,18 @@
-"""What running a line comes to, in the engine's words."""
+"""The outcomes of running a line, as the engine sees them."""
 
 from dataclasses import dataclass, field
+from typing import Final
+
+# The error code of a line whose answer could not be read; the provider has charged for it all the same.
+BAD_ANSWER: Final = "bad_answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line to run: where its request lies, and how often it was tried."""
+    """A line to run: the place of its request in the input blob, and how often it was tried.
+
+    `unknown_attempts` are those that the provider may have answered, and charged for, unheard.
+    """
 
     number: int
     custom_id: str
@@ -17,7 +24,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What an answer says it used."""
+    """The tokens that an answer reports."""
 
     input: int = 0
     cached: int = 0
@@ -28,7 +35,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The end of a line. `data` is its ready line of the output or error file, newline included.
+    """The final result of a line. `data` is its complete line of the output or error file, newline included.
 
     `dropped` are fields of the request that the provider's dialect cannot express.
     """
@@ -45,20 +52,20 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """The provider has no room: the line waits and nothing counts against it."""
+    """The provider is overloaded: the line waits, and the attempt does not count."""
 
     retry_after_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Faulted:
-    """The attempt failed in a way that is the line's own.
+    """The attempt failed for a reason of the line itself.
 
-    `most_attempts` is how many the kind of fault allows; `result` ends the line when they are used up.
-    `cost_unknown` is true when the provider may have done, and charged, the work.
+    `max_attempts` is how many this kind of fault allows; `result` ends the line when they are used up.
+    `cost_unknown` is true when the provider may have done the work and charged for it.
     """
 
-    most_attempts: int
+    max_attempts: int
     result: Result
     cost_unknown: bool
 

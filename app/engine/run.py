@@ -1,4 +1,4 @@
-"""One segment in this process's hands: its lines, their results, and how long the lease holds."""
+"""One leased segment in this process: its lines, their results, and how long the lease holds."""
 
 import threading
 from collections import deque
@@ -24,14 +24,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRule:
-    """When results are written down: at so many bytes, or when the oldest waited so long."""
+    """When results are written: at so many bytes, or when the oldest has waited so long."""
 
     max_bytes: int
     max_wait_ms: int
 
 
 class SegmentRun:
-    """Lines waiting, lines out, results not yet written down. Safe to use from many threads."""
+    """Waiting lines, lines in flight, results that are not written yet. Safe to use from many threads."""
 
     def __init__(self, segment: Segment, *, gate: Gate, clock: Clock, lease_s: float, claimed_at: float) -> None:
         self.segment = segment
@@ -58,44 +58,44 @@ class SegmentRun:
 
     @property
     def sendable(self) -> bool:
-        """False when lines already taken must not leave any more."""
+        """False when lines that were already taken must not be sent any more."""
         return not self._stopped and not self.lost
 
     @property
     def waiting(self) -> int:
-        """Lines that could be sent, now or after a pause."""
+        """How many lines could be sent, now or after a pause."""
         return 0 if self._stopped else len(self._waiting) + len(self._delayed)
 
     @property
     def out(self) -> int:
-        """Lines between `take` and their end."""
+        """How many lines are between `take` and their end."""
         return self._out
 
     @property
     def idle(self) -> bool:
-        """True when nothing is out and nothing more will be."""
+        """True when no line is in flight and none will be sent."""
         return self._out == 0 and (self.waiting == 0 or self.lost)
 
     @property
     def unwritten(self) -> bool:
-        """True when results or attempts wait to be written down."""
+        """True when results or attempts wait to be written."""
         return bool(self._results or self._retried)
 
     @property
     def unwritten_bytes(self) -> int:
-        """Bytes of the results that wait to be written down."""
+        """Bytes of the results that wait to be written."""
         return self._result_bytes
 
     def renew(self, ends: float) -> None:
-        """The lease now holds until `ends` on the monotonic clock."""
+        """Note that the lease holds until `ends` on the monotonic clock."""
         self._lease_ends = max(self._lease_ends, ends)
 
     def lose(self) -> None:
-        """The store says that the epoch is over."""
+        """Note that the lease is lost."""
         self._lost = True
 
     def stop(self) -> None:
-        """Send nothing more; what is out may finish."""
+        """Send no more lines; those in flight may finish."""
         self._stopped = True
 
     def take(self) -> Line | None:
@@ -112,7 +112,7 @@ class SegmentRun:
             return self._waiting.popleft()
 
     def give_back(self, line: Line, *, delay_s: float = 0.0, retried: bool = False) -> None:
-        """The line is to be sent again, not before `delay_s` from now."""
+        """Let the line be sent again, after `delay_s` at the earliest; `retried` has its attempts written."""
         with self._lock:
             self._out -= 1
             if retried:
@@ -124,7 +124,7 @@ class SegmentRun:
                 self._waiting.appendleft(line)
 
     def finish(self, result: Result) -> None:
-        """The line is over; its result waits to be written down."""
+        """End the line; its result waits to be written."""
         with self._lock:
             self._out -= 1
             self._note_oldest()
@@ -133,7 +133,7 @@ class SegmentRun:
             self._retried.pop(result.line.number, None)
 
     def ripe(self, rule: ChunkRule) -> bool:
-        """True when results should be written down now."""
+        """True when results should be written now."""
         with self._lock:
             if not self.unwritten:
                 return False
@@ -141,7 +141,7 @@ class SegmentRun:
             return full or self._clock.monotonic() - self._oldest >= rule.max_wait_ms / 1000
 
     def drain(self) -> tuple[list[Result], list[Line]]:
-        """(results, lines tried again and not over) since the last call."""
+        """(results, retried lines that have not ended) since the last call."""
         with self._lock:
             results, self._results, self._result_bytes = self._results, [], 0
             retried, self._retried = list(self._retried.values()), {}

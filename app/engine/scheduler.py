@@ -1,11 +1,11 @@
-"""Which line goes next: earliest deadline first, projects in turn, within permits and a byte budget."""
+"""Which line is sent next: earliest deadline first, projects in turn, within permits and a byte budget."""
 
 import threading
 
 from app.engine.outcomes import Line
 from app.engine.run import SegmentRun
 
-# A line is held as text, as parsed values and as the body on the wire.
+# A line is in memory three times: as text, as parsed values, and as the body that is sent.
 COPIES = 3
 
 
@@ -21,23 +21,23 @@ class Scheduler:
         self._closed = False
 
     def add(self, run: SegmentRun) -> None:
-        """Lines of `run` may be taken from now on."""
+        """Offer the lines of `run`."""
         with self._changed:
             self._runs.append(run)
             self._changed.notify_all()
 
     def remove(self, run: SegmentRun) -> None:
-        """`run` is over."""
+        """Remove a run that has ended."""
         with self._changed:
             self._runs.remove(run)
 
     def runs(self) -> list[SegmentRun]:
-        """The runs as they are now."""
+        """The current runs."""
         with self._changed:
             return list(self._runs)
 
     def wake(self) -> None:
-        """Something changed (permits, pauses): look again."""
+        """Let waiting threads look again, since permits or pauses changed."""
         with self._changed:
             self._changed.notify_all()
 
@@ -55,11 +55,11 @@ class Scheduler:
     def take(self, *, timeout_s: float) -> tuple[SegmentRun, Line] | None:
         """The best line that may run now, waiting up to `timeout_s` for one."""
         with self._changed:
-            found = self._pick()
-            if found is None and not self._closed:
+            picked = self._pick()
+            if picked is None and not self._closed:
                 self._changed.wait(timeout_s)
-                found = self._pick()
-            return found
+                picked = self._pick()
+            return picked
 
     def done(self, run: SegmentRun, line: Line) -> None:
         """The line is no longer held in memory."""
@@ -83,7 +83,7 @@ class Scheduler:
             held = self._held + sum(other.unwritten_bytes for other in self._runs)
             if held and held + self._cost(line) > self._budget:
                 run.give_back(line)
-                return None  # wait for room: smaller lines that jump the queue would starve it
+                return None  # wait for room: smaller lines that overtake it would starve it
             self._held += self._cost(line)
             self._taken[id(run.gate)] = self._taken.get(id(run.gate), 0) + 1
             return run, line

@@ -1,4 +1,4 @@
-"""What an engine asks of the rest: where work comes from, how a line is sent, where results go."""
+"""What an engine needs from the rest of the app: where work comes from, how a line is sent, where results go."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.engine.run import Segment
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What permits are counted for: one model at one account."""
+    """One model at one account: permits are counted for it."""
 
     account_id: int
     model: str
@@ -19,7 +19,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """This process's permits, and the pause that everyone keeps."""
+    """This process's permits, and the pause that all processes observe."""
 
     limit: int
     pause_s: float
@@ -33,35 +33,35 @@ class Work(Protocol):
         ...
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:
-        """Keep the leases; returns the ids of segments that are lost."""
+        """Renew the leases; returns the ids of segments whose lease is lost."""
         ...
 
     def ended(self, segments: Sequence[Segment]) -> set[int]:
-        """Ids of segments whose batch was cancelled or is over: nothing more of them is sent."""
+        """Ids of segments whose batch was cancelled or has ended: none of their lines is sent any more."""
         ...
 
     def release(self, segment: Segment) -> None:
-        """Give the segment back, or close it when no line is left."""
+        """Release the segment, or close it when no line is left."""
         ...
 
     def exchange(self, capacity: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
-        """Tell what was seen, ask for `wanted` permits, get this process's share."""
+        """Report what was seen and request `wanted` permits; returns this process's share."""
         ...
 
     def leave(self, capacity: Capacity) -> None:
-        """Give all permits back."""
+        """Return all permits."""
         ...
 
     def prepare(self, segment: Segment, line: Line) -> Any:
-        """The request of a line, ready for `send`; a Result when it can never be sent."""
+        """The request of a line, ready for `send`, or a Result when it can never be sent."""
         ...
 
     def send(self, request: Any, *, timeout_s: float) -> Outcome:
-        """One attempt at the provider."""
+        """Make one attempt at the provider."""
         ...
 
     def broken(self, segment: Segment, line: Line) -> Result:
-        """The end of a line whose handling failed in the gateway itself."""
+        """The result of a line that the gateway itself failed to process."""
         ...
 
     def probe(self, segment: Segment, line: Line) -> None:
@@ -69,21 +69,21 @@ class Work(Protocol):
         ...
 
     def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
-        """Write results down, all or nothing. False when the segment is lost and nothing was written."""
+        """Write results, all or nothing. False when the lease is lost and nothing was written."""
         ...
 
     def step(self) -> bool:
-        """Move one batch on (plan, finalise, ...); False when there was nothing to do."""
+        """Take one step of a batch (plan, finalise, ...); False when there was nothing to do."""
         ...
 
     def job(self) -> bool:
-        """Move one native batch on (make, look, bring home, ...); False when none is due. Many threads call it."""
+        """Take one step of a job (submit, poll, harvest, ...); False when none is due. Many threads call it."""
         ...
 
     def sweep(self) -> None:
-        """Periodic work, if it is this process's turn."""
+        """Do periodic work if it is this process's turn."""
         ...
 
 
 class StoreAwayError(Exception):
-    """The database or blob store does not answer; what was asked may be asked again."""
+    """The database or blob store does not answer; the call may be retried."""

@@ -32,6 +32,7 @@ NAMES = (
     "job.before_create",
     "job.after_create",
     "job.during_harvest",
+    "harvest.after_bytes",
     "harvest.before_commit",
     "harvest.after_commit",
     "copy.before_upload",

@@ -1,7 +1,8 @@
-"""What requests about batches may say."""
+"""Requests about batches."""
 
 from marshmallow import fields
 
+from app.lib.states import TERMINAL
 from app.schemas.base import Metadata, RequestSchema, Text, WholeNumber, one_of
 
 ID_LENGTH = 256
@@ -11,7 +12,7 @@ HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 RAW = "raw"
 EXECUTIONS = ("auto", "provider", "gateway")
-# Every spelling that OpenAI's, Anthropic's and Bifrost's clients know, and the statuses it stands for.
+# Every status in the spellings of OpenAI's, Anthropic's and Bifrost's clients, and the statuses that it selects.
 STATUSES = {
     "validating": ("validating",),
     "failed": ("failed",),
@@ -23,7 +24,7 @@ STATUSES = {
     "canceling": ("cancelling",),
     "cancelled": ("cancelled",),
     "canceled": ("cancelled",),
-    "ended": ("failed", "completed", "expired", "cancelled"),
+    "ended": TERMINAL,
 }
 LINE_STATES = {
     "pending": "pending",
@@ -43,7 +44,7 @@ class OutputExpiresAfter(RequestSchema):
 
 
 class CreateBatch(RequestSchema):
-    """All members but `requests`, which are read as a stream."""
+    """All members except `requests`, which is read as a stream."""
 
     model = Text(allow_none=True, load_default=None, max_length=MODEL_LENGTH)
     provider = Text(allow_none=True, load_default=None, max_length=64)
@@ -56,14 +57,14 @@ class CreateBatch(RequestSchema):
 
 
 class Estimate(RequestSchema):
-    """What a batch on a file would have of its own."""
+    """Fields of the batch that is estimated."""
 
     model = Text(load_default=None, max_length=MODEL_LENGTH)
     execution = Text(load_default=None, validate=one_of(*EXECUTIONS))
 
 
 class RetryBatch(RequestSchema):
-    """What a retry may have of its own; the rest is the first batch's."""
+    """Fields of the new batch; it takes the others from the first one."""
 
     completion_window = Text(allow_none=True, load_default=None, max_length=16)
     metadata = Metadata(allow_none=True, load_default=None)
@@ -82,7 +83,7 @@ class ResultsFormat(RequestSchema):
 
 
 class StreamResults(RequestSchema):
-    """Results as JSONL: all of them unless `limit` says how many."""
+    """Results as JSONL: all of them, or at most `limit`."""
 
     limit = WholeNumber(min=1, max=2**53, load_default=None)
     after = Text(load_default=None, max_length=ID_LENGTH)

@@ -1,5 +1,5 @@
-"""What requests under `/api` may say. Unlike elsewhere a field that is unknown is refused: a typing error in a limit
-must not pass as none."""
+"""Schemas of requests under `/api`. Unlike elsewhere, unknown fields are rejected: otherwise a typing error in the name
+of a limit would silently mean no limit."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
@@ -14,18 +14,18 @@ NAME_LENGTH = 64
 ID_LENGTH = 128
 MODEL_LENGTH = 256
 DESCRIPTION_LENGTH = 256
-MOST_ENTRIES = 200
+MAX_ENTRIES = 200
 MAX_PAGE = 1000
-LATEST = 253_402_300_799  # the last second of the year 9999
-BIG = 2**53
-MOST_DOLLARS = 4_000_000
-# Bifrost's words for how often a budget begins anew, and ours; one that has none is a total.
+MAX_INSTANT_S = 253_402_300_799  # the last second of the year 9999
+MAX_NUMBER = 2**53
+MAX_DOLLARS = 4_000_000
+# Bifrost's reset durations of budgets, and our periods. A budget without a duration is a total.
 PERIODS = {"1d": "day", "1M": "month"}
 GROUPS = ("key", "project", "provider", "model", "day")
 
 
 class Strict(Schema):
-    """Unknown fields are refused, with the names of those that there are."""
+    """Rejects unknown fields; the error names the known ones."""
 
     class Meta:
         unknown = RAISE
@@ -33,56 +33,56 @@ class Strict(Schema):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         known = sorted(field.data_key or name for name, field in self.fields.items())
-        takes = f"only {', '.join(known)} can be given" if known else "nothing can be given"
-        self.error_messages = {**self.error_messages, "unknown": f"is not known here; {takes}."}
+        hint = f"the known fields are {', '.join(known)}" if known else "no fields are accepted"
+        self.error_messages = {**self.error_messages, "unknown": f"is not known here; {hint}."}
 
 
 class Flag(fields.Boolean):
-    """true or false; in a query as text. 1 and "yes" are neither."""
+    """true or false, as text in a query. Anything else, such as 1 or "yes", is rejected."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
-        found = {"true": True, "false": False}.get(value) if isinstance(value, str) else value
-        if not isinstance(found, bool):
+        flag = {"true": True, "false": False}.get(value) if isinstance(value, str) else value
+        if not isinstance(flag, bool):
             raise ValidationError(f"must be true or false, not {value!r:.60}.")
-        return found
+        return flag
 
 
 class Instant(fields.Field[int]):
-    """Unix seconds, a date (its midnight, UTC) or a time of RFC 3339 with its zone; gives Unix milliseconds."""
+    """Unix seconds, a date (midnight UTC) or an RFC 3339 time with its zone; loads Unix milliseconds."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
         seconds = _seconds(text) if text.isascii() else None
-        if seconds is None or not 0 <= seconds <= LATEST:
+        if seconds is None or not 0 <= seconds <= MAX_INSTANT_S:
             hint = "must be Unix seconds, a date such as 2026-01-31 or a time such as 2026-01-31T12:00:00Z"
             raise ValidationError(f"{hint}, not {value!r:.60}.")
         return round(seconds * 1000)
 
 
 class Dollars(fields.Field[int]):
-    """Dollars as text or a number, at most four million; gives whole picodollars."""
+    """Dollars as text or a number, at most four million; loads whole picodollars."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)) > 40:
             raise ValidationError(f'must be dollars such as "12.50", not {value!r:.60}.')
         try:
-            found = money.picodollars(str(value))
+            picodollars = money.picodollars(str(value))
         except ValueError as error:
             raise ValidationError(f"{error}.") from error
-        if found > MOST_DOLLARS * money.PICODOLLARS:
-            raise ValidationError(f"must be at most {MOST_DOLLARS} dollars.")
-        return found
+        if picodollars > MAX_DOLLARS * money.PICODOLLARS:
+            raise ValidationError(f"must be at most {MAX_DOLLARS} dollars.")
+        return picodollars
 
 
 def texts(*, max_length: int) -> fields.List[Any]:
-    """A list of text, or null."""
-    most = validate.Length(max=MOST_ENTRIES, error=f"must have at most {MOST_ENTRIES} entries.")
-    return fields.List(Text(max_length=max_length), allow_none=True, validate=most)
+    """A list of strings, or null."""
+    size = validate.Length(max=MAX_ENTRIES, error=f"must have at most {MAX_ENTRIES} entries.")
+    return fields.List(Text(max_length=max_length), allow_none=True, validate=size)
 
 
 def limits() -> fields.Dict:
-    """Names of limits and numbers; which there are, the service knows."""
-    number = WholeNumber(min=0, max=BIG, allow_none=True)
+    """An object that maps names of limits to numbers. The service checks the names."""
+    number = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
     return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=number, allow_none=True)
 
 
@@ -95,7 +95,7 @@ class Page(Limited):
 
 
 class Nothing(Strict):
-    """A body that holds nothing, or is none."""
+    """An empty or missing body."""
 
 
 class ListProjects(Page):
@@ -117,25 +117,25 @@ class CreateProject(Strict):
 
 
 class ProviderConfig(Strict):
-    """As Bifrost has it; `allowed_models` that is empty or has `*` allows all of the provider."""
+    """Bifrost's provider config. An `allowed_models` that is empty or contains `*` allows all of its models."""
 
     provider = Text(required=True, max_length=NAME_LENGTH)
     allowed_models = texts(max_length=MODEL_LENGTH)
 
 
 class KeyBudget(Strict):
-    """As Bifrost has it: dollars, and how often it begins anew (`1d`, `1M`; null: never)."""
+    """Bifrost's budget: dollars, and how often it resets (`1d`, `1M`, or null for never)."""
 
     max_limit = Dollars(required=True)
     reset_duration = Text(allow_none=True, load_default=None, validate=one_of(*PERIODS))
 
 
 class RateLimit(Strict):
-    """As Bifrost has it, for what the gateway counts: requests in a minute and tokens in a day."""
+    """Bifrost's rate limit, for what the gateway counts: requests a minute and tokens a day."""
 
-    request_max_limit = WholeNumber(min=0, max=BIG, allow_none=True)
+    request_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
     request_reset_duration = Text(allow_none=True, validate=one_of("1m"))
-    token_max_limit = WholeNumber(min=0, max=BIG, allow_none=True)
+    token_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
     token_reset_duration = Text(allow_none=True, validate=one_of("1d"))
 
 
@@ -156,14 +156,16 @@ class ChangeKey(Strict):
     is_active = Flag()
 
     @validates_schema
-    def _said_once(self, data: Mapping[str, Any], **_: Any) -> None:
+    def _no_conflicts(self, data: Mapping[str, Any], **_: Any) -> None:
         if "provider_configs" in data and ("providers" in data or "models" in data):
-            text = "says what providers and models say: send it or them, not both."
+            text = "sets providers and models: send either it or them."
             raise ValidationError(text, field_name="provider_configs")
         if "rate_limit" in data and "limits" in data:
-            raise ValidationError("says what limits say: send one of them, not both.", field_name="rate_limit")
+            raise ValidationError("sets limits: send either rate_limit or limits.", field_name="rate_limit")
         if data.get("is_active") is False and "expires_at" in data:
-            raise ValidationError("false ends the key now; send expires_at without it.", field_name="is_active")
+            raise ValidationError(
+                "false expires the key now: omit it when you send expires_at.", field_name="is_active"
+            )
 
 
 class CreateKey(ChangeKey):
@@ -199,7 +201,7 @@ class ListPrices(Limited):
 
 
 class SetPrice(Strict):
-    """Dollars for a million tokens. What a price may be, the service that reads files of them knows."""
+    """A price in dollars for a million tokens. The service validates the rates, as in files of prices."""
 
     provider = Text(required=True, max_length=NAME_LENGTH)
     model = Text(required=True, max_length=MODEL_LENGTH)
@@ -249,7 +251,7 @@ def _seconds(text: str) -> float | None:
     try:
         if len(text) == 10:
             return datetime.combine(date.fromisoformat(text), time(), UTC).timestamp()
-        found = datetime.fromisoformat(text)
-        return None if found.tzinfo is None else found.timestamp()
+        instant = datetime.fromisoformat(text)
+        return None if instant.tzinfo is None else instant.timestamp()
     except (ValueError, OverflowError):
         return None

@@ -1,8 +1,10 @@
-"""What every use case leans on, passed in as one value."""
+"""The parts of one process, wired together, and who is calling it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from structlog.typing import FilteringBoundLogger
 
 from app.auth.attempts import Attempts
 from app.auth.secrets import KeyRing
@@ -11,8 +13,8 @@ from app.data.store.database import Database
 from app.lib.clock import Clock
 from app.settings import Settings
 
-# Everything in services leans on this module, so what it holds is imported for its type alone. What verifies tokens
-# is 3 MiB of memory, too, which workers and translation do without.
+# Every service imports this module, so the services that it holds are imported for type checking only. The token
+# verifier also costs 3 MiB of memory, which workers and translation do without.
 if TYPE_CHECKING:
     from app.auth.tokens import Verifier
     from app.services.accounts.directory import Accounts
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One process's view of the gateway; safe to share between threads."""
+    """Everything that services use in one process; safe to share between threads.
+
+    `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
+    process's leases of rate limits, and `attempts` limits how often provider keys are verified.
+    """
 
     settings: Settings
     database: Database
@@ -29,7 +35,7 @@ class Gateway:
     accounts: "Accounts"
     pepper: Callable[[], bytes]
     clock: Clock
-    log: Any
+    log: FilteringBoundLogger
     ring: KeyRing = field(repr=False)
     jwt: "Verifier"
     rates: "Rates" = field(repr=False)
@@ -38,12 +44,12 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: found by the credential, before anything else happens.
+    """Who sent the request, as authenticated by its credential before anything else is done.
 
-    `account` is the one that the request names. What the key may use: `accounts` (names), `providers`, `models`
-    (patterns such as `gpt-5*`), `endpoints`; None is all. `limits` are the key's, `project_limits` its project's.
-    `name` is what events call the caller: the public id of the key. `own_account` is the row id of the account that
-    stands for a provider's own key: such a caller uses that one, and nobody else does.
+    `account` is the account that the request names. `accounts` (names), `providers`, `models` (patterns such as
+    `gpt-5*`) and `endpoints` are what the key may use; None allows all. `limits` are the key's, `project_limits` its
+    project's. `name` identifies the caller in events: the public id of the key. `own_account` is the row id of the
+    account made from the provider key that the caller sent: the caller uses only this account, and nobody else does.
     """
 
     project_id: int
@@ -68,7 +74,7 @@ class Caller:
 class Actor:
     """Who manages the gateway: an admin over HTTP, or the operator on the command line (the default).
 
-    `latency_ms` tells how long the request has taken so far.
+    `latency_ms` returns how long the request has taken so far.
     """
 
     name: str = "operator"

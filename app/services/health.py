@@ -1,7 +1,6 @@
-"""Whether this process can serve: database, key ring, blob store; and who works."""
+"""Checks whether this process can serve requests, and when a worker was last seen."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,7 +13,7 @@ from app.services.gateway import Gateway
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`database`, `secrets` (the key ring) and `blobs` are "ok" or what is wrong, in words fit for strangers."""
+    """The state of `database`, `secrets` (the key ring) and `blobs`: "ok", or a reason that is safe to publish."""
 
     status: str
     database: str
@@ -26,13 +25,9 @@ class Report:
     def ready(self) -> bool:
         return self.status == "ok"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The body of `/readyz`."""
-        return asdict(self)
-
 
 def check(gateway: Gateway) -> Report:
-    """Try the database, the key ring and the blob store for real."""
+    """Uses the database, the key ring and the blob store once each, and reports which of them work."""
     seen: float | None = None
     database = secrets = blobs = "ok"
     try:

@@ -1,4 +1,4 @@
-"""A provider's failures in the words that a caller gets (contracts: gateway API, "Errors")."""
+"""Maps a provider's failures to the errors that callers see (contracts: gateway API, "Errors")."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ CONFLICT = 409
 
 @contextmanager
 def told(gateway: Gateway, *, provider: str, account: str) -> Iterator[None]:
-    """Raise what the caller is to see instead of an UpstreamError, and log what only the operator can mend."""
+    """Replaces an UpstreamError by the GatewayError that matches it; logs rejected credentials for the operator."""
     try:
         yield
     except UpstreamError as error:
@@ -40,13 +40,13 @@ def told(gateway: Gateway, *, provider: str, account: str) -> Iterator[None]:
 
 
 def caller_error(error: UpstreamError, *, provider: str) -> GatewayError:
-    """`error` for a caller: 429, 502 or 504, or the provider's own refusal."""
-    told_as = _translated(error, provider, f"{provider}: {error.message}")
-    told_as.provider, told_as.from_provider = provider, True
-    return told_as
+    """Returns the GatewayError that matches the provider's failure: 429, 502, 504, or the provider's own refusal."""
+    mapped = _mapped(error, provider, f"{provider}: {error.message}")
+    mapped.provider, mapped.from_provider = provider, True
+    return mapped
 
 
-def _translated(error: UpstreamError, provider: str, text: str) -> GatewayError:
+def _mapped(error: UpstreamError, provider: str, text: str) -> GatewayError:
     if isinstance(error, UpstreamTimeoutError):
         return ProviderTimeoutError(text)
     if error.status == TOO_MANY:
@@ -54,8 +54,8 @@ def _translated(error: UpstreamError, provider: str, text: str) -> GatewayError:
     if isinstance(error, OverloadedError):
         return ProviderError(text, retry_after_s=error.retry_after_s)
     if error.status in AUTH_STATUSES:
-        refused = f"{provider} refuses the gateway's account; the operator finds why in the gateway's log."
-        return ProviderError(refused, code="provider_auth_error")
+        text = f"{provider} rejects the credential of the gateway's account. The gateway's log says why."
+        return ProviderError(text, code="provider_auth_error")
     if isinstance(error, MissingError):
         return NotFoundError(text, param=error.param)
     if isinstance(error, RefusedError):

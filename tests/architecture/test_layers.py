@@ -29,8 +29,8 @@ ORDER: dict[str, tuple[str, ...]] = {
         *("gateway", "leases", "each_due", "blobs", "provider_errors", "idempotency", "events", "limits", "access"),
         *(
             "accounts",
-            "lines",
             "money",
+            "lines",
             "copies",
             "files",
             "containers",

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import app as batchgate
-from app.auth.jwks import AGAIN_S, FRESH_S, MOST_WAITING, JwksError, KeySet, parsed
+from app.auth.jwks import AGAIN_S, FRESH_S, MAX_WAITING, JwksError, KeySet, parsed
 from app.services.access import jwt_issuers, keys
 from app.services.gateway import Gateway
 from app.settings import from_environment
@@ -126,16 +126,16 @@ def test_of_many_requests_with_unknown_keys_only_a_few_wait() -> None:
     place.document, place.now = BOTH, place.now + AGAIN_S
     found: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: found.append(place.has("second")), daemon=True) for _ in range(MOST_WAITING * 3)
+        threading.Thread(target=lambda: found.append(place.has("second")), daemon=True) for _ in range(MAX_WAITING * 3)
     ]
     for thread in threads:
         thread.start()
-    until(lambda: len(found) == MOST_WAITING * 2, seconds=15)  # these were refused at once
+    until(lambda: len(found) == MAX_WAITING * 2, seconds=15)  # these were refused at once
     assert not any(found)
     place.hold.set()
     for thread in threads:
         thread.join(20)
-    assert found.count(True) == MOST_WAITING and place.reads == 2
+    assert found.count(True) == MAX_WAITING and place.reads == 2
 
 
 def test_an_issuer_that_never_answered_lets_nobody_in_and_holds_nobody_for_long() -> None:
@@ -252,7 +252,7 @@ def test_an_issuer_that_fails_opens_nothing_and_is_no_fault_of_the_gateway(
 
 def test_an_answer_without_end_is_not_read(issuer: tuple[Issuer, LiveServer]) -> None:
     app, server = issuer
-    app.body = b" " * (jwt_issuers.MOST_BYTES + 1)
+    app.body = b" " * (jwt_issuers.MAX_KEY_SET_BYTES + 1)
     with pytest.raises(JwksError, match="larger"):
         jwt_issuers._from_url(f"{server.url}/keys")
 
@@ -263,6 +263,6 @@ def test_a_file_of_keys_is_read_again(tmp_path: Path) -> None:
         jwt_issuers._from_file(path)
     path.write_bytes(FIRST)
     assert jwt_issuers._from_file(path) == FIRST
-    path.write_bytes(b" " * (jwt_issuers.MOST_BYTES + 1))
+    path.write_bytes(b" " * (jwt_issuers.MAX_KEY_SET_BYTES + 1))
     with pytest.raises(JwksError, match="larger"):
         jwt_issuers._from_file(path)

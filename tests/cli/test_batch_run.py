@@ -134,7 +134,7 @@ def test_a_dry_run_tells_and_leaves_nothing(run: Run, questions: Path, live_serv
 @pytest.mark.parametrize(
     ("content", "options", "told"),
     [
-        ("", [], "has no lines"),
+        ("", [], "is empty"),
         ("not json\n", [], "first line"),
         ('{"custom_id": "a"}\n', [], "--endpoint"),
         ('{"url": "/v1/nothing"}\n', [], "endpoint"),

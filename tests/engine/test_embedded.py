@@ -76,7 +76,7 @@ def test_an_overloaded_line_is_sent_again_and_nothing_counts_against_it() -> Non
 
 def test_a_fault_is_retried_as_often_as_its_kind_allows() -> None:
     def fault(line: Line, attempt: int) -> Outcome:
-        return Faulted(most_attempts=2, result=replace(done(line), succeeded=False), cost_unknown=True)
+        return Faulted(max_attempts=2, result=replace(done(line), succeeded=False), cost_unknown=True)
 
     work = FakeWork([segment(1, 1)], fault)
     with running(work):

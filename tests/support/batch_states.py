@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.data.batches import lines as batch_lines
 from app.data.batches import segments, work
+from app.data.batches.lines import LineResult, NewLine
 from app.data.files import files
 from app.data.store.leases import Lease
 from app.lib import ids, json
@@ -79,12 +81,12 @@ class RunningBatch:
                     blob_id=blob.id,
                     **counted,
                 )
-                rows, offset = [], 0
+                results, offset = [], 0
                 for line, data in zip(lines, answers, strict=True):
                     place = {"chunk_id": chunk, "response_offset": offset, "response_bytes": len(data)}
-                    rows.append(self._result(line, state, status_code) | place)
+                    results.append(self._result(line, state, status_code, **place))
                     offset += len(data)
-                segments.write_results(connection, rows)
+                batch_lines.write_results(connection, self._lease.id, results)
                 segments.count(connection, self._lease.id, **{f"lines_{state}": len(lines)})
 
     def end(self, ending: str) -> None:
@@ -98,16 +100,15 @@ class RunningBatch:
             assert waiting is not None
             lease = Lease(id=waiting.id, epoch=waiting.epoch + 1, worker=WORKER)
             assert work.claim(connection, lease, statuses=("validating",), lease_ms=LEASE_MS)
-            work.insert_lines(connection, self._rows(lease.id))
+            batch_lines.insert_lines(connection, lease.id, self._rows())
             bounds = [(1, len(self.lines))]
             work.start(connection, lease, model="tiny", lines=len(self.lines), segments=bounds)
         return lease
 
-    def _rows(self, batch_id: int) -> list[dict[str, Any]]:
+    def _rows(self) -> list[NewLine]:
         rows, offset = [], 0
         for number, line in enumerate(self.lines, 1):
-            place = {"request_offset": offset, "request_bytes": len(line)}
-            rows.append({"batch_id": batch_id, "state": "pending", "line": number, "custom_id": f"r{number}", **place})
+            rows.append(NewLine(number, f"r{number}", offset, len(line)))
             offset += len(line) + 1
         return rows
 
@@ -125,17 +126,17 @@ class RunningBatch:
         body = b'{"n": %d}' % line
         return answered_line(self.id, line, f"r{line}", status_code=status_code, request_id=f"req_{line}", body=body)
 
-    def _result(self, line: int, state: str, status_code: int) -> dict[str, Any]:
-        return {
-            "the_batch": self._lease.id,
-            "the_line": line,
-            "state": state,
-            "attempts": 1,
-            "unknown_attempts": 0,
-            "status_code": status_code,
-            "error_code": None if state == "completed" else "invalid_request_error",
-            "latency_ms": 5,
-            "input_tokens": 3,
-            "output_tokens": 4,
-            "told_dropped": None,
-        }
+    def _result(self, line: int, state: str, status_code: int, **place: int) -> LineResult:
+        return LineResult(
+            line=line,
+            state=state,
+            attempts=1,
+            unknown_attempts=0,
+            status_code=status_code,
+            error_code=None if state == "completed" else "invalid_request_error",
+            latency_ms=5,
+            input_tokens=3,
+            output_tokens=4,
+            result_dropped=None,
+            **place,
+        )

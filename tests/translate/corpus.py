@@ -1,4 +1,4 @@
-"""Lines as callers have them: each a name, its endpoint and its body. Nothing here is made with the code under test."""
+"""Lines that callers send: a name, an endpoint and a body each, written independently of the code under test."""
 
 import base64
 from typing import Any
@@ -106,7 +106,7 @@ ANSWERED = (_result(1, "Rain, 7 degrees"), _result(2, "Half past nine"))
 LETTER = " ".join(f"Sentence number {n} of a long letter about parcels." for n in range(2000))
 
 LINES: dict[str, Line] = {
-    # Plain talk.
+    # Plain chats.
     "one question": _chat(HELLO),
     "system first": _chat(_system("You are brief."), HELLO),
     "developer first": _chat({"role": "developer", "content": "Answer in French."}, HELLO),

@@ -1,4 +1,4 @@
-"""Bodies of Anthropic's Messages held against the SDK's types, and against the checks of the fake."""
+"""Validation of Anthropic's Messages with the SDK's types and the checks of the fake."""
 
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from pydantic import TypeAdapter
@@ -9,7 +9,7 @@ PARAMS = TypeAdapter(MessageCreateParamsNonStreaming)
 
 
 def valid(body):
-    """`body`, which the SDK's types allow at every depth; lists are looked into, which its types leave for later."""
+    """Return `body` if the SDK's types accept it at every depth, including lists that they validate lazily."""
     _exhaust(PARAMS.validate_python(body))
     chat_of({"model": "claude-sonnet-4-5", **body})
     return body

@@ -1,4 +1,4 @@
-"""The dialects that requests are written in: how, for which model, and what the provider's own SDK says of the body."""
+"""The target dialects: writer, model, and validation by the provider's own SDK."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ CONVERSE = ServiceModel(Loader().load_service_model("bedrock-runtime", "service-
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`checked` raises when the SDK's types do not allow a body."""
+    """`checked` raises if the SDK's types reject a body."""
 
     model: str
     write: Callable[[Request], Written]
@@ -38,23 +38,23 @@ class Dialect:
 
 
 def chat(body: Any) -> None:
-    """A chat completion's request, with nothing that the types do not know."""
+    """Check a chat request; unknown fields are an error."""
     assert _consumed(CHAT.validate_python(body)) == body
 
 
 def nameless_chat(body: Any) -> None:
-    """A chat completion's request whose model is named elsewhere."""
+    """Check a chat request without a model."""
     assert "model" not in body
     chat({**body, "model": "m"})
 
 
 def message(body: Any) -> None:
-    """Anthropic's."""
+    """Check Anthropic's Messages."""
     messages_types.valid(body)
 
 
 def cloud_message(body: Any) -> None:
-    """Anthropic's, as the clouds have it."""
+    """Check Messages as Bedrock and Vertex take them."""
     assert "model" not in body
     rest = {name: value for name, value in body.items() if name != "anthropic_version"}
     assert body["anthropic_version"] in ("bedrock-2023-05-31", "vertex-2023-10-16")
@@ -62,7 +62,7 @@ def cloud_message(body: Any) -> None:
 
 
 def gemini(body: Any) -> None:
-    """Google's GenerateContentRequest; its types forbid what they do not know."""
+    """Check Google's GenerateContentRequest; its types reject unknown fields."""
     assert set(body) <= {"contents", "systemInstruction", "generationConfig", "tools", "toolConfig"}
     for content in [*body["contents"], *([body["systemInstruction"]] if "systemInstruction" in body else [])]:
         genai.Content.model_validate(content)
@@ -73,14 +73,14 @@ def gemini(body: Any) -> None:
 
 
 def converse(body: Any) -> None:
-    """AWS's Converse."""
+    """Check Converse."""
     shape = CONVERSE.input_shape
-    told = ParamValidator().validate({**_unpacked(body), "modelId": "m"}, shape)
-    assert not told.has_errors(), told.generate_report()
+    data = ParamValidator().validate({**_unpacked(body), "modelId": "m"}, shape)
+    assert not data.has_errors(), data.generate_report()
 
 
 def nova(body: Any) -> None:
-    """Nova's InvokeModel, which is Converse's but for some names."""
+    """Check Nova's InvokeModel, which differs from Converse in some names."""
     assert body["schemaVersion"] == "messages-v1"
     rest = {name: value for name, value in body.items() if name != "schemaVersion"}
     config = {name: value for name, value in body.get("inferenceConfig", {}).items() if name != "topK"}
@@ -88,16 +88,16 @@ def nova(body: Any) -> None:
 
 
 def prompt(body: Any) -> None:
-    """The one text that older models take."""
+    """Check the prompt that older models take."""
     assert isinstance(body["prompt"], str) and body["prompt"]
 
 
 def cohere_row(body: Any) -> None:
-    """A row of Cohere's batches: its chat's types, but for images and schemas, which are texts."""
+    """Check a row of Cohere's batches: the types of its chat, except that images and schemas are strings."""
     assert set(body) <= COHERE_ROW | {"seed", "logprobs", "reasoning", "thinking_budget"}
     own = orjson.loads(orjson.dumps(body))
-    for said in own["messages"]:
-        for part in said.get("content", []):
+    for text in own["messages"]:
+        for part in text.get("content", []):
             if part["type"] == "image_url":
                 part["image_url"] = {"url": part["image_url"]}
     for tool in own.get("tools", []):
@@ -106,7 +106,7 @@ def cohere_row(body: Any) -> None:
 
 
 def cohere_line(body: Any) -> None:
-    """Cohere's chat."""
+    """Check Cohere's chat."""
     COHERE_MESSAGES.validate_python(body["messages"])
     COHERE_TOOLS.validate_python(body.get("tools", []))
 
@@ -121,7 +121,7 @@ LLAMA, COMMAND = "meta.llama3-1-8b-instruct-v1:0", "command-a-03-2025"
 DIALECTS: dict[str, Dialect] = {
     "chat": Dialect("gpt-5", requests.write, chat),
     "anthropic": Dialect(CLAUDE, messages_requests.write, message),
-    "vertex claude": Dialect(CLAUDE, lambda asked: messages_requests.write(asked, flavour="vertex"), cloud_message),
+    "vertex claude": Dialect(CLAUDE, lambda request: messages_requests.write(request, flavour="vertex"), cloud_message),
     "bedrock claude": Dialect(BEDROCK_CLAUDE, _family(BEDROCK_CLAUDE), cloud_message),
     "bedrock nova": Dialect(NOVA, _family(NOVA), nova),
     "bedrock converse": Dialect(NOVA, _family(NOVA, "converse"), converse),
@@ -129,14 +129,14 @@ DIALECTS: dict[str, Dialect] = {
     "bedrock llama": Dialect(LLAMA, _family(LLAMA), prompt),
     "gemini": Dialect(GEMINI, gemini_requests.write, gemini),
     "gemini 3": Dialect(GEMINI_3, gemini_requests.write, gemini),
-    "vertex": Dialect(GEMINI, lambda asked: gemini_requests.write(asked, flavour="vertex"), gemini),
+    "vertex": Dialect(GEMINI, lambda request: gemini_requests.write(request, flavour="vertex"), gemini),
     "cohere": Dialect(COMMAND, cohere_requests.write, cohere_row),
     "cohere line": Dialect(COMMAND, cohere_requests.write_line, cohere_line),
 }
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """Every text in a JSON value, names of members and JSON within texts included."""
+    """Return every string in a JSON value, including member names and JSON within strings."""
     if isinstance(value, str):
         yield value
         if value[:1] in ("{", "["):
@@ -154,7 +154,7 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def _consumed(value: Any) -> Any:
-    """The value with the lists that its types leave for later looked into."""
+    """Resolve the lists that the types validate lazily."""
     if isinstance(value, dict):
         return {name: _consumed(item) for name, item in value.items()}
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
@@ -163,7 +163,7 @@ def _consumed(value: Any) -> Any:
 
 
 def _unpacked(value: Any) -> Any:
-    """Data in base64 as the bytes that the SDK takes, numbers of schemas as they are."""
+    """Decode base64 data to the bytes that the SDK takes; leave numbers of schemas as they are."""
     if isinstance(value, dict):
         return {
             name: base64.b64decode(item) if name == "bytes" and isinstance(item, str) else _unpacked(item)

@@ -1,4 +1,4 @@
-"""Answers from every dialect still say what they said in each of OpenAI's and Anthropic's own, as their SDKs allow."""
+"""Answers of every dialect keep their content in OpenAI's and Anthropic's dialects, and are valid to their SDKs."""
 
 import base64
 from typing import Any
@@ -36,8 +36,8 @@ def choices(draw):
 
 @st.composite
 def answers(draw, *, most=1):
-    given, made = draw(COUNT), draw(COUNT)
-    usage = Usage(given, draw(st.integers(0, given)), made, draw(st.integers(0, made)), given + made)
+    given, written = draw(COUNT), draw(COUNT)
+    usage = Usage(given, draw(st.integers(0, given)), written, draw(st.integers(0, written)), given + written)
     return Answer(draw(st.lists(choices(), min_size=1, max_size=most)), usage, "id-1", "some-model", 1_700_000_000)
 
 
@@ -46,30 +46,30 @@ def texts_of(choice: Choice) -> str:
 
 
 def calls_of(choice: Choice) -> list[tuple[str, str, Any]]:
-    found = []
+    result = []
     for part in choice.parts:
         if isinstance(part, ToolCall):
             given = part.arguments
-            found.append((part.id, part.name, orjson.loads(given) if isinstance(given, str) else given))
-    return found
+            result.append((part.id, part.name, orjson.loads(given) if isinstance(given, str) else given))
+    return result
 
 
 def as_chat(answer: Answer) -> Any:
     usage = answer.usage
-    told = []
+    data = []
     for number, choice in enumerate(answer.choices):
         calls = [
             {"id": name, "type": "function", "function": {"name": f, "arguments": orjson.dumps(a).decode()}}
             for name, f, a in calls_of(choice)
         ]
         message = {"role": "assistant", "content": texts_of(choice) or None, **({"tool_calls": calls} if calls else {})}
-        told.append({"index": number, "message": message, "finish_reason": choice.finish})
+        data.append({"index": number, "message": message, "finish_reason": choice.finish})
     return {
         "id": answer.id,
         "object": "chat.completion",
         "created": answer.created,
         "model": answer.model,
-        "choices": told,
+        "choices": data,
         "usage": {
             "prompt_tokens": usage.input_tokens,
             "completion_tokens": usage.output_tokens,
@@ -104,17 +104,17 @@ def as_message(answer: Answer) -> Any:
 def as_gemini(answer: Answer) -> Any:
     usage = answer.usage
     reasons = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "content_filter": "SAFETY"}
-    told = []
+    data = []
     for number, choice in enumerate(answer.choices):
         parts: list[Any] = [{"text": part} for part in choice.parts if isinstance(part, str)]
         parts += [{"functionCall": {"id": name, "name": f, "args": a}} for name, f, a in calls_of(choice)]
         content = {"role": "model", "parts": parts}
-        told.append({"index": number, "content": content, "finishReason": reasons[choice.finish]})
+        data.append({"index": number, "content": content, "finishReason": reasons[choice.finish]})
     return {
         "responseId": answer.id,
         "modelVersion": answer.model,
         "createTime": "2023-11-14T22:13:20Z",
-        "candidates": told,
+        "candidates": data,
         "usageMetadata": {
             "promptTokenCount": usage.input_tokens,
             "cachedContentTokenCount": usage.cached_tokens,
@@ -166,7 +166,7 @@ def as_cohere(answer: Answer) -> Any:
     }
 
 
-# How an answer is told, how it is read, the most candidates, and what is not told there.
+# How an answer is written and read, the maximum number of candidates, and what the dialect omits.
 ANSWERS = {
     "chat": (as_chat, chat_answers.read, 3, ()),
     "messages": (as_message, messages_answers.read, 1, ("created",)),
@@ -178,41 +178,46 @@ ANSWERS = {
 
 @pytest.mark.parametrize("dialect", ANSWERS)
 @given(data=st.data())
-def test_an_answer_says_the_same_wherever_it_comes_from(dialect, data):
-    told, read, most, untold = ANSWERS[dialect]
-    answer = data.draw(answers(most=most))
+def test_an_answer_keeps_its_content_from_every_dialect(dialect, data):
+    encode, read, max_candidates, omitted = ANSWERS[dialect]
+    answer = data.draw(answers(most=max_candidates))
     if dialect == "cohere" and answer.choices[0].finish == "content_filter":
         answer.choices[0].finish = "stop"
-    found = read(told(answer))
-    assert [(texts_of(c), calls_of(c), c.finish) for c in found.choices] == [
+    result = read(encode(answer))
+    assert [(texts_of(c), calls_of(c), c.finish) for c in result.choices] == [
         (texts_of(c), calls_of(c), c.finish) for c in answer.choices
     ]
     expected = answer.usage
-    counted = (found.usage.input_tokens, found.usage.cached_tokens, found.usage.output_tokens, found.usage.total_tokens)
+    counted = (
+        result.usage.input_tokens,
+        result.usage.cached_tokens,
+        result.usage.output_tokens,
+        result.usage.total_tokens,
+    )
     assert counted == (
         expected.input_tokens,
         expected.cached_tokens,
         expected.output_tokens,
         expected.total_tokens,
     )
-    assert "reasoning" in untold or found.usage.reasoning_tokens == expected.reasoning_tokens
+    assert "reasoning" in omitted or result.usage.reasoning_tokens == expected.reasoning_tokens
     for name, value in (("id", answer.id), ("model", answer.model), ("created", answer.created)):
-        assert name in untold or getattr(found, name) == value
-    _hold(found, answer)
+        assert name in omitted or getattr(result, name) == value
+    _hold(result, answer)
 
 
 def write(endpoint: str, answer: Any, request: Any = None) -> Any:
-    """As it is stored: through JSON."""
+    """Encode and decode, as storage does."""
     body = dialects.write_answer(
-        endpoint, answer, request=request or {"input": "x"}, answer_id="abc_1", model="asked", now_s=1_700_000_000
+        endpoint, answer, request=request or {"input": "x"}, answer_id="abc_1", model="requested", now_s=1_700_000_000
     )
     return orjson.loads(orjson.dumps(body))
 
 
-def _hold(found: Answer, expected: Answer) -> None:
-    """The answer as chat completion, message and response: valid to the SDKs, and what it was."""
+def _hold(result: Answer, expected: Answer) -> None:
+    """Check that the answer is valid and complete as a chat completion, a message and a response."""
     first = expected.choices[0]
-    chat = ChatCompletion.model_validate(write(dialects.CHAT, found), strict=True)
+    chat = ChatCompletion.model_validate(write(dialects.CHAT, result), strict=True)
     assert [(c.message.content or "", c.finish_reason) for c in chat.choices] == [
         (texts_of(c), c.finish) for c in expected.choices
     ]
@@ -220,7 +225,7 @@ def _hold(found: Answer, expected: Answer) -> None:
         calls = [(c.id, c.function.name, orjson.loads(c.function.arguments)) for c in choice.message.tool_calls or []]
         assert calls == calls_of(other)
     assert chat.usage is not None and chat.usage.total_tokens == expected.usage.total_tokens
-    message = Message.model_validate_json(orjson.dumps(write(dialects.MESSAGES, found)), strict=True)
+    message = Message.model_validate_json(orjson.dumps(write(dialects.MESSAGES, result)), strict=True)
     assert "".join(block.text for block in message.content if block.type == "text") == texts_of(first)
     assert [(b.id, b.name, b.input) for b in message.content if b.type == "tool_use"] == calls_of(first)
     assert message.stop_reason == {
@@ -231,10 +236,10 @@ def _hold(found: Answer, expected: Answer) -> None:
     }.get(first.finish)
     counted = message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)
     assert (counted, message.usage.output_tokens) == (expected.usage.input_tokens, expected.usage.output_tokens)
-    response = Response.model_validate_json(orjson.dumps(write(dialects.RESPONSES, found)), strict=True)
+    response = Response.model_validate_json(orjson.dumps(write(dialects.RESPONSES, result)), strict=True)
     assert response.output_text == texts_of(first)
-    made = [(i.call_id, i.name, orjson.loads(i.arguments)) for i in response.output if i.type == "function_call"]
-    assert made == calls_of(first)
+    written = [(i.call_id, i.name, orjson.loads(i.arguments)) for i in response.output if i.type == "function_call"]
+    assert written == calls_of(first)
     assert response.status == ("incomplete" if first.finish in ("length", "content_filter") else "completed")
     assert response.usage is not None and response.usage.input_tokens == expected.usage.input_tokens
 
@@ -250,11 +255,11 @@ def _hold(found: Answer, expected: Answer) -> None:
     finish=st.sampled_from(["stop", "length", "tool_calls", "content_filter"]),
     stop=st.none() | TEXT,
 )
-def test_whatever_an_answer_holds_is_valid_in_every_dialect(parts, finish, stop):
+def test_any_answer_is_valid_in_every_dialect(parts, finish, stop):
     answer = Answer([Choice(parts, finish, stop)], Usage())
     chat = ChatCompletion.model_validate(write(dialects.CHAT, answer), strict=True)
     assert all(call.id for call in chat.choices[0].message.tool_calls or [])
-    assert (chat.id, chat.model, chat.created) == ("chatcmpl-abc_1", "asked", 1_700_000_000)
+    assert (chat.id, chat.model, chat.created) == ("chatcmpl-abc_1", "requested", 1_700_000_000)
     Message.model_validate_json(orjson.dumps(write(dialects.MESSAGES, answer)), strict=True)
     Response.model_validate_json(orjson.dumps(write(dialects.RESPONSES, answer)), strict=True)
 
@@ -263,16 +268,16 @@ def test_whatever_an_answer_holds_is_valid_in_every_dialect(parts, finish, stop)
     vectors=st.lists(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=4), min_size=1, max_size=3),
     packed=st.booleans(),
 )
-def test_vectors_come_out_as_they_went_in(vectors, packed):
+def test_vectors_are_unchanged(vectors, packed):
     request = {"input": ["x"] * len(vectors), "encoding_format": "base64" if packed else "float"}
     body = write(dialects.EMBEDDINGS, EmbeddingAnswer(vectors, Usage(input_tokens=3)), request)
     if packed:
         unpacked = [memoryview(bytearray(_bytes(item["embedding"]))).cast("f").tolist() for item in body["data"]]
         assert unpacked == vectors
     else:
-        made = CreateEmbeddingResponse.model_validate_json(orjson.dumps(body), strict=True)
-        assert [item.embedding for item in made.data] == vectors
-        assert (made.usage.prompt_tokens, made.usage.total_tokens) == (3, 3)
+        written = CreateEmbeddingResponse.model_validate_json(orjson.dumps(body), strict=True)
+        assert [item.embedding for item in written.data] == vectors
+        assert (written.usage.prompt_tokens, written.usage.total_tokens) == (3, 3)
 
 
 def _bytes(text: str) -> bytes:

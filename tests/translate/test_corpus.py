@@ -1,5 +1,5 @@
-"""Every line of the corpus in every dialect: a body that the provider's SDK allows and that holds all that was said, or
-a refusal that names the field, as the table here tells.
+"""Every line of the corpus in every dialect: either a complete body that the provider's SDK accepts, or a rejection of
+the field that the table here names.
 """
 
 from typing import Any
@@ -55,7 +55,7 @@ NO_CALLS = dict.fromkeys(CALLS, "messages") | dict.fromkeys(OFFERS, "tools")
 GEMINI = EMPTY | BROKEN | {"a result of no call": "messages.tool_call_id", "many stops": "stop"}
 COHERE = ONE_ANSWER | NO_SOUND | PDF_BY_URL | {"a PDF": "messages"}
 DEMANDED = ("tools, one demanded", "tools, any demanded", "message with tools")
-# By dialect, the lines that it cannot say and the field that the refusal names.
+# By dialect: the lines that it rejects, and the field that the error names.
 REFUSED: dict[str, dict[str, str]] = {
     "chat": PDF_BY_URL,
     "anthropic": CLAUDE,
@@ -80,14 +80,14 @@ REFUSED: dict[str, dict[str, str]] = {
     "cohere line": COHERE,
 }
 CAN_FORBID = ("chat", "anthropic", "vertex claude", "bedrock claude", "gemini", "gemini 3", "vertex", "bedrock openai")
-# Allowed by the types, and for the provider to refuse.
+# Allowed by the types; the provider rejects them.
 REFUSED_THERE = {("a result of no call", name) for name in ("anthropic", "vertex claude", "bedrock claude")}
-# Tools that must not be called are not offered where nothing else keeps the model from calling them.
+# With `tool_choice: none`, dialects without such a choice leave out the tools.
 UNOFFERED: dict[tuple[str, str], set[str]] = {
     **{("tools, none wanted", name): {*leaves(BOTH)} for name in DIALECTS if name not in CAN_FORBID},
     ("tools, one demanded", "cohere line"): {*leaves(BOTH[1])},
 }
-# Members whose values are no words of the caller's: kinds, places for files, what is the provider's own.
+# Members whose values are not the caller's text: types, locations of files, provider-specific values.
 NO_TEXTS = frozenset(
     {
         *("type", "role", "format", "detail", "filename", "media_type", "cache_control", "thinking", "signature"),
@@ -97,15 +97,15 @@ NO_TEXTS = frozenset(
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_a_line_is_said_in_full_or_refused_by_its_field(name):
+def test_a_line_is_translated_completely_or_rejected_by_field(name):
     before = orjson.dumps(LINES[name])
-    told = {dialect: _refused(name, dialect) for dialect in DIALECTS}
-    assert told == {dialect: refused.get(name) for dialect, refused in REFUSED.items()}
+    data = {dialect: _refused(name, dialect) for dialect in DIALECTS}
+    assert data == {dialect: refused.get(name) for dialect, refused in REFUSED.items()}
     assert orjson.dumps(LINES[name]) == before, "what the caller sent is not touched"
 
 
 def _refused(name: str, dialect: str) -> str | None:
-    """The field that the dialect cannot say; None when it says all, in a body that the SDK allows."""
+    """Return the field that the dialect rejects, or None if the body is complete and valid to the SDK."""
     endpoint, body = LINES[name]
     target = DIALECTS[dialect]
     try:
@@ -116,40 +116,40 @@ def _refused(name: str, dialect: str) -> str | None:
         return refused.param
     if (name, dialect) not in REFUSED_THERE:
         target.checked(written.body)
-    found = "\0".join(leaves(orjson.loads(orjson.dumps(written.body))))
-    lost = {text for text in texts_of(body) if text.strip() not in found}
+    result = "\0".join(leaves(orjson.loads(orjson.dumps(written.body))))
+    lost = {text for text in texts_of(body) if text.strip() not in result}
     assert lost <= UNOFFERED.get((name, dialect), set()), dialect
     return None
 
 
-def test_the_table_tells_of_lines_that_there_are():
+def test_the_table_names_existing_lines():
     assert len(LINES) >= 60
     assert REFUSED.keys() == DIALECTS.keys()
     assert {name for refused in REFUSED.values() for name in refused} <= LINES.keys()
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_every_text_gets_into_an_embedding(name):
+def test_every_embedding_text_is_sent(name):
     body = EMBEDDINGS[name]
-    asked = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    chat = [body["input"]] if isinstance(body["input"], str) else body["input"]
     request = dialects.read_embedding(body)
-    assert request.inputs == asked
-    said = list(leaves([gemini_embeddings.write(text, request) for text in request.inputs]))
-    assert [text for text in asked if text not in said] == []
+    assert request.inputs == chat
+    texts = list(leaves([gemini_embeddings.write(text, request) for text in request.inputs]))
+    assert [text for text in chat if text not in texts] == []
     if request.dimensions is None:
-        said = list(leaves([written.body for written in embeddings.write(request)]))
-        assert [text for text in asked if text not in said] == []
+        texts = list(leaves([written.body for written in embeddings.write(request)]))
+        assert [text for text in chat if text not in texts] == []
     else:
         with pytest.raises(TranslationError, match="dimensions: "):
             embeddings.write(request)
 
 
 def texts_of(body: dict[str, Any]) -> list[str]:
-    """What the caller says to the model: messages, tools and the schema of the answer."""
-    asked = [body.get(name) for name in ("messages", "input", "system", "instructions")]
+    """The caller's content: messages, tools and the response schema."""
+    request = [body.get(name) for name in ("messages", "input", "system", "instructions")]
     schema = (body.get("response_format") or {}).get("json_schema", {}).get("schema")
     form = (body.get("text") or {}).get("format", {}).get("schema")
-    return [text for text in _texts([*asked, body.get("tools"), schema, form]) if text.strip()]
+    return [text for text in _texts([*request, body.get("tools"), schema, form]) if text.strip()]
 
 
 def _texts(value: Any) -> list[str]:
@@ -159,15 +159,15 @@ def _texts(value: Any) -> list[str]:
         return [text for item in value for text in _texts(item)]
     if not isinstance(value, dict):
         return []
-    found: list[str] = []
+    result: list[str] = []
     for name, item in value.items():
         if name == "properties":
-            found += list(item)
+            result += list(item)
         if name == "arguments":
-            found += [text for text in leaves(_parsed(item)) if text]
+            result += [text for text in leaves(_parsed(item)) if text]
         elif name not in NO_TEXTS and not (name in ("id", "name") and ("summary" in value or "content" in value)):
-            found += _texts(item)
-    return found
+            result += _texts(item)
+    return result
 
 
 def _parsed(arguments: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the neutral description tells of itself."""
+"""The neutral form of requests and answers."""
 
 import pytest
 
@@ -18,5 +18,5 @@ from app.translate.neutral import Media, Refusal, Thinking, ToolCall, size_of
         (Media("image"), 0),
     ],
 )
-def test_the_size_of_a_part_is_that_of_its_text(part, characters):
+def test_the_size_of_a_part_is_the_length_of_its_text(part, characters):
     assert size_of(part) == characters

@@ -1,4 +1,4 @@
-"""Requests in every dialect still say what they said, as other code than the one under test reads them."""
+"""Requests keep their content in every dialect, as read by code independent of the code under test."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from app.translate.messages.requests import read as read_messages
 from app.translate.neutral import Request, Tool, ToolCall, ToolResult
 from tests.translate.targets import DIALECTS
 
-# What was said, in order: ("user" | "assistant" | "system", text), ("call", id, name, arguments), ("result", id, text).
-Said = list[tuple[Any, ...]]
+# The content, in order: ("user" | "assistant" | "system", text), ("call", id, name, arguments), ("result", id, text).
+Items = list[tuple[Any, ...]]
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="<["), min_size=1, max_size=12).filter(
     lambda text: text == text.strip()
@@ -24,7 +24,7 @@ ARGUMENTS = st.dictionaries(NAME, st.text(max_size=5) | st.integers(-9, 9) | st.
 
 @st.composite
 def exchanges(draw):
-    """Calls of the assistant, maybe after words, and what came of each."""
+    """Tool calls of the assistant, optionally after text, and their results."""
     start = draw(st.integers(0, 10**6)) * 10
     calls = [
         ToolCall(f"call_{start + n}", draw(NAME), orjson.dumps(draw(ARGUMENTS)).decode())
@@ -36,7 +36,7 @@ def exchanges(draw):
 
 @st.composite
 def requests(draw, *, tools=True):
-    """A talk of any length that begins and ends with the user."""
+    """A conversation of any length that begins and ends with the user."""
     plain = st.tuples(st.sampled_from(["user", "assistant", "system"]), TEXT | st.lists(TEXT, min_size=1, max_size=3))
     kinds = [plain.map(lambda turn: [turn]), exchanges()] if tools else [plain.map(lambda turn: [turn])]
     middle = [turn for turns in draw(st.lists(st.one_of(kinds), max_size=4)) for turn in turns]
@@ -48,115 +48,117 @@ def requests(draw, *, tools=True):
     return Request("m", turns, {"max_tokens": 100}, offered if tools else [])
 
 
-def said(request: Request) -> Said:
-    """What a neutral request says."""
-    found: Said = []
+def content_of(request: Request) -> Items:
+    """The content of a neutral request."""
+    result: Items = []
     for role, content in request.turns:
         for part in content if isinstance(content, list) else [content]:
             if isinstance(part, ToolCall):
                 given = part.arguments
-                found.append(
+                result.append(
                     ("call", part.id, part.name, orjson.loads(given or "{}") if isinstance(given, str) else given)
                 )
             elif isinstance(part, ToolResult):
                 inner = part.content
-                found.append(("result", part.call_id, inner if isinstance(inner, str) else "\n".join(inner)))
+                result.append(("result", part.call_id, inner if isinstance(inner, str) else "\n".join(inner)))
             else:
-                found.append((role, part))
-    return found
+                result.append((role, part))
+    return result
 
 
-def hoisted(items: Said) -> Said:
-    """The system's words first, where a dialect has one place for all of them."""
+def hoisted(items: Items) -> Items:
+    """Move system texts to the front, for dialects with one field for them."""
     return [item for item in items if item[0] == "system"] + [item for item in items if item[0] != "system"]
 
 
-def gemini_said(body: Any) -> Said:
-    found: Said = [("system", part["text"]) for part in body.get("systemInstruction", {"parts": []})["parts"]]
+def gemini_content(body: Any) -> Items:
+    result: Items = [("system", part["text"]) for part in body.get("systemInstruction", {"parts": []})["parts"]]
     for content in body["contents"]:
         role = {"model": "assistant", "user": "user"}[content["role"]]
         for part in content["parts"]:
             if "functionCall" in part:
                 call = part["functionCall"]
-                found.append(("call", call["id"], call["name"], call["args"]))
+                result.append(("call", call["id"], call["name"], call["args"]))
             elif "functionResponse" in part:
-                found.append(("result", part["functionResponse"]["id"], part["functionResponse"]["response"]["result"]))
+                result.append(
+                    ("result", part["functionResponse"]["id"], part["functionResponse"]["response"]["result"])
+                )
             else:
-                found.append((role, part["text"]))
-    return found
+                result.append((role, part["text"]))
+    return result
 
 
-def converse_said(body: Any) -> Said:
-    found: Said = [("system", block["text"]) for block in body.get("system", [])]
+def converse_content(body: Any) -> Items:
+    result: Items = [("system", block["text"]) for block in body.get("system", [])]
     for message in body["messages"]:
         for block in message["content"]:
             if "toolUse" in block:
-                found.append(
+                result.append(
                     ("call", block["toolUse"]["toolUseId"], block["toolUse"]["name"], block["toolUse"]["input"])
                 )
             elif "toolResult" in block:
                 texts = [item.get("text", item.get("json")) for item in block["toolResult"]["content"]]
                 texts = [text if isinstance(text, str) else orjson.dumps(text).decode() for text in texts]
-                found.append(("result", block["toolResult"]["toolUseId"], "\n".join(texts)))
+                result.append(("result", block["toolResult"]["toolUseId"], "\n".join(texts)))
             else:
-                found.append((message["role"], block["text"]))
-    return found
+                result.append((message["role"], block["text"]))
+    return result
 
 
-def cohere_said(body: Any) -> Said:
-    found: Said = []
+def cohere_content(body: Any) -> Items:
+    result: Items = []
     for message in body["messages"]:
         texts = [part["text"] for part in message.get("content", [])]
         if message["role"] == "tool":
-            found.append(("result", message["tool_call_id"], "\n".join(texts)))
+            result.append(("result", message["tool_call_id"], "\n".join(texts)))
             continue
-        found += [(message["role"], text) for text in texts]
+        result += [(message["role"], text) for text in texts]
         for call in message.get("tool_calls", []):
             function = call["function"]
-            found.append(("call", call["id"], function["name"], orjson.loads(function["arguments"])))
-    return found
+            result.append(("call", call["id"], function["name"], orjson.loads(function["arguments"])))
+    return result
 
 
-def chat_said(body: Any) -> Said:
-    return said(read_chat({"model": "m", **body}))
+def chat_content(body: Any) -> Items:
+    return content_of(read_chat({"model": "m", **body}))
 
 
-def messages_said(body: Any) -> Said:
-    return said(read_messages({"model": "m", **body}))
+def messages_content(body: Any) -> Items:
+    return content_of(read_messages({"model": "m", **body}))
 
 
 READERS = {
-    "chat": chat_said,
-    "bedrock openai": chat_said,
-    "anthropic": messages_said,
-    "vertex claude": messages_said,
-    "bedrock claude": messages_said,
-    "bedrock nova": converse_said,
-    "gemini": gemini_said,
-    "gemini 3": gemini_said,
-    "vertex": gemini_said,
-    "cohere": cohere_said,
-    "cohere line": cohere_said,
+    "chat": chat_content,
+    "bedrock openai": chat_content,
+    "anthropic": messages_content,
+    "vertex claude": messages_content,
+    "bedrock claude": messages_content,
+    "bedrock nova": converse_content,
+    "gemini": gemini_content,
+    "gemini 3": gemini_content,
+    "vertex": gemini_content,
+    "cohere": cohere_content,
+    "cohere line": cohere_content,
 }
-IN_PLACE = ("chat", "bedrock openai", "cohere", "cohere line")  # the system speaks where the caller let it
+IN_PLACE = ("chat", "bedrock openai", "cohere", "cohere line")  # system turns keep their position
 
 
 @pytest.mark.parametrize("dialect", READERS)
 @given(request=requests())
-def test_a_request_says_the_same_in_every_dialect(dialect, request):
+def test_a_request_keeps_its_content_in_every_dialect(dialect, request):
     target = DIALECTS[dialect]
     request.model = target.model
     body = orjson.loads(orjson.dumps(target.write(request).body))
     target.checked(body)
-    expected = said(request)
+    expected = content_of(request)
     assert READERS[dialect](body) == (expected if dialect in IN_PLACE else hoisted(expected))
 
 
 @given(request=requests(tools=False))
-def test_a_talk_says_the_same_where_tools_are_unknown(request):
-    assert converse_said(DIALECTS["bedrock converse"].write(request).body) == hoisted(said(request))
+def test_a_text_conversation_keeps_its_content_without_tools(request):
+    assert converse_content(DIALECTS["bedrock converse"].write(request).body) == hoisted(content_of(request))
     request.model = DIALECTS["bedrock llama"].model
     prompt = DIALECTS["bedrock llama"].write(request).body["prompt"]
     place = 0
-    for _, text in said(request):
+    for _, text in content_of(request):
         place = prompt.index(text, place) + len(text)

@@ -1,4 +1,4 @@
-"""The management API, under `/api`: for admins, but for what a key may know about itself."""
+"""The management API under `/api`: for admins, except for the quota route, which is for every key."""
 
 from flask import Blueprint, Flask
 
@@ -10,7 +10,7 @@ FOR_ADMINS = (projects, keys, accounts, prices, budgets, usage, events)
 
 
 def register(app: Flask) -> None:
-    """Every route of the API, each behind its auth hook."""
+    """Registers all routes, each behind its auth hook."""
     managed = Blueprint("management", __name__, url_prefix=PREFIX)
     managed.before_request(require_admin)
     for module in FOR_ADMINS:

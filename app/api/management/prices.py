@@ -1,15 +1,13 @@
-"""Prices: dollars for a million tokens. None is ever changed; a new one ends the one before."""
-
-from typing import Any
+"""Routes of prices, in dollars for a million tokens. A price is never changed; a new price ends the previous one."""
 
 from flask import Blueprint, Response
 
 from app.api.context import gateway
-from app.api.management.asking import actor, body, query, seconds
+from app.api.management.request import actor, body, query
+from app.api.management.wire import price_wire
 from app.api.operation import answer, list_answer, operation
 from app.schemas.management import ListPrices, SetPrice
 from app.services.money import price_book, price_import
-from app.services.money.price_book import ListedPrice
 
 blueprint = Blueprint("prices", __name__)
 
@@ -17,33 +15,17 @@ blueprint = Blueprint("prices", __name__)
 @blueprint.get("/prices")
 @operation("price_list")
 def list_() -> Response:
-    """Prices that are valid or will be, with `ended` also those that were, by id."""
-    asked = query(ListPrices)
-    limit = asked.pop("limit")
-    found = price_book.list_(gateway(), limit=limit + 1, **asked)
-    return list_answer([_wire(price) for price in found[:limit]], has_more=len(found) > limit)
+    """Current and future prices by id; `ended` includes those that have ended."""
+    filters = query(ListPrices)
+    limit = filters.pop("limit")
+    page = price_book.list_(gateway(), limit=limit + 1, **filters)
+    return list_answer([price_wire(price) for price in page[:limit]], has_more=len(page) > limit)
 
 
 @blueprint.post("/prices")
 @operation("price_set")
 def set_() -> Response:
-    """A price for batches that are made from now on, or from `valid_from` on."""
-    asked = body(SetPrice)
-    valid_from = asked.pop("valid_from")
-    return answer(_wire(price_book.set_(gateway(), price_import.of(asked), valid_from=valid_from, actor=actor())))
-
-
-def _wire(price: ListedPrice) -> dict[str, Any]:
-    return {
-        "id": price.id,
-        "object": "price",
-        "provider": price.provider,
-        "model": price.model,
-        "input": price_import.dollars(price.input),
-        "cached": price_import.dollars(price.cached),
-        "output": price_import.dollars(price.output),
-        "batch_percent": price.batch_percent,
-        "valid_from": seconds(price.valid_from),
-        "valid_until": seconds(price.valid_until),
-        "source": price.source,
-    }
+    """Set the price of batches created from now on, or from `valid_from` on."""
+    fields = body(SetPrice)
+    valid_from = fields.pop("valid_from")
+    return answer(price_wire(price_book.set_(gateway(), price_import.of(fields), valid_from=valid_from, actor=actor())))

@@ -1,15 +1,13 @@
-"""Projects: their name is their id."""
-
-from typing import Any
+"""Routes of projects. The name of a project is its id."""
 
 from flask import Blueprint, Response, g
 
 from app.api.context import gateway
-from app.api.management.asking import actor, body, changes, query, seconds
+from app.api.management.request import actor, body, changes, query
+from app.api.management.wire import project_wire
 from app.api.operation import answer, list_answer, operation
 from app.schemas.management import ChangeProject, CreateProject, ListProjects
 from app.services.access import projects
-from app.services.access.projects import Project
 
 blueprint = Blueprint("projects", __name__)
 
@@ -18,50 +16,35 @@ blueprint = Blueprint("projects", __name__)
 @operation("project_list")
 def list_() -> Response:
     """Projects by name."""
-    asked = query(ListProjects)
-    page = projects.list_(gateway(), **asked)
-    return list_answer([_wire(project) for project in page.items], has_more=page.has_more)
+    page = projects.list_(gateway(), **query(ListProjects))
+    return list_answer([project_wire(project) for project in page.items], has_more=page.has_more)
 
 
 @blueprint.post("/projects")
 @operation("project_create")
 def create() -> Response:
-    """Make a project."""
-    return answer(_wire(projects.create(gateway(), **body(CreateProject), actor=actor())))
+    """Create a project."""
+    return answer(project_wire(projects.create(gateway(), **body(CreateProject), actor=actor())))
 
 
 @blueprint.get("/projects/<object:name>")
 @operation("project_retrieve")
 def retrieve(name: str) -> Response:
-    """A project, archived ones too."""
-    return answer(_wire(projects.retrieve(gateway(), name)))
+    """A project, archived or not."""
+    return answer(project_wire(projects.retrieve(gateway(), name)))
 
 
 @blueprint.put("/projects/<object:name>")
 @operation("project_change")
 def change(name: str) -> Response:
-    """Set the fields that are sent; `archived: false` takes it out of the archive."""
+    """Change the given fields; `archived: false` restores an archived project."""
     g.object_id = name
-    return answer(_wire(projects.change(gateway(), name, changes(ChangeProject), actor=actor())))
+    return answer(project_wire(projects.change(gateway(), name, changes(ChangeProject), actor=actor())))
 
 
 @blueprint.delete("/projects/<object:name>")
 @operation("project_archive")
 def archive(name: str) -> Response:
-    """Archive a project: its keys are refused, what runs goes on, nothing is forgotten."""
+    """Archive a project: its keys are rejected, running batches continue, nothing is deleted."""
     g.object_id = name
-    return answer(_wire(projects.archive(gateway(), name, actor=actor())))
-
-
-def _wire(project: Project) -> dict[str, Any]:
-    return {
-        "id": project.name,
-        "object": "project",
-        "name": project.name,
-        "description": project.description,
-        "default_provider": project.default_provider,
-        "limits": dict(project.limits),
-        "is_active": project.archived_at is None,
-        "created_at": seconds(project.created_at),
-        "archived_at": seconds(project.archived_at),
-    }
+    return answer(project_wire(projects.archive(gateway(), name, actor=actor())))

@@ -9,7 +9,7 @@ from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
 from app.api.openai import container_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load
 from app.schemas.containers import CreateContainer, ListContainers
 from app.services.accounts import choose
@@ -28,7 +28,7 @@ def create() -> Response:
     identify(body)
     fields = load(CreateContainer, body)
     choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(fields["provider"]), azure_client=is_azure_client()
+        gateway(), caller(), explicit=explicit_provider(fields["provider"]), sdk_provider=sdk_provider()
     )
     expires_after = fields["expires_after"] or {"minutes": containers.EXPIRES_AFTER_MINUTES}
     new = NewContainer(

@@ -1,4 +1,4 @@
-"""An estimate on the wire: money is dollars as decimal text, null where it is unknown."""
+"""Estimates on the wire: money is dollars as decimal text, null where it is unknown."""
 
 from typing import Any
 
@@ -6,35 +6,35 @@ from app.lib import money
 from app.services.batches.cost import FileEstimate
 from app.services.batches.estimate import Sums
 
-MOST_SHOWN = 2**53  # beyond it, JSON's numbers are not exact
+MAX_SHOWN = 2**53  # beyond it, JSON's numbers are not exact
 
 
-def wire(found: FileEstimate) -> dict[str, Any]:
-    """The estimate as answers have it."""
-    total = found.estimate.total
+def wire(estimated: FileEstimate) -> dict[str, Any]:
+    """The estimate object without its `extra_fields`."""
+    total = estimated.estimate.total
     return {
         "object": "file.estimate",
-        "file_id": found.file_id,
-        "execution": found.execution,
-        "lines": found.estimate.lines,
-        "invalid_lines": found.estimate.invalid_lines,
-        "models": [_model(found, name, sums) for name, sums in found.estimate.models.items()],
+        "file_id": estimated.file_id,
+        "execution": estimated.execution,
+        "lines": estimated.estimate.lines,
+        "invalid_lines": estimated.estimate.invalid_lines,
+        "models": [_model(estimated, name, sums) for name, sums in estimated.estimate.models.items()],
         "input_tokens": total.input_tokens,
-        "max_output_tokens": min(total.max_output_tokens, MOST_SHOWN) if total.lines_with_limit else None,
+        "max_output_tokens": min(total.max_output_tokens, MAX_SHOWN) if total.lines_with_limit else None,
         "lines_without_max_output_tokens": total.lines - total.lines_with_limit,
-        "output_tokens": min(total.output_tokens(found.default_output_tokens), MOST_SHOWN),
-        "default_output_tokens": found.default_output_tokens,
-        "estimated_cost": _dollars(found.costs.total),
+        "output_tokens": min(total.output_tokens(estimated.default_output_tokens), MAX_SHOWN),
+        "default_output_tokens": estimated.default_output_tokens,
+        "estimated_cost": _dollars(estimated.costs.total),
     }
 
 
-def _model(found: FileEstimate, name: str, sums: Sums) -> dict[str, Any]:
+def _model(estimated: FileEstimate, name: str, sums: Sums) -> dict[str, Any]:
     return {
         "model": name,
         "lines": sums.lines,
         "input_tokens": sums.input_tokens,
-        "output_tokens": min(sums.output_tokens(found.default_output_tokens), MOST_SHOWN),
-        "estimated_cost": _dollars(found.costs.models.get(name)),
+        "output_tokens": min(sums.output_tokens(estimated.default_output_tokens), MAX_SHOWN),
+        "estimated_cost": _dollars(estimated.costs.models.get(name)),
     }
 
 

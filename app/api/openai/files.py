@@ -14,7 +14,7 @@ from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import Form, nested, read_form
 from app.api.openai import file_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.api.storage import StorageChoice, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
@@ -155,7 +155,7 @@ def _fields(form: Form) -> _Fields:
 
 
 def _new_file(fields: _Fields, filename: str) -> NewFile:
-    choice = choose.choose(gateway(), caller(), explicit=fields.provider, azure_client=is_azure_client())
+    choice = choose.choose(gateway(), caller(), explicit=fields.provider, sdk_provider=sdk_provider())
     choose.require(gateway(), choice.provider, "file_upload")
     return NewFile(
         provider=choice.provider,

@@ -10,7 +10,7 @@ from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import read_form
 from app.api.openai import file_wire, upload_wire
 from app.api.operation import answer, extra_fields, operation
-from app.api.provider import explicit_provider, is_azure_client
+from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load
 from app.schemas.uploads import AddPart, CancelUpload, CompleteUpload, CreateUpload
 from app.services.accounts import choose
@@ -31,9 +31,9 @@ def create() -> Response:
     identify(body)
     fields = load(CreateUpload, body)
     choice = choose.choose(
-        gateway(), caller(), explicit=explicit_provider(fields["provider"]), azure_client=is_azure_client()
+        gateway(), caller(), explicit=explicit_provider(fields["provider"]), sdk_provider=sdk_provider()
     )
-    choose.require(gateway(), choice.provider, "file_upload", told="upload_create")
+    choose.require(gateway(), choice.provider, "file_upload", shown="upload_create")
     expires_after = fields["expires_after"]
     new = NewUpload(
         provider=choice.provider,

@@ -1,4 +1,4 @@
-"""`batchgate batch run`: a batch in one command, over HTTP like any client."""
+"""`batchgate batch run`: runs a batch with one command, over HTTP like any client."""
 
 from pathlib import Path
 
@@ -22,16 +22,16 @@ def batch() -> None:
 
 @batch.command()
 @click.argument("file", type=INPUT, required=False)
-@click.option("--provider", help="Where the lines run, such as `local` or `openai`.  [default: the gateway's]")
-@click.option("--model", help="Model for every line, whatever the lines say.")
-@click.option("--endpoint", help="Such as /v1/chat/completions.  [default: the `url` of the first line]")
-@click.option("--completion-window", default="24h", show_default=True, help="How long the batch may take.")
-@click.option("--output", type=OUTPUT, help="Where the answers go.  [default: FILE with .output.jsonl]")
-@click.option("--base-url", help="The gateway.  [default: $BATCHGATE_BASE_URL, or the one of `make run`]")
-@click.option("--api-key", help="A virtual key.  [default: $BATCHGATE_API_KEY, or the one of `make run`]")
-@click.option("--resume", metavar="BATCH_ID", help="Wait for a batch that exists, instead of starting one.")
-@click.option("--dry-run", is_flag=True, help="Only tell what the batch would take, and can cost.")
-@click.option("--no-progress", is_flag=True, help="No progress bar.")
+@click.option("--provider", help="Provider of the batch, such as `local`.  [default: the gateway's]")
+@click.option("--model", help="Model for every line; overrides the lines' own.")
+@click.option("--endpoint", help="Endpoint, such as /v1/chat/completions.  [default: `url` of the first line]")
+@click.option("--completion-window", default="24h", show_default=True, help="Time within which the batch must finish.")
+@click.option("--output", type=OUTPUT, help="Path for the responses.  [default: FILE.output.jsonl]")
+@click.option("--base-url", help="URL of the gateway.  [default: $BATCHGATE_BASE_URL, or the one of `make run`]")
+@click.option("--api-key", help="Virtual key.  [default: $BATCHGATE_API_KEY, or the one of `make run`]")
+@click.option("--resume", metavar="BATCH_ID", help="Wait for an existing batch instead of starting one.")
+@click.option("--dry-run", is_flag=True, help="Only estimate the tokens and cost of the batch.")
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
 def run(
     file: Path | None,
     provider: str | None,
@@ -45,13 +45,13 @@ def run(
     dry_run: bool,
     no_progress: bool,
 ) -> None:
-    """Run the requests in FILE (JSONL, as OpenAI's Batch API takes it) and wait for the answers.
+    """Run the requests in FILE (JSONL for OpenAI's Batch API) and wait for the responses.
 
-    Answers go to FILE.output.jsonl beside the input, failed lines to FILE.errors.jsonl; files of an
-    earlier run are replaced. Ctrl-C leaves the batch running and tells how to come back to it.
+    Responses go to FILE.output.jsonl next to the input, failed lines to FILE.errors.jsonl. Files of an
+    earlier run are replaced. After Ctrl-C the batch continues, and the command prints how to resume.
 
-    Exit status: 0 when every line has an answer, 1 when the batch ended otherwise, 2 when it could
-    not be started or followed, 130 after Ctrl-C.
+    Exit status: 0 if every line has a response, 1 if the batch ended otherwise, 2 if it could not be
+    started or followed, 130 after Ctrl-C.
 
     \b
     Examples:
@@ -60,15 +60,15 @@ def run(
       batchgate batch run questions.jsonl --resume batch_0641f...
     """
     if file is None and resume is None:
-        raise click.UsageError("Give a FILE of requests, or --resume with the id of a batch.")
+        raise click.UsageError("Give a FILE of requests, or the id of a batch with --resume.")
     places = results.places(file, output=output, batch_id=resume)
     gateway = http.Gateway(profile.find(base_url=base_url, api_key=api_key))
     progress = Progress(enabled=not no_progress)
     started = resume
     try:
         if started is None and file is not None:
-            wanted = {"provider": provider, "model": model, "completion_window": completion_window}
-            started = _start(gateway, file, endpoint=endpoint, wanted=wanted, progress=progress, dry_run=dry_run)
+            options = {"provider": provider, "model": model, "completion_window": completion_window}
+            started = _start(gateway, file, endpoint=endpoint, options=options, progress=progress, dry_run=dry_run)
         if started is not None:
             raise SystemExit(_follow(gateway, started, places=places, progress=progress))
     except http.AwayError as error:
@@ -84,30 +84,31 @@ def _start(
     file: Path,
     *,
     endpoint: str | None,
-    wanted: dict[str, str | None],
+    options: dict[str, str | None],
     progress: Progress,
     dry_run: bool,
 ) -> str | None:
-    """Upload and create; the id of the batch, or None after a dry run."""
+    """Uploads the file and creates the batch; returns its id, or None after a dry run."""
     endpoint = endpoint or batch_run_input.endpoint(file)
     gateway.greet()
     with progress.upload(file.stat().st_size) as sent:
-        uploaded = gateway.upload(file, provider=wanted["provider"], sent=sent)
+        uploaded = gateway.upload(file, provider=options["provider"], sent=sent)
     file_id = uploaded["id"]
     if dry_run:
         try:
-            click.echo(report.estimate(gateway.estimate(file_id, provider=wanted["provider"], model=wanted["model"])))
+            estimate = gateway.estimate(file_id, provider=options["provider"], model=options["model"])
+            click.echo(report.estimate(estimate))
         finally:
             gateway.delete_file(file_id)
         return None
-    body = {"input_file_id": file_id, "endpoint": endpoint} | {key: value for key, value in wanted.items() if value}
+    body = {"input_file_id": file_id, "endpoint": endpoint} | {key: value for key, value in options.items() if value}
     batch_id = str(gateway.create_batch(body)["id"])
     click.echo(f"Batch {batch_id} runs {file.name} ({file_id}).", err=True)
     return batch_id
 
 
 def _follow(gateway: http.Gateway, batch_id: str, *, places: results.Places, progress: Progress) -> int:
-    """Wait, fetch, report; the exit status."""
+    """Waits for the batch, downloads and reports its results; returns the exit status."""
     ended = watch(gateway, batch_id, progress=progress)
     written = results.fetch(gateway, ended, places=places)
     return report.show(ended, written=written)
@@ -117,4 +118,4 @@ def _how_to_resume(file: Path | None, batch_id: str | None) -> str:
     if batch_id is None:
         return ""
     command = f"batchgate batch run {f'{file} ' if file else ''}--resume {batch_id}"
-    return f"\nBatch {batch_id} goes on without this command. Come back to it with:\n  {command}"
+    return f"\nBatch {batch_id} continues without this command. Wait for it again with:\n  {command}"

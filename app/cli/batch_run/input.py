@@ -1,4 +1,4 @@
-"""What the command reads from an input file before it is sent."""
+"""Reads from an input file what the command needs before it uploads the file."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ FIRST_LINE_BYTES = 16 * 2**20
 
 
 def endpoint(path: Path) -> str:
-    """The `url` of the first line. Raises Refused when there is none."""
+    """Returns the `url` of the first line. Raises Refused when there is none."""
     with path.open("rb") as file:
         line = file.readline(FIRST_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").strip()
         while not line and (more := file.readline(FIRST_LINE_BYTES)):
             line = more.strip()
     if not line:
-        raise Refused(f"{path} has no lines.")
+        raise Refused(f"{path} is empty.")
     try:
         request = json.loads(line)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Following a batch: a bar on a terminal, nothing elsewhere."""
+"""Follows a batch until it ends, with a progress bar on a terminal."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +19,18 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from app.cli.batch_run.http import AwayError, Gateway
+from app.lib.states import TERMINAL
 
-ENDED = ("completed", "failed", "expired", "cancelled")
-FIRST_POLL_S, POLL_GROWTH, LONGEST_POLL_S = 0.3, 1.3, 5.0
-# A gateway that is being deployed is back by then.
-AWAY_LIMIT_S = 120.0
+FIRST_POLL_S, POLL_GROWTH, MAX_POLL_S = 0.3, 1.3, 5.0
+# How long the gateway may be unreachable: longer than a deployment takes.
+MAX_AWAY_S = 120.0
 SMALL_UPLOAD_BYTES = 2**20
 
 Sleep = Callable[[float], None]
 
 
 class Progress:
-    """What a person sees meanwhile, on standard error."""
+    """Progress bars on standard error."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._console = Console(stderr=True)
@@ -40,7 +40,7 @@ class Progress:
 
     @contextmanager
     def upload(self, size_bytes: int) -> Iterator[Callable[[int], None]]:
-        """A function to be told how many bytes went out; small files need no bar."""
+        """Yields a function to call with the number of bytes sent. Small files get no bar."""
         if not self._enabled or size_bytes < SMALL_UPLOAD_BYTES:
             yield lambda _count: None
             return
@@ -50,7 +50,7 @@ class Progress:
             yield lambda count: bar.advance(task, count)
 
     def show(self, batch: dict[str, Any]) -> None:
-        """The batch as it is now."""
+        """Shows the current state of the batch."""
         if not self._enabled:
             return
         if self._bar is None:
@@ -71,14 +71,14 @@ class Progress:
             )
 
     def close(self) -> None:
-        """Leave the terminal as it was, with the last state on it."""
+        """Stops the bar, leaving its last state on the terminal."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
 
 def watch(gateway: Gateway, batch_id: str, *, progress: Progress, sleep: Sleep = time.sleep) -> dict[str, Any]:
-    """The batch once it has ended. Raises Refused, or AwayError when the gateway stays away."""
+    """Waits until the batch ends and returns it. Raises Refused, or AwayError when the gateway stays unreachable."""
     wait_s, away_since = FIRST_POLL_S, None
     done = -1
     try:
@@ -87,18 +87,18 @@ def watch(gateway: Gateway, batch_id: str, *, progress: Progress, sleep: Sleep =
                 batch = gateway.batch(batch_id)
             except AwayError as error:
                 away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > AWAY_LIMIT_S:
+                if time.monotonic() - away_since > MAX_AWAY_S:
                     raise
-                sleep(max(error.retry_after_s, LONGEST_POLL_S))
+                sleep(max(error.retry_after_s, MAX_POLL_S))
                 continue
             away_since = None
             progress.show(batch)
-            if batch["status"] in ENDED:
+            if batch["status"] in TERMINAL:
                 return batch
             counts = batch["request_counts"]
             now_done = counts["completed"] + counts["failed"]
-            # Short batches are seen to end soon; long ones are asked about seldom.
-            wait_s = min(wait_s * POLL_GROWTH, LONGEST_POLL_S if now_done == done else LONGEST_POLL_S / 2)
+            # Polls grow rarer, so short batches are reported soon and long ones cause few requests.
+            wait_s = min(wait_s * POLL_GROWTH, MAX_POLL_S if now_done == done else MAX_POLL_S / 2)
             done = now_done
             sleep(wait_s)
     finally:

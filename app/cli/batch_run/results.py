@@ -1,4 +1,4 @@
-"""Answers of a batch that ended, written beside its input."""
+"""Writes the results of a batch next to its input."""
 
 import os
 import tempfile
@@ -15,14 +15,14 @@ ERRORS_ENDING = ".errors.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where answers and failed lines go."""
+    """Paths for responses and failed lines."""
 
     output: Path
     errors: Path
 
 
 def places(file: Path | None, *, output: Path | None, batch_id: str | None) -> Places:
-    """Beside the input, unless told otherwise; without an input, in the current folder. Raises Refused."""
+    """Returns the paths: `output`, or next to the input, or in the current folder. Raises Refused."""
     base = file.with_suffix("") if file and file.suffix == ".jsonl" else file or Path(batch_id or "batch")
     target = output or base.with_name(base.name + OUTPUT_ENDING)
     if output:
@@ -31,16 +31,16 @@ def places(file: Path | None, *, output: Path | None, batch_id: str | None) -> P
     else:
         errors = base.with_name(base.name + ERRORS_ENDING)
     if file and file.resolve() in (target.resolve(), errors.resolve()):
-        raise Refused(f"The answers would replace the input {file}: give another --output.")
+        raise Refused(f"The results would overwrite the input {file}: give another --output.")
     if not os.access(target.parent, os.W_OK):
-        raise Refused(f"{target.parent} is not a folder that can be written to: give another --output.")
+        raise Refused(f"{target.parent} is not a writable folder: give another --output.")
     return Places(output=target, errors=errors)
 
 
 def fetch(gateway: Gateway, batch: dict[str, Any], *, places: Places) -> list[Path]:
-    """Write the output and error files that the batch has; returns their paths, output first.
+    """Downloads the output and error files of the batch; returns their paths, output first.
 
-    A place that the batch has no file for is cleared: what an earlier run left there is not this one's.
+    Deletes a file of an earlier run where this batch has none.
     """
     written = []
     for file_id, path in ((batch["output_file_id"], places.output), (batch["error_file_id"], places.errors)):
@@ -65,7 +65,7 @@ def _write(gateway: Gateway, file_id: str, path: Path) -> None:
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Returns the process's umask, which can only be read by setting it."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask

@@ -1,4 +1,4 @@
-"""`batchgate accounts`: credentials at providers."""
+"""`batchgate accounts`: manages accounts, the credentials at providers."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,9 +21,9 @@ Pairs = dict[str, str]
 
 @click.group()
 def accounts() -> None:
-    """Add, list, try, disable and remove accounts: credentials at providers.
+    """Manage accounts: credentials at providers.
 
-    Accounts of the environment (docs/settings.md) are here, too, under the name env.
+    Accounts that the environment configures (docs/settings.md) have the name env.
     """
 
 
@@ -31,7 +31,7 @@ def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[st
     pairs: Pairs = {}
     for value in values:
         name, equals, text = value.partition("=")
-        # What stands there is not repeated: it may be a key in the wrong place.
+        # The message does not repeat the value: it may be a key in the wrong place.
         if not equals or not name.strip() or not text.strip():
             raise click.BadParameter(f"must be {parameter.metavar}.")
         if pairs.setdefault(name.strip(), text.strip()) != text.strip():
@@ -40,40 +40,54 @@ def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[st
 
 
 def _nothing(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> None:
-    if values:  # click would repeat them, and one may be a key
-        raise click.UsageError(f"Nothing follows PROVIDER; a key is given by {account_key.HOW}.")
+    if values:  # click would repeat the values, and one may be a key
+        raise click.UsageError(f"PROVIDER is the only argument. Pass the key with {account_key.HOW}.")
 
 
 @accounts.command()
 @click.argument("provider")
 @click.argument("nothing", nargs=-1, callback=_nothing, expose_value=False, metavar="")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Its name, unique at the provider.")
-@click.option("--base-url", default="", metavar="URL", help="Where it is; providers that are known have a default.")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the account, unique at the provider.")
+@click.option("--base-url", default="", metavar="URL", help="Base URL of the API; known providers have a default.")
 @click.option(
-    "--weight", default=1, show_default=True, type=click.IntRange(1, MAX_WEIGHT), help="Its share of new work."
+    "--weight", default=1, show_default=True, type=click.IntRange(1, MAX_WEIGHT), help="Its share of new batches."
 )
 @click.option(
-    "--max-concurrency", type=click.IntRange(1, 100_000), help="Most requests in flight there, of all workers together."
+    "--max-concurrency", type=click.IntRange(1, 100_000), help="Maximum requests in flight, of all workers together."
 )
 @click.option(
-    "--model", "models", multiple=True, metavar="ASKED=NATIVE", callback=_pairs, help="What a model is called there."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=NATIVE",
+    callback=_pairs,
+    help="Map a model name to the account's own; repeatable.",
 )
 @click.option(
-    "--option", "options", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="A setting of its connector."
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="An option of the connector; repeatable.",
 )
 @click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
-@click.option("--key-file", type=click.Path(path_type=Path, dir_okay=False), metavar="PATH", help="Or from a file,")
-@click.option("--key-env", metavar="VARIABLE", help="or from this variable. None of them: it is asked for.")
-@click.option("--compatible", is_flag=True, help="A provider that is not known, but speaks OpenAI's dialect.")
+@click.option(
+    "--key-file", type=click.Path(path_type=Path, dir_okay=False), metavar="PATH", help="Read the key from a file."
+)
+@click.option("--key-env", metavar="VARIABLE", help="Read the key from this variable. Default: prompt for it.")
+@click.option(
+    "--compatible", is_flag=True, help="Add a provider outside the catalogue that has an OpenAI-compatible API."
+)
 @click.option(
     "--ability",
     "abilities",
     multiple=True,
     metavar="GROUP=SUPPORT",
     callback=_pairs,
-    help="Of a compatible one: files or batches, native, emulated (the default) or none.",
+    help="With --compatible: files=... or batches=..., each native, emulated (default) or none.",
 )
-@click.option("--probe", is_flag=True, help="Of a compatible one: ask it what it can.")
+@click.option("--probe", is_flag=True, help="With --compatible: find out its abilities by calling it.")
 def add(
     provider: str,
     key_stdin: bool,
@@ -84,7 +98,7 @@ def add(
     probe: bool,
     **settings: object,
 ) -> None:
-    """Keep an account at PROVIDER, its key sealed. Running processes use it within seconds.
+    """Add an account at PROVIDER. Its key is stored encrypted; running processes use it within seconds.
 
     \b
     Examples:
@@ -94,9 +108,9 @@ def add(
       batchgate accounts add mycorp --compatible --base-url http://llm.mycorp/v1 --probe
     """
     if (abilities or probe) and not compatible:
-        raise click.UsageError("--ability and --probe are for --compatible providers.")
+        raise click.UsageError("--ability and --probe need --compatible.")
     if abilities and probe:
-        raise click.UsageError("Either declare abilities or --probe them.")
+        raise click.UsageError("Use either --ability or --probe.")
     entry = registry.find(provider)
     with context.gateway() as gateway:
         optional = entry.keyless if entry else True
@@ -111,18 +125,18 @@ def add(
 @accounts.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(as_json: bool) -> None:
-    """List accounts. Keys and the values of options are never shown.
+    """List accounts. Keys and values of options are never shown.
 
-    An account is unused when it is of an environment that this shell does not have.
+    The state "unused" means that the variables of an env account are not set in this shell.
 
     \b
     Example:
       batchgate accounts list --json
     """
     with context.gateway() as gateway:
-        found = admin.list_(gateway)
+        listed = admin.list_(gateway)
     if as_json:
-        click.echo(json.dumps([asdict(account) for account in found]))
+        click.echo(json.dumps([asdict(account) for account in listed]))
         return
     rows = [
         (
@@ -133,10 +147,10 @@ def list_(as_json: bool) -> None:
             account.weight,
             account.max_concurrency,
             account.base_url,
-            ", ".join(f"{asked}={native}" for asked, native in account.models.items()),
+            ", ".join(f"{name}={native}" for name, native in account.models.items()),
             ", ".join(account.options),
         )
-        for account in found
+        for account in listed
     ]
     heads = ("PROVIDER", "NAME", "STATE", "SOURCE", "WEIGHT", "CONCURRENCY", "BASE URL", "MODELS", "OPTIONS")
     click.echo(context.columns(heads, rows))
@@ -146,9 +160,9 @@ def list_(as_json: bool) -> None:
 @click.argument("provider", required=False)
 @click.argument("name", required=False)
 def test(provider: str | None, name: str | None) -> None:
-    """Try accounts with a call that changes nothing: all of them, those at PROVIDER, or the one called NAME.
+    """Test accounts with a read-only call: all accounts, those at PROVIDER, or the one called NAME.
 
-    Exits with 1 when one of them does not work.
+    The exit status is 1 if a test fails.
 
     \b
     Example:
@@ -172,30 +186,30 @@ def _named(act: Callable[[str, str], None]) -> Callable[[str, str], None]:
 @accounts.command("set")
 @click.argument("provider")
 @click.argument("name", default=DEFAULT_NAME)
-@click.option("--weight", type=click.IntRange(1, MAX_WEIGHT), help="Its share of new work.")
-@click.option("--max-concurrency", type=click.IntRange(1, 100_000), help="Most requests in flight there.")
+@click.option("--weight", type=click.IntRange(1, MAX_WEIGHT), help="Its share of new batches.")
+@click.option("--max-concurrency", type=click.IntRange(1, 100_000), help="Maximum requests in flight.")
 @click.option(
     "--model",
     "models",
     multiple=True,
-    metavar="ASKED=NATIVE",
+    metavar="NAME=NATIVE",
     callback=_pairs,
-    help="What a model is called there; those given replace all.",
+    help="Map a model name to the account's own; replaces all. Repeatable.",
 )
-@click.option("--no-models", is_flag=True, help="Forget what models are called there.")
+@click.option("--no-models", is_flag=True, help="Remove all model names.")
 @click.option(
     "--limit",
     "limits",
     multiple=True,
     metavar="NAME=N",
     callback=parse_limits,
-    help="A limit, such as open_batches=20; those given replace all.",
+    help="A limit, such as open_batches=20; replaces all. Repeatable.",
 )
-@click.option("--no-limits", is_flag=True, help="Forget the limits.")
+@click.option("--no-limits", is_flag=True, help="Remove all limits.")
 def set_(
     provider: str, name: str, models: Pairs, no_models: bool, limits: dict[str, int], no_limits: bool, **numbers: int
 ) -> None:
-    """Change an account, one of the environment (env) too.
+    """Change an account, including env accounts.
 
     \b
     Examples:
@@ -208,7 +222,9 @@ def set_(
         "limits": {} if no_limits else (limits or None),
     }
     if all(value is None for value in changes.values()):
-        raise click.UsageError("Say what to change: --weight, --max-concurrency, --model, --limit or --no-...")
+        raise click.UsageError(
+            "Nothing to change: give --weight, --max-concurrency, --model, --limit, --no-models or --no-limits."
+        )
     with context.gateway() as gateway:
         admin.change(gateway, provider=provider, name=name, **changes)  # type: ignore[arg-type]
     click.echo(f"Account {provider}/{name} is changed.")
@@ -217,7 +233,7 @@ def set_(
 @accounts.command()
 @_named
 def disable(provider: str, name: str) -> None:
-    """Give an account no new work. What it has goes on.
+    """Give an account no new work. Running batches continue.
 
     \b
     Example:
@@ -231,7 +247,7 @@ def disable(provider: str, name: str) -> None:
 @accounts.command()
 @_named
 def enable(provider: str, name: str) -> None:
-    """Give a disabled account new work again.
+    """Enable a disabled account for new work.
 
     \b
     Example:
@@ -245,7 +261,7 @@ def enable(provider: str, name: str) -> None:
 @accounts.command()
 @_named
 def remove(provider: str, name: str) -> None:
-    """Retire an account. Its key is wiped when its last batch, file copy and container are gone.
+    """Remove an account. Its key is deleted once its last batch, file copy and container are gone.
 
     \b
     Example:

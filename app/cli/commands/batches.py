@@ -1,37 +1,36 @@
-"""`batchgate batches`: jobs that batches have at providers, and batches that only a provider knows."""
+"""`batchgate batches`: shows and resolves jobs at providers, and adopts batches that exist only there."""
 
 import click
 
 from app.cli.shared import context
-from app.data.store.database import AnyRow
 from app.lib import json
 from app.services.batches import adoption
-from app.services.batches.adoption import Wanted
+from app.services.batches.adoption import Selection
 from app.services.jobs import admin
-from app.services.jobs.admin import Word
+from app.services.jobs.admin import Resolution, ShownJob
 
 HEADS = ("JOB", "ACCOUNT", "STATE", "STATUS", "LINES", "DONE", "NATIVE ID", "FAULTS", "LAST ERROR")
 
 
 @click.group()
 def batches() -> None:
-    """See the jobs of batches at providers, settle those that the gateway can't, adopt those it does not know."""
+    """Show the jobs of batches at providers, resolve unknown ones, adopt existing batches."""
 
 
 @batches.command()
 @click.argument("batch")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def jobs(batch: str, as_json: bool) -> None:
-    """List the jobs of BATCH: where each is, and how far.
+    """List the jobs of BATCH with their states and progress.
 
     \b
     Example:
       batchgate batches jobs batch_00061f...
     """
     with context.gateway() as gateway:
-        found = admin.listed(gateway, batch)
+        shown = admin.list_(gateway, batch)
     if as_json:
-        click.echo(json.dumps([_fields(row) for row in found]))
+        click.echo(json.dumps([_fields(row) for row in shown]))
         return
     rows = [
         (
@@ -45,22 +44,22 @@ def jobs(batch: str, as_json: bool) -> None:
             row.faults or None,
             row.last_error,
         )
-        for row in found
+        for row in shown
     ]
     click.echo(context.columns(HEADS, rows))
 
 
 @batches.command()
 @click.argument("batch")
-@click.option("--job", "number", type=int, help="Its number, when several jobs of the batch are unknown.")
-@click.option("--retry", is_flag=True, help="The provider does not have it: make it again.")
-@click.option("--fail", is_flag=True, help="Give it up: its lines fail.")
-@click.option("--native-id", metavar="ID", help="The provider has it, under this id.")
+@click.option("--job", "number", type=int, help="Number of the job, if several jobs of the batch are unknown.")
+@click.option("--retry", is_flag=True, help="The provider does not have the job: submit it again.")
+@click.option("--fail", is_flag=True, help="Give up on the job: its lines fail.")
+@click.option("--native-id", metavar="ID", help="The provider has the job, under this id.")
 def resolve(batch: str, number: int | None, retry: bool, fail: bool, native_id: str | None) -> None:
-    """Say what became of a job of BATCH that is `unknown`.
+    """Resolve a job of BATCH that is `unknown`.
 
-    The provider may have made it while nobody listened, and can't be asked. Look at its console first: a job that
-    exists and is made again runs, and costs, twice.
+    The gateway lost the answer when it submitted the job, and cannot find out whether the provider created it. Check
+    the provider's console first: a job that exists and is submitted again runs, and costs, twice.
 
     \b
     Examples:
@@ -68,39 +67,39 @@ def resolve(batch: str, number: int | None, retry: bool, fail: bool, native_id: 
       batchgate batches resolve batch_00061f... --job 2 --retry
     """
     if sum((retry, fail, native_id is not None)) != 1:
-        raise click.UsageError("Give one of --retry, --fail and --native-id.")
+        raise click.UsageError("Give exactly one of --retry, --fail and --native-id.")
     with context.gateway() as gateway:
-        row = admin.resolve(gateway, batch, Word(native_id=native_id, again=retry), number=number)
+        row = admin.resolve(gateway, batch, Resolution(native_id=native_id, again=retry), number=number)
     click.echo(f"Job {row.number} of {batch} is {row.state}.")
 
 
 @batches.command()
-@click.option("--project", required=True, help="The project that gets the batches; made if it is new.")
-@click.option("--provider", required=True, help="The provider that has them.")
-@click.option("--account", help="The name of the account that has them. Left out: the one that gets new work.")
-@click.option("--id", "native_ids", multiple=True, help="Only the batch with this native id; may be repeated.")
-@click.option("--yes", is_flag=True, help="Do it. Without this option it is only told what would be done.")
+@click.option("--project", required=True, help="Project for the batches; created if it is new.")
+@click.option("--provider", required=True, help="Provider that has them.")
+@click.option("--account", help="Name of the account that has them. Default: the account for new work.")
+@click.option("--id", "native_ids", multiple=True, help="Only the batch with this native id; repeatable.")
+@click.option("--yes", is_flag=True, help="Adopt them. Without this option the command only shows what it would do.")
 def adopt(project: str, provider: str, account: str | None, native_ids: tuple[str, ...], yes: bool) -> None:
-    """Make batches of a project from those that an account runs or ran. Inputs and results are brought home.
+    """Adopt batches that exist at a provider into a project. Copies their inputs and results.
 
     
     Examples:
       batchgate batches adopt --project reports --provider openai
       batchgate batches adopt --project reports --provider openai --id batch_abc123 --yes
     """
-    wanted = Wanted(project, provider.lower(), account, native_ids)
+    selection = Selection(project, provider.lower(), account, native_ids)
     counts: dict[str, int] = {}
-    with context.gateway() as gateway, context.told():
-        for found in adoption.candidates(gateway, wanted):
-            shown = adoption.adopt(gateway, wanted, found) if yes and found.state == "new" else found
+    with context.gateway() as gateway, context.plain_errors():
+        for found in adoption.candidates(gateway, selection):
+            shown = adoption.adopt(gateway, selection, found) if yes and found.state == "new" else found
             counts[shown.state] = counts.get(shown.state, 0) + 1
             cells = (shown.state, shown.batch_id, shown.native.id, shown.native.status, shown.native.endpoint)
             click.echo("  ".join(cell for cell in cells if cell))
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no batches"
-    click.echo(f"{told}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
+    summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no batches"
+    click.echo(f"{summary}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
 
 
-def _fields(row: AnyRow) -> dict[str, object]:
+def _fields(row: ShownJob) -> dict[str, object]:
     return {
         "number": row.number,
         "provider": row.provider,

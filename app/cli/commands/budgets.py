@@ -1,4 +1,4 @@
-"""`batchgate budgets`: how much the batches of projects and keys may cost."""
+"""`batchgate budgets`: limits what the batches of projects and keys may cost."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,15 +18,14 @@ HEADS = ("ID", "PROJECT", "KEY", "PERIOD", "SINCE", "LIMIT", "SPENT", "RESERVED"
 
 @click.group()
 def budgets() -> None:
-    """Say how much batches may cost; amounts are dollars, such as 12.50.
+    """Limit what batches may cost. Amounts are dollars, such as 12.50.
 
-    A batch reserves what it can cost when it is made, and is refused where a budget has less left. docs/money.md has
-    the rest.
+    A new batch reserves its estimated cost, and is rejected if a budget has less left. See docs/money.md.
     """
 
 
 def _key_id(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """The public id alone, so that no secret is ever repeated."""
+    """Removes the secret from a whole key, so that no message repeats it."""
     return None if value is None else value.removeprefix(keys.PREFIX).partition("-")[0]
 
 
@@ -43,19 +42,21 @@ def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(service.PERIODS),
         default="month",
         show_default=True,
-        help="What it is for: each day or month (UTC), or all time.",
+        help="Each day or month (UTC), or all time.",
     )
     key = click.option("--key", callback=_key_id, metavar="ID", help="Only for this key of the project.")
-    return click.option("--project", required=True, help="Whose batches.")(key(period(command)))
+    return click.option("--project", required=True, help="Project whose batches the budget limits.")(
+        key(period(command))
+    )
 
 
 @budgets.command("set")
 @_whose
 @click.argument("dollars", callback=_amount)
 def set_(project: str, key: str | None, period: str, dollars: int) -> None:
-    """Let the batches of a project, or of one key, cost DOLLARS in each period.
+    """Limit the batches of a project, or of one key, to DOLLARS in each period.
 
-    Both hold where both are set. A new limit holds at once; what is spent and reserved stays.
+    If both have a budget, both apply. A new limit applies at once; amounts spent and reserved stay.
 
     \b
     Examples:
@@ -68,28 +69,28 @@ def set_(project: str, key: str | None, period: str, dollars: int) -> None:
 
 
 @budgets.command("list")
-@click.option("--project", help="Only of this project and its keys.")
-@click.option("--key", callback=_key_id, metavar="ID", help="Only of this key.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array; money is text there.")
+@click.option("--project", help="Only budgets of this project and its keys.")
+@click.option("--key", callback=_key_id, metavar="ID", help="Only budgets of this key.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with amounts as text.")
 def list_(project: str | None, key: str | None, as_json: bool) -> None:
-    """List budgets: what is spent, reserved by batches that run, and left.
+    """List budgets with what is spent, reserved by running batches, and left.
 
     \b
     Example:
       batchgate budgets list --project reports
     """
     with context.gateway() as gateway:
-        found = list(_all(gateway, project=project, key=key))
+        listed = list(_all(gateway, project=project, key=key))
         if as_json:
-            click.echo(json.dumps([_as_dict(budget) for budget in found]))
+            click.echo(json.dumps([_as_dict(budget) for budget in listed]))
             return
-        click.echo(context.columns(HEADS, [tuple(_as_dict(budget).values()) for budget in found]))
+        click.echo(context.columns(HEADS, [tuple(_as_dict(budget).values()) for budget in listed]))
 
 
 @budgets.command()
 @_whose
 def remove(project: str, key: str | None, period: str) -> None:
-    """Remove a budget. Batches that run go on, and the ledger keeps what they cost.
+    """Remove a budget. Running batches continue, and the ledger keeps what they cost.
 
     \b
     Example:

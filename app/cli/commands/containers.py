@@ -1,4 +1,4 @@
-"""`batchgate containers`: what a provider has, and the gateway does not know yet."""
+"""`batchgate containers`: adopts containers that exist only at a provider."""
 
 import click
 
@@ -8,25 +8,27 @@ from app.services.containers import adoption
 
 @click.group()
 def containers() -> None:
-    """Bring a provider's containers into a project."""
+    """Adopt containers that exist at a provider."""
 
 
 @containers.command()
-@click.option("--project", required=True, help="The project that gets the container; made if it is new.")
-@click.option("--provider", required=True, help="The provider that has it.")
-@click.option("--account", help="The name of the account that has it. Left out: the one that gets new work.")
-@click.option("--id", "native_id", required=True, help="The container's native id.")
-@click.option("--yes", is_flag=True, help="Do it. Without this option it is only told what would be done.")
+@click.option("--project", required=True, help="Project for the container; created if it is new.")
+@click.option("--provider", required=True, help="Provider that has it.")
+@click.option("--account", help="Name of the account that has it. Default: the account for new work.")
+@click.option("--id", "native_id", required=True, help="Native id of the container.")
+@click.option("--yes", is_flag=True, help="Adopt it. Without this option the command only shows what it would do.")
 def adopt(project: str, provider: str, account: str | None, native_id: str, yes: bool) -> None:
-    """Make a container of a project from one that an account has, as those that models make for themselves.
+    """Adopt a container at a provider into a project, such as one that a model created.
 
     \b
     Example:
       batchgate containers adopt --project reports --provider openrouter --id cntr_abc123 --yes
     """
-    with context.gateway() as gateway, context.told():
-        found = adoption.look(gateway, provider=provider.lower(), account=account, native_id=native_id)
+    with context.gateway() as gateway, context.plain_errors():
+        candidate = adoption.look(gateway, provider=provider.lower(), account=account, native_id=native_id)
         if not yes:
-            click.echo(f"{found.native.id} is {found.native.status}. Nothing was changed: add --yes to adopt it.")
+            click.echo(
+                f"{candidate.native.id} is {candidate.native.status}. Nothing was changed: add --yes to adopt it."
+            )
             return
-        click.echo(adoption.adopt(gateway, found, project=project))
+        click.echo(adoption.adopt(gateway, candidate, project=project))

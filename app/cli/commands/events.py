@@ -1,4 +1,4 @@
-"""`batchgate events`: what was written or refused, by whom."""
+"""`batchgate events`: shows what was written or rejected, and by whom."""
 
 import time
 from collections.abc import Sequence
@@ -15,20 +15,27 @@ from app.services.events.browse import Event, Filters, Tail
 
 @click.group()
 def events() -> None:
-    """Read events: each write, each refusal to a known caller, each act of an admin. They are never edited."""
+    """Read events: writes, rejected requests of known callers, and actions of admins."""
 
 
 @events.command()
 @click.option(
-    "-n", "--lines", default=20, show_default=True, type=click.IntRange(0, 1000), help="How many to begin with."
+    "-n",
+    "--lines",
+    default=20,
+    show_default=True,
+    type=click.IntRange(0, 1000),
+    help="Number of existing events to print.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until interrupted.")
-@click.option("--project", help="Only of this project.")
-@click.option("--operation", metavar="NAME", help="Only of this operation, such as batch_create.")
-@click.option("--outcome", type=click.Choice(("done", "refused", "failed")), help="Only with this outcome.")
-@click.option("--since", metavar="WHEN", callback=instants.past, help="Only since a date (UTC) or a time ago: 24h.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new events until interrupted.")
+@click.option("--project", help="Only events of this project.")
+@click.option("--operation", metavar="NAME", help="Only events of this operation, such as batch_create.")
+@click.option("--outcome", type=click.Choice(("done", "refused", "failed")), help="Only events with this outcome.")
 @click.option(
-    "--every", default=1.0, show_default=True, type=click.FloatRange(0.01, 3600), help="Seconds between two looks."
+    "--since", metavar="WHEN", callback=instants.past, help="Only events since a date (UTC), or a time ago such as 24h."
+)
+@click.option(
+    "--every", default=1.0, show_default=True, type=click.FloatRange(0.01, 3600), help="Seconds between polls."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object on each line.")
 def tail(
@@ -41,7 +48,7 @@ def tail(
     every: float,
     as_json: bool,
 ) -> None:
-    """Print the newest events, oldest first; with --follow, those to come, each once.
+    """Print the newest events, oldest first. --follow then prints each new event once.
 
     \b
     Examples:
@@ -58,8 +65,8 @@ def tail(
                 time.sleep(every)
 
 
-def _print(found: Sequence[Event], *, as_json: bool) -> None:
-    for event in found:
+def _print(events: Sequence[Event], *, as_json: bool) -> None:
+    for event in events:
         click.echo(json.dumps(asdict(event)) if as_json else _text(event))
 
 
@@ -79,4 +86,6 @@ def _text(event: Event) -> str:
         (event.detail or {}).get("message"),
     )
     line = "  ".join(str(word) for word in words if word is not None)
-    return "".join(char if char.isprintable() else "?" for char in line)  # a terminal must not obey what callers sent
+    return "".join(
+        char if char.isprintable() else "?" for char in line
+    )  # escape sequences from callers must not reach the terminal

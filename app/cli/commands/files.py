@@ -1,4 +1,4 @@
-"""`batchgate files`: what a provider has, and the gateway does not know yet."""
+"""`batchgate files`: adopts files that exist only at a provider."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,16 +13,16 @@ from app.services.files.adoption import Candidate, Selection
 
 @click.group()
 def files() -> None:
-    """Bring a provider's files into a project."""
+    """Adopt files that exist at a provider."""
 
 
 @files.command()
-@click.option("--project", required=True, help="The project that gets the files; made if it is new.")
-@click.option("--provider", required=True, help="The provider that has them.")
-@click.option("--account", help="The name of the account that has them. Left out: the one that gets new work.")
-@click.option("--purpose", help="Only files of this purpose, in the provider's words.")
-@click.option("--id", "native_ids", multiple=True, help="Only the file with this native id; may be repeated.")
-@click.option("--yes", is_flag=True, help="Do it. Without this option it is only told what would be done.")
+@click.option("--project", required=True, help="Project for the files; created if it is new.")
+@click.option("--provider", required=True, help="Provider that has them.")
+@click.option("--account", help="Name of the account that has them. Default: the account for new work.")
+@click.option("--purpose", help="Only files with this purpose, as the provider names it.")
+@click.option("--id", "native_ids", multiple=True, help="Only the file with this native id; repeatable.")
+@click.option("--yes", is_flag=True, help="Adopt them. Without this option the command only shows what it would do.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file.")
 def adopt(
     project: str,
@@ -33,7 +33,7 @@ def adopt(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make files of a project from files that an account has. Their bytes stay there; known ones are skipped.
+    """Adopt files at a provider into a project. Their bytes stay there; files already known are skipped.
 
     \b
     Examples:
@@ -42,21 +42,27 @@ def adopt(
     """
     selection = Selection(project, provider.lower(), account, purpose, native_ids)
     counts: dict[str, int] = {}
-    with context.gateway() as gateway, context.told():
+    with context.gateway() as gateway, context.plain_errors():
         for found in adoption.candidates(gateway, selection):
             shown = adoption.adopt(gateway, selection, found) if yes and found.state == adoption.NEW else found
             counts[shown.state] = counts.get(shown.state, 0) + 1
             click.echo(json.dumps(_body(shown)) if as_json else _line(shown))
     if not as_json:
-        told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no files"
-        click.echo(f"{told}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
+        summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no files"
+        click.echo(f"{summary}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
 
 
-def _body(found: Candidate) -> dict[str, Any]:
-    return {"state": found.state, "file": found.file_id, "account": found.account, "native": asdict(found.native)}
+def _body(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "state": candidate.state,
+        "file": candidate.file_id,
+        "account": candidate.account,
+        "native": asdict(candidate.native),
+    }
 
 
-def _line(found: Candidate) -> str:
-    size = "" if found.native.bytes is None else f"{found.native.bytes} bytes"
-    cells = (found.state, found.file_id, found.native.id, found.native.purpose, size, found.native.filename)
+def _line(candidate: Candidate) -> str:
+    native = candidate.native
+    size = "" if native.bytes is None else f"{native.bytes} bytes"
+    cells = (candidate.state, candidate.file_id, native.id, native.purpose, size, native.filename)
     return "  ".join(cell for cell in cells if cell)

@@ -1,11 +1,11 @@
-"""`batchgate keys`: virtual keys of projects."""
+"""`batchgate keys`: manages the virtual keys of projects."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import click
 
 from app.cli.shared import context, instants
-from app.cli.shared.key_options import CLEARABLE, LISTS, fields, key_options
+from app.cli.shared.key_options import CLEARABLE, LISTS, KeyOptions, fields, key_options
 from app.lib import json
 from app.services.access import keys as service
 from app.services.access.keys import IssuedKey, KeyInfo
@@ -16,7 +16,7 @@ INSTANTS = ("created_at", "expires_at", "revoked_at", "stopped_at")
 
 @click.group()
 def keys() -> None:
-    """Make, list, change and end virtual keys."""
+    """Create, list, change and end virtual keys."""
 
 
 def _name(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -29,7 +29,7 @@ def _name(_context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """The public id, also of a whole key, whose secret goes no further."""
+    """Returns the public id, also of a whole key, whose secret is dropped here."""
     return value.strip().removeprefix(service.PREFIX).partition("-")[0]
 
 
@@ -37,14 +37,12 @@ key_id = click.argument("key_id", metavar="ID", callback=_id)
 
 
 @keys.command()
-@click.option(
-    "--project", required=True, callback=_name, help="The project that the key belongs to; made if it is new."
-)
-@click.option("--name", default="", callback=_name, help="What the key is for, to recognise it in the list.")
+@click.option("--project", required=True, callback=_name, help="Project that the key belongs to; created if it is new.")
+@click.option("--name", default="", callback=_name, help="What the key is for, to recognize it in lists.")
 @key_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of the key alone.")
-def create(project: str, name: str, as_json: bool, **asked: Any) -> None:
-    """Make a key and print it. It cannot be shown again: the store keeps only an HMAC of it.
+def create(project: str, name: str, as_json: bool, **options: Unpack[KeyOptions]) -> None:
+    """Create a key and print it. It cannot be shown again: only an HMAC of it is stored.
 
     \b
     Examples:
@@ -54,30 +52,30 @@ def create(project: str, name: str, as_json: bool, **asked: Any) -> None:
       batchgate keys create --project reports --role viewer --network 10.0.0.0/8 --expires 90d
       batchgate keys create --project reports --provider openai --model 'gpt-5*' --limit open_batches=20
     """
-    wanted = fields(asked)
+    values = fields(options)
     with context.gateway() as gateway:
-        issued = service.create(gateway, project=project, name=name, **wanted)  # type: ignore[misc]
-        shown = _wire(service.retrieve(gateway, issued.public_id))
+        issued = service.create(gateway, project=project, name=name, **values)  # type: ignore[misc]
+        shown = _as_dict(service.retrieve(gateway, issued.public_id))
     if as_json:
         click.echo(json.dumps({**shown, "key": issued.key}))
     else:
-        _tell(issued)
+        _show(issued)
 
 
 @keys.command("list")
 @click.option("--project", help="Only the keys of this project.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(project: str | None, as_json: bool) -> None:
-    """List keys, oldest first. The keys themselves are not kept.
+    """List keys, oldest first. The keys themselves are not stored.
 
     \b
     Example:
       batchgate keys list --project reports
     """
     with context.gateway() as gateway:
-        found = service.list_(gateway, project=project)
+        listed = service.list_(gateway, project=project)
     if as_json:
-        click.echo(json.dumps([_wire(key) for key in found]))
+        click.echo(json.dumps([_as_dict(key) for key in listed]))
         return
     rows = [
         (
@@ -90,7 +88,7 @@ def list_(project: str | None, as_json: bool) -> None:
             instants.shown(key.created_at),
             instants.shown(key.revoked_at or key.expires_at),
         )
-        for key in found
+        for key in listed
     ]
     click.echo(context.columns(("ID", "PROJECT", "NAME", "ROLE", "STATE", "ONLY", "CREATED", "ENDS"), rows))
 
@@ -99,29 +97,29 @@ def list_(project: str | None, as_json: bool) -> None:
 @key_id
 @click.option("--name", callback=_name, help="What the key is for.")
 @key_options
-@click.option("--clear", multiple=True, type=click.Choice(CLEARABLE), help="What is to be set no more; repeatable.")
-def update(key_id: str, name: str | None, clear: tuple[str, ...], **asked: Any) -> None:
-    """Change a key. Requests see it at once. Of a list or the limits, those given replace all.
+@click.option("--clear", multiple=True, type=click.Choice(CLEARABLE), help="Remove this setting; repeatable.")
+def update(key_id: str, name: str | None, clear: tuple[str, ...], **options: Unpack[KeyOptions]) -> None:
+    """Change a key from its next request on. Lists and limits that are given replace all entries.
 
     \b
     Examples:
       batchgate keys update 0f3c9a1b2d4e5f60 --model 'gpt-5*' --model text-embedding-3-small
       batchgate keys update 0f3c9a1b2d4e5f60 --clear models --expires 2027-01-31
     """
-    wanted = fields(asked, clear=clear)
+    values = fields(options, clear=clear)
     if name is not None:
-        wanted["name"] = name
-    if not wanted:
-        raise click.UsageError("Say what to change.")
+        values["name"] = name
+    if not values:
+        raise click.UsageError("Nothing to change: give at least one option.")
     with context.gateway() as gateway:
-        service.update(gateway, key_id, **wanted)
+        service.update(gateway, key_id, **values)
     click.echo(f"Key {key_id} is changed.")
 
 
 @keys.command()
 @key_id
 def expire(key_id: str) -> None:
-    """End a key; what it has running goes on to its end. A key that expired can be given another expiry.
+    """Expire a key now. Its running batches continue. `keys update --expires` makes it valid again.
 
     \b
     Example:
@@ -135,11 +133,11 @@ def expire(key_id: str) -> None:
 @keys.command()
 @key_id
 @click.option(
-    "--grace", metavar="TIME", callback=instants.duration, help="How long the old one still works, such as 24h."
+    "--grace", metavar="TIME", callback=instants.duration, help="How long the old secret stays valid, such as 24h."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of the key alone.")
 def rotate(key_id: str, grace: int | None, as_json: bool) -> None:
-    """Give a key another secret and print it. What runs goes on; the old one ends at once, or after --grace.
+    """Give a key a new secret and print it. The old one ends at once, or after --grace. Running batches continue.
 
     \b
     Example:
@@ -151,16 +149,16 @@ def rotate(key_id: str, grace: int | None, as_json: bool) -> None:
         body = {"id": issued.public_id, "project": issued.project, "name": issued.name, "key": issued.key}
         click.echo(json.dumps(body))
     else:
-        _tell(issued)
+        _show(issued)
 
 
 @keys.command()
 @key_id
-@click.option("--stop", is_flag=True, help="Cancel what it has running, too, at providers as well.")
+@click.option("--stop", is_flag=True, help="Also cancel its running batches, including those at providers.")
 def revoke(key_id: str, stop: bool) -> None:
-    """End a key for good. What it has running goes on to its end, unless --stop is given.
+    """Revoke a key for good. Its running batches continue unless you add --stop.
 
-    ID is what `keys list` shows; the key itself is taken, too.
+    ID is the id that `keys list` shows, or the key itself.
 
     \b
     Examples:
@@ -170,22 +168,22 @@ def revoke(key_id: str, stop: bool) -> None:
     with context.gateway() as gateway:
         if not service.revoke(gateway, key_id, stop=stop):
             how = "stopped" if stop else "revoked"
-            raise click.ClickException(f"There is no key {key_id}, or it is {how} already.")
+            raise click.ClickException(f"There is no key {key_id}, or it is already {how}.")
     click.echo(f"Key {key_id} is revoked{'; its batches are being cancelled' if stop else ''}.")
 
 
-def _tell(issued: IssuedKey) -> None:
+def _show(issued: IssuedKey) -> None:
     click.echo(issued.key)
     click.echo(f"Key {issued.public_id} of project {issued.project}. Keep it now: it is not shown again.", err=True)
 
 
 def _bounds(key: KeyInfo) -> str:
-    parts = [f"{name} {', '.join(found)}" for name in LISTS if (found := getattr(key, name))]
+    parts = [f"{name} {', '.join(entries)}" for name in LISTS if (entries := getattr(key, name))]
     return "; ".join(parts) or "all"
 
 
-def _wire(key: KeyInfo) -> dict[str, Any]:
-    """A key in JSON; instants are Unix seconds."""
+def _as_dict(key: KeyInfo) -> dict[str, Any]:
+    """A key as JSON; instants are Unix seconds."""
     at = {name: getattr(key, name) for name in INSTANTS}
     return {
         "id": key.public_id,

@@ -1,7 +1,8 @@
-"""`batchgate prices`: what a million tokens cost at each provider."""
+"""`batchgate prices`: sets, imports and lists prices."""
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,10 +17,10 @@ PAGE = 1000
 
 @click.group()
 def prices() -> None:
-    """Set, import and list prices: decimal dollars for a million tokens.
+    """Set, import and list prices, in dollars for a million tokens.
 
-    A batch is charged at the prices of the instant when it was created. No price is ever changed: a new one
-    ends the one before. docs/prices.md tells where those that are shipped are from.
+    A batch is charged at the prices that were valid when it was created. A price is never changed: a new
+    price ends the previous one. docs/prices.md names the sources of the prices that ship with the gateway.
     """
 
 
@@ -27,32 +28,43 @@ def _instant(_context: click.Context, _parameter: click.Parameter, value: str | 
     if value is None:
         return None
     try:
-        found = datetime.fromisoformat(value)
+        instant = datetime.fromisoformat(value)
     except ValueError as error:
-        raise click.BadParameter("must be a day or an instant such as 2026-12-01 or 2026-12-01T09:00+01:00.") from error
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+        raise click.BadParameter(
+            "must be a date or an instant, such as 2026-12-01 or 2026-12-01T09:00+01:00."
+        ) from error
+    return int((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 @prices.command("set")
 @click.argument("provider")
 @click.argument("model")
-@click.option("--input", "given", metavar="DOLLARS", help="What a million tokens of input cost.")
-@click.option("--cached", metavar="DOLLARS", help="Of input that was cached; the same as other input if not given.")
-@click.option("--output", "made", metavar="DOLLARS", help="Of output.")
-@click.option("--batch-percent", default=100, show_default=True, help="In batches of the provider's own: 50 is half.")
-@click.option("--unknown", is_flag=True, help="Instead: from then on nobody knows what the model costs.")
-@click.option("--from", "begins", metavar="INSTANT", callback=_instant, help="When it begins, UTC; now if not given.")
+@click.option("--input", "input_rate", metavar="DOLLARS", help="Price of a million input tokens.")
+@click.option(
+    "--cached", metavar="DOLLARS", help="Price of a million cached input tokens. Default: the price of input."
+)
+@click.option("--output", "output_rate", metavar="DOLLARS", help="Price of a million output tokens.")
+@click.option(
+    "--batch-percent",
+    default=100,
+    show_default=True,
+    help="Percentage to charge in the provider's own batches; 50 is half price.",
+)
+@click.option("--unknown", is_flag=True, help="The cost of the model is unknown from then on.")
+@click.option(
+    "--from", "begins", metavar="INSTANT", callback=_instant, help="When the price begins (UTC). Default: now."
+)
 def set_(
     provider: str,
     model: str,
-    given: str | None,
+    input_rate: str | None,
     cached: str | None,
-    made: str | None,
+    output_rate: str | None,
     batch_percent: int,
     unknown: bool,
     begins: int | None,
 ) -> None:
-    """Set what MODEL costs at PROVIDER. A MODEL that ends in * is a pattern: the longest that fits counts.
+    """Set the price of MODEL at PROVIDER. A MODEL that ends in * is a pattern; the longest match applies.
 
     \b
     Examples:
@@ -60,22 +72,22 @@ def set_(
       batchgate prices set mycorp '*' --input 0 --output 0
       batchgate prices set openai 'gpt-5*' --input 1 --output 8 --from 2027-01-01
     """
-    if unknown is (given is not None) or (unknown and (cached or made)):
-        raise click.UsageError("Say either --input (and what else costs something) or --unknown.")
-    fields = {"provider": provider, "model": model, "input": given, "cached": cached, "output": made}
+    if unknown is (input_rate is not None) or (unknown and (cached or output_rate)):
+        raise click.UsageError("Give either --input (with --cached and --output as needed) or --unknown.")
+    fields = {"provider": provider, "model": model, "input": input_rate, "cached": cached, "output": output_rate}
     with context.gateway() as gateway:
         new = price_import.of({**fields, "batch_percent": batch_percent})
         price = price_book.set_(gateway, new, valid_from=begins)
-    click.echo(f"Batches at {provider} with {model} cost {_told(price)} from {_day(price.valid_from)} on.")
+    click.echo(f"Batches at {provider} with {model} cost {_cost(price)} from {_day(price.valid_from)} on.")
 
 
 @prices.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 def import_(file: Path) -> None:
-    """Set all prices of FILE, or none of them when one is wrong. Those that are so already stay as they are.
+    """Set all prices in FILE, or none if one is invalid. Prices that are already the same stay.
 
-    FILE is a JSON array of objects with provider, model, input, and where it matters cached, output and
-    batch_percent; rates are dollars for a million tokens, as text or numbers.
+    FILE is a JSON array of objects with provider, model, input, and optionally cached, output and
+    batch_percent. Rates are dollars for a million tokens, as text or numbers.
 
     \b
     Example:
@@ -93,28 +105,28 @@ def import_(file: Path) -> None:
 
 
 @prices.command("list")
-@click.option("--provider", help="Only those of this provider.")
-@click.option("--model", help="Only those of exactly this name or pattern.")
-@click.option("--all", "ended", is_flag=True, help="Those that have ended, too.")
+@click.option("--provider", help="Only prices of this provider.")
+@click.option("--model", help="Only prices of exactly this name or pattern.")
+@click.option("--all", "ended", is_flag=True, help="Include prices that have ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(provider: str | None, model: str | None, ended: bool, as_json: bool) -> None:
-    """List prices that are valid, or will be.
+    """List current and future prices.
 
     \b
     Example:
       batchgate prices list --provider openai
     """
-    found: list[ListedPrice] = []
+    listed: list[ListedPrice] = []
     with context.gateway() as gateway:
         while True:
-            after = found[-1].id if found else 0
+            after = listed[-1].id if listed else 0
             page = price_book.list_(gateway, provider=provider, model=model, ended=ended, after=after, limit=PAGE)
-            found += page
+            listed += page
             if len(page) < PAGE:
                 break
-    found.sort(key=lambda price: (price.provider, price.model, price.valid_from))
+    listed.sort(key=lambda price: (price.provider, price.model, price.valid_from))
     if as_json:
-        click.echo(json.dumps([price_import.as_dict(price) for price in found]))
+        click.echo(json.dumps([_as_dict(price) for price in listed]))
         return
     heads = ("PROVIDER", "MODEL", "INPUT", "CACHED", "OUTPUT", "BATCH", "FROM", "UNTIL", "SOURCE")
     rows = [
@@ -129,12 +141,26 @@ def list_(provider: str | None, model: str | None, ended: bool, as_json: bool) -
             _day(price.valid_until) if price.valid_until else "",
             price.source,
         )
-        for price in found
+        for price in listed
     ]
     click.echo(context.columns(heads, rows))
 
 
-def _told(price: ListedPrice) -> str:
+def _as_dict(price: ListedPrice) -> dict[str, Any]:
+    """A price as JSON: dollars for a million tokens as text, instants as Unix seconds."""
+    return {
+        "id": price.id,
+        "provider": price.provider,
+        "model": price.model,
+        **{name: price_import.dollars(getattr(price, name)) for name in price_import.RATES},
+        "batch_percent": price.batch_percent,
+        "valid_from": price.valid_from // 1000,
+        "valid_until": None if price.valid_until is None else price.valid_until // 1000,
+        "source": price.source,
+    }
+
+
+def _cost(price: ListedPrice) -> str:
     if price.input is None:
         return "nobody knows what"
     cached = price.input if price.cached is None else price.cached

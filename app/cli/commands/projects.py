@@ -1,7 +1,7 @@
-"""`batchgate projects`: who owns files, batches and containers."""
+"""`batchgate projects`: manages projects, which own keys, files, batches and containers."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 
@@ -19,22 +19,35 @@ PAGE = 500
 Command = Callable[..., None]
 
 
+class _Fields(TypedDict):
+    description: str | None
+    default_provider: str | None
+    limits: dict[str, int]
+
+
 @click.group()
 def projects() -> None:
-    """Make, list, change and archive projects: each owns its keys, files, batches and containers."""
+    """Create, list, change and archive projects. A project owns its keys, files, batches and containers."""
 
 
 def _fields(command: Command) -> Command:
-    provider = click.option("--default-provider", metavar="NAME", help="Where new objects go if a request names none.")
-    limit = click.option(
-        "--limit", "limits", multiple=True, metavar="NAME=N", callback=parse_limits, help="A limit; may be repeated."
+    provider = click.option(
+        "--default-provider", metavar="NAME", help="Provider for new objects when a request names none."
     )
-    description = click.option("--description", help="A sentence about it.")
+    limit = click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=N",
+        callback=parse_limits,
+        help="A limit, such as open_batches=20; repeatable.",
+    )
+    description = click.option("--description", help="Free text.")
     return description(provider(limit(command)))
 
 
 @projects.command("list")
-@click.option("--archived", is_flag=True, help="Those that are archived instead.")
+@click.option("--archived", is_flag=True, help="List archived projects instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(archived: bool, as_json: bool) -> None:
     """List projects by name.
@@ -44,59 +57,59 @@ def list_(archived: bool, as_json: bool) -> None:
       batchgate projects list --json
     """
     with context.gateway() as gateway:
-        found = list(_all(gateway, archived=archived))
+        listed = list(_all(gateway, archived=archived))
     if as_json:
-        click.echo(json.dumps([_wire(project) for project in found]))
+        click.echo(json.dumps([_as_dict(project) for project in listed]))
         return
-    click.echo(context.columns(HEADS, [_row(project) for project in found]))
+    click.echo(context.columns(HEADS, [_row(project) for project in listed]))
 
 
 @projects.command()
 @click.argument("name")
 @_fields
-def create(name: str, **asked: Any) -> None:
-    """Make a project. `batchgate keys create` makes keys of it.
+def create(name: str, **fields: Unpack[_Fields]) -> None:
+    """Create a project. Then create keys for it with `batchgate keys create`.
 
     \b
     Example:
       batchgate projects create reports --description 'Nightly reports' --limit open_batches=20
     """
     with context.gateway() as gateway:
-        service.create(gateway, name=name, **asked)
+        service.create(gateway, name=name, **fields)
     click.echo(f"Project {name} is made.")
 
 
 @projects.command("set")
 @click.argument("name")
 @_fields
-@click.option("--clear", multiple=True, type=click.Choice(CLEARABLE), help="What is to be set no more; repeatable.")
-@click.option("--restore", is_flag=True, help="Take it out of the archive.")
-def set_(name: str, clear: tuple[str, ...], restore: bool, **asked: Any) -> None:
-    """Change a project. The limits that are given replace all.
+@click.option("--clear", multiple=True, type=click.Choice(CLEARABLE), help="Remove this setting; repeatable.")
+@click.option("--restore", is_flag=True, help="Restore an archived project.")
+def set_(name: str, clear: tuple[str, ...], restore: bool, **fields: Unpack[_Fields]) -> None:
+    """Change a project. Limits that are given replace all limits.
 
     \b
     Examples:
       batchgate projects set reports --default-provider openai --limit requests_per_minute=600
       batchgate projects set reports --clear limits --restore
     """
-    wanted: dict[str, Any] = {field: value for field, value in asked.items() if value}
+    values: dict[str, Any] = {field: value for field, value in fields.items() if value}
     for option in clear:
-        if (field := option.replace("-", "_")) in wanted:
+        if (field := option.replace("-", "_")) in values:
             raise click.UsageError(f"{option} is both set and cleared.")
-        wanted[field] = None
+        values[field] = None
     if restore:
-        wanted["archived"] = False
-    if not wanted:
-        raise click.UsageError("Say what to change.")
+        values["archived"] = False
+    if not values:
+        raise click.UsageError("Nothing to change: give at least one option.")
     with context.gateway() as gateway:
-        service.change(gateway, name, wanted)
+        service.change(gateway, name, values)
     click.echo(f"Project {name} is changed.")
 
 
 @projects.command()
 @click.argument("name")
 def archive(name: str) -> None:
-    """End a project: its keys are refused. What runs goes on, and nothing is forgotten.
+    """Archive a project: its keys are rejected. Running batches continue, and nothing is deleted.
 
     \b
     Example:
@@ -126,7 +139,7 @@ def _row(project: Project) -> tuple[object, ...]:
     )
 
 
-def _wire(project: Project) -> dict[str, Any]:
+def _as_dict(project: Project) -> dict[str, Any]:
     return {
         "name": project.name,
         "description": project.description,

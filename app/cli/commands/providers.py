@@ -1,4 +1,4 @@
-"""`batchgate providers`: what each provider can do here."""
+"""`batchgate providers`: shows what each provider supports."""
 
 from collections import Counter
 from typing import Any
@@ -19,9 +19,9 @@ Row = tuple[str, Abilities, int]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with everything that is declared.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with all declared abilities.")
 def providers(as_json: bool) -> None:
-    """Print what each provider can do: files, batches, containers, limits, and how many accounts it has.
+    """Show what each provider supports (files, batches, containers), its limits, and its number of accounts.
 
     \b
     Examples:
@@ -40,7 +40,7 @@ def providers(as_json: bool) -> None:
 
 
 def _rows() -> list[Row]:
-    """Every provider with its abilities and number of accounts; the catalogue alone while there is no store."""
+    """Returns each provider with its abilities and number of accounts. Without a store, only the catalogue is shown."""
     counts: Counter[str] = Counter()
     compatible: dict[str, Abilities] = {}
     if not context.is_absent(context.settings(quiet=True)):

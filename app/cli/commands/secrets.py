@@ -1,4 +1,4 @@
-"""`batchgate secrets`: the keys that seal what is secret in the store."""
+"""`batchgate secrets`: shows and rotates the keys that encrypt secrets in the store."""
 
 from dataclasses import asdict
 
@@ -12,39 +12,39 @@ from app.services.access.secret_rotation import Status
 
 @click.group()
 def secrets() -> None:
-    """Tell which keys seal the secrets of the store, and seal them anew under another one.
+    """Show and rotate the keys that encrypt secrets in the store.
 
-    Keys are shown by ids that say nothing of them. docs/operations.md has the steps.
+    Keys are shown by ids that reveal nothing about them. docs/operations.md describes the steps.
     """
 
 
 @secrets.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def status(as_json: bool) -> None:
-    """Tell how many values of each table and column are sealed under which key. Exits with 1 when one opens under none.
+    """Show how many values of each column are encrypted under which key. Exit status 1 if no key opens a value.
 
     \b
     Example:
       batchgate secrets status --json
     """
     with context.gateway() as gateway:
-        found = secret_rotation.status(gateway)
+        current = secret_rotation.status(gateway)
     if as_json:
-        click.echo(json.dumps({**asdict(found), "outdated": found.outdated, "unopened": found.unopened}))
+        click.echo(json.dumps({**asdict(current), "outdated": current.outdated, "unopened": current.unopened}))
     else:
-        click.echo(_table(found))
-    if found.unopened:
+        click.echo(_table(current))
+    if current.unopened:
         raise SystemExit(1)
 
 
 @secrets.command()
-@click.option("--new-key", is_flag=True, help="First make a key, where the ring is the file in BATCHGATE_HOME.")
-@click.option("--drop-old", is_flag=True, help="In the end take the keys that nothing needs out of that file.")
+@click.option("--new-key", is_flag=True, help="First add a new key, if the key ring is the file in BATCHGATE_HOME.")
+@click.option("--drop-old", is_flag=True, help="Finally remove keys that nothing needs from that file.")
 def rotate(new_key: bool, drop_old: bool) -> None:
-    """Seal everything anew under the first key of the ring, while gateways and workers run.
+    """Encrypt all secrets again under the first key of the ring, while gateways and workers run.
 
-    It may be interrupted and run again. A dropped key opens no backup from before. Exits with 1 when values open
-    under no key: they stay as they are, and so do all keys.
+    You can interrupt it and run it again. Backups from before need the keys that --drop-old removes. The exit
+    status is 1 if no key opens some values: they stay as they are, and no key is removed.
 
     \b
     Examples:
@@ -64,14 +64,14 @@ def rotate(new_key: bool, drop_old: bool) -> None:
             click.echo(f"Dropped: {', '.join(dropped)}." if dropped else "There is no old key.")
 
 
-def _table(found: Status) -> str:
+def _table(status: Status) -> str:
     rows: list[tuple[object, ...]] = []
-    for column in found.columns:
-        rows += [(column.label, key, column.by_key.get(key, 0), _use(found, key)) for key in found.key_ids]
+    for column in status.columns:
+        rows += [(column.label, key, column.by_key.get(key, 0), _use(status, key)) for key in status.key_ids]
         if column.unopened:
             rows.append((column.label, "none", column.unopened, "opens under no key"))
     return context.columns(("COLUMN", "KEY", "VALUES", ""), rows)
 
 
-def _use(found: Status, key: str) -> str:
-    return "seals" if key == found.key_ids[0] else "opens"
+def _use(status: Status, key: str) -> str:
+    return "seals" if key == status.key_ids[0] else "opens"

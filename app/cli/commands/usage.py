@@ -1,8 +1,8 @@
-"""`batchgate usage`: what was used and what it cost."""
+"""`batchgate usage`: sums up usage and cost."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
@@ -16,21 +16,40 @@ HEADS = ("LINES", "INPUT TOKENS", "CACHED", "OUTPUT TOKENS", "DOLLARS", "COST UN
 PAGE = 1000
 
 
+class _Scope(TypedDict):
+    begins: int | None
+    ends: int | None
+    project: str | None
+    key: str | None
+
+
 @click.command()
-@click.option("--by", "group_by", type=click.Choice(service.GROUPS), default="project", show_default=True)
 @click.option(
-    "--from", "begins", metavar="WHEN", callback=instants.past, help="A date (UTC) or a time ago; 30d if not given."
+    "--by", "group_by", type=click.Choice(service.GROUPS), default="project", show_default=True, help="Group by this."
 )
-@click.option("--to", "ends", metavar="WHEN", callback=instants.past, help="The first moment that does not count.")
-@click.option("--project", help="Only of this project.")
-@click.option("--key", metavar="ID", help="Only of this key.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array; money is text there.")
+@click.option(
+    "--from",
+    "begins",
+    metavar="WHEN",
+    callback=instants.past,
+    help="Beginning: a date (UTC) or a time ago. Default: 30d.",
+)
+@click.option(
+    "--to",
+    "ends",
+    metavar="WHEN",
+    callback=instants.past,
+    help="End (exclusive): a date (UTC) or a time ago. Default: now.",
+)
+@click.option("--project", help="Only usage of this project.")
+@click.option("--key", metavar="ID", help="Only usage of this key.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with amounts as text.")
 def usage(
     group_by: str, begins: int | None, ends: int | None, project: str | None, key: str | None, as_json: bool
 ) -> None:
-    """Sum up the ledger: lines, tokens and dollars by key, project, provider, model or day.
+    """Sum up lines, tokens and dollars by key, project, provider, model or day.
 
-    Lines and attempts whose cost nobody knows are counted beside the sum, never as zero.
+    Lines and attempts of unknown cost are counted separately, never as zero.
 
     \b
     Examples:
@@ -38,9 +57,9 @@ def usage(
       batchgate usage --by day --project reports --from 2026-11-01 --to 2026-12-01
     """
     with context.gateway() as gateway:
-        found = list(_all(gateway, group_by, begins=begins, ends=ends, project=project, key=key))
+        groups = list(_all(gateway, group_by, begins=begins, ends=ends, project=project, key=key))
     if as_json:
-        click.echo(json.dumps([{**asdict(item), "cost": money.dollars(item.cost)} for item in found]))
+        click.echo(json.dumps([{**asdict(item), "cost": money.dollars(item.cost)} for item in groups]))
         return
     rows = [
         (
@@ -52,13 +71,13 @@ def usage(
             money.dollars(item.cost),
             item.unknown or None,
         )
-        for item in found
+        for item in groups
     ]
     click.echo(context.columns((group_by.upper(), *HEADS), rows))
 
 
-def _all(gateway: Gateway, group_by: str, **scope: Any) -> Iterator[Usage]:
-    # One period for all pages.
+def _all(gateway: Gateway, group_by: str, **scope: Unpack[_Scope]) -> Iterator[Usage]:
+    # The same period for all pages.
     scope["ends"] = scope["ends"] or gateway.clock.now_ms() + 1
     after, more = None, True
     while more:

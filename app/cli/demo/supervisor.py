@@ -1,4 +1,4 @@
-"""A few processes that live and die together, their output in one place."""
+"""Runs a few processes together and relays their output."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ COLOURS = ("cyan", "magenta", "green", "yellow")
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to run. Those of a higher `rank` are stopped later."""
+    """A process to run. Processes of a higher `rank` are stopped later."""
 
     name: str
     command: Sequence[str]
@@ -33,10 +33,10 @@ class _Running:
 
 
 class Supervisor:
-    """Starts its children, prints what they say, and stops them in order."""
+    """Starts its children, prints their output, and stops them in order of rank."""
 
     def __init__(self, children: Sequence[Child], *, environment: Mapping[str, str]) -> None:
-        # All of them before the first thread: code between fork and exec is only safe without threads.
+        # All children start before the first thread: code between fork and exec is only safe without threads.
         self._running = [_Running(child, _start(child, environment)) for child in children]
         width = max(len(child.name) for child in children)
         for running, colour in zip(self._running, COLOURS, strict=False):
@@ -45,14 +45,14 @@ class Supervisor:
             running.reader.start()
 
     def ended(self) -> tuple[str, int] | None:
-        """Name and status of a child that ended, or None while all run."""
+        """Returns name and status of a child that has ended, or None while all run."""
         for running in self._running:
             if (status := running.process.poll()) is not None:
                 return running.child.name, status
         return None
 
     def stop(self, *, grace_s: float, hurry: threading.Event) -> None:
-        """SIGTERM by rank; SIGKILL for what is left after `grace_s` or once `hurry` is set."""
+        """Sends SIGTERM in order of rank, and SIGKILL to what is left after `grace_s` or once `hurry` is set."""
         for rank in sorted({running.child.rank for running in self._running}):
             group = [running for running in self._running if running.child.rank == rank]
             for running in group:
@@ -68,7 +68,7 @@ class Supervisor:
 
 
 def _start(child: Child, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    # A session of its own keeps the terminal's Ctrl-C away from it: it is stopped by us, in order.
+    # In a session of its own it gets no Ctrl-C from the terminal: the supervisor stops it, in order.
     return subprocess.Popen(
         child.command,
         env=environment,
@@ -84,7 +84,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process when the supervisor was killed, so that none stays behind."""
+    """Makes the kernel stop this process when the supervisor is killed."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -96,7 +96,7 @@ def _relay(process: "subprocess.Popen[bytes]", prefix: str) -> None:
 
 
 def _end(running: _Running) -> None:
-    """Kill a child that is still there, with all it started, and print the last it said."""
+    """Kills a child that still runs, with all its descendants, and prints the rest of its output."""
     if running.process.poll() is None:
         os.killpg(running.process.pid, signal.SIGKILL)
         running.process.wait()

@@ -1,4 +1,4 @@
-"""Who gets Ctrl-C."""
+"""Takes over the terminal, so that Ctrl-C reaches only this process."""
 
 import os
 import signal
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def foreground() -> Iterator[None]:
-    """Make Ctrl-C reach this process and not the `make` that started it.
+    """Makes Ctrl-C reach this process and not the `make` that started it.
 
-    A terminal signals its whole foreground process group, and make then ends with an error however
-    cleanly its recipe stopped. So this process becomes a foreground group of its own, as a shell
-    does for what it starts, and hands the terminal back at the end.
+    A terminal signals its whole foreground process group, and make then reports an error however cleanly its recipe
+    stopped. So this process moves into a foreground group of its own, as a shell does for its jobs, and returns the
+    terminal at the end.
     """
     terminal = _terminal()
     if terminal is None:
         yield
         return
     makes_group = os.getpgrp()
-    # A background group that takes the terminal is stopped by SIGTTOU; nobody waits to resume us after Ctrl-Z.
+    # SIGTTOU would stop a background group that takes the terminal; after Ctrl-Z no shell would resume this process.
     for number in (signal.SIGTTOU, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
     os.setpgid(0, 0)
@@ -32,7 +32,7 @@ def foreground() -> Iterator[None]:
 
 
 def _terminal() -> int | None:
-    """The controlling terminal, if this process is in its foreground group and does not lead that."""
+    """Returns the controlling terminal, if this process is in its foreground group but not the group's leader."""
     if os.getpgrp() == os.getpid():
         return None
     try:

@@ -1,4 +1,4 @@
-"""`batchgate db`: the store's schema, and a prompt on it."""
+"""`batchgate db`: migrates the store, and opens a SQL prompt on it."""
 
 import os
 import shutil
@@ -13,33 +13,33 @@ from app.settings import Settings
 
 @click.group()
 def db() -> None:
-    """Migrate the store, or look into it with SQL."""
+    """Migrate the store, or query it with SQL."""
 
 
 @db.command()
 def upgrade() -> None:
-    """Bring the store to the newest revision, making it if it is not there. Safe to run twice, or twice at once.
+    """Migrate the store to the newest revision, and create it if it is missing. Safe to run repeatedly or concurrently.
 
     \b
     Example:
       DATABASE_URL=postgresql://user@host/batchgate batchgate db upgrade
     """
     settings = context.settings(quiet=True)
-    with context.told():
+    with context.plain_errors():
         context.upgrade(settings)
     click.echo("The store is up to date.", err=True)
 
 
 @db.command()
 def check() -> None:
-    """Exit 0 when the store is at the newest revision, 1 when it is not.
+    """Check that the store is at the newest revision: exit status 0 if it is, 1 if not.
 
     \b
     Example:
       batchgate db check || batchgate db upgrade
     """
     settings = context.settings(quiet=True)
-    with context.told():
+    with context.plain_errors():
         if context.is_absent(settings) or migrate.pending(settings):
             raise click.ClickException("The store is not up to date: run `batchgate db upgrade`.")
     click.echo("The store is up to date.")
@@ -47,14 +47,16 @@ def check() -> None:
 
 @db.command()
 @click.option(
-    "--write", is_flag=True, help="Let statements change rows. State changes made by hand are yours to answer for."
+    "--write",
+    is_flag=True,
+    help="Allow statements to change rows. Do not change states by hand: the gateway relies on them.",
 )
 @click.argument("query", required=False)
 def sql(query: str | None, write: bool) -> None:
-    """Open a SQL prompt on the store, read-only unless told otherwise, or run one QUERY.
+    """Open a SQL prompt on the store, or run one QUERY. Read-only unless you add --write.
 
-    The prompt is psql or sqlite3 where that is installed, else a small one of our own. Views to begin
-    with: v_files, v_batches, v_lines, v_usage_daily.
+    The prompt is psql or sqlite3 if installed, otherwise a small built-in one. Useful views: v_files,
+    v_batches, v_lines, v_usage_daily.
 
     \b
     Examples:
@@ -75,7 +77,7 @@ def sql(query: str | None, write: bool) -> None:
 
 
 def _client(settings: Settings, *, write: bool) -> tuple[list[str], dict[str, str]] | None:
-    """The database's own client: command and environment, or None when it is not installed."""
+    """Returns command and environment of the database's own client, or None if it is not installed."""
     if settings.is_embedded:
         program = shutil.which("sqlite3")
         path = settings.database_url.removeprefix(context.SQLITE)
@@ -91,7 +93,7 @@ def _client(settings: Settings, *, write: bool) -> tuple[list[str], dict[str, st
 
 
 def without_password(url: str) -> tuple[str, dict[str, str]]:
-    """The URL fit for a command line, which every user of the machine can read, and what goes into the environment."""
+    """Moves the password from a URL to the environment: every user of the machine can read command lines."""
     parts = urlsplit(url)
     if not parts.password:
         return url, {}

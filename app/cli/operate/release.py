@@ -1,4 +1,4 @@
-"""`batchgate release`: the Procfile's `release` process."""
+"""`batchgate release`: the `release` process of the Procfile."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ STOP = {signal.SIGTERM, signal.SIGINT}
 
 @click.command()
 def release() -> None:
-    """Migrate the store, as `db upgrade` does; what a Procfile runs before the new code.
+    """Migrate the store before a new release starts, as the Procfile's `release` process.
 
-    Heroku waits for it to end. honcho starts it beside the others and ends them all when one ends, so
-    under honcho (which sets HONCHO_PROCESS_NAME) it then waits to be stopped.
+    Heroku waits until it ends. honcho instead runs it beside the other processes and stops them all when
+    one ends, so under honcho (which sets HONCHO_PROCESS_NAME) the command waits until it is stopped.
     """
     settings = context.settings(quiet=True)
-    with context.told():
+    with context.plain_errors():
         context.upgrade(settings)
     click.echo("The store is up to date.", err=True)
     if "HONCHO_PROCESS_NAME" in os.environ:

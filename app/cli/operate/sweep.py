@@ -1,4 +1,4 @@
-"""`batchgate sweep`: the periodic work, now."""
+"""`batchgate sweep`: runs the periodic cleanup once."""
 
 import click
 
@@ -10,13 +10,13 @@ from app.services.upkeep import sweep as upkeep_sweep
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as a JSON object.")
 def sweep(as_json: bool) -> None:
-    """Delete expired objects and leftovers once. Workers do this by themselves, every minute.
+    """Delete expired objects and leftovers now. Workers do the same every minute.
 
     \b
     Example:
       batchgate sweep --json
     """
-    with context.gateway() as gateway, context.told():
+    with context.gateway() as gateway, context.plain_errors():
         swept = upkeep_sweep.sweep(gateway)
     if as_json:
         click.echo(json.dumps(swept))

@@ -1,4 +1,4 @@
-"""`batchgate worker`: a process that runs batches."""
+"""`batchgate worker`: runs batches."""
 
 import signal
 import time
@@ -11,22 +11,22 @@ from app import logs, migrate
 from app.cli.shared import context
 from app.settings import Settings
 
-LOOK_AGAIN_S = 1.0
+POLL_S = 1.0
 
 
 @click.command()
 def worker() -> None:
-    """Run batches until SIGTERM or Ctrl-C; start as many as you like.
+    """Run batches until SIGTERM or Ctrl-C. Start as many workers as you need.
 
-    At the first signal it takes no new lines and waits for those in flight; a second one ends it at
-    once. Nothing is lost either way: other workers take over what was not written down.
+    At the first signal the worker sends no new lines and waits for those in flight. A second signal ends it
+    at once. Nothing is lost either way: other workers repeat what was not saved.
 
     \b
     Example:
       BATCHGATE_WORKER_CONCURRENCY=128 batchgate worker
     """
     settings = context.settings()
-    with context.told():
+    with context.plain_errors():
         _wait_for_store(settings)
         from app.worker import run
 
@@ -38,17 +38,17 @@ def worker() -> None:
 
 
 def _wait_for_store(settings: Settings) -> None:
-    """Wait while another process migrates the store, as at a deployment or under honcho."""
-    # Before the engine sets its own handlers, a signal simply ends the process.
+    """Waits until another process has migrated the store, as at a deployment or under honcho."""
+    # The engine sets its own handlers later; until then a signal simply ends the process.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     logs.configure(settings)
-    told = False
+    is_logged = False
     while context.is_absent(settings) or migrate.pending(settings):
-        if not told:
+        if not is_logged:
             logs.get_logger().warning("worker.waiting", reason="The store is not up to date: `batchgate db upgrade`.")
-            told = True
-        time.sleep(LOOK_AGAIN_S)
+            is_logged = True
+        time.sleep(POLL_S)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,0 +1,1 @@
+"""What several commands share: settings and gateway, options, times, tables, prompts."""

@@ -1,4 +1,4 @@
-"""What a provider can do, in words for a table."""
+"""Formats the abilities of a provider for tables."""
 
 from app.connectors.contract.abilities import BATCHES, CONTAINERS, FILES, GATEWAY_WINDOWS, Abilities, Support
 
@@ -9,13 +9,13 @@ GIB = 2**30
 
 
 def word(abilities: Abilities, operation: str) -> str:
-    """native, emulated or -."""
+    """Returns native, emulated or -."""
     support = abilities.support(operation)
     return "-" if support is Support.NONE else support.value
 
 
 def size(count: int | None) -> str:
-    """A number of bytes for people; empty for no limit."""
+    """Formats a number of bytes; empty for no limit."""
     if count is None:
         return ""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB")):
@@ -25,12 +25,12 @@ def size(count: int | None) -> str:
 
 
 def windows(abilities: Abilities) -> str:
-    """Windows of native batches, or of those that the gateway runs; empty when there is neither."""
+    """Lists the completion windows of native batches, or of those that the gateway runs; empty without batches."""
     if abilities.support("batch_create") is Support.NATIVE:
         return _by_length(abilities.jobs.windows)
     return _by_length(GATEWAY_WINDOWS) if abilities.support("batch_create") is Support.EMULATED else ""
 
 
-def _by_length(found: frozenset[str]) -> str:
+def _by_length(lengths: frozenset[str]) -> str:
     units = {"m": 1, "h": 60, "d": 1440}
-    return ", ".join(sorted(found, key=lambda window: int(window[:-1]) * units[window[-1]]))
+    return ", ".join(sorted(lengths, key=lambda window: int(window[:-1]) * units[window[-1]]))

@@ -1,4 +1,4 @@
-"""Where the key of a new account comes from; never from the command line itself, which other users can see."""
+"""Reads the key of a new account: never from the command line, which other users of the machine can see."""
 
 import os
 import sys
@@ -12,22 +12,25 @@ HOW = "--key-stdin, --key-file PATH or --key-env VARIABLE"
 
 
 def read(*, from_stdin: bool, path: Path | None, variable: str | None, optional: bool) -> str:
-    """The key, checked; empty when it is `optional` and none was given. Raises UsageError, InvalidRequestError."""
+    """Returns the validated key, or an empty one if it is `optional` and not given.
+
+    Raises UsageError, InvalidRequestError.
+    """
     given = [from_stdin, path is not None, variable is not None]
     if sum(given) > 1:
-        raise click.UsageError(f"Give the key one way: {HOW}.")
+        raise click.UsageError(f"Give the key in one way only: {HOW}.")
     if from_stdin:
         return checked_credential(sys.stdin.read())
     if path is not None:
         return checked_credential(_file(path))
     if variable is not None:
         if variable not in os.environ:
-            raise click.UsageError(f"--key-env: the environment has no {variable}.")
+            raise click.UsageError(f"--key-env: {variable} is not set.")
         return checked_credential(os.environ[variable])
     if optional:
         return ""
     if not sys.stdin.isatty():
-        raise click.UsageError(f"Give the key: {HOW}.")
+        raise click.UsageError(f"Give the key with {HOW}.")
     return checked_credential(str(click.prompt("Key (not shown)", hide_input=True, default="", show_default=False)))
 
 

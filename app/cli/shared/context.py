@@ -1,4 +1,4 @@
-"""What commands on the store share: settings, a gateway, and refusals in words instead of traces."""
+"""What commands on the store share: settings, a gateway, tables, and errors as messages instead of tracebacks."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -22,47 +22,47 @@ SQLITE = "sqlite:///"
 
 
 class Refused(click.ClickException):
-    """The command cannot do it; the message says why and what helps. Exit status 2."""
+    """An error that ends the command with exit status 2. The message says what is wrong and what to do."""
 
     exit_code = 2
 
 
 def settings(*, quiet: bool = False) -> Settings:
-    """The environment's settings; `quiet` makes logs fit for a person, unless the environment says otherwise."""
+    """Returns the settings. `quiet` logs only warnings, as text, unless the environment sets a log level."""
     try:
-        found = from_environment()
+        loaded = from_environment()
     except SettingsError as error:
         raise Refused(str(error)) from error
     if quiet and "BATCHGATE_LOG_LEVEL" not in os.environ:
-        found = replace(found, log_level="warning", log_format="text")
-    return found
+        loaded = replace(loaded, log_level="warning", log_format="text")
+    return loaded
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Failures that have a cause outside this program, as a message without a trace."""
+def plain_errors() -> Iterator[None]:
+    """Shows errors with a cause outside this program as a message without a traceback."""
     try:
         yield
     except GatewayError as error:
         raise Refused(error.message) from error
     except UpstreamError as error:
-        raise Refused(f"The provider did not answer as it should: {error.message}") from error
+        raise Refused(f"The provider failed: {error.message}") from error
     except (ConfigurationError, SealError) as error:
         raise Refused(str(error)) from error
     except DBAPIError as error:
-        raise Refused(f"The database refused: {str(error.orig or error).strip()}") from error
+        raise Refused(f"The database reported an error: {str(error.orig or error).strip()}") from error
 
 
 @contextmanager
 def gateway() -> Iterator[Gateway]:
-    """A gateway on the configured store, which must be migrated."""
-    found = settings(quiet=True)
-    with told():
-        if is_absent(found) or migrate.pending(found):
+    """Yields a gateway on the configured store. Raises Refused if the store is not migrated."""
+    loaded = settings(quiet=True)
+    with plain_errors():
+        if is_absent(loaded) or migrate.pending(loaded):
             raise Refused("The store is not up to date: run `batchgate db upgrade` first.")
         try:
-            built = build_gateway(found)
-        except ValueError as error:  # a variable of the environment that cannot be used
+            built = build_gateway(loaded)
+        except ValueError as error:  # an environment variable has an invalid value
             raise Refused(str(error)) from error
         try:
             yield built
@@ -70,10 +70,10 @@ def gateway() -> Iterator[Gateway]:
             built.database.dispose()
 
 
-def upgrade(found: Settings) -> None:
-    """Bring the store to the newest revision, and the prices that ship with this version into it."""
-    migrate.upgrade(found)
-    database = Database(found.database_url)
+def upgrade(settings: Settings) -> None:
+    """Migrates the store to the newest revision and loads the prices that ship with this version."""
+    migrate.upgrade(settings)
+    database = Database(settings.database_url)
     try:
         database.run(
             lambda connection: price_book.load(connection, price_import.shipped(), source=price_import.SHIPPED)
@@ -82,13 +82,13 @@ def upgrade(found: Settings) -> None:
         database.dispose()
 
 
-def is_absent(found: Settings) -> bool:
-    """True when the store is an SQLite file that is not there; opening it would make it."""
-    return found.is_embedded and not Path(found.database_url.removeprefix(SQLITE)).exists()
+def is_absent(settings: Settings) -> bool:
+    """Returns True when the store is an SQLite file that does not exist yet; opening it would create it."""
+    return settings.is_embedded and not Path(settings.database_url.removeprefix(SQLITE)).exists()
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in plain text, whole values, one line for each row."""
+    """Formats a table as plain text, with one line for each row and no truncated values."""
     cells = [list(heads), *[["" if value is None else str(value) for value in row] for row in rows]]
     widths = [max(len(row[index]) for row in cells) for index in range(len(heads))]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The file `.env`, as honcho reads it: what the environment has already is left alone."""
+"""Loads the file `.env` in the format that honcho reads. Variables that are already set are not changed."""
 
 import os
 import re
@@ -10,13 +10,13 @@ QUOTED = re.compile(r"""^(["'])(.*)\1(?:\s+#.*)?$""")
 
 
 def load(path: Path | None = None, *, environ: MutableMapping[str, str] | None = None) -> None:
-    """Add the variables of `path` (default: `.env` here) to `environ` (default: the process's)."""
+    """Adds the variables of `path` (default: `.env` in the current folder) to `environ` (default: the process's)."""
     path, environ = path or Path(".env"), os.environ if environ is None else environ
     if not path.is_file():
         return
     for line in path.read_text("utf-8").splitlines():
-        if found := LINE.match(line):
-            environ.setdefault(found[1], _value(found[2]))
+        if match := LINE.match(line):
+            environ.setdefault(match[1], _value(match[2]))
 
 
 def _value(text: str) -> str:

@@ -1,8 +1,8 @@
-"""The options of keys that `create` and `update` share, and what they say as fields of a key."""
+"""The options that `keys create` and `keys update` share, and the fields of a key that they set."""
 
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import click
 
@@ -11,24 +11,40 @@ from app.services.access.key_fields import ROLES, KeyChanges
 
 Command = Callable[..., None]
 
-# Option -> field; each may be repeated.
+# Field of a key -> (option, metavar, help). Each option is repeatable.
 LISTS = {
-    "accounts": ("--account", "NAME", "An account that the key may use, as NAME or PROVIDER/NAME."),
-    "providers": ("--provider", "NAME", "A provider that it may use."),
-    "models": ("--model", "PATTERN", "A model that it may use, such as gpt-5* or openai/*."),
-    "endpoints": ("--endpoint", "PATH", "An endpoint of batches that it may use, such as /v1/chat/completions."),
-    "networks": ("--network", "CIDR", "A network that it may be used from, such as 10.0.0.0/8."),
+    "accounts": ("--account", "NAME", "Account that the key may use, as NAME or PROVIDER/NAME."),
+    "providers": ("--provider", "NAME", "Provider that the key may use."),
+    "models": ("--model", "PATTERN", "Model that the key may use, such as gpt-5* or openai/*."),
+    "endpoints": ("--endpoint", "PATH", "Batch endpoint that the key may use, such as /v1/chat/completions."),
+    "networks": ("--network", "CIDR", "Network that requests may come from, such as 10.0.0.0/8."),
 }
 CLEARABLE = (*LISTS, "limits", "expires", "description")
 
 
+class KeyOptions(TypedDict):
+    """The values of the options, as click passes them."""
+
+    role: str | None
+    description: str | None
+    accounts: tuple[str, ...]
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    networks: tuple[str, ...]
+    limits: dict[str, int]
+    expires: int | None
+
+
 def key_options(command: Command) -> Command:
-    """Adds the options."""
+    """Decorates a command with the options."""
     options = [
-        click.option("--role", type=click.Choice(ROLES), help="What it may do: viewers only read. Default: member."),
-        click.option("--description", help="A sentence about it."),
+        click.option(
+            "--role", type=click.Choice(ROLES), help="Role of the key; viewers may only read. Default: member."
+        ),
+        click.option("--description", help="Free text."),
         *(
-            click.option(option, field, multiple=True, metavar=metavar, help=f"{text} May be repeated. None: all.")
+            click.option(option, field, multiple=True, metavar=metavar, help=f"{text} Repeatable. Default: all.")
             for field, (option, metavar, text) in LISTS.items()
         ),
         click.option(
@@ -37,13 +53,13 @@ def key_options(command: Command) -> Command:
             multiple=True,
             metavar="NAME=N",
             callback=parse_limits,
-            help="A limit, such as open_batches=20.",
+            help="A limit, such as open_batches=20. Repeatable.",
         ),
         click.option(
             "--expires",
             metavar="WHEN",
             callback=_instant,
-            help="When it ends: a date, or a time from now such as 12h or 90d.",
+            help="When the key expires: a date, or a time from now such as 12h or 90d.",
         ),
     ]
     for option in reversed(options):
@@ -51,35 +67,36 @@ def key_options(command: Command) -> Command:
     return command
 
 
-def fields(asked: dict[str, Any], *, clear: tuple[str, ...] = ()) -> KeyChanges:
-    """What was asked for as fields of a key; those in `clear` are emptied."""
-    found: dict[str, Any] = {name: list(asked[name]) for name in LISTS if asked[name]}
-    found |= {name: asked[name] for name in ("role", "description", "limits") if asked[name]}
-    if asked["expires"]:
-        found["expires_at"] = asked["expires"]
+def fields(options: KeyOptions, *, clear: tuple[str, ...] = ()) -> KeyChanges:
+    """Returns the fields of a key that the options set; those in `clear` are removed."""
+    given: dict[str, Any] = {name: value for name, value in options.items() if value}
+    values = {name: list(value) if name in LISTS else value for name, value in given.items()}
+    if "expires" in values:
+        values["expires_at"] = values.pop("expires")
     for name in clear:
         field = "expires_at" if name == "expires" else name
-        if field in found:
+        if field in values:
             raise click.UsageError(f"{name} is both set and cleared.")
-        found[field] = None
-    return cast(KeyChanges, found)
+        values[field] = None
+    return cast(KeyChanges, values)
 
 
 def parse_limits(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    """A click callback that parses NAME=N."""
+    limits: dict[str, int] = {}
     for value in values:
         name, _, number = value.partition("=")
         if not name.strip() or not number.strip().isdecimal() or len(number) > 18:
             raise click.BadParameter(f"{value!r:.80} must be NAME=N, such as open_batches=20.")
-        if found.setdefault(name.strip(), int(number)) != int(number):
+        if limits.setdefault(name.strip(), int(number)) != int(number):
             raise click.BadParameter(f"{name.strip()} is given twice.")
-    return found
+    return limits
 
 
 def _instant(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    found = instants.instant_ms(value, now_ms=time.time_ns() // 1_000_000)
-    if found is None:
-        raise click.BadParameter(f"{value!r:.40} is neither a date such as 2027-01-31 nor a time such as 90d.")
-    return found
+    at_ms = instants.instant_ms(value, now_ms=time.time_ns() // 1_000_000)
+    if at_ms is None:
+        raise click.BadParameter(f"{value!r:.40} is neither a date such as 2027-01-31 nor a duration such as 90d.")
+    return at_ms

@@ -1,4 +1,4 @@
-"""Which gateway a client command talks to: options, then the environment, then what `make run` wrote."""
+"""Finds the gateway that a client command uses: from options, the environment, or the file of `make run`."""
 
 import os
 import tempfile
@@ -15,16 +15,16 @@ BASE_URL = "BATCHGATE_BASE_URL"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`base_url` has neither a slash nor `/v1` at its end."""
+    """A gateway and a key for it. `base_url` ends neither in a slash nor in `/v1`."""
 
     base_url: str
     api_key: str = field(repr=False)
 
 
 def find(*, base_url: str | None, api_key: str | None) -> Profile:
-    """The gateway to talk to. Raises Refused when nothing tells.
+    """Returns the gateway to use. Raises Refused when none is configured.
 
-    A key is only ever sent to the URL that it came with: the one of the file `make run` wrote goes to no other.
+    The key in the file of `make run` is only sent to the URL in that file.
     """
     kept = load(Path(os.environ.get("BATCHGATE_HOME") or "var"))
     url = base_url or os.environ.get(BASE_URL) or (kept.base_url if kept else "")
@@ -36,21 +36,21 @@ def find(*, base_url: str | None, api_key: str | None) -> Profile:
         missing = " and ".join(
             name for name, value in ((f"--base-url or {BASE_URL}", url), (f"--api-key or {API_KEY}", key)) if not value
         )
-        raise Refused(f"Which gateway? Give {missing}, or start one here with `make run`.")
+        raise Refused(f"No gateway is configured: give {missing}, or start one here with `make run`.")
     if not url.startswith(("http://", "https://")):
-        raise Refused(f"The base URL must start with http:// or https://, not be {url!r}.")
+        raise Refused(f"The base URL must start with http:// or https://: {url!r}.")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise Refused("The API key must be one word of printable ASCII.")
     return Profile(base_url=url, api_key=key)
 
 
 def trimmed(url: str) -> str:
-    """The gateway's root: SDKs are given the same URL with `/v1` at its end."""
+    """Returns the root URL of the gateway: users may give it with `/v1` at its end, as SDKs need it."""
     return url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def load(home: Path) -> Profile | None:
-    """What `make run` wrote in `home`, or None when it is not there or not readable as such."""
+    """Reads the file of `make run` in `home`. Returns None when it is missing or invalid."""
     try:
         kept = json.loads((home / FILE).read_bytes())
         return Profile(base_url=trimmed(kept["base_url"]), api_key=str(kept["api_key"]))
@@ -59,9 +59,9 @@ def load(home: Path) -> Profile | None:
 
 
 def save(home: Path, profile: Profile) -> None:
-    """Write `profile` where `load` finds it, readable by its owner alone."""
+    """Writes `profile` where `load` finds it, readable only by its owner."""
     home.mkdir(parents=True, exist_ok=True)
-    # mkstemp makes the file with mode 0600, and the rename keeps it.
+    # mkstemp creates the file with mode 0600, which the rename keeps.
     descriptor, name = tempfile.mkstemp(dir=home, prefix=f".{FILE}.")
     with open(descriptor, "wb") as file:
         file.write(json.dumps(asdict(profile)))

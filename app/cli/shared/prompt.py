@@ -1,4 +1,4 @@
-"""A small SQL prompt, for machines that have no client of the database."""
+"""A small SQL prompt for machines without psql or sqlite3."""
 
 import contextlib
 import sqlite3
@@ -12,7 +12,7 @@ import click
 
 from app.cli.shared import context
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 READ_ONLY = "-c default_transaction_read_only=on"
 LEAVE = (".quit", ".exit", "exit", "quit", "\\q")
 LIST = (".tables", "\\d", "\\dt")
@@ -24,13 +24,13 @@ TABLES = {
 
 
 def plain_url(url: str) -> str:
-    """SQLAlchemy's URL of a PostgreSQL database as libpq reads it."""
+    """Converts SQLAlchemy's URL of a PostgreSQL database to one that libpq accepts."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A DB-API connection in autocommit, and what its driver raises."""
+    """A DB-API connection in autocommit mode, its driver's base error, and the statement that lists tables."""
 
     connection: Any
     error: type[Exception]
@@ -39,7 +39,7 @@ class Session:
 
 @contextmanager
 def connect(url: str, *, write: bool) -> Iterator[Session]:
-    """A session on the store. Raises Refused when the database is away."""
+    """Opens a session on the store. Raises Refused when the database is unavailable."""
     if url.startswith(context.SQLITE):
         path = quote(url.removeprefix(context.SQLITE))
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode={'rw' if write else 'ro'}", uri=True)) as connection:
@@ -53,13 +53,13 @@ def connect(url: str, *, write: bool) -> Iterator[Session]:
     try:
         opened = psycopg.connect(plain_url(url), autocommit=True, options="" if write else READ_ONLY)
     except psycopg.Error as error:
-        raise context.Refused(f"The database is not there: {str(error).strip()}") from error
+        raise context.Refused(f"The database is not available: {str(error).strip()}") from error
     with opened:
         yield Session(opened, psycopg.Error, TABLES["postgresql"])
 
 
 def loop(session: Session) -> None:
-    """Read statements up to `;` and run them, until end of input."""
+    """Reads statements that end in `;` and runs them, until the end of input."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its history and editing
     click.echo("SQL, ended by `;`. `.tables` lists tables and views, Ctrl-D leaves.")
@@ -81,19 +81,19 @@ def loop(session: Session) -> None:
 
 
 def run(session: Session, statement: str) -> None:
-    """Run one statement and print its rows. Raises Refused with the database's words."""
+    """Runs one statement and prints its rows. Raises Refused with the database's message."""
     try:
         cursor = session.connection.cursor()
         cursor.execute(statement)
         if cursor.description is None:
             click.echo(f"{max(0, cursor.rowcount)} rows changed")
             return
-        rows = cursor.fetchmany(MOST_ROWS + 1)
+        rows = cursor.fetchmany(MAX_ROWS + 1)
     except session.error as error:
         raise context.Refused(str(error).strip()) from error
-    click.echo(context.columns([column[0] for column in cursor.description], rows[:MOST_ROWS]))
-    if len(rows) > MOST_ROWS:
-        click.echo(f"(the first {MOST_ROWS} rows; add a LIMIT)", err=True)
+    click.echo(context.columns([column[0] for column in cursor.description], rows[:MAX_ROWS]))
+    if len(rows) > MAX_ROWS:
+        click.echo(f"(the first {MAX_ROWS} rows; add a LIMIT)", err=True)
 
 
 def _run_shown(session: Session, statement: str) -> None:

@@ -1,5 +1,6 @@
 """What there is to say of a provider, and short ways to say it. Code is named, not imported."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ IMAGE_EDITS = "/v1/images/edits"
 VIDEOS = "/v1/videos"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 TRANSLATIONS = "/v1/audio/translations"
+# What the path of a line endpoint looks like, also one that only an outside connector declares.
+ENDPOINT = re.compile(r"/v1/[a-z0-9_./-]{1,60}")
 LINES = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES})
 
 # What newer models of OpenAI insist on, and who follows it calls the other name old.
@@ -84,10 +87,10 @@ def native(
     output_limit: str = "max_tokens",
 ) -> Abilities:
     """Native files and batches; `also` and `emulated` add operations, `without` takes some away."""
-    found = operations(native=f"files batches {also}", emulated=emulated)
+    supports = operations(native=f"files batches {also}", emulated=emulated)
     for name in without.split():
-        del found[name]
-    return Abilities(found, lines=lines, files=files, jobs=jobs, output_limit=output_limit)
+        del supports[name]
+    return Abilities(supports, lines=lines, files=files, jobs=jobs, output_limit=output_limit)
 
 
 EMULATED = Abilities(operations(emulated="files batches"), lines=LINES)

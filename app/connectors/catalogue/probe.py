@@ -41,14 +41,14 @@ def declared(words: Mapping[str, str]) -> dict[str, str]:
             raise AbilityError(
                 f"--ability {group}={support}: give files or batches, and native, emulated or none, as batches=native."
             )
-    found = {**DEFAULT, **words}
-    if found["batches"] == NATIVE and words.get("files", NATIVE) != NATIVE:
+    abilities = {**DEFAULT, **words}
+    if abilities["batches"] == NATIVE and words.get("files", NATIVE) != NATIVE:
         raise AbilityError("Native batches take their input from native files: declare --ability files=native, too.")
-    if found["batches"] == NATIVE:
-        found["files"] = NATIVE
-    if found["batches"] == EMULATED and found["files"] == NONE:
+    if abilities["batches"] == NATIVE:
+        abilities["files"] = NATIVE
+    if abilities["batches"] == EMULATED and abilities["files"] == NONE:
         raise AbilityError("Batches need files: declare --ability files=emulated or files=native.")
-    return found
+    return abilities
 
 
 def shape(stored: Mapping[str, Any]) -> Shape:
@@ -72,12 +72,12 @@ def probed(target: Target) -> dict[str, str]:
     api = Api(target)
     version = "" if has_version(target.base_url) else "/v1"
     try:
-        found = {group: _support(api, f"{version}/{group}", target.call_timeout_s) for group in GROUPS}
+        abilities = {group: _support(api, f"{version}/{group}", target.call_timeout_s) for group in GROUPS}
     finally:
         api.close()
-    if found["batches"] == NATIVE and found["files"] != NATIVE:
-        found["batches"] = EMULATED
-    return found
+    if abilities["batches"] == NATIVE and abilities["files"] != NATIVE:
+        abilities["batches"] = EMULATED
+    return abilities
 
 
 def _support(api: Api, path: str, timeout_s: float) -> str:

@@ -31,6 +31,8 @@ from app.connectors.catalogue.declarations import (
 from app.connectors.catalogue.declarations import Provider as Provider  # what packages outside take it from
 from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, operations
 
+# Gets new objects that nothing else gives a provider, if it has an account (design: provider for something new).
+FALLBACK = "openai"
 PROVIDERS = (
     hosted(
         "openai",

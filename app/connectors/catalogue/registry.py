@@ -47,14 +47,14 @@ def _known() -> dict[str, Provider]:
 
 def _outside(entry_point: EntryPoint) -> Provider:
     try:
-        found = entry_point.load()
+        entry = entry_point.load()
     except Exception as error:
         raise _wrong(entry_point, f"cannot be loaded ({type(error).__name__}: {error})") from error
-    if not isinstance(found, Provider):
-        raise _wrong(entry_point, f"is a {type(found).__name__} and no app.connectors.catalogue.providers.Provider")
-    if not PROVIDER_NAME.fullmatch(found.name):
-        raise _wrong(entry_point, f"names a provider {found.name!r:.80}; use a-z 0-9 and -")
-    return found
+    if not isinstance(entry, Provider):
+        raise _wrong(entry_point, f"is a {type(entry).__name__} and no app.connectors.catalogue.providers.Provider")
+    if not PROVIDER_NAME.fullmatch(entry.name):
+        raise _wrong(entry_point, f"names a provider {entry.name!r:.80}; use a-z 0-9 and -")
+    return entry
 
 
 def _wrong(entry_point: EntryPoint, what: str) -> ConfigurationError:
@@ -96,8 +96,8 @@ def providers() -> list[Provider]:
 
 def configured(environ: Mapping[str, str]) -> list[Configured]:
     """The accounts of `environ`, in the order of the catalogue. Raises ConfigurationError naming the variable."""
-    found = (_configured(entry, environ) for entry in _known().values())
-    return [account for account in found if account]
+    accounts = (_configured(entry, environ) for entry in _known().values())
+    return [account for account in accounts if account]
 
 
 def base_url(entry: Provider, environ: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ URL = "https://storage.googleapis.com"
 PER_PAGE = 1000
 # More goes in an upload session, as Google recommends.
 AT_ONCE_BYTES = 5 * 2**20
-MOST_BYTES = 5 * 2**40
+MAX_BYTES = 5 * 2**40
 PURPOSE = "purpose"
 KIND = "application/octet-stream"
 MISSING, TOO_LARGE = 404, 413
@@ -67,22 +67,24 @@ class Bucket:
     def put(self, new: NewFile) -> NativeFile:
         """Make an object of a file's name, below its folder or else in one of its own."""
         size = new.payload.length
-        if size > MOST_BYTES:
-            text = f"This file has {size} bytes; Google Cloud Storage takes {MOST_BYTES}."
+        if size > MAX_BYTES:
+            text = f"This file has {size} bytes; Google Cloud Storage takes {MAX_BYTES}."
             raise RefusedError(text, status=TOO_LARGE, code="uploadTooLarge", sent=False)
         key = self.place.new_key(new)
-        told = {"name": key, "contentType": KIND, "metadata": {PURPOSE: new.purpose}}
-        made = self._put_at_once(told, new.payload) if size <= AT_ONCE_BYTES else self._put_big(told, new.payload)
+        metadata = {"name": key, "contentType": KIND, "metadata": {PURPOSE: new.purpose}}
+        made = (
+            self._put_at_once(metadata, new.payload) if size <= AT_ONCE_BYTES else self._put_big(metadata, new.payload)
+        )
         return self._file(made, key)
 
     def head(self, uri: str) -> NativeFile:
         """What there is to know of an object."""
         if uri.endswith("/"):
-            found = list(self.below(uri))
-            if not found:
+            files = list(self.below(uri))
+            if not files:
                 raise MissingError(f"Nothing lies below {uri[:200]!r}.", status=MISSING, code="notFound")
-            size = sum(file.bytes or 0 for file in found)
-            return NativeFile(uri, uri[:-1].rpartition("/")[2], "", size, created_at=found[0].created_at)
+            size = sum(file.bytes or 0 for file in files)
+            return NativeFile(uri, uri[:-1].rpartition("/")[2], "", size, created_at=files[0].created_at)
         key = self.place.key(uri)
         return self._file(self._api.get(self._path(key)), key)
 
@@ -93,8 +95,8 @@ class Bucket:
             with self._download(self.place.key(uri)) as download:
                 yield download
             return
-        found = list(self.below(uri))
-        yield Download(sum(file.bytes or 0 for file in found), KIND, self._chained(found))
+        files = list(self.below(uri))
+        yield Download(sum(file.bytes or 0 for file in files), KIND, self._chained(files))
 
     def delete(self, uri: str) -> None:
         """Delete an object; one that is gone already is fine."""
@@ -109,22 +111,21 @@ class Bucket:
     def objects(self, *, below: str | None = None, after: str | None = None) -> Page[NativeFile]:
         """A page of the objects below the account's prefix, or `below` it, by their keys."""
         prefix = self.place.prefix if below is None else below
-        told = self._listed({"prefix": prefix or None, "maxResults": PER_PAGE, "pageToken": after})
+        listed = self._listed({"prefix": prefix or None, "maxResults": PER_PAGE, "pageToken": after})
         files = []
-        for item in parsing.items(told, "items"):
+        for item in parsing.items(listed, "items"):
             key = parsing.required(item, "name")
             if not key.startswith(prefix):
                 raise parsing.bad_answer("a listed object does not lie where it was looked for")
             if not key.endswith("/") and not places.climbs(key):
                 files.append(self._file(item, key))
-        more = parsing.text(told, "nextPageToken")
-        if more is not None and more == after:
-            raise parsing.bad_answer("a page leads to itself")
+        more = parsing.text(listed, "nextPageToken")
+        parsing.check_next_page(more, after)
         return Page(files, more)
 
-    def _put_at_once(self, told: Mapping[str, Any], payload: Payload) -> Any:
+    def _put_at_once(self, metadata: Mapping[str, Any], payload: Payload) -> Any:
         mark = secrets.token_hex(16)
-        head = b"--%b\r\nContent-Type: application/json\r\n\r\n%b\r\n" % (mark.encode(), json.dumps(told))
+        head = b"--%b\r\nContent-Type: application/json\r\n\r\n%b\r\n" % (mark.encode(), json.dumps(metadata))
         head += b"--%b\r\nContent-Type: %b\r\n\r\n" % (mark.encode(), KIND.encode())
         tail = b"\r\n--%b--\r\n" % mark.encode()
 
@@ -137,12 +138,12 @@ class Bucket:
         kind = f"multipart/related; boundary={mark}"
         return self._api.send("POST", self._uploads(), body, content_type=kind, query={"uploadType": "multipart"})
 
-    def _put_big(self, told: Mapping[str, Any], payload: Payload) -> Any:
+    def _put_big(self, metadata: Mapping[str, Any], payload: Payload) -> Any:
         """In a session, which ends by itself, and makes nothing, when it is left."""
-        name = str(told["name"])
+        name = str(metadata["name"])
         headers = {"X-Upload-Content-Type": KIND, "X-Upload-Content-Length": str(payload.length)}
         query = {"uploadType": "resumable", "name": name}
-        begun = self._api.post_answer(self._uploads(), told, query=query, headers=headers)
+        begun = self._api.post_answer(self._uploads(), metadata, query=query, headers=headers)
         session = self._session(begun.headers.get("location", ""))
         last = f"bytes 0-{payload.length - 1}/{payload.length}"
         return self._api.send("PUT", session, payload, content_type=KIND, headers={"Content-Range": last})
@@ -166,13 +167,13 @@ class Bucket:
                 yield from download.chunks
 
     def _file(self, answer: Any, key: str) -> NativeFile:
-        told = parsing.fields(answer, "the object")
+        fields = parsing.fields(answer, "the object")
         return NativeFile(
             id=self.place.uri(key),
             filename=key.rpartition("/")[2],
-            purpose=parsing.text(parsing.part(told, "metadata"), PURPOSE) or "",
-            bytes=parsing.count(told, "size"),
-            created_at=parsing.instant(told, "timeCreated"),
+            purpose=parsing.text(parsing.part(fields, "metadata"), PURPOSE) or "",
+            bytes=parsing.count(fields, "size"),
+            created_at=parsing.instant(fields, "timeCreated"),
         )
 
     def _listed(self, query: Mapping[str, str | int | None]) -> Mapping[str, Any]:

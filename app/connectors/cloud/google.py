@@ -120,9 +120,9 @@ class Tokens(AuthBase):
 
     def _find(self) -> Any:
         if not self._info:
-            found, project = google.auth.default(scopes=SCOPES, request=self._transport)
+            credentials, project = google.auth.default(scopes=SCOPES, request=self._transport)
             self._project = project or ""
-            return found
+            return credentials
         if self._info["type"] == "authorized_user":
             user: Any = user_credentials.Credentials
             named = {name: self._info.get(name) for name in USER}
@@ -178,20 +178,20 @@ def _parsed(credential: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        found = json.loads(text)
+        fields = json.loads(text)
     except json.JSONDecodeError:
-        found = None
-    kind = found.get("type") if isinstance(found, dict) else None
+        fields = None
+    kind = fields.get("type") if isinstance(fields, dict) else None
     if kind not in ("service_account", "authorized_user"):
         raise ConfigurationError(
             "The credential of a Google account must be the JSON of a service account or of an authorized user, "
             f'or the word "{DEFAULT}".'
         )
-    if kind == "service_account" and not isinstance(found.get("token_uri"), str):
+    if kind == "service_account" and not isinstance(fields.get("token_uri"), str):
         raise ConfigurationError("The key of a service account must have a token_uri.")
-    if "token_uri" in found:
-        _check_url(found["token_uri"])
-    return dict(found)
+    if "token_uri" in fields:
+        _check_url(fields["token_uri"])
+    return dict(fields)
 
 
 def _unpacked(credential: str) -> str | None:
@@ -215,10 +215,10 @@ def _check_url(url: Any) -> None:
 
 
 def _secrets(credential: str, info: Mapping[str, Any]) -> list[str]:
-    found = [value for name in SECRET if isinstance(value := info.get(name), str) and value]
+    secrets = [value for name in SECRET if isinstance(value := info.get(name), str) and value]
     # A key is one text with line breaks here, and another where it is quoted as JSON.
-    found += [json.dumps(value).decode()[1:-1] for value in found]
-    found += [line for value in found for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_CHARACTERS]
+    secrets += [json.dumps(value).decode()[1:-1] for value in secrets]
+    secrets += [line for value in secrets for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_CHARACTERS]
     if not info and credential not in ("", DEFAULT):
-        found.append(credential)
-    return sorted({word for word in found if len(word) >= MIN_SECRET_CHARACTERS}, key=len, reverse=True)
+        secrets.append(credential)
+    return sorted({word for word in secrets if len(word) >= MIN_SECRET_CHARACTERS}, key=len, reverse=True)

@@ -23,7 +23,7 @@ from app.connectors.shared import parsing
 from app.lib import json
 
 # What one PUT takes; more would need an upload in parts.
-MOST_BYTES = 5 * 2**30
+MAX_BYTES = 5 * 2**30
 PER_PAGE = 1000
 PURPOSE = "x-amz-meta-purpose"
 REFUSED, FORBIDDEN, MISSING, TOO_LARGE = 400, 403, 404, 413
@@ -72,8 +72,8 @@ class Bucket:
 
     def put(self, new: NewFile) -> NativeFile:
         """Make an object of a file's name, below its folder or else in one of its own."""
-        if new.payload.length > MOST_BYTES:
-            text = f"This file has {new.payload.length} bytes; S3 takes {MOST_BYTES} at once."
+        if new.payload.length > MAX_BYTES:
+            text = f"This file has {new.payload.length} bytes; S3 takes {MAX_BYTES} at once."
             raise RefusedError(text, status=TOO_LARGE, code="EntityTooLarge", sent=False)
         uri = self.place.uri(self.place.new_key(new))
         self._api.send(
@@ -87,13 +87,13 @@ class Bucket:
 
     def head(self, uri: str) -> NativeFile:
         """What there is to know of an object."""
-        told = self._api.answer("HEAD", self._path(self.place.key(uri))).headers
+        headers = self._api.answer("HEAD", self._path(self.place.key(uri))).headers
         return NativeFile(
             id=uri,
             filename=uri.rpartition("/")[2],
-            purpose=told.get(PURPOSE, ""),
-            bytes=parsing.count(told, "content-length"),
-            created_at=_http_date(told.get("last-modified")),
+            purpose=headers.get(PURPOSE, ""),
+            bytes=parsing.count(headers, "content-length"),
+            created_at=_http_date(headers.get("last-modified")),
         )
 
     def get(self, uri: str) -> AbstractContextManager[Download]:
@@ -107,13 +107,12 @@ class Bucket:
     def objects(self, *, below: str = "", after: str | None = None) -> Page[NativeFile]:
         """A page of the objects below the prefix and `below`, by their keys."""
         tree = self._listed({"prefix": self.place.prefix + below, "max-keys": PER_PAGE, "continuation-token": after})
-        told = _texts(tree)
-        quoted = told.get("EncodingType") == "url"
-        found = [_texts(element) for element in tree if _name(element) == "Contents"]
-        files = [self._file(fields, quoted=quoted) for fields in found if not fields.get("Key", "").endswith("/")]
-        more = told.get("NextContinuationToken") if told.get("IsTruncated") == "true" else None
-        if more is not None and more == after:
-            raise parsing.bad_answer("a page leads to itself")
+        fields = _texts(tree)
+        quoted = fields.get("EncodingType") == "url"
+        entries = [_texts(element) for element in tree if _name(element) == "Contents"]
+        files = [self._file(fields, quoted=quoted) for fields in entries if not fields.get("Key", "").endswith("/")]
+        more = fields.get("NextContinuationToken") if fields.get("IsTruncated") == "true" else None
+        parsing.check_next_page(more, after)
         return Page(files, more or None)
 
     def _file(self, fields: Mapping[str, str], *, quoted: bool) -> NativeFile:
@@ -130,9 +129,9 @@ class Bucket:
         )
 
     def _listed(self, query: Mapping[str, str | int | None]) -> ElementTree.Element:
-        asked = {"list-type": 2, "encoding-type": "url", **query}
+        whole_query = {"list-type": 2, "encoding-type": "url", **query}
         self.place.require()
-        tree = _tree(self._api.answer("GET", self._root or "/", query=asked).body)
+        tree = _tree(self._api.answer("GET", self._root or "/", query=whole_query).body)
         if tree is None or _name(tree) != "ListBucketResult":
             raise parsing.bad_answer("the list is no ListBucketResult")
         return tree
@@ -144,16 +143,16 @@ class Bucket:
 def reword(answer: Answer) -> Answer:
     """A refusal of S3, which comes in XML, as JSON. What is no fault of the object is not told as a missing object."""
     tree = _tree(answer.body)
-    told = _texts(tree) if tree is not None and _name(tree) == "Error" else {}
-    code = told.get("Code") or ("" if answer.body else SILENT.get(answer.status, ""))
+    error = _texts(tree) if tree is not None and _name(tree) == "Error" else {}
+    code = error.get("Code") or ("" if answer.body else SILENT.get(answer.status, ""))
     if answer.status in REDIRECTS:
-        region = answer.headers.get("x-amz-bucket-region") or told.get("Region") or "another region"
+        region = answer.headers.get("x-amz-bucket-region") or error.get("Region") or "another region"
         text = f"The bucket lies in {region}: set the option region (AWS_REGION) to it."
         return replace(answer, status=REFUSED, body=_json(text, code or "PermanentRedirect"))
     if not code:
         return answer
     status = {"NoSuchBucket": REFUSED, **dict.fromkeys(EXPIRED, FORBIDDEN)}.get(code, answer.status)
-    message = told.get("Message") or f"S3 answered {answer.status} ({code}) without a reason."
+    message = error.get("Message") or f"S3 answered {answer.status} ({code}) without a reason."
     return replace(answer, status=status, body=_json(message, code))
 
 

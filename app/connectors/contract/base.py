@@ -247,7 +247,7 @@ class Connector:
         A refusal with a status of `ended` is fine where the job is over, or about to be.
         """
         try:
-            told = ask()
+            job = ask()
         except RefusedError as error:
             if error.status not in ended:
                 raise
@@ -255,8 +255,8 @@ class Connector:
             if not job.is_over and job.status != "cancelling":
                 raise
             return job
-        if told is not None:
-            return told
+        if job is not None:
+            return job
         # A look may come too early to see it.
         job = self.retrieve_job(native_id)
         return job if job.is_over else replace(job, status="cancelling")

@@ -8,9 +8,9 @@ from app.lib.clock import Clock, SystemClock
 
 FAILURES = 5
 FIRST_PAUSE_S = 10.0
-LONGEST_PAUSE_S = 300.0
+MAX_PAUSE_S = 300.0
 # Further doubling changes nothing, and days of it would leave the range of a float.
-MOST_DOUBLINGS = 16
+MAX_DOUBLINGS = 16
 
 
 class Breaker:
@@ -84,7 +84,7 @@ class Breaker:
         return True
 
     def _open(self) -> None:
-        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._openings, MOST_DOUBLINGS))
+        pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._openings, MAX_DOUBLINGS))
         # Jitter is no secret: it only keeps many processes from coming back at once.
         self._until = self._clock.monotonic() + pause * random.uniform(0.8, 1.2)  # noqa: S311
         self._openings += 1

@@ -59,7 +59,7 @@ class Redaction:
 
     def _longest_first(self) -> list[str]:
         """One secret may be part of another, so the longest goes first."""
-        found: set[str] = set()
+        secrets: set[str] = set()
         for secret in self._secrets:
-            found.update([secret] if isinstance(secret, str) else secret)
-        return sorted(filter(None, found), key=len, reverse=True)
+            secrets.update([secret] if isinstance(secret, str) else secret)
+        return sorted(filter(None, secrets), key=len, reverse=True)

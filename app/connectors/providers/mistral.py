@@ -152,46 +152,48 @@ def _paged(items: list[Any], answer: Mapping[str, Any], after: str | None) -> Pa
 
 
 def _file(answer: Any) -> NativeFile:
-    told = parsing.fields(answer, "the file")
-    size = parsing.count(told, "bytes")
+    fields = parsing.fields(answer, "the file")
+    size = parsing.count(fields, "bytes")
     return NativeFile(
-        id=parsing.required(told, "id"),
-        filename=parsing.text(told, "filename") or "",
-        purpose=parsing.text(told, "purpose") or "",
-        bytes=parsing.count(told, "size_bytes") if size is None else size,
-        status="deleted" if told.get("deleted") is True else "processed",
-        created_at=parsing.instant(told, "created_at"),
-        expires_at=parsing.instant(told, "expires_at"),
+        id=parsing.required(fields, "id"),
+        filename=parsing.text(fields, "filename") or "",
+        purpose=parsing.text(fields, "purpose") or "",
+        bytes=parsing.count(fields, "size_bytes") if size is None else size,
+        status="deleted" if fields.get("deleted") is True else "processed",
+        created_at=parsing.instant(fields, "created_at"),
+        expires_at=parsing.instant(fields, "expires_at"),
     )
 
 
 def _job(answer: Any) -> NativeJob:
-    told = parsing.fields(answer, "the job")
-    native_status = parsing.required(told, "status")
+    fields = parsing.fields(answer, "the job")
+    native_status = parsing.required(fields, "status")
     status = parsing.one_of(STATUSES, native_status)
-    metadata = {name: str(value) for name, value in parsing.part(told, "metadata").items()}
-    inputs = told.get("input_files")
+    metadata = {name: str(value) for name, value in parsing.part(fields, "metadata").items()}
+    inputs = fields.get("input_files")
     if inputs is not None and not (isinstance(inputs, list) and all(isinstance(item, str) for item in inputs)):
         raise parsing.bad_answer("input_files is no list of ids")
-    total = parsing.count(told, "total_requests")
+    total = parsing.count(fields, "total_requests")
     return NativeJob(
-        id=parsing.required(told, "id"),
+        id=parsing.required(fields, "id"),
         status=status,
         native_status=native_status,
         marker=metadata.pop(MARKER, None),
         input_id=inputs[0] if inputs else None,
-        output_id=parsing.text(told, "output_file"),
-        error_id=parsing.text(told, "error_file"),
-        endpoint=parsing.text(told, "endpoint"),
-        model=parsing.text(told, "model"),
+        output_id=parsing.text(fields, "output_file"),
+        error_id=parsing.text(fields, "error_file"),
+        endpoint=parsing.text(fields, "endpoint"),
+        model=parsing.text(fields, "model"),
         total=total or None,  # 0 until it was counted
-        completed=parsing.count(told, "succeeded_requests"),
-        failed=parsing.count(told, "failed_requests"),
-        errors=tuple(_error(item) for item in parsing.items(told, "errors")) if status in ("failed", "expired") else (),
+        completed=parsing.count(fields, "succeeded_requests"),
+        failed=parsing.count(fields, "failed_requests"),
+        errors=tuple(_error(item) for item in parsing.items(fields, "errors"))
+        if status in ("failed", "expired")
+        else (),
         metadata=metadata,
-        created_at=parsing.instant(told, "created_at"),
-        in_progress_at=parsing.instant(told, "started_at"),
-        ended_at=parsing.instant(told, "completed_at") if status in OVER else None,
+        created_at=parsing.instant(fields, "created_at"),
+        in_progress_at=parsing.instant(fields, "started_at"),
+        ended_at=parsing.instant(fields, "completed_at") if status in OVER else None,
     )
 
 
@@ -203,25 +205,27 @@ def _error(item: Mapping[str, Any]) -> JobError:
 
 def _result(line: bytes, number: int, *, chat: bool) -> JobResult:
     """A row of either file. The body of a refusal is JSON within a text."""
-    found = openai_results.result(line, number)
-    if found.status_code is None:
-        return found
-    value = json.loads(found.body)
-    if found.status_code >= 400:
-        return _refused(found, value)
-    return replace(found, body=json.dumps(from_mistral(value))) if chat and isinstance(value, dict) else found
+    result = openai_results.result(line, number)
+    if result.status_code is None:
+        return result
+    value = json.loads(result.body)
+    if result.status_code >= 400:
+        return _refused(result, value)
+    return replace(result, body=json.dumps(from_mistral(value))) if chat and isinstance(value, dict) else result
 
 
-def _refused(found: JobResult, value: Mapping[str, Any]) -> JobResult:
-    told = value.get("error")
-    message = told.get("message") if isinstance(told, dict) else None
+def _refused(result: JobResult, value: Mapping[str, Any]) -> JobResult:
+    error = value.get("error")
+    message = error.get("message") if isinstance(error, dict) else None
     try:
         inner = json.loads(message) if isinstance(message, str) else None
     except ValueError:
-        return found
+        return result
     if isinstance(inner, dict) and isinstance(inner.get("detail"), list):
         # Of a list of findings it is known how to make one message.
-        inner = judging.error_body(Answer(found.status_code or 0, {}, str(message).encode()))
+        inner = judging.error_body(Answer(result.status_code or 0, {}, str(message).encode()))
     if not isinstance(inner, dict | str):
-        return found
-    return replace(refusals.from_error(found.custom_id, inner, status=found.status_code), request_id=found.request_id)
+        return result
+    return replace(
+        refusals.from_error(result.custom_id, inner, status=result.status_code), request_id=result.request_id
+    )

@@ -56,8 +56,7 @@ class Replicate(Connector):
         answer = parsing.fields(self._api.get(FILES, query=query), "the list")
         files = [_file(item) for item in parsing.items(answer, "results")]
         following = _following(answer)
-        if following is not None and following == after:
-            raise parsing.bad_answer("a page leads to itself")
+        parsing.check_next_page(following, after)
         return Page(files, following)
 
     def delete_file(self, native_id: str) -> None:

@@ -140,10 +140,10 @@ class Together(Managed):
 
 def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
     """The objects of a list, be it bare or under `name`."""
-    found = answer.get(name) if isinstance(answer, dict) else answer
-    if not isinstance(found, list):
+    entries = answer.get(name) if isinstance(answer, dict) else answer
+    if not isinstance(entries, list):
         raise parsing.bad_answer("the list is none")
-    return parsing.items({name: found}, name)
+    return parsing.items({name: entries}, name)
 
 
 def _file_type(new: NewFile) -> str:
@@ -157,49 +157,49 @@ def _known_id(error: RefusedError) -> str | None:
     if error.status != CONFLICT:
         return None
     try:
-        told = json.loads(error.body)
+        value = json.loads(error.body)
     except ValueError:
         return None
-    holders = [told, told.get("error")] if isinstance(told, dict) else []
+    holders = [value, value.get("error")] if isinstance(value, dict) else []
     ids = [holder.get("file_id") for holder in holders if isinstance(holder, dict)]
-    return next((found for found in ids if isinstance(found, str) and found), None)
+    return next((file_id for file_id in ids if isinstance(file_id, str) and file_id), None)
 
 
 def _file(answer: Any) -> NativeFile:
-    told = parsing.fields(answer, "the file")
-    purpose = parsing.text(told, "purpose") or ""
+    fields = parsing.fields(answer, "the file")
+    purpose = parsing.text(fields, "purpose") or ""
     return NativeFile(
-        id=parsing.required(told, "id"),
-        filename=parsing.text(told, "filename") or "",
+        id=parsing.required(fields, "id"),
+        filename=parsing.text(fields, "filename") or "",
         purpose=OWN_PURPOSES.get(purpose, purpose),
-        bytes=parsing.count(told, "bytes"),
-        created_at=parsing.instant(told, "created_at"),
-        expires_at=parsing.instant(told, "expires_at"),
+        bytes=parsing.count(fields, "bytes"),
+        created_at=parsing.instant(fields, "created_at"),
+        expires_at=parsing.instant(fields, "expires_at"),
     )
 
 
 def _job(answer: Any) -> NativeJob:
-    told = parsing.fields(answer, "the job")
-    native_status = parsing.required(told, "status")
-    blamed = parsing.text(told, "error")
+    fields = parsing.fields(answer, "the job")
+    native_status = parsing.required(fields, "status")
+    blamed = parsing.text(fields, "error")
     return NativeJob(
-        id=parsing.required(told, "id"),
+        id=parsing.required(fields, "id"),
         status=parsing.one_of(STATUSES, native_status.upper()),
         native_status=native_status,
-        input_id=parsing.text(told, "input_file_id"),
-        output_id=parsing.text(told, "output_file_id"),
-        error_id=parsing.text(told, "error_file_id"),
-        endpoint=parsing.text(told, "endpoint"),
-        model=parsing.text(told, "model_id"),
+        input_id=parsing.text(fields, "input_file_id"),
+        output_id=parsing.text(fields, "output_file_id"),
+        error_id=parsing.text(fields, "error_file_id"),
+        endpoint=parsing.text(fields, "endpoint"),
+        model=parsing.text(fields, "model_id"),
         errors=(JobError("provider_error", blamed),) if blamed else (),
-        created_at=parsing.instant(told, "created_at"),
-        ended_at=parsing.instant(told, "completed_at"),
-        expires_at=parsing.instant(told, "job_deadline"),
+        created_at=parsing.instant(fields, "created_at"),
+        ended_at=parsing.instant(fields, "completed_at"),
+        expires_at=parsing.instant(fields, "job_deadline"),
     )
 
 
 def _result(line: bytes, number: int) -> JobResult:
     """A row of the output or of the error file; the latter has an error and no answer."""
-    found = openai_results.result(line, number)
-    side = ERROR_CODES.fullmatch(found.error_code or "")
-    return refusals.refused(found.custom_id, found.message, status=ERROR_STATUSES[side[1]]) if side else found
+    outcome = openai_results.result(line, number)
+    side = ERROR_CODES.fullmatch(outcome.error_code or "")
+    return refusals.refused(outcome.custom_id, outcome.message, status=ERROR_STATUSES[side[1]]) if side else outcome

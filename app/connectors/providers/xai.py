@@ -109,10 +109,9 @@ class XAI(Managed):
                 return
 
 
-def _next(answer: Mapping[str, Any], asked: str | None) -> str | None:
+def _next(answer: Mapping[str, Any], current: str | None) -> str | None:
     token = parsing.text(answer, "pagination_token")
-    if token is not None and token == asked:
-        raise parsing.bad_answer("a page leads to itself")
+    parsing.check_next_page(token, current)
     return token
 
 

@@ -9,7 +9,7 @@ from app.connectors.contract.errors import UpstreamServerError
 from app.lib import json
 
 # Beyond it no clock and no counter of a provider can be.
-MOST = 2**63 - 1
+MAX_INTEGER = 2**63 - 1
 LAST_SECOND = 2**38
 
 
@@ -80,7 +80,7 @@ def count(holder: Mapping[str, Any], name: str) -> int | None:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_INTEGER:
         raise bad_answer(f"{name} is no count")
     return value
 
@@ -103,6 +103,12 @@ def instant(holder: Mapping[str, Any], name: str) -> int | None:
     if not seconds < LAST_SECOND:
         raise bad_answer(f"{name} is no instant")
     return int(seconds * 1000) if seconds > 0 else None
+
+
+def check_next_page(cursor: str | None, current: str | None) -> None:
+    """Raise if the cursor of the next page is the one that led to this page: the list would never end."""
+    if cursor is not None and cursor == current:
+        raise bad_answer("a page leads to itself")
 
 
 def written(value: Any) -> bytes:

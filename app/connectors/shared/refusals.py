@@ -43,12 +43,12 @@ def refused(
     code: str | None = None,
 ) -> JobResult:
     """A line that was refused. Without a status, that of its code when it is one of gRPC or HTTP, else 400."""
-    told = status or _status(code)
-    if told == CANCELLED:
+    known_status = status or _status(code)
+    if known_status == CANCELLED:
         return JobResult(custom_id, error_code="batch_cancelled", message=message)
-    kind = kind or ("server_error" if told >= 500 else "invalid_request_error")
+    kind = kind or ("server_error" if known_status >= 500 else "invalid_request_error")
     error = {"message": message, "type": kind, "param": param, "code": _telling(code)}
-    return JobResult(custom_id, told, body=json.dumps({"error": error}))
+    return JobResult(custom_id, known_status, body=json.dumps({"error": error}))
 
 
 def from_error(custom_id: str, error: Any, *, status: int | None = None) -> JobResult:

@@ -111,8 +111,8 @@ def _read(spool: IO[bytes], place: int) -> Iterator[list[float]]:
 
 
 def _number(spool: IO[bytes]) -> int:
-    found: int = _COUNT.unpack(spool.read(_COUNT.size))[0]
-    return found
+    number: int = _COUNT.unpack(spool.read(_COUNT.size))[0]
+    return number
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

@@ -1,0 +1,1 @@
+"""Queries on projects, keys, JWT subjects, accounts and sealed secrets."""

@@ -1,68 +1,125 @@
-"""Rows of accounts. A row whose credential is kept can be called; `changed_at` grows with every change of it."""
+"""Queries on accounts. An account can be called while its credential is kept; each change increases `changed_at`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, select, update
 
-from app.data.store.database import AnyRow, insert_absent, now_ms
+from app.data.store.database import insert_absent, now_ms
 from app.data.tables import accounts, batch_jobs, batches, containers, native_objects
-from app.data.tables.batches import TERMINAL
+from app.lib.states import TERMINAL
 
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
-# Made of a key that a caller brought: used for that caller only.
+# Created from a provider key that a caller sent; only that caller uses the account.
 CALLER = "caller"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """An account as stored. Instants are Unix milliseconds; `options` may hold values that must not be shown."""
+
+    id: int
+    provider: str
+    name: str
+    source: str
+    base_url: str
+    weight: int
+    max_concurrency: int | None
+    models: Mapping[str, str] | None
+    options: Mapping[str, str] | None = field(repr=False)
+    abilities: Mapping[str, str] | None
+    limits: Mapping[str, int] | None
+    sealed_credential: bytes | None = field(repr=False)
+    fingerprint: str | None
+    retired_at: int | None
+    disabled_at: int | None
+    changed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountName:
+    """An account, named but without its settings."""
+
+    id: int
+    provider: str
+    name: str
+
+
+class AccountValues(TypedDict, total=False):
+    """Columns to write. An instant that is True becomes the current time of the database's clock."""
+
+    name: str
+    sealed_credential: bytes
+    fingerprint: str
+    base_url: str
+    weight: int
+    max_concurrency: int | None
+    models: Mapping[str, str] | None
+    options: Mapping[str, str] | None
+    abilities: Mapping[str, str] | None
+    limits: Mapping[str, int] | None
+    retired_at: bool
+    disabled_at: bool | int | None
+    verified_at: bool
+
 
 _KEPT = accounts.c.sealed_credential.is_not(None)
 _version = func.coalesce(accounts.c.changed_at, 0)
-# Never the same twice for one row, also when it changes twice within a millisecond.
+# Strictly increasing for each row, even when it changes twice within a millisecond.
 _NEXT_CHANGE = case((_version >= now_ms(), _version + 1), else_=now_ms())
-# Built once: web processes ask every two seconds.
+# Built once: every web process runs it every two seconds.
 _VERSIONS = select(accounts.c.id, _version.label("changed_at")).where(_KEPT)
+_ROWS = select(*(accounts.c[column.name] for column in fields(AccountRow)))
+_NAMES = select(accounts.c.id, accounts.c.provider, accounts.c.name)
 
 
 def versions(connection: Connection) -> dict[int, int]:
-    """`changed_at` of each account whose credential is kept, by id."""
+    """Returns `changed_at` of each account whose credential is kept, by account id."""
     return {row.id: row.changed_at for row in connection.execute(_VERSIONS)}
 
 
-def kept(connection: Connection) -> Sequence[AnyRow]:
-    """All accounts whose credential is kept, oldest first."""
-    return connection.execute(select(accounts).where(_KEPT).order_by(accounts.c.id)).all()
+def kept(connection: Connection) -> Sequence[AccountRow]:
+    """Returns all accounts whose credential is kept, oldest first."""
+    return [AccountRow(**row._mapping) for row in connection.execute(_ROWS.where(_KEPT).order_by(accounts.c.id))]
 
 
-def list_all(connection: Connection) -> Sequence[AnyRow]:
-    """The accounts that are not over, by provider and name; `held` tells whether a retired one has work left."""
-    statement = select(accounts, _has_work().label("held")).where(or_(_KEPT, accounts.c.retired_at.is_(None)))
-    return connection.execute(statement.order_by(accounts.c.provider, accounts.c.name)).all()
+def list_all(connection: Connection) -> Sequence[AccountRow]:
+    """Returns accounts by provider and name: those in use, and retired ones whose credential is still kept."""
+    statement = _ROWS.where(or_(_KEPT, accounts.c.retired_at.is_(None)))
+    rows = connection.execute(statement.order_by(accounts.c.provider, accounts.c.name))
+    return [AccountRow(**row._mapping) for row in rows]
 
 
-def find(connection: Connection, *, provider: str, name: str) -> AnyRow | None:
-    """The account of this name that is not retired."""
+def find(connection: Connection, *, provider: str, name: str) -> AccountRow | None:
+    """Returns the account of this name that is not retired."""
     where = (accounts.c.provider == provider, accounts.c.name == name, accounts.c.retired_at.is_(None))
-    return connection.execute(select(accounts).where(*where)).first()
+    row = connection.execute(_ROWS.where(*where)).first()
+    return None if row is None else AccountRow(**row._mapping)
 
 
 def ensure(connection: Connection, *, provider: str, name: str, base_url: str, source: str = ENVIRONMENT) -> int:
-    """The id of the row with this name, made if there is none. Its credential is to be filled in."""
+    """Returns the id of the row with this name, inserting it if absent. `fill` must then set its credential."""
     get = select(accounts.c.id).where(accounts.c.provider == provider, accounts.c.name == name)
-    found = connection.execute(get).scalar()
-    if found is None:
+    account_id = connection.execute(get).scalar()
+    if account_id is None:
         values = {"provider": provider, "name": name, "source": source, "base_url": base_url}
         insert_absent(connection, accounts, created_at=now_ms(), **values)
-        found = connection.execute(get).scalar_one()
-    return int(found)
+        account_id = connection.execute(get).scalar_one()
+    return int(account_id)
 
 
-def fill(connection: Connection, account_id: int, **values: Any) -> bool:
-    """The first credential of a row, and what else it has. False when another process was first."""
+def fill(connection: Connection, account_id: int, **values: Unpack[AccountValues]) -> bool:
+    """Writes a new row's credential and other columns. Returns False when another process has written them first."""
     statement = update(accounts).where(accounts.c.id == account_id, ~_KEPT, accounts.c.retired_at.is_(None))
     return connection.execute(statement.values(changed_at=_NEXT_CHANGE, **_stamped(values))).rowcount == 1
 
 
-def change(connection: Connection, account_id: int, *, seen: int | None = None, **values: Any) -> bool:
-    """Change an account that is not retired. False when it is, or when it is no longer as of `changed_at` = `seen`."""
+def change(
+    connection: Connection, account_id: int, *, seen: int | None = None, **values: Unpack[AccountValues]
+) -> bool:
+    """Writes columns of an account. Returns False when it is retired, or when `changed_at` is no longer `seen`."""
     where = [accounts.c.id == account_id, accounts.c.retired_at.is_(None)]
     if seen is not None:
         where.append(_version == seen)
@@ -71,12 +128,12 @@ def change(connection: Connection, account_id: int, *, seen: int | None = None, 
 
 
 def retire(connection: Connection, account_id: int, *, name: str, seen: int | None = None) -> bool:
-    """Take an account out of use, under another name; its credential stays while it has work."""
+    """Retires an account and renames it, which frees its name. Its credential is kept until its work is done."""
     return change(connection, account_id, seen=seen, name=name, retired_at=True)
 
 
 def revive(connection: Connection, *, provider: str, name: str, fingerprint: str, base_url: str) -> bool:
-    """Use a retired account of the environment again, if one has this credential, base URL and work left."""
+    """Takes a retired account of the environment back into use, if one with this credential and base URL is kept."""
     where = (
         accounts.c.provider == provider,
         accounts.c.fingerprint == fingerprint,
@@ -91,43 +148,46 @@ def revive(connection: Connection, *, provider: str, name: str, fingerprint: str
 
 
 def verified(connection: Connection, account_ids: Sequence[int], *, older_ms: int) -> None:
-    """Note that a process has these accounts in its environment, unless one said so less than `older_ms` ago."""
+    """Records that a process has these accounts in its environment, at most once every `older_ms`."""
     stale = or_(accounts.c.verified_at.is_(None), accounts.c.verified_at < now_ms() - older_ms)
     where = (accounts.c.id.in_(list(account_ids)), stale)
     if connection.execute(select(accounts.c.id).where(*where).limit(1)).first():
         connection.execute(update(accounts).where(*where).values(verified_at=now_ms()))
 
 
-def unseen(connection: Connection, *, older_ms: int) -> Sequence[AnyRow]:
-    """(id, name) of accounts of the environment that no process has had for `older_ms`."""
+def unseen(connection: Connection, *, older_ms: int) -> Sequence[AccountName]:
+    """Returns the accounts of the environment that no process has had for `older_ms`."""
     where = (
         accounts.c.source == ENVIRONMENT,
         accounts.c.retired_at.is_(None),
         accounts.c.verified_at < now_ms() - older_ms,
     )
-    return connection.execute(select(accounts.c.id, accounts.c.provider, accounts.c.name).where(*where)).all()
+    return _names(connection, *where)
 
 
 def is_recent(connection: Connection, account_id: int, *, within_ms: int) -> bool:
-    """True when the account was verified so recently."""
+    """Returns True when the account was verified within the last `within_ms`."""
     where = (accounts.c.id == account_id, accounts.c.verified_at > now_ms() - within_ms)
     return connection.execute(select(accounts.c.id).where(*where)).first() is not None
 
 
-def idle_callers(connection: Connection, *, older_ms: int) -> Sequence[AnyRow]:
-    """(id, provider, name) of accounts of callers whom nobody has seen for `older_ms`, and that have no work."""
+def idle_callers(connection: Connection, *, older_ms: int) -> Sequence[AccountName]:
+    """Returns callers' own accounts that have not been used for `older_ms` and have no work left."""
     where = (
         accounts.c.source == CALLER,
         accounts.c.retired_at.is_(None),
         accounts.c.verified_at < now_ms() - older_ms,
         ~_has_work(),
     )
-    return connection.execute(select(accounts.c.id, accounts.c.provider, accounts.c.name).where(*where)).all()
+    return _names(connection, *where)
 
 
 def held(connection: Connection, account_id: int, *, limit: int) -> list[tuple[str, str]]:
-    """(job, file or container; native id) of a few things that the account should hold, jobs first, newest first."""
-    found: list[tuple[str, str]] = []
+    """Returns (kind, native id) of up to `limit` jobs, files and containers each that the account should have.
+
+    Jobs come first, and the newest of each kind.
+    """
+    objects: list[tuple[str, str]] = []
     for kind, table, states in (
         ("job", batch_jobs, batch_jobs.c.state.in_(("running", "ended"))),
         ("file", native_objects, native_objects.c.state == "live"),
@@ -135,26 +195,29 @@ def held(connection: Connection, account_id: int, *, limit: int) -> list[tuple[s
     ):
         where = (table.c.account_id == account_id, table.c.native_id.is_not(None), states)
         newest = select(table.c.native_id).where(*where).order_by(table.c.id.desc()).limit(limit)
-        found += [(kind, native_id) for native_id in connection.execute(newest).scalars()]
-    return found
+        objects += [(kind, native_id) for native_id in connection.execute(newest).scalars()]
+    return objects
 
 
 def has_work(connection: Connection, account_id: int) -> bool:
-    """True while a batch is not over, or the provider holds a job, a file or a container for the gateway."""
+    """Returns True while the account has an unfinished batch, or a job, file or container at the provider."""
     return connection.execute(select(accounts.c.id).where(accounts.c.id == account_id, _has_work())).first() is not None
 
 
-def idle_retired(connection: Connection, *, older_ms: int) -> Sequence[AnyRow]:
-    """(id, provider, name) of accounts that were retired so long ago, keep a credential and have no work left."""
-    statement = select(accounts.c.id, accounts.c.provider, accounts.c.name)
-    return connection.execute(statement.where(*_idle(older_ms))).all()
+def idle_retired(connection: Connection, *, older_ms: int) -> Sequence[AccountName]:
+    """Returns accounts that were retired at least `older_ms` ago, still keep a credential and have no work left."""
+    return _names(connection, *_idle(older_ms))
 
 
 def wipe(connection: Connection, account_id: int, *, older_ms: int) -> bool:
-    """Forget the credential of an account that is as `idle_retired` tells. False when it no longer is."""
+    """Deletes the credential of an account. Returns False when `idle_retired` would no longer list the account."""
     values: Mapping[str, Any] = {"sealed_credential": None, "fingerprint": None, "options": None}
     where = (accounts.c.id == account_id, *_idle(older_ms))
     return connection.execute(update(accounts).where(*where).values(values)).rowcount == 1
+
+
+def _names(connection: Connection, *where: ColumnElement[bool]) -> Sequence[AccountName]:
+    return [AccountName(**row._mapping) for row in connection.execute(_NAMES.where(*where))]
 
 
 def _idle(older_ms: int) -> tuple[ColumnElement[bool], ...]:
@@ -171,5 +234,5 @@ def _has_work() -> ColumnElement[bool]:
 
 
 def _stamped(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Instants that are True happen now, by the database's clock."""
+    """Replaces instants that are True by the current time of the database's clock."""
     return {name: now_ms() if value is True else value for name, value in values.items()}

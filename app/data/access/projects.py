@@ -1,56 +1,75 @@
-"""Rows of projects, by their names, which are never changed."""
+"""Queries on projects. A project is found by its name, which never changes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TypedDict, Unpack
 
 from sqlalchemy import Connection, select, update
 
-from app.data.store.database import AnyRow, insert_new, now_ms
+from app.data.store.database import insert_new, now_ms
 from app.data.tables import projects
 
 
-def insert(
-    connection: Connection,
-    *,
-    name: str,
-    description: str | None = None,
-    default_provider: str | None = None,
-    limits: Mapping[str, int] | None = None,
-) -> bool:
-    """A new project. False when there is one of this name, also one that is archived."""
-    values = {"description": description, "default_provider": default_provider, "limits": limits}
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A project. Instants are Unix milliseconds."""
+
+    id: int
+    name: str
+    description: str | None
+    default_provider: str | None
+    limits: Mapping[str, int] | None
+    created_at: int
+    archived_at: int | None
+
+
+class ProjectValues(TypedDict, total=False):
+    """Columns that can be changed."""
+
+    description: str | None
+    default_provider: str | None
+    limits: Mapping[str, int] | None
+
+
+_ROWS = select(*(projects.c[column.name] for column in fields(ProjectRow)))
+
+
+def insert(connection: Connection, *, name: str, **values: Unpack[ProjectValues]) -> bool:
+    """Inserts a project. Returns False when the name is taken, even by an archived project."""
     return insert_new(connection, projects, name=name, created_at=now_ms(), **values)
 
 
-def find(connection: Connection, name: str) -> AnyRow | None:
-    """The project of this name, whatever its state."""
-    return connection.execute(select(projects).where(projects.c.name == name)).first()
+def find(connection: Connection, name: str) -> ProjectRow | None:
+    """Returns the project of this name, archived or not."""
+    row = connection.execute(_ROWS.where(projects.c.name == name)).first()
+    return None if row is None else ProjectRow(**row._mapping)
 
 
-def page(connection: Connection, *, after: str | None, archived: bool | None, limit: int) -> Sequence[AnyRow]:
-    """Projects by name beyond `after`: archived ones, those that are not, or all (None)."""
-    statement = select(projects)
+def page(connection: Connection, *, after: str | None, archived: bool | None, limit: int) -> Sequence[ProjectRow]:
+    """Returns projects in order of their names, after the name `after`. `archived` None returns all of them."""
+    statement = _ROWS
     if after is not None:
         statement = statement.where(projects.c.name > after)
     if archived is not None:
         statement = statement.where(
             projects.c.archived_at.is_not(None) if archived else projects.c.archived_at.is_(None)
         )
-    return connection.execute(statement.order_by(projects.c.name).limit(limit)).all()
+    rows = connection.execute(statement.order_by(projects.c.name).limit(limit))
+    return [ProjectRow(**row._mapping) for row in rows]
 
 
-def change(connection: Connection, project_id: int, **values: Any) -> None:
-    """Set the columns `values`."""
+def change(connection: Connection, project_id: int, **values: Unpack[ProjectValues]) -> None:
+    """Writes columns of a project."""
     connection.execute(update(projects).where(projects.c.id == project_id).values(**values))
 
 
 def archive(connection: Connection, project_id: int) -> bool:
-    """False when it is archived already."""
+    """Archives a project. Returns False when it is already archived."""
     where = (projects.c.id == project_id, projects.c.archived_at.is_(None))
     return connection.execute(update(projects).where(*where).values(archived_at=now_ms())).rowcount == 1
 
 
 def restore(connection: Connection, project_id: int) -> bool:
-    """Take a project out of the archive. False when it is not in there."""
+    """Restores an archived project. Returns False when it is not archived."""
     where = (projects.c.id == project_id, projects.c.archived_at.is_not(None))
     return connection.execute(update(projects).where(*where).values(archived_at=None)).rowcount == 1

@@ -1,17 +1,16 @@
-"""Sealed values, wherever they are kept: read in slices, replaced one at a time."""
+"""Queries on all sealed values of the store: read in pages, replaced one at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Table, select, update
 
-from app.data.store.database import AnyRow
 from app.data.tables import accounts, sealed_secrets
 
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column of sealed values. Each is bound to its table, its column, and what its row has in `bound_to`."""
+    """A column of sealed values. Each value is bound to its table, its column and the row's `bound_to` column."""
 
     table: Table
     name: str
@@ -19,13 +18,22 @@ class SealedColumn:
 
     @property
     def label(self) -> str:
-        """Table and column."""
+        """Table and column, joined by a dot."""
         return f"{self.table.name}.{self.name}"
 
     @property
     def sealed(self) -> Column[bytes]:
-        """The column itself."""
+        """The SQL column."""
         return self.table.c[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """One sealed value. `bound_to` is what the row has in the column that the value is bound to."""
+
+    id: int
+    sealed: bytes
+    bound_to: int | str
 
 
 COLUMNS = (
@@ -34,15 +42,16 @@ COLUMNS = (
 )
 
 
-def page(connection: Connection, column: SealedColumn, *, after: int, limit: int) -> Sequence[AnyRow]:
-    """The next rows (id, sealed, bound_to) that have a value, by id."""
+def page(connection: Connection, column: SealedColumn, *, after: int, limit: int) -> Sequence[SealedValue]:
+    """Returns the next values in order of row id, after the row `after`."""
     table = column.table
     statement = select(table.c.id, column.sealed.label("sealed"), table.c[column.bound_to].label("bound_to"))
     where = (table.c.id > after, column.sealed.is_not(None))
-    return connection.execute(statement.where(*where).order_by(table.c.id).limit(limit)).all()
+    rows = connection.execute(statement.where(*where).order_by(table.c.id).limit(limit))
+    return [SealedValue(**row._mapping) for row in rows]
 
 
 def replace(connection: Connection, column: SealedColumn, row_id: int, *, old: bytes, new: bytes) -> bool:
-    """Put `new` in place of `old`. False when the value is no longer `old`: somebody wrote it meanwhile."""
+    """Replaces `old` by `new`. Returns False when another process has changed the value in the meantime."""
     statement = update(column.table).where(column.table.c.id == row_id, column.sealed == old)
     return connection.execute(statement.values({column.name: new})).rowcount == 1

@@ -1,14 +1,16 @@
-"""Rows of batches as clients make, list, cancel and delete them; workers move them on in batch_work."""
+"""Batches as clients create, list, cancel and delete them; `work` has what workers do with them."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
 
+from app.data.batches.job_facts import Errors
 from app.data.store import paging
 from app.data.store.database import AnyRow, now_ms
-from app.data.tables import batch_jobs, batches, blobs, files
-from app.data.tables.batches import TERMINAL
+from app.data.store.rows import columns
+from app.data.tables import batch_jobs, batches, files
+from app.lib.states import TERMINAL
 
 CANCELLABLE = ("validating", "in_progress")
 
@@ -16,9 +18,88 @@ _input = files.alias("input_file")
 _output = files.alias("output_file")
 _error = files.alias("error_file")
 _first = batches.alias("first_try")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch, with the ids of its files. Instants are Unix milliseconds; `status` and `lines_state` as in SQL.
+
+    `native_id` is the id of its job at the provider, None when it was split into several; `first_native_id` is the id
+    of the first of them. `retry_of_batch` is the id of the batch whose failed lines this one repeats.
+    """
+
+    id: int
+    public_id: str
+    project_id: int
+    key_id: int | None
+    account_id: int
+    provider: str
+    execution: str
+    endpoint: str
+    model: str | None
+    model_override: str | None
+    completion_window: str
+    status: str
+    errors: Errors | None
+    metadata: dict[str, str] | None
+    output_expires_after_s: int | None
+    lines_total: int
+    lines_completed: int
+    lines_failed: int
+    lines_expired: int
+    lines_cancelled: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
+    created_at: int
+    in_progress_at: int | None
+    expires_at: int
+    finalizing_at: int | None
+    completed_at: int | None
+    failed_at: int | None
+    expired_at: int | None
+    cancelling_at: int | None
+    cancelled_at: int | None
+    lines_state: str
+    input_file: str
+    output_file: str | None
+    error_file: str | None
+    retry_of_batch: str | None
+    native_id: str | None
+    first_native_id: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """True in a state that is never left."""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """Columns of a batch that is about to be inserted; `retry_of` is a row id."""
+
+    public_id: str
+    project_id: int
+    account_id: int
+    provider: str
+    execution: str
+    endpoint: str
+    completion_window: str
+    input_file_id: int
+    key_id: int | None = None
+    model: str | None = None
+    model_override: str | None = None
+    retry_of: int | None = None
+    metadata: dict[str, str] | None = None
+    output_expires_after_s: int | None = None
+    lines_total: int = 0
+
+
 _BATCH = (
     select(
-        batches,
+        *columns(batches, Batch),
         _input.c.public_id.label("input_file"),
         _output.c.public_id.label("output_file"),
         _error.c.public_id.label("error_file"),
@@ -42,18 +123,19 @@ _BATCH = (
 )
 
 
-def insert_batch(connection: Connection, *, window_ms: int, **values: Any) -> AnyRow:
-    """A new `validating` batch whose window begins now; `values` are its other columns. Returns it as `find` does."""
-    # Asked once: two readings of the clock may be a millisecond apart, and then a second apart on the wire.
+def insert_batch(connection: Connection, new: NewBatch, *, window_ms: int) -> Batch:
+    """A `validating` batch whose window of `window_ms` begins now."""
+    # The clock is read once: two readings may be a millisecond apart, and then a second apart on the wire.
     now = connection.execute(select(now_ms())).scalar_one()
-    statement = insert(batches).values(status="validating", created_at=now, expires_at=now + window_ms, **values)
+    statement = insert(batches).values(status="validating", created_at=now, expires_at=now + window_ms, **asdict(new))
     batch_id = connection.execute(statement.returning(batches.c.id)).scalar_one()
-    return connection.execute(_BATCH.where(batches.c.id == batch_id)).one()
+    return _batch(connection.execute(_BATCH.where(batches.c.id == batch_id)).one())
 
 
-def find(connection: Connection, *, project_id: int, public_id: str) -> AnyRow | None:
-    """A batch of the project: all its columns, and `input_file`, `output_file`, `error_file`, `retry_of_batch`."""
-    return connection.execute(_BATCH.where(_visible(project_id), batches.c.public_id == public_id)).first()
+def find(connection: Connection, *, project_id: int, public_id: str) -> Batch | None:
+    """A batch of the project that is not deleted."""
+    row = connection.execute(_BATCH.where(_visible(project_id), batches.c.public_id == public_id)).first()
+    return None if row is None else _batch(row)
 
 
 def list_page(
@@ -64,7 +146,7 @@ def list_page(
     statuses: Sequence[str] | None,
     after: paging.Position | None,
     limit: int,
-) -> Sequence[AnyRow]:
+) -> list[Batch]:
     """At most `limit` + 1 batches of the project, newest first."""
     statement = _BATCH.where(_visible(project_id))
     if provider is not None:
@@ -72,23 +154,24 @@ def list_page(
     if statuses is not None:
         same = batches.c.status == statuses[0] if len(statuses) == 1 else batches.c.status.in_(statuses)
         statement = statement.where(same)
-    return connection.execute(paging.page(statement, batches, after=after, descending=True, limit=limit)).all()
+    page = paging.page(statement, batches, after=after, descending=True, limit=limit)
+    return [_batch(row) for row in connection.execute(page)]
 
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
-    """Where a batch of the project stands in lists, deleted ones included."""
+    """The position of a batch of the project in lists, also of a deleted one."""
     return paging.position(connection, batches, batches.c.project_id == project_id, public_id=public_id)
 
 
-def find_native(connection: Connection, *, project_id: int, native_id: str) -> AnyRow | None:
-    """As `find`, by the id that the batch has at its provider, when a job of it is alone there under that id."""
+def find_native(connection: Connection, *, project_id: int, native_id: str) -> Batch | None:
+    """As `find`, by the id of a job at its provider. None when several jobs have it."""
     mine = select(batch_jobs.c.batch_id).where(batch_jobs.c.native_id == native_id)
     rows = connection.execute(_BATCH.where(_visible(project_id), batches.c.id.in_(mine)).limit(2)).all()
-    return rows[0] if len(rows) == 1 else None
+    return _batch(rows[0]) if len(rows) == 1 else None
 
 
 def cancel(connection: Connection, batch_id: int) -> bool:
-    """Ask the workers to end it. False when it is not validating or running."""
+    """Let the workers end a batch. False when it is neither `validating` nor `in_progress`."""
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.status.in_(CANCELLABLE), batches.c.deleted_at.is_(None))
@@ -98,7 +181,7 @@ def cancel(connection: Connection, batch_id: int) -> bool:
 
 
 def mark_deleted(connection: Connection, batch_id: int) -> bool:
-    """Hide a batch that is over; its files, lines and tokens stay. False when it is not over, or gone."""
+    """Hide a batch that has ended; its files, lines and tokens stay. False when it has not ended, or is deleted."""
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.status.in_(TERMINAL), batches.c.deleted_at.is_(None))
@@ -107,24 +190,9 @@ def mark_deleted(connection: Connection, batch_id: int) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def find_input(connection: Connection, *, project_id: int, public_id: str) -> AnyRow | None:
-    """(id, purpose, lines, home, key) of a file of the project; `key` is NULL when its bytes are gone."""
-    return connection.execute(_file(project_id, public_id)).first()
-
-
-def hold_input(connection: Connection, *, project_id: int, public_id: str) -> AnyRow | None:
-    """As `find_input`; until the transaction is over nobody can delete the file."""
-    # SQLite has one writer at a time, which is lock enough; it leaves FOR SHARE out.
-    return connection.execute(_file(project_id, public_id).with_for_update(read=True, of=files)).first()
-
-
 def _visible(project_id: int) -> ColumnElement[bool]:
     return and_(batches.c.project_id == project_id, batches.c.deleted_at.is_(None))
 
 
-def _file(project_id: int, public_id: str) -> Any:
-    return (
-        select(files.c.id, files.c.purpose, files.c.lines, files.c.home, blobs.c.key)
-        .outerjoin_from(files, blobs, and_(blobs.c.id == files.c.blob_id, blobs.c.state == "live"))
-        .where(files.c.project_id == project_id, files.c.public_id == public_id, files.c.deleted_at.is_(None))
-    )
+def _batch(row: AnyRow) -> Batch:
+    return Batch(**row._asdict())

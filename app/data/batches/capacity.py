@@ -1,4 +1,4 @@
-"""Permits for an account and model: one ceiling for any number of worker processes."""
+"""Permits for a model at an account: one ceiling for any number of worker processes."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ LOWER_TO = 0.7
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A capacity and what the other workers have of it. `pause_ms` is what is left of the pause."""
+    """A capacity, and the permits that other workers hold. `pause_ms` is left of the shared pause."""
 
     limit: float
     ceiling: int
@@ -25,7 +25,7 @@ class State:
 
 
 def ensure(connection: Connection, *, account_id: int, model: str, ceiling: int) -> int:
-    """The id of a capacity; a ceiling that was configured anew takes effect at once."""
+    """The id of a capacity, which is created if it is missing; a changed ceiling takes effect at once."""
     where = (account_capacity.c.account_id == account_id, account_capacity.c.model == model)
     find = select(account_capacity.c.id, account_capacity.c.ceiling).where(*where)
     row = connection.execute(find).first()
@@ -40,7 +40,7 @@ def ensure(connection: Connection, *, account_id: int, model: str, ceiling: int)
 
 
 def lock(connection: Connection, capacity_id: int, *, worker: str) -> State:
-    """The state of a capacity, which stays as it is until the transaction ends."""
+    """Lock a capacity until the transaction ends; returns its state."""
     statement = select(
         account_capacity.c.adapted_limit,
         account_capacity.c.ceiling,
@@ -67,7 +67,7 @@ def lock(connection: Connection, capacity_id: int, *, worker: str) -> State:
 
 
 def set_limit(connection: Connection, capacity_id: int, limit: float, *, lowered: bool) -> None:
-    """The limit that overload, or its absence, taught."""
+    """Set the adapted limit."""
     values: dict[str, object] = {"adapted_limit": limit}
     if lowered:
         values["lowered_at"] = now_ms()
@@ -75,7 +75,7 @@ def set_limit(connection: Connection, capacity_id: int, limit: float, *, lowered
 
 
 def pause(connection: Connection, capacity_id: int, milliseconds: int) -> None:
-    """Nobody sends for this long; a longer pause that is already there stays."""
+    """Let nobody send for this long; a longer pause that is already set stays."""
     until = now_ms() + milliseconds
     statement = update(account_capacity).where(
         account_capacity.c.id == capacity_id, func.coalesce(account_capacity.c.pause_until, 0) < until
@@ -84,7 +84,7 @@ def pause(connection: Connection, capacity_id: int, milliseconds: int) -> None:
 
 
 def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:
-    """The worker's share, on lease."""
+    """Lease the worker its share."""
     where = (capacity_permits.c.capacity_id == capacity_id, capacity_permits.c.worker == worker)
     values = {"held": held, "wanted": wanted, "lease_until": now_ms() + lease_ms}
     if not connection.execute(update(capacity_permits).where(*where).values(**values)).rowcount:
@@ -92,7 +92,7 @@ def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wa
 
 
 def leave(connection: Connection, *, account_id: int, model: str, worker: str) -> None:
-    """Give a worker's permits back."""
+    """Return a worker's permits."""
     capacity = select(account_capacity.c.id).where(
         account_capacity.c.account_id == account_id, account_capacity.c.model == model
     )
@@ -103,5 +103,5 @@ def leave(connection: Connection, *, account_id: int, model: str, worker: str) -
 
 
 def forget_silent(connection: Connection) -> None:
-    """Shares whose worker is gone."""
+    """Delete the shares whose lease has expired."""
     connection.execute(delete(capacity_permits).where(capacity_permits.c.lease_until < now_ms()))

@@ -1,4 +1,4 @@
-"""Rows that have had their time: lines, chunks and segments of batches that ended long ago."""
+"""Retention: batches that ended long ago, and the deletion of their chunks and segments (lines: see `lines`)."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from app.data.files import blobs
 from app.data.store.database import now_ms
-from app.data.tables import batch_chunks, batch_lines, batch_segments, batches
-from app.data.tables.batches import TERMINAL
+from app.data.tables import batch_chunks, batch_segments, batches
+from app.lib.states import TERMINAL
 
 
 def due(connection: Connection, *, older_than_ms: int, limit: int) -> Sequence[int]:
-    """Ids of batches that ended so long ago and still have lines, or some of them."""
+    """Ids of batches that ended longer ago than `older_than_ms` and still have some of their lines."""
     ended_at = func.coalesce(batches.c.completed_at, batches.c.failed_at, batches.c.expired_at, batches.c.cancelled_at)
     statement = (
         select(batches.c.id)
@@ -28,22 +28,12 @@ def due(connection: Connection, *, older_than_ms: int, limit: int) -> Sequence[i
 
 
 def mark(connection: Connection, batch_id: int, state: str) -> None:
-    """The lines of the batch are `dropping`, and no longer read, or `dropped`."""
+    """Set the state of the batch's lines: `dropping` (being deleted, no longer read) or `dropped`."""
     connection.execute(update(batches).where(batches.c.id == batch_id).values(lines_state=state))
 
 
-def drop_lines(connection: Connection, batch_id: int, *, limit: int) -> int:
-    """Delete up to `limit` lines of the batch; returns how many went."""
-    mine = select(batch_lines.c.line).where(batch_lines.c.batch_id == batch_id).order_by(batch_lines.c.line)
-    last = connection.execute(mine.offset(limit - 1).limit(1)).scalar()
-    statement = delete(batch_lines).where(batch_lines.c.batch_id == batch_id)
-    if last is not None:
-        statement = statement.where(batch_lines.c.line <= last)
-    return connection.execute(statement).rowcount
-
-
 def drop_chunks(connection: Connection, batch_id: int, *, limit: int) -> int:
-    """Delete up to `limit` chunks of the batch and let go of their blobs; returns how many went."""
+    """Delete up to `limit` chunks of the batch and release their blobs; returns how many were deleted."""
     statement = select(batch_chunks.c.id, batch_chunks.c.blob_id).where(batch_chunks.c.batch_id == batch_id)
     rows = connection.execute(statement.limit(limit)).all()
     for row in rows:
@@ -53,6 +43,6 @@ def drop_chunks(connection: Connection, batch_id: int, *, limit: int) -> int:
 
 
 def drop_segments(connection: Connection, batch_id: int, *, limit: int) -> int:
-    """Delete up to `limit` segments of the batch; returns how many went."""
+    """Delete up to `limit` segments of the batch; returns how many were deleted."""
     some = select(batch_segments.c.id).where(batch_segments.c.batch_id == batch_id).limit(limit)
     return connection.execute(delete(batch_segments).where(batch_segments.c.id.in_(some))).rowcount

@@ -1,27 +1,15 @@
-"""Segments on lease, and the results that their lines come to. Every write carries the epoch."""
+"""Segments: which one a worker takes next, their leases, and the chunks that their results go into."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from sqlalchemy import (
-    Connection,
-    Text,
-    and_,
-    bindparam,
-    case,
-    exists,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, and_, case, exists, func, insert, literal, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
-from app.data.store.database import AnyRow, inserted_id, now_ms
+from app.data.batches import lines
+from app.data.store.database import inserted_id, now_ms
 from app.data.store.leases import Lease, LeasedTable
-from app.data.tables import batch_chunks, batch_lines, batch_segments, batches
+from app.data.tables import batch_chunks, batch_segments, batches
 
 _LEASES = LeasedTable(batch_segments)
 _OPEN = batch_segments.c.state == "open"
@@ -29,68 +17,75 @@ _CLAIMABLE = and_(batch_segments.c.batch_id == batches.c.id, _OPEN, _LEASES.free
 _BATCH_RUNS = exists(
     select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress")
 )
-# How often a worker went silent with the segment: a claim finds its name there still.
+# A claim that still finds a worker's name counts that worker as lost.
 _LOST_EPOCHS = batch_segments.c.lost_epochs + case((batch_segments.c.worker.is_(None), 0), else_=1)
-_RESULT = (
-    update(batch_lines)
-    .where(
-        batch_lines.c.batch_id == bindparam("the_batch"),
-        batch_lines.c.line == bindparam("the_line"),
-        batch_lines.c.state == "pending",
-    )
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "state",
-                "attempts",
-                "unknown_attempts",
-                "status_code",
-                "error_code",
-                "latency_ms",
-                "input_tokens",
-                "output_tokens",
-                "chunk_id",
-                "response_offset",
-                "response_bytes",
-            )
-        }
-        # Of a job's lines it was noted when they were planned.
-        | {"dropped_fields": func.coalesce(bindparam("told_dropped", type_=Text), batch_lines.c.dropped_fields)}
-    )
-)
-_RETRIED = (
-    update(batch_lines)
-    .where(batch_lines.c.batch_id == bindparam("the_batch"), batch_lines.c.line == bindparam("the_line"))
-    .values(attempts=bindparam("attempts"), unknown_attempts=bindparam("unknown_attempts"))
-)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSegment:
+    """A segment that may be claimed. `worker` is the last holder, if it went silent; `left_ms` is left of the window.
+
+    `probe_line` is the line that the last holder was sending alone.
+    """
+
+    id: int
+    batch_id: int
+    epoch: int
+    first_line: int
+    last_line: int
+    lost_epochs: int
+    probe_line: int | None
+    worker: str | None
+    project_id: int
+    account_id: int
+    model: str
+    left_ms: int
+
+
+_SEGMENT = select(
+    batch_segments.c.id,
+    batch_segments.c.batch_id,
+    batch_segments.c.epoch,
+    batch_segments.c.first_line,
+    batch_segments.c.last_line,
+    batch_segments.c.lost_epochs,
+    batch_segments.c.probe_line,
+    batch_segments.c.worker,
+    batches.c.project_id,
+    batches.c.account_id,
+    batches.c.model,
+    (batches.c.expires_at - now_ms()).label("left_ms"),
+).join_from(batch_segments, batches)
 
 
 def projects_with_work(
     connection: Connection, *, accounts: Collection[int], skip: Collection[tuple[int, str]]
-) -> Sequence[AnyRow]:
-    """(project_id, leased) of projects with a claimable segment, those with the fewest leased ones first."""
+) -> Sequence[int]:
+    """Projects with a segment to claim, those with the fewest leased segments first.
+
+    `skip` are pairs of account and model that have no capacity left.
+    """
     leased = (
         select(batches.c.project_id, func.count().label("leased"))
         .join_from(batch_segments, batches)
-        .where(batch_segments.c.state == "open", batch_segments.c.lease_until >= now_ms())
+        .where(_OPEN, batch_segments.c.lease_until >= now_ms())
         .group_by(batches.c.project_id)
         .subquery()
     )
     statement = (
-        select(batches.c.project_id, func.coalesce(leased.c.leased, 0).label("leased"))
+        select(batches.c.project_id)
         .outerjoin_from(batches, leased, batches.c.project_id == leased.c.project_id)
         .where(_runnable(accounts, skip))
         .group_by(batches.c.project_id, leased.c.leased)
         .order_by(func.coalesce(leased.c.leased, 0), func.min(batches.c.expires_at))
     )
-    return connection.execute(statement).all()
+    return connection.execute(statement).scalars().all()
 
 
 def next_segment(
     connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, str]]
-) -> AnyRow | None:
-    """The claimable segment of the project's batch with the earliest deadline, with what a worker must know."""
+) -> OpenSegment | None:
+    """The first free segment of the project's batch with the earliest deadline."""
     batch = (
         select(batches.c.id)
         .where(batches.c.project_id == project_id, _runnable(accounts, skip))
@@ -98,53 +93,14 @@ def next_segment(
         .limit(1)
         .scalar_subquery()
     )
-    statement = (
-        select(
-            batch_segments.c.id,
-            batch_segments.c.batch_id,
-            batch_segments.c.epoch,
-            batch_segments.c.first_line,
-            batch_segments.c.last_line,
-            batch_segments.c.lost_epochs,
-            batch_segments.c.probe_line,
-            batch_segments.c.worker,
-            batches.c.project_id,
-            batches.c.account_id,
-            batches.c.model,
-            (batches.c.expires_at - now_ms()).label("left_ms"),
-        )
-        .join_from(batch_segments, batches)
-        .where(batch_segments.c.batch_id == batch, _OPEN, _LEASES.free)
-        .order_by(batch_segments.c.first_line)
-        .limit(1)
-    )
-    return connection.execute(statement).first()
+    mine = (batch_segments.c.batch_id == batch, _OPEN, _LEASES.free)
+    row = connection.execute(_SEGMENT.where(*mine).order_by(batch_segments.c.first_line).limit(1)).first()
+    return None if row is None else OpenSegment(**row._asdict())
 
 
 def claim(connection: Connection, lease: Lease, *, lease_ms: int) -> bool:
     """Take a free segment of a batch that runs. False when another worker was faster."""
     return _LEASES.claim(connection, lease, _OPEN, _BATCH_RUNS, lease_ms=lease_ms, lost_epochs=_LOST_EPOCHS)
-
-
-def pending_lines(connection: Connection, *, batch_id: int, first: int, last: int) -> Sequence[AnyRow]:
-    """Lines of a segment without a result, in order."""
-    statement = (
-        select(
-            batch_lines.c.line,
-            batch_lines.c.custom_id,
-            batch_lines.c.request_offset,
-            batch_lines.c.request_bytes,
-            batch_lines.c.attempts,
-            batch_lines.c.unknown_attempts,
-        )
-        .where(
-            batch_lines.c.batch_id == batch_id,
-            batch_lines.c.line.between(first, last),
-            batch_lines.c.state == "pending",
-        )
-        .order_by(batch_lines.c.line)
-    )
-    return connection.execute(statement).all()
 
 
 def renew(connection: Connection, leases: Collection[Lease], *, worker: str, lease_ms: int) -> set[int]:
@@ -163,15 +119,8 @@ def release(connection: Connection, lease: Lease) -> None:
 
 
 def close_if_done(connection: Connection, lease: Lease) -> None:
-    """Mark the segment done when none of its lines waits for a result."""
-    waits = exists(
-        select(literal(1)).where(
-            batch_lines.c.batch_id == batch_segments.c.batch_id,
-            batch_lines.c.line.between(batch_segments.c.first_line, batch_segments.c.last_line),
-            batch_lines.c.state == "pending",
-        )
-    )
-    _LEASES.release(connection, lease, _OPEN, ~waits, state="done")
+    """Mark the segment done when each of its lines has a result."""
+    _LEASES.release(connection, lease, _OPEN, ~lines.any_waiting_in_segment(), state="done")
 
 
 def set_probe(connection: Connection, lease: Lease, *, line: int | None) -> bool:
@@ -185,26 +134,22 @@ def ended(connection: Connection, batch_ids: Collection[int]) -> set[int]:
     return set(connection.execute(statement).scalars())
 
 
+def of_job(connection: Connection, batch_id: int, *, first: int) -> int:
+    """The segment that the chunks of the job with the first line `first` belong to."""
+    where = (batch_segments.c.batch_id == batch_id, batch_segments.c.first_line == first)
+    return int(connection.execute(select(batch_segments.c.id).where(*where)).scalar_one())
+
+
 def insert_chunk(
     connection: Connection, *, batch_id: int, segment_id: int, epoch: int, blob_id: int, lines: int, size: int
 ) -> int:
-    """The row of a chunk whose blob is settled in the same transaction."""
+    """The row of a chunk whose blob is settled in the same transaction; `size` is bytes. Returns its id."""
     values = {"batch_id": batch_id, "segment_id": segment_id, "blob_id": blob_id, "epoch": epoch}
     return inserted_id(connection, insert(batch_chunks).values(lines=lines, bytes=size, created_at=now_ms(), **values))
 
 
-def write_results(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Results of pending lines: `the_batch`, `the_line` and the columns of the result."""
-    connection.execute(_RESULT, rows)
-
-
-def write_retries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Attempts of lines that are to be sent again."""
-    connection.execute(_RETRIED, rows)
-
-
 def count(connection: Connection, batch_id: int, **added: int) -> None:
-    """Add to the batch's live counters."""
+    """Add to the live counters of a batch."""
     values = {name: batches.c[name] + number for name, number in added.items() if number}
     if values:
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))

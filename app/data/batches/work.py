@@ -1,19 +1,29 @@
-"""Batches as a worker moves them on: planning, ending, finalising. Every write carries the batch's epoch."""
+"""Batches as workers move them on.
 
-from collections.abc import Sequence
-from typing import Any
+The gateway plans, ends and finalises a batch under the lease of the batch; every such write carries it. What follows
+for a batch from its jobs is written under a lock instead, since several of them may end at once.
+"""
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, literal, or_, select, update
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
 
+from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, update
+
+from app.data.batches import lines as batch_lines
+from app.data.batches.job_facts import Errors
+from app.data.batches.jobs import Instant, NewJob, stamped
 from app.data.money import budgets
-from app.data.store.database import AnyRow, now_ms
+from app.data.store.database import now_ms
 from app.data.store.leases import RELEASED, Lease, LeasedTable
-from app.data.tables import batch_chunks, batch_jobs, batch_lines, batch_segments, batches, blobs, files
-from app.data.tables.batches import TERMINAL
+from app.data.store.rows import columns
+from app.data.tables import batch_jobs, batch_segments, batches, blobs, files
+from app.lib.states import TERMINAL
 
 _LEASES = LeasedTable(batches)
+_FREE = _LEASES.free
 _RUNS = batches.c.status.not_in(TERMINAL)
-# How often a worker went silent with the batch: a claim finds its name there still.
+# A claim that still finds a worker's name counts that worker as lost.
 _LOST_EPOCHS = batches.c.lost_epochs + case((batches.c.worker.is_(None), 0), else_=1)
 _LEASED_SEGMENT = exists(
     select(literal(1)).where(
@@ -29,25 +39,92 @@ _GATEWAY_RUN = batches.c.execution == "gateway"
 _UNDONE_JOB = exists(
     select(literal(1)).where(batch_jobs.c.batch_id == batches.c.id, batch_jobs.c.state != "done")
 ).correlate(batches)
-# A batch that a provider runs stays `validating` after its plan is made, until a job runs.
+# A batch that a provider runs stays `validating` after it was planned, until one of its jobs runs.
 _UNPLANNED = and_(batches.c.status == "validating", or_(_GATEWAY_RUN, batches.c.lines_total == 0))
 _OVER = and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT, batches.c.expires_at <= now_ms()))
 _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
 
-def to_plan(connection: Connection) -> AnyRow | None:
-    """A batch that waits to be planned: the one with the earliest deadline."""
-    return connection.execute(
-        select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _LEASES.free).order_by(batches.c.expires_at).limit(1)
-    ).first()
+@dataclass(frozen=True, slots=True)
+class DueBatch:
+    """A batch that a worker may claim."""
+
+    id: int
+    epoch: int
 
 
-def to_finalise(connection: Connection) -> AnyRow | None:
-    """A batch whose lines are over, or are to run no more, and that no worker holds any part of."""
-    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _LEASES.free, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
-    return connection.execute(
-        select(batches.c.id, batches.c.epoch).where(where).order_by(batches.c.expires_at).limit(1)
-    ).first()
+@dataclass(frozen=True, slots=True)
+class LockedBatch:
+    """The batch of jobs that are about to be written."""
+
+    id: int
+    status: str
+    lines_total: int
+    in_progress_at: int | None
+
+
+class BatchChanges(TypedDict, total=False):
+    """Columns of a batch that follow from its jobs. Instants are Unix milliseconds, or NOW."""
+
+    status: str
+    ending: str
+    errors: Errors
+    lines_failed: int
+    expires_at: int
+    in_progress_at: Instant
+    finalizing_at: Instant
+    failed_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFacts:
+    """What planning, sending and finalising need to know of a batch and its input.
+
+    `input_key` is None when the bytes of the input file are deleted.
+    """
+
+    id: int
+    public_id: str
+    project_id: int
+    key_id: int | None
+    account_id: int
+    provider: str
+    execution: str
+    endpoint: str
+    model_override: str | None
+    status: str
+    ending: str | None
+    lines_total: int
+    output_expires_after_s: int | None
+    input_bytes: int
+    input_key: str | None
+
+
+_FACTS = (
+    select(
+        *columns(batches, BatchFacts),
+        files.c.bytes.label("input_bytes"),
+        blobs.c.key.label("input_key"),
+    )
+    .select_from(batches)
+    .join(files, files.c.id == batches.c.input_file_id)
+    .outerjoin(blobs, and_(blobs.c.id == files.c.blob_id, blobs.c.state == "live"))
+)
+
+
+def to_plan(connection: Connection) -> DueBatch | None:
+    """The batch with the earliest deadline that waits to be planned."""
+    statement = select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _FREE)
+    row = connection.execute(statement.order_by(batches.c.expires_at).limit(1)).first()
+    return None if row is None else DueBatch(*row)
+
+
+def to_finalise(connection: Connection) -> DueBatch | None:
+    """The batch with the earliest deadline that sends no more lines, and of which no worker holds any part."""
+    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _FREE, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
+    statement = select(batches.c.id, batches.c.epoch).where(where)
+    row = connection.execute(statement.order_by(batches.c.expires_at).limit(1)).first()
+    return None if row is None else DueBatch(*row)
 
 
 def any_due(connection: Connection) -> bool:
@@ -56,7 +133,7 @@ def any_due(connection: Connection) -> bool:
 
 
 def end_due(connection: Connection) -> int:
-    """Batches whose lines are all over, or whose window is, become `finalizing`; returns how many."""
+    """Batches whose lines have all ended, or whose window has, become `finalizing`; returns how many."""
     ending = case((_OPEN_SEGMENT, "expired"), else_="completed")
     values = {"status": "finalizing", "finalizing_at": now_ms(), "ending": ending}
     return connection.execute(update(batches).where(_OVER).values(**values)).rowcount
@@ -74,12 +151,12 @@ def hold(connection: Connection, lease: Lease, *, statuses: Sequence[str], lease
 
 
 def release(connection: Connection, lease: Lease) -> None:
-    """Give a batch back, if it still runs under this lease."""
+    """Give a batch back that has not ended."""
     _LEASES.release(connection, lease, _RUNS)
 
 
 def close_segments(connection: Connection, lease: Lease) -> bool:
-    """No worker may write to any segment any more. False when one still holds a lease."""
+    """Close all segments, so that no worker writes to them any more. False while one is leased."""
     where = batch_segments.c.batch_id == lease.id
     leased = and_(where, batch_segments.c.state == "open", batch_segments.c.lease_until >= now_ms())
     if connection.execute(select(batch_segments.c.id).where(leased).limit(1)).first():
@@ -92,46 +169,14 @@ def close_segments(connection: Connection, lease: Lease) -> bool:
     return True
 
 
-def facts(connection: Connection, batch_id: int) -> AnyRow:
-    """What planning, running and finalising need to know of a batch."""
-    statement = (
-        select(
-            batches,
-            files.c.public_id.label("input_public_id"),
-            files.c.filename.label("input_filename"),
-            files.c.bytes.label("input_bytes"),
-            blobs.c.key.label("input_key"),
-        )
-        .select_from(batches)
-        .join(files, files.c.id == batches.c.input_file_id)
-        .outerjoin(blobs, and_(blobs.c.id == files.c.blob_id, blobs.c.state == "live"))
-        .where(batches.c.id == batch_id)
-    )
-    return connection.execute(statement).one()
-
-
-def insert_lines(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Lines of a batch that is being planned."""
-    connection.execute(insert(batch_lines), rows)
-
-
-def duplicates(connection: Connection, batch_id: int, *, limit: int) -> Sequence[AnyRow]:
-    """(line, custom_id) of lines whose custom_id an earlier line has, in order."""
-    mine = batch_lines.c.batch_id == batch_id
-    repeated = select(batch_lines.c.custom_id).where(mine).group_by(batch_lines.c.custom_id).having(func.count() > 1)
-    firsts = (
-        select(func.min(batch_lines.c.line))
-        .where(mine, batch_lines.c.custom_id.in_(repeated))
-        .group_by(batch_lines.c.custom_id)
-    )
-    statement = select(batch_lines.c.line, batch_lines.c.custom_id).where(
-        mine, batch_lines.c.custom_id.in_(repeated), batch_lines.c.line.not_in(firsts)
-    )
-    return connection.execute(statement.order_by(batch_lines.c.line).limit(limit)).all()
+def facts(connection: Connection, batch_id: int) -> BatchFacts:
+    """A batch as its workers need it."""
+    row = connection.execute(_FACTS.where(batches.c.id == batch_id)).one()
+    return BatchFacts(**row._asdict())
 
 
 def start(connection: Connection, lease: Lease, *, model: str, lines: int, segments: Sequence[tuple[int, int]]) -> None:
-    """The plan is made: segments are there and the batch runs. The caller holds the lease in this transaction."""
+    """Run a planned batch in `segments` (first and last line of each). The caller holds the lease."""
     rows = [{"batch_id": lease.id, "first_line": first, "last_line": last, "state": "open"} for first, last in segments]
     connection.execute(insert(batch_segments), rows)
     connection.execute(
@@ -141,25 +186,24 @@ def start(connection: Connection, lease: Lease, *, model: str, lines: int, segme
     )
 
 
-def start_jobs(connection: Connection, lease: Lease, *, model: str, lines: int, jobs: Sequence[dict[str, Any]]) -> None:
-    """The plan is made: jobs are there, none of them at its provider yet. The caller holds the lease.
+def start_jobs(connection: Connection, lease: Lease, *, model: str, lines: int, jobs: Sequence[NewJob]) -> None:
+    """Run a planned batch as `jobs`, none of which is at its provider yet. The caller holds the lease.
 
-    `jobs` are columns of batch_jobs. Each gets a segment that is done, for the chunks of its results to belong to.
+    Each job gets a segment that is done, for the chunks of its results to belong to.
     """
     segments = [
-        {"batch_id": lease.id, "first_line": job["first_line"], "last_line": job["last_line"], "state": "done"}
+        {"batch_id": lease.id, "first_line": job.first_line, "last_line": job.last_line, "state": "done"}
         for job in jobs
     ]
     connection.execute(insert(batch_segments), segments)
-    connection.execute(
-        insert(batch_jobs).values(batch_id=lease.id, state="pending", next_at=now_ms()), [dict(job) for job in jobs]
-    )
+    rows = [job.columns() for job in jobs]
+    connection.execute(insert(batch_jobs).values(batch_id=lease.id, state="pending", next_at=now_ms()), rows)
     values = {"lines_total": lines, "model": model, **RELEASED}
     connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
 
 
-def fail(connection: Connection, lease: Lease, *, errors: list[dict[str, Any]]) -> None:
-    """The input cannot be run. The caller holds the lease in this transaction."""
+def fail(connection: Connection, lease: Lease, *, errors: Errors) -> None:
+    """Fail a batch whose input cannot be run; `errors` become its `errors.data`. The caller holds the lease."""
     connection.execute(
         update(batches)
         .where(batches.c.id == lease.id)
@@ -168,38 +212,27 @@ def fail(connection: Connection, lease: Lease, *, errors: list[dict[str, Any]]) 
     budgets.refund(connection, lease.id)
 
 
-def slice_of_lines(connection: Connection, batch_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
-    """Lines behind number `after`, in order, with the blob that holds each answer."""
-    statement = (
-        select(
-            batch_lines.c.line,
-            batch_lines.c.custom_id,
-            batch_lines.c.state,
-            batch_lines.c.response_offset,
-            batch_lines.c.response_bytes,
-            blobs.c.key.label("chunk_key"),
-        )
-        .outerjoin_from(batch_lines, batch_chunks, batch_chunks.c.id == batch_lines.c.chunk_id)
-        .outerjoin(blobs, blobs.c.id == batch_chunks.c.blob_id)
-        .where(batch_lines.c.batch_id == batch_id, batch_lines.c.line > after)
-        .order_by(batch_lines.c.line)
-        .limit(limit)
-    )
-    return connection.execute(statement).all()
-
-
 def end(
     connection: Connection, lease: Lease, *, ending: str, output_file_id: int | None, error_file_id: int | None
 ) -> None:
-    """The batch is over; lines without a result become expired or cancelled. The caller holds the lease."""
+    """End the batch; lines without a result become expired or cancelled. The caller holds the lease."""
     values: dict[str, Any] = {"status": ending, _STAMPS[ending]: now_ms(), "ending": ending}
     if ending != "completed":
-        left = connection.execute(
-            update(batch_lines)
-            .where(batch_lines.c.batch_id == lease.id, batch_lines.c.state == "pending")
-            .values(state=ending)
-        ).rowcount
-        values[f"lines_{ending}"] = left
+        values[f"lines_{ending}"] = batch_lines.end_pending(connection, lease.id, state=ending)
     values |= {"output_file_id": output_file_id, "error_file_id": error_file_id, **RELEASED}
     connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
     budgets.refund(connection, lease.id)
+
+
+def lock(connection: Connection, batch_id: int) -> LockedBatch:
+    """Lock the batch of jobs that are about to be written: before the jobs, so that two that end see each other."""
+    statement = select(*columns(batches, LockedBatch)).where(batches.c.id == batch_id)
+    return LockedBatch(*connection.execute(statement.with_for_update()).one())
+
+
+def follow(connection: Connection, batch_id: int, counts: Mapping[str, int], **changes: Unpack[BatchChanges]) -> None:
+    """Write what follows for a batch from its jobs, unless it has ended; `counts` are its counters by column."""
+    where = (batches.c.id == batch_id, batches.c.status.not_in(TERMINAL))
+    connection.execute(update(batches).where(*where).values(**{**counts, **stamped(changes)}))
+    if changes.get("status") in TERMINAL:
+        budgets.refund(connection, batch_id)

@@ -1,4 +1,4 @@
-"""Rows of worker processes and of periodic work."""
+"""Worker processes, and the leases of periodic work."""
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
@@ -7,23 +7,23 @@ from app.data.tables import periodic_leases, workers
 
 
 def register(connection: Connection, *, name: str, host: str, pid: int) -> None:
-    """A worker process has started."""
+    """Record that a worker process has started."""
     values = {"name": name, "host": host, "pid": pid}
     connection.execute(insert(workers).values(started_at=now_ms(), seen_at=now_ms(), **values))
 
 
 def seen(connection: Connection, *, name: str) -> None:
-    """A worker process is alive."""
+    """Record that a worker process is alive."""
     connection.execute(update(workers).where(workers.c.name == name).values(seen_at=now_ms()))
 
 
 def unregister(connection: Connection, *, name: str) -> None:
-    """A worker process has stopped in good order."""
+    """Delete a worker process that stopped in good order."""
     connection.execute(delete(workers).where(workers.c.name == name))
 
 
 def forget_silent(connection: Connection, *, after_ms: int) -> None:
-    """Rows of workers that died long ago."""
+    """Delete worker processes that have not been seen for `after_ms`."""
     connection.execute(delete(workers).where(workers.c.seen_at < now_ms() - after_ms))
 
 
@@ -33,7 +33,7 @@ def newest_age_ms(connection: Connection) -> int | None:
 
 
 def take_periodic(connection: Connection, *, name: str, worker: str, lease_ms: int) -> bool:
-    """True when `worker` is the one to do this periodic work now: the last lease is over."""
+    """Lease a kind of periodic work to `worker`. False while another lease of it holds."""
     free = or_(periodic_leases.c.lease_until.is_(None), periodic_leases.c.lease_until < now_ms())
     values = {"worker": worker, "lease_until": now_ms() + lease_ms, "ran_at": now_ms()}
     statement = update(periodic_leases).where(periodic_leases.c.name == name, free).values(**values)
@@ -41,6 +41,6 @@ def take_periodic(connection: Connection, *, name: str, worker: str, lease_ms: i
 
 
 def ensure_periodic(connection: Connection, *, name: str) -> None:
-    """The row of a kind of periodic work."""
+    """Insert the row of a kind of periodic work unless it is there."""
     if connection.execute(select(periodic_leases.c.id).where(periodic_leases.c.name == name)).scalar() is None:
         insert_absent(connection, periodic_leases, name=name)

@@ -14,8 +14,8 @@ from app.data.store.database import now_ms
 from app.data.store.paging import Position
 from app.data.tables import batches, files
 from app.data.tables import blobs as blob_rows
-from app.data.tables.batches import TERMINAL
 from app.lib import ids
+from app.lib.states import TERMINAL
 
 
 class FileRow(NamedTuple):

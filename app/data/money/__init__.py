@@ -1,0 +1,1 @@
+"""Queries on prices, the usage ledger, budgets and limit counters."""

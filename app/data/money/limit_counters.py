@@ -1,4 +1,4 @@
-"""Rows of limit counters, and what limits ask of other tables. Owners are projects, keys and accounts."""
+"""Queries on limit counters, and on other tables that limits depend on. Owners are projects, keys and accounts."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,25 +7,25 @@ from sqlalchemy import Connection, bindparam, case, func, literal, select, union
 
 from app.data.store.database import insert_absent, now_ms
 from app.data.tables import accounts, batches, files, limit_counters, projects, virtual_keys
-from app.data.tables.batches import BATCH_STATUSES, TERMINAL
+from app.lib.states import BATCH_STATUSES, TERMINAL
 
 STORED_BYTES = "stored_bytes"
 _TABLES = {"account": accounts, "key": virtual_keys, "project": projects}
 _OWNER_COLUMNS = {"account": batches.c.account_id, "key": batches.c.key_id, "project": batches.c.project_id}
-# Written out, since an index of some rows serves only statements that name them.
+# Literals instead of parameters: a partial index serves only statements that contain its condition.
 _RUNNING = [status for status in BATCH_STATUSES if status not in TERMINAL]
 _IS_OPEN = batches.c.status.in_(bindparam("running", _RUNNING, expanding=True, literal_execute=True))
 
 
 class OpenWork(NamedTuple):
-    """Batches that are not over, and their lines that are not."""
+    """How many batches have not ended, and how many of their lines."""
 
     batches: int
     lines: int
 
 
 def add(connection: Connection, *, owner: str, owner_id: int, name: str, amount: int) -> None:
-    """Add to the sum `name` of an owner, which is made if there is none."""
+    """Adds to the sum `name` of an owner, inserting the counter if absent."""
     statement = update(limit_counters).where(*_is(owner, owner_id, name))
     statement = statement.values(value=limit_counters.c.value + amount)
     if connection.execute(statement).rowcount == 0:
@@ -34,7 +34,7 @@ def add(connection: Connection, *, owner: str, owner_id: int, name: str, amount:
 
 
 def add_stored(connection: Connection, *, project_id: int, key_id: int | None, size: int) -> None:
-    """Bytes came (or went, if fewer than none) that files of the project hold here, made with the key."""
+    """Adds `size` bytes (negative when a file is deleted) to what files of the project, and of the key, store."""
     if size == 0:
         return
     if key_id is not None:
@@ -43,24 +43,24 @@ def add_stored(connection: Connection, *, project_id: int, key_id: int | None, s
 
 
 def value(connection: Connection, *, owner: str, owner_id: int, name: str) -> int:
-    """The sum `name` of an owner."""
+    """Returns the sum `name` of an owner."""
     statement = select(limit_counters.c.value).where(*_is(owner, owner_id, name))
     return int(connection.execute(statement).scalar() or 0)
 
 
 def lock(connection: Connection, *, owner: str, owner_id: int, name: str) -> tuple[Mapping[str, Any] | None, int]:
-    """(windows, the store's clock) of a counter that nobody else changes until the transaction ends."""
+    """Locks a counter until the transaction ends. Returns its windows, and the database's time in Unix ms."""
     statement = select(limit_counters.c.windows).where(*_is(owner, owner_id, name)).with_for_update()
     row = connection.execute(statement).first()
     if row is None:
         insert_absent(connection, limit_counters, owner=owner, owner_id=owner_id, name=name, value=0)
         row = connection.execute(statement).one()
-    # A statement of its own: the lock may have been waited for.
+    # A separate statement: time may have passed while waiting for the lock.
     return row.windows, int(connection.execute(select(now_ms())).scalar_one())
 
 
 def read(connection: Connection, *, owner: str, owner_id: int, name: str) -> tuple[Mapping[str, Any] | None, int]:
-    """As `lock`, without keeping anybody away."""
+    """Returns the same as `lock`, without locking."""
     statement = select(limit_counters.c.windows, now_ms()).where(*_is(owner, owner_id, name))
     row = connection.execute(statement).first()
     return (None, 0) if row is None else (row[0], int(row[1]))
@@ -69,13 +69,13 @@ def read(connection: Connection, *, owner: str, owner_id: int, name: str) -> tup
 def save(
     connection: Connection, *, owner: str, owner_id: int, name: str, windows: Mapping[str, Any], count: int
 ) -> None:
-    """Keep what a locked counter has come to; `count` is for the operator to read."""
+    """Stores the new windows of a locked counter; `count` is informational, for operators who read SQL."""
     statement = update(limit_counters).where(*_is(owner, owner_id, name))
     connection.execute(statement.values(windows=dict(windows), value=count))
 
 
 def open_work(connection: Connection, *, owner: str, owner_id: int) -> OpenWork:
-    """What an owner has running. Of a batch that is not planned the lines are those of its input."""
+    """Returns the owner's open work. For a batch that is not planned yet, the lines of its input file count."""
     over = batches.c.lines_completed + batches.c.lines_failed + batches.c.lines_expired + batches.c.lines_cancelled
     lines = case((batches.c.lines_total > 0, batches.c.lines_total - over), else_=func.coalesce(files.c.lines, 0))
     statement = (
@@ -84,14 +84,14 @@ def open_work(connection: Connection, *, owner: str, owner_id: int) -> OpenWork:
         .where(_OWNER_COLUMNS[owner] == owner_id, _IS_OPEN)
     )
     if owner == "key":
-        # The index of batches that are not over begins with the project.
+        # The first column of the index of open batches is the project.
         project = select(virtual_keys.c.project_id).where(virtual_keys.c.id == owner_id).scalar_subquery()
         statement = statement.where(batches.c.project_id == project)
-    return OpenWork(*(int(found) for found in connection.execute(statement).one()))
+    return OpenWork(*(int(count) for count in connection.execute(statement).one()))
 
 
 def limits_of(connection: Connection, owners: Mapping[str, int]) -> dict[str, Mapping[str, int]]:
-    """The limits that are set of owners: kind -> id."""
+    """Returns the limits that are set, by kind of owner; `owners` maps each kind to an id."""
     selects = [
         select(literal(owner).label("owner"), _TABLES[owner].c.limits).where(
             _TABLES[owner].c.id == owner_id, _TABLES[owner].c.limits.is_not(None)

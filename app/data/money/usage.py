@@ -1,22 +1,32 @@
-"""Sums over the ledger, by what an admin asks for."""
+"""Sums over the usage ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, String, case, func, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    String,
+    case,
+    func,
+    literal_column,
+    select,
+)
 
-from app.data.store.database import AnyRow
 from app.data.tables import projects, usage_ledger, virtual_keys
 
 DAY_MS = 86_400_000
-# Sums are made of two parts: SQLite's end at 2^63, which is nine million dollars.
+# Costs are summed in two parts: a single sum would overflow SQLite's 64-bit integers at about nine million dollars.
 PART = 1_000_000
 
 _ledger = usage_ledger.c
-# Constants are literals: PostgreSQL takes no two parameters for the same expression.
+# Constants are literals: PostgreSQL treats two parameters as different expressions, so GROUP BY would not match.
 _GROUPS: dict[str, ColumnElement[Any]] = {
-    # Work of nobody's key, of a project that was adopted, is of key 0.
+    # Adopted work belongs to a project but to no key; it is grouped as key 0.
     "key": func.coalesce(_ledger.key_id, literal_column("0")),
     "project": _ledger.project_id,
     "provider": _ledger.provider,
@@ -28,7 +38,7 @@ GROUPS = tuple(_GROUPS)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which entries: `begins` <= created_at < `ends` (Unix ms), of one project or key (their integer ids) or of all."""
+    """Selects entries with `begins` <= created_at < `ends` (Unix ms), of one project or key (integer ids) or of all."""
 
     begins: int
     ends: int
@@ -36,46 +46,76 @@ class Scope:
     key_id: int | None = None
 
 
-def sums(
-    connection: Connection, scope: Scope, *, group_by: str, after: str | int | None, limit: int
-) -> Sequence[AnyRow]:
-    """One row for each group beyond `after`, in order of `bucket`, at most `limit`.
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums of some entries. The cost is `cost_whole` * PART + `cost_part` picodollars; `unknown` entries have none.
 
-    `bucket` is an integer id for keys and projects, a number of days since 1970 for days, else text.
+    `bucket` is what the group has in common: the integer id of a key or project, days since 1970, or text. It is None
+    for the sum of all groups.
     """
+
+    bucket: int | str | None
+    lines: int
+    unknown: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_whole: int
+    cost_part: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """What a key is called."""
+
+    id: int
+    public_id: str
+    name: str
+    project: str
+
+
+def sums(connection: Connection, scope: Scope, *, group_by: str, after: str | int | None, limit: int) -> Sequence[Sums]:
+    """Returns at most `limit` groups after the bucket `after`, in order of their buckets."""
     group = _GROUPS[group_by]
     statement = _summed(select(group.label("bucket")), scope)
     if after is not None:
         statement = statement.where(group > after)
-    return connection.execute(statement.group_by(group).order_by(group).limit(limit)).all()
+    rows = connection.execute(statement.group_by(group).order_by(group).limit(limit))
+    return [_sums(row._mapping, bucket=row.bucket) for row in rows]
 
 
-def total(connection: Connection, scope: Scope) -> AnyRow:
-    """The sums of all groups."""
-    return connection.execute(_summed(select(func.count().label("entries")), scope)).one()
+def total(connection: Connection, scope: Scope) -> Sums:
+    """Returns the sum of all groups."""
+    return _sums(connection.execute(_summed(select(), scope)).one()._mapping, bucket=None)
 
 
 def names_of_projects(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    """Names by integer id."""
+    """Returns the names of projects by their integer ids."""
     rows = connection.execute(select(projects.c.id, projects.c.name).where(projects.c.id.in_(ids)))
     return {row.id: row.name for row in rows}
 
 
-def names_of_keys(connection: Connection, ids: Sequence[int]) -> dict[int, AnyRow]:
-    """(id, public_id, name, project) by integer id."""
+def names_of_keys(connection: Connection, ids: Sequence[int]) -> dict[int, KeyName]:
+    """Returns the names of keys by their integer ids."""
     columns = (virtual_keys.c.id, virtual_keys.c.public_id, virtual_keys.c.name, projects.c.name.label("project"))
     statement = select(*columns).join_from(virtual_keys, projects).where(virtual_keys.c.id.in_(ids))
-    return {row.id: row for row in connection.execute(statement)}
+    return {row.id: KeyName(**row._mapping) for row in connection.execute(statement)}
 
 
 def project_id(connection: Connection, name: str) -> int | None:
-    """The integer id of a project."""
+    """Returns the integer id of the project called `name`."""
     return connection.execute(select(projects.c.id).where(projects.c.name == name)).scalar()
 
 
 def key_id(connection: Connection, public_id: str) -> int | None:
-    """The integer id of a key."""
+    """Returns the integer id of the key with this public id."""
     return connection.execute(select(virtual_keys.c.id).where(virtual_keys.c.public_id == public_id)).scalar()
+
+
+def _sums(row: RowMapping, *, bucket: int | str | None) -> Sums:
+    # PostgreSQL sums BIGINT as NUMERIC, which arrives as Decimal.
+    return Sums(bucket, **{name: int(row[name]) for name in Sums.__dataclass_fields__ if name != "bucket"})
 
 
 def _summed(statement: Select[Any], scope: Scope) -> Select[Any]:

@@ -15,20 +15,9 @@ from app.data.tables.meta import (
     public_id,
     reference,
 )
+from app.lib.states import BATCH_STATUSES, LINE_STATES
 
-BATCH_STATUSES = (
-    "validating",
-    "failed",
-    "in_progress",
-    "finalizing",
-    "completed",
-    "expired",
-    "cancelling",
-    "cancelled",
-)
-TERMINAL = ("failed", "completed", "expired", "cancelled")
 SEGMENT_STATES = ("open", "done")
-LINE_STATES = ("pending", "completed", "failed", "expired", "cancelled")
 
 batches = Table(
     "batches",

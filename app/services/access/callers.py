@@ -1,4 +1,4 @@
-"""Who calls: the credential of a request decides whom it is asked about."""
+"""Authenticates callers and admins: the kind of credential decides which module verifies it."""
 
 from app.auth import tokens
 from app.errors import PermissionDeniedError
@@ -18,10 +18,10 @@ def authenticate(
     provider: str | None = None,
     address: str | None = None,
 ) -> Caller:
-    """Who holds `credential`; `account`, `project` and `provider` are those that the request names.
+    """Returns the caller who holds `credential`. The request may also name an account, a project and a provider.
 
-    Raises AuthenticationError, the same one whatever is wrong with the credential; PermissionDeniedError when it may
-    not be used from `address`; InvalidRequestError when an admin's token needs a project.
+    Raises AuthenticationError, always the same one, for any invalid credential; PermissionDeniedError when the
+    credential may not be used from `address`; InvalidRequestError when an admin's token names no project.
     """
     if _is_token(gateway, credential):
         return jwt_callers.authenticate(
@@ -35,24 +35,26 @@ def authenticate(
 
 
 def check_project(caller: Caller, project: str | None) -> None:
-    """Raises PermissionDeniedError when a request names another project than the caller's, whether it is there or not.
+    """Raises PermissionDeniedError when the request names a project other than the caller's, existing or not.
 
-    What is meant for one project must not end up in another.
+    Otherwise an object meant for one project could be created in another.
     """
     if project is not None and project != caller.project:
-        raise PermissionDeniedError("This key belongs to another project than the one named.", param=jwt_callers.HEADER)
+        raise PermissionDeniedError("This key does not belong to the project that was named.", param=jwt_callers.HEADER)
 
 
 def administrator(gateway: Gateway, credential: str, *, request_id: str, address: str | None = None) -> Actor:
-    """Who manages the gateway with `credential`: a virtual key with the role admin, or an admin JWT.
+    """Returns the admin who holds `credential`: a virtual key with the role admin, or an admin JWT.
 
-    Raises AuthenticationError, and PermissionDeniedError for a credential that is good, but not an admin's.
+    Raises AuthenticationError for an invalid credential, PermissionDeniedError for a valid one that is not an admin's.
     """
     if _is_token(gateway, credential):
         return jwt_callers.administrator(gateway, credential, request_id=request_id, address=address)
     caller = keys.authenticate(gateway, credential, request_id=request_id, address=address)
     if caller.role != permissions.ADMIN:
-        refusal = PermissionDeniedError(f"The management API needs an admin: the role of this key is {caller.role}.")
+        refusal = PermissionDeniedError(
+            f"The management API needs a key with the role admin; this key has the role {caller.role}."
+        )
         keys.record_refusal(gateway, caller, refusal)
         raise refusal
     return Actor(
@@ -66,7 +68,7 @@ def administrator(gateway: Gateway, credential: str, *, request_id: str, address
 
 
 def rank(gateway: Gateway, credential: str) -> int:
-    """Of several credentials in a request the first counts: a virtual key, then a JWT where those are taken."""
+    """Sort key for several credentials in one request: virtual keys first, then JWTs (if enabled), then the rest."""
     return 0 if credential.startswith(PREFIX) else 1 if _is_token(gateway, credential) else 2
 
 

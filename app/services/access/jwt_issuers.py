@@ -1,10 +1,11 @@
-"""The issuers of JWTs that the settings name, and how their public keys are read."""
+"""Builds the verifier of JWTs from the settings, and fetches the issuers' public keys."""
 
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from structlog.typing import FilteringBoundLogger
 
 from app.auth import issuers, tokens
 from app.auth.jwks import PATIENCE_S, JwksError
@@ -13,23 +14,25 @@ from app.connectors.http.transport import Client
 from app.settings import Settings, SettingsError
 
 VARIABLE = "BATCHGATE_JWT_ISSUERS"
-MOST_BYTES = 2**20
+MAX_KEY_SET_BYTES = 2**20
 OK = 200
 
 
-def verifier(settings: Settings, *, log: Any) -> tokens.Verifier:
-    """What verifies JWTs as the settings say. Raises SettingsError, which shows no secret."""
+def verifier(settings: Settings, *, log: FilteringBoundLogger) -> tokens.Verifier:
+    """Returns the verifier of JWTs that the settings describe. Raises SettingsError, which contains no secret."""
     text = settings.jwt_issuers.strip()
     if not text:
         return tokens.Verifier()
     try:
-        found = issuers.parsed(text if text.startswith("[") else Path(text).read_bytes())
+        configured = issuers.parsed(text if text.startswith("[") else Path(text).read_bytes())
     except issuers.IssuerError as error:
         raise SettingsError(f"{VARIABLE}: {error}") from None
     except OSError as error:
-        # It may be JSON that does not begin as a list does, so what it says is not repeated.
-        raise SettingsError(f"{VARIABLE} is no JSON list, and no file can be read there ({error.strerror}).") from None
-    return tokens.verifier(found, read=_reader, log=log)
+        # The value may be malformed JSON with secrets in it, so the message does not repeat it.
+        raise SettingsError(
+            f"{VARIABLE} is neither a JSON list nor the path of a readable file ({error.strerror})."
+        ) from None
+    return tokens.verifier(configured, read=_reader, log=log)
 
 
 def _reader(issuer: issuers.Issuer) -> Callable[[], bytes]:
@@ -41,24 +44,24 @@ def _reader(issuer: issuers.Issuer) -> Callable[[], bytes]:
 def _from_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            found = file.read(MOST_BYTES + 1)
+            key_set = file.read(MAX_KEY_SET_BYTES + 1)
     except OSError as error:
         raise JwksError(f"The file cannot be read: {error.strerror}.") from None
-    if len(found) > MOST_BYTES:
-        raise JwksError(f"The file is larger than {MOST_BYTES} bytes.")
-    return found
+    if len(key_set) > MAX_KEY_SET_BYTES:
+        raise JwksError(f"The file is larger than {MAX_KEY_SET_BYTES} bytes.")
+    return key_set
 
 
 def _from_url(url: str) -> bytes:
-    """The document at `url`, within `PATIENCE_S` in all. No redirect is followed. Raises JwksError."""
+    """Fetches a key set within `PATIENCE_S` in total, without following redirects. Raises JwksError."""
     client = Client(connect_timeout_s=PATIENCE_S)
     parts = urlsplit(url)
     url = parts._replace(path=parts.path or "/", fragment="").geturl()
     try:
         with closing(client):
-            answer = client.send("GET", url, timeout_s=PATIENCE_S, max_bytes=MOST_BYTES)
+            answer = client.send("GET", url, timeout_s=PATIENCE_S, max_bytes=MAX_KEY_SET_BYTES)
     except UpstreamError as error:
         raise JwksError(error.message) from None
     if answer.status != OK:
-        raise JwksError(f"The answer has status {answer.status}.")
+        raise JwksError(f"The server answered with status {answer.status}.")
     return answer.body

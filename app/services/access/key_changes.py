@@ -1,4 +1,4 @@
-"""Keys as they change and end. Each change is an event, in the transaction that makes it."""
+"""Updates, expires, rotates and revokes keys. Each change records an event in its own transaction."""
 
 from collections.abc import Mapping
 from typing import Any, Unpack
@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from sqlalchemy import Connection
 
 from app.data.access import keys
-from app.data.store.database import AnyRow
+from app.data.access.keys import KeyRow, LockedKey
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.access import key_fields, key_secrets, key_stop
 from app.services.access.key_fields import KeyChanges
@@ -14,14 +14,14 @@ from app.services.access.key_secrets import IssuedKey
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
 
-MOST_GRACE_S = 90 * 24 * 3600
-SHOWN_ID = 48
+MAX_GRACE_S = 90 * 24 * 3600
+SHOWN_ID_LENGTH = 48
 
 
 def update(gateway: Gateway, public_id: str, *, actor: Actor = record.OPERATOR, **changes: Unpack[KeyChanges]) -> None:
-    """Change fields of a key; those not named stay. Requests see it at once, running work goes on.
+    """Changes the fields that are given. Takes effect for the next request; running batches continue.
 
-    Raises InvalidRequestError, NotFoundError, and ConflictError when it is revoked.
+    Raises InvalidRequestError, NotFoundError, or ConflictError when the key is revoked.
     """
     values = key_fields.checked(gateway, changes)
     if not values:
@@ -38,41 +38,41 @@ def update(gateway: Gateway, public_id: str, *, actor: Actor = record.OPERATOR, 
 
 
 def expire(gateway: Gateway, public_id: str, *, at_ms: int | None = None, actor: Actor = record.OPERATOR) -> None:
-    """End a key now, or at an instant to come; what runs goes on to its end.
+    """Expires a key now or at `at_ms` (Unix ms, in the future). Running batches continue.
 
-    Raises InvalidRequestError, NotFoundError, and ConflictError when it is revoked.
+    Raises InvalidRequestError, NotFoundError, or ConflictError when the key is revoked.
     """
-    at = key_fields.checked(gateway, {"expires_at": at_ms})["expires_at"]
+    expires_at = key_fields.checked(gateway, {"expires_at": at_ms})["expires_at"]
 
     def unit(connection: Connection) -> None:
         row = _lock(connection, public_id)
-        if not keys.change_key(connection, row.id, {"expires_at": True if at is None else at}):
+        if not keys.change_key(connection, row.id, {"expires_at": True if expires_at is None else expires_at}):
             raise _revoked(public_id)
-        _record(connection, "key_expire", row, actor, {"expires_at": at})
+        _record(connection, "key_expire", row, actor, {"expires_at": expires_at})
 
     gateway.database.run(unit)
-    gateway.log.info("key.expired", key=public_id, at=at)
+    gateway.log.info("key.expired", key=public_id, at=expires_at)
 
 
 def rotate(gateway: Gateway, public_id: str, *, grace_s: float = 0, actor: Actor = record.OPERATOR) -> IssuedKey:
-    """Give a key another secret; the old one ends at once, or after `grace_s`. What runs goes on to its end.
+    """Gives a key a new secret. The old one is rejected at once, or after `grace_s`. Running batches continue.
 
-    Of two rotations within the grace of the first, only the last two secrets count. Raises InvalidRequestError,
-    NotFoundError, and ConflictError when the key is over or has no secret.
+    At most two secrets are valid at a time: a second rotation ends the first one's grace period. Raises
+    InvalidRequestError, NotFoundError, or ConflictError when the key is expired, revoked, or has no secret.
     """
-    if not 0 <= grace_s <= MOST_GRACE_S:
-        raise InvalidRequestError(f"grace must be 0 to {MOST_GRACE_S} seconds.", param="grace")
+    if not 0 <= grace_s <= MAX_GRACE_S:
+        raise InvalidRequestError(f"grace must be 0 to {MAX_GRACE_S} seconds.", param="grace")
     if not _is_possible(public_id):
         raise not_found(public_id)
     secret = key_secrets.new_secret()
     new_hmac = key_secrets.digest(gateway.pepper(), public_id, secret)
 
-    def unit(connection: Connection) -> AnyRow:
+    def unit(connection: Connection) -> LockedKey:
         row = _lock(connection, public_id)
         if row.kind != key_secrets.VIRTUAL:
-            raise ConflictError(f"Key {public_id} stands for a {row.kind} credential: it has no secret to rotate.")
+            raise ConflictError(f"Key {public_id} stands for a {row.kind} credential and has no secret to rotate.")
         if row.is_expired:
-            raise ConflictError(f"Key {public_id} is expired: give it another expiry first, or make a new key.")
+            raise ConflictError(f"Key {public_id} is expired: set a new expiry first, or create a new key.")
         hmacs = {"old_hmac": row.secret_hmac, "new_hmac": new_hmac}
         if not keys.replace_secret(connection, row.id, **hmacs, grace_ms=int(grace_s * 1000)):
             raise _revoked(public_id)
@@ -85,10 +85,10 @@ def rotate(gateway: Gateway, public_id: str, *, grace_s: float = 0, actor: Actor
 
 
 def revoke(gateway: Gateway, public_id: str, *, stop: bool = False, actor: Actor = record.OPERATOR) -> bool:
-    """End a key for good. False when there is no such key, or it is so already.
+    """Revokes a key for good. Returns False when there is no such key, or it is already revoked (or stopped).
 
-    Running work goes on to its end; with `stop` its batches are cancelled, those that a request in flight makes just
-    after, too: workers look for them. A revoked key can still be stopped.
+    Running batches continue. `stop` cancels them; workers also find and cancel batches that a request in flight
+    creates just afterwards. A revoked key can be stopped later.
     """
 
     def unit(connection: Connection) -> bool:
@@ -107,11 +107,11 @@ def revoke(gateway: Gateway, public_id: str, *, stop: bool = False, actor: Actor
 
 
 def not_found(public_id: str) -> NotFoundError:
-    """What is answered about a key that is not there."""
-    return NotFoundError(f"There is no key {public_id[:SHOWN_ID]!r}.", param="id")
+    """Returns the error for a key that does not exist."""
+    return NotFoundError(f"There is no key {public_id[:SHOWN_ID_LENGTH]!r}.", param="id")
 
 
-def _lock(connection: Connection, public_id: str) -> AnyRow:
+def _lock(connection: Connection, public_id: str) -> LockedKey:
     row = keys.lock_key(connection, public_id) if _is_possible(public_id) else None
     if row is None:
         raise not_found(public_id)
@@ -121,15 +121,15 @@ def _lock(connection: Connection, public_id: str) -> AnyRow:
 
 
 def _revoked(public_id: str) -> ConflictError:
-    return ConflictError(f"Key {public_id} is revoked: make a new one.")
+    return ConflictError(f"Key {public_id} is revoked: create a new one.")
 
 
 def _is_possible(public_id: str) -> bool:
-    # PostgreSQL refuses NUL in text, and no id has anything odd in it.
+    # Public ids are printable ASCII. Anything else is rejected here, since PostgreSQL raises an error on NUL in text.
     return public_id.isascii() and public_id.isprintable()
 
 
-def _record(connection: Connection, operation: str, row: AnyRow, actor: Actor, detail: Mapping[str, Any]) -> None:
+def _record(connection: Connection, operation: str, row: KeyRow, actor: Actor, detail: Mapping[str, Any]) -> None:
     record.record_act(
         connection,
         operation=operation,

@@ -1,23 +1,23 @@
-"""The secrets of virtual keys: `sk-bf-<public id>-<secret>`, of which the store keeps an HMAC."""
+"""Secrets of virtual keys, `sk-bf-<public id>-<secret>`: only an HMAC of a secret is stored."""
 
 import hmac
 import secrets
 from dataclasses import dataclass
 
-from app.data.store.database import AnyRow
+from app.data.access.keys import CallerRow
 
 PREFIX = "sk-bf-"
 VIRTUAL = "virtual"
 PUBLIC_ID_BYTES = 8
 SECRET_BYTES = 32
 MAX_KEY_LENGTH = 256
-# Compared where there is nothing to compare with, so that an unknown key costs what a known one does.
+# Compared in place of a missing HMAC, so an unknown key takes as long to reject as a wrong secret.
 NONE = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key at the only moment when it can be read."""
+    """A new key. This is the only time that its secret can be read."""
 
     public_id: str
     key: str
@@ -26,22 +26,22 @@ class IssuedKey:
 
 
 def new_public_id() -> str:
-    """What a key is found by."""
+    """Returns a new public id, by which a key is looked up."""
     return secrets.token_hex(PUBLIC_ID_BYTES)
 
 
 def new_secret() -> str:
-    """What proves that a key is held."""
+    """Returns a new secret, which proves that the caller holds the key."""
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def whole(public_id: str, secret: str) -> str:
-    """The key as its holder sends it."""
+    """Returns the key as its holder sends it."""
     return f"{PREFIX}{public_id}-{secret}"
 
 
 def parts(credential: str) -> tuple[str, str] | None:
-    """(public id, secret) of what looks like a key of this gateway."""
+    """Splits a credential into public id and secret. Returns None when it is not in the format of a virtual key."""
     if not credential.startswith(PREFIX) or not credential.isascii() or len(credential) > MAX_KEY_LENGTH:
         return None
     public_id, _, secret = credential[len(PREFIX) :].partition("-")
@@ -49,18 +49,18 @@ def parts(credential: str) -> tuple[str, str] | None:
 
 
 def digest(pepper: bytes, public_id: str, secret: str) -> str:
-    """What the store keeps of a secret."""
+    """Returns the HMAC of a secret, as stored."""
     return hmac.digest(pepper, f"{public_id}-{secret}".encode(), "sha256").hex()
 
 
-def proves(row: AnyRow | None, given: str) -> bool:
-    """True when the digest `given` is of the secret of this key, or of the one before in its time of grace.
+def proves(row: CallerRow | None, given_hmac: str) -> bool:
+    """Returns True when `given_hmac` is of the key's secret, or of its previous secret within the grace period.
 
-    What is compared does not depend on whether there is a key.
+    The same comparisons are made whether or not the key exists.
     """
     is_virtual = row is not None and row.kind == VIRTUAL
     current = row.secret_hmac if row is not None and is_virtual else NONE
-    before = row.previous_hmac if row is not None and is_virtual else None
-    is_current = hmac.compare_digest(current, given)
-    was_before = hmac.compare_digest(before or NONE, given)
-    return is_virtual and (is_current or was_before)
+    previous = row.previous_hmac if row is not None and is_virtual else None
+    is_current = hmac.compare_digest(current, given_hmac)
+    is_previous = hmac.compare_digest(previous or NONE, given_hmac)
+    return is_virtual and (is_current or is_previous)

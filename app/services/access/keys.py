@@ -1,4 +1,4 @@
-"""Virtual keys: issued once, kept as an HMAC, found by their public id."""
+"""Creates, lists and authenticates virtual keys. A key is shown once; only an HMAC of it is stored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Unpack
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.data.access import keys
-from app.data.store.database import AnyRow
+from app.data.access.keys import CallerRow, KeyRow
 from app.errors import AuthenticationError, ConflictError, InvalidRequestError, PermissionDeniedError
 from app.services.access import key_fields, key_secrets, permissions
 from app.services.access.key_changes import expire as expire
@@ -27,10 +27,10 @@ ACTIVE, EXPIRED, REVOKED, STOPPED, ARCHIVED = "active", "expired", "revoked", "s
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A key as it can be shown. Instants are Unix milliseconds; a list that is None allows all.
+    """A key as admins see it. Instants are Unix milliseconds; a list that is None allows all.
 
-    `state`: active, expired, revoked, stopped (revoked, and its work ended), archived (its project is). Until
-    `previous_until` the secret before the last rotation counts, too.
+    `state` is active, expired, revoked, stopped (revoked, and its batches cancelled) or archived (with its project).
+    The secret before the last rotation stays valid until `previous_until`.
     """
 
     public_id: str
@@ -60,9 +60,9 @@ class KeyInfo:
 def create(
     gateway: Gateway, *, project: str, name: str, actor: Actor = record.OPERATOR, **fields: Unpack[KeyFields]
 ) -> IssuedKey:
-    """Issue a key to `project`, which is made if it is new. Lists that are not given, or empty, allow all.
+    """Creates a key in `project`, which is created if it is new. A list that is missing or empty allows all.
 
-    Raises InvalidRequestError, and ConflictError when the project is archived.
+    Raises InvalidRequestError, or ConflictError when the project is archived.
     """
     if not 1 <= len(project) <= PROJECT_LENGTH or not project.isprintable() or project != project.strip():
         raise InvalidRequestError(f"project must be 1 to {PROJECT_LENGTH} printable characters.", param="project")
@@ -74,7 +74,7 @@ def create(
         key_id = keys.insert_key(connection, public_id=public_id, project_id=project_id, secret_hmac=digest, **values)
         row = keys.show_key(connection, public_id)
         if row is None or row.project_archived_at is not None:
-            raise ConflictError(f"Project {project} is archived: it gets no new keys.", param="project")
+            raise ConflictError(f"Project {project} is archived: restore it before you create keys.", param="project")
         record.record_act(
             connection,
             operation="key_create",
@@ -91,14 +91,14 @@ def create(
 def list_(
     gateway: Gateway, *, project: str | None = None, after: str | None = None, limit: int | None = None
 ) -> list[KeyInfo]:
-    """All keys, or those of one project, oldest first; at most `limit`, from behind the one called `after`."""
+    """Returns at most `limit` keys after the one with public id `after`, oldest first, of all projects or of one."""
     with gateway.database.read() as connection:
         rows = keys.list_keys(connection, project=project, after=after, limit=limit)
     return [_info(row) for row in rows]
 
 
 def retrieve(gateway: Gateway, public_id: str) -> KeyInfo:
-    """A key of any project, whatever its state. Raises NotFoundError."""
+    """Returns a key of any project, whatever its state. Raises NotFoundError."""
     row = None
     if public_id.isascii() and public_id.isprintable():
         with gateway.database.read() as connection:
@@ -111,15 +111,15 @@ def retrieve(gateway: Gateway, public_id: str) -> KeyInfo:
 def authenticate(
     gateway: Gateway, credential: str, *, request_id: str, account: str | None = None, address: str | None = None
 ) -> Caller:
-    """Who holds `credential`, names `account` and calls from `address`.
+    """Returns the caller who holds `credential`, names `account` and calls from `address`.
 
-    Raises AuthenticationError, the same one whatever is wrong with the key, and PermissionDeniedError when it may not
-    be used from there.
+    Raises AuthenticationError, always the same one, for any invalid key, and PermissionDeniedError when the key may
+    not be used from `address`.
     """
-    found = key_secrets.parts(credential)
-    if found is None:
+    parts = key_secrets.parts(credential)
+    if parts is None:
         raise refused()
-    public_id, secret = found
+    public_id, secret = parts
     with gateway.database.read() as connection:
         row = keys.find_key(connection, public_id)
     if not key_secrets.proves(row, key_secrets.digest(gateway.pepper(), public_id, secret)) or row is None:
@@ -128,15 +128,15 @@ def authenticate(
 
 
 def admit(
-    gateway: Gateway, row: AnyRow, *, request_id: str, account: str | None = None, address: str | None = None
+    gateway: Gateway, row: CallerRow, *, request_id: str, account: str | None = None, address: str | None = None
 ) -> Caller:
-    """The caller that a row of data.keys stands for, when it may call at all. The credential is proven before.
+    """Returns the caller of a key row whose credential has been verified, if the key is active and allows `address`.
 
-    Raises as `authenticate`. A key that is used from elsewhere is an event.
+    Raises the same errors as `authenticate`. Use from an address that is not allowed records an event.
     """
     if row.revoked_at is not None or row.is_expired or row.project_archived_at is not None:
         raise refused()
-    caller = caller_of(row, request_id=request_id, account=account, address=address)
+    caller = _caller(row, request_id=request_id, account=account, address=address)
     try:
         permissions.check_networks(row, address)
     except PermissionDeniedError as error:
@@ -145,8 +145,7 @@ def admit(
     return caller
 
 
-def caller_of(row: AnyRow, *, request_id: str, account: str | None = None, address: str | None = None) -> Caller:
-    """The caller that a row of data.keys stands for, whatever proved that it is them."""
+def _caller(row: CallerRow, *, request_id: str, account: str | None = None, address: str | None = None) -> Caller:
     return Caller(
         project_id=row.project_id,
         project=row.project,
@@ -167,12 +166,12 @@ def caller_of(row: AnyRow, *, request_id: str, account: str | None = None, addre
 
 
 def refused() -> AuthenticationError:
-    """The one answer to a credential that is not good, whatever is wrong with it."""
+    """Returns the one error for every invalid credential, whatever is wrong with it."""
     return AuthenticationError("This key is not valid: it is unknown, expired or revoked.")
 
 
 def record_refusal(gateway: Gateway, caller: Caller, error: PermissionDeniedError) -> None:
-    """Write that a caller who is known was turned away at the door: an event, if the store takes it."""
+    """Records the rejection of a known caller as an event. Logs an error if the database is unavailable."""
     try:
         record.record(
             gateway,
@@ -188,12 +187,34 @@ def record_refusal(gateway: Gateway, caller: Caller, error: PermissionDeniedErro
         gateway.log.error("event.not_recorded", operation="authenticate", error=str(failure))
 
 
-def _info(row: AnyRow) -> KeyInfo:
-    shown = {name: value for name, value in row._mapping.items() if name in KeyInfo.__dataclass_fields__}
-    return KeyInfo(**{**shown, "state": _state(row), "limits": row.limits or {}, "row_id": row.id})
+def _info(row: KeyRow) -> KeyInfo:
+    return KeyInfo(
+        public_id=row.public_id,
+        project=row.project,
+        name=row.name,
+        description=row.description,
+        kind=row.kind,
+        role=row.role,
+        state=_state(row),
+        accounts=row.accounts,
+        providers=row.providers,
+        models=row.models,
+        endpoints=row.endpoints,
+        networks=row.networks,
+        limits=row.limits or {},
+        issuer=row.issuer,
+        subject=row.subject,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        stopped_at=row.stopped_at,
+        previous_until=row.previous_until,
+        row_id=row.id,
+        project_id=row.project_id,
+    )
 
 
-def _state(row: AnyRow) -> str:
+def _state(row: KeyRow) -> str:
     if row.stopped_at is not None:
         return STOPPED
     if row.revoked_at is not None:

@@ -1,4 +1,7 @@
-"""The pepper of virtual keys: made once, sealed in SQL, so that rotating the ring never ends a key."""
+"""The pepper: the key of the HMACs of virtual keys. It is generated once and stored sealed.
+
+The key ring can therefore be rotated without invalidating any virtual key.
+"""
 
 import secrets
 import threading
@@ -13,7 +16,7 @@ BYTES = 32
 
 
 class Pepper:
-    """Called for its bytes; read from SQL at the first call."""
+    """A callable that returns the pepper. The first call reads it from the database, or generates it."""
 
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
@@ -34,18 +37,18 @@ class Pepper:
         if sealed is not None:
             return sealed
         with self._database.write() as connection:
-            fresh = self._ring.seal(secrets.token_bytes(BYTES), purpose=PURPOSE)
-            if keys.insert_sealed_secret(connection, NAME, fresh):
-                return fresh
+            sealed = self._ring.seal(secrets.token_bytes(BYTES), purpose=PURPOSE)
+            if keys.insert_sealed_secret(connection, NAME, sealed):
+                return sealed
         with self._database.read() as connection:
             stored = keys.sealed_secret(connection, NAME)
         if stored is None:
-            raise RuntimeError("The pepper of virtual keys vanished while it was being made.")
+            raise RuntimeError("The pepper of virtual keys disappeared while it was being created.")
         return stored
 
 
 def check(database: Database, ring: KeyRing) -> None:
-    """Raises SealError when there is a pepper that `ring` does not open: it is the ring of another store."""
+    """Raises SealError when `ring` cannot open the stored pepper, which means that it belongs to another store."""
     with database.read() as connection:
         sealed = keys.sealed_secret(connection, NAME)
     if sealed is not None:

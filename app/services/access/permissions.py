@@ -1,4 +1,4 @@
-"""What a caller may do: by the role of the key, its lists, and where a request comes from."""
+"""Checks what a caller may do: by the role of the key, its lists, and the address of the request."""
 
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
@@ -13,36 +13,40 @@ from app.services.gateway import Caller
 ADMIN = "admin"
 MEMBER = "member"
 VIEWER = "viewer"
-# Known patterns and networks are parsed once: authentication asks for every request.
-KNOWN = 4096
+# How many parsed patterns and networks are cached: authentication needs them for every request.
+CACHE_SIZE = 4096
 
 
 class Networked(Protocol):
-    """Whoever is bound to networks: a row of data.keys."""
+    """Anything that may be restricted to networks, such as a key row."""
 
     @property
     def networks(self) -> Sequence[str] | None:
-        """Networks in CIDR notation; None: from anywhere."""
+        """Networks in CIDR notation; None allows any address."""
 
 
 def check_request(caller: Caller, *, operation: str, is_write: bool) -> None:
-    """Raises PermissionDeniedError when the role of the key does not allow `operation`: a viewer only reads."""
+    """Raises PermissionDeniedError when the key's role does not allow `operation`: viewers may only read."""
     if is_write and caller.role == VIEWER:
-        raise PermissionDeniedError(f"This key may only read: its role is viewer, and {operation} needs a member.")
+        raise PermissionDeniedError(
+            f"This key has the role viewer and may only read; {operation} needs the role member."
+        )
 
 
 def check_networks(row: Networked, address: str | None) -> None:
-    """Raises PermissionDeniedError when the key is bound to networks and `address` is in none of them."""
+    """Raises PermissionDeniedError when the key is restricted to networks and `address` is in none of them."""
     if row.networks is None:
         return
-    found = _address(address or "")
-    if found is None or not any(_holds(network, found) for network in row.networks):
-        text = f"This key may not be used from {address or 'an unknown address'}: it is in none of its networks."
+    parsed = _address(address or "")
+    if parsed is None or not any(_contains(network, parsed) for network in row.networks):
+        text = (
+            f"This key may not be used from {address or 'an unknown address'}, which is in none of the key's networks."
+        )
         raise PermissionDeniedError(text)
 
 
 def check_use(caller: Caller, *, provider: str, model: str | None = None, endpoint: str | None = None) -> None:
-    """Raises PermissionDeniedError, which names the list, when the key may not make something new there."""
+    """Raises PermissionDeniedError, which shows the list, when the key may not create something there."""
     if caller.providers is not None and provider not in caller.providers:
         text = f"This key may not use provider {provider}: its providers are {_listed(caller.providers)}."
         raise PermissionDeniedError(text, param="provider", provider=provider)
@@ -55,10 +59,10 @@ def check_use(caller: Caller, *, provider: str, model: str | None = None, endpoi
 
 
 def allows_model(patterns: Collection[str] | None, *, provider: str, model: str) -> bool:
-    """True when one of `patterns` is `model`, as the caller calls it, with or without `provider/` before it.
+    """Returns True when a pattern matches `model` as the caller names it, with or without the prefix `provider/`.
 
-    `*` in a pattern is any text. One that begins with a provider's name and `/` is about that provider alone:
-    `openai/*` is not the model `openai/gpt-oss-120b` at another one. None allows all.
+    `*` matches any text; None allows all models. A pattern that begins with a provider's name and `/` applies to that
+    provider only: `a/*` does not match the model `a/x` of provider `b`.
     """
     if patterns is None:
         return True
@@ -73,7 +77,7 @@ def allows_model(patterns: Collection[str] | None, *, provider: str, model: str)
 
 
 def is_network(text: str) -> bool:
-    """True for an address or a network in CIDR notation, IPv4 or IPv6."""
+    """Returns True for an address or a network in CIDR notation, IPv4 or IPv6."""
     return _network(text) is not None
 
 
@@ -86,18 +90,18 @@ def _names_provider(pattern: str) -> bool:
     return bool(slash) and registry.is_known(prefix)
 
 
-@lru_cache(maxsize=KNOWN)
+@lru_cache(maxsize=CACHE_SIZE)
 def _only_stars(pattern: str) -> str:
-    # Names of models hold no wildcards; what fnmatch would read into brackets is meant literally.
+    # Only `*` is a wildcard here; the other characters that fnmatch treats specially are literal.
     return pattern.replace("[", "[[]").replace("?", "[?]")
 
 
-def _holds(network: str, address: IPv4Address | IPv6Address) -> bool:
+def _contains(network: str, address: IPv4Address | IPv6Address) -> bool:
     parsed = _network(network)
     return parsed is not None and address.version == parsed.version and address in parsed
 
 
-@lru_cache(maxsize=KNOWN)
+@lru_cache(maxsize=CACHE_SIZE)
 def _network(text: str) -> IPv4Network | IPv6Network | None:
     try:
         return ip_network(text, strict=False)
@@ -107,13 +111,13 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     if text.startswith("["):
-        text = text[1:].partition("]")[0]  # as some proxies tell an address with its port
+        text = text[1:].partition("]")[0]  # some proxies append the port: [address]:port
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ip_address(text.partition("%")[0])
+        parsed = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    # A socket for both versions shows IPv4 in IPv6's clothes.
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return mapped or found
+    # A dual-stack socket reports IPv4 addresses as IPv4-mapped IPv6 addresses.
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return mapped or parsed

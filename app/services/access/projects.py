@@ -1,13 +1,13 @@
-"""Projects as admins and operators make, change and archive them; the name is the id, and never changes."""
+"""Creates, changes and archives projects. The name of a project is its id and never changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
 from app.data.access import projects as rows
-from app.data.store.database import AnyRow
+from app.data.access.projects import ProjectRow, ProjectValues
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
@@ -20,7 +20,7 @@ DOTS = (".", "..")
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project. Instants are Unix milliseconds; `limits` has those that are set."""
+    """A project. Instants are Unix milliseconds; `limits` contains only limits that are set."""
 
     name: str
     description: str | None
@@ -32,21 +32,21 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class ProjectPage:
-    """A page of a list, and whether more follow."""
+    """One page of projects, and whether more follow."""
 
     items: list[Project]
     has_more: bool
 
 
 def list_(gateway: Gateway, *, limit: int, after: str | None = None, archived: bool | None = None) -> ProjectPage:
-    """Projects by name, beyond the name `after`: archived ones, those that are not, or all (None)."""
+    """Returns projects in order of their names, after the name `after`. `archived` None returns all of them."""
     with gateway.database.read() as connection:
-        found = rows.page(connection, after=after, archived=archived, limit=limit + 1)
-    return ProjectPage([_project(row) for row in found[:limit]], has_more=len(found) > limit)
+        page = rows.page(connection, after=after, archived=archived, limit=limit + 1)
+    return ProjectPage([_project(row) for row in page[:limit]], has_more=len(page) > limit)
 
 
 def retrieve(gateway: Gateway, name: str) -> Project:
-    """The project called `name`. Raises NotFoundError."""
+    """Returns the project called `name`. Raises NotFoundError."""
     with gateway.database.read() as connection:
         return _project(_existing(connection, name))
 
@@ -60,38 +60,43 @@ def create(
     limits: Mapping[str, int] | None = None,
     actor: Actor = record.OPERATOR,
 ) -> Project:
-    """A new project. Raises InvalidRequestError, and ConflictError when there is one of this name."""
+    """Creates a project. Raises InvalidRequestError, or ConflictError when the name is taken."""
     values = _checked(
         gateway, {"description": description, "default_provider": default_provider, "limits": limits or None}
     )
     checked_name(name)
     with gateway.database.write() as connection:
         if not rows.insert(connection, name=name, **values):
-            raise ConflictError(f"name: there is a project {name!r:.80} already.", param="name")
+            raise ConflictError(f"name: there is already a project {name!r:.80}.", param="name")
         row = _existing(connection, name)
         record.record_act(
-            connection, operation="project_create", object_id=name, detail=_said(values), actor=actor, project_id=row.id
+            connection,
+            operation="project_create",
+            object_id=name,
+            detail=_detail(values),
+            actor=actor,
+            project_id=row.id,
         )
     gateway.log.info("project.created", project=name, actor=actor.name)
     return _project(row)
 
 
 def change(gateway: Gateway, name: str, values: Mapping[str, Any], *, actor: Actor = record.OPERATOR) -> Project:
-    """Set what `values` has of `description`, `default_provider`, `limits` (all of them; None: none) and `archived`.
+    """Changes the fields in `values`: `description`, `default_provider`, `limits` and `archived`.
 
-    Raises NotFoundError, InvalidRequestError.
+    `limits` replaces all limits; None removes them. Raises NotFoundError, InvalidRequestError.
     """
-    wanted = _checked(gateway, {key: value for key, value in values.items() if key != "archived"})
+    fields = _checked(gateway, {key: value for key, value in values.items() if key != "archived"})
     with gateway.database.write() as connection:
         row = _existing(connection, name)
-        changed = {key: value for key, value in wanted.items() if getattr(row, key) != value}
+        changed = cast(ProjectValues, {key: value for key, value in fields.items() if getattr(row, key) != value})
         if changed:
             rows.change(connection, row.id, **changed)
             record.record_act(
                 connection,
                 operation="project_change",
                 object_id=name,
-                detail=_said(changed),
+                detail=_detail(changed),
                 actor=actor,
                 project_id=row.id,
             )
@@ -103,49 +108,53 @@ def change(gateway: Gateway, name: str, values: Mapping[str, Any], *, actor: Act
 
 
 def archive(gateway: Gateway, name: str, *, actor: Actor = record.OPERATOR) -> Project:
-    """End a project: its keys are refused, what runs goes on, rows stay; again, nothing. Raises NotFoundError."""
+    """Archives a project: its keys are rejected, running batches continue, rows are kept. Raises NotFoundError.
+
+    Archiving a project again does nothing.
+    """
     return change(gateway, name, {"archived": True}, actor=actor)
 
 
 def checked_name(name: str) -> str:
-    """`name` if a project may be called so. Raises InvalidRequestError."""
+    """Returns `name` if it is a valid name of a project. Raises InvalidRequestError."""
     if not name or len(name) > NAME_LENGTH or not name.isprintable() or name != name.strip() or name in DOTS:
-        text = f"name: must be 1 to {NAME_LENGTH} printable characters without space around them."
+        text = f"name: must be 1 to {NAME_LENGTH} printable characters without leading or trailing spaces."
         raise InvalidRequestError(text, param="name")
     return name
 
 
-def _checked(gateway: Gateway, values: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(gateway: Gateway, values: Mapping[str, Any]) -> ProjectValues:
     provider = values.get("default_provider")
     if provider is not None and not gateway.accounts.is_known(provider):
-        text = f"default_provider: {provider!r:.80} is no provider; `batchgate providers` lists them."
+        text = f"default_provider: {provider!r:.80} is not a provider; `batchgate providers` lists them."
         raise InvalidRequestError(text, param="default_provider")
-    if not values.get("limits"):
-        return {**values, "limits": None} if "limits" in values else dict(values)
-    return {**values, "limits": rates.validate(values["limits"], owner="project") or None}
+    columns = dict(values)
+    if "limits" in columns:
+        columns["limits"] = rates.validate(columns["limits"] or {}, owner="project") or None
+    return cast(ProjectValues, columns)
 
 
-def _set_archived(connection: Connection, row: AnyRow, archived: bool, actor: Actor) -> None:
+def _set_archived(connection: Connection, row: ProjectRow, archived: bool, actor: Actor) -> None:
     act = rows.archive if archived else rows.restore
     if act(connection, row.id):
         operation = "project_archive" if archived else "project_restore"
         record.record_act(connection, operation=operation, object_id=row.name, actor=actor, project_id=row.id)
 
 
-def _existing(connection: Connection, name: str) -> AnyRow:
-    # PostgreSQL refuses NUL in text, and no name has anything odd in it.
+def _existing(connection: Connection, name: str) -> ProjectRow:
+    # Names are printable. Anything else is rejected here, since PostgreSQL raises an error on NUL in text.
     row = rows.find(connection, name) if name.isprintable() else None
     if row is None:
         raise NotFoundError(f"There is no project {name!r:.80}.", param="project")
     return row
 
 
-def _said(values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What an event tells of the fields that were set."""
+def _detail(values: ProjectValues) -> dict[str, Any] | None:
+    """Returns the fields that were set, for the event."""
     return {key: value for key, value in values.items() if value is not None} or None
 
 
-def _project(row: AnyRow) -> Project:
+def _project(row: ProjectRow) -> Project:
     return Project(
         name=row.name,
         description=row.description,

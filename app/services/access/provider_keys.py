@@ -1,7 +1,8 @@
-"""Callers with a provider's own key, where the operator takes them: verified there, kept sealed while work needs it.
+"""Authenticates callers by a provider's own key, if the operator allows it.
 
-Each key has a project, a key row and an account of its own, told apart by a fingerprint under the gateway's pepper.
-Nobody else's work ever goes to that account, and this caller's to no other.
+The key is verified at the provider, and stored sealed while work needs it. Each key has its own project, key row and
+account, identified by a fingerprint under the gateway's pepper. Only this caller's work goes to that account, and this
+caller's work goes to no other account.
 """
 
 import hashlib
@@ -16,7 +17,8 @@ from app.connectors.catalogue.declarations import Provider
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError
 from app.data.access import accounts, keys, subjects
-from app.data.store.database import AnyRow
+from app.data.access.accounts import AccountRow
+from app.data.access.keys import CallerRow
 from app.errors import UnavailableError
 from app.services import provider_errors
 from app.services.access import key_secrets, permissions
@@ -24,16 +26,16 @@ from app.services.access import keys as key_service
 from app.services.events import record
 from app.services.gateway import Actor, Caller, Gateway
 
-SHORTEST, LONGEST = 16, 512
-# Where the key was seen to work so recently, nobody is asked again.
+MIN_LENGTH, MAX_LENGTH = 16, 512
+# A key that was verified so recently is accepted without another call to the provider.
 TRUSTED_MS = 5 * 60 * 1000
-PATIENCE_S = 5.0
-PROJECT_MARK, ACCOUNT_MARK = 40, 24
+VERIFY_TIMEOUT_S = 5.0
+PROJECT_MARK_LENGTH, ACCOUNT_MARK_LENGTH = 40, 24
 
 
 @dataclass(frozen=True, slots=True)
 class _Bearer:
-    """A key that may be good, and what stands for it here."""
+    """A credential that may be a valid provider key. `mark` is its fingerprint."""
 
     entry: Provider
     base_url: str
@@ -46,53 +48,53 @@ class _Bearer:
 
     @property
     def project(self) -> str:
-        return f"provider-key-{self.mark[:PROJECT_MARK]}"
+        return f"provider-key-{self.mark[:PROJECT_MARK_LENGTH]}"
 
     @property
     def account(self) -> str:
-        # What is at one place is not at another, so an account is of one base URL.
-        return f"caller-{hashlib.sha256(f'{self.mark} {self.base_url}'.encode()).hexdigest()[:ACCOUNT_MARK]}"
+        # Objects at one base URL do not exist at another, so each base URL has an account of its own.
+        return f"caller-{hashlib.sha256(f'{self.mark} {self.base_url}'.encode()).hexdigest()[:ACCOUNT_MARK_LENGTH]}"
 
 
 def authenticate(
     gateway: Gateway, credential: str, *, request_id: str, provider: str | None, address: str | None = None
 ) -> Caller:
-    """Who holds `credential`, a key of `provider`, which must be named.
+    """Returns the caller who holds `credential`, a key of `provider`, which the request must name.
 
-    Raises AuthenticationError, the same one whatever is wrong with the key; what the failure of the provider is for a
-    caller when it cannot be asked about a key that is new here; UnavailableError when too many are asked about.
+    Raises AuthenticationError, always the same one, for any invalid key; the GatewayError that matches the provider's
+    failure when a new key cannot be verified; UnavailableError when too many keys are being verified.
     """
     bearer = _bearer(gateway, credential, provider)
     if bearer is None or gateway.attempts.was_refused(bearer.mark):
         raise key_service.refused()
     with gateway.database.read() as connection:
-        key, account = _found(connection, bearer)
+        key, account = _rows(connection, bearer)
         is_recent = account is not None and accounts.is_recent(connection, account.id, within_ms=TRUSTED_MS)
     if key is not None and key.revoked_at is not None:
-        raise key_service.refused()  # before its provider is asked
+        raise key_service.refused()  # without a call to the provider
     if key is None or account is None or not is_recent:
         _verify(gateway, bearer, is_known=key is not None and account is not None)
         gateway.database.run(lambda connection: _keep(connection, gateway, bearer, request_id, address))
         with gateway.database.read() as connection:
-            key, account = _found(connection, bearer)
+            key, account = _rows(connection, bearer)
     if key is None or account is None or account.disabled_at is not None:
         raise key_service.refused()
     if gateway.accounts.by_id(account.id) is None:
         gateway.accounts.reread()
     caller = key_service.admit(gateway, key, request_id=request_id, address=address)
-    named = bearer.entry.name
-    return replace(caller, own_account=account.id, default_provider=named, providers=_within(caller.providers, named))
+    name = bearer.entry.name
+    return replace(caller, own_account=account.id, default_provider=name, providers=_within(caller.providers, name))
 
 
 def _within(allowed: object, provider: str) -> list[str]:
-    """The provider of the key, unless its row allows others only."""
+    """Returns the key's provider as the only one allowed, or none if the key row excludes it."""
     return [provider] if not isinstance(allowed, list) or provider in allowed else []
 
 
 def _bearer(gateway: Gateway, credential: str, provider: str | None) -> _Bearer | None:
-    """None for what cannot be a key of that provider, and for providers where callers' own are not taken."""
+    """Returns None when `credential` cannot be a key of `provider`, or the provider's keys are not accepted here."""
     entry = registry.find(provider or "")
-    is_word = SHORTEST <= len(credential) <= LONGEST and all(0x21 <= ord(letter) <= 0x7E for letter in credential)
+    is_word = MIN_LENGTH <= len(credential) <= MAX_LENGTH and all(0x21 <= ord(letter) <= 0x7E for letter in credential)
     if entry is None or not entry.callers_keys or not is_word or credential.startswith("{"):
         return None
     text = f"provider-key\0{entry.name}\0{credential}"
@@ -100,17 +102,17 @@ def _bearer(gateway: Gateway, credential: str, provider: str | None) -> _Bearer 
     return _Bearer(entry, registry.base_url(entry, gateway.settings.environment), mark, credential)
 
 
-def _found(connection: Connection, bearer: _Bearer) -> tuple[AnyRow | None, AnyRow | None]:
-    """The key row and the account that stand for the bearer."""
+def _rows(connection: Connection, bearer: _Bearer) -> tuple[CallerRow | None, AccountRow | None]:
+    """Returns the key row and the account of the bearer."""
     key = subjects.find(connection, issuer=bearer.issuer, subject=bearer.mark, project=bearer.project)
     account = accounts.find(connection, provider=bearer.entry.name, name=bearer.account)
     return key, account if account is not None and account.source == accounts.CALLER else None
 
 
 def _verify(gateway: Gateway, bearer: _Bearer, *, is_known: bool) -> None:
-    """Raises AuthenticationError when the provider refuses the key. No connection is held meanwhile.
+    """Raises AuthenticationError when the provider rejects the key. Holds no database connection during the call.
 
-    A key that was good before goes on while its provider is away.
+    A key that was verified before stays valid while its provider is unavailable.
     """
     name = bearer.entry.name
     target = Target(provider=name, base_url=bearer.base_url, credential=bearer.credential)
@@ -119,8 +121,8 @@ def _verify(gateway: Gateway, bearer: _Bearer, *, is_known: bool) -> None:
             if not may_ask and is_known:
                 return
             if not may_ask:
-                raise UnavailableError("Too many new keys are being verified: try again.", retry_after_s=2)
-            with closing(gateway.accounts.loader.connector(target, most_s=PATIENCE_S)) as connector:
+                raise UnavailableError("Too many new keys are being verified. Try again.", retry_after_s=2)
+            with closing(gateway.accounts.loader.connector(target, max_s=VERIFY_TIMEOUT_S)) as connector:
                 connector.check()
     except RefusedError as error:
         gateway.attempts.refused(bearer.mark)
@@ -131,12 +133,13 @@ def _verify(gateway: Gateway, bearer: _Bearer, *, is_known: bool) -> None:
         raise key_service.refused() from None
     except UpstreamError as error:
         gateway.log.warning("provider_key.not_verified", provider=name, error=type(error).__name__)
-        if not is_known:  # else it is taken as if it had been verified, or each request would wait for the provider
+        # A known key counts as verified now: otherwise each of its requests would wait for the provider.
+        if not is_known:
             raise provider_errors.caller_error(error, provider=name) from None
 
 
 def _keep(connection: Connection, gateway: Gateway, bearer: _Bearer, request_id: str, address: str | None) -> None:
-    """Project, key row and account of a key that was verified just now, where they are not there yet."""
+    """Inserts project, key row and account of a key that was just verified, if absent."""
     vault, name = gateway.accounts.vault, bearer.entry.name
     project_id = keys.ensure_project(connection, bearer.project)
     public_id = key_secrets.new_public_id()

@@ -1,4 +1,4 @@
-"""Sealing anew under the first key of the ring, while others read and write."""
+"""Reseals all secrets under the first key of the ring, while other processes read and write."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from app.auth.secrets import SealError, key_id
 from app.data.access import secrets
-from app.data.access.secrets import SealedColumn
-from app.data.store.database import AnyRow, Connection
+from app.data.access.secrets import SealedColumn, SealedValue
+from app.data.store.database import Connection
 from app.errors import ConflictError, InvalidRequestError
 from app.lib import failpoints
 from app.services.access import pepper
@@ -15,14 +15,14 @@ from app.services.events import record
 from app.services.gateway import Actor, Gateway
 
 SLICE = 200
-# Writers that seal under another key meanwhile have a ring that is not this one: no number of rounds ends that.
-ROUNDS = 5
+# A process with a different ring may seal under another key in the meantime; more rounds would not help against that.
+MAX_ROUNDS = 5
 RING = "ring"
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnStatus:
-    """The values of one column: how many are sealed under which key (by its id), and how many no key opens."""
+    """How many values of one column are sealed under each key (by key id), and how many no key of the ring opens."""
 
     label: str
     by_key: Mapping[str, int]
@@ -31,7 +31,7 @@ class ColumnStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The ids of the ring's keys, the one that seals first, and what is sealed under them."""
+    """The ids of the ring's keys, the sealing key first, and what is sealed under them."""
 
     key_ids: list[str]
     columns: list[ColumnStatus]
@@ -43,13 +43,13 @@ class Status:
 
     @property
     def outdated(self) -> int:
-        """Values that a key opens which is not the first one."""
+        """Values that are sealed under a key other than the first."""
         return sum(count for column in self.columns for key, count in column.by_key.items() if key != self.key_ids[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did, and what is so after it."""
+    """What a rotation did, and the status afterwards."""
 
     resealed: int
     new_key: str | None
@@ -57,22 +57,22 @@ class Rotation:
 
 
 def status(gateway: Gateway) -> Status:
-    """What is sealed under which key; each value is opened to know. Raises SealError when the ring cannot be read."""
+    """Returns what is sealed under which key, by opening every value. Raises SealError when the ring cannot be read."""
     gateway.ring.reread()
     with gateway.database.read() as connection:
         return _status(gateway, connection)
 
 
 def rotate(gateway: Gateway, *, new_key: bool = False, actor: Actor = record.OPERATOR) -> Rotation:
-    """Seal every value anew that is not sealed under the first key; with `new_key` make one first, in the kept file.
+    """Reseals every value that is not sealed under the first key. `new_key` first adds a key to the ring's file.
 
-    May be interrupted at any instant and run again. Raises InvalidRequestError when the ring is not this store's, or
-    when it is not kept in a file and so can have no new key here.
+    It can be interrupted at any time and run again. Raises InvalidRequestError when the ring does not belong to this
+    store, or when a new key is requested but the ring is not a file.
     """
     _require_ring_of_store(gateway)
     made = _add_key(gateway, actor) if new_key else None
     resealed = 0
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         done = sum(_reseal(gateway, column) for column in secrets.COLUMNS)
         resealed += done
         if not done:
@@ -87,23 +87,23 @@ def rotate(gateway: Gateway, *, new_key: bool = False, actor: Actor = record.OPE
 
 
 def drop_old(gateway: Gateway, *, actor: Actor = record.OPERATOR) -> list[str]:
-    """Take all keys but the first out of the kept file; returns their ids. A key that is dropped is gone for good.
+    """Removes all keys except the first from the ring's file, for good; returns their ids.
 
-    Raises ConflictError while a value needs one of them or opens under none, InvalidRequestError as `rotate` does.
+    Raises ConflictError while a value needs one of them or opens under no key, InvalidRequestError as `rotate` does.
     """
     _require_file(gateway)
-    # Values are sealed in the transactions that keep them, and those of SQLite come one after another.
+    # Values are sealed within the transaction that stores them, and SQLite serializes write transactions.
     with gateway.database.write() as connection:
         gateway.ring.reread()
-        found = _status(gateway, connection)
-        if found.outdated or found.unopened:
+        current = _status(gateway, connection)
+        if current.outdated or current.unopened:
             raise ConflictError(
-                f"The old keys stay: {found.outdated} values need them and {found.unopened} open under no key. "
-                "Run `batchgate secrets rotate`, and look at `batchgate secrets status`."
+                f"The old keys were not removed: {current.outdated} values need them and {current.unopened} open under "
+                "no key. Run `batchgate secrets rotate`, then check `batchgate secrets status`."
             )
-        dropped = found.key_ids[1:]
+        dropped = current.key_ids[1:]
         if dropped:
-            detail = {"key": found.key_ids[0], "dropped": dropped}
+            detail = {"key": current.key_ids[0], "dropped": dropped}
             record.record_act(connection, operation="secrets_drop", object_id=RING, detail=detail, actor=actor)
             gateway.ring.drop_others()
     return dropped
@@ -111,7 +111,7 @@ def drop_old(gateway: Gateway, *, actor: Actor = record.OPERATOR) -> list[str]:
 
 def _add_key(gateway: Gateway, actor: Actor) -> str:
     _require_file(gateway)
-    with gateway.database.write() as connection:  # one at a time
+    with gateway.database.write() as connection:  # serializes concurrent rotations on SQLite
         made = gateway.ring.add_key()
         failpoints.hit("secrets.after_key")
         record.record_act(connection, operation="secrets_add_key", object_id=RING, detail={"key": made}, actor=actor)
@@ -119,31 +119,31 @@ def _add_key(gateway: Gateway, actor: Actor) -> str:
 
 
 def _reseal(gateway: Gateway, column: SealedColumn) -> int:
-    """How many values of `column` were sealed anew; those that no key opens stay as they are."""
+    """Reseals the values of one column and returns how many; values that no key opens stay as they are."""
     done = 0
-    for rows in _slices(gateway, column):
-        for row in rows:
-            purpose = _purpose(column, row)
-            if key_id(row.sealed) == gateway.ring.key_ids[0] or not _opens(gateway, row.sealed, purpose):
+    for values in _slices(gateway, column):
+        for value in values:
+            purpose = _purpose(column, value)
+            if key_id(value.sealed) == gateway.ring.key_ids[0] or not _opens(gateway, value.sealed, purpose):
                 continue
-            secret = gateway.ring.open(row.sealed, purpose=purpose)
-            # One value is one transaction: no writer that needs two of these rows can be waited for in a circle.
+            secret = gateway.ring.open(value.sealed, purpose=purpose)
+            # One transaction for each value: a writer that locks two of these rows cannot cause a deadlock.
             with gateway.database.write() as connection:
                 new = gateway.ring.seal(secret, purpose=purpose)
-                done += secrets.replace(connection, column, row.id, old=row.sealed, new=new)
+                done += secrets.replace(connection, column, value.id, old=value.sealed, new=new)
             failpoints.hit("secrets.between_values")
     return done
 
 
-def _slices(gateway: Gateway, column: SealedColumn) -> Iterator[list[AnyRow]]:
+def _slices(gateway: Gateway, column: SealedColumn) -> Iterator[list[SealedValue]]:
     after = 0
     while True:
         with gateway.database.read() as connection:
-            rows = list(secrets.page(connection, column, after=after, limit=SLICE))
-        if not rows:
+            values = list(secrets.page(connection, column, after=after, limit=SLICE))
+        if not values:
             return
-        yield rows
-        after = rows[-1].id
+        yield values
+        after = values[-1].id
 
 
 def _status(gateway: Gateway, connection: Connection) -> Status:
@@ -156,13 +156,14 @@ def _status(gateway: Gateway, connection: Connection) -> Status:
 def _column_status(gateway: Gateway, connection: Connection, column: SealedColumn) -> ColumnStatus:
     by_key: Counter[str] = Counter()
     unopened = after = 0
-    while rows := secrets.page(connection, column, after=after, limit=SLICE):
-        for row in rows:
-            if key_id(row.sealed) in gateway.ring.key_ids and _opens(gateway, row.sealed, _purpose(column, row)):
-                by_key[key_id(row.sealed)] += 1
+    while values := secrets.page(connection, column, after=after, limit=SLICE):
+        for value in values:
+            key = key_id(value.sealed)
+            if key in gateway.ring.key_ids and _opens(gateway, value.sealed, _purpose(column, value)):
+                by_key[key] += 1
             else:
                 unopened += 1
-        after = rows[-1].id
+        after = values[-1].id
     return ColumnStatus(label=column.label, by_key=dict(by_key), unopened=unopened)
 
 
@@ -174,8 +175,8 @@ def _opens(gateway: Gateway, sealed: bytes, purpose: str) -> bool:
     return True
 
 
-def _purpose(column: SealedColumn, row: AnyRow) -> str:
-    return f"{column.label}:{row.bound_to}"
+def _purpose(column: SealedColumn, value: SealedValue) -> str:
+    return f"{column.label}:{value.bound_to}"
 
 
 def _require_ring_of_store(gateway: Gateway) -> None:
@@ -183,13 +184,13 @@ def _require_ring_of_store(gateway: Gateway) -> None:
         pepper.check(gateway.database, gateway.ring)
     except SealError as error:
         raise InvalidRequestError(
-            f"This key ring is not the one of this store, so nothing was changed. {error} "
-            "`batchgate secrets status` tells which keys there are."
+            f"This key ring does not belong to this store; nothing was changed. {error} "
+            "`batchgate secrets status` lists the ring's keys."
         ) from error
 
 
 def _require_file(gateway: Gateway) -> None:
     if gateway.ring.file is None:
         raise InvalidRequestError(
-            "The ring is BATCHGATE_SECRET_KEY, which only you can change: see Secrets in docs/operations.md."
+            "The key ring is set by BATCHGATE_SECRET_KEY, so change that variable: see Secrets in docs/operations.md."
         )

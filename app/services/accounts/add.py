@@ -1,4 +1,4 @@
-"""Accounts that operators add: what is checked, and what is kept of them."""
+"""Adds accounts on the command line: validates them and stores them with a sealed credential."""
 
 import re
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ RESERVED = "env"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
 OPTION = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SECRET_OPTION = re.compile(r"(key|token|secret|password|credentials?)$")
-MAX_CREDENTIAL = 64 * 1024
-MAX_MODEL = 256
+MAX_CREDENTIAL_LENGTH = 64 * 1024
+MAX_MODEL_LENGTH = 256
 BASE_URL = "--base-url"
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What an operator asks for. `compatible` are the declared abilities of a provider outside the catalogue."""
+    """An account to add. `compatible` are the declared abilities of a provider outside the catalogue, else None."""
 
     provider: str
     name: str = DEFAULT_NAME
@@ -43,15 +43,16 @@ class NewAccount:
 
 
 def add(gateway: Gateway, new: NewAccount) -> Mapping[str, str] | None:
-    """Keep a new account, its credential sealed; returns the abilities that are kept of a compatible provider.
+    """Stores a new account; returns the abilities that are stored for a compatible provider.
 
     Raises InvalidRequestError, ConflictError, UpstreamError (while probing), ConfigurationError (not installed).
     """
     base_url = _checked(gateway, new)
     stored = _abilities(gateway, new, base_url)
     vault = gateway.accounts.vault
-    fingerprint = vault.fingerprint(new.credential)  # before the transaction: it may make the pepper
-    gateway.accounts.loader.connector(_target(new, base_url), stored).close()  # what it lacks is told now, not later
+    fingerprint = vault.fingerprint(new.credential)  # before the transaction, since it may insert the pepper
+    # Creating a connector reports missing packages and options now instead of at the first request.
+    gateway.accounts.loader.connector(_target(new, base_url), stored).close()
 
     def unit(connection: Connection) -> bool:
         if accounts.find(connection, provider=new.provider, name=new.name) is not None:
@@ -73,52 +74,58 @@ def add(gateway: Gateway, new: NewAccount) -> Mapping[str, str] | None:
         )
 
     if not gateway.database.run(unit):
-        raise ConflictError(f"Provider {new.provider} has an account {new.name!r} already: remove it or use --name.")
+        raise ConflictError(
+            f"Provider {new.provider} already has an account {new.name!r}: remove it, or choose another --name."
+        )
     gateway.accounts.reread()
     gateway.log.info("account.added", provider=new.provider, account=new.name)
     return stored
 
 
 def checked_credential(text: str) -> str:
-    """A credential as it is kept: one word, or a JSON object. Raises InvalidRequestError, which never shows it."""
+    """Returns a credential as stored: one word, or a JSON object. Raises InvalidRequestError, which never shows it."""
     text = text.strip()
     if not text:
         raise InvalidRequestError("The key is empty.")
-    if len(text) > MAX_CREDENTIAL:
-        raise InvalidRequestError(f"The key is longer than {MAX_CREDENTIAL} characters.")
+    if len(text) > MAX_CREDENTIAL_LENGTH:
+        raise InvalidRequestError(f"The key is longer than {MAX_CREDENTIAL_LENGTH} characters.")
     if text.startswith("{"):
         try:
             return json.dumps(json.loads(text)).decode()
         except json.JSONDecodeError:
-            raise InvalidRequestError("The key begins as a JSON object does, but is none.") from None
+            raise InvalidRequestError("The key starts like a JSON object but is not valid JSON.") from None
     if any(ord(character) < 0x21 or ord(character) > 0x7E for character in text):
         raise InvalidRequestError("The key must be one word of printable ASCII, or a JSON object.")
     return text
 
 
 def checked_models(models: Mapping[str, str]) -> dict[str, str]:
-    """A map of model names. Raises InvalidRequestError."""
-    if any(not name or len(name) > MAX_MODEL for pair in models.items() for name in pair):
-        raise InvalidRequestError(f"--model: names have 1 to {MAX_MODEL} characters, as in asked=native.")
+    """Returns a valid map of model names. Raises InvalidRequestError."""
+    if any(not name or len(name) > MAX_MODEL_LENGTH for pair in models.items() for name in pair):
+        raise InvalidRequestError(
+            f"--model: both names must have 1 to {MAX_MODEL_LENGTH} characters, as in NAME=NATIVE."
+        )
     return dict(models)
 
 
 def _checked(gateway: Gateway, new: NewAccount) -> str:
-    """The base URL of `new`, when all else fits, too."""
+    """Validates `new` and returns its base URL."""
     entry = registry.find(new.provider)
     if new.compatible is None and entry is None and not gateway.accounts.is_known(new.provider):
         known = ", ".join(gateway.accounts.known())
-        hint = "An OpenAI-compatible one that is not listed needs --compatible and --base-url."
-        raise InvalidRequestError(f"Provider {new.provider!r:.80} is not known; known are {known}. {hint}")
+        hint = "Any other compatible provider needs --compatible and --base-url."
+        raise InvalidRequestError(f"Provider {new.provider!r:.80} is unknown. Known providers: {known}. {hint}")
     if new.compatible is not None and (entry is not None or not registry.PROVIDER_NAME.fullmatch(new.provider)):
-        why = "is of the catalogue: leave out --compatible" if entry else "must be lower case, as [a-z][a-z0-9-]{1,63}"
+        why = "is in the catalogue: omit --compatible" if entry else "must be lower case and match [a-z][a-z0-9-]{1,63}"
         raise InvalidRequestError(f"Provider {new.provider!r:.80} {why}.")
     if new.name == RESERVED or not NAME.fullmatch(new.name):
-        raise InvalidRequestError(f"--name {new.name!r:.80}: use a-z 0-9 . _ - (48 at most), and not {RESERVED!r}.")
+        raise InvalidRequestError(
+            f"--name {new.name!r:.80}: use at most 48 characters of a-z 0-9 . _ - and not {RESERVED!r}."
+        )
     for option in new.options:
         if not OPTION.fullmatch(option) or SECRET_OPTION.search(option):
             raise InvalidRequestError(
-                f"--option {option!r:.80} is none: secrets belong into the key, as JSON if need be."
+                f"--option {option!r:.80} is not allowed: put secrets into the key, as a JSON object if necessary."
             )
     checked_models(new.models)
     if entry is not None and not entry.keyless and not new.credential:
@@ -137,30 +144,30 @@ def _base_url(new: NewAccount, default: str) -> str:
 
 
 def _abilities(gateway: Gateway, new: NewAccount, base_url: str) -> dict[str, str] | None:
-    """What to keep of the abilities of a compatible provider; its accounts must agree."""
+    """Returns the abilities to store for a compatible provider; all of its accounts must have the same."""
     if registry.find(new.provider) is not None:
         return None
     try:
         if new.probe:
-            found = catalogue_probe.probed(_target(new, base_url))
+            abilities = catalogue_probe.probed(_target(new, base_url))
         elif new.compatible:
-            found = catalogue_probe.declared(new.compatible)
+            abilities = catalogue_probe.declared(new.compatible)
         else:
-            found = {}
+            abilities = {}
     except catalogue_probe.AbilityError as error:
         raise InvalidRequestError(str(error)) from error
     with gateway.database.read() as connection:
         others = [
-            row
+            dict(row.abilities)
             for row in accounts.list_all(connection)
             if row.provider == new.provider and row.abilities and row.retired_at is None
         ]
     if not others:
-        return found or catalogue_probe.declared({})
-    if found and found != others[0].abilities:
-        have = ", ".join(f"{group}={support}" for group, support in others[0].abilities.items())
-        raise ConflictError(f"The accounts of {new.provider} have {have}: another one must have the same.")
-    return dict(others[0].abilities)
+        return abilities or catalogue_probe.declared({})
+    if abilities and abilities != others[0]:
+        have = ", ".join(f"{group}={support}" for group, support in others[0].items())
+        raise ConflictError(f"The other accounts of {new.provider} have {have}: a new account must have the same.")
+    return others[0]
 
 
 def _target(new: NewAccount, base_url: str) -> Target:

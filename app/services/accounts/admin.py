@@ -1,16 +1,15 @@
-"""Accounts as operators list, try, disable and remove them."""
+"""Lists, tests, changes, disables and removes accounts."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
 from app.connectors.contract.base import Connector
 from app.connectors.contract.errors import UpstreamError
 from app.data.access import accounts
-from app.data.store.database import AnyRow
+from app.data.access.accounts import AccountRow, AccountValues
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.accounts.add import RESERVED, checked_models
 from app.services.accounts.directory import Account
@@ -20,15 +19,15 @@ from app.services.events import record
 from app.services.gateway import Actor, Gateway
 from app.services.limits import limits as rates
 
-# A request that chose the account just before it was retired has put its work down by then.
+# A request that chose the account just before it was retired has committed its work by then.
 WIPE_AFTER_MS = 5 * 60 * 1000
-# A caller who brings a key of a provider and has no work is forgotten after this time.
-CALLER_GONE_MS = 3600 * 1000
+# The account of a caller's own provider key is retired when it has had no work and no request for this time.
+CALLER_IDLE_MS = 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """An account as it can be shown: its options by name only, as their values are nobody's business."""
+    """An account as operators see it. `options` are names only: their values may be confidential."""
 
     id: int
     provider: str
@@ -46,7 +45,7 @@ class AccountInfo:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How an account answered. `error` is empty when it is fine; not `tried` when nothing can be called there."""
+    """The result of testing an account. `error` is empty if it works; `tried` is False if nothing can be tested."""
 
     provider: str
     name: str
@@ -56,31 +55,31 @@ class Trial:
 
 
 def list_(gateway: Gateway) -> list[AccountInfo]:
-    """All accounts, by provider and name; retired ones while their credential is kept for their work."""
-    gateway.accounts.providers()  # those of the environment are rows from now on
+    """Returns all accounts by provider and name, including retired ones whose credential is still kept."""
+    gateway.accounts.providers()  # inserts the rows of the environment's accounts
     with gateway.database.read() as connection:
         return [_info(gateway, row) for row in accounts.list_all(connection)]
 
 
 def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None = None) -> list[Trial]:
-    """Try each account, or those of `provider`, or the one called `name`. Raises NotFoundError when there is none."""
+    """Tests all accounts, those of `provider`, or the one called `name`. Raises NotFoundError when there is none."""
     gateway.accounts.settle_now()
-    wanted = [
+    selected = [
         account
         for row in list_(gateway)
         if row.state not in ("retired", "caller's") and provider in (None, row.provider) and name in (None, row.name)
         if (account := gateway.accounts.by_id(row.id)) is not None
     ]
-    if not wanted:
+    if not selected:
         which = " ".join(word for word in (provider, name) if word)
         raise NotFoundError(f"There is no account {which}.".replace(" .", "."))
-    return [_trial(account) for account in wanted]
+    return [_trial(account) for account in selected]
 
 
 def set_enabled(gateway: Gateway, *, provider: str, name: str, enabled: bool) -> None:
-    """Give an account new work, or no more of it; what it has goes on. Raises NotFoundError."""
+    """Enables or disables an account for new work; existing work continues. Raises NotFoundError."""
     operation = "account_enable" if enabled else "account_disable"
-    _change(gateway, provider, name, operation=operation, disabled_at=None if enabled else True)
+    _change(gateway, provider, name, operation=operation, values={"disabled_at": None if enabled else True})
 
 
 def change(
@@ -95,9 +94,15 @@ def change(
     disabled: bool | None = None,
     actor: Actor = record.OPERATOR,
 ) -> AccountInfo:
-    """Set what is given; `models` and `limits` are all that there are. Raises NotFoundError, InvalidRequestError."""
-    given = {"weight": weight, "max_concurrency": max_concurrency}
-    values: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    """Changes the fields that are given; `models` and `limits` replace all that are set.
+
+    Raises NotFoundError, InvalidRequestError.
+    """
+    values: AccountValues = {}
+    if weight is not None:
+        values["weight"] = weight
+    if max_concurrency is not None:
+        values["max_concurrency"] = max_concurrency
     if models is not None:
         values["models"] = checked_models(models) or None
     if limits is not None:
@@ -105,25 +110,25 @@ def change(
     if disabled is not None:
         values["disabled_at"] = True if disabled else None
     if max_concurrency is not None and name == RESERVED:
-        text = "max_concurrency: that of this account is set by its variable (docs/settings.md)."
+        text = "max_concurrency: set the variable of this account in the environment instead (docs/settings.md)."
         raise InvalidRequestError(text, param="max_concurrency")
-    return _change(gateway, provider, name, operation="account_change", actor=actor, **values)
+    return _change(gateway, provider, name, operation="account_change", values=values, actor=actor)
 
 
 def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
-    """Retire an account. True while it has work, so that its credential is kept for longer than a few minutes.
+    """Retires an account. Returns True if it has work left, so that its credential is kept until that is done.
 
-    Raises NotFoundError, and ConflictError when this process's environment has it.
+    Raises NotFoundError, or ConflictError when this process's environment configures the account.
     """
-    gateway.accounts.providers()  # those of the environment are rows from now on
+    gateway.accounts.providers()  # inserts the rows of the environment's accounts
     with gateway.database.write() as connection:
         row = _existing(connection, provider, name)
         if row.source == accounts.ENVIRONMENT and provider in gateway.accounts.configured():
             raise ConflictError(
-                f"{provider}/{name} comes from the environment: unset its variables for all processes instead. "
-                "`batchgate accounts disable` keeps new work away from it."
+                f"{provider}/{name} is configured by the environment: unset its variables in all processes instead. "
+                "To give it no new work, run `batchgate accounts disable`."
             )
-        accounts.retire(connection, row.id, name=retired_name(row))
+        accounts.retire(connection, row.id, name=retired_name(row.id, row.name))
         record.record_act(connection, operation="account_remove", object_id=f"{provider}/{name}")
         busy = accounts.has_work(connection, row.id)
     gateway.accounts.reread()
@@ -132,18 +137,21 @@ def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
 
 
 def retire_due(gateway: Gateway) -> int:
-    """Retire accounts that left the environment; wipe credentials of retired ones without work. Returns how many."""
+    """Retires accounts that left the environment or are idle callers' own, and wipes credentials of retired ones.
+
+    Returns how many credentials were wiped.
+    """
     own = gateway.accounts.configured()
     with gateway.database.read() as connection:
         unseen = [row for row in accounts.unseen(connection, older_ms=UNSEEN_MS) if row.provider not in own]
         idle = accounts.idle_retired(connection, older_ms=WIPE_AFTER_MS)
-        gone = accounts.idle_callers(connection, older_ms=CALLER_GONE_MS)
-    if not unseen and not idle and not gone:
+        idle_callers = accounts.idle_callers(connection, older_ms=CALLER_IDLE_MS)
+    if not unseen and not idle and not idle_callers:
         return 0
     with gateway.database.write() as connection:
-        for row in accounts.idle_callers(connection, older_ms=CALLER_GONE_MS):
-            accounts.retire(connection, row.id, name=retired_name(row))
-        left = [row for row in unseen if accounts.retire(connection, row.id, name=retired_name(row))]
+        for row in accounts.idle_callers(connection, older_ms=CALLER_IDLE_MS):
+            accounts.retire(connection, row.id, name=retired_name(row.id, row.name))
+        left = [row for row in unseen if accounts.retire(connection, row.id, name=retired_name(row.id, row.name))]
         wiped = [row for row in idle if accounts.wipe(connection, row.id, older_ms=WIPE_AFTER_MS)]
     for row in left:
         gateway.log.info("account.left_environment", provider=row.provider, account=row.name)
@@ -168,9 +176,15 @@ def _since(began: float) -> int:
 
 
 def _change(
-    gateway: Gateway, provider: str, name: str, *, operation: str, actor: Actor = record.OPERATOR, **values: Any
+    gateway: Gateway,
+    provider: str,
+    name: str,
+    *,
+    operation: str,
+    values: AccountValues,
+    actor: Actor = record.OPERATOR,
 ) -> AccountInfo:
-    gateway.accounts.providers()  # those of the environment are rows from now on
+    gateway.accounts.providers()  # inserts the rows of the environment's accounts
     with gateway.database.write() as connection:
         row = _existing(connection, provider, name)
         accounts.change(connection, row.id, **values)
@@ -184,18 +198,18 @@ def _change(
     return _info(gateway, changed)
 
 
-def _existing(connection: Connection, provider: str, name: str) -> AnyRow:
-    # PostgreSQL refuses NUL in text, and no name has anything odd in it.
+def _existing(connection: Connection, provider: str, name: str) -> AccountRow:
+    # Names are printable. Anything else is rejected here, since PostgreSQL raises an error on NUL in text.
     is_possible = provider.isprintable() and name.isprintable()
     row = accounts.find(connection, provider=provider, name=name) if is_possible else None
     if row is None:
         raise NotFoundError(
-            f"Provider {provider!r:.80} has no account {name!r:.80}: `batchgate accounts list` shows all."
+            f"Provider {provider!r:.80} has no account {name!r:.80}. `batchgate accounts list` shows all accounts."
         )
     return row
 
 
-def _info(gateway: Gateway, row: AnyRow) -> AccountInfo:
+def _info(gateway: Gateway, row: AccountRow) -> AccountInfo:
     return AccountInfo(
         id=row.id,
         provider=row.provider,
@@ -212,7 +226,7 @@ def _info(gateway: Gateway, row: AnyRow) -> AccountInfo:
     )
 
 
-def _state(gateway: Gateway, row: AnyRow) -> str:
+def _state(gateway: Gateway, row: AccountRow) -> str:
     if row.retired_at is not None:
         return "retired"
     if row.disabled_at is not None:

@@ -1,16 +1,14 @@
-"""Which provider gets something new, and whether it can do it (design: provider for something new)."""
+"""Chooses the provider and account for a new object (design: provider for something new), and checks abilities."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from app.connectors.catalogue import registry
+from app.connectors.catalogue.providers import FALLBACK
 from app.connectors.contract.abilities import OPERATIONS, Support
 from app.errors import InvalidRequestError, PermissionDeniedError, UnavailableError, UnsupportedOperationError
 from app.services.accounts.directory import Account
 from app.services.gateway import Caller, Gateway
-
-FALLBACK = "openai"
-AZURE = "azure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,105 +20,115 @@ class Choice:
 
 
 def choose(
-    gateway: Gateway, caller: Caller, *, explicit: str | None, model: str | None = None, azure_client: bool = False
+    gateway: Gateway,
+    caller: Caller,
+    *,
+    explicit: str | None,
+    model: str | None = None,
+    sdk_provider: str | None = None,
 ) -> Choice:
-    """The provider for something new. Raises InvalidRequestError when nothing decides."""
+    """Chooses the provider for a new object. Raises InvalidRequestError when nothing decides.
+
+    `explicit` is the provider that the request names, apart from the prefix of `model`. `sdk_provider` is the provider
+    whose own SDK sent the request, if that can be told: it comes before the defaults.
+    """
     if explicit:
         return Choice(explicit, model)
-    # `openai/gpt-oss-120b` is also a model name, so a prefix counts only when nothing else names a provider.
+    # Model names may contain a slash, too, so the prefix counts only when nothing else names a provider.
     prefix, _, rest = (model or "").partition("/")
     if rest and gateway.accounts.is_known(prefix.lower()):
         return Choice(prefix.lower(), rest)
-    return Choice(_default(gateway, caller, azure_client=azure_client), model)
+    return Choice(_default(gateway, caller, sdk_provider=sdk_provider), model)
 
 
-def require(gateway: Gateway, provider: str, operation: str, *, told: str = "") -> Support:
-    """How `provider` does `operation`. Raises UnsupportedOperationError, which names it, or what it is `told` as."""
+def require(gateway: Gateway, provider: str, operation: str, *, shown: str = "") -> Support:
+    """Returns how `provider` supports `operation`. Raises UnsupportedOperationError, which names it (or `shown`)."""
     support = gateway.accounts.abilities(provider).support(operation)
     if support is Support.NONE:
-        raise UnsupportedOperationError(provider, told or operation)
+        raise UnsupportedOperationError(provider, shown or operation)
     return support
 
 
 def check_named(gateway: Gateway, provider: str, operation: str) -> None:
-    """Raises UnsupportedOperationError when the provider that a request names lacks one of its declared operations."""
+    """Raises UnsupportedOperationError when the provider that a request names does not support `operation`."""
     if operation in OPERATIONS and not able(gateway, provider, operation):
         require(gateway, provider, operation)
 
 
 def able(gateway: Gateway, provider: str, operation: str) -> list[int]:
-    """Ids of the provider's accounts whose own API has the operation: accounts of one provider may differ."""
-    found = [account for account_id in gateway.accounts.ids() if (account := gateway.accounts.by_id(account_id))]
+    """Returns the ids of the provider's accounts whose own API has the operation: its accounts may differ."""
+    accounts = [account for account_id in gateway.accounts.ids() if (account := gateway.accounts.by_id(account_id))]
     return [
         account.id
-        for account in found
+        for account in accounts
         if account.provider == provider and account.abilities.support(operation) is Support.NATIVE
     ]
 
 
 def account_for(gateway: Gateway, caller: Caller, provider: str, *, prefer: Collection[int] = ()) -> Account:
-    """The account that something new at `provider` goes to, one of the ids `prefer` if it may.
+    """Chooses the account for a new object at `provider`, if possible one with an id in `prefer`.
 
-    Raises InvalidRequestError when there is none, or none of the name that the request gives, and
-    PermissionDeniedError when the key may not use it.
+    Raises InvalidRequestError when there is no account, or none with the name in the request; PermissionDeniedError
+    when the key may not use it; UnavailableError when the account of a caller's own key is not loaded yet.
     """
     if caller.own_account is not None:
         return _own(gateway, caller.own_account, provider)
-    wanted, allowed = caller.account, caller.accounts
-    found = gateway.accounts.choose(provider, name=wanted, allowed=allowed, prefer=prefer)
-    if found is not None:
-        return found
+    name, allowed = caller.account, caller.accounts
+    account = gateway.accounts.choose(provider, name=name, allowed=allowed, prefer=prefer)
+    if account is not None:
+        return account
     if gateway.accounts.choose(provider) is None:
         raise InvalidRequestError(_no_account(gateway, provider), param="provider")
-    if wanted is not None and gateway.accounts.choose(provider, name=wanted) is None:
-        text = f"x-bf-api-key: provider {provider} has no account {wanted!r:.80} that takes new work."
+    if name is not None and gateway.accounts.choose(provider, name=name) is None:
+        text = f"x-bf-api-key: provider {provider} has no account {name!r:.80} that accepts new work."
         raise InvalidRequestError(text, param="x-bf-api-key")
-    which = "no account" if wanted is None else f"not the account {wanted!r:.80}"
-    raise PermissionDeniedError(f"This key may use {which} of provider {provider}.")
+    which = "any account" if name is None else f"the account {name!r:.80}"
+    raise PermissionDeniedError(f"This key may not use {which} of provider {provider}.")
 
 
 def _own(gateway: Gateway, account_id: int, provider: str) -> Account:
-    found = gateway.accounts.by_id(account_id)
-    if found is None:
-        raise UnavailableError("The account of this key is just being made: try again.", retry_after_s=1)
-    if found.provider != provider:
-        raise PermissionDeniedError(f"This key is of provider {found.provider}, not {provider}.", param="provider")
-    return found
+    account = gateway.accounts.by_id(account_id)
+    if account is None:
+        raise UnavailableError("The account of this key is being created. Try again.", retry_after_s=1)
+    if account.provider != provider:
+        text = f"This key belongs to provider {account.provider}, not {provider}."
+        raise PermissionDeniedError(text, param="provider")
+    return account
 
 
 def _no_account(gateway: Gateway, provider: str) -> str:
     entry = registry.find(provider)
     if entry is None or provider in gateway.accounts.configured():
-        return f"Provider {provider} has no account that takes new work now: the operator finds why in the log."
+        return f"Provider {provider} has no account that accepts new work now. The gateway's log says why."
     variables = entry.url_env if entry.keyless else " or ".join(entry.key_envs)
     return f"Provider {provider} has no account: set {variables} in the gateway's environment."
 
 
-def _having(gateway: Gateway, caller: Caller) -> list[str]:
-    """Providers with an account for new work: those that the caller may use and named, if there are any."""
-    having = gateway.accounts.providers()
+def _usable(gateway: Gateway, caller: Caller) -> list[str]:
+    """Returns the providers with an account that the caller may use (and names), else all that have an account."""
+    providers = gateway.accounts.providers()
     if caller.providers is not None:
-        having = [name for name in having if name in caller.providers] or having
+        providers = [name for name in providers if name in caller.providers] or providers
     if caller.account is None and caller.accounts is None:
-        return having
+        return providers
     choose = gateway.accounts.choose
-    fitting = [name for name in having if choose(name, name=caller.account, allowed=caller.accounts) is not None]
-    return fitting or having
+    fitting = [name for name in providers if choose(name, name=caller.account, allowed=caller.accounts) is not None]
+    return fitting or providers
 
 
-def _default(gateway: Gateway, caller: Caller, *, azure_client: bool) -> str:
-    having = _having(gateway, caller)
-    if azure_client and AZURE in having:
-        return AZURE
+def _default(gateway: Gateway, caller: Caller, *, sdk_provider: str | None) -> str:
+    usable = _usable(gateway, caller)
+    if sdk_provider is not None and sdk_provider in usable:
+        return sdk_provider
     if caller.default_provider:
         return caller.default_provider
     if gateway.settings.default_provider:
         return gateway.settings.default_provider
-    if FALLBACK in having:
+    if FALLBACK in usable:
         return FALLBACK
-    if len(having) == 1:
-        return having[0]
-    text = f"several have an account ({', '.join(having)})" if having else "no provider has an account"
+    if len(usable) == 1:
+        return usable[0]
+    text = f"several providers have an account ({', '.join(usable)})" if usable else "no provider has an account"
     raise InvalidRequestError(
-        f"Name a provider: the request names none, no default is set, and {text}.", param="provider"
+        f"Name a provider: the request names none, no default is configured, and {text}.", param="provider"
     )

@@ -1,23 +1,24 @@
-"""The accounts of the gateway, as this process sees them: reread from SQL when they may have changed.
+"""The accounts of the gateway as this process sees them.
 
-Lookups are on the path of every request, so they read a view in memory. Every two seconds one of them asks SQL whether
-a row has changed.
+Every request looks up accounts, so lookups read a view in memory. Every two seconds one lookup checks in SQL whether a
+row has changed.
 """
 
 import random
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy.exc import DBAPIError
+from structlog.typing import FilteringBoundLogger
 
 from app.auth.secrets import KeyRing
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Timeouts
 from app.data.access import accounts
-from app.data.store.database import AnyRow, Database, is_outage
+from app.data.access.accounts import AccountRow
+from app.data.store.database import Database, is_outage
 from app.lib.clock import Clock, SystemClock
 from app.services.accounts.environment import SEEN_EVERY_MS, Settler
 from app.services.accounts.load import Account, Loader
@@ -30,7 +31,7 @@ SEEN_EVERY_S = SEEN_EVERY_MS / 1000
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What the rows were when they were read. `usable` are the accounts for new work, `declared` what providers can."""
+    """The accounts when they were last read. `usable` accept new work; `declared` are the abilities of providers."""
 
     versions: Mapping[int, int]
     by_id: Mapping[int, Account]
@@ -40,7 +41,7 @@ class _View:
 
 @dataclass(slots=True)
 class _Due:
-    """When what is to be done next, by the monotonic clock."""
+    """When each periodic task is due, by the monotonic clock; `unsettled` accounts still need their rows updated."""
 
     refresh: float = 0.0
     settle: float = 0.0
@@ -49,7 +50,7 @@ class _Due:
 
 
 class Accounts:
-    """Looked up at the first use, so that building a gateway needs no migrated database."""
+    """Reads the accounts at the first lookup, so a gateway can be built before the database is migrated."""
 
     def __init__(
         self,
@@ -57,8 +58,8 @@ class Accounts:
         environment: Mapping[str, str],
         *,
         ring: KeyRing,
-        pepper: Any,
-        log: Any,
+        pepper: Callable[[], bytes],
+        log: FilteringBoundLogger,
         timeouts: Timeouts,
         clock: Clock | None = None,
         refresh_s: float = REFRESH_S,
@@ -76,37 +77,37 @@ class Accounts:
         self._seen: _View | None = None
 
     def providers(self) -> list[str]:
-        """Names of the providers that have an account for new work, in the order of the catalogue."""
+        """Returns the providers that have an account for new work, in the order of the catalogue."""
         return list(self._view().usable)
 
     def configured(self) -> list[str]:
-        """Providers that this process's environment has an account for, whether it can be used or not."""
+        """Returns the providers that this process's environment configures an account for, usable or not."""
         return list(self._configured)
 
     def is_known(self, provider: str) -> bool:
-        """True for a provider of the catalogue, and for a compatible one that an account names."""
+        """Returns True for a provider of the catalogue, or a compatible one that has an account."""
         return registry.is_known(provider) or provider in self._view().declared
 
     def known(self) -> list[str]:
-        """All providers that can be named: the catalogue, then compatible ones."""
+        """Returns all providers that a request can name: those of the catalogue, then compatible ones."""
         return [*registry.names(), *(name for name in self._view().declared if not registry.is_known(name))]
 
     def names(self, provider: str | None = None) -> list[str]:
-        """Names of the accounts for new work, at `provider` or anywhere, sorted."""
+        """Returns the sorted names of the accounts for new work, at `provider` or at all providers."""
         usable = self._view().usable
         lists = usable.values() if provider is None else [usable.get(provider, [])]
-        return sorted({account.name for found in lists for account in found})
+        return sorted({account.name for each in lists for account in each})
 
     def abilities(self, provider: str) -> Abilities:
-        """What `provider` can do: as its first account declares, else as the catalogue does."""
+        """Returns what `provider` can do, as declared by its first account or else by the catalogue."""
         return self._view().declared.get(provider) or registry.abilities(provider)
 
     def ids(self) -> list[int]:
-        """Row ids of all accounts that can be called, retired ones included: their work goes on."""
+        """Returns the row ids of all accounts that can be called, including retired ones, whose work continues."""
         return list(self._view().by_id)
 
     def of(self, provider: str) -> Account | None:
-        """An account for new work at `provider`, or None."""
+        """Returns an account for new work at `provider`, or None."""
         return self.choose(provider)
 
     def choose(
@@ -117,10 +118,10 @@ class Accounts:
         allowed: Collection[str] | None = None,
         prefer: Collection[int] = (),
     ) -> Account | None:
-        """An account for new work: by weight among the healthy ones, one of the ids `prefer` first.
+        """Chooses an account for new work by weight among the healthy ones, preferably with an id in `prefer`.
 
-        `name` and `allowed` restrict it to accounts of these names (`name`, or `provider/name`). When none is healthy
-        one is chosen all the same, so that the caller hears what is wrong there. None when there is no such account.
+        `name` and `allowed` restrict the choice to accounts of these names (`name`, or `provider/name`). If none is
+        healthy, one is chosen anyway, so the caller gets the provider's error. Returns None when there is no account.
         """
         usable = self._view().usable.get(provider, [])
         fitting = [account for account in usable if fits(account, name, allowed)]
@@ -128,24 +129,24 @@ class Accounts:
         among = [account for account in healthy if account.id in prefer] or healthy
         if len(among) < 2:
             return among[0] if among else None
-        return random.choices(among, [account.weight for account in among])[0]  # noqa: S311 - no secret
+        return random.choices(among, [account.weight for account in among])[0]  # noqa: S311 - not a secret
 
     def by_id(self, account_id: int) -> Account | None:
-        """The account with this row id, disabled and retired ones too while their credential is kept, or None."""
+        """Returns the account with this row id, or None. Disabled and retired ones count while a credential is kept."""
         return self._view().by_id.get(account_id)
 
     def is_usable(self, account_id: int) -> bool:
-        """True when the account takes new work in this process."""
-        return any(account.id == account_id for found in self._view().usable.values() for account in found)
+        """Returns True when the account accepts new work in this process."""
+        return any(account.id == account_id for each in self._view().usable.values() for account in each)
 
     def settle_now(self) -> bool:
-        """Ask again the providers that were away when a changed key was to be verified. True when none is left."""
+        """Verifies changed keys again whose provider was unavailable before. Returns True when none is left."""
         self._due.settle = 0.0
         self.reread()
         return not self._due.unsettled
 
     def reread(self) -> None:
-        """Look at SQL now: this process has just changed an account."""
+        """Reads the accounts now, since this process has just changed one."""
         self._due.refresh = 0.0
         self._view()
 
@@ -153,7 +154,7 @@ class Accounts:
         seen = self._seen
         if seen is not None and self._clock.monotonic() < self._due.refresh:
             return seen
-        # One thread looks; the others go on with what was, if there is anything.
+        # One thread reads; the others use the previous view, if there is one.
         if not self._lock.acquire(blocking=seen is None):
             return seen  # type: ignore[return-value]
         try:
@@ -182,7 +183,7 @@ class Accounts:
         return self._made(rows)
 
     def _settle(self) -> bool:
-        """Bring rows of the environment up to date where that is due. True when one became usable."""
+        """Updates rows of the environment's accounts where that is due. Returns True when one became usable."""
         now = self._clock.monotonic()
         settled: list[str] = []
         if self._due.unsettled and now >= self._due.settle:
@@ -194,7 +195,7 @@ class Accounts:
             self._due.settle = self._clock.monotonic() + SETTLE_AGAIN_S
         return bool(settled)
 
-    def _made(self, rows: Collection[AnyRow]) -> _View:
+    def _made(self, rows: Collection[AccountRow]) -> _View:
         loaded = {account.id: account for account in self.loader.load(list(rows))}
         usable: dict[str, list[Account]] = {}
         declared: dict[str, Abilities] = {}
@@ -210,8 +211,8 @@ class Accounts:
             declared={name: declared[name] for name in sorted(declared, key=_position)},
         )
 
-    def _note_seen(self, rows: Collection[AnyRow]) -> None:
-        """Say now and then which accounts of the environment this process has; what nobody has is retired."""
+    def _note_seen(self, rows: Collection[AccountRow]) -> None:
+        """Records periodically which of the environment's accounts this process has; the sweeper retires the others."""
         now = self._clock.monotonic()
         own = [row.id for row in rows if row.source == accounts.ENVIRONMENT and self._is_own(row)]
         if now < self._due.seen:
@@ -221,20 +222,23 @@ class Accounts:
                 accounts.verified(connection, own, older_ms=SEEN_EVERY_MS)
         self._due.seen = now + SEEN_EVERY_S
 
-    def _is_own(self, row: AnyRow) -> bool:
+    def _is_own(self, row: AccountRow) -> bool:
         return row.retired_at is None and row.provider in self._configured
 
-    def _is_usable(self, row: AnyRow) -> bool:
-        """True for new work of any caller. Accounts of the environment are those of this process's own."""
+    def _is_usable(self, row: AccountRow) -> bool:
+        """Returns True for an account that accepts new work of any caller.
+
+        Of the environment's accounts, only those in this process's own environment count.
+        """
         if row.retired_at is not None or row.disabled_at is not None or row.source == accounts.CALLER:
             return False
         return row.source != accounts.ENVIRONMENT or (self._is_own(row) and row.provider not in self._due.unsettled)
 
 
 def fits(account: Account, name: str | None, allowed: Collection[str] | None) -> bool:
-    """True when `account` is the one that was named, and one of those that may be used."""
+    """Returns True when `account` has the name `name` (None for any) and is one of `allowed` (None for all)."""
     names = (account.name, account.label)
-    return (name is None or name in names) and (allowed is None or any(found in allowed for found in names))
+    return (name is None or name in names) and (allowed is None or any(each in allowed for each in names))
 
 
 def _position(provider: str) -> tuple[int, str]:

@@ -1,7 +1,7 @@
-"""Accounts of the environment: a row for each in SQL, and what to do when its key is no longer the same.
+"""Keeps a row for each account of the environment, and handles changes of its key.
 
-Another key may open the same account or another one, which has none of the native objects that SQL says it has. So
-the new key must show that it reaches one of them before the row is used with it.
+A new key may belong to the same account at the provider, or to another one that has none of the native objects in SQL.
+So before the row is used with the new key, the key must be able to read one of these objects.
 """
 
 from contextlib import closing
@@ -13,20 +13,21 @@ from app.connectors.catalogue.registry import Configured
 from app.connectors.contract.base import Connector, Target
 from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError
 from app.data.access import accounts
-from app.data.store.database import AnyRow, Connection, Database
+from app.data.access.accounts import AccountRow, AccountValues
+from app.data.store.database import Connection, Database
 from app.services.accounts.load import Loader, concurrency
 from app.services.accounts.vault import Vault
 
-ATTEMPTS = 10  # each other process that settles the same account may cost one
-CANDIDATES = 2  # things of each kind to ask for: one may have expired at the provider
+MAX_ATTEMPTS = 10  # every other process that updates the same account may cost one attempt
+CANDIDATES = 2  # objects of each kind to look for: one may have expired at the provider
 CALL_TIMEOUT_S = 10.0
-# A process says so often that it has an account; one that nobody has had for so long is retired.
+# How often a process records that it has an account, and when an account that no process has is retired.
 SEEN_EVERY_MS = 3600 * 1000
 UNSEEN_MS = 24 * SEEN_EVERY_MS
 
 
 class Verdict(Enum):
-    """What the provider tells of a new key."""
+    """Whether a new key belongs to the same account at the provider."""
 
     SAME = "same"
     OTHER = "other"
@@ -34,7 +35,7 @@ class Verdict(Enum):
 
 
 class Settler:
-    """Brings the rows of accounts of the environment up to date."""
+    """Updates the rows of the environment's accounts."""
 
     def __init__(self, database: Database, vault: Vault, loader: Loader) -> None:
         self._database = database
@@ -42,8 +43,8 @@ class Settler:
         self._loader = loader
 
     def settle(self, entry: Configured) -> bool:
-        """Make the row of `entry` or bring it up to date. False when its provider could not be asked: try later."""
-        for _ in range(ATTEMPTS):
+        """Inserts or updates the row of `entry`. Returns False when its provider is unavailable: try again later."""
+        for _ in range(MAX_ATTEMPTS):
             with self._database.read() as connection:
                 row = accounts.find(connection, provider=entry.provider, name=entry.name)
                 held = [] if row is None else accounts.held(connection, row.id, limit=CANDIDATES)
@@ -60,7 +61,7 @@ class Settler:
                 return True
         return False
 
-    def _is_same(self, row: AnyRow, entry: Configured) -> bool:
+    def _is_same(self, row: AccountRow, entry: Configured) -> bool:
         return bool(
             row.fingerprint == self._vault.fingerprint(entry.api_key)
             and row.base_url == entry.base_url
@@ -69,34 +70,38 @@ class Settler:
 
     def _make(self, entry: Configured) -> bool:
         fingerprint = self._vault.fingerprint(entry.api_key)
-        named = {"provider": entry.provider, "name": entry.name, "base_url": entry.base_url}
         try:
             with self._database.write() as connection:
                 if accounts.find(connection, provider=entry.provider, name=entry.name) is None and accounts.revive(
-                    connection, fingerprint=fingerprint, **named
+                    connection,
+                    provider=entry.provider,
+                    name=entry.name,
+                    fingerprint=fingerprint,
+                    base_url=entry.base_url,
                 ):
-                    return False  # it may differ in its options: look again
+                    return False  # its options may differ: `settle` compares them in its next attempt
                 return self._insert(connection, entry)
-        except IntegrityError:  # another process revived it
+        except IntegrityError:  # another process revived it first
             return False
 
-    def _insert(self, connection: Connection, entry: Configured, **values: object) -> bool:
-        named = {"provider": entry.provider, "name": entry.name, "base_url": entry.base_url}
-        account_id = accounts.ensure(connection, **named)
-        return accounts.fill(connection, account_id, **self._values(account_id, entry), **values)
+    def _insert(self, connection: Connection, entry: Configured, kept: AccountValues | None = None) -> bool:
+        account_id = accounts.ensure(connection, provider=entry.provider, name=entry.name, base_url=entry.base_url)
+        values = self._values(account_id, entry)
+        values.update(kept or {})
+        return accounts.fill(connection, account_id, **values)
 
-    def _update(self, row: AnyRow, entry: Configured) -> bool:
+    def _update(self, row: AccountRow, entry: Configured) -> bool:
         with self._database.write() as connection:
             return accounts.change(connection, row.id, seen=row.changed_at or 0, **self._values(row.id, entry))
 
-    def _replace(self, row: AnyRow, entry: Configured) -> bool:
+    def _replace(self, row: AccountRow, entry: Configured) -> bool:
         with self._database.write() as connection:
-            if not accounts.retire(connection, row.id, name=retired_name(row), seen=row.changed_at or 0):
+            if not accounts.retire(connection, row.id, name=retired_name(row.id, row.name), seen=row.changed_at or 0):
                 return False
-            kept = {"weight": row.weight, "models": row.models, "disabled_at": row.disabled_at}
-            return self._insert(connection, entry, **kept)
+            kept: AccountValues = {"weight": row.weight, "models": row.models, "disabled_at": row.disabled_at}
+            return self._insert(connection, entry, kept)
 
-    def _values(self, account_id: int, entry: Configured) -> dict[str, object]:
+    def _values(self, account_id: int, entry: Configured) -> AccountValues:
         return {
             "sealed_credential": self._vault.seal(entry.api_key, account_id=account_id),
             "fingerprint": self._vault.fingerprint(entry.api_key),
@@ -114,21 +119,21 @@ class Settler:
             options=entry.options,
         )
         try:
-            with closing(self._loader.connector(target, most_s=CALL_TIMEOUT_S)) as connector:
-                found = any(_has(connector, kind, native_id) for kind, native_id in held)
+            with closing(self._loader.connector(target, max_s=CALL_TIMEOUT_S)) as connector:
+                is_same = any(_has(connector, kind, native_id) for kind, native_id in held)
         except (UpstreamError, ConfigurationError):
             return Verdict.UNREACHABLE
-        return Verdict.SAME if found else Verdict.OTHER
+        return Verdict.SAME if is_same else Verdict.OTHER
 
 
-def retired_name(row: AnyRow) -> str:
-    """The name of a retired account: its own is free for another one."""
-    suffix = f"~{row.id}"
-    return f"{row.name[: 64 - len(suffix)]}{suffix}"
+def retired_name(account_id: int, name: str) -> str:
+    """Returns the name of an account once it is retired, which frees `name` for another account."""
+    suffix = f"~{account_id}"
+    return f"{name[: 64 - len(suffix)]}{suffix}"
 
 
 def _has(connector: Connector, kind: str, native_id: str) -> bool:
-    """Whether the account of `connector` has this object. Raises UpstreamError when that cannot be known now."""
+    """Returns whether the account of `connector` has this object. Raises UpstreamError when that is unknown now."""
     retrieve = {
         "job": connector.retrieve_job,
         "file": connector.retrieve_file,

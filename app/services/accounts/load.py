@@ -1,21 +1,22 @@
-"""Accounts made of rows: each with its connector, which is kept while what it is made of stays the same."""
+"""Builds accounts from rows, each with its connector. A connector is reused until its settings change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+
+from structlog.typing import FilteringBoundLogger
 
 from app.auth.secrets import SealError
 from app.connectors.catalogue import probe, registry
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Connector, Target, Timeouts
 from app.connectors.contract.errors import ConfigurationError
-from app.data.store.database import AnyRow
+from app.data.access.accounts import AccountRow
 from app.services.accounts.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One configured credential and base URL, ready to be called. `models` maps names asked for to its own."""
+    """One credential and base URL at a provider, ready to be called. `models` maps callers' names to its own."""
 
     id: int
     provider: str
@@ -29,7 +30,7 @@ class Account:
 
     @property
     def label(self) -> str:
-        """Provider and name, which together are unique."""
+        """Provider and name, unique together."""
         return f"{self.provider}/{self.name}"
 
     @property
@@ -38,38 +39,38 @@ class Account:
         return self.connector.abilities
 
     def native_model(self, model: str) -> str:
-        """The account's own name of `model` (a deployment, say), or `model` itself."""
+        """Returns the account's own name of `model`, such as a deployment, or `model` itself."""
         return self.models.get(model, model)
 
 
 class Loader:
-    """Makes accounts; remembers their connectors, since these hold pools and breakers."""
+    """Builds accounts, and reuses their connectors, which hold connection pools and circuit breakers."""
 
-    def __init__(self, vault: Vault, *, timeouts: Timeouts, log: Any) -> None:
+    def __init__(self, vault: Vault, *, timeouts: Timeouts, log: FilteringBoundLogger) -> None:
         self._vault = vault
         self._timeouts = timeouts
         self._log = log
         self._connectors: dict[int, tuple[Target, Connector]] = {}
 
-    def load(self, rows: list[AnyRow]) -> list[Account]:
-        """The accounts of `rows`. One that cannot be used is logged and left out: the others go on."""
-        found = [account for row in rows if (account := self._account(row)) is not None]
-        for account_id in set(self._connectors) - {account.id for account in found}:
+    def load(self, rows: Iterable[AccountRow]) -> list[Account]:
+        """Returns the accounts of `rows`. Logs and leaves out those that cannot be used."""
+        loaded = [account for row in rows if (account := self._account(row)) is not None]
+        for account_id in set(self._connectors) - {account.id for account in loaded}:
             self._connectors.pop(account_id)[1].close()
-        return found
+        return loaded
 
     def connector(
-        self, target: Target, stored: Mapping[str, Any] | None = None, *, most_s: float | None = None
+        self, target: Target, stored: Mapping[str, str] | None = None, *, max_s: float | None = None
     ) -> Connector:
-        """A new connector; `stored` are the abilities of a compatible provider. Raises ConfigurationError.
+        """Returns a new connector; `stored` are the abilities of a compatible provider. Raises ConfigurationError.
 
-        Its management calls take at most `most_s`, if that is less than all calls may take.
+        Its management calls time out after `max_s` seconds, if that is less than the configured time-out.
         """
         entry = registry.find(target.provider)
         patient = replace(
             target,
             connect_timeout_s=self._timeouts.connect_s,
-            call_timeout_s=self._timeouts.call_s if most_s is None else min(most_s, self._timeouts.call_s),
+            call_timeout_s=self._timeouts.call_s if max_s is None else min(max_s, self._timeouts.call_s),
             silence_timeout_s=self._timeouts.silence_s,
             retry_pause_s=self._timeouts.retry_pause_s,
         )
@@ -79,11 +80,11 @@ class Loader:
         options = {**entry.options, **target.options}
         return registry.load(replace(patient, abilities=registry.abilities(target.provider), options=options))
 
-    def _account(self, row: AnyRow) -> Account | None:
+    def _account(self, row: AccountRow) -> Account | None:
         try:
             connector = self._kept_connector(row)
         except ValueError as error:
-            # Of other errors only the kind: a credential that does not parse may stand in the message.
+            # The message of any other error may contain a credential that failed to parse, so only its type is logged.
             known = isinstance(error, SealError | ConfigurationError)
             why = str(error) if known else type(error).__name__
             self._log.error("account.unusable", provider=row.provider, account=row.name, error=why)
@@ -100,7 +101,9 @@ class Loader:
             limits=row.limits or {},
         )
 
-    def _kept_connector(self, row: AnyRow) -> Connector:
+    def _kept_connector(self, row: AccountRow) -> Connector:
+        if row.sealed_credential is None:
+            raise ConfigurationError("Its credential has been wiped.")
         target = Target(
             provider=row.provider,
             base_url=row.base_url,
@@ -108,16 +111,16 @@ class Loader:
             options=row.options or {},
             max_concurrency=concurrency(row),
         )
-        before = self._connectors.get(row.id)
-        if before is not None and before[0] == target:
-            return before[1]
+        previous = self._connectors.get(row.id)
+        if previous is not None and previous[0] == target:
+            return previous[1]
         connector = self.connector(target, row.abilities)
         self._connectors[row.id] = (target, connector)
-        if before is not None:
-            before[1].close()
+        if previous is not None:
+            previous[1].close()
         return connector
 
 
-def concurrency(row: AnyRow) -> int:
-    """The most requests that all workers together have in flight at the account."""
+def concurrency(row: AccountRow) -> int:
+    """Returns the maximum number of requests that all workers together have in flight at the account."""
     return int(row.max_concurrency or registry.DEFAULT_CONCURRENCY)

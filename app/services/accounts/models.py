@@ -1,7 +1,8 @@
-"""The models of all accounts, asked at the providers at once."""
+"""Lists the models of all accounts, requested from the providers at the same time."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from app.connectors.contract.errors import UpstreamError
@@ -12,33 +13,46 @@ from app.services.gateway import Caller, Gateway
 TIMEOUT_S = 5.0
 
 
-def list_(gateway: Gateway, caller: Caller) -> list[dict[str, Any]]:
-    """Model objects as OpenAI's, with `provider` beside: those that the key may use.
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that a provider lists. `created` is Unix seconds, 0 if the provider does not say."""
 
-    An account that does not answer is left out and logged.
+    id: str | None
+    created: int
+    owned_by: str
+    provider: str
+
+
+def list_(gateway: Gateway, caller: Caller) -> list[Model]:
+    """Returns the models of all accounts that the caller's key may use.
+
+    An account that does not answer is logged and left out.
     """
     allowed = caller.providers
     providers = [name for name in gateway.accounts.providers() if allowed is None or name in allowed]
-    found = [gateway.accounts.of(provider) for provider in providers]
+    candidates = [gateway.accounts.of(provider) for provider in providers]
     if caller.own_account is not None:
-        found = [gateway.accounts.by_id(caller.own_account)]
-    accounts = [account for account in found if account is not None]
+        candidates = [gateway.accounts.by_id(caller.own_account)]
+    accounts = [account for account in candidates if account is not None]
     if not accounts:
         return []
     with ThreadPoolExecutor(max_workers=len(accounts)) as pool:
         listed = pool.map(lambda account: _models(gateway, account), accounts)
         return [
-            {
-                "id": model.get("id"),
-                "object": "model",
-                "created": model.get("created") or 0,
-                "owned_by": model.get("owned_by") or account.provider,
-                "provider": account.provider,
-            }
+            _model(model, account.provider)
             for account, models in zip(accounts, listed, strict=True)
             for model in models
             if permissions.allows_model(caller.models, provider=account.provider, model=str(model.get("id")))
         ]
+
+
+def _model(model: Mapping[str, Any], provider: str) -> Model:
+    return Model(
+        id=model.get("id"),
+        created=model.get("created") or 0,
+        owned_by=model.get("owned_by") or provider,
+        provider=provider,
+    )
 
 
 def _models(gateway: Gateway, account: Account) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a batch input asks for, before it runs: lines, and tokens of each model as far as the lines tell."""
+"""Estimating a batch input before it runs: its lines, and the tokens of each model as far as the lines show them."""
 
 import math
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from app.services.files import files
 from app.services.files.files import FileRow
 from app.services.gateway import Caller, Gateway
 
-# Of English text with the usual tokenizers; only the provider knows better.
+# For English text with the usual tokenizers; only the provider knows the exact number.
 BYTES_PER_TOKEN = 4
-# Of an image, a document or a sound, whatever its size: about what models take an image for.
+# For an image, a document or a sound of any size: about what models count for an image.
 TOKENS_PER_MEDIUM = 1000
-MOST_MODELS = 100
-MOST_MAX_TOKENS = 2**40  # a number beyond it is nonsense
+MAX_MODELS = 100
+MAX_OUTPUT_TOKENS = 2**40  # a larger number is nonsense
 OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-# Members of a body whose texts the model reads, and members of messages that are none.
+# Members of a body that hold texts for the model, and members of messages that do not.
 READ = ("messages", "input", "prompt", "instructions", "system", "tools", "response_format", "text")
 NOT_READ = frozenset({"role", "type", "id", "detail"})
 MEDIA = frozenset(
@@ -31,7 +31,7 @@ EMBEDDINGS = "/embeddings"
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over lines. `max_output_tokens` covers the `lines_with_limit`; the others ask for `unlimited_answers`."""
+    """Sums over lines. `max_output_tokens` is of the `lines_with_limit`; the others request `unlimited_answers`."""
 
     lines: int = 0
     lines_with_limit: int = 0
@@ -40,7 +40,7 @@ class Sums:
     unlimited_answers: int = 0
 
     def add(self, other: "Sums") -> None:
-        """Count what `other` counts."""
+        """Add the sums of `other`."""
         self.lines += other.lines
         self.lines_with_limit += other.lines_with_limit
         self.input_tokens += other.input_tokens
@@ -48,15 +48,15 @@ class Sums:
         self.unlimited_answers += other.unlimited_answers
 
     def output_tokens(self, default: int) -> int:
-        """The most that answers may have, when one without a limit has `default`."""
+        """The most tokens that the answers may have, if each answer without a limit has `default`."""
         return self.max_output_tokens + self.unlimited_answers * default
 
 
 @dataclass(slots=True)
 class Estimate:
-    """What an input asks for. `models` are sums of the lines that name each; `unnamed` of those that name none.
+    """The estimate of an input. `models` are sums by the model that lines name, `unnamed` of lines that name none.
 
-    `other_models` are sums of lines that name yet another model than the first `MOST_MODELS`.
+    `other_models` are sums of the lines that name another model than the first `MAX_MODELS`.
     """
 
     lines: int = 0
@@ -68,17 +68,19 @@ class Estimate:
     @property
     def total(self) -> Sums:
         """Sums of all lines, whatever their model."""
-        found = Sums()
+        total = Sums()
         for sums in (*self.models.values(), self.unnamed, self.other_models):
-            found.add(sums)
-        return found
+            total.add(sums)
+        return total
 
 
 def of_file(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | None = None) -> tuple[FileRow, Estimate]:
     """A file of the project and its estimate. Raises NotFoundError, and InvalidRequestError for another purpose."""
     row = files.retrieve(gateway, caller, file_id, provider=provider)
     if row.purpose != files.BATCH:
-        raise InvalidRequestError(f"Only files with purpose 'batch' can be estimated, not {row.purpose!r}.", param="id")
+        raise InvalidRequestError(
+            f"Only files with purpose 'batch' can be estimated; this one has {row.purpose!r}.", param="id"
+        )
     if not row.is_kept:
         remote.fetch(gateway, row)
         row = files.retrieve(gateway, caller, row.public_id)
@@ -86,24 +88,24 @@ def of_file(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | N
 
 
 def read(gateway: Gateway, key: str) -> Estimate:
-    """Read a whole input in the blob store, as a stream. Raises UnavailableError when the store is away."""
-    found = Estimate()
+    """Estimate an input by streaming it from the blob store. Raises UnavailableError when that is not available."""
+    estimate = Estimate()
     try:
         for line in jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes):
-            _add(found, line.data)
+            _add(estimate, line.data)
     except BlobError as error:
-        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
-    return found
+        raise UnavailableError("The gateway's blob store is not available; retry later.", retry_after_s=5) from error
+    return estimate
 
 
-def _add(found: Estimate, data: bytes | None) -> None:
-    found.lines += 1
+def _add(estimate: Estimate, data: bytes | None) -> None:
+    estimate.lines += 1
     line = _line(data)
     if line is None:
-        found.invalid_lines += 1
+        estimate.invalid_lines += 1
         return
     body = line["body"]
-    _sums_of(found, body.get("model")).add(_sums(body, answers=_answers(line["body"], line.get("url"))))
+    _sums_of(estimate, body.get("model")).add(_sums(body, answers=_answers(line["body"], line.get("url"))))
 
 
 def _line(data: bytes | None) -> Mapping[str, Any] | None:
@@ -114,12 +116,12 @@ def _line(data: bytes | None) -> Mapping[str, Any] | None:
     return line if isinstance(line, dict) and isinstance(line.get("body"), dict) else None
 
 
-def _sums_of(found: Estimate, model: Any) -> Sums:
+def _sums_of(estimate: Estimate, model: Any) -> Sums:
     if not isinstance(model, str):
-        return found.unnamed
-    if model not in found.models and len(found.models) >= MOST_MODELS:
-        return found.other_models
-    return found.models.setdefault(model, Sums())
+        return estimate.unnamed
+    if model not in estimate.models and len(estimate.models) >= MAX_MODELS:
+        return estimate.other_models
+    return estimate.models.setdefault(model, Sums())
 
 
 def _sums(body: Mapping[str, Any], *, answers: int) -> Sums:
@@ -130,30 +132,30 @@ def _sums(body: Mapping[str, Any], *, answers: int) -> Sums:
         sums.unlimited_answers = answers
     else:
         sums.lines_with_limit = 1
-        sums.max_output_tokens = min(limit * answers, MOST_MAX_TOKENS)
+        sums.max_output_tokens = min(limit * answers, MAX_OUTPUT_TOKENS)
     return sums
 
 
 def _answers(body: Mapping[str, Any], url: Any) -> int:
-    """How many answers a line is charged for: none of an embedding, else each choice for each prompt."""
+    """How many answers a line is charged for: none for embeddings, else every choice for every prompt."""
     if isinstance(url, str) and url.endswith(EMBEDDINGS):
         return 0
     choices = max(_whole([body.get("n")], least=1) or 1, _whole([body.get("best_of")], least=1) or 1)
     prompts = body.get("prompt")
     several = len(prompts) if isinstance(prompts, list) and all(isinstance(text, str) for text in prompts) else 1
-    return min(choices * max(several, 1), MOST_MAX_TOKENS)
+    return min(choices * max(several, 1), MAX_OUTPUT_TOKENS)
 
 
 def _whole(values: list[Any], *, least: int) -> int | None:
-    """The first of the values that is a number, rounded up; huge ones come as floats."""
+    """The first number of at least `least`, rounded up (huge numbers arrive as floats); None without one."""
     for value in values:
         if isinstance(value, int | float) and not isinstance(value, bool) and value >= least:
-            return math.ceil(min(value, MOST_MAX_TOKENS))
+            return math.ceil(min(value, MAX_OUTPUT_TOKENS))
     return None
 
 
 def _text_bytes(value: Any) -> int:
-    """UTF-8 bytes of the texts in `value`; an image and the like counts as so many texts as it has tokens."""
+    """UTF-8 bytes of the texts in `value`; an image, a document or a sound counts as the text of as many tokens."""
     waiting = [value]
     size = 0
     while waiting:

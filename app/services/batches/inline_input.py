@@ -1,4 +1,4 @@
-"""Requests that come inside POST /batches, turned into a batch input line by line while they arrive."""
+"""Requests in the body of POST /batches, written to a batch input line by line while they arrive."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,11 +18,11 @@ MESSAGES_ENDPOINT = "/v1/messages"
 METHOD = "POST"
 URL_LENGTH = 256
 SHOWN_NAME = 64
-ENDPOINT_ROOM = 64  # bytes that a line without url may still grow by
+ENDPOINT_ROOM = 64  # bytes by which a line without url may still grow
 
 
 class InlineInput:
-    """The lines so far, in a blob that is not settled yet. `sha256` identifies the requests as they were sent."""
+    """The lines so far, in a blob that is not settled yet. `sha256` identifies the requests as they were received."""
 
     def __init__(self, gateway: Gateway, blob: IncomingBlob, stack: ExitStack) -> None:
         self.blob = blob
@@ -40,7 +40,7 @@ class InlineInput:
         return self.blob.sha256
 
     def add(self, request: Any, *, index: int) -> None:
-        """Write one request as a line. Raises InvalidRequestError naming what is wrong with it."""
+        """Write one request as a line. Raises InvalidRequestError (with the field), PayloadTooLargeError."""
         settings = self._gateway.settings
         if settings.max_batch_lines and index >= settings.max_batch_lines:
             raise InvalidRequestError(
@@ -63,22 +63,22 @@ class InlineInput:
         self.lines += 1
 
     def copy(self, data: bytes) -> None:
-        """Write a line that is one already, as it is."""
+        """Write an existing line of a batch input unchanged."""
         self.blob.write(data.rstrip(b"\r\n") + b"\n")
         self.lines += 1
 
     def check_urls(self, endpoint: str) -> None:
-        """Raises InvalidRequestError unless every request that has a url has this one."""
+        """Raises InvalidRequestError unless every request that has a url has `endpoint`."""
         at = self._other_url_at if self.endpoint in (None, endpoint) else self._first_url_at
         if at is not None and self._form == PARAMS:
             raise _wrong(
-                at, ".params", f"this form is of {MESSAGES_ENDPOINT}, the endpoint of the batch is {endpoint}."
+                at, ".params", f"this form is for {MESSAGES_ENDPOINT}, but the endpoint of the batch is {endpoint}."
             )
         if at is not None:
             raise _wrong(at, ".url", f"must be the endpoint of the batch, {endpoint}, as all requests of a batch.")
 
     def seal(self, endpoint: str) -> None:
-        """Make the lines durable, `endpoint` in those that came without a url."""
+        """Make the lines durable, after filling in `endpoint` where a request has no url."""
         self.blob.seal()
         if self._lacks_url:
             self._rewrite(endpoint)
@@ -92,7 +92,7 @@ class InlineInput:
             self._other_url_at = index
 
     def _rewrite(self, endpoint: str) -> None:
-        # `endpoint` may stand behind the requests in the body, when the lines are already written.
+        # `endpoint` may follow the requests in the body: the lines are written by then.
         draft = self.blob
         self.blob = self._stack.enter_context(incoming(self._gateway))
         stream = self._gateway.blobs.stream(draft.key)
@@ -106,20 +106,20 @@ class InlineInput:
 
 @dataclass(slots=True)
 class Body:
-    """The members of the body but `requests`, and the input that those made, if there were any."""
+    """The members of the body except `requests`, and the input made from those, if there were any."""
 
     members: dict[str, Any] = field(default_factory=dict)
     inline: InlineInput | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells this body from another one, small whatever its size."""
+        """A small value that differs between different bodies."""
         return {**self.members, REQUESTS: None if self.inline is None else self.inline.sha256}
 
 
 @contextmanager
 def reading(gateway: Gateway, source: Source) -> Iterator[Body]:
-    """The body of POST /batches, read to its end. Leave the block by an exception, and no bytes stay behind.
+    """Read the whole body of POST /batches. If the block ends with an exception, the bytes are deleted.
 
     Raises InvalidRequestError, naming `requests[3].custom_id` and the like, or PayloadTooLargeError.
     """
@@ -138,7 +138,7 @@ def reading(gateway: Gateway, source: Source) -> Iterator[Body]:
 
 @contextmanager
 def writing(gateway: Gateway) -> Iterator[InlineInput]:
-    """An input to be filled by the gateway itself. Leave the block by an exception, and no bytes stay behind."""
+    """An input that the gateway itself fills. If the block ends with an exception, the bytes are deleted."""
     with ExitStack() as stack:
         yield InlineInput(gateway, stack.enter_context(incoming(gateway)), stack)
 

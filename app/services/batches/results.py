@@ -1,28 +1,30 @@
-"""What came of the lines of a batch, in input order: finished ones while it runs, all of them in the end."""
+"""The results of a batch's lines, in input order: finished ones while it runs, all of them in the end."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.blobs import BlobError
 from app.data.batches import lines as batch_lines
-from app.data.store.database import AnyRow
+from app.data.batches.lines import LineAnswer
+from app.data.batches.lines import LineStatus as LineStatus  # what callers of this module get
 from app.errors import InvalidRequestError, UnavailableError
 from app.services.batches import batches
+from app.services.batches.batches import Batch
 from app.services.gateway import Caller, Gateway
 from app.services.lines import output
 from app.services.lines.chunks import ChunkReaders
 
 SLICE_LINES = 1000
-STREAM_BYTES = 256 * 1024
-# A document is held in memory: a page of long lines ends early, and `next_cursor` tells where.
-PAGE_BYTES = 8 * 2**20
+BUFFER_BYTES = 256 * 1024
+# A document is held in memory: a page of long lines ends early, and `next_cursor` is where the next one begins.
+MAX_PAGE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class ResultsPage:
-    """Ready output lines; `next_cursor` is what `after` takes for the next page."""
+    """Output lines; `next_cursor` is the `after` of the next page."""
 
-    batch: AnyRow
+    batch: Batch
     lines: Sequence[bytes]
     has_more: bool
     next_cursor: str | None
@@ -30,10 +32,10 @@ class ResultsPage:
 
 @dataclass(frozen=True, slots=True)
 class LinesPage:
-    """States of lines, and the batch they are of."""
+    """Lines of a batch with their states."""
 
-    batch: AnyRow
-    lines: Sequence[AnyRow]
+    batch: Batch
+    lines: Sequence[LineStatus]
     has_more: bool
 
 
@@ -52,11 +54,11 @@ def stream(
     """
     batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     results = _results(gateway, batch, after=_position(batch, after), limit=limit)
-    buffers = buffered(data for _, data in results)
+    buffers = buffered((data for _, data in results), BUFFER_BYTES)
     try:
         first = next(buffers, b"")
     except BlobError as error:
-        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
+        raise UnavailableError("The gateway's blob store is not available; retry later.", retry_after_s=5) from error
     return _continued(gateway, batch, first, buffers)
 
 
@@ -76,14 +78,14 @@ def page(
     has_more = False
     try:
         for line, data in _results(gateway, batch, after=_position(batch, after), limit=limit + 1):
-            if len(lines) == limit or (lines and size + len(data) > PAGE_BYTES):
+            if len(lines) == limit or (lines and size + len(data) > MAX_PAGE_BYTES):
                 has_more = True
                 break
             lines.append(data)
             size += len(data)
             last = line
     except BlobError as error:
-        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
+        raise UnavailableError("The gateway's blob store is not available; retry later.", retry_after_s=5) from error
     cursor = output.line_id(batch.public_id, last) if has_more else None
     return ResultsPage(batch, lines, has_more, cursor)
 
@@ -98,15 +100,29 @@ def states(
     after: str | None = None,
     state: str | None = None,
 ) -> LinesPage:
-    """How each line goes. Raises NotFoundError, InvalidRequestError (`after`)."""
+    """The state of each line. Raises NotFoundError, InvalidRequestError (`after`)."""
     batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     position = _position(batch, after)
     with gateway.database.read() as connection:
-        rows = batch_lines.states(connection, batch.id, state=state, after=position, limit=limit + 1)
+        rows = batch_lines.statuses(connection, batch.id, state=state, after=position, limit=limit + 1)
     return LinesPage(batch, rows[:limit], has_more=len(rows) > limit)
 
 
-def _position(batch: AnyRow, after: str | None) -> int:
+def buffered(lines: Iterator[bytes], buffer_bytes: int) -> Iterator[bytes]:
+    """`lines` joined to buffers of at least `buffer_bytes`, except for the last one."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= buffer_bytes:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _position(batch: Batch, after: str | None) -> int:
     if after is None:
         return -1
     line = output.line_number(batch.public_id, after)
@@ -115,25 +131,25 @@ def _position(batch: AnyRow, after: str | None) -> int:
     return line
 
 
-def _results(gateway: Gateway, batch: AnyRow, *, after: int, limit: int | None) -> Iterator[tuple[int, bytes]]:
-    """(number, output line) of each line that is over."""
+def _results(gateway: Gateway, batch: Batch, *, after: int, limit: int | None) -> Iterator[tuple[int, bytes]]:
+    """(number, output line) of each line that has ended."""
     left = limit
-    with ChunkReaders(gateway) as readers:
+    with ChunkReaders(gateway.blobs) as readers:
         while left is None or left > 0:
-            wanted = SLICE_LINES if left is None else min(SLICE_LINES, left)
+            slice_lines = SLICE_LINES if left is None else min(SLICE_LINES, left)
             with gateway.database.read() as connection:
-                rows = batch_lines.finished(connection, batch.id, after=after, limit=wanted)
+                rows = batch_lines.answers(connection, batch.id, after=after, limit=slice_lines, only_ended=True)
             for row in rows:
                 yield row.line, _result(readers, batch, row)
-            if len(rows) < wanted:
+            if len(rows) < slice_lines:
                 return
             after = rows[-1].line
             left = None if left is None else left - len(rows)
 
 
-def _result(readers: ChunkReaders, batch: AnyRow, row: AnyRow) -> bytes:
+def _result(readers: ChunkReaders, batch: Batch, row: LineAnswer) -> bytes:
     if row.key is not None:
-        return readers.read(row.key, row.response_offset, row.response_bytes).rstrip(b"\r\n") + b"\n"
+        return readers.read(row).rstrip(b"\r\n") + b"\n"
     code = output.UNEXECUTED_CODES.get(row.state)
     if code is not None:
         return output.unexecuted_line(batch.public_id, row.line, row.custom_id, code)
@@ -142,25 +158,11 @@ def _result(readers: ChunkReaders, batch: AnyRow, row: AnyRow) -> bytes:
     return output.failed_line(batch.public_id, row.line, row.custom_id, code=error, message=message)
 
 
-def buffered(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """`lines` joined to pieces that are worth sending."""
-    held: list[bytes] = []
-    size = 0
-    for line in lines:
-        held.append(line)
-        size += len(line)
-        if size >= STREAM_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
-
-
-def _continued(gateway: Gateway, batch: AnyRow, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _continued(gateway: Gateway, batch: Batch, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     try:
         yield from rest
     except BlobError as error:
-        # The answer is under way: cutting it is the only way left to say that it is not whole.
+        # The response has begun: cutting it off is the only way left to tell the client that it is incomplete.
         gateway.log.error("batch_results.cut", batch=batch.public_id, error=str(error))
         raise

@@ -1,13 +1,12 @@
-"""The lines of a batch that came to nothing, once more, as a new batch (terminal states are never left)."""
+"""Retrying a batch: its unsuccessful lines become a new batch, since terminal states are never left."""
 
 from app.blobs import BlobError, BlobMissingError, BlobReader
-from app.data.batches import batches as rows
+from app.data.batches import inputs
 from app.data.batches import lines as batch_lines
-from app.data.store.database import AnyRow
 from app.errors import ConflictError, InvalidRequestError, UnavailableError
-from app.services.batches import batches
-from app.services.batches.batch_object import TERMINAL
-from app.services.batches.batches import NewBatch, Settle
+from app.services.batches import batches, create
+from app.services.batches.batches import Batch
+from app.services.batches.create import NewBatch, Settle
 from app.services.batches.inline_input import InlineInput, writing
 from app.services.gateway import Caller, Gateway
 
@@ -23,15 +22,15 @@ def retry(
     completion_window: str | None = None,
     metadata: dict[str, str] | None = None,
     settle: Settle | None = None,
-) -> AnyRow:
+) -> Batch:
     """A new batch of the failed, expired and cancelled lines, at the same provider; a copy of them is its input.
 
-    Raises NotFoundError, ConflictError (not over, or its input is deleted), InvalidRequestError (nothing to retry).
+    Raises NotFoundError, ConflictError (still running, or input deleted), InvalidRequestError (nothing to retry).
     """
     first = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
-    if first.status not in TERMINAL:
-        raise ConflictError(f"Batch {public_id} is {first.status}; only a batch that is over can be retried.")
-    wanted = NewBatch(
+    if not first.has_ended:
+        raise ConflictError(f"Batch {public_id} is {first.status}; only a batch that has ended can be retried.")
+    new = NewBatch(
         provider=first.provider,
         model=first.model_override,
         endpoint=first.endpoint,
@@ -47,28 +46,26 @@ def retry(
             _copy(gateway, first, reader, source)
             if source.lines == 0:
                 raise InvalidRequestError(f"Batch {public_id} has no failed, expired or cancelled lines to retry.")
-            return batches.create(gateway, caller, wanted, source=source, settle=settle)
+            return create.create(gateway, caller, new, source=source, settle=settle)
     except BlobError as error:
-        raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
+        raise UnavailableError("The gateway's blob store is not available; retry later.", retry_after_s=5) from error
     finally:
         reader.close()
 
 
-def _open_input(gateway: Gateway, caller: Caller, first: AnyRow) -> BlobReader:
+def _open_input(gateway: Gateway, caller: Caller, first: Batch) -> BlobReader:
     with gateway.database.read() as connection:
-        file = rows.find_input(connection, project_id=caller.project_id, public_id=first.input_file)
-    gone = ConflictError(
-        f"The input file {first.input_file} of batch {first.public_id} is deleted; nothing can be retried."
-    )
-    if file is None or file.key is None:
-        raise gone
+        stored = inputs.find(connection, project_id=caller.project_id, given=first.input_file)
+    text = f"The input file {first.input_file} of batch {first.public_id} is deleted; nothing can be retried."
+    if stored is None or stored.key is None:
+        raise ConflictError(text)
     try:
-        return gateway.blobs.open_read(file.key)
+        return gateway.blobs.open_read(stored.key)
     except BlobMissingError as error:
-        raise gone from error
+        raise ConflictError(text) from error
 
 
-def _copy(gateway: Gateway, first: AnyRow, reader: BlobReader, source: InlineInput) -> None:
+def _copy(gateway: Gateway, first: Batch, reader: BlobReader, source: InlineInput) -> None:
     after = -1
     while True:
         with gateway.database.read() as connection:

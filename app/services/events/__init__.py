@@ -1,0 +1,1 @@
+"""Events: recording what was written or rejected, and reading it back."""

@@ -1,4 +1,4 @@
-"""Events: what was written or refused, to whom, for the operator to read with SQL."""
+"""Records events: what was written or rejected, and who did it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,9 +26,9 @@ def record(
     latency_ms: int | None,
     detail: Mapping[str, Any] | None,
 ) -> None:
-    """Write one event of the API: what a caller wrote, or what was refused to a caller or an admin.
+    """Records one event of the API: a write, or a rejected request of a known caller or admin.
 
-    Raises SQLAlchemyError when the store is away.
+    Raises SQLAlchemyError when the database is unavailable.
     """
     with gateway.database.write() as connection:
         events.insert_event(
@@ -58,9 +58,9 @@ def record_act(
     project_id: int | None = None,
     key_id: int | None = None,
 ) -> None:
-    """What an admin did, within the transaction that does it; `actor` is who, by default at the command line.
+    """Records what an admin does, within the same transaction; `actor` is by default the command line's operator.
 
-    `project_id` and `key_id` are those that the act is about; if it is about none, the actor's.
+    `project_id` and `key_id` are those affected. If no project is affected, the event gets the actor's.
     """
     if project_id is None:
         project_id, key_id = actor.project_id, actor.key_id

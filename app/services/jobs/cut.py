@@ -1,9 +1,9 @@
-"""Lines of a batch cut into jobs, each within what its provider takes."""
+"""Cutting a batch into jobs, each within the limits of its provider."""
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
+from app.data.batches.jobs import NewJob
 from app.lib import json, jsonl
 from app.services.accounts.directory import Account
 from app.services.jobs.input import OPENAI, Encoder
@@ -16,7 +16,7 @@ UNSUPPORTED_ID = "unsupported_id"
 
 @dataclass(slots=True)
 class Run:
-    """A line that is sent, from `first_line` on, and those after it that are not: they go where it goes."""
+    """A line that is sent, `first_line`, and the unsent lines after it, which stay in its job."""
 
     first_line: int
     records: int
@@ -26,9 +26,9 @@ class Run:
 
 @dataclass(slots=True)
 class Cut:
-    """A run of lines that becomes a job. `records` are what is sent of them.
+    """A run of lines that becomes a job. `records` are what is sent for them.
 
-    `tail` are the last of its lines, as many as another job may lack; `tail_records` what they have.
+    `tail` are the last of its lines, as many as the next job may be short of; `tail_records` are their records.
     """
 
     first_line: int
@@ -42,7 +42,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A line that is in a job now. `held_back` is why it is never sent, if it is not."""
+    """A line that was added to a job. `held_back` is the error code of a line that is never sent."""
 
     wire_id: str | None = None
     held_back: str | None = None
@@ -51,7 +51,7 @@ class Added:
 
 @dataclass(slots=True)
 class JobCutter:
-    """Fed with the lines of an input in order; `columns` are those of batch_jobs for the jobs that they make."""
+    """Takes the lines of an input in order (`add`, then `finish`), and makes the `jobs` that hold them."""
 
     account: Account
     endpoint: str
@@ -64,7 +64,7 @@ class JobCutter:
         self.encoder = Encoder(self.account, self.endpoint, self.override)
 
     def add(self, line: jsonl.Line, facts: LineFacts) -> Finding | Added:
-        """Take a right line. A Finding when no job can have it."""
+        """Take a valid line. A Finding when no job can hold it."""
         data = line.data or b""
         if rules.owned_id(data, facts.body) is not None:
             return self._hold_back(line.number, UNSUPPORTED_ID)
@@ -72,23 +72,23 @@ class JobCutter:
             encoded, differs = self.encoder.line(line.number, facts.custom_id, data, facts.body)
         except TranslationError as error:
             return self._hold_back(line.number, error.code)
-        except (ValueError, json.JSONEncodeError) as error:  # the latter for what is nested deeper than it was
+        except (ValueError, json.JSONEncodeError) as error:  # the latter: translated, it is nested too deep
             return Finding(
-                "invalid_request", f"{self.account.provider} can't take this line: {error}", None, line.number
+                "invalid_request", f"{self.account.provider} does not accept this line: {error}", None, line.number
             )
         self.rewritten = self.rewritten or differs
         limits = self.account.abilities.jobs
         size = len(encoded.data)
-        most = min((limit for limit in (limits.line_bytes, limits.bytes) if limit is not None), default=None)
-        if most is not None and size > most:
-            text = f"This line has {size} bytes; {self.account.provider} takes {most}."
+        max_bytes = min((limit for limit in (limits.line_bytes, limits.bytes) if limit is not None), default=None)
+        if max_bytes is not None and size > max_bytes:
+            text = f"This line has {size} bytes; {self.account.provider} accepts at most {max_bytes}."
             return Finding("line_too_long", text, None, line.number)
         self._put(line.number, size, encoded.records)
         wire_id = self.encoder.wire_id(line.number, facts.custom_id)
         return Added(None if wire_id == facts.custom_id else wire_id, dropped=encoded.dropped)
 
     def finish(self) -> Finding | None:
-        """Even out the last two jobs. A Finding when there are too few lines for a job."""
+        """Even out the last two jobs. A Finding when a job would have too few lines."""
         limits = self.account.abilities.jobs
         least = limits.min_lines
         if len(self.cuts) > 1 and 0 < self.cuts[-1].records < least:
@@ -98,26 +98,26 @@ class JobCutter:
             return None
         provider, sent = self.account.provider, sum(cut.records for cut in self.cuts)
         hint = ' Send more lines, or execution "gateway".' if self.account.abilities.runs_lines else ""
-        large = ", too large for jobs of so many" if sent >= least else ""
+        large = ", which are too large to share a job" if sent >= least else ""
         text = f"{provider} takes jobs of at least {least} lines; this batch has {sent} for it{large}.{hint}"
         return Finding("too_few_requests", text, None, None)
 
-    def columns(self, *, marker: str, input_bytes: int) -> list[dict[str, Any]]:
-        """A row for each job; `marker` is the batch's, each job's own is made from it."""
+    def jobs(self, *, marker: str, input_bytes: int) -> list[NewJob]:
+        """The jobs in order; the marker of each is made from the batch's."""
         limits = self.account.abilities.jobs
-        # Line ends and blank lines count in the file itself.
+        # The file itself also counts newlines and blank lines, so it may be too large where the lines are not.
         bulky = limits.bytes is not None and input_bytes > limits.bytes
-        rewritten = int(self.rewritten or bulky or len(self.cuts) > 1 or limits.dialect != OPENAI)
+        rewritten = self.rewritten or bulky or len(self.cuts) > 1 or limits.dialect != OPENAI
         return [
-            {
-                "account_id": self.account.id,
-                "number": number,
-                "first_line": cut.first_line,
-                "last_line": cut.last_line,
-                "lines": cut.lines,
-                "rewritten": rewritten,
-                "marker": f"{marker}-{number}",
-            }
+            NewJob(
+                account_id=self.account.id,
+                number=number,
+                first_line=cut.first_line,
+                last_line=cut.last_line,
+                lines=cut.lines,
+                rewritten=rewritten,
+                marker=f"{marker}-{number}",
+            )
             for number, cut in enumerate(self.cuts, start=1)
         ]
 
@@ -148,7 +148,7 @@ def _remember(cut: Cut, number: int, size: int, records: int, *, most_records: i
     if records:
         cut.tail.append(Run(number, records, size))
         cut.tail_records += records
-        # One more than can be lacking: a job never gives away the first that is remembered of it.
+        # One line more than the next job can be short of: a job never gives away its first remembered line.
         while len(cut.tail) > 1 and cut.tail_records - cut.tail[0].records - cut.tail[1].records >= most_records:
             cut.tail_records -= cut.tail.popleft().records
     elif cut.tail:
@@ -156,7 +156,7 @@ def _remember(cut: Cut, number: int, size: int, records: int, *, most_records: i
 
 
 def _move_tail(before: Cut, last: Cut, least: int, *, most_bytes: int | None) -> None:
-    """Give the last job as many lines of the one before as it lacks."""
+    """Move as many lines from the job before to the last one as that is short of."""
     while last.records < least and len(before.tail) > 1:
         run = before.tail[-1]
         if most_bytes is not None and last.bytes + run.bytes > most_bytes:

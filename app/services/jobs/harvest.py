@@ -1,47 +1,50 @@
-"""The results of a job brought home: into chunks, line by line, before its provider forgets them."""
+"""Harvesting: the results of a job are written into chunks, line by line, before its provider forgets them."""
 
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
+
+from sqlalchemy import Connection
 
 from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import JobResult, NativeJob
-from app.data.batches import job_lines, jobs, segments
-from app.data.batches.jobs import JobLease
-from app.data.store.database import AnyRow
+from app.data.batches import job_facts, jobs, segments
+from app.data.batches import lines as batch_lines
+from app.data.batches.job_facts import JobFacts
+from app.data.batches.jobs import NOW, JobLease
+from app.data.batches.lines import LineOfJob
 from app.engine.outcomes import Line, Result
 from app.lib import failpoints, ids, json
 from app.services.accounts.directory import Account
-from app.services.blobs import incoming
 from app.services.gateway import Gateway
 from app.services.jobs import transition
 from app.services.jobs.cut import UNSUPPORTED_ID
 from app.services.jobs.input import Encoder, Requests, line_number
-from app.services.leases import lease_ms, require
-from app.services.lines import dialects, send
-from app.services.lines.chunks import counts, result_row
+from app.services.leases import lease_ms
+from app.services.lines import chunks, dialects, send
+from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer, size_of
 
 CHUNK_LINES = 1000
+FAILPOINTS = "harvest"
 FLOAT_BYTES = 32  # an object and its place in a list
-ANSWER_BYTES = 1000  # what there is around its texts
+ANSWER_BYTES = 1000  # an answer without its texts
 MISSING = ("missing_result", "The provider ended the job without a result for this line.")
 UNSUPPORTED = (UNSUPPORTED_ID, "This line names an object of a provider's account, which the gateway does not pass on.")
-# Results that are gone are not waited for any longer than this.
-GONE_AFTER_LOOKS = 5
+# Results that are missing at the provider are asked for this many times.
+MAX_MISSING_LOOKS = 5
 
 
 @dataclass(slots=True)
 class _Harvest:
-    """One job whose results come in."""
+    """A job whose results come in. `strangers` are results for no line, `repeated` those for a line that has one."""
 
     gateway: Gateway
     lease: JobLease
-    facts: Any
+    facts: JobFacts
     segment_id: int
     account: Account | None
     requests: Requests
@@ -52,24 +55,24 @@ class _Harvest:
 
 
 def harvest(gateway: Gateway, lease: JobLease) -> None:
-    """Write down what came of each line of a job that is over. Raises LeaseLostError and what the blob store raises."""
+    """Write the results of a job that has ended. Raises LeaseLostError, and what the blob store raises."""
     with gateway.database.read() as connection:
-        facts = jobs.facts(connection, lease.id)
-        segment_id = job_lines.segment_of(connection, facts.batch_id, first=facts.first_line)
+        facts = job_facts.find(connection, lease.id)
+        segment_id = segments.of_job(connection, facts.batch_id, first=facts.first_line)
     account = gateway.accounts.by_id(facts.account_id)
-    with closing(Requests(gateway, facts)) as requests:
+    with closing(Requests(gateway.blobs, facts)) as requests:
         work = _Harvest(gateway, lease, facts, segment_id, account, requests)
         try:
             if facts.native_id is not None:
-                _bring_home(work)
+                _read_results(work)
         except UpstreamError as error:
-            if not isinstance(error, MissingError) or facts.faults + 1 < GONE_AFTER_LOOKS:
+            if not isinstance(error, MissingError) or facts.faults + 1 < MAX_MISSING_LOOKS:
                 transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
                 return
             gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
-            _note_unheard(work)
+            _note_unknown_cost(work)
         _write_missing(work)
-    transition.move(gateway, lease, state="done", done_at=True, last_error=None, faults=0)
+    transition.move(gateway, lease, state="done", done_at=NOW, last_error=None, faults=0)
     gateway.log.info(
         "job.done",
         batch=facts.public_id,
@@ -80,33 +83,11 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
     )
 
 
-def _bring_home(work: _Harvest) -> None:
-    if work.account is None:
-        raise UpstreamError("The account of this job is gone.", sent=False)
-    for result in work.account.connector.results(native_job(work.facts, work.account)):
-        work.held.append(result)
-        work.held_bytes += _size(result)
-        if work.held_bytes >= work.gateway.settings.chunk_bytes or len(work.held) >= CHUNK_LINES:
-            _flush(work)
-    _flush(work)
-
-
-def _size(result: JobResult) -> int:
-    """About how much memory a result takes."""
-    answer = result.answer
-    held = len(result.body) + len(result.message)
-    if isinstance(answer, EmbeddingAnswer):
-        return held + sum(map(len, answer.vectors)) * FLOAT_BYTES
-    if answer is None:
-        return held
-    return held + ANSWER_BYTES + sum(size_of(part) for choice in answer.choices for part in choice.parts)
-
-
-def native_job(facts: Any, account: Account) -> NativeJob:
-    """The job as its connector knows it; `facts` are those of data.jobs."""
+def native_job(facts: JobFacts, account: Account) -> NativeJob:
+    """The job as its connector knows it."""
     return NativeJob(
-        id=facts.native_id,
-        status=facts.status,
+        id=facts.made_id,
+        status=facts.status or "",
         native_status=facts.native_status or "",
         marker=facts.marker,
         input_id=facts.input_native_id,
@@ -121,11 +102,33 @@ def native_job(facts: Any, account: Account) -> NativeJob:
     )
 
 
+def _read_results(work: _Harvest) -> None:
+    if work.account is None:
+        raise UpstreamError("The account of this job has been removed.", sent=False)
+    for result in work.account.connector.results(native_job(work.facts, work.account)):
+        work.held.append(result)
+        work.held_bytes += _size(result)
+        if work.held_bytes >= work.gateway.settings.chunk_bytes or len(work.held) >= CHUNK_LINES:
+            _flush(work)
+    _flush(work)
+
+
+def _size(result: JobResult) -> int:
+    """About how many bytes of memory a result takes."""
+    answer = result.answer
+    held = len(result.body) + len(result.message)
+    if isinstance(answer, EmbeddingAnswer):
+        return held + sum(map(len, answer.vectors)) * FLOAT_BYTES
+    if answer is None:
+        return held
+    return held + ANSWER_BYTES + sum(size_of(part) for choice in answer.choices for part in choice.parts)
+
+
 def _flush(work: _Harvest) -> None:
-    """Write down the results that are held, but for lines that have one already: it was read before a crash."""
+    """Write the held results, except for lines that have one already: those were written before a crash."""
     held, work.held, work.held_bytes = work.held, [], 0
     lines = _lines_of(work, held)
-    found: dict[int, Result] = {}
+    results: dict[int, Result] = {}
     for result in held:
         row = lines.get(result.custom_id)
         if row is None:
@@ -133,29 +136,35 @@ def _flush(work: _Harvest) -> None:
             work.gateway.log.warning(
                 "job.stranger", batch=work.facts.public_id, job=work.facts.number, custom_id=result.custom_id[:100]
             )
-        elif row.state != "pending" or row.line in found:
+        elif row.state != "pending" or row.line in results:
             work.repeated += 1
-        elif UNEXECUTED_CODES.get(work.facts.status) != result.error_code or result.error_code is None:
-            found[row.line] = _result(work, row, _said(work, row, result))
-    if found:
-        _write(work, list(found.values()))
+        elif UNEXECUTED_CODES.get(work.facts.status or "") != result.error_code or result.error_code is None:
+            results[row.line] = _result(work, row, _translated(work, row, result))
+    if results:
+        _write(work, list(results.values()))
     failpoints.hit("job.during_harvest")
 
 
-def _lines_of(work: _Harvest, held: Sequence[JobResult]) -> dict[str, AnyRow]:
+def _lines_of(work: _Harvest, held: Sequence[JobResult]) -> dict[str, LineOfJob]:
+    """The lines that results belong to, by the id that the provider has for them."""
     facts = work.facts
-    span = {"first": facts.first_line, "last": facts.last_line}
+    first, last = facts.first_line, facts.last_line
     wire_ids = [result.custom_id for result in held] if facts.rewritten else []
     numbers = {number: wire_id for wire_id in wire_ids if (number := line_number(wire_id)) is not None}
     own_ids = {result.custom_id for result in held} - set(numbers.values())
+    lines: dict[str, LineOfJob] = {}
     with work.gateway.database.read() as connection:
-        named = job_lines.by_custom_id(connection, facts.batch_id, own_ids, **span) if own_ids else ()
-        numbered = job_lines.by_number(connection, facts.batch_id, numbers, **span) if numbers else ()
-    return {row.custom_id: row for row in named} | {numbers[row.line]: row for row in numbered}
+        if own_ids:
+            rows = batch_lines.by_custom_id(connection, facts.batch_id, own_ids, first=first, last=last)
+            lines |= {row.custom_id: row for row in rows}
+        if numbers:
+            rows = batch_lines.by_number(connection, facts.batch_id, numbers, first=first, last=last)
+            lines |= {numbers[row.line]: row for row in rows}
+    return lines
 
 
-def _said(work: _Harvest, row: AnyRow, result: JobResult) -> JobResult:
-    """What came of a line in the dialect that it was asked in."""
+def _translated(work: _Harvest, row: LineOfJob, result: JobResult) -> JobResult:
+    """The result of a line in the dialect of its request."""
     facts, account = work.facts, work.account
     if account is None:
         return result
@@ -171,7 +180,7 @@ def _said(work: _Harvest, row: AnyRow, result: JobResult) -> JobResult:
     )
 
 
-def _result(work: _Harvest, row: AnyRow, result: JobResult) -> Result:
+def _result(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:
     batch = work.facts.public_id
     line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0, attempts=1)
     if result.status_code is None:
@@ -197,72 +206,55 @@ def _result(work: _Harvest, row: AnyRow, result: JobResult) -> Result:
     )
 
 
-def _write(work: _Harvest, results: Sequence[Result], *, came: bool = True) -> None:
-    """A chunk, its lines and the job's counters, all or nothing."""
-    gateway, lease = work.gateway, work.lease
-    with incoming(gateway, hashed=False) as blob:
-        places = []
-        for result in results:
-            places.append(blob.bytes)
-            blob.write(result.data)
-        blob.seal()
-        with gateway.database.write() as connection:
-            ends = counts(results)
-            require(jobs.add(connection, lease, came=came, lease_ms=lease_ms(gateway.settings), **ends))
-            blob.settle(connection)
-            chunk = segments.insert_chunk(
-                connection,
-                batch_id=lease.batch_id,
-                segment_id=work.segment_id,
-                epoch=lease.epoch,
-                blob_id=blob.id,
-                lines=len(results),
-                size=blob.bytes,
-            )
-            placed = zip(results, places, strict=True)
-            rows = [result_row(lease.batch_id, result, chunk, place) for result, place in placed]
-            segments.write_results(connection, rows)
-            charge.charge(connection, gateway, lease.batch_id, results)
-            failpoints.hit("harvest.before_commit")
-    failpoints.hit("harvest.after_commit")
+def _write(work: _Harvest, results: Sequence[Result], *, answered: bool = True) -> None:
+    lease = work.lease
+
+    def hold(connection: Connection) -> bool:
+        return jobs.hold(connection, lease, lease_ms=lease_ms(work.gateway.settings))
+
+    def count(connection: Connection, counts: Counts) -> None:
+        jobs.count(connection, lease, answered=answered, **counts)
+
+    owner = ChunkOwner(lease.batch_id, work.segment_id, lease.epoch, hold, count, FAILPOINTS)
+    chunks.write(work.gateway, owner, results)
 
 
-def _note_unheard(work: _Harvest) -> None:
-    """The provider ran the job, and its results are gone: what they cost is not known."""
+def _note_unknown_cost(work: _Harvest) -> None:
+    """The provider ran the job, and its results are missing: record that their cost is not known."""
     with work.gateway.database.write() as connection:
         charge.note_job(connection, work.lease.batch_id, job_id=work.lease.id, attempt=work.facts.attempt)
 
 
 def _write_missing(work: _Harvest) -> None:
-    """Give an end to lines that the provider gave none, unless the end of the batch does it (expired, cancelled)."""
+    """End the lines that the provider gave no result, unless the end of the batch does it (expired, cancelled)."""
     with work.gateway.database.read() as connection:
-        facts = jobs.facts(connection, work.lease.id)
-        alone = len(jobs.of_batch(connection, facts.batch_id)) == 1
+        facts = job_facts.find(connection, work.lease.id)
+        alone = len(job_facts.of_batch(connection, facts.batch_id)) == 1
     if facts.status == "failed" and alone:
-        return  # the batch fails as a whole, and tells why
+        return  # the batch fails as a whole, with its `errors`
     reason = MISSING
     if facts.errors:
         reason = (str(facts.errors[0]["code"] or MISSING[0])[:128], str(facts.errors[0]["message"] or MISSING[1]))
-    only_refused = facts.status in UNEXECUTED_CODES
+    only_held_back = facts.status in UNEXECUTED_CODES
     first = facts.first_line
     while True:
         with work.gateway.database.read() as connection:
-            rows = job_lines.pending(
+            rows = batch_lines.pending(
                 connection,
                 facts.batch_id,
                 first=first,
                 last=facts.last_line,
-                only_refused=only_refused,
+                only_held_back=only_held_back,
                 limit=CHUNK_LINES,
             )
         if rows:
-            _write(work, [_missing(work, row, reason) for row in rows], came=False)
+            _write(work, [_missing(work, row, reason) for row in rows], answered=False)
             first = rows[-1].line + 1
         if len(rows) < CHUNK_LINES:
             return
 
 
-def _missing(work: _Harvest, row: AnyRow, reason: tuple[str, str]) -> Result:
+def _missing(work: _Harvest, row: LineOfJob, reason: tuple[str, str]) -> Result:
     line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0)
     if row.error_code is None or row.error_code == UNSUPPORTED_ID:
         code, message = reason if row.error_code is None else UNSUPPORTED
@@ -270,8 +262,8 @@ def _missing(work: _Harvest, row: AnyRow, reason: tuple[str, str]) -> Result:
     return send.untranslatable(work.facts.public_id, line, _refusal(work, row))
 
 
-def _refusal(work: _Harvest, row: AnyRow) -> TranslationError:
-    """Why the line was never sent: SQL keeps the code, the words are found as they were then."""
+def _refusal(work: _Harvest, row: LineOfJob) -> TranslationError:
+    """Why the line was never sent. SQL keeps only the code, so the line is translated again for the message."""
     if work.account is not None:
         try:
             Encoder(work.account, work.facts.endpoint, work.facts.model_override).line(
@@ -279,4 +271,4 @@ def _refusal(work: _Harvest, row: AnyRow) -> TranslationError:
             )
         except TranslationError as error:
             return error
-    return TranslationError("body", "the provider's dialect cannot say what this line asks.", code=row.error_code)
+    return TranslationError("body", "the provider's dialect cannot express this request.", code=row.error_code or "")

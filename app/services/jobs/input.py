@@ -1,4 +1,4 @@
-"""The input of a job: a file's own bytes where they will do, else its lines in the provider's dialect."""
+"""The input of a job: the bytes of the file as they are if possible, else its lines in the provider's dialect."""
 
 import hashlib
 import re
@@ -8,10 +8,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
-from app.blobs import BlobError, BlobReader
+from app.blobs import BlobError, BlobReader, BlobStore
 from app.connectors.contract.abilities import JobLimits
 from app.connectors.contract.objects import EncodedLine, JobLine, NewFile, Payload
-from app.data.batches import job_lines
+from app.data.batches import lines as batch_lines
+from app.data.batches.job_facts import JobFacts
+from app.data.batches.lines import LineOfJob
 from app.lib import json
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
@@ -41,48 +43,48 @@ class Encoder:
         return self.account.abilities.jobs
 
     def wire_id(self, number: int, custom_id: str) -> str:
-        """What the line is called at the provider: its own id, unless that could not come back as it went."""
+        """The line's id at the provider: its custom_id, unless the provider could not return that unchanged."""
         pattern = self.limits.custom_id
         unfit = pattern is not None and re.fullmatch(pattern, custom_id) is None
         return f"{WIRE_PREFIX}{number}" if unfit or _WIRE_ID.fullmatch(custom_id) else custom_id
 
     @property
     def target(self) -> str:
-        """The endpoint that the lines go to at the provider."""
+        """The provider's endpoint for the lines."""
         return dialects.spoken(self.endpoint, self.limits.endpoints)
 
     def line(
         self, number: int, custom_id: str, data: bytes, body: dict[str, Any] | None = None
     ) -> tuple[EncodedLine, bool]:
-        """(the line as the job has it, whether it differs from `data`); `data` is the line as the batch's input has it.
+        """(the line of the job, whether it differs from `data`, the line of the batch's input).
 
-        `body` is that of the line, where it has been read already. Raises TranslationError when the provider's dialect
-        cannot say what it asks.
+        `body` is the parsed body of the line, if the caller has it. Raises TranslationError when the provider's dialect
+        cannot express the request.
         """
         wire_id = self.wire_id(number, custom_id)
         if body is None:
             body = dict(json.loads(data)["body"])
-        asked: Any = body.get("model")
-        model = self.account.native_model(self.override or asked)
+        line_model: Any = body.get("model")
+        model = self.account.native_model(self.override or line_model)
         target = self.target
-        if self.limits.dialect == OPENAI and wire_id == custom_id and model == asked and target == self.endpoint:
+        if self.limits.dialect == OPENAI and wire_id == custom_id and model == line_model and target == self.endpoint:
             return EncodedLine(data + b"\n"), False
-        said = dialects.outgoing(self.endpoint, target, body, output_limit=self.account.abilities.output_limit)
-        encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, said.body))
-        if said.dropped:
-            encoded = replace(encoded, dropped=(*said.dropped, *encoded.dropped))
+        written = dialects.outgoing(self.endpoint, target, body, output_limit=self.account.abilities.output_limit)
+        encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, written.body))
+        if written.dropped:
+            encoded = replace(encoded, dropped=(*written.dropped, *encoded.dropped))
         return encoded, True
 
 
 def line_number(wire_id: str) -> int | None:
-    """The line that a replaced id stands for, or None when it is an id of the caller's own."""
+    """The number of the line that a replaced id stands for, or None for a custom_id of the caller's."""
     match = _WIRE_ID.fullmatch(wire_id)
     return int(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """What a job is made of. `lines` may be fewer than the job has, as some are never sent."""
+    """The input of a job. `lines` may be fewer than the job has, since some are never sent."""
 
     variant: str
     lines: int
@@ -91,22 +93,22 @@ class JobInput:
     payload: Payload = field(repr=False)
 
     def new_file(self) -> NewFile:
-        """The file to be made at the provider."""
+        """The file to create at the provider."""
         return NewFile(
             filename=self.filename, purpose=PURPOSE, payload=self.payload, lines=self.lines, endpoint=self.endpoint
         )
 
 
-def is_rewritten(facts: Any, account: Account) -> bool:
-    """True when the file's own bytes will not do. `facts` are those of data.jobs."""
+def is_rewritten(facts: JobFacts, account: Account) -> bool:
+    """True when the provider needs another file than the batch's input."""
     limits = account.abilities.jobs
     renames = account.native_model(facts.model) != facts.model if limits.single_model else account.models
     spoken = facts.endpoint in limits.endpoints
     return bool(facts.rewritten or renames or limits.dialect != OPENAI or not spoken)
 
 
-def variant(facts: Any, account: Account) -> str:
-    """What tells this form of the file from others: copies of the same variant are interchangeable."""
+def variant(facts: JobFacts, account: Account) -> str:
+    """The name of this form of the file: copies of the same variant are interchangeable."""
     if not is_rewritten(facts, account):
         return RAW
     limits = account.abilities.jobs
@@ -124,15 +126,14 @@ def variant(facts: Any, account: Account) -> str:
 
 
 @contextmanager
-def opened(gateway: Gateway, facts: Any, account: Account) -> Iterator[JobInput]:
-    """The input of a job, readable within the block. Raises BlobError when the bytes are not there."""
+def opened(gateway: Gateway, facts: JobFacts, account: Account) -> Iterator[JobInput]:
+    """The input of a job, readable within the block. Raises BlobError when the input file's bytes are deleted."""
     with gateway.database.read() as connection:
-        lines = job_lines.count_to_send(connection, facts.batch_id, first=facts.first_line, last=facts.last_line)
+        lines = batch_lines.count_to_send(connection, facts.batch_id, first=facts.first_line, last=facts.last_line)
     name = variant(facts, account)
-    if facts.input_key is None:
-        raise BlobError(f"the input file of {facts.public_id} is gone")
+    key = _input_key(facts)
     if name == RAW:
-        payload = Payload(facts.input_bytes, lambda: gateway.blobs.stream(facts.input_key))
+        payload = Payload(facts.input_bytes, lambda: gateway.blobs.stream(key))
         yield JobInput(RAW, lines, facts.input_filename, facts.endpoint, payload)
         return
     with tempfile.TemporaryFile() as spool:
@@ -143,19 +144,17 @@ def opened(gateway: Gateway, facts: Any, account: Account) -> Iterator[JobInput]
 
 
 class Requests:
-    """The lines of a batch as its input file has them, read one by one. Raises BlobError when they are not there."""
+    """The lines of a batch's input file, read one by one. Raises BlobError when its bytes are deleted or too short."""
 
-    def __init__(self, gateway: Gateway, facts: Any) -> None:
-        self._gateway = gateway
+    def __init__(self, store: BlobStore, facts: JobFacts) -> None:
+        self._store = store
         self._facts = facts
         self._reader: BlobReader | None = None
 
-    def read(self, row: Any) -> bytes:
-        """The line at the place that `row` (of data.job_lines) tells, without its end."""
+    def read(self, row: LineOfJob) -> bytes:
+        """The line of the input file without its newline."""
         if self._reader is None:
-            if self._facts.input_key is None:
-                raise BlobError(f"the input file of {self._facts.public_id} is gone")
-            self._reader = self._gateway.blobs.open_read(self._facts.input_key)
+            self._reader = self._store.open_read(_input_key(self._facts))
         data = self._reader.read(row.request_offset, row.request_bytes)
         if len(data) != row.request_bytes:
             raise BlobError(f"the input of {self._facts.public_id} ends before line {row.line}")
@@ -168,12 +167,12 @@ class Requests:
             reader.close()
 
 
-def _encode(gateway: Gateway, facts: Any, encoder: Encoder, spool: IO[bytes]) -> int:
+def _encode(gateway: Gateway, facts: JobFacts, encoder: Encoder, spool: IO[bytes]) -> int:
     first, length = facts.first_line, 0
-    with closing(Requests(gateway, facts)) as requests:
+    with closing(Requests(gateway.blobs, facts)) as requests:
         while True:
             with gateway.database.read() as connection:
-                rows = job_lines.to_send(
+                rows = batch_lines.to_send(
                     connection, facts.batch_id, first=first, last=facts.last_line, limit=SLICE_LINES
                 )
             for row in rows:
@@ -182,6 +181,12 @@ def _encode(gateway: Gateway, facts: Any, encoder: Encoder, spool: IO[bytes]) ->
             if len(rows) < SLICE_LINES:
                 return length
             first = rows[-1].line + 1
+
+
+def _input_key(facts: JobFacts) -> str:
+    if facts.input_key is None:
+        raise BlobError(f"the input file of {facts.public_id} is deleted")
+    return facts.input_key
 
 
 def _pieces(spool: IO[bytes]) -> Iterator[bytes]:

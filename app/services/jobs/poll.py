@@ -1,16 +1,17 @@
-"""Jobs that run at their providers: looked at, cancelled, seen to end."""
+"""Jobs that run at their providers: polled, cancelled, seen to end."""
 
 import threading
-from typing import Any
 
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob
-from app.data.batches import jobs
-from app.data.batches.jobs import JobLease
-from app.data.store.database import AnyRow
+from app.data.batches import job_facts, jobs
+from app.data.batches.batches import Batch
+from app.data.batches.job_facts import JobFacts
+from app.data.batches.jobs import NOW, JobChanges, JobLease
+from app.data.batches.work import LockedBatch
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import transition
@@ -18,55 +19,55 @@ from app.services.jobs.submit import FULL
 from app.services.leases import LeaseLostError, lease_ms, require
 from app.services.provider_errors import AUTH_STATUSES
 
-# A job that its provider has just made may not be there for everyone yet.
+# A job that its provider has just made may not be visible everywhere there yet.
 SETTLING_MS = 600_000
-LOST_AFTER_LOOKS = 5
+LOST_AFTER_POLLS = 5
 LOST = {
     "code": "job_lost",
     "message": "The provider no longer knows the job of this batch.",
     "param": None,
     "line": None,
 }
-# How long a caller's GET waits for the provider; what comes later is for the next one.
-LOOK_S = 5.0
+# How long a caller's GET waits for the provider; a later answer serves the next GET.
+REFRESH_WAIT_S = 5.0
 
 
 def poll(gateway: Gateway, lease: JobLease) -> None:
-    """Look at a running job, or cancel it where that is still to be done: one call. Raises LeaseLostError."""
+    """Poll a running job, or cancel it if that is still to be done: one call. Raises LeaseLostError."""
     with gateway.database.read() as connection:
-        facts = jobs.facts(connection, lease.id)
+        facts = job_facts.find(connection, lease.id)
     account = gateway.accounts.by_id(facts.account_id)
     if account is None:
-        transition.postpone(gateway, lease, facts, "The account of this job is gone.")
+        transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
         return
     cancels = facts.batch_status == "cancelling" and facts.cancel_sent_at is None and can_cancel(account)
     call = account.connector.cancel_job if cancels else account.connector.retrieve_job
     try:
-        native = call(facts.native_id)
+        native = call(facts.made_id)
     except MissingError as error:
         _missing(gateway, lease, facts, error)
     except UpstreamError as error:
         refused = cancels and isinstance(error, RefusedError) and error.status not in AUTH_STATUSES
-        more = {"cancel_sent_at": True} if refused else {}
-        transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0, **more)
+        changes: JobChanges = {"cancel_sent_at": NOW} if refused else {}
+        at_least_s = error.retry_after_s or 0.0
+        transition.postpone(gateway, lease, facts, error.message, at_least_s=at_least_s, changes=changes)
     else:
         _write(gateway, lease, facts, native, account=account, cancelled=cancels)
 
 
 def can_cancel(account: Account) -> bool:
-    """True when the provider takes back a job that it has."""
+    """True when the provider can cancel a job."""
     return account.abilities.support("batch_cancel") is Support.NATIVE
 
 
-def cancel(gateway: Gateway, batch: AnyRow, *, worker: str) -> bool:
+def cancel(gateway: Gateway, batch: Batch, *, worker: str) -> bool:
     """Send the cancel of each running job of a batch that is `cancelling`; True when there was one.
 
-    A worker sends what fails here, or what it has in its hands.
+    A worker sends the ones that fail here, and those that it has leased.
     """
-    with gateway.database.read() as connection:
-        running = [job for job in jobs.of_batch(connection, batch.id) if job.state == "running"]
+    running = _running(gateway, batch)
     for job in running:
-        lease = JobLease(job.id, job.epoch + 1, worker, job.batch_id, job.account_id, job.state)
+        lease = JobLease.to_claim(job, worker)
         with gateway.database.write() as connection:
             claimed = job.cancel_sent_at is None and jobs.claim(connection, lease, lease_ms=lease_ms(gateway.settings))
         try:
@@ -77,16 +78,14 @@ def cancel(gateway: Gateway, batch: AnyRow, *, worker: str) -> bool:
     return bool(running)
 
 
-def refresh(gateway: Gateway, batch: AnyRow) -> bool:
-    """Look at the jobs of a batch that nobody has seen for a while; True when this caller was the one to look.
+def refresh(gateway: Gateway, batch: Batch) -> bool:
+    """Poll the jobs of a batch that nobody has polled for a while; True when this caller did.
 
-    Any number of callers look once. When the provider is slow or broken, what is known stays what is told.
+    Of any number of callers one polls. When the provider is slow or broken, callers get what SQL has.
     """
     stale_ms = int(gateway.settings.refresh_s * 1000)
-    with gateway.database.read() as connection:
-        running = [job for job in jobs.of_batch(connection, batch.id) if job.state == "running"]
     mine = []
-    for job in running:
+    for job in _running(gateway, batch):
         with gateway.database.write() as connection:
             if jobs.take_look(connection, job.id, stale_ms=stale_ms):
                 mine.append(job.id)
@@ -94,8 +93,23 @@ def refresh(gateway: Gateway, batch: AnyRow) -> bool:
         return False
     thread = threading.Thread(target=_look_at_all, args=(gateway, mine), name="refresh", daemon=True)
     thread.start()
-    thread.join(LOOK_S)
+    thread.join(REFRESH_WAIT_S)
     return True
+
+
+def look(gateway: Gateway, job_id: int) -> None:
+    """Poll a running job without a lease; what is written names the job that it is about. Raises UpstreamError."""
+    with gateway.database.read() as connection:
+        facts = job_facts.find(connection, job_id)
+    account = gateway.accounts.by_id(facts.account_id)
+    if account is None or facts.state != "running":
+        return
+    _note(gateway, facts, account.connector.retrieve_job(facts.made_id))
+
+
+def _running(gateway: Gateway, batch: Batch) -> list[job_facts.JobRow]:
+    with gateway.database.read() as connection:
+        return [job for job in job_facts.of_batch(connection, batch.id) if job.state == "running"]
 
 
 def _look_at_all(gateway: Gateway, job_ids: list[int]) -> None:
@@ -108,73 +122,69 @@ def _look_at_all(gateway: Gateway, job_ids: list[int]) -> None:
             gateway.log.exception("job.refresh_broken", job=job_id)
 
 
-def look(gateway: Gateway, job_id: int) -> None:
-    """One look at a running job, without a lease: what is written says which job it was. Raises UpstreamError."""
-    with gateway.database.read() as connection:
-        facts = jobs.facts(connection, job_id)
-    account = gateway.accounts.by_id(facts.account_id)
-    if account is None or facts.state != "running":
-        return
-    _note(gateway, facts, account.connector.retrieve_job(facts.native_id))
+def _note(gateway: Gateway, facts: JobFacts, native: NativeJob) -> None:
+    """Write what was seen of a running job outside of its lease. Its end is left to the worker, but made due now."""
+    changes = transition.observed(gateway.database, facts, native)
+    if "state" in changes:
+        # The worker sees the end itself, under its lease; until then the row shows how far the job is.
+        changes = {
+            "native_total": native.total,
+            "native_completed": native.completed,
+            "native_failed": native.failed,
+            "next_at": NOW,
+        }
 
-
-def _note(gateway: Gateway, facts: Any, native: NativeJob) -> None:
-    """Write down what was seen of a running job outside of its lease; an end is left to the worker, but soon."""
-    values = transition.observed(gateway, facts, native)
-    if values.pop("state", None) is not None:
-        # The worker sees the end itself, under its lease; until then the row tells how far the job is.
-        values = {name: values[name] for name in ("native_total", "native_completed", "native_failed")}
-        values["next_at"] = True
-
-    def act(connection: Connection, _batch: AnyRow) -> bool:
-        return jobs.observe(connection, facts.id, facts.native_id, **values)
+    def act(connection: Connection, _batch: LockedBatch) -> bool:
+        return jobs.observe(connection, facts.id, facts.made_id, **changes)
 
     transition.write(gateway, facts.batch_id, act)
 
 
-def _missing(gateway: Gateway, lease: JobLease, facts: Any, error: MissingError) -> None:
-    settling = (facts.age_ms or 0) < SETTLING_MS or facts.faults + 1 < LOST_AFTER_LOOKS
+def _missing(gateway: Gateway, lease: JobLease, facts: JobFacts, error: MissingError) -> None:
+    settling = (facts.age_ms or 0) < SETTLING_MS or facts.faults + 1 < LOST_AFTER_POLLS
     if facts.cancel_sent_at is not None or (facts.batch_status == "cancelling" and not settling):
-        transition.move(gateway, lease, state="ended", status="cancelled", ended_at=True)
+        transition.move(gateway, lease, state="ended", status="cancelled", ended_at=NOW)
     elif settling:
         transition.postpone(gateway, lease, facts, error.message)
     else:
         gateway.log.error("job.lost", batch=facts.public_id, job=facts.number, native_id=facts.native_id)
-        transition.move(gateway, lease, state="ended", status="failed", ended_at=True, errors=[LOST])
+        transition.move(gateway, lease, state="ended", status="failed", ended_at=NOW, errors=[LOST])
 
 
 def _write(
-    gateway: Gateway, lease: JobLease, facts: Any, native: NativeJob, *, account: Account, cancelled: bool
+    gateway: Gateway, lease: JobLease, facts: JobFacts, native: NativeJob, *, account: Account, cancelled: bool
 ) -> None:
     if _is_full(facts, native):
-        _again(gateway, lease, facts, native)
+        _make_again(gateway, lease, facts, native)
         return
-    values = transition.observed(gateway, facts, native)
-    values |= {"refreshed_at": True, **({"cancel_sent_at": True} if cancelled else {})}
+    changes = transition.observed(gateway.database, facts, native)
+    changes["refreshed_at"] = NOW
+    if cancelled:
+        changes["cancel_sent_at"] = NOW
 
-    def act(connection: Connection, batch: AnyRow) -> bool:
-        # The batch may have been cancelled while its job was looked at.
+    def act(connection: Connection, batch: LockedBatch) -> bool:
+        # The batch may have been cancelled while its job was polled.
         to_cancel = batch.status == "cancelling" and facts.cancel_sent_at is None and not cancelled
-        at_once = "state" in values or (to_cancel and can_cancel(account))
-        delay_ms = 0 if at_once else int(transition.poll_s(gateway, facts.age_ms) * 1000)
-        return jobs.move(connection, lease, delay_ms=delay_ms, **values)
+        at_once = "state" in changes or (to_cancel and can_cancel(account))
+        delay_ms = 0 if at_once else int(transition.poll_s(gateway.settings, facts.age_ms) * 1000)
+        return jobs.move(connection, lease, delay_ms=delay_ms, **changes)
 
     require(transition.write(gateway, lease.batch_id, act))
 
 
-def _is_full(facts: Any, native: NativeJob) -> bool:
-    """True for a job that failed as there was no room for it: it waits, and is made again."""
+def _is_full(facts: JobFacts, native: NativeJob) -> bool:
+    """True for a job that failed because the account's queue was full: it waits, and is made again."""
     codes = {error.code for error in native.errors}
-    wanted = facts.left_ms > 0 and facts.batch_status in jobs.MAKING
-    return wanted and native.status == "failed" and bool(codes) and codes <= FULL and not native.completed
+    still_due = facts.left_ms > 0 and facts.batch_status in jobs.MAKING
+    return still_due and native.status == "failed" and bool(codes) and codes <= FULL and not native.completed
 
 
-def _again(gateway: Gateway, lease: JobLease, facts: Any, native: NativeJob) -> None:
+def _make_again(gateway: Gateway, lease: JobLease, facts: JobFacts, native: NativeJob) -> None:
     gateway.log.info("job.no_room", batch=facts.public_id, job=facts.number, native_id=native.id)
-    values: dict[str, Any] = {
+    changes: JobChanges = {
         "state": "pending",
         "status": None,
         "native_id": None,
-        "marker": f"{facts.public_id}-{facts.number}.{facts.attempt}",  # the old one would find the old job
+        "marker": f"{facts.public_id}-{facts.number}.{facts.attempt}",  # the old marker would find the old job
     }
-    transition.postpone(gateway, lease, facts, native.errors[0].message, **values)
+    transition.postpone(gateway, lease, facts, native.errors[0].message, changes=changes)

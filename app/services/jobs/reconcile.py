@@ -1,67 +1,67 @@
-"""Jobs that were asked for and not heard of: looked for at their provider, and never made twice."""
-
-from typing import Any
+"""Jobs whose creation got no answer: looked for at their provider, and never made twice."""
 
 from sqlalchemy import Connection
 
 from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.data.audit import events
-from app.data.batches import jobs
+from app.data.audit.events import EventValues
+from app.data.batches import job_facts, jobs
+from app.data.batches.job_facts import JobFacts
 from app.data.batches.jobs import JobLease
-from app.data.store.database import AnyRow
+from app.data.batches.work import LockedBatch
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import submit, transition
 from app.services.leases import require
 
-# What the provider's clock may be behind the database's.
-SKEW_MS = 120_000
+# How far the provider's clock may be behind the database's.
+MAX_SKEW_MS = 120_000
 WORKER = "worker"
 
 
 def reconcile(gateway: Gateway, lease: JobLease) -> None:
-    """Find a job that is `creating` since long ago, or make it anew. Raises LeaseLostError."""
+    """Find a job that has been `creating` for long, or let it be made again. Raises LeaseLostError."""
     with gateway.database.read() as connection:
-        facts = jobs.facts(connection, lease.id)
+        facts = job_facts.find(connection, lease.id)
     account = gateway.accounts.by_id(facts.account_id)
     if account is None:
-        transition.postpone(gateway, lease, facts, "The account of this job is gone.")
+        transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
         return
     if not account.abilities.jobs.finds:
         _unknown(gateway, lease, facts)
         return
     try:
-        found = _found(gateway, facts, account)
+        native = _find(gateway, facts, account)
     except UpstreamError as error:
         transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
         return
-    if found is None:
+    if native is None:
         gateway.log.warning("job.not_found", batch=facts.public_id, job=facts.number, attempt=facts.attempt)
         transition.move(gateway, lease, state="pending")
     else:
-        submit.made(gateway, facts, found, attempt=facts.attempt)
+        submit.made(gateway, facts, native, attempt=facts.attempt)
 
 
 def give_up(gateway: Gateway, lease: JobLease) -> None:
-    """An unknown job whose window is over has expired, as nobody said what became of it. Raises LeaseLostError."""
+    """Expire an unknown job whose window has ended without a word from the operator. Raises LeaseLostError."""
     with gateway.database.read() as connection:
-        facts = jobs.facts(connection, lease.id)
+        facts = job_facts.find(connection, lease.id)
     if facts.left_ms > 0:
         transition.move(gateway, lease, delay_s=facts.left_ms / 1000)
         return
     transition.end_unmade(gateway, lease, "expired")
 
 
-def _found(gateway: Gateway, facts: Any, account: Account) -> NativeJob | None:
+def _find(gateway: Gateway, facts: JobFacts, account: Account) -> NativeJob | None:
     sought = SoughtJob(
-        marker=facts.marker, input_id=facts.input_native_id, not_before=(facts.creating_at or 0) - SKEW_MS
+        marker=facts.marker, input_id=facts.input_native_id, not_before=(facts.creating_at or 0) - MAX_SKEW_MS
     )
     candidates = account.connector.find_jobs(sought)
     if not candidates:
         return None
     with gateway.database.read() as connection:
-        held = jobs.held_native_ids(connection, facts.account_id, [job.id for job in candidates])
+        held = job_facts.held_native_ids(connection, facts.account_id, [job.id for job in candidates])
     free = [job for job in candidates if job.id not in held]
     if len(free) > 1:
         gateway.log.error(
@@ -70,10 +70,10 @@ def _found(gateway: Gateway, facts: Any, account: Account) -> NativeJob | None:
     return free[0] if free else None
 
 
-def _unknown(gateway: Gateway, lease: JobLease, facts: Any) -> None:
+def _unknown(gateway: Gateway, lease: JobLease, facts: JobFacts) -> None:
     gateway.log.error("job.unknown", batch=facts.public_id, job=facts.number, provider=facts.provider)
     text = "It is not known whether the provider made this job: see `batchgate batches resolve`."
-    event = {
+    event: EventValues = {
         "request_id": lease.worker[:64],
         "project_id": facts.project_id,
         "source": WORKER,
@@ -83,7 +83,7 @@ def _unknown(gateway: Gateway, lease: JobLease, facts: Any) -> None:
         "detail": {"job": facts.number, "provider": facts.provider, "attempt": facts.attempt},
     }
 
-    def act(connection: Connection, _batch: AnyRow) -> bool:
+    def act(connection: Connection, _batch: LockedBatch) -> bool:
         events.insert_event(connection, **event)
         why = f"{text} {facts.last_error or ''}".strip()
         return jobs.move(connection, lease, delay_ms=max(0, facts.left_ms), state="unknown", last_error=why)

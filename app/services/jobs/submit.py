@@ -1,16 +1,16 @@
-"""A job on its way to its provider: input copied there, intent committed, provider asked once, answer noted."""
+"""Making a job at its provider: input copied there, intent committed, provider asked once, answer noted."""
 
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import JobLimits
 from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob, NewJob
-from app.data.batches import jobs
-from app.data.batches.jobs import JobLease
-from app.data.store.database import AnyRow
+from app.data.batches import job_facts, jobs
+from app.data.batches.job_facts import JobFacts
+from app.data.batches.jobs import NOW, JobChanges, JobLease
+from app.data.batches.work import LockedBatch
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.copies import ensure
@@ -22,16 +22,16 @@ from app.services.jobs.input import JobInput
 from app.services.leases import LeaseLostError, require
 from app.services.provider_errors import AUTH_STATUSES
 
-# What a provider says when it has enough of us for now: the job waits for room, as long as the window lasts.
+# Codes by which a provider says that this account has enough in its queue: the job waits until the window ends.
 FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})
 COPY_WAIT_S = 1.0
-MOST_METADATA = 15  # OpenAI's limit is 16, and the marker needs one
+MAX_METADATA = 15  # OpenAI's limit is 16, and the marker needs one
 
 
 def submit(gateway: Gateway, lease: JobLease) -> None:
     """Make a pending job. Raises LeaseLostError, and BlobError when its input cannot be read."""
     with gateway.database.read() as connection:
-        facts = jobs.facts(connection, lease.id)
+        facts = job_facts.find(connection, lease.id)
     if facts.batch_status not in jobs.MAKING:
         transition.end_unmade(gateway, lease, "cancelled")
         return
@@ -40,16 +40,34 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
         return
     account = gateway.accounts.by_id(facts.account_id)
     if account is None:
-        transition.postpone(gateway, lease, facts, "The account of this job is gone.")
+        transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
         return
     with job_input.opened(gateway, facts, account) as source:
-        if not source.lines:  # all of them stay here
+        if not source.lines:  # none of them may be sent
             transition.move(gateway, lease, state="ended", status="completed")
             return
         _make(gateway, lease, facts, account, source)
 
 
-def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> None:
+def made(gateway: Gateway, facts: JobFacts, native: NativeJob, *, attempt: int) -> bool:
+    """Note that the provider has the job. False, and an error in the log, when the row has another job by now."""
+    changes = transition.observed(gateway.database, facts, native)
+    changes["native_id"] = native.id
+
+    def act(connection: Connection, batch: LockedBatch) -> bool:
+        at_once = "state" in changes or batch.status == "cancelling"
+        delay_ms = 0 if at_once else int(transition.poll_s(gateway.settings, 0) * 1000)
+        return jobs.confirm(connection, facts.id, attempt=attempt, delay_ms=delay_ms, **changes)
+
+    noted = transition.write(gateway, facts.batch_id, act)
+    if noted:
+        gateway.log.info("job.running", batch=facts.public_id, job=facts.number, native_id=native.id)
+    else:
+        gateway.log.error("job.not_ours", batch=facts.public_id, job=facts.number, native_id=native.id)
+    return noted
+
+
+def _make(gateway: Gateway, lease: JobLease, facts: JobFacts, account: Account, source: JobInput) -> None:
     inline = _is_inline(account.abilities.jobs, source)
     try:
         copy = None if inline else _copied(gateway, lease, facts, account, source)
@@ -59,7 +77,7 @@ def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sourc
     except UpstreamError as error:
         _not_made(gateway, lease, facts, error)
         return
-    begun = gateway.clock.monotonic()
+    begun_s = gateway.clock.monotonic()
     with gateway.database.write() as connection:
         begins = jobs.begin(
             connection,
@@ -70,7 +88,7 @@ def _make(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sourc
         )
         require(begins)
     failpoints.hit("job.before_create")
-    if gateway.clock.monotonic() - begun > gateway.settings.lease_s:
+    if gateway.clock.monotonic() - begun_s > gateway.settings.lease_s:
         raise LeaseLostError  # this process stood still: another one may be looking for the job by now
     _ask(gateway, replace(lease, state="creating"), facts, account, _new_job(facts, account, source, copy), copy)
 
@@ -79,7 +97,7 @@ def _is_inline(limits: JobLimits, source: JobInput) -> bool:
     return limits.inline or source.payload.length <= limits.inline_bytes
 
 
-def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, source: JobInput) -> Copy:
+def _copied(gateway: Gateway, lease: JobLease, facts: JobFacts, account: Account, source: JobInput) -> Copy:
     return ensure.ensure(
         gateway,
         file_id=facts.input_file_id,
@@ -91,7 +109,7 @@ def _copied(gateway: Gateway, lease: JobLease, facts: Any, account: Account, sou
     )
 
 
-def _new_job(facts: Any, account: Account, source: JobInput, copy: Copy | None) -> NewJob:
+def _new_job(facts: JobFacts, account: Account, source: JobInput, copy: Copy | None) -> NewJob:
     return NewJob(
         endpoint=source.endpoint,
         model=account.native_model(facts.model),
@@ -101,50 +119,31 @@ def _new_job(facts: Any, account: Account, source: JobInput, copy: Copy | None) 
         input_id=None if copy is None else copy.native_id,
         payload=source.payload if copy is None else None,
         output_expires_after_s=facts.output_expires_after_s,
-        metadata=dict(list((facts.batch_metadata or {}).items())[:MOST_METADATA]),
+        metadata=dict(list((facts.batch_metadata or {}).items())[:MAX_METADATA]),
     )
 
 
-def _ask(gateway: Gateway, creating: JobLease, facts: Any, account: Account, new: NewJob, copy: Copy | None) -> None:
+def _ask(
+    gateway: Gateway, creating: JobLease, facts: JobFacts, account: Account, new: NewJob, copy: Copy | None
+) -> None:
     try:
         native = account.connector.create_job(new)
     except UpstreamError as error:
         if isinstance(error, RefusedError | OverloadedError) or not error.sent:
-            gone = isinstance(error, MissingError) and copy is not None and _forgot_copy(gateway, account, copy)
-            _not_made(gateway, creating, facts, error, waits=gone)
+            missing = isinstance(error, MissingError) and copy is not None and _forgot_copy(gateway, account, copy)
+            _not_made(gateway, creating, facts, error, waits=missing)
             return
-        # It may be there. Nobody asks again before it was looked for.
+        # The provider may have made it. Nobody asks again before the job has been looked for.
         gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, error=error.message)
-        transition.move(
-            gateway,
-            creating,
-            delay_s=gateway.settings.reconcile_s,
-            last_error=error.message[: transition.ERROR_LENGTH],
-        )
+        last_error = error.message[: transition.ERROR_LENGTH]
+        transition.move(gateway, creating, delay_s=gateway.settings.reconcile_s, last_error=last_error)
         return
     failpoints.hit("job.after_create")
     made(gateway, facts, native, attempt=facts.attempt + 1)
 
 
-def made(gateway: Gateway, facts: Any, native: NativeJob, *, attempt: int) -> bool:
-    """Note that the provider has the job. False when it is another one's by now, which the log tells."""
-    values = {"native_id": native.id, **transition.observed(gateway, facts, native)}
-
-    def act(connection: Connection, batch: AnyRow) -> bool:
-        at_once = "state" in values or batch.status == "cancelling"
-        delay_ms = 0 if at_once else int(transition.poll_s(gateway, 0) * 1000)
-        return jobs.confirm(connection, facts.id, attempt=attempt, delay_ms=delay_ms, **values)
-
-    noted = transition.write(gateway, facts.batch_id, act)
-    if noted:
-        gateway.log.info("job.running", batch=facts.public_id, job=facts.number, native_id=native.id)
-    else:
-        gateway.log.error("job.not_ours", batch=facts.public_id, job=facts.number, native_id=native.id)
-    return noted
-
-
 def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
-    """True when it is the input that the provider no longer has: it is copied anew then."""
+    """True when it is the input file that the provider no longer has: it is copied again then."""
     try:
         account.connector.retrieve_file(copy.native_id)
     except MissingError:
@@ -155,24 +154,22 @@ def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
     return False
 
 
-def _not_made(gateway: Gateway, lease: JobLease, facts: Any, error: UpstreamError, *, waits: bool = False) -> None:
-    """The provider has no job: try again later, or tell the caller that it will not have it."""
+def _not_made(gateway: Gateway, lease: JobLease, facts: JobFacts, error: UpstreamError, *, waits: bool = False) -> None:
+    """The provider has no job: retry later if that may help, else end the job with the provider's refusal."""
     waits = waits or not isinstance(error, RefusedError) or error.status in AUTH_STATUSES or error.code in FULL
     if waits:
         after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
-        transition.postpone(gateway, lease, facts, error.message, at_least_s=after_s, state="pending")
+        transition.postpone(gateway, lease, facts, error.message, at_least_s=after_s, changes={"state": "pending"})
         return
     gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, status=error.status, error=error.message)
     transition.move(gateway, lease, **_refused(error))
 
 
-def _refused(error: UpstreamError) -> dict[str, Any]:
-    """Columns of a job that its provider refused to make."""
-    told = {"code": error.code, "message": error.message, "param": error.param, "line": None}
+def _refused(error: UpstreamError) -> JobChanges:
     return {
         "state": "ended",
         "status": "failed",
-        "ended_at": True,
-        "errors": [told],
+        "ended_at": NOW,
+        "errors": [{"code": error.code, "message": error.message, "param": error.param, "line": None}],
         "last_error": error.message[: transition.ERROR_LENGTH],
     }

@@ -1,34 +1,40 @@
-"""What happens to a job, and to its batch with it, in one transaction."""
+"""Writing to a job, and in the same transaction what follows for its batch."""
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Unpack
 
 from sqlalchemy import Connection
 
 from app.connectors.contract.objects import JobError, NativeJob
-from app.data.batches import job_lines, jobs
-from app.data.batches.jobs import JobLease
-from app.data.store.database import AnyRow
+from app.data.batches import job_facts, jobs, lines, work
+from app.data.batches.job_facts import Errors, JobFacts
+from app.data.batches.jobs import NOW, JobChanges, JobLease
+from app.data.batches.work import BatchChanges, LockedBatch
+from app.data.store.database import Database
+from app.lib.states import TERMINAL
 from app.services.gateway import Gateway
-from app.services.jobs.fold import MOST_ERRORS, fold
+from app.services.jobs.fold import MAX_ERRORS, fold
 from app.services.leases import require
+from app.settings import Settings
 
-OVER = ("completed", "failed", "expired", "cancelled")
-LONGEST_POLL_S = 60.0
-LONGEST_WAIT_S = 300.0
-# A job is looked at about twenty times in the first half of its life so far.
-AGE_PER_LOOK = 20
+MAX_POLL_S = 60.0
+MAX_BACKOFF_S = 300.0
+# A job is polled about twenty times in the first half of its life so far.
+AGE_PER_POLL = 20
 ERROR_LENGTH = 2000
 BROKEN_AS_FAULTS = 5
 SUBMIT_FAILED = "batch_failed"
 
 
-def write(gateway: Gateway, batch_id: int, act: Callable[[Connection, AnyRow], bool]) -> bool:
-    """`act` on a job of the batch and, when it is true, what follows for the batch. Returns what `act` does."""
+def write(gateway: Gateway, batch_id: int, act: Callable[[Connection, LockedBatch], bool]) -> bool:
+    """Call `act` on a job of the batch and, if it returns True, write what follows for the batch.
+
+    Returns what `act` does. The batch is locked throughout.
+    """
 
     def unit(connection: Connection) -> bool:
-        batch = jobs.lock_batch(connection, batch_id)
+        batch = work.lock(connection, batch_id)
         done = act(connection, batch)
         if done:
             _follow(connection, batch)
@@ -37,20 +43,26 @@ def write(gateway: Gateway, batch_id: int, act: Callable[[Connection, AnyRow], b
     return gateway.database.run(unit)
 
 
-def move(gateway: Gateway, lease: JobLease, *, delay_s: float = 0.0, **values: Any) -> None:
-    """Write `values` under the lease and give it back; the job is due after `delay_s`. Raises LeaseLostError."""
+def move(gateway: Gateway, lease: JobLease, *, delay_s: float = 0.0, **changes: Unpack[JobChanges]) -> None:
+    """Write `changes` and release the job; it is due again after `delay_s`. Raises LeaseLostError."""
 
-    def act(connection: Connection, _batch: AnyRow) -> bool:
-        return jobs.move(connection, lease, delay_ms=int(delay_s * 1000), **values)
+    def act(connection: Connection, _batch: LockedBatch) -> bool:
+        return jobs.move(connection, lease, delay_ms=int(delay_s * 1000), **changes)
 
     require(write(gateway, lease.batch_id, act))
 
 
 def postpone(
-    gateway: Gateway, lease: JobLease, facts: Any, why: str, *, at_least_s: float = 0.0, **values: Any
+    gateway: Gateway,
+    lease: JobLease,
+    facts: JobFacts,
+    why: str,
+    *,
+    at_least_s: float = 0.0,
+    changes: JobChanges | None = None,
 ) -> None:
-    """Something outside of the job is wrong: count it, tell it, try again later. Raises LeaseLostError."""
-    delay_s = max(at_least_s, backoff_s(gateway, facts.faults + 1))
+    """Count a fault outside of the job, write `changes`, retry after a back-off. Raises LeaseLostError."""
+    delay_s = max(at_least_s, backoff_s(gateway.settings, facts.faults + 1))
     gateway.log.warning(
         "job.postponed",
         batch=facts.public_id,
@@ -59,24 +71,25 @@ def postpone(
         error=why,
         delay_s=round(delay_s, 1),
     )
-    move(gateway, lease, delay_s=delay_s, faults=facts.faults + 1, last_error=why[:ERROR_LENGTH], **values)
+    counted: JobChanges = {"faults": facts.faults + 1, "last_error": why[:ERROR_LENGTH]}
+    move(gateway, lease, delay_s=delay_s, **(counted | (changes or {})))
 
 
 def put_off(gateway: Gateway, lease: JobLease, error: Exception) -> None:
-    """The gateway itself, or a connector, broke on this job: others go first. What it was is in the log."""
-    why = f"The gateway failed on this job ({type(error).__name__}); its log tells more."
+    """Let other jobs go first after the gateway or a connector failed on this one; the log has the error."""
+    why = f"The gateway failed on this job ({type(error).__name__}); its log has the details."
     with gateway.database.write() as connection:
-        jobs.move(connection, lease, delay_ms=int(backoff_s(gateway, BROKEN_AS_FAULTS) * 1000), last_error=why)
+        jobs.move(connection, lease, delay_ms=int(backoff_s(gateway.settings, BROKEN_AS_FAULTS) * 1000), last_error=why)
 
 
 def end_unmade(gateway: Gateway, lease: JobLease, status: str) -> None:
-    """A job that was never made is over: cancelled or expired. Raises LeaseLostError."""
-    move(gateway, lease, state="done", status=status, done_at=True)
+    """End a job that was never made, as cancelled or expired. Raises LeaseLostError."""
+    move(gateway, lease, state="done", status=status, done_at=NOW)
 
 
-def observed(gateway: Gateway, facts: Any, native: NativeJob) -> dict[str, Any]:
-    """Columns of a job whose provider tells `native`; one that is over there is `ended` here, with results to fetch."""
-    values: dict[str, Any] = {
+def observed(database: Database, facts: JobFacts, native: NativeJob) -> JobChanges:
+    """Columns of a job that its provider reports as `native`. One that has ended there is `ended` here: to harvest."""
+    changes: JobChanges = {
         "status": native.status,
         "native_status": native.native_status[:64],
         "output_native_id": native.output_id,
@@ -88,63 +101,67 @@ def observed(gateway: Gateway, facts: Any, native: NativeJob) -> dict[str, Any]:
         "last_error": None,
         "faults": 0,
     }
-    if native.status in OVER:
-        values |= {"state": "ended", "ended_at": native.ended_at or True}
+    if native.status in TERMINAL:
+        changes["state"] = "ended"
+        changes["ended_at"] = native.ended_at or NOW
     if native.errors:
-        values["errors"] = errors(gateway, facts, native.errors)
-    return values
+        changes["errors"] = errors(database, facts, native.errors)
+    return changes
 
 
-def errors(gateway: Gateway, facts: Any, told: tuple[JobError, ...]) -> list[dict[str, Any]]:
-    """Entries of `errors.data`: lines of the job's input become lines of the batch's."""
+def errors(database: Database, facts: JobFacts, native: tuple[JobError, ...]) -> Errors:
+    """Entries of `errors.data`, in which line numbers of the job's input become those of the batch's."""
     return [
-        {"code": error.code, "message": error.message, "param": error.param, "line": _line(gateway, facts, error.line)}
-        for error in told[:MOST_ERRORS]
+        {"code": error.code, "message": error.message, "param": error.param, "line": _line(database, facts, error.line)}
+        for error in native[:MAX_ERRORS]
     ]
 
 
-def poll_s(gateway: Gateway, age_ms: int | None) -> float:
-    """How long a job that runs well is left alone."""
-    base = gateway.settings.job_poll_s
-    most = max(base, LONGEST_POLL_S)
-    return _jittered(min(most, max(base, (age_ms or 0) / 1000 / AGE_PER_LOOK)))
+def poll_s(settings: Settings, age_ms: int | None) -> float:
+    """Seconds until a job that runs well is polled again."""
+    base = settings.job_poll_s
+    longest = max(base, MAX_POLL_S)
+    return _jittered(min(longest, max(base, (age_ms or 0) / 1000 / AGE_PER_POLL)))
 
 
-def backoff_s(gateway: Gateway, faults: int) -> float:
-    """How long to wait after so many faults in a row."""
-    base = gateway.settings.job_poll_s / 4
-    return _jittered(min(max(base, LONGEST_WAIT_S), base * 2 ** min(faults, 20)))
+def backoff_s(settings: Settings, faults: int) -> float:
+    """Seconds until the next attempt after so many faults in a row."""
+    base = settings.job_poll_s / 4
+    return _jittered(min(max(base, MAX_BACKOFF_S), base * 2 ** min(faults, 20)))
 
 
 def _jittered(delay_s: float) -> float:
-    return delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - so that workers do not look all at once
+    return delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - so that workers do not poll all at once
 
 
-def _line(gateway: Gateway, facts: Any, position: int | None) -> int | None:
+def _line(database: Database, facts: JobFacts, position: int | None) -> int | None:
     if position is None or position < 1 or not facts.rewritten:
         return position
-    with gateway.database.read() as connection:
-        return job_lines.nth_sent(
+    with database.read() as connection:
+        return lines.nth_sent(
             connection, facts.batch_id, first=facts.first_line, last=facts.last_line, position=position
         )
 
 
-def _follow(connection: Connection, batch: Any) -> None:
-    folded = fold(jobs.to_fold(connection, batch.id))
-    values: dict[str, Any] = dict(folded.counts)
+def _follow(connection: Connection, batch: LockedBatch) -> None:
+    folded = fold(job_facts.tallies(connection, batch.id))
+    changes: BatchChanges = {}
     if folded.expires_at is not None:
-        values["expires_at"] = folded.expires_at
+        changes["expires_at"] = folded.expires_at
     if folded.runs and batch.in_progress_at is None:
-        values["in_progress_at"] = True
+        changes["in_progress_at"] = NOW
         if batch.status == "validating":
-            values["status"] = "in_progress"
+            changes["status"] = "in_progress"
     if folded.errors:
-        values["errors"] = folded.errors
+        changes["errors"] = folded.errors
+    counts = dict(folded.counts)
     if folded.ending is not None and batch.status != "cancelling":
         if folded.ending == "failed":
             code = str(folded.errors[0]["code"] or SUBMIT_FAILED) if folded.errors else SUBMIT_FAILED
-            job_lines.fail_pending(connection, batch.id, code=code[:128])
-            values |= {"status": "failed", "failed_at": True, "lines_failed": batch.lines_total}
+            lines.fail_pending(connection, batch.id, code=code[:128])
+            changes["status"], changes["failed_at"] = "failed", NOW
+            counts["lines_failed"] = batch.lines_total
         else:
-            values |= {"status": "finalizing", "finalizing_at": True, "ending": folded.ending}
-    jobs.follow(connection, batch.id, **values)
+            changes["status"], changes["finalizing_at"] = "finalizing", NOW
+            changes["ending"] = folded.ending
+    work.follow(connection, batch.id, counts, **changes)

@@ -1,5 +1,6 @@
-"""Limits of keys, projects and accounts: how often, how much a day, how much at once. Whoever is over is told when to
-come again.
+"""Enforces limits of keys, projects and accounts: requests a minute, amounts a day, amounts at once.
+
+A rejection says when to retry.
 """
 
 import math
@@ -21,35 +22,40 @@ OPEN = "open_batches"
 LINES = "enqueued_lines"
 TOKENS = "tokens_per_day"
 NAMES = (REQUESTS, UPLOADS, STORED, OPEN, LINES, TOKENS)
-# Files and requests belong to keys and projects; what an account does is batches.
+# Files and requests belong to keys and projects; accounts only run batches.
 ACCOUNT_NAMES = (OPEN, LINES, TOKENS)
-MOST = 10**15
-# When a batch ends or a file goes nobody knows.
-LATER_S = 30
-# A day is counted in slices of five minutes.
+MAX_LIMIT = 10**15
+# `Retry-After` where we cannot predict when capacity frees up: when a batch ends, or a file is deleted.
+RETRY_AFTER_S = 30
+# Use during a day is counted in slices of five minutes.
 DAY_SLICE_MS = 300_000
 
 Owner = tuple[str, int, Mapping[str, int]]
 
 
 def validate(mapping: Mapping[str, Any], *, owner: str = "key") -> dict[str, int]:
-    """The limits that `mapping` sets (None: no limit) for a key, project or account. Raises InvalidRequestError."""
+    """Returns the limits that `mapping` sets for a key, project or account, without those that are None.
+
+    Raises InvalidRequestError.
+    """
     names = ACCOUNT_NAMES if owner == "account" else NAMES
-    found: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for name, limit in mapping.items():
         if name not in names:
-            text = f"limits: {name!r:.80} is no limit of a{'n' if owner == 'account' else ''} {owner}; there are "
+            text = (
+                f"limits: {name!r:.80} is not a limit of a{'n' if owner == 'account' else ''} {owner}; the limits are "
+            )
             raise InvalidRequestError(f"{text}{', '.join(names)}.", param="limits")
         if limit is None:
             continue
-        if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= MOST:
-            raise InvalidRequestError(f"limits: {name} must be a whole number from 0 to {MOST}.", param="limits")
-        found[name] = limit
-    return found
+        if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= MAX_LIMIT:
+            raise InvalidRequestError(f"limits: {name} must be a whole number from 0 to {MAX_LIMIT}.", param="limits")
+        limits[name] = limit
+    return limits
 
 
 def check_request(gateway: Gateway, caller: Caller) -> None:
-    """Count a request. Raises RateLimitedError when key or project had all of theirs within the last minute."""
+    """Counts a request. Raises RateLimitedError when the key or project has reached its limit in the last minute."""
     if not caller.limits and not caller.project_limits:
         return
     asks = [
@@ -57,20 +63,20 @@ def check_request(gateway: Gateway, caller: Caller) -> None:
         for owner, owner_id, limits in _owners(caller)
         if REQUESTS in limits
     ]
-    refused = gateway.rates.take(asks, gateway.clock)
-    if refused is not None:
-        ask, wait_s = refused
-        error = _refused(f"This {ask.key[0]} may make {ask.limit} requests a minute.", wait_s)
+    rejection = gateway.rates.take(asks, gateway.clock)
+    if rejection is not None:
+        ask, wait_s = rejection
+        error = _rate_limited(f"This {ask.key[0]} may make {ask.limit} requests a minute.", wait_s)
         error.is_news = gateway.rates.is_news(ask, gateway.clock)
         raise error
 
 
 def check_upload(gateway: Gateway, caller: Caller, *, size: int = 0) -> None:
-    """Whether a file (of `size` bytes, if that is known) may come in now. Raises RateLimitedError.
+    """Raises RateLimitedError when a file of `size` bytes (0 if unknown) cannot be accepted now.
 
-    Nothing is counted: `settle_upload` does, and decides.
+    Counts nothing: `settle_upload` counts the file and makes the final decision.
     """
-    owners = [found for found in _owners(caller) if UPLOADS in found[2] or STORED in found[2]]
+    owners = [owner for owner in _owners(caller) if UPLOADS in owner[2] or STORED in owner[2]]
     if not owners:
         return
     with gateway.database.read() as connection:
@@ -84,7 +90,7 @@ def check_upload(gateway: Gateway, caller: Caller, *, size: int = 0) -> None:
 
 
 def settle_upload(connection: Connection, caller: Caller) -> None:
-    """Count an upload in the transaction that has just made its file. Raises RateLimitedError, and all is undone."""
+    """Counts an upload, in the transaction that inserts its file. Raises RateLimitedError, which rolls it back."""
     check_stored(connection, caller)
     for owner, owner_id, limits in _owners(caller):
         if UPLOADS in limits:
@@ -94,16 +100,11 @@ def settle_upload(connection: Connection, caller: Caller) -> None:
 
 
 def check_stored(connection: Connection, caller: Caller) -> None:
-    """Whether what the caller has just stored in this transaction fits. Raises RateLimitedError."""
+    """Raises RateLimitedError when what the caller stored in this transaction exceeds a limit."""
     for owner, owner_id, limits in _owners(caller):
         if STORED in limits:
             stored = limit_counters.value(connection, owner=owner, owner_id=owner_id, name=STORED)
             _check_stored(owner, limits[STORED], stored=stored, more=0)
-
-
-def add_stored(connection: Connection, project_id: int, key_id: int | None, bytes_: int) -> None:
-    """Files of the project hold so many bytes more here, or fewer. Rows of files count themselves (data.files)."""
-    limit_counters.add_stored(connection, project_id=project_id, key_id=key_id, size=bytes_)
 
 
 def check_new_batch(
@@ -114,9 +115,10 @@ def check_new_batch(
     account_id: int | None = None,
     account_limits: Mapping[str, int] | None = None,
 ) -> None:
-    """Whether a batch of so many lines may begin now: the first thing in the transaction that makes it.
+    """Raises RateLimitedError when a batch of `lines` lines may not be created now.
 
-    Nobody else makes one of the same key, project or account until that is over. Raises RateLimitedError.
+    Must come first in the transaction that creates the batch: it locks the counters, so no other batch of the same
+    key, project or account is created until the transaction ends.
     """
     owners = list(_owners(caller))
     if account_id is not None and account_limits:
@@ -130,13 +132,13 @@ def check_new_batch(
             window = _day(*limit_counters.read(connection, owner=owner, owner_id=owner_id, name=TOKENS))
             wait_ms = window.wait_ms(limits[TOKENS])
             if wait_ms:
-                raise _refused(f"This {owner} may use {limits[TOKENS]} tokens a day.", wait_ms / 1000)
+                raise _rate_limited(f"This {owner} may use {limits[TOKENS]} tokens a day.", wait_ms / 1000)
 
 
 def count_tokens(
     connection: Connection, project_id: int, key_id: int | None, account_id: int | None, tokens: int
 ) -> None:
-    """Count tokens that lines used, in the transaction of the ledger, for those owners that have a limit."""
+    """Counts tokens that lines used, for owners with a limit, in the transaction that writes the ledger."""
     if tokens <= 0:
         return
     ids = {"account": account_id, "key": key_id, "project": project_id}
@@ -149,7 +151,7 @@ def count_tokens(
 
 
 def in_use(gateway: Gateway, caller: Caller) -> dict[str, dict[str, int]]:
-    """How much of their limits the caller's key and project use now, as the store knows: `key`, `project`."""
+    """Returns the current use of each limit of the caller's `key` and `project`, as recorded in the database."""
     with gateway.database.read() as connection:
         return {
             "key": used(connection, "key", caller.key_id, caller.limits),
@@ -158,19 +160,19 @@ def in_use(gateway: Gateway, caller: Caller) -> dict[str, dict[str, int]]:
 
 
 def used(connection: Connection, owner: str, owner_id: int, limits: Mapping[str, int]) -> dict[str, int]:
-    """How much of each limit that is set is used now."""
-    found: dict[str, int] = {}
+    """Returns the current use of each limit that is set."""
+    use: dict[str, int] = {}
     work = limit_counters.open_work(connection, owner=owner, owner_id=owner_id) if {OPEN, LINES} & set(limits) else None
     for name in limits:
         if name == STORED:
-            found[name] = limit_counters.value(connection, owner=owner, owner_id=owner_id, name=name)
+            use[name] = limit_counters.value(connection, owner=owner, owner_id=owner_id, name=name)
         elif name in (OPEN, LINES) and work is not None:
-            found[name] = work.batches if name == OPEN else work.lines
+            use[name] = work.batches if name == OPEN else work.lines
         else:
             stored, now = limit_counters.read(connection, owner=owner, owner_id=owner_id, name=name)
             span_ms = MINUTE_MS if name == REQUESTS else DAY_MS
-            found[name] = Window.of(stored, now=now, span_ms=span_ms).count
-    return found
+            use[name] = Window.of(stored, now=now, span_ms=span_ms).count
+    return use
 
 
 def _owners(caller: Caller) -> Iterator[Owner]:
@@ -180,11 +182,11 @@ def _owners(caller: Caller) -> Iterator[Owner]:
         yield "project", caller.project_id, caller.project_limits
 
 
-def _exchange(gateway: Gateway, owner: str, owner_id: int, limit: int, told: Report, wanted: int) -> Granted:
+def _exchange(gateway: Gateway, owner: str, owner_id: int, limit: int, report: Report, count: int) -> Granted:
     def unit(connection: Connection) -> Granted:
         stored, now = limit_counters.lock(connection, owner=owner, owner_id=owner_id, name=REQUESTS)
         window = Window.of(stored, now=now, span_ms=MINUTE_MS)
-        granted = trade(window, told, wanted=wanted, limit=limit)
+        granted = trade(window, report, count=count, limit=limit)
         _save(connection, owner, owner_id, REQUESTS, window)
         return granted
 
@@ -207,26 +209,26 @@ def _save(connection: Connection, owner: str, owner_id: int, name: str, window: 
 
 def _check_stored(owner: str, limit: int, *, stored: int, more: int) -> None:
     if stored + more > limit:
-        text = f"This {owner} may store {limit} bytes: delete files, or wait until some expire."
-        raise _refused(text, LATER_S)
+        text = f"This {owner} may store {limit} bytes. Delete files, or wait until some expire."
+        raise _rate_limited(text, RETRY_AFTER_S)
 
 
 def _check_uploads(owner: str, limit: int, window: Window) -> None:
     wait_ms = window.wait_ms(limit)
     if wait_ms:
-        raise _refused(f"This {owner} may upload {limit} files a day.", wait_ms / 1000)
+        raise _rate_limited(f"This {owner} may upload {limit} files a day.", wait_ms / 1000)
 
 
 def _check_open(owner: str, limits: Mapping[str, int], work: limit_counters.OpenWork, lines: int) -> None:
     if OPEN in limits and work.batches >= limits[OPEN]:
-        text = f"This {owner} may have {limits[OPEN]} batches that are not over, and has {work.batches}."
-        raise _refused(text, LATER_S)
+        text = f"This {owner} may have {limits[OPEN]} unfinished batches and has {work.batches}."
+        raise _rate_limited(text, RETRY_AFTER_S)
     if LINES in limits and work.lines + lines > limits[LINES]:
         text = (
-            f"This {owner} may have {limits[LINES]} lines waiting; there are {work.lines}, and this batch has {lines}."
+            f"This {owner} may have {limits[LINES]} unfinished lines and has {work.lines}; this batch has {lines} more."
         )
-        raise _refused(text, LATER_S)
+        raise _rate_limited(text, RETRY_AFTER_S)
 
 
-def _refused(text: str, wait_s: float) -> RateLimitedError:
+def _rate_limited(text: str, wait_s: float) -> RateLimitedError:
     return RateLimitedError(text, retry_after_s=max(1, math.ceil(wait_s)))

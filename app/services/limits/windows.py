@@ -22,21 +22,24 @@ from app.lib.clock import Clock
 MINUTE_MS = 60_000
 DAY_MS = 24 * 3600 * 1000
 LEASE_MS = 10_000
-# What a process leases at once is at most this part of the limit, so that little of it lies idle elsewhere.
+# A lease is at most 1/LEASE_PART of the limit, so little of the limit sits unused in other processes.
 LEASE_PART = 500
-# The last of what is left goes out in small portions: no process is refused for what another does not need.
+# A lease is at most 1/ROOM_PART of what is left: no process is rejected because another holds what it does not need.
 ROOM_PART = 8
+# Uses so close together are reported as one entry.
 GROUP_S = 0.1
+# A window with more than MAX_ENTRIES entries is stored in slices of COARSE_MS.
 COARSE_MS = 100
-MOST_ENTRIES = 1000
-HURRIED_S = 1.0
-ASK_AGAIN_S = 1.0
-MOST_BUCKETS = 10_000
+MAX_ENTRIES = 1000
+# A lease that is used up faster is followed by one of twice the size.
+BUSY_S = 1.0
+RETRY_S = 1.0
+MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a process says when it asks: who it is, and when (Unix ms, by the store's clock) it used how many."""
+    """What a process reports with its next lease: (Unix ms by the database's clock, count) of its uses."""
 
     holder: str
     used: list[tuple[int, int]]
@@ -44,7 +47,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What it gets: `count` to use within `LEASE_MS` of `at` (Unix ms), or nothing for `wait_ms`."""
+    """A lease of `count` uses until `LEASE_MS` after `at` (Unix ms); with a count of 0, retry after `wait_ms`."""
 
     at: int
     count: int
@@ -53,9 +56,9 @@ class Granted:
 
 @dataclass(slots=True)
 class Window:
-    """What was used when, oldest first, and what is out: (count, Unix ms of the lease's end) of each holder.
+    """Uses as (Unix ms, count), oldest first, and the lease of each holder as (count, Unix ms of its end).
 
-    Uses of a slice count until the last of them is `span_ms` old.
+    All uses in a slice count until the end of the slice is `span_ms` old.
     """
 
     now: int
@@ -66,76 +69,79 @@ class Window:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any] | None, *, now: int, span_ms: int, slice_ms: int = 1) -> "Window":
-        """The window at `now`, from what `stored` gave. What lies ahead, since the clock was set back, is now."""
-        found = cls(now, span_ms, slice_ms)
+        """Returns the window at `now` from what `stored()` returned earlier.
+
+        Uses in the future, after the clock was set back, count as used now.
+        """
+        window = cls(now, span_ms, slice_ms)
         if stored is not None:
             used = [(min(at, _later(now, slice_ms)), count) for at, count in stored["used"] if at > now - span_ms]
-            if len(used) > MOST_ENTRIES:
+            if len(used) > MAX_ENTRIES:
                 used = [(_later(at, COARSE_MS), count) for at, count in used]
-            found.use(*used)
+            window.use(*used)
             for holder, (count, until) in stored["leases"].items():
-                # Who does not come back may have used all of it, at the last instant.
+                # A holder that never reports may have used the whole lease in its last instant.
                 if until > now - span_ms:
-                    found.leases[holder] = (count, min(until, now + LEASE_MS))
-        return found
+                    window.leases[holder] = (count, min(until, now + LEASE_MS))
+        return window
 
     def stored(self) -> dict[str, Any]:
-        """As JSON."""
+        """Returns the window as JSON values."""
         return {"used": self.used, "leases": self.leases}
 
     @property
     def count(self) -> int:
-        """All that is used or out."""
+        """All uses and leases."""
         return sum(count for _, count in self.used) + sum(count for count, _ in self.leases.values())
 
-    def report(self, told: Report) -> None:
-        """What a holder used takes the place of what it had on lease, if that still counts."""
-        if self.leases.pop(told.holder, None) is not None:
-            self.use(*(entry for entry in told.used if entry[0] > self.now - self.span_ms))
+    def report(self, report: Report) -> None:
+        """Replaces a holder's lease, unless it has been dropped, by the uses that the holder reports."""
+        if self.leases.pop(report.holder, None) is not None:
+            self.use(*(entry for entry in report.used if entry[0] > self.now - self.span_ms))
 
     def use(self, *entries: tuple[int, int]) -> None:
-        """Count (Unix ms, count) of each use."""
+        """Adds uses as (Unix ms, count)."""
         sums: dict[int, int] = {}
         for at, count in (*self.used, *entries):
             later = _later(at, self.slice_ms)
             sums[later] = sums.get(later, 0) + count
         self.used = sorted(sums.items())
 
-    def lease(self, holder: str, *, wanted: int, limit: int) -> int:
-        """Lease up to `wanted`; returns how many that are."""
+    def lease(self, holder: str, *, count: int, limit: int) -> int:
+        """Leases up to `count` uses and returns how many were granted."""
         room = limit - self.count
-        granted = max(0, min(wanted, max(1, room // ROOM_PART), room))
+        granted = max(0, min(count, max(1, room // ROOM_PART), room))
         if granted:
             self.leases[holder] = (granted, self.now + LEASE_MS)
         return granted
 
-    def wait_ms(self, limit: int, *, wanted: int = 1) -> int:
-        """How long until `wanted` more fit, if nobody uses more: 0 when they do now, the span when they never do."""
-        over = self.count + wanted - limit
+    def wait_ms(self, limit: int, *, count: int = 1) -> int:
+        """Returns the time until `count` more uses fit, if nothing else is used: 0 for now, the span for never."""
+        over = self.count + count - limit
         if over <= 0:
             return 0
-        for at, count in sorted([*self.used, *((until, count) for count, until in self.leases.values())]):
-            over -= count
+        for at, used in sorted([*self.used, *((until, leased) for leased, until in self.leases.values())]):
+            over -= used
             if over <= 0:
                 return at + self.span_ms - self.now
         return self.span_ms
 
 
 class _Bucket:
-    """What one process has of one window."""
+    """What one process has leased of one window."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.limit = -1
         self.left = 0
         self.ends = 0.0
-        self.asked_at = -math.inf  # the monotonic clock, when this lease was asked for
-        self.granted_at = 0  # the store's clock, when it was given
-        self.used: list[tuple[float, float, int]] = []  # first, last, how many
+        self.requested_at = -math.inf  # by the monotonic clock, just before this lease was requested
+        self.granted_at = 0  # by the database's clock
+        self.used: list[tuple[float, float, int]] = []  # first use, last use, count
         self.size = 1
         self.blocked_until = 0.0
         self.free_at = 0.0
-        self.news_at = -math.inf
+        self.reported_at = -math.inf
 
     def use(self, now: float) -> None:
         self.left -= 1
@@ -146,18 +152,19 @@ class _Bucket:
             self.used.append((now, now, 1))
 
     def report(self, holder: str) -> Report:
-        # By the instant before the lease was asked for, so that a use is told as no earlier than it was.
+        # Counted from the instant before the lease was requested, so no use is reported earlier than it happened.
         return Report(
-            holder, [(self.granted_at + math.ceil((last - self.asked_at) * 1000), n) for _, last, n in self.used]
+            holder, [(self.granted_at + math.ceil((last - self.requested_at) * 1000), n) for _, last, n in self.used]
         )
 
-    def lease(self, granted: Granted, *, asked_at: float, now: float) -> None:
+    def lease(self, granted: Granted, *, requested_at: float, now: float) -> None:
         self.left, self.used = granted.count, []
-        self.granted_at, self.asked_at, self.ends = granted.at, asked_at, asked_at + LEASE_MS / 1000
+        self.granted_at, self.requested_at = granted.at, requested_at
+        self.ends = requested_at + LEASE_MS / 1000
         if not granted.count:
             self.free_at = now + granted.wait_ms / 1000
-            # What others had on lease may be free sooner.
-            self.blocked_until = min(self.free_at, now + ASK_AGAIN_S)
+            # Leases of other processes may become free sooner.
+            self.blocked_until = min(self.free_at, now + RETRY_S)
 
 
 Exchange = Callable[[Report, int], Granted]
@@ -165,7 +172,7 @@ Exchange = Callable[[Report, int], Granted]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One of a window is wanted. `exchange` asks the store: it gets a report and how many are wanted."""
+    """A request for one use of a window. `exchange(report, count)` renews the lease in the database."""
 
     key: tuple[str, int]
     limit: int
@@ -173,7 +180,7 @@ class Ask:
 
 
 class Rates:
-    """What this process has leased of windows. Safe to share between threads; may be made before a fork."""
+    """All leases of this process. Safe to share between threads; may be created before a fork."""
 
     def __init__(self) -> None:
         self._buckets: dict[tuple[str, int], _Bucket] = {}
@@ -181,9 +188,10 @@ class Rates:
         self._holder = ""
 
     def take(self, asks: Sequence[Ask], clock: Clock) -> tuple[Ask, float] | None:
-        """Use one of each window: None; or nothing of any, and of which there will be one in how many seconds.
+        """Uses one of each window and returns None.
 
-        Callers name windows in one order, since they wait for each other.
+        If a window is exhausted, uses none and returns that window's request and the seconds to wait. All
+        callers must list windows in the same order: a bucket's lock is held while the next one is taken.
         """
         if not asks:
             return None
@@ -191,18 +199,18 @@ class Rates:
         bucket = self._buckets.get(ask.key) or self._bucket(ask.key, clock.monotonic())
         with bucket.lock:
             wait_s = self._wait_s(bucket, ask, clock)
-            refused = (ask, wait_s) if wait_s else self.take(asks[1:], clock)
-            if refused is None:
+            exhausted = (ask, wait_s) if wait_s else self.take(asks[1:], clock)
+            if exhausted is None:
                 bucket.use(clock.monotonic())
-            return refused
+            return exhausted
 
     def is_news(self, ask: Ask, clock: Clock) -> bool:
-        """True for the first refusal in a minute here: who floods must not make a row with each request."""
+        """Returns True for the first rejection in a minute, so a flood does not insert an event for each request."""
         bucket, now = self._bucket(ask.key, clock.monotonic()), clock.monotonic()
         with bucket.lock:
-            if now - bucket.news_at < MINUTE_MS / 1000:
+            if now - bucket.reported_at < MINUTE_MS / 1000:
                 return False
-            bucket.news_at = now
+            bucket.reported_at = now
             return True
 
     def _wait_s(self, bucket: _Bucket, ask: Ask, clock: Clock) -> float:
@@ -218,11 +226,11 @@ class Rates:
         return 0.0
 
     def _renew(self, bucket: _Bucket, ask: Ask, clock: Clock) -> None:
-        asked_at = clock.monotonic()
-        hurried = bucket.left == 0 and asked_at < bucket.asked_at + HURRIED_S
-        bucket.size = max(1, min(ask.limit // LEASE_PART, bucket.size * 2 if hurried else bucket.size // 2))
+        requested_at = clock.monotonic()
+        is_busy = bucket.left == 0 and requested_at < bucket.requested_at + BUSY_S
+        bucket.size = max(1, min(ask.limit // LEASE_PART, bucket.size * 2 if is_busy else bucket.size // 2))
         granted = ask.exchange(bucket.report(self._name()), bucket.size)
-        bucket.lease(granted, asked_at=asked_at, now=clock.monotonic())
+        bucket.lease(granted, requested_at=requested_at, now=clock.monotonic())
 
     def _name(self) -> str:
         self._holder = self._holder or f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -230,20 +238,20 @@ class Rates:
 
     def _bucket(self, key: tuple[str, int], now: float) -> _Bucket:
         with self._lock:
-            if len(self._buckets) >= MOST_BUCKETS:
-                # A lease that is over in every process needs no report.
+            if len(self._buckets) >= MAX_BUCKETS:
+                # Leases this old have left the window in the database, too, so they need no report.
                 ends = now - (MINUTE_MS + LEASE_MS) / 1000
-                self._buckets = {name: one for name, one in self._buckets.items() if one.asked_at > ends}
+                self._buckets = {name: one for name, one in self._buckets.items() if one.requested_at > ends}
             return self._buckets.setdefault(key, _Bucket())
 
 
-def trade(window: Window, told: Report, *, wanted: int, limit: int) -> Granted:
-    """Report and lease in one; the window is to be stored afterwards."""
-    window.report(told)
-    granted = window.lease(told.holder, wanted=wanted, limit=limit)
+def trade(window: Window, report: Report, *, count: int, limit: int) -> Granted:
+    """Reports uses and leases new ones. The caller must store the window afterwards."""
+    window.report(report)
+    granted = window.lease(report.holder, count=count, limit=limit)
     return Granted(window.now, granted, 0 if granted else window.wait_ms(limit))
 
 
 def _later(at: int, slice_ms: int) -> int:
-    """The end of the slice that `at` lies in."""
+    """Returns the end of the slice that contains `at`."""
     return -(-at // slice_ms) * slice_ms

@@ -1,4 +1,4 @@
-"""Which models the lines of a batch may name: those that the key of the batch may use."""
+"""Checking the models that the lines of a batch name against those that its key may use."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from app.services.access import permissions
 from app.services.lines.rules import SCHEMAS, Finding, LineFacts
 
 CODE = "model_not_allowed"
-# Where a body says what is to be asked, and "model" is a word like any other.
+# Members of a body that hold content, in which "model" is an ordinary word.
 CONTENT = ("messages", "input", "prompt", "system", "instructions", "metadata", *SCHEMAS)
-# Models that take over, as some providers' routers have them: names, or objects with a `model`.
+# Fallback models, as the routers of some providers take them: names, or objects with a `model`.
 LISTS = ("models", "fallbacks")
 
 
 @dataclass(slots=True)
 class LineModels:
-    """The models of a key, and what was found out about those that lines name. `override` is asked instead."""
+    """The model patterns of a key (None allows all), and what matched. `override` replaces the lines' models."""
 
     patterns: Sequence[str] | None
     provider: str
@@ -24,7 +24,7 @@ class LineModels:
     _known: dict[str, bool] = field(default_factory=dict)
 
     def check(self, facts: LineFacts, *, number: int) -> Finding | None:
-        """What is wrong with the models that a line names; None where nothing is."""
+        """A Finding for the first model of the line that the key may not use; None if there is none."""
         if self.patterns is None:
             return None
         for path, model in _named(facts.body, "body", has_override=self.override is not None):

@@ -1,4 +1,4 @@
-"""What makes a line of a batch input wrong, in OpenAI's words and codes (contracts: OpenAI, batches)."""
+"""What makes a line of a batch input invalid, with OpenAI's messages and codes (contracts: OpenAI, batches)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from typing import Any
 from app.lib import json
 
 MAX_CUSTOM_ID = 512
-# Ids in a body belong to somebody. Accounts are shared between projects, so none may pass through unseen.
+# Ids in a body name objects that have an owner. Projects share accounts, so no such id is passed on unchecked.
 OWNED_IDS = ("file_id", "file_ids", "container", "previous_response_id", "vector_store_ids", "conversation")
-# JSON schemas describe fields, and hold no ids; nor does what a tool of the caller's is called with.
+# JSON schemas describe fields and hold no ids; neither do the arguments of the caller's tools.
 SCHEMAS = ("parameters", "schema", "input_schema")
-# How JSON may write a letter of those names, so that it does not look like one.
+# JSON may escape a letter of those names, which hides them from a search.
 ESCAPED = b"\\u00"
 _SIGNS = tuple(f'"{name}"'.encode() for name in OWNED_IDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with a line; `line` counts from 1."""
+    """One error in a line; `line` counts from 1, and is None for an error of the whole input."""
 
     code: str
     message: str
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """What a right line tells about itself; nobody changes its `body`."""
+    """A valid line. Nobody changes its `body`."""
 
     custom_id: str
     url: str
@@ -41,7 +41,7 @@ class LineFacts:
 
 
 def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts | Finding:
-    """A line that could be run somewhere, or what is wrong with it whatever the batch is."""
+    """Parse a line. Returns a Finding for a line that is invalid in any batch."""
     if data is None:
         return Finding("line_too_long", f"This line is longer than {max_line_bytes} bytes.", None, number)
     try:
@@ -51,12 +51,12 @@ def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts |
     if not isinstance(value, dict):
         return Finding("invalid_json_line", "This line must be a JSON object.", None, number)
     if _is_too_deep(data, value):
-        return Finding("invalid_json_line", "This line is nested too deep.", None, number)
+        return Finding("invalid_json_line", "This line is nested too deeply.", None, number)
     return _fields(value, number)
 
 
 def fits(facts: LineFacts, *, number: int, endpoint: str, model: str | None, override: str | None) -> Finding | None:
-    """What keeps a right line out of this batch: another url, no model, or another model than the lines before."""
+    """A Finding when a valid line does not fit this batch: another url, no model, or another model than before it."""
     if facts.url != endpoint:
         text = f"The url {facts.url!r} of this line is not the endpoint {endpoint!r} of the batch."
         return Finding("invalid_url", text, "url", number)
@@ -66,7 +66,7 @@ def fits(facts: LineFacts, *, number: int, endpoint: str, model: str | None, ove
         return Finding("invalid_request", "body.model is missing, and the batch names no model.", "body.model", number)
     if model is not None and facts.model != model:
         text = (
-            f"The model {facts.model!r} of this line is not {model!r} as before it. "
+            f"The model {facts.model!r} of this line differs from {model!r} of the lines before it. "
             "Each batch must contain requests for a single model."
         )
         return Finding("mismatched_model", text, "body.model", number)
@@ -74,14 +74,14 @@ def fits(facts: LineFacts, *, number: int, endpoint: str, model: str | None, ove
 
 
 def owned_id(data: bytes, body: Mapping[str, Any]) -> str | None:
-    """The path of an id in `body` that belongs to somebody, or None. `data` is the line that `body` is from."""
+    """The path of an id in `body` that names an object with an owner, or None. `data` is the line with that `body`."""
     if ESCAPED not in data and not any(sign in data for sign in _SIGNS):
         return None
     return next(_owned(body, "body"), None)
 
 
 def _is_too_deep(data: bytes, value: Any) -> bool:
-    """True for what can be read, but not written again, and so not sent."""
+    """True for a line that can be parsed, but not serialised again, and so not sent."""
     if data.count(b"{") + data.count(b"[") <= json.MAX_WRITE_DEPTH:
         return False
     try:
@@ -127,5 +127,5 @@ def _owned(value: Any, path: str) -> Iterator[str]:
 
 def _names_object(name: str, inner: Any) -> bool:
     if name == "container":
-        return isinstance(inner, str)  # an object such as {"type": "auto"} makes a new one
+        return isinstance(inner, str)  # an object such as {"type": "auto"} creates a new container
     return isinstance(inner, str | list)

@@ -1,4 +1,4 @@
-"""One line on its way to a provider and back: from the input file's bytes to a line of the output file."""
+"""Sending one line: from the bytes of the input file to a line of the output file."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from app.connectors.contract.base import Connector, LineAnswer, LineCall
 from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
 from app.connectors.contract.objects import JobResult, Usage
 from app.data.batches import work
-from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens
+from app.engine.outcomes import BAD_ANSWER, Faulted, Line, Outcome, Overloaded, Result, Tokens
 from app.engine.run import Segment
 from app.errors import UnavailableError
 from app.lib import ids, json
@@ -19,15 +19,15 @@ from app.services.lines import dialects, rules
 from app.services.lines.output import answered_line, failed_line, line_id
 from app.translate.errors import TranslationError
 
-# Twice the most segments that one worker holds: what is in use is never the oldest.
-BATCHES_OPEN = 128
-FAULT_ATTEMPTS = 5
-TIMEOUT_ATTEMPTS = 3
+# Twice as many as the segments that one worker holds: a batch in use is never the oldest.
+MAX_OPEN_BATCHES = 128
+MAX_FAULT_ATTEMPTS = 5
+MAX_TIMEOUT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class BatchFacts:
-    """What all lines of a batch share."""
+class OpenBatch:
+    """What all lines of a batch share; its input is open for reading."""
 
     id: int
     public_id: str
@@ -39,14 +39,14 @@ class BatchFacts:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A line ready to be sent: `body` goes to the endpoint `target`; `asked` is what the caller wrote."""
+    """A line ready to be sent: `body` goes to the endpoint `target`; `original` is the body that the caller wrote."""
 
     line: Line
-    facts: BatchFacts
+    batch: OpenBatch
     body: dict[str, Any]
     target: str
     dropped: tuple[str, ...]
-    asked: dict[str, Any]
+    original: dict[str, Any]
 
 
 class LineCalls:
@@ -55,70 +55,72 @@ class LineCalls:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._lock = threading.Lock()
-        self._batches: OrderedDict[int, BatchFacts] = OrderedDict()
+        self._batches: OrderedDict[int, OpenBatch] = OrderedDict()
 
     def prepare(self, segment: Segment, line: Line) -> Request | Result:
-        """Read and parse the line. A Result when it may never be sent."""
-        facts = self._facts(segment.batch_id)
-        data = facts.reader.read(line.offset, line.length)
+        """Read and parse the line. Returns a Result when it can never be sent."""
+        batch = self._batch(segment.batch_id)
+        data = batch.reader.read(line.offset, line.length)
         if len(data) != line.length:
-            raise UnavailableError("The input file is shorter than its index says.")
+            raise UnavailableError("The input file is shorter than its line index.")
         body: dict[str, Any] = json.loads(data)["body"]
         owned = rules.owned_id(data, body)
         if owned is not None:
-            text = f"{owned} names an object of a provider's account, which this provider cannot look up for you."
-            return refused(facts.public_id, line, code="unsupported_id", message=text)
-        if facts.model_override is not None:
-            body["model"] = facts.model_override
-        able = facts.connector.abilities
-        target = dialects.spoken(facts.endpoint, able.lines)
+            text = f"{owned} names an object in a provider's account; batch lines may not refer to such objects."
+            return refused(batch.public_id, line, code="unsupported_id", message=text)
+        if batch.model_override is not None:
+            body["model"] = batch.model_override
+        abilities = batch.connector.abilities
+        target = dialects.spoken(batch.endpoint, abilities.lines)
         try:
-            said = dialects.outgoing(facts.endpoint, target, body, output_limit=able.output_limit)
+            written = dialects.outgoing(batch.endpoint, target, body, output_limit=abilities.output_limit)
         except TranslationError as error:
-            return untranslatable(facts.public_id, line, error)
-        return Request(line, facts, said.body, target, tuple(said.dropped), asked=body)
+            return untranslatable(batch.public_id, line, error)
+        return Request(line, batch, written.body, target, tuple(written.dropped), original=body)
 
     def send(self, request: Request, *, timeout_s: float) -> Outcome:
         """One attempt at the provider."""
-        gateway, facts, line = self._gateway, request.facts, request.line
+        gateway, batch, line = self._gateway, request.batch, request.line
         started = gateway.clock.monotonic()
         call = LineCall(
             endpoint=request.target, body=request.body, timeout_s=min(timeout_s, gateway.settings.line_timeout_s)
         )
         try:
-            answer = facts.connector.run_line(call)
+            answer = batch.connector.run_line(call)
         except OverloadedError as error:
             return Overloaded(retry_after_s=error.retry_after_s)
         except UpstreamTimeoutError as error:
-            result = refused(facts.public_id, line, code="request_timeout", message=error.message)
-            return Faulted(most_attempts=TIMEOUT_ATTEMPTS, result=result, cost_unknown=error.sent)
+            result = refused(batch.public_id, line, code="request_timeout", message=error.message)
+            return Faulted(max_attempts=MAX_TIMEOUT_ATTEMPTS, result=result, cost_unknown=error.sent)
         except UpstreamError as error:
-            return Faulted(most_attempts=FAULT_ATTEMPTS, result=_faulted(facts, line, error), cost_unknown=error.sent)
+            return Faulted(
+                max_attempts=MAX_FAULT_ATTEMPTS, result=_faulted(batch, line, error), cost_unknown=error.sent
+            )
         latency_ms = int((gateway.clock.monotonic() - started) * 1000)
         return _answered(request, answer, latency_ms=latency_ms, now_s=gateway.clock.now_ms() // 1000)
 
     def broken(self, segment: Segment, line: Line, *, code: str, message: str) -> Result:
-        """The end of a line that the gateway itself could not handle."""
-        return refused(self._facts(segment.batch_id).public_id, line, code=code, message=message)
+        """The result of a line that the gateway itself failed to process."""
+        return refused(self._batch(segment.batch_id).public_id, line, code=code, message=message)
 
-    def _facts(self, batch_id: int) -> BatchFacts:
+    def _batch(self, batch_id: int) -> OpenBatch:
         with self._lock:
-            found = self._batches.get(batch_id)
-            if found is not None:
+            batch = self._batches.get(batch_id)
+            if batch is not None:
                 self._batches.move_to_end(batch_id)
-                return found
-            found = self._batches[batch_id] = self._load(batch_id)
-            if len(self._batches) > BATCHES_OPEN:
+                return batch
+            batch = self._batches[batch_id] = self._load(batch_id)
+            if len(self._batches) > MAX_OPEN_BATCHES:
                 self._batches.popitem(last=False)[1].reader.close()
-            return found
+            return batch
 
-    def _load(self, batch_id: int) -> BatchFacts:
+    def _load(self, batch_id: int) -> OpenBatch:
         with self._gateway.database.read() as connection:
             row = work.facts(connection, batch_id)
         account = self._gateway.accounts.by_id(row.account_id)
         if account is None or row.input_key is None:
-            raise UnavailableError("The account or the input file of the batch is gone.")
-        return BatchFacts(
+            raise UnavailableError("The account or the input file of the batch has been deleted.")
+        return OpenBatch(
             id=batch_id,
             public_id=row.public_id,
             endpoint=row.endpoint,
@@ -129,13 +131,13 @@ class LineCalls:
 
 
 def refused(batch: str, line: Line, *, code: str, message: str) -> Result:
-    """A line that ends without an answer."""
+    """The result of a line that ends without an answer."""
     data = failed_line(batch, line.number, line.custom_id, code=code, message=message)
     return Result(line=line, succeeded=False, data=data, error_code=code)
 
 
 def untranslatable(batch: str, line: Line, error: TranslationError) -> Result:
-    """A line that its provider's dialect cannot express: refused as a provider would, and never sent."""
+    """The result of a line that its provider's dialect cannot express: a 400 as from a provider; it is never sent."""
     body = dialects.refusal(error)
     own_id = line_id(batch, line.number)
     data = answered_line(batch, line.number, line.custom_id, status_code=400, request_id=own_id, body=body)
@@ -143,28 +145,29 @@ def untranslatable(batch: str, line: Line, error: TranslationError) -> Result:
 
 
 def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: int) -> Result:
-    facts, line = request.facts, request.line
-    own_id = line_id(facts.public_id, line.number)
-    said = dialects.incoming(
+    batch, line = request.batch, request.line
+    own_id = line_id(batch.public_id, line.number)
+    translated = dialects.incoming(
         JobResult(line.custom_id, answer.status_code, body=answer.body, answer=answer.answer),
-        endpoint=facts.endpoint,
+        endpoint=batch.endpoint,
         target=request.target,
-        request=lambda: request.asked,
+        request=lambda: request.original,
         answer_id=own_id.removeprefix(ids.LINE),
-        model=str(request.asked.get("model") or ""),
+        model=str(request.original.get("model") or ""),
         now_s=now_s,
     )
-    if said.status_code is None:
-        ended = refused(facts.public_id, line, code=said.error_code or dialects.BAD_ANSWER, message=said.message)
+    if translated.status_code is None:
+        code = translated.error_code or BAD_ANSWER
+        ended = refused(batch.public_id, line, code=code, message=translated.message)
         return replace(ended, tokens=tokens(answer.usage))
     data = answered_line(
-        facts.public_id,
+        batch.public_id,
         line.number,
         line.custom_id,
         status_code=answer.status_code,
-        # Servers that give their requests no id leave this one, which finds the line.
+        # Some servers give their requests no id; this one at least identifies the line.
         request_id=answer.request_id or own_id,
-        body=said.body,
+        body=translated.body,
     )
     succeeded = 200 <= answer.status_code < 300
     return Result(
@@ -179,23 +182,23 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
     )
 
 
-def _faulted(facts: BatchFacts, line: Line, error: UpstreamError) -> Result:
+def _faulted(batch: OpenBatch, line: Line, error: UpstreamError) -> Result:
     if error.status is None or error.status < 500:
-        return refused(facts.public_id, line, code=error.code, message=error.message)
-    told = {"message": error.message, "type": "server_error", "param": None, "code": error.code}
+        return refused(batch.public_id, line, code=error.code, message=error.message)
+    value = {"message": error.message, "type": "server_error", "param": None, "code": error.code}
     data = answered_line(
-        facts.public_id,
+        batch.public_id,
         line.number,
         line.custom_id,
         status_code=error.status,
         request_id=error.request_id,
-        body=json.dumps({"error": told}),
+        body=json.dumps({"error": value}),
     )
     return Result(line=line, succeeded=False, data=data, status_code=error.status, error_code=error.code)
 
 
 def error_code(body: bytes) -> str:
-    """The code that an error answer tells, or its type."""
+    """The code of an error response, else its type."""
     value = json.loads(body)
     error = value.get("error") if isinstance(value, dict) else None
     code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
@@ -203,7 +206,7 @@ def error_code(body: bytes) -> str:
 
 
 def tokens(usage: Usage) -> Tokens:
-    """`usage` in the engine's words."""
+    """`usage` as the engine counts it."""
     return Tokens(
         input=usage.input_tokens,
         cached=usage.cached_tokens,

@@ -1,0 +1,1 @@
+"""What batches cost: prices, charges, budgets, and sums of the ledger."""

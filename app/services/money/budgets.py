@@ -1,7 +1,7 @@
 """Budgets: how much the batches of a project, or of one key, may cost in a day, a month, or in total.
 
-A batch reserves what it can cost when it is made, spends as its results come, and gives back the rest at its end.
-Money is whole picodollars. Periods begin at midnight UTC, by the database's clock.
+A batch reserves its estimated cost when it is created, spends as its results arrive, and releases the rest when it
+ends. Money is whole picodollars. Periods begin at midnight UTC by the database's clock.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from sqlalchemy import Connection
+from structlog.typing import FilteringBoundLogger
 
 from app.data.money import budgets as rows
-from app.data.store.database import AnyRow
+from app.data.money.budgets import BudgetRow, Owner
 from app.errors import BudgetError, ConflictError, InvalidRequestError, NotFoundError
 from app.lib import money
 from app.services.events import record
@@ -21,12 +22,12 @@ from app.services.gateway import Actor, Caller, Gateway
 
 PERIODS = ("day", "month", "total")
 EXCEEDED = "budget_exceeded"
-MOST_PICODOLLARS = 4_000_000 * money.PICODOLLARS  # sums of two such amounts fit into 64 bits
+MAX_PICODOLLARS = 4_000_000 * money.PICODOLLARS  # the sum of two such amounts fits into 64 bits
 LIST_SLICE = 1000
 SWEEP_SLICE = 100
 FOLLOW_SLICE = 100
 DROP_SLICE = 1000
-# A batch whose input is read for long while a budget is set is committed by then.
+# A batch that was being created when a budget was set has been committed after this time.
 YOUNG_MS = 3600 * 1000
 
 WORKER = Actor(name="gateway", source="worker", request_id="worker")
@@ -36,7 +37,10 @@ _OF_PERIOD = {"day": "of the day", "month": "of the month", "total": "in total"}
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A budget as it is now; `key` is the public id of the one key that it is for, None for the whole project."""
+    """A budget in its current period. `key` is the public id of the key that it is for, None for the whole project.
+
+    Amounts are picodollars, instants Unix milliseconds.
+    """
 
     id: int
     project: str
@@ -50,17 +54,17 @@ class Budget:
 
     @property
     def left(self) -> int:
-        """What batches to come may still reserve."""
+        """What new batches may still reserve."""
         return max(0, self.limit - self.spent - self.reserved)
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """What messages call the budget."""
         return _name(self.project, self.key, self.period)
 
 
 def period_start(period: str, at_ms: int) -> int:
-    """When the day or month began that the instant is in, UTC; 0 for `total`. Both are Unix milliseconds."""
+    """Returns when the day or month (UTC) that contains `at_ms` began, or 0 for `total`. Both are Unix milliseconds."""
     if period == "total":
         return 0
     begins = datetime.fromtimestamp(at_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -70,7 +74,7 @@ def period_start(period: str, at_ms: int) -> int:
 
 
 def applies(gateway: Gateway, caller: Caller) -> bool:
-    """True when what the caller makes has to fit a budget."""
+    """Returns True when a budget applies to the caller's batches."""
     with gateway.database.read() as connection:
         return bool(rows.applying(connection, project_id=caller.project_id, key_id=caller.key_id))
 
@@ -84,12 +88,12 @@ def set_(
     limit_picodollars: int,
     actor: Actor = OPERATOR,
 ) -> Budget:
-    """Give a project, or one key of it by its public id, a budget for each `period`, or the one it has another limit.
+    """Creates the budget of a project, or of one key by its public id, for a kind of period; or changes its limit.
 
-    Batches that run already count for a new budget from now on. Raises InvalidRequestError, NotFoundError.
+    Running batches count towards a new budget from now on. Raises InvalidRequestError, NotFoundError.
     """
-    if not 0 <= limit_picodollars <= MOST_PICODOLLARS:
-        raise InvalidRequestError(f"limit: must be $0 to ${money.dollars(MOST_PICODOLLARS)}.", param="limit")
+    if not 0 <= limit_picodollars <= MAX_PICODOLLARS:
+        raise InvalidRequestError(f"limit: must be $0 to ${money.dollars(MAX_PICODOLLARS)}.", param="limit")
 
     def unit(connection: Connection) -> Budget:
         owner = _owner(connection, project, key, period)
@@ -108,20 +112,20 @@ def set_(
 def list_(
     gateway: Gateway, *, project: str | None = None, key: str | None = None, after: int = 0, limit: int = LIST_SLICE
 ) -> Sequence[Budget]:
-    """At most `limit` budgets behind id `after`: all, those of a project and its keys, or those of one key."""
+    """Returns at most `limit` budgets after the id `after`, of all projects, of one project, or of one key."""
     with gateway.database.read() as connection:
-        found = rows.list_page(connection, project=project, key=key, after=after, limit=limit)
-    return [_budget(row) for row in found]
+        page = rows.list_page(connection, project=project, key=key, after=after, limit=limit)
+    return [_budget(row) for row in page]
 
 
 def remove(gateway: Gateway, *, project: str, key: str | None = None, period: str, actor: Actor = OPERATOR) -> None:
-    """Nothing holds to this budget any more, and what counted for it is forgotten. Raises NotFoundError."""
+    """Deletes a budget and its reservations. Raises NotFoundError."""
 
     def unit(connection: Connection) -> bool:
         owner = _owner(connection, project, key, period)
         budget_id = rows.find(connection, project_id=owner.project_id, key_id=owner.key_id, period=period)
         if budget_id is None or not rows.lock(connection, [budget_id]):
-            raise NotFoundError(f"There is no such budget: {_name(project, key, period)}.", param="period")
+            raise NotFoundError(f"There is no budget to remove: {_name(project, key, period)}.", param="period")
         if rows.drop_reservations(connection, budget_id, limit=DROP_SLICE) == DROP_SLICE:
             return False
         rows.delete_budget(connection, budget_id)
@@ -135,9 +139,9 @@ def remove(gateway: Gateway, *, project: str, key: str | None = None, period: st
 
 
 def sweep(gateway: Gateway) -> int:
-    """Give back what batches that are over have still reserved; returns how many.
+    """Releases reservations of batches that have ended; returns how many batches there were (normally none).
 
-    None should be left. Batches that were being made while a budget was set begin to count for it here.
+    Also counts batches towards a budget that was set while they were being created.
     """
     swept = 0
     with gateway.database.read() as connection:
@@ -152,33 +156,39 @@ def sweep(gateway: Gateway) -> int:
 
 
 def reserve(
-    connection: Connection, gateway: Gateway, caller: Caller, batch: AnyRow, estimate_picodollars: int | None
+    connection: Connection,
+    caller: Caller,
+    batch_id: int,
+    estimate_picodollars: int | None,
+    *,
+    log: FilteringBoundLogger,
 ) -> None:
-    """Reserve what a new batch can cost, in the transaction that makes it: of every budget that applies, or of none.
+    """Reserves the estimated cost of a new batch from every budget that applies, in the transaction that creates it.
 
-    None: nobody asked, since no budget applied then; one set at this very moment counts what the batch costs.
-    Raises BudgetError.
+    The estimate is None when no budget applied before the transaction; a budget that was set since then only counts
+    what the batch costs. Raises BudgetError, and reserves nothing, when a budget has too little left.
     """
-    wanted = estimate_picodollars or 0
+    estimate = estimate_picodollars or 0
     applying = rows.applying(connection, project_id=caller.project_id, key_id=caller.key_id)
     for budget in _locked(connection, applying):
-        # What no budget can hold may be more than SQL can, too.
-        fits = wanted <= MOST_PICODOLLARS
-        if not fits or not rows.take(connection, budget.id, batch_id=batch.id, amount=wanted):
-            gateway.log.info("budget.refused", budget=budget.id, project=caller.project, estimate=money.dollars(wanted))
+        # A larger amount than any budget may also overflow SQL's integers.
+        fits = estimate <= MAX_PICODOLLARS
+        if not fits or not rows.take(connection, budget.id, batch_id=batch_id, amount=estimate):
+            log.info("budget.refused", budget=budget.id, project=caller.project, estimate=money.dollars(estimate))
             raise BudgetError(
-                f"This batch can cost ${money.dollars(wanted)}, but {budget.name} has ${money.dollars(budget.left)} "
+                f"This batch can cost ${money.dollars(estimate)}, but {budget.name} has ${money.dollars(budget.left)} "
                 f"left (limit ${money.dollars(budget.limit)}, spent ${money.dollars(budget.spent)}, reserved by "
                 f"running batches ${money.dollars(budget.reserved)}). Lower the output limits of the lines, send "
-                "fewer lines, or ask for a higher budget."
+                "fewer lines, or ask the operator to raise the budget."
             )
 
 
 def settle(connection: Connection, batch_id: int, cost_picodollars: int) -> None:
-    """What lines of a batch cost is spent, as much of it as there is from what the batch has reserved.
+    """Adds what lines of a batch cost to what its budgets have spent, and takes it from the batch's reservations.
 
-    In the transaction of the ledger, behind it. A batch that the gateway runs is cancelled when its budget is
-    overspent, or when it takes what is reserved for others. A batch without reservations costs one select.
+    Runs after the ledger is written, in the same transaction. Cancels a batch that the gateway runs when its budget
+    is overspent, or when it has used up its reservation and would use what others reserved. Costs one SELECT for a
+    batch without reservations.
     """
     if not cost_picodollars:
         return
@@ -201,20 +211,20 @@ def settle(connection: Connection, batch_id: int, cost_picodollars: int) -> None
 
 
 def refund(connection: Connection, batch_id: int) -> None:
-    """Give back what is left of the reservations of a batch that is over; again, it does nothing."""
+    """Releases what is left of the reservations of a batch that has ended. A second call does nothing."""
     rows.refund(connection, batch_id)
 
 
-def _set(connection: Connection, owner: AnyRow, period: str, limit_picodollars: int) -> int:
-    mine = {"project_id": owner.project_id, "key_id": owner.key_id, "period": period}
-    rows.ensure(connection, **mine, limit_picodollars=limit_picodollars)
-    budget_id = rows.find(connection, **mine)
+def _set(connection: Connection, owner: Owner, period: str, limit_picodollars: int) -> int:
+    project_id, key_id = owner.project_id, owner.key_id
+    rows.ensure(connection, project_id=project_id, key_id=key_id, period=period, limit_picodollars=limit_picodollars)
+    budget_id = rows.find(connection, project_id=project_id, key_id=key_id, period=period)
     if budget_id is None or not rows.set_limit(connection, budget_id, limit_picodollars=limit_picodollars):
-        raise ConflictError("This budget is just being removed; send the request again.")
+        raise ConflictError("This budget is being removed. Send the request again.")
     return budget_id
 
 
-def _owner(connection: Connection, project: str, key: str | None, period: str) -> AnyRow:
+def _owner(connection: Connection, project: str, key: str | None, period: str) -> Owner:
     if period not in PERIODS:
         raise InvalidRequestError(f"period: must be one of {', '.join(PERIODS)}, not {period!r:.40}.", param="period")
     owner = rows.find_owner(connection, project=project, key=key)
@@ -233,18 +243,18 @@ def _follow_running(gateway: Gateway, budget_id: int) -> None:
 
 
 def _locked(connection: Connection, budget_ids: Collection[int]) -> Sequence[Budget]:
-    """The budgets, locked in order, in the period of now."""
-    found = []
+    """Locks budgets in order of their ids and begins a new period where one is due."""
+    locked = []
     for row in rows.lock(connection, budget_ids) if budget_ids else ():
         budget = _budget(row)
         if budget.period_start != row.period_start:
             rows.roll(connection, budget.id, period_start=budget.period_start)
-        found.append(budget)
-    return found
+        locked.append(budget)
+    return locked
 
 
-def _budget(row: AnyRow) -> Budget:
-    """A row of data.budgets as it is now: in a new period nothing is spent yet."""
+def _budget(row: BudgetRow) -> Budget:
+    """Returns the budget in its current period: in a new period nothing is spent yet."""
     begins = max(row.period_start, period_start(row.period, row.now))
     return Budget(
         id=row.id,

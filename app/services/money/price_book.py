@@ -1,4 +1,4 @@
-"""Prices as operators set, import and list them. None is ever changed: a new one ends the one before."""
+"""Sets, imports and lists prices. A price is never changed: a new price ends the previous one."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.data.money import prices as rows
-from app.data.store.database import AnyRow
+from app.data.money.prices import PriceRow
 from app.errors import ConflictError, InvalidRequestError
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
 
 OPERATOR = "operator"
 SOURCE_LENGTH = 64
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class NewPrice:
-    """Picodollars of a token, of one model at a provider or of all that fit a pattern ending in `*`.
+    """Picodollars for each token of one model at a provider, or of all models that match a pattern ending in `*`.
 
-    `cached` is None where cached input costs what other input does; `input` and `output` where nobody knows.
+    `cached` is None where cached input costs the same as other input; `input` and `output` are None where unknown.
     """
 
     provider: str
@@ -33,7 +33,7 @@ class NewPrice:
 
 @dataclass(frozen=True, slots=True)
 class ListedPrice:
-    """A price and when it is valid, Unix milliseconds; `valid_until` is None while nothing follows it."""
+    """A price and when it is valid (Unix milliseconds); `valid_until` is None until a newer price follows."""
 
     id: int
     provider: str
@@ -55,17 +55,19 @@ def set_(
     source: str = OPERATOR,
     actor: Actor = record.OPERATOR,
 ) -> ListedPrice:
-    """A price for batches created from now on, or from the instant `valid_from` (Unix ms) on.
+    """Sets the price of batches created from now on, or from `valid_from` (Unix ms) on.
 
-    Raises InvalidRequestError for an instant that has passed, since what batches cost never changes afterwards, and
-    ConflictError when there is a price from that very instant.
+    Raises InvalidRequestError when `valid_from` has passed, since the cost of existing batches never changes, and
+    ConflictError when another price begins at the same instant.
     """
 
     def unit(connection: Connection) -> ListedPrice:
         rows.lock(connection)
         now = rows.clock(connection)
         if valid_from is not None and valid_from < now:
-            raise InvalidRequestError("A price cannot begin in the past: what ran is charged already.", param="from")
+            raise InvalidRequestError(
+                "A price cannot begin in the past: batches have already been charged.", param="from"
+            )
         if valid_from is None:
             price = _put_now(connection, new, now, source=source)
         else:
@@ -85,7 +87,7 @@ def set_(
 def import_(
     gateway: Gateway, new: Sequence[NewPrice], *, source: str, actor: Actor = record.OPERATOR
 ) -> list[ListedPrice]:
-    """All of `new` from now on, in one transaction; returns those that were not so already."""
+    """Sets all prices from now on, in one transaction; returns those that differ from the current ones."""
 
     def unit(connection: Connection) -> list[ListedPrice]:
         rows.lock(connection)
@@ -99,9 +101,9 @@ def import_(
 
 
 def load(connection: Connection, new: Collection[NewPrice], *, source: str) -> int:
-    """Prices that ship with the gateway; returns how many were new. A price that somebody set is left alone.
+    """Loads the prices that ship with the gateway, except where an operator has set one; returns how many were new.
 
-    Those of the first load are valid for all batches that there are, later ones from now on.
+    The first load applies to all existing batches, later loads to batches created from now on.
     """
     rows.lock(connection)
     now = rows.clock(connection)
@@ -122,17 +124,17 @@ def list_(
     model: str | None = None,
     ended: bool = False,
     after: int = 0,
-    limit: int = MOST_LISTED,
+    limit: int = MAX_LISTED,
 ) -> list[ListedPrice]:
-    """At most `limit` prices behind id `after`, by id: those that are valid or will be, with `ended` all."""
+    """Returns at most `limit` prices after the id `after`: current and future ones, or all (`ended`)."""
     with gateway.database.read() as connection:
         at_ms = None if ended else rows.clock(connection)
-        found = rows.listed(connection, provider=provider, model=model, at_ms=at_ms, after=after, limit=limit)
-    return [_listed(row) for row in found]
+        page = rows.listed(connection, provider=provider, model=model, at_ms=at_ms, after=after, limit=limit)
+    return [_listed(row) for row in page]
 
 
 def _put_now(connection: Connection, new: NewPrice, now: int, *, source: str) -> ListedPrice:
-    """A price from now on; behind one that began in this very millisecond, from the next one on."""
+    """Inserts a price from now on, or from the next millisecond if another price begins in this one."""
     before, _later = rows.around(connection, provider=new.provider, model=new.model, at_ms=now)
     return _put(connection, new, at_ms=now + (before is not None and before.valid_from == now), source=source)
 
@@ -141,7 +143,7 @@ def _put(connection: Connection, new: NewPrice, *, at_ms: int, source: str) -> L
     before, later = rows.around(connection, provider=new.provider, model=new.model, at_ms=at_ms)
     if before is not None and before.valid_from == at_ms:
         raise ConflictError(
-            f"{new.provider} has a price of {new.model!r:.100} from that very instant; prices are never changed.",
+            f"{new.provider} already has a price of {new.model!r:.100} from that instant. Choose another instant.",
             param="from",
         )
     row = rows.put(
@@ -165,12 +167,12 @@ def _differs(connection: Connection, new: NewPrice, at_ms: int) -> bool:
     return before is None or not _same(before, new)
 
 
-def _same(row: AnyRow, new: NewPrice) -> bool:
-    told = (new.input, new.cached, new.output, new.batch_percent)
-    return all(getattr(row, name) == value for name, value in zip(rows.RATES, told, strict=True))
+def _same(row: PriceRow, new: NewPrice) -> bool:
+    stored = (row.input_picodollars, row.cached_picodollars, row.output_picodollars, row.batch_percent)
+    return stored == (new.input, new.cached, new.output, new.batch_percent)
 
 
-def _listed(row: AnyRow) -> ListedPrice:
+def _listed(row: PriceRow) -> ListedPrice:
     return ListedPrice(
         id=row.id,
         provider=row.provider,

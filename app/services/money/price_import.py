@@ -1,118 +1,104 @@
-"""Prices as people write them: decimal dollars for a million tokens, in a JSON file or as words."""
+"""Parses prices as people write them: decimal dollars for a million tokens, in a JSON file or as options."""
 
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from importlib import resources
-from typing import Any
 
 from app.errors import InvalidRequestError
 from app.lib import json, money
-from app.services.money.price_book import ListedPrice, NewPrice
+from app.services.money.price_book import NewPrice
 
 SHIPPED = "shipped"
 TOKENS = 1_000_000
-MOST_PRICES = 10_000
-MOST_TOLD = 20
-MOST_DOLLARS = 1_000_000
+MAX_PRICES = 10_000
+MAX_SHOWN_ERRORS = 20
+MAX_DOLLARS = 1_000_000
 PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,63}")
-MOST_PERCENT = 1000
+MAX_PERCENT = 1000
 MODEL_LENGTH = 256
-SUCH = "must be dollars for a million tokens, such as 0.25"
+RATE_HINT = "must be dollars for a million tokens, such as 0.25"
 RATES = ("input", "cached", "output")
 FIELDS = ("provider", "model", *RATES, "batch_percent")
 
 
 def shipped() -> list[NewPrice]:
-    """The prices of app/prices.json."""
+    """Returns the prices of app/prices.json."""
     return read(resources.files("app").joinpath("prices.json").read_bytes())
 
 
 def read(data: bytes) -> list[NewPrice]:
-    """The prices in a file: a JSON array of objects, or an object that has it as `prices`.
+    """Parses the prices in a file: a JSON array of objects, or an object with that array as `prices`.
 
-    Raises InvalidRequestError that names row and field of each of the first mistakes.
+    Raises InvalidRequestError, which lists the first errors with their rows and fields.
     """
     try:
-        told = json.loads(data)
+        rows = json.loads(data)
     except json.JSONDecodeError as error:
         raise InvalidRequestError(f"This is not JSON: {error}.") from error
-    told = told.get("prices") if isinstance(told, dict) else told
-    if not isinstance(told, list) or not 1 <= len(told) <= MOST_PRICES:
-        raise InvalidRequestError(f"There must be an array of 1 to {MOST_PRICES} prices, or an object with it.")
-    wrong: list[str] = []
-    found: dict[tuple[str, str], NewPrice] = {}
-    for number, row in enumerate(told, start=1):
+    rows = rows.get("prices") if isinstance(rows, dict) else rows
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_PRICES:
+        text = f"The file must be an array of 1 to {MAX_PRICES} prices, or an object with that array as `prices`."
+        raise InvalidRequestError(text)
+    errors: list[str] = []
+    prices: dict[tuple[str, str], NewPrice] = {}
+    for number, row in enumerate(rows, start=1):
         try:
             price = of(row)
         except InvalidRequestError as error:
-            wrong.append(f"row {number}: {error.message}")
+            errors.append(f"row {number}: {error.message}")
         else:
-            if found.setdefault((price.provider, price.model), price) is not price:
-                wrong.append(f"row {number}: {price.provider} {price.model!r:.100} is in an earlier row, too.")
-    if wrong:
-        more = f"\nand {len(wrong) - MOST_TOLD} more" if len(wrong) > MOST_TOLD else ""
-        raise InvalidRequestError("\n".join(wrong[:MOST_TOLD]) + more)
-    return list(found.values())
+            if prices.setdefault((price.provider, price.model), price) is not price:
+                errors.append(f"row {number}: {price.provider} {price.model!r:.100} is already in an earlier row.")
+    if errors:
+        more = f"\nand {len(errors) - MAX_SHOWN_ERRORS} more" if len(errors) > MAX_SHOWN_ERRORS else ""
+        raise InvalidRequestError("\n".join(errors[:MAX_SHOWN_ERRORS]) + more)
+    return list(prices.values())
 
 
-def of(row: Any) -> NewPrice:
-    """A price of its fields, rates as decimal text or JSON numbers. Raises InvalidRequestError that names the field."""
+def of(row: object) -> NewPrice:
+    """Parses one price, with rates as decimal text or numbers. Raises InvalidRequestError, which names the field."""
     if not isinstance(row, Mapping):
         raise InvalidRequestError("must be an object.")
     for name in row:
         if name not in FIELDS:
-            raise _wrong(str(name)[:100], f"is no field; there are {', '.join(FIELDS)}")
+            raise _invalid(str(name)[:100], f"is not a field of a price; the fields are {', '.join(FIELDS)}")
     provider, model = row.get("provider"), row.get("model")
     if not isinstance(provider, str) or not PROVIDER.fullmatch(provider):
-        raise _wrong("provider", "must be the name of a provider, such as openai")
+        raise _invalid("provider", "must be the name of a provider, in lower case")
     if not isinstance(model, str) or not 1 <= len(model) <= MODEL_LENGTH or not model.isprintable():
-        raise _wrong("model", f"must be 1 to {MODEL_LENGTH} printable characters")
+        raise _invalid("model", f"must be 1 to {MODEL_LENGTH} printable characters")
     if "*" in model[:-1]:
-        raise _wrong("model", "may have a * at its end only")
+        raise _invalid("model", "may have a * only at its end")
     if "input" not in row:
-        raise _wrong("input", "is missing: dollars for a million tokens, such as 0.25")
+        raise _invalid("input", "is missing: dollars for a million tokens, such as 0.25")
     rates = {name: None if row.get(name) is None else rate(row[name], name) for name in RATES}
     percent = row.get("batch_percent", 100)
-    if type(percent) is not int or not 0 <= percent <= MOST_PERCENT:
-        raise _wrong("batch_percent", f"must be a whole number from 0 to {MOST_PERCENT}")
+    if type(percent) is not int or not 0 <= percent <= MAX_PERCENT:
+        raise _invalid("batch_percent", f"must be a whole number from 0 to {MAX_PERCENT}")
     return NewPrice(provider, model, batch_percent=percent, **rates)
 
 
-def rate(value: Any, name: str) -> int:
-    """Picodollars of a token, of dollars for a million: `"0.25"`, or a JSON number. Raises InvalidRequestError."""
+def rate(value: object, name: str) -> int:
+    """Converts dollars for a million tokens (text or number) to picodollars for each. Raises InvalidRequestError."""
     text = repr(value) if type(value) in (int, float) else value
     if not isinstance(text, str):
-        raise _wrong(name, SUCH)
+        raise _invalid(name, RATE_HINT)
     try:
         whole, rest = divmod(money.picodollars(text), TOKENS)
     except ValueError as error:
-        raise _wrong(name, SUCH) from error
+        raise _invalid(name, RATE_HINT) from error
     if rest:
-        raise _wrong(name, "may have six decimals at most")
-    if whole > MOST_DOLLARS * money.PICODOLLARS // TOKENS:
-        raise _wrong(name, f"must be at most {MOST_DOLLARS} dollars for a million tokens")
+        raise _invalid(name, "may have at most six decimals")
+    if whole > MAX_DOLLARS * money.PICODOLLARS // TOKENS:
+        raise _invalid(name, f"must be at most {MAX_DOLLARS} dollars for a million tokens")
     return whole
 
 
 def dollars(picodollars: int | None) -> str | None:
-    """Dollars for a million tokens as text; None stays None."""
+    """Converts picodollars for each token to dollars for a million, as text. None stays None."""
     return None if picodollars is None else format(Decimal(picodollars) / (money.PICODOLLARS // TOKENS), "f")
 
 
-def as_dict(price: ListedPrice) -> dict[str, Any]:
-    """A price for the wire: dollars for a million tokens as text, instants as Unix seconds."""
-    return {
-        "id": price.id,
-        "provider": price.provider,
-        "model": price.model,
-        **{name: dollars(getattr(price, name)) for name in RATES},
-        "batch_percent": price.batch_percent,
-        "valid_from": price.valid_from // 1000,
-        "valid_until": None if price.valid_until is None else price.valid_until // 1000,
-        "source": price.source,
-    }
-
-
-def _wrong(name: str, what: str) -> InvalidRequestError:
+def _invalid(name: str, what: str) -> InvalidRequestError:
     return InvalidRequestError(f"{name}: {what}.", param=name)

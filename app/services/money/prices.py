@@ -1,6 +1,6 @@
-"""What a token costs: the price that a batch has, and what tokens come to at it.
+"""Finds the price of a batch, and computes what tokens cost at a price.
 
-Money is whole picodollars. What nobody knows is None, and never zero.
+Money is whole picodollars. What is unknown is None, never zero.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.data.money import prices
-from app.data.store.database import AnyRow
+from app.data.money.prices import Rates
 from app.engine.outcomes import Tokens
 
 PATTERN = "*"
@@ -18,9 +18,9 @@ PROVIDER = "provider"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Picodollars of a token. `cached` is None where cached input costs what other input does.
+    """Picodollars for each token. `cached` is None where cached input costs the same as other input.
 
-    `batch_percent` is what a token costs in the provider's own batches, in percent of that.
+    In batches that the provider runs, a token costs `batch_percent` percent of that.
     """
 
     id: int
@@ -31,42 +31,48 @@ class Price:
 
     @property
     def is_free(self) -> bool:
-        """True when no number of tokens costs anything."""
+        """True when tokens cost nothing."""
         return self.input == 0 and self.output == 0 and not self.cached
 
 
 def find(connection: Connection, *, provider: str, model: str, at_ms: int) -> Price | None:
-    """The price at the instant `at_ms`: of this model, else of the longest pattern that it fits. None: unknown."""
+    """Returns the price of a model at `at_ms` (Unix ms), else of the longest pattern that matches it, else None."""
     patterns = [model[:length] + PATTERN for length in range(len(model) + 1)]
     rows = {
         row.model: row for row in prices.valid(connection, provider=provider, names=[model, *patterns], at_ms=at_ms)
     }
     row = rows.get(model) or max(rows.values(), key=lambda row: len(row.model), default=None)
-    return None if row is None else of_row(row)
+    return None if row is None else of_rates(row)
 
 
-def of_row(row: AnyRow) -> Price:
-    """A row of prices as a Price."""
-    return Price(row.id, row.input_picodollars, row.cached_picodollars, row.output_picodollars, row.batch_percent)
+def of_rates(rates: Rates) -> Price:
+    """Returns stored rates as a Price."""
+    return Price(
+        id=rates.id,
+        input=rates.input_picodollars,
+        cached=rates.cached_picodollars,
+        output=rates.output_picodollars,
+        batch_percent=rates.batch_percent,
+    )
 
 
 def cost_of(price: Price | None, tokens: Tokens | None, *, execution: str) -> int | None:
-    """Picodollars, rounded up, of `tokens` in a batch of this `execution`; None when nobody knows.
+    """Returns what `tokens` cost in a batch of this `execution`, in picodollars, rounded up; None when unknown.
 
-    `tokens` is None when nobody knows them either. What a total has beyond input and output was made by the model:
-    some providers leave what it thought out of the output.
+    `tokens` is None when they are unknown. A total above input plus output counts as output: some providers leave
+    reasoning tokens out of the output.
     """
     if price is None:
         return None
     if tokens is None:
         return 0 if price.is_free else None
     cached = min(tokens.cached, tokens.input)
-    made = max(tokens.output, tokens.total - tokens.input)
+    output = max(tokens.output, tokens.total - tokens.input)
     cost = 0
     for count, rate in (
         (tokens.input - cached, price.input),
         (cached, price.input if price.cached is None else price.cached),
-        (made, price.output),
+        (output, price.output),
     ):
         if count and rate is None:
             return None
@@ -76,7 +82,7 @@ def cost_of(price: Price | None, tokens: Tokens | None, *, execution: str) -> in
 
 
 def freeze(connection: Connection, batch_id: int) -> None:
-    """Note the price of a batch whose plan is just made: the one of the instant when it was created."""
-    batch = prices.of_batch(connection, batch_id)
+    """Fixes the price of a newly planned batch: the one that was valid when the batch was created."""
+    batch = prices.priced_batch(connection, batch_id)
     price = find(connection, provider=batch.provider, model=batch.model or "", at_ms=batch.created_at)
     prices.freeze(connection, batch_id, None if price is None else price.id)

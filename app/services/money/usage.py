@@ -1,4 +1,4 @@
-"""What was used and what it cost, by key, project, provider, model or day, from the ledger."""
+"""Sums up the ledger by key, project, provider, model or day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from datetime import date, timedelta
 from sqlalchemy import Connection
 
 from app.data.money import usage as rows
-from app.data.money.usage import DAY_MS, PART, Scope
-from app.data.store.database import AnyRow
+from app.data.money.usage import DAY_MS, PART, KeyName, Scope, Sums
 from app.errors import InvalidRequestError
 from app.services.gateway import Gateway
 
@@ -21,9 +20,9 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Sums of one group. `id` is the project's name, the key's public id, the provider, `provider/model` or the day.
+    """Sums of one group. `id` is a project's name, a key's public id, a provider, `provider/model` or a day.
 
-    `cost` is picodollars of all entries whose cost is known; `unknown` is how many entries have none.
+    `cost` is the picodollars of all entries with a known cost; `unknown` counts the entries without one.
     """
 
     id: str
@@ -40,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class UsagePage:
-    """Groups in order, whether more follow, and the period that they are of (Unix ms, the end is not in it)."""
+    """One page of groups in order, whether more follow, and the period (Unix ms, its end excluded)."""
 
     items: Sequence[Usage]
     has_more: bool
@@ -59,9 +58,9 @@ def by(
     after: str | None = None,
     limit: int = 100,
 ) -> UsagePage:
-    """Sums for each group beyond `after` from `begins` to `ends`, by default the last 30 days and up to now.
+    """Returns the sums of groups after the group `after`, from `begins` to `ends` (by default the last 30 days).
 
-    Raises InvalidRequestError on a period that is none or too long, and on a group, project or key that is unknown.
+    Raises InvalidRequestError when the period is empty or too long, or a group, project or key is unknown.
     """
     ends = gateway.clock.now_ms() + 1 if ends is None else ends
     begins = _day(ends - DEFAULT_DAYS * DAY_MS) if begins is None else begins
@@ -72,83 +71,84 @@ def by(
     with gateway.database.read() as connection:
         scope = Scope(begins, ends, _project_id(connection, project), _key_id(connection, key))
         cursor = None if after is None else _cursor(connection, group_by, after)
-        found = rows.sums(connection, scope, group_by=group_by, after=cursor, limit=limit + 1)
-        items = _named(connection, group_by, found[:limit])
-    return UsagePage(items, has_more=len(found) > limit, begins=begins, ends=ends)
+        sums = rows.sums(connection, scope, group_by=group_by, after=cursor, limit=limit + 1)
+        items = _named(connection, group_by, sums[:limit])
+    return UsagePage(items, has_more=len(sums) > limit, begins=begins, ends=ends)
 
 
 def of_key(gateway: Gateway, key_id: int, *, project_id: int) -> Usage:
-    """What a key (its integer id) has used in the last 30 days."""
+    """Returns what a key (by its integer id) has used in the last 30 days."""
     ends = gateway.clock.now_ms() + 1
     scope = Scope(_day(ends - DEFAULT_DAYS * DAY_MS), ends, project_id, key_id)
     with gateway.database.read() as connection:
         return _usage(rows.total(connection, scope), NOBODY)
 
 
-def _named(connection: Connection, group_by: str, found: Sequence[AnyRow]) -> list[Usage]:
-    buckets = [row.bucket for row in found]
-    if group_by == "key":
-        keys = rows.names_of_keys(connection, buckets)
-        return [_of_key(row, keys.get(row.bucket)) for row in found]
-    if group_by == "project":
-        names = rows.names_of_projects(connection, buckets)
-        return [_usage(row, names[row.bucket], project=names[row.bucket]) for row in found]
+def _named(connection: Connection, group_by: str, groups: Sequence[Sums]) -> list[Usage]:
+    if group_by in ("provider", "model"):
+        return [_usage(group, str(group.bucket)) for group in groups]
+    numbered = [(group, int(group.bucket or 0)) for group in groups]
     if group_by == "day":
-        return [_usage(row, str(EPOCH + timedelta(days=row.bucket))) for row in found]
-    return [_usage(row, row.bucket) for row in found]
+        return [_usage(group, str(EPOCH + timedelta(days=days))) for group, days in numbered]
+    ids = [row_id for _, row_id in numbered]
+    if group_by == "key":
+        keys = rows.names_of_keys(connection, ids)
+        return [_of_key(group, keys.get(key_id)) for group, key_id in numbered]
+    names = rows.names_of_projects(connection, ids)
+    return [_usage(group, names[project_id], project=names[project_id]) for group, project_id in numbered]
 
 
-def _of_key(row: AnyRow, key: AnyRow | None) -> Usage:
+def _of_key(sums: Sums, key: KeyName | None) -> Usage:
     if key is None:
-        return _usage(row, NOBODY)
-    return _usage(row, key.public_id, name=key.name, project=key.project)
+        return _usage(sums, NOBODY)
+    return _usage(sums, key.public_id, name=key.name, project=key.project)
 
 
-def _usage(row: AnyRow, id_: str, *, name: str | None = None, project: str | None = None) -> Usage:
+def _usage(sums: Sums, id_: str, *, name: str | None = None, project: str | None = None) -> Usage:
     return Usage(
         id=id_,
         name=name,
         project=project,
-        lines=int(row.lines),
-        input_tokens=int(row.input_tokens),
-        cached_tokens=int(row.cached_tokens),
-        output_tokens=int(row.output_tokens),
-        reasoning_tokens=int(row.reasoning_tokens),
-        cost=int(row.cost_whole) * PART + int(row.cost_part),
-        unknown=int(row.unknown),
+        lines=sums.lines,
+        input_tokens=sums.input_tokens,
+        cached_tokens=sums.cached_tokens,
+        output_tokens=sums.output_tokens,
+        reasoning_tokens=sums.reasoning_tokens,
+        cost=sums.cost_whole * PART + sums.cost_part,
+        unknown=sums.unknown,
     )
 
 
 def _cursor(connection: Connection, group_by: str, after: str) -> str | int:
-    found: str | int | None = after
+    cursor: str | int | None = after
     if group_by == "key":
-        found = 0 if after == NOBODY else rows.key_id(connection, after)
+        cursor = 0 if after == NOBODY else rows.key_id(connection, after)
     elif group_by == "project":
-        found = rows.project_id(connection, after)
+        cursor = rows.project_id(connection, after)
     elif group_by == "day":
         try:
-            found = (date.fromisoformat(after) - EPOCH).days
+            cursor = (date.fromisoformat(after) - EPOCH).days
         except ValueError:
-            found = None
-    if found is None:
+            cursor = None
+    if cursor is None:
         raise InvalidRequestError(f"after: there is no {group_by} {after!r:.80}.", param="after")
-    return found
+    return cursor
 
 
 def _project_id(connection: Connection, name: str | None) -> int | None:
-    found = None if name is None else rows.project_id(connection, name)
-    if name is not None and found is None:
+    row_id = None if name is None else rows.project_id(connection, name)
+    if name is not None and row_id is None:
         raise InvalidRequestError(f"project: there is no project {name!r:.80}.", param="project")
-    return found
+    return row_id
 
 
 def _key_id(connection: Connection, public_id: str | None) -> int | None:
-    found = None if public_id is None else rows.key_id(connection, public_id)
-    if public_id is not None and found is None:
+    row_id = None if public_id is None else rows.key_id(connection, public_id)
+    if public_id is not None and row_id is None:
         raise InvalidRequestError(f"key: there is no key {public_id!r:.80}.", param="key")
-    return found
+    return row_id
 
 
 def _day(instant: int) -> int:
-    """The beginning (UTC) of the day that the instant is in."""
+    """Returns the beginning (UTC) of the day that contains the instant."""
     return instant - instant % DAY_MS

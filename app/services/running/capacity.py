@@ -1,4 +1,4 @@
-"""How many lines each process may have in flight: one ceiling, learnt limits, shared pauses."""
+"""How many lines each process may have in flight: one ceiling, an adapted limit, shared pauses."""
 
 import math
 
@@ -7,17 +7,17 @@ from app.data.batches.capacity import LOWER_EVERY_MS, LOWER_TO, State
 from app.engine.gate import Signals
 from app.engine.work import Capacity, Grant
 from app.services.gateway import Gateway
+from app.services.leases import lease_ms
 
 
-def exchange(gateway: Gateway, asked: Capacity, *, worker: str, held: int, wanted: int, signals: Signals) -> Grant:
-    """Fold what this process saw into the shared limit and return its share of it."""
-    account = gateway.accounts.by_id(asked.account_id)
+def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted: int, signals: Signals) -> Grant:
+    """Adapt the shared limit to what this process saw; returns the process's share of it."""
+    account = gateway.accounts.by_id(key.account_id)
     if account is None:
         return Grant(limit=0, pause_s=0.0)
-    lease_ms = int(gateway.settings.lease_s * 1000)
     with gateway.database.write() as connection:
         capacity_id = capacity.ensure(
-            connection, account_id=asked.account_id, model=asked.model, ceiling=account.max_concurrency
+            connection, account_id=key.account_id, model=key.model, ceiling=account.max_concurrency
         )
         state = capacity.lock(connection, capacity_id, worker=worker)
         limit, lowered = adapted(state, signals)
@@ -28,15 +28,22 @@ def exchange(gateway: Gateway, asked: Capacity, *, worker: str, held: int, wante
             capacity.pause(connection, capacity_id, int(signals.retry_after_s * 1000))
             pause_ms = max(pause_ms, int(signals.retry_after_s * 1000))
         share = fair_share(int(limit), state, wanted=wanted)
-        # Lines that are out cannot be called back, so their permits are held until they end.
-        capacity.hold(connection, capacity_id, worker=worker, held=max(share, held), wanted=wanted, lease_ms=lease_ms)
+        # Lines in flight cannot be called back: they keep their permits until they end.
+        capacity.hold(
+            connection,
+            capacity_id,
+            worker=worker,
+            held=max(share, held),
+            wanted=wanted,
+            lease_ms=lease_ms(gateway.settings),
+        )
     if lowered:
-        gateway.log.info("capacity.lowered", account=asked.account_id, model=asked.model, limit=int(limit))
+        gateway.log.info("capacity.lowered", account=key.account_id, model=key.model, limit=int(limit))
     return Grant(limit=share, pause_s=pause_ms / 1000)
 
 
 def adapted(state: State, signals: Signals) -> tuple[float, bool]:
-    """(new limit, whether it was lowered): down by a third on overload, up by one for each round of successes."""
+    """(new limit, whether it was lowered): a third less after an overload, one more for each round of successes."""
     if signals.overloads:
         if state.lowered_ms_ago is not None and state.lowered_ms_ago < LOWER_EVERY_MS:
             return state.limit, False
@@ -47,7 +54,7 @@ def adapted(state: State, signals: Signals) -> tuple[float, bool]:
 
 
 def fair_share(limit: int, state: State, *, wanted: int) -> int:
-    """What one process gets of `limit`: all that is free, but no more than its part while another is short."""
+    """One process's share of `limit`: all that is free, but only an even part while another process is short."""
     free = max(0, limit - state.others_held)
     if state.others_short:
         part = math.ceil(limit / (state.others_wanting + 1))

@@ -1,12 +1,13 @@
-"""From the last line to the end: output and error file in line order, counts frozen, once."""
+"""Finalising: output and error file are written in line order, and the counts of the batch are frozen, once."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 from sqlalchemy import Connection
 
-from app.data.batches import jobs, work
+from app.data.batches import job_facts, lines, work
+from app.data.batches.lines import LineAnswer
+from app.data.batches.work import BatchFacts
 from app.data.files import files
 from app.data.store.leases import Lease
 from app.lib import failpoints, ids
@@ -16,7 +17,7 @@ from app.services.gateway import Gateway
 from app.services.leases import lease_ms, require
 from app.services.lines.chunks import ChunkReaders
 from app.services.lines.output import UNEXECUTED_CODES, unexecuted_line
-from app.services.running.plan import forget_lines
+from app.services.running.plan import delete_lines
 
 SLICE_LINES = 1000
 DEFAULT_EXPIRY_S = 30 * 24 * 3600
@@ -28,28 +29,28 @@ def finalise(gateway: Gateway, lease: Lease) -> None:
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         require(work.close_segments(connection, lease))
-        facts = work.facts(connection, lease.id)
-    ending = "cancelled" if facts.status == "cancelling" else str(facts.ending)
-    if not facts.lines_total:
-        forget_lines(gateway, lease.id)  # cancelled while it was planned: nothing of it ever ran
+        batch = work.facts(connection, lease.id)
+    ending = "cancelled" if batch.status == "cancelling" else str(batch.ending)
+    if not batch.lines_total:
+        delete_lines(gateway.database, lease.id)  # it was cancelled while it was planned, and nothing of it ran
     with ExitStack() as stack:
         output = _ResultFile(stack.enter_context(incoming(gateway)))
         errors = _ResultFile(stack.enter_context(incoming(gateway)))
-        _copy_lines(gateway, lease, facts.public_id, ending, output, errors)
+        _copy_lines(gateway, lease, batch.public_id, ending, output, errors)
         failpoints.hit("finalise.after_bytes")
-        _end(gateway, lease, facts, ending, output, errors)
-    gateway.log.info("batch.ended", batch=facts.public_id, status=ending, completed=output.lines, failed=errors.lines)
+        _end(gateway, lease, batch, ending, output, errors)
+    gateway.log.info("batch.ended", batch=batch.public_id, status=ending, completed=output.lines, failed=errors.lines)
 
 
 class _ResultFile:
-    """One of the two files on its way; a file without lines is never made."""
+    """The output or the error file while it is written; a file without lines is never created."""
 
     def __init__(self, blob: IncomingBlob) -> None:
         self.blob = blob
         self.lines = 0
 
     def write_pieces(self, pieces: Iterable[bytes]) -> None:
-        """One line, whole, in pieces."""
+        """Write one whole line, given in pieces."""
         for data in pieces:
             self.blob.write(data)
         self.lines += 1
@@ -59,46 +60,48 @@ def _copy_lines(
     gateway: Gateway, lease: Lease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
 ) -> None:
     after = 0
-    with ChunkReaders(gateway) as chunks:
+    with ChunkReaders(gateway.blobs) as chunks:
         while rows := _next_slice(gateway, lease, after):
             for row in rows:
                 if row.state == "pending":
                     errors.write_pieces([unexecuted_line(batch, row.line, row.custom_id, UNEXECUTED_CODES[ending])])
                 else:
                     target = output if row.state == "completed" else errors
-                    target.write_pieces(chunks.pieces(row.chunk_key, row.response_offset, row.response_bytes))
+                    target.write_pieces(chunks.pieces(row))
             after = rows[-1].line
 
 
-def _next_slice(gateway: Gateway, lease: Lease, after: int) -> Sequence[Any]:
+def _next_slice(gateway: Gateway, lease: Lease, after: int) -> Sequence[LineAnswer]:
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
-        return work.slice_of_lines(connection, lease.id, after=after, limit=SLICE_LINES)
+        return lines.answers(connection, lease.id, after=after, limit=SLICE_LINES)
 
 
-def _end(gateway: Gateway, lease: Lease, facts: Any, ending: str, output: _ResultFile, errors: _ResultFile) -> None:
+def _end(
+    gateway: Gateway, lease: Lease, batch: BatchFacts, ending: str, output: _ResultFile, errors: _ResultFile
+) -> None:
     for file in (output, errors):
         if file.lines:
             file.blob.seal()
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
-        made = {
-            "output_file_id": _insert_file(connection, facts, output, "output"),
-            "error_file_id": _insert_file(connection, facts, errors, "error"),
-        }
-        work.end(connection, lease, ending=ending, **made)
-        _record_native_files(connection, facts, made["output_file_id"], made["error_file_id"])
+        output_id = _insert_file(connection, batch, output, "output")
+        error_id = _insert_file(connection, batch, errors, "error")
+        work.end(connection, lease, ending=ending, output_file_id=output_id, error_file_id=error_id)
+        _record_native_files(connection, batch, output_id, error_id)
         failpoints.hit("finalise.before_commit")
     for file in (output, errors):
         if not file.lines:
             file.blob.abort()
 
 
-def _record_native_files(connection: Connection, facts: Any, output_id: int | None, error_id: int | None) -> None:
-    """What the provider keeps of the results is deleted with ours."""
-    if facts.execution != "provider":
+def _record_native_files(
+    connection: Connection, batch: BatchFacts, output_id: int | None, error_id: int | None
+) -> None:
+    """Let the result files that the provider keeps be deleted together with the gateway's."""
+    if batch.execution != "provider":
         return
-    for job in jobs.of_batch(connection, facts.id):
+    for job in job_facts.of_batch(connection, batch.id):
         for native_id, file_id in ((job.output_native_id, output_id), (job.error_native_id, error_id)):
             kept_by = file_id or output_id or error_id
             if native_id is not None and kept_by is not None:
@@ -107,26 +110,26 @@ def _record_native_files(connection: Connection, facts: Any, output_id: int | No
                     account_id=job.account_id,
                     native_id=native_id,
                     file_id=kept_by,
-                    filename=f"{facts.public_id}_{job.number}.jsonl",
+                    filename=f"{batch.public_id}_{job.number}.jsonl",
                 )
 
 
-def _insert_file(connection: Any, facts: Any, file: _ResultFile, kind: str) -> int | None:
+def _insert_file(connection: Connection, batch: BatchFacts, file: _ResultFile, kind: str) -> int | None:
     if not file.lines:
         return None
     file.blob.settle(connection)
     return files.insert(
         connection,
         public_id=ids.new(ids.FILE),
-        project_id=facts.project_id,
-        key_id=facts.key_id,
-        home=facts.provider,
+        project_id=batch.project_id,
+        key_id=batch.key_id,
+        home=batch.provider,
         purpose="batch_output",
-        filename=f"{facts.public_id}_{kind}.jsonl",
+        filename=f"{batch.public_id}_{kind}.jsonl",
         origin="batch",
         blob_id=file.blob.id,
         size=file.blob.bytes,
         sha256=file.blob.sha256,
         lines=file.lines,
-        expires_after_s=facts.output_expires_after_s or DEFAULT_EXPIRY_S,
+        expires_after_s=batch.output_expires_after_s or DEFAULT_EXPIRY_S,
     )

@@ -1,11 +1,14 @@
-"""What a new batch becomes: every line checked and indexed, then cut into segments for the gateway, or into jobs."""
+"""Planning: every line of a new batch is checked and indexed, then cut into segments for the gateway, or into jobs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from app.data.access import keys
-from app.data.batches import retention, work
+from app.data.batches import lines as batch_lines
+from app.data.batches import work
+from app.data.batches.lines import NewLine
+from app.data.batches.work import BatchFacts
+from app.data.store.database import Database
 from app.data.store.leases import Lease
 from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
@@ -18,17 +21,17 @@ from app.services.lines.rules import Finding, LineFacts
 from app.services.money import prices
 
 SLICE_LINES = 1000
-MOST_FINDINGS = 100
-# A batch gives each of several workers some of it, and a segment is worth its claim.
-SEGMENTS_WANTED = 8
-SHORTEST_SEGMENT = 16
-LONGEST_SEGMENT = 512
+MAX_FINDINGS = 100
+# Several workers get a part of each batch, and a segment is large enough to be worth its claim.
+SEGMENTS_PER_BATCH = 8
+MIN_SEGMENT_LINES = 16
+MAX_SEGMENT_LINES = 512
 STATUSES = ("validating",)
 
 
 @dataclass(slots=True)
-class _Plan:
-    """What reading the input has found so far. `cutter` is there when the provider runs the batch."""
+class _Draft:
+    """The plan so far. `cutter` is set when the provider runs the batch; `rows` are lines that are not in SQL yet."""
 
     models: LineModels
     cutter: JobCutter | None = None
@@ -37,154 +40,163 @@ class _Plan:
     last_line: int = 0
     model: str | None = None
     findings: list[Finding] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[NewLine] = field(default_factory=list)
 
 
 def plan(gateway: Gateway, lease: Lease) -> None:
-    """Index the lines of a claimed batch and start it, or fail it with what is wrong. Raises LeaseLostError."""
+    """Index the lines of a claimed batch and start it, or fail it with its findings. Raises LeaseLostError."""
     with gateway.database.read() as connection:
-        facts = work.facts(connection, lease.id)
-        allowed = keys.models_of(connection, facts.key_id)
-    forget_lines(gateway, lease.id)  # of a worker that died while it planned
-    found = _Plan(LineModels(allowed, facts.provider, facts.model_override), cutter=_cutter(gateway, facts))
-    if facts.input_key is None:
-        found.findings.append(Finding("invalid_request", "The input file is gone.", "file_id", None))
+        batch = work.facts(connection, lease.id)
+        allowed_models = keys.models_of(connection, batch.key_id)
+    delete_lines(gateway.database, lease.id)  # of a worker that died while it planned
+    draft = _Draft(LineModels(allowed_models, batch.provider, batch.model_override), cutter=_cutter(gateway, batch))
+    if batch.input_key is None:
+        draft.findings.append(Finding("invalid_request", "The input file has been deleted.", "file_id", None))
     else:
-        for line in _lines(gateway, facts.input_key):
-            _add(found, line, facts=facts, max_line_bytes=gateway.settings.max_line_bytes)
-            if len(found.rows) >= SLICE_LINES:
-                _write(gateway, lease, found)
-            if len(found.findings) >= MOST_FINDINGS:
-                break
-        _write(gateway, lease, found)
-        _check_whole(gateway, lease, found)
+        _read(gateway, lease, batch, draft, batch.input_key)
     failpoints.hit("plan.before_commit")
-    if found.findings:
-        _fail(gateway, lease, found)
+    if draft.findings:
+        _fail(gateway, lease, draft)
     else:
-        _start(gateway, lease, found, facts)
+        _start(gateway, lease, draft, batch)
 
 
 def segments(first_line: int, last_line: int, lines: int) -> list[tuple[int, int]]:
     """(first, last) line number of each segment. Blank lines leave gaps, so a segment may hold fewer lines."""
-    size = min(LONGEST_SEGMENT, max(SHORTEST_SEGMENT, -(-lines // SEGMENTS_WANTED)))
+    size = min(MAX_SEGMENT_LINES, max(MIN_SEGMENT_LINES, -(-lines // SEGMENTS_PER_BATCH)))
     return [(first, min(first + size - 1, last_line)) for first in range(first_line, last_line + 1, size)]
+
+
+def delete_lines(database: Database, batch_id: int) -> None:
+    """Delete the lines of a batch that never ran, a slice at a time."""
+    while True:
+        with database.write() as connection:
+            if batch_lines.delete_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
+                return
+
+
+def _cutter(gateway: Gateway, batch: BatchFacts) -> JobCutter | None:
+    if batch.execution != "provider":
+        return None
+    account = gateway.accounts.by_id(batch.account_id)
+    if account is None:
+        raise UnavailableError("The account of the batch has been removed.")
+    return JobCutter(account, batch.endpoint, batch.model_override)
+
+
+def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key: str) -> None:
+    max_line_bytes = gateway.settings.max_line_bytes
+    for line in _lines(gateway, key):
+        _add(draft, line, batch=batch, max_line_bytes=max_line_bytes)
+        if len(draft.rows) >= SLICE_LINES:
+            _write(gateway, lease, draft)
+        if len(draft.findings) >= MAX_FINDINGS:
+            break
+    _write(gateway, lease, draft)
+    _check_whole(gateway, lease, draft)
 
 
 def _lines(gateway: Gateway, key: str) -> Iterator[jsonl.Line]:
     return jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes)
 
 
-def _cutter(gateway: Gateway, facts: Any) -> JobCutter | None:
-    if facts.execution != "provider":
-        return None
-    account = gateway.accounts.by_id(facts.account_id)
-    if account is None:
-        raise UnavailableError("The account of the batch is gone.")
-    return JobCutter(account, facts.endpoint, facts.model_override)
-
-
-def _add(found: _Plan, line: jsonl.Line, *, facts: Any, max_line_bytes: int) -> None:
+def _add(draft: _Draft, line: jsonl.Line, *, batch: BatchFacts, max_line_bytes: int) -> None:
     checked = rules.read(line.data, number=line.number, max_line_bytes=max_line_bytes)
-    row = checked if isinstance(checked, Finding) else _fit(found, line, checked, facts)
+    row = checked if isinstance(checked, Finding) else _fit(draft, line, checked, batch)
     if isinstance(row, Finding):
-        found.findings.append(row)
+        draft.findings.append(row)
         return
-    found.lines += 1
-    found.first_line = found.first_line or line.number
-    found.last_line = line.number
-    found.rows.append(row)
+    draft.lines += 1
+    draft.first_line = draft.first_line or line.number
+    draft.last_line = line.number
+    draft.rows.append(row)
 
 
-def _fit(found: _Plan, line: jsonl.Line, checked: LineFacts, facts: Any) -> Finding | dict[str, Any]:
-    """The row of a right line, or why it is not right for this batch."""
-    mixed = found.cutter is not None and not found.cutter.account.abilities.jobs.single_model
+def _fit(draft: _Draft, line: jsonl.Line, checked: LineFacts, batch: BatchFacts) -> Finding | NewLine:
+    """The row of a valid line, or what keeps it out of this batch."""
+    mixed = draft.cutter is not None and not draft.cutter.account.abilities.jobs.single_model
     misfit = rules.fits(
         checked,
         number=line.number,
-        endpoint=facts.endpoint,
-        model=None if mixed else found.model,
-        override=facts.model_override,
+        endpoint=batch.endpoint,
+        model=None if mixed else draft.model,
+        override=batch.model_override,
     )
-    misfit = misfit or found.models.check(checked, number=line.number)
+    misfit = misfit or draft.models.check(checked, number=line.number)
     if misfit is not None:
         return misfit
-    added = Added() if found.cutter is None else found.cutter.add(line, checked)
+    added = Added() if draft.cutter is None else draft.cutter.add(line, checked)
     if isinstance(added, Finding):
         return added
-    found.model = found.model or checked.model
-    return {
-        "line": line.number,
-        "custom_id": checked.custom_id,
-        "request_offset": line.offset,
-        "request_bytes": line.length,
-        "error_code": added.held_back,
-        "wire_id": added.wire_id,
-        "dropped_fields": ",".join(added.dropped) or None,
-        "model": None if facts.model_override or checked.model == found.model else checked.model,
-    }
+    draft.model = draft.model or checked.model
+    return NewLine(
+        line.number,
+        checked.custom_id,
+        line.offset,
+        line.length,
+        error_code=added.held_back,
+        wire_id=added.wire_id,
+        dropped_fields=",".join(added.dropped) or None,
+        model=None if batch.model_override or checked.model == draft.model else checked.model,
+    )
 
 
-def _write(gateway: Gateway, lease: Lease, found: _Plan) -> None:
-    rows, found.rows = found.rows, []
-    if not rows or found.findings:
+def _write(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
+    rows, draft.rows = draft.rows, []
+    if not rows or draft.findings:
         return  # a batch that will fail needs no lines
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
-        work.insert_lines(connection, [{"batch_id": lease.id, "state": "pending", **row} for row in rows])
+        batch_lines.insert_lines(connection, lease.id, rows)
     failpoints.hit("plan.between_slices")
 
 
-def _check_whole(gateway: Gateway, lease: Lease, found: _Plan) -> None:
-    most = gateway.settings.max_batch_lines
-    if not found.lines and not found.findings:
-        found.findings.append(Finding("empty_file", "The input file has no lines.", None, None))
-    elif most and found.lines > most:
-        text = f"The input file has {found.lines} lines; this gateway takes {most}."
-        found.findings.append(Finding("maximum_requests_exceeded", text, None, None))
-    elif not found.findings:
+def _check_whole(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
+    max_lines = gateway.settings.max_batch_lines
+    if not draft.lines and not draft.findings:
+        draft.findings.append(Finding("empty_file", "The input file has no lines.", None, None))
+    elif max_lines and draft.lines > max_lines:
+        text = f"The input file has {draft.lines} lines; this gateway accepts at most {max_lines}. Split the file."
+        draft.findings.append(Finding("maximum_requests_exceeded", text, None, None))
+    elif not draft.findings:
         with gateway.database.read() as connection:
-            repeated = work.duplicates(connection, lease.id, limit=MOST_FINDINGS)
-        found.findings += [
+            duplicates = batch_lines.duplicates(connection, lease.id, limit=MAX_FINDINGS)
+        draft.findings += [
             Finding(
                 "duplicate_custom_id",
-                f"The custom_id {row.custom_id!r:.100} is used by an earlier line.",
+                f"The custom_id {duplicate.custom_id!r:.100} is used by an earlier line.",
                 "custom_id",
-                row.line,
+                duplicate.line,
             )
-            for row in repeated
+            for duplicate in duplicates
         ]
-        short = None if found.cutter is None else found.cutter.finish()
-        if short is not None:
-            found.findings.append(short)
+        too_few = None if draft.cutter is None else draft.cutter.finish()
+        if too_few is not None:
+            draft.findings.append(too_few)
 
 
-def _start(gateway: Gateway, lease: Lease, found: _Plan, facts: Any) -> None:
-    start: dict[str, Any] = {"model": facts.model_override or found.model or "", "lines": found.lines}
+def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> None:
+    model = batch.model_override or draft.model or ""
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
-        if found.cutter is None:
-            parts: list[Any] = segments(found.first_line, found.last_line, found.lines)
-            work.start(connection, lease, segments=parts, **start)
+        if draft.cutter is None:
+            spans = segments(draft.first_line, draft.last_line, draft.lines)
+            work.start(connection, lease, model=model, lines=draft.lines, segments=spans)
+            parts = len(spans)
         else:
-            parts = found.cutter.columns(marker=facts.public_id, input_bytes=facts.input_bytes)
-            work.start_jobs(connection, lease, jobs=parts, **start)
+            jobs = draft.cutter.jobs(marker=batch.public_id, input_bytes=batch.input_bytes)
+            work.start_jobs(connection, lease, model=model, lines=draft.lines, jobs=jobs)
+            parts = len(jobs)
         prices.freeze(connection, lease.id)
-    gateway.log.info("batch.started", batch=lease.id, execution=facts.execution, parts=len(parts), **start)
+    gateway.log.info(
+        "batch.started", batch=lease.id, execution=batch.execution, parts=parts, model=model, lines=draft.lines
+    )
 
 
-def _fail(gateway: Gateway, lease: Lease, found: _Plan) -> None:
-    errors = [finding.as_dict() for finding in sorted(found.findings, key=lambda finding: finding.line or 0)]
+def _fail(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
+    errors = [finding.as_dict() for finding in sorted(draft.findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
-        work.fail(connection, lease, errors=errors[:MOST_FINDINGS])
+        work.fail(connection, lease, errors=errors[:MAX_FINDINGS])
     gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
-    forget_lines(gateway, lease.id)
-
-
-def forget_lines(gateway: Gateway, batch_id: int) -> None:
-    """Remove the lines of a batch that never ran, a slice at a time."""
-    while True:
-        with gateway.database.write() as connection:
-            if retention.drop_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
-                return
+    delete_lines(gateway.database, lease.id)

@@ -1,19 +1,20 @@
-"""The engine's view of the store and the providers (app.engine.work.Work), for one worker process."""
+"""What the engine sees of the store and the providers (app.engine.work.Work), for one worker process."""
 
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.blobs import BlobError
 from app.data.batches import capacity as permits
-from app.data.batches import jobs, work
+from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
+from app.data.batches.work import DueBatch
 from app.data.store.database import is_outage
 from app.data.store.leases import Lease
 from app.engine.gate import Signals
@@ -25,12 +26,12 @@ from app.services.access import key_stop
 from app.services.gateway import Gateway
 from app.services.jobs import harvest, poll, reconcile, submit, transition
 from app.services.leases import LeaseLostError, lease_ms
-from app.services.lines.send import LineCalls
+from app.services.lines.send import LineCalls, Request
 from app.services.running import capacity, finalise, plan, segments
 from app.services.upkeep import sweep as upkeep_sweep
 
-CRASH_ATTEMPTS = 3
-# What a job needs, by its state.
+MAX_CRASHES = 3
+# The step that a job needs next, by its state.
 JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
     "pending": submit.submit,
     "creating": reconcile.reconcile,
@@ -41,7 +42,7 @@ JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
 
 
 class BatchWork:
-    """Everything a worker does with batches, under the name that its leases carry."""
+    """Everything that the worker called `worker` does with batches; its leases carry that name."""
 
     def __init__(self, gateway: Gateway, *, worker: str) -> None:
         self._gateway = gateway
@@ -52,10 +53,10 @@ class BatchWork:
 
     def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
         with _store():
-            found = segments.claim(self._gateway, worker=self._worker, skip=skip)
-            if found is None:
+            claimed = segments.claim(self._gateway, worker=self._worker, skip=skip)
+            if claimed is None:
                 return None
-            key, segment, suspect = found
+            key, segment, suspect = claimed
             if suspect is not None:
                 segment = self._without_poison(segment, suspect)
             return key, segment
@@ -76,25 +77,23 @@ class BatchWork:
         with _store():
             segments.release(self._gateway, segment, worker=self._worker)
 
-    def exchange(self, asked: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
+    def exchange(self, key: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
         with _store():
-            return capacity.exchange(
-                self._gateway, asked, worker=self._worker, held=held, wanted=wanted, signals=signals
-            )
+            return capacity.exchange(self._gateway, key, worker=self._worker, held=held, wanted=wanted, signals=signals)
 
-    def leave(self, asked: Capacity) -> None:
+    def leave(self, key: Capacity) -> None:
         with _store(), self._gateway.database.write() as connection:
-            permits.leave(connection, account_id=asked.account_id, model=asked.model, worker=self._worker)
+            permits.leave(connection, account_id=key.account_id, model=key.model, worker=self._worker)
 
-    def prepare(self, segment: Segment, line: Line) -> Any:
+    def prepare(self, segment: Segment, line: Line) -> Request | Result:
         with _store():
             return self._lines.prepare(segment, line)
 
-    def send(self, request: Any, *, timeout_s: float) -> Outcome:
+    def send(self, request: Request, *, timeout_s: float) -> Outcome:
         return self._lines.send(request, timeout_s=timeout_s)
 
     def broken(self, segment: Segment, line: Line) -> Result:
-        text = "The gateway could not handle this line; the operator finds why in its log."
+        text = "The gateway failed to process this line; its log has the details."
         return self._lines.broken(segment, line, code="gateway_error", message=text)
 
     def probe(self, segment: Segment, line: Line) -> None:
@@ -122,7 +121,7 @@ class BatchWork:
             except LeaseLostError:
                 self._gateway.log.info("job.lease_lost", job=lease.id)
             except (BlobError, UnavailableError, PoolTimeoutError, DBAPIError):
-                raise  # the lease runs out by itself
+                raise  # the lease expires by itself
             except Exception as error:
                 transition.put_off(self._gateway, lease, error)
                 raise
@@ -136,15 +135,16 @@ class BatchWork:
             upkeep_sweep.sweep_in_turn(self._gateway, worker=self._worker)
 
     def _claim_job(self) -> JobLease | None:
-        """A due job; no account gets more than half of this process's threads, so that one that hangs is not all."""
-        most = max(1, self._gateway.settings.job_threads // 2)
+        """Claim a due job. One account gets at most half of this process's job threads: its provider may hang."""
+        max_per_account = max(1, self._gateway.settings.job_threads // 2)
         with self._jobs_lock:
             busy = Counter(held.account_id for held in self._jobs)
+            full = [account_id for account_id, held in busy.items() if held >= max_per_account]
             with self._gateway.database.read() as connection:
-                row = jobs.next_due(connection, skip=[account for account, held in busy.items() if held >= most])
-            if row is None:
+                due = job_facts.next_due(connection, skip=full)
+            if due is None:
                 return None
-            lease = JobLease(row.id, row.epoch + 1, self._worker, row.batch_id, row.account_id, row.state)
+            lease = JobLease.to_claim(due, self._worker)
             with self._gateway.database.write() as connection:
                 if not jobs.claim(connection, lease, lease_ms=lease_ms(self._gateway.settings)):
                     return None
@@ -165,12 +165,17 @@ class BatchWork:
         with self._gateway.database.write() as connection:
             return work.end_due(connection) > 0
 
-    def _move(self, find: Callable[..., Any], act: Callable[[Gateway, Lease], None], statuses: tuple[str, ...]) -> bool:
+    def _move(
+        self,
+        find: Callable[[Connection], DueBatch | None],
+        act: Callable[[Gateway, Lease], None],
+        statuses: tuple[str, ...],
+    ) -> bool:
         with self._gateway.database.read() as connection:
-            row = find(connection)
-        if row is None:
+            due = find(connection)
+        if due is None:
             return False
-        lease = Lease(id=row.id, epoch=row.epoch + 1, worker=self._worker)
+        lease = Lease(due.id, due.epoch + 1, self._worker)
         with self._gateway.database.write() as connection:
             if not work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway.settings)):
                 return False
@@ -180,23 +185,23 @@ class BatchWork:
             self._gateway.log.info("batch.lease_lost", batch=lease.id)
             with self._gateway.database.write() as connection:
                 work.release(connection, lease)
-        # After any other failure the lease runs out first, so that one batch that fails does not hold up the rest.
+        # After any other failure the lease has to expire first, so that one failing batch does not hold up the rest.
         return True
 
     def _without_poison(self, segment: Segment, suspect: int) -> Segment:
-        """Count the death of a worker against the line that it was sending alone; at the third one the line fails.
+        """Count a worker's death against the line that it was sending alone; the third death fails the line.
 
-        One death proves nothing: workers also die of what they have nothing to do with.
+        One death proves nothing: workers also die for reasons of their own.
         """
         sent = next((line for line in segment.lines if line.number == suspect), None)
         if sent is None:
             return segment
         others = tuple(line for line in segment.lines if line.number != suspect)
         tried = replace(sent, attempts=sent.attempts + 1, unknown_attempts=sent.unknown_attempts + 1)
-        if tried.unknown_attempts < CRASH_ATTEMPTS:
+        if tried.unknown_attempts < MAX_CRASHES:
             segments.blame(self._gateway, segment, tried, worker=self._worker)
             return replace(segment, lines=(*others, tried))
-        text = "Workers died while they ran this line alone."
+        text = f"{MAX_CRASHES} workers died while they ran this line alone."
         result = self._lines.broken(segment, tried, code="worker_crashed", message=text)
         segments.flush(self._gateway, segment, [result], (), last=False, worker=self._worker)
         self._gateway.log.error("line.poison", batch=segment.batch_id, line=suspect)
@@ -205,7 +210,7 @@ class BatchWork:
 
 @contextmanager
 def _store() -> Iterator[None]:
-    """Outages of database and blob store in the engine's words."""
+    """Turn outages of the database and the blob store into StoreAwayError, which the engine retries."""
     try:
         yield
     except (BlobError, UnavailableError, PoolTimeoutError) as error:

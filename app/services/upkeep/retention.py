@@ -1,6 +1,6 @@
 """Drops the lines and chunks of batches that ended long ago; their output and error files hold the results."""
 
-from app.data.batches import retention
+from app.data.batches import lines, retention
 from app.services.each_due import each_due
 from app.services.gateway import Gateway
 
@@ -23,7 +23,7 @@ def drop_due(gateway: Gateway) -> int:
 def _drop(gateway: Gateway, batch_id: int) -> bool:
     with gateway.database.write() as connection:
         retention.mark(connection, batch_id, "dropping")  # so that nobody reads what is deleted below
-    for drop in (retention.drop_lines, retention.drop_chunks, retention.drop_segments):
+    for drop in (lines.delete_lines, retention.drop_chunks, retention.drop_segments):
         while True:
             with gateway.database.write() as connection:
                 if drop(connection, batch_id, limit=SLICE_ROWS) < SLICE_ROWS:

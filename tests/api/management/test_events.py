@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -336,7 +337,13 @@ def test_follow_prints_what_comes_until_it_is_interrupted(environment: dict[str,
     record(gateway, "old")
     command = [sys.executable, "-m", "app.cli", "events", "tail", "-f", "-n", "1", "--json", "--every", "0.01"]
     full = {"PATH": os.environ["PATH"], **environment}
-    with subprocess.Popen(command, env=full, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+
+    def obey_interrupts() -> None:  # a shell that runs the tests in the background lets them ignore SIGINT
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, env=full, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=obey_interrupts
+    ) as process:
         assert process.stdout is not None
 
         def line() -> Any:
@@ -349,7 +356,7 @@ def test_follow_prints_what_comes_until_it_is_interrupted(environment: dict[str,
         for name in ("new", "newer"):
             record(gateway, name)
             assert line() == name
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.data.batches import batches
+from app.data.batches import inputs
 from app.data.files import blobs
 from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import request
@@ -20,9 +20,9 @@ MESSAGES = "/v1/messages"
 
 def lines_of(gateway: Gateway, caller: Caller, file_id: str) -> list[dict[str, Any]]:
     with gateway.database.read() as connection:
-        row = batches.find_input(connection, project_id=caller.project_id, public_id=file_id)
-    assert row is not None
-    return [json.loads(line) for line in b"".join(gateway.blobs.stream(row.key)).splitlines()]
+        found = inputs.find(connection, project_id=caller.project_id, given=file_id)
+    assert found is not None and found.key is not None
+    return [json.loads(line) for line in b"".join(gateway.blobs.stream(found.key)).splitlines()]
 
 
 def count(gateway: Gateway, table: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.data.batches import batches
+from app.data.batches import inputs
 from app.lib import json as fast_json
 from app.services.gateway import Caller, Gateway
 from tests.support.batch_states import RunningBatch, jsonl, put_file, request
@@ -159,11 +159,11 @@ def test_retry_makes_a_batch_of_what_came_to_nothing(
     assert again["retry_of"] == running.id
     assert (again["status"], again["completion_window"], again["metadata"]) == ("validating", "1h", {"k": "v"})
     with gateway.database.read() as connection:
-        row = batches.find_input(connection, project_id=caller.project_id, public_id=again["input_file_id"])
-    assert row is not None
-    lines = [fast_json.loads(line) for line in b"".join(gateway.blobs.stream(row.key)).splitlines()]
+        found = inputs.find(connection, project_id=caller.project_id, given=again["input_file_id"])
+    assert found is not None and found.key is not None
+    lines = [fast_json.loads(line) for line in b"".join(gateway.blobs.stream(found.key)).splitlines()]
     assert lines == [request(2), request(3), request(5)]
-    assert row.lines == 3
+    assert found.file.lines == 3
 
 
 def test_retry_waits_for_the_end(client: FlaskClient, running: RunningBatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app.data.batches import batches as batch_rows
+from app.data.batches import inputs
 from app.data.files import blobs as blob_rows
 from app.data.tables import batches, blobs, files
 from app.services import blobs as blob_service
@@ -349,7 +349,7 @@ def test_a_delete_waits_for_a_batch_that_is_being_made(client: KeyClient, gatewa
     make_batch(client, gateway, file_id, "completed")
     with ThreadPoolExecutor(1) as pool:
         with gateway.database.write() as connection:
-            batch_rows.hold_input(connection, project_id=row(gateway, file_id).project_id, public_id=file_id)
+            assert inputs.lock(connection, row(gateway, file_id).id)
             deleting = pool.submit(client.delete, f"/v1/files/{file_id}")
             with pytest.raises(TimeoutError):
                 deleting.result(timeout=0.3)

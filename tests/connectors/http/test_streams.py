@@ -21,7 +21,7 @@ from app.connectors.http.transport import Client
 from app.connectors.http.wire import Answer
 
 BIG = 100 * 2**20
-MOST_MEMORY = 4 * 2**20
+MAX_MEMORY = 4 * 2**20
 PIECE = bytes(64 * 1024)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 Script = Callable[[socket.socket], None]
@@ -119,7 +119,7 @@ def test_a_large_upload_takes_little_memory(served, memory):
     )
 
     assert told["bytes"] > BIG
-    assert memory() < MOST_MEMORY
+    assert memory() < MAX_MEMORY
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
@@ -139,7 +139,7 @@ def test_a_large_download_takes_little_memory(served, memory, chunked):
         assert download.length == (None if chunked else BIG)
         assert sum(len(chunk) for chunk in download.chunks) == BIG
 
-    assert memory() < MOST_MEMORY
+    assert memory() < MAX_MEMORY
 
 
 @pytest.mark.parametrize(

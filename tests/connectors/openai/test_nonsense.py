@@ -220,7 +220,7 @@ objects = st.dictionaries(st.sampled_from(NAMES.split()), anything | st.just("co
 @given(answer=objects | anything)
 def test_no_answer_breaks_the_reading(answer):
     def page(given):
-        return shapes.page(given, shapes.job, asked="x")
+        return shapes.page(given, shapes.job, current="x")
 
     reads = (shapes.file, shapes.job, shapes.container, shapes.container_file)
     for read in (*reads, page, shapes.deleted):

@@ -4,15 +4,15 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy import event as hooks
-from sqlalchemy import select, update
 
 from app.data.access import keys as rows
 from app.data.tables import batches, events, projects, virtual_keys
 from app.errors import AuthenticationError, ConflictError, InvalidRequestError, NotFoundError
 from app.services.access import key_secrets, keys
-from app.services.batches import batches as service
-from app.services.batches.batches import NewBatch
+from app.services.batches import create as service
+from app.services.batches.create import NewBatch
 from app.services.batches.inline_input import writing
 from app.services.gateway import Actor, Caller, Gateway
 from app.services.upkeep.sweep import sweep
@@ -315,22 +315,34 @@ def test_a_stop_leaves_alone_what_is_over_and_what_is_not_the_keys(gateway: Gate
     assert [retrieve(reader, batch_id)["status"] for batch_id in (done, others)] == ["completed", "validating"]
 
 
-def test_work_to_stop_is_found_by_indexes_whatever_the_number_of_batches(gateway: Gateway) -> None:
+def copy_row(connection: Connection, table: Table, count: int, **changes: object) -> None:
+    row = connection.execute(select(table)).mappings().first()
+    assert row is not None
+    values = {name: value for name, value in (dict(row) | changes).items() if name != "id"}
+    connection.execute(insert(table), [values | {"public_id": f"copy-{number}"} for number in range(count)])
+
+
+def test_work_to_stop_is_found_by_indexes_whatever_the_number_of_batches(gateway: Gateway, reader: KeyClient) -> None:
+    create(reader, many(1))
     keys.revoke(gateway, public_id(keyed(gateway)), stop=True)
-    is_sqlite = gateway.database.dialect == "sqlite"
-    asked: list[tuple[str, Any]] = []
+    statements: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        asked.append((statement, parameters))
+        statements.append((statement, parameters))
 
     hooks.listen(gateway.database.readers, "before_cursor_execute", note)
     with gateway.database.read() as connection:
         assert not rows.work_to_stop(connection, limit=10)
-        if not is_sqlite:  # tables are empty here, and it would rather read those whole
-            connection.exec_driver_sql("SET enable_seqscan = off")
+    is_sqlite = gateway.database.dialect == "sqlite"
+    # Rows and statistics of one transaction: autovacuum sees neither, and cannot analyze the tables meanwhile.
+    with gateway.database.writers.connect() as connection:
+        copy_row(connection, virtual_keys, 3000, stopped_at=None, revoked_at=None)
+        copy_row(connection, batches, 3000, status="completed")
+        if not is_sqlite:
+            connection.exec_driver_sql("ANALYZE virtual_keys, batches")
         explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
-        plans = [str(connection.exec_driver_sql(f"{explain} {text}", given).all()) for text, given in asked[:2]]
-        connection.invalidate()
+        plans = [str(connection.exec_driver_sql(f"{explain} {text}", given).all()) for text, given in statements]
+        connection.rollback()
     assert "ix_virtual_keys_stopped" in plans[0]
     assert "ix_batches_" in plans[1]
     assert "SCAN batches" not in plans[1] and "Seq Scan on batches" not in plans[1]

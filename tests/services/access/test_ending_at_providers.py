@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from app.services.access import keys
-from app.services.batches.batches import NewBatch
-from app.services.batches.batches import create as create_batch
+from app.services.batches.create import NewBatch
+from app.services.batches.create import create as create_batch
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault

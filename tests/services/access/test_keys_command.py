@@ -56,7 +56,7 @@ def test_everything_can_be_said_when_a_key_is_made(run: Run, gateway: Gateway) -
         (["--endpoint", "chat"], "endpoints: 'chat'"),
         (["--account", "a b"], "accounts: 'a b'"),
         (["--expires", "soon"], "--expires"),
-        (["--expires", "2020-01-01"], "expires_at: must lie in the future"),
+        (["--expires", "2020-01-01"], "expires_at: must be in the future"),
         (["--limit", "open_batches"], "--limit"),
         (["--limit", "wishes=3"], "limits: 'wishes'"),
         (["--limit", "open_batches=1", "--limit", "open_batches=2"], "given twice"),
@@ -78,7 +78,7 @@ def test_a_key_is_changed_by_its_id_or_itself(run: Run, gateway: Gateway) -> Non
     assert run("update", key["id"], "--clear", "expires", "--clear", "models").exit_code == 0
     found = keys.retrieve(gateway, key["id"])
     assert (found.models, found.expires_at) == (None, None)
-    assert "Say what to change" in run("update", key["id"]).stderr
+    assert "Nothing to change" in run("update", key["id"]).stderr
     assert "both set and cleared" in run("update", key["id"], "--clear", "models", "--model", "a").stderr
     assert "no key" in run("update", "0" * 16, "--role", "admin").stderr
 

@@ -174,7 +174,7 @@ def test_another_ring_is_refused_and_changes_nothing(gateway: Gateway, run: Run)
     wrong = {"BATCHGATE_SECRET_KEY": "canary-of-another-store"}
     said = run("secrets", "rotate", **wrong)
     assert said.exit_code == 2
-    assert "not the one of this store, so nothing was changed" in said.output
+    assert "does not belong to this store; nothing was changed" in said.output
     told = run("secrets", "status", "--json", **wrong)
     assert told.exit_code == 1
     assert json.loads(told.stdout)["unopened"] == len(before)
@@ -219,7 +219,7 @@ class TestKeptRing:
     def test_old_keys_are_dropped_only_when_nothing_needs_them(self, gateway: Gateway, run: Run, start: Start) -> None:
         add(gateway, 1)
         gateway.ring.add_key()
-        with pytest.raises(ConflictError, match="The old keys stay"):
+        with pytest.raises(ConflictError, match="The old keys were not removed"):
             secret_rotation.drop_old(gateway)
         assert len(gateway.ring.key_ids) == 2
         said = run("secrets", "rotate", "--new-key", "--drop-old")

@@ -92,7 +92,7 @@ def test_a_name_is_unique_at_its_provider_and_free_after_removal(run: Run) -> No
     add = ("accounts", "add", "xai", "--name", "a", "--key-stdin")
     assert run(*add, input=SECRET).exit_code == 0
     again = run(*add, input=SECRET)
-    assert (again.exit_code, "has an account 'a' already" in again.stderr) == (2, True)
+    assert (again.exit_code, "already has an account 'a'" in again.stderr) == (2, True)
     assert run("accounts", "remove", "xai", "a").exit_code == 0
     assert run(*add, input=SECRET).exit_code == 0
 
@@ -100,25 +100,25 @@ def test_a_name_is_unique_at_its_provider_and_free_after_removal(run: Run) -> No
 @pytest.mark.parametrize(
     ("arguments", "key", "told"),
     [
-        (["nothing"], SECRET, "known are openai, azure"),
+        (["nothing"], SECRET, "Known providers: openai, azure"),
         (["openai", "--base-url", "ftp://x"], SECRET, "--base-url must be a URL"),
         (["openai", "--base-url", "https://user:pass@x/v1"], SECRET, "no user, password"),
         (["openai"], "  \n", "key is empty"),
         (["openai"], "two words", "one word of printable ASCII"),
         (["openai"], "tab\tbed", "one word of printable ASCII"),
-        (["openai"], '{"tenant": ', "begins as a JSON object"),
+        (["openai"], '{"tenant": ', "starts like a JSON object"),
         (["openai", "--name", "env"], SECRET, "not 'env'"),
         (["openai", "--name", "A B"], SECRET, "--name"),
-        (["openai", "--option", "client_secret=x"], SECRET, "secrets belong into the key"),
-        (["openai", "--model", "justone"], SECRET, "ASKED=NATIVE"),
+        (["openai", "--option", "client_secret=x"], SECRET, "put secrets into the key"),
+        (["openai", "--model", "justone"], SECRET, "NAME=NATIVE"),
         (["openai", "--weight", "0"], SECRET, "--weight"),
-        (["openai", SECRET], SECRET, "Nothing follows PROVIDER"),
+        (["openai", SECRET], SECRET, "PROVIDER is the only argument"),
         (["azure"], SECRET, "needs --base-url"),
-        (["openai", "--compatible"], SECRET, "leave out --compatible"),
+        (["openai", "--compatible"], SECRET, "omit --compatible"),
         (["My Corp", "--compatible", "--base-url", "http://x"], SECRET, "must be lower case"),
         (["mycorp", "--compatible"], SECRET, "needs --base-url"),
         (["mycorp", "--base-url", "http://x"], SECRET, "--compatible"),
-        (["openai", "--probe"], SECRET, "for --compatible providers"),
+        (["openai", "--probe"], SECRET, "need --compatible"),
         (["mycorp", "--compatible", "--base-url", "http://x", "--ability", "chat=native"], SECRET, "files or batches"),
     ],
 )
@@ -212,7 +212,7 @@ def test_an_account_is_changed(run: Run) -> None:
     assert run(*set_env, "--no-models").exit_code == 0
     assert (listed(run)["xai/env"]["weight"], listed(run)["xai/env"]["models"]) == (5, {})
     assert run(*set_env).exit_code == 2
-    assert "its variable" in run(*set_env, "--max-concurrency", "3").stderr
+    assert "set the variable" in run(*set_env, "--max-concurrency", "3").stderr
 
 
 def test_the_matrix_has_every_provider_and_its_accounts(run: Run) -> None:

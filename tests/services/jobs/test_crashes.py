@@ -24,6 +24,7 @@ FAIL_POINTS = (
     "job.before_create",
     "job.after_create",
     "job.during_harvest:2",
+    "harvest.after_bytes:2",
     "harvest.before_commit:2",
     "harvest.after_commit:2",
     "plan.before_commit",

@@ -121,7 +121,7 @@ def test_a_job_is_not_made_larger_than_it_may_be() -> None:
     cut = fed(cutter(min_lines=3, bytes=40), [1, 1, 2, 2])
     short = cut.finish()
     assert short is not None
-    assert "too large for jobs of so many" in short.message
+    assert "too large to share a job" in short.message
 
 
 def test_little_is_remembered_of_many_lines() -> None:

@@ -128,15 +128,17 @@ def test_a_failure_after_it_cuts_the_answer(
     workers: Workers,
     server: ServedApp,
     app: JobsApp,
-    monkeypatch: pytest.MonkeyPatch,
+    gateway: Gateway,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     batch = over(client, workers)
-    monkeypatch.setattr("app.services.batches.results.STREAM_BYTES", 1)
     job = next(iter(app.jobs.values()))
     server.faults.add(Fault(path=f"{job.error_id}/content", status=500, body=b"{}"))
+    caller = keys.authenticate(gateway, client.key, request_id="req_test")
+    pieces = raw_results.stream(gateway, raw_results.find(gateway, caller, batch), buffer_bytes=1)
+    assert next(pieces)
     with pytest.raises(UpstreamError):
-        _ = raw(client, batch).data
+        list(pieces)
     assert "raw_results.cut" in capfd.readouterr().err
 
 

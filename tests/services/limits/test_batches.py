@@ -56,7 +56,7 @@ def test_a_batch_too_many_waits_for_the_end_of_another(gateway: Gateway) -> None
     answer = start(client, file_id)
 
     assert answer.status_code == 429
-    assert "2 batches" in answer.json["error"]["message"]
+    assert "2 unfinished batches" in answer.json["error"]["message"]
     assert int(answer.headers["Retry-After"]) >= 1
     assert count(gateway) == 2
     assert start(keyed(gateway), file_id).status_code == 200  # another key of the project

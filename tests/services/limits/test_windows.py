@@ -40,13 +40,13 @@ class Site:
         self.asked = 0
         self.let_in: list[float] = []
 
-    def exchange(self, told: Report, wanted: int) -> Granted:
+    def exchange(self, report: Report, count: int) -> Granted:
         """What the store does, with its way there and back."""
         self.asked += 1
         self.clock.ms += self.latency_ms
         stored: Any = None if self.stored is None else json.loads(self.stored)
         window = Window.of(stored, now=self.clock.now_ms(), span_ms=MINUTE_MS)
-        granted = trade(window, told, wanted=wanted, limit=self.limit)
+        granted = trade(window, report, count=count, limit=self.limit)
         self.stored = json.dumps(window.stored())
         self.clock.ms += self.latency_ms
         return granted

@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 from app.data.tables import batches, blobs, budget_reservations, budgets, events, files, idempotency_keys
 from app.errors import BudgetError, InvalidRequestError, NotFoundError
 from app.services.access import keys
-from app.services.batches import batches as batch_service
-from app.services.batches.batches import NewBatch
+from app.services.batches import create as batch_service
+from app.services.batches.create import NewBatch
 from app.services.gateway import Caller, Gateway
 from app.services.money import budgets as service
 from app.services.upkeep import sweep

@@ -63,7 +63,7 @@ def test_a_budget_is_set_listed_changed_and_removed(run: Run, key: str, gateway:
         (("set", "--project", "reports", "5000000"), "must be $0 to $4000000.00"),
         (("set", "--project", "reports", "--period", "week", "5"), "'week' is not one of"),
         (("set", "5"), "--project"),
-        (("remove", "--project", "reports", "--period", "day"), "There is no such budget"),
+        (("remove", "--project", "reports", "--period", "day"), "There is no budget to remove"),
     ],
 )
 @pytest.mark.usefixtures("key")

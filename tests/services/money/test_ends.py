@@ -35,5 +35,5 @@ def test_whatever_ends_a_batch_gives_back_what_it_reserved() -> None:
             changing.add(name)
             if "refund(connection, " in words:
                 giving_back.add(name)
-    assert giving_back == {"work.end", "work.fail", "jobs.follow"}
+    assert giving_back == {"work.end", "work.fail", "work.follow"}
     assert changing - giving_back == TO_NO_END

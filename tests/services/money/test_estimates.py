@@ -80,7 +80,7 @@ def test_sums_are_kept_for_each_model(gateway: Gateway) -> None:
 def test_each_answer_of_a_line_counts(gateway: Gateway, body: dict[str, Any], answers: int) -> None:
     assert total(gateway, **body).unlimited_answers == answers
     limited = total(gateway, **body, max_tokens=7)
-    assert limited.max_output_tokens == min(7 * answers, estimate.MOST_MAX_TOKENS)
+    assert limited.max_output_tokens == min(7 * answers, estimate.MAX_OUTPUT_TOKENS)
 
 
 def test_an_embedding_has_no_answer_to_pay_for(gateway: Gateway) -> None:

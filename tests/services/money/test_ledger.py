@@ -13,7 +13,7 @@ from app.data.tables import batch_jobs, batch_lines, batches
 from app.lib import json
 from app.services.gateway import Gateway
 from app.services.jobs import admin
-from app.services.jobs.admin import Word
+from app.services.jobs.admin import Resolution
 from app.services.running import segments
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
@@ -302,7 +302,7 @@ def test_a_job_that_may_run_unheard_is_an_entry_of_unknown_cost(
     until(lambda: jobs_of(gateway) and jobs_of(gateway)[0].state == "unknown")
     assert entries(gateway) == []
 
-    admin.resolve(gateway, batch["id"], Word(again=True))
+    admin.resolve(gateway, batch["id"], Resolution(again=True))
     ended(client, batch["id"])
 
     first, second = sorted(entries(gateway), key=lambda row: row.kind)

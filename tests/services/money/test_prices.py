@@ -96,7 +96,7 @@ def test_no_price_begins_in_the_past_or_twice(gateway: Gateway) -> None:
     with pytest.raises(InvalidRequestError, match="cannot begin in the past"):
         price_book.set_(gateway, NewPrice("openai", "m", 1), valid_from=start - 1)
     price_book.set_(gateway, NewPrice("openai", "m", 1), valid_from=start + DAY_MS)
-    with pytest.raises(ConflictError, match="from that very instant"):
+    with pytest.raises(ConflictError, match="from that instant"):
         price_book.set_(gateway, NewPrice("openai", "m", 2), valid_from=start + DAY_MS)
 
 
@@ -194,22 +194,22 @@ ROW = {"provider": "openai", "model": "m", "input": "1"}
     ("row", "message"),
     [
         ([], "row 2: must be an object."),
-        ({**ROW, "provider": "Open AI"}, "row 2: provider: must be the name of a provider, such as openai."),
-        ({**ROW, "provider": None}, "row 2: provider: must be the name of a provider, such as openai."),
+        ({**ROW, "provider": "Open AI"}, "row 2: provider: must be the name of a provider, in lower case."),
+        ({**ROW, "provider": None}, "row 2: provider: must be the name of a provider, in lower case."),
         ({**ROW, "model": ""}, "row 2: model: must be 1 to 256 printable characters."),
         ({**ROW, "model": "a\0"}, "row 2: model: must be 1 to 256 printable characters."),
-        ({**ROW, "model": "g*t"}, "row 2: model: may have a * at its end only."),
+        ({**ROW, "model": "g*t"}, "row 2: model: may have a * only at its end."),
         ({"provider": "openai", "model": "m"}, "row 2: input: is missing: dollars for a million tokens, such as 0.25."),
         ({**ROW, "input": "-1"}, "row 2: input: must be dollars for a million tokens, such as 0.25."),
         ({**ROW, "input": "1e999999999"}, "row 2: input: must be dollars for a million tokens, such as 0.25."),
         ({**ROW, "input": "NaN"}, "row 2: input: must be dollars for a million tokens, such as 0.25."),
         ({**ROW, "cached": True}, "row 2: cached: must be dollars for a million tokens, such as 0.25."),
-        ({**ROW, "output": "0.0000001"}, "row 2: output: may have six decimals at most."),
+        ({**ROW, "output": "0.0000001"}, "row 2: output: may have at most six decimals."),
         ({**ROW, "output": 1000001}, "row 2: output: must be at most 1000000 dollars for a million tokens."),
         ({**ROW, "batch_percent": 50.5}, "row 2: batch_percent: must be a whole number from 0 to 1000."),
         ({**ROW, "batch_percent": -1}, "row 2: batch_percent: must be a whole number from 0 to 1000."),
-        ({**ROW, "ouput": "1"}, "row 2: ouput: is no field; there are "),
-        ({**ROW, "model": "first"}, "row 2: openai 'first' is in an earlier row, too."),
+        ({**ROW, "ouput": "1"}, "row 2: ouput: is not a field of a price; the fields are "),
+        ({**ROW, "model": "first"}, "row 2: openai 'first' is already in an earlier row."),
     ],
 )
 def test_a_file_with_a_mistake_is_refused_whole_and_told_where(
@@ -281,8 +281,8 @@ def test_a_price_can_be_said_to_be_unknown_from_now_on(run: Run, gateway: Gatewa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("openai", "m"), "Say either --input"),
-        (("openai", "m", "--input", "1", "--unknown"), "Say either --input"),
+        (("openai", "m"), "Give either --input"),
+        (("openai", "m", "--input", "1", "--unknown"), "Give either --input"),
         (("openai", "m", "--input", "one"), "input: must be dollars"),
         (("openai", "m", "--input", "1", "--from", "2020-01-01"), "cannot begin in the past"),
         (("openai", "m", "--input", "1", "--from", "soon"), "--from"),

@@ -1,4 +1,4 @@
-"""Answers of chat completions and embeddings: those of servers that are not quite OpenAI's, and nonsense."""
+"""Answers of Chat Completions and embeddings, including those of imprecise servers and invalid ones."""
 
 import pytest
 from hypothesis import given
@@ -34,7 +34,7 @@ def parts(message, **choice):
         ({"tool_calls": [{"id": 5, "function": {"name": "f", "arguments": {"a": 1}}}]}, [ToolCall("", "f", {"a": 1})]),
     ],
 )
-def test_what_servers_say_otherwise_is_understood(message, expected):
+def test_variants_of_other_servers_are_read(message, expected):
     assert parts(message) == expected
 
 
@@ -42,7 +42,7 @@ def test_what_servers_say_otherwise_is_understood(message, expected):
     ("reason", "finish"),
     [("function_call", "tool_calls"), ("eos", "stop"), (None, "stop"), (["stop"], "stop"), ({}, "stop"), (1, "stop")],
 )
-def test_reasons_that_nobody_knows_are_the_usual_one(reason, finish):
+def test_an_unknown_finish_reason_counts_as_stop(reason, finish):
     assert answers.read(answer({"content": "x"}, finish_reason=reason)).choices[0].finish == finish
 
 
@@ -63,7 +63,7 @@ def test_reasons_that_nobody_knows_are_the_usual_one(reason, finish):
         answer({"tool_calls": [{"function": {"name": ["f"]}}]}),
     ],
 )
-def test_nonsense_is_told(body):
+def test_an_invalid_answer_raises_an_error(body):
     with pytest.raises(UnexpectedAnswerError):
         answers.read(body)
 
@@ -81,45 +81,45 @@ JSON = st.recursive(
     rest=st.dictionaries(st.sampled_from(["usage", "id", "model", "created"]), JSON),
     choice=st.dictionaries(st.sampled_from(["finish_reason", "logprobs", "index"]), JSON),
 )
-def test_whatever_comes_is_an_answer_or_told(message, rest, choice):
+def test_any_json_is_read_or_raises_an_error(message, rest, choice):
     try:
-        found = answers.read({**answer(message, **choice), **rest})
+        result = answers.read({**answer(message, **choice), **rest})
     except UnexpectedAnswerError:
         return
-    written = answers.write(found, answer_id="a", model="m", now_s=1)
-    # What came in a call without a name of its own gets one.
+    written = answers.write(result, answer_id="a", model="m", now_s=1)
+    # A call without an id gets one.
     again = answers.read(written)
     assert answers.write(again, answer_id="a", model="m", now_s=1) == written
 
 
-def test_what_is_deep_is_read():
+def test_a_deeply_nested_answer_is_read():
     deep = []
     for _ in range(DEEP):
         deep = [deep]
     assert parts({"content": "x"}, finish_reason=deep, logprobs=deep) == ["x"]
 
 
-def test_data_has_no_place_in_a_chat():
+def test_media_in_an_answer_raise_an_error():
     picture = Answer([Choice([Media("image", media_type="image/png", data="AA==")])], Usage())
     with pytest.raises(UnexpectedAnswerError, match="image"):
         answers.write(picture, answer_id="a", model="m", now_s=1)
 
 
-def test_calls_without_an_id_get_one_each():
+def test_calls_without_an_id_get_distinct_ids():
     calls = Answer([Choice([ToolCall("", "f", {}), ToolCall("", "f", {})]), Choice([ToolCall("", "f", {})])], Usage())
     written = answers.write(calls, answer_id="a", model="m", now_s=1)
     ids = [call["id"] for choice in written["choices"] for call in choice["message"]["tool_calls"]]
     assert ids == ["call_a_0_0", "call_a_0_1", "call_a_1_0"]
 
 
-@pytest.mark.parametrize(("asked", "vectors"), [("x", []), ("x", [[1.0], [2.0]]), (["x", "y"], [[1.0]])])
-def test_too_few_or_many_vectors_are_told(asked, vectors):
+@pytest.mark.parametrize(("inputs", "vectors"), [("x", []), ("x", [[1.0], [2.0]]), (["x", "y"], [[1.0]])])
+def test_a_wrong_number_of_vectors_raises_an_error(inputs, vectors):
     with pytest.raises(UnexpectedAnswerError, match=r"vectors for \d texts"):
-        embeddings.write_answer(EmbeddingAnswer(vectors, Usage()), request={"input": asked}, model="m")
+        embeddings.write_answer(EmbeddingAnswer(vectors, Usage()), request={"input": inputs}, model="m")
 
 
 @pytest.mark.parametrize("vector", [["x"], [None], [10**400]])
-def test_a_vector_of_no_numbers_cannot_be_packed(vector):
+def test_a_vector_with_other_values_than_numbers_raises_an_error(vector):
     with pytest.raises(UnexpectedAnswerError):
         embeddings.write_answer(
             EmbeddingAnswer([vector], Usage()), request={"input": "x", "encoding_format": "base64"}, model="m"
@@ -141,7 +141,7 @@ def test_a_vector_of_no_numbers_cannot_be_packed(vector):
         ({"input": "x", "user": {}}, "user"),
     ],
 )
-def test_what_is_wrong_in_an_embedding_is_named(body, param):
+def test_an_invalid_embedding_request_is_rejected_by_field(body, param):
     with pytest.raises(TranslationError) as refused:
         embeddings.read(body)
     assert refused.value.param == param

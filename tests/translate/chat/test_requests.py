@@ -1,4 +1,4 @@
-"""Chats read and written again, held against OpenAI's own types."""
+"""Chats are read and written again, and validated with OpenAI's own types."""
 
 import pytest
 from hypothesis import given
@@ -134,7 +134,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named(name):
+def test_an_invalid_request_is_rejected_by_field(name):
     body, param = WRONG[name]
     with pytest.raises(TranslationError) as refused:
         read(**body)
@@ -142,7 +142,7 @@ def test_what_is_wrong_is_named(name):
 
 
 SAME = {name: body for name, (endpoint, body) in LINES.items() if endpoint == dialects.CHAT}
-# What is said in another of two ways, or is nothing that a model sees.
+# Equivalent spellings, and fields that the model never sees.
 OTHERWISE = {
     "developer first",
     "a name",
@@ -157,12 +157,12 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("name", SAME.keys() - OTHERWISE)
-def test_a_chat_comes_back_as_it_was(name):
+def test_a_chat_is_unchanged_after_reading_and_writing(name):
     written = requests.write(requests.read(SAME[name]))
     assert (written.body, written.dropped) == (SAME[name], [])
 
 
-def test_what_is_said_otherwise_means_the_same():
+def test_equivalent_spellings_are_normalised():
     assert again({"role": "developer", "content": "x"}).body["messages"] == [{"role": "system", "content": "x"}]
     assert again(stop="x").body["stop"] == ["x"]
     assert "stop" not in again(stop=None).body and "stop" not in again(stop=[]).body
@@ -187,20 +187,20 @@ def test_what_is_said_otherwise_means_the_same():
         ("https://papers.example/a.pdf", Media("document", url="https://papers.example/a.pdf", name="a")),
     ],
 )
-def test_a_file_is_data_or_an_address(data, expected):
-    [(_, [found])] = read(part("file", file_data=data, filename="a")).turns
-    assert found == expected
+def test_a_file_is_data_or_a_url(data, expected):
+    [(_, [result])] = read(part("file", file_data=data, filename="a")).turns
+    assert result == expected
 
 
 @pytest.mark.parametrize(
     "url", ["data:image/png,AA", "data:text/plain;base64,AA==", "data:base64,AA==", "ftp://x/y.png"]
 )
-def test_an_image_that_is_none_is_refused(url):
+def test_an_invalid_image_is_rejected(url):
     with pytest.raises(TranslationError, match=r"image_url\.url: "):
         read(part("image_url", url=url))
 
 
-def test_what_is_left_out_is_told():
+def test_dropped_fields_are_listed():
     name = {"role": "user", "content": "Hello", "name": "Ada"}
     cached = {
         "role": "user",
@@ -217,9 +217,9 @@ def test_what_is_left_out_is_told():
     assert again(store=False, stream_options=None).dropped == []
     failed = Request("m", [("tool", ToolResult("c", "x", is_error=True))], {"top_k": 3, "thinking_budget": 100})
     assert requests.write(failed).dropped == ["is_error", "thinking_budget"]
-    asked = {"model": "m", "input": "x", "metadata": {"a": "b"}, "truncation": "disabled", "include": []}
-    assert dialects.read_request(dialects.RESPONSES, asked).dropped == ["metadata"]
-    assert dialects.as_chat(dialects.RESPONSES, asked).dropped == ["metadata"]
+    request = {"model": "m", "input": "x", "metadata": {"a": "b"}, "truncation": "disabled", "include": []}
+    assert dialects.read_request(dialects.RESPONSES, request).dropped == ["metadata"]
+    assert dialects.as_chat(dialects.RESPONSES, request).dropped == ["metadata"]
 
 
 @pytest.mark.parametrize(
@@ -233,12 +233,12 @@ def test_what_is_left_out_is_told():
         ("tool", ToolResult("c", ["x", Media("image", url="https://x/y.png")])),
     ],
 )
-def test_what_a_chat_has_no_place_for_is_refused(turn):
+def test_what_a_chat_cannot_hold_is_rejected(turn):
     with pytest.raises(TranslationError, match="messages: "):
         requests.write(Request("m", [turn], {}))
 
 
-def test_turns_of_nothing_can_be_written():
+def test_empty_turns_can_be_written():
     turns = [("assistant", []), ("assistant", [Refusal(""), Thinking("")]), ("user", []), ("system", [])]
     for message in requests.write(Request("m", turns, {})).body["messages"]:
         assert message["content"] == ""
@@ -270,7 +270,7 @@ MESSAGES = st.lists(
 
 
 @given(body=st.dictionaries(FIELDS, JSON, max_size=4), messages=MESSAGES | JSON, endpoint=st.sampled_from(ENDPOINTS))
-def test_whatever_comes_is_read_or_refused_by_name(body, messages, endpoint):
+def test_any_request_is_read_or_rejected_by_field(body, messages, endpoint):
     body = {"messages": messages, "input": messages, **body}
     try:
         written = dialects.as_chat(endpoint, body) if endpoint != dialects.CHAT else None
@@ -282,7 +282,7 @@ def test_whatever_comes_is_read_or_refused_by_name(body, messages, endpoint):
 
 
 @given(body=st.dictionaries(st.sampled_from(["input", "model", "dimensions", "encoding_format", "user"]), JSON))
-def test_whatever_is_to_be_embedded_is_read_or_refused_by_name(body):
+def test_any_embedding_request_is_read_or_rejected_by_field(body):
     try:
         assert embeddings.read(body).inputs
     except TranslationError as refused:
@@ -291,7 +291,7 @@ def test_whatever_is_to_be_embedded_is_read_or_refused_by_name(body):
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("name", ["messages", "input", "tools", "tool_choice", "response_format", "stop", "model"])
-def test_what_is_deep_is_refused_in_few_words(endpoint, name):
+def test_an_error_about_a_deep_value_is_short(endpoint, name):
     deep: list[object] = []
     for _ in range(DEEP):
         deep = [deep]
@@ -310,7 +310,7 @@ def test_what_is_deep_is_refused_in_few_words(endpoint, name):
     tools=st.lists(st.sampled_from([F, G]), max_size=2),
     texts=st.lists(st.tuples(st.sampled_from(["user", "assistant", "system"]), st.text()), min_size=1, max_size=5),
 )
-def test_what_is_read_can_be_written_and_read_again(temperature, stop, tools, texts):
+def test_reading_and_writing_again_changes_nothing(temperature, stop, tools, texts):
     messages = [{"role": role, "content": text} for role, text in texts]
     once = requests.write(read(*messages, temperature=temperature, stop=stop, tools=tools))
     targets.chat(once.body)

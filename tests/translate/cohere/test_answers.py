@@ -1,4 +1,4 @@
-"""Cohere's answers, of which the SDK knows the types (contracts: providers, 28.5)."""
+"""Cohere's answers, built with the SDK's types (contracts: providers, 28.5)."""
 
 import orjson
 import pytest
@@ -22,16 +22,16 @@ USAGE = {
 
 def body(*parts, reason="COMPLETE", **message):
     content = {"content": list(parts)} if parts else {}
-    made = {"id": "answer-1", "finish_reason": reason, "message": {"role": "assistant", **content, **message}}
-    return {**made, "usage": USAGE}
+    written = {"id": "answer-1", "finish_reason": reason, "message": {"role": "assistant", **content, **message}}
+    return {**written, "usage": USAGE}
 
 
-def text(said):
-    return {"type": "text", "text": said}
+def text(texts):
+    return {"type": "text", "text": texts}
 
 
-def thought(said):
-    return {"type": "thinking", "thinking": said}
+def thought(texts):
+    return {"type": "thinking", "thinking": texts}
 
 
 ANSWERS = {
@@ -57,54 +57,54 @@ ANSWERS = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_answers(name):
-    told, parts, finish = ANSWERS[name]
-    V2ChatResponse.model_validate(told, strict=True)
+    data, parts, finish = ANSWERS[name]
+    V2ChatResponse.model_validate(data, strict=True)
 
-    found = cohere_answers.read(told, created=1700000000)
+    result = cohere_answers.read(data, created=1700000000)
 
-    assert (found.id, found.created) == ("answer-1", 1700000000)
-    assert found.usage == Usage(12, 3, 7, 0, 19)
-    [choice] = found.choices
+    assert (result.id, result.created) == ("answer-1", 1700000000)
+    assert result.usage == Usage(12, 3, 7, 0, 19)
+    [choice] = result.choices
     assert (choice.parts, choice.finish) == (parts, finish)
-    completion = answers.write(found, answer_id="x", model="m", now_s=1)
+    completion = answers.write(result, answer_id="x", model="m", now_s=1)
     ChatCompletion.model_validate(orjson.loads(orjson.dumps(completion)), strict=True)
 
 
 @pytest.mark.parametrize(("reason", "status"), [("ERROR", 500), ("TIMEOUT", 504)])
-def test_an_answer_that_failed_is_none(reason, status):
-    told = body(text("Hel"), reason=reason)
+def test_a_failed_answer_raises_an_error(reason, status):
+    data = body(text("Hel"), reason=reason)
 
-    assert cohere_answers.failure(told) == status
+    assert cohere_answers.failure(data) == status
     with pytest.raises(UnexpectedAnswerError, match=reason):
-        cohere_answers.read(told)
+        cohere_answers.read(data)
     assert cohere_answers.failure(body(text("x"))) is None
     assert cohere_answers.failure(None) is None
 
 
-def test_likelihoods_are_those_of_whole_pieces():
-    told = {
+def test_logprobs_are_summed_per_item():
+    data = {
         **body(text("Hello")),
         "logprobs": [
             {"text": "Hel", "token_ids": [1], "logprobs": [-0.5]},
             {"text": "lö", "token_ids": [2, 3], "logprobs": [-0.25, -0.5]},
         ],
     }
-    V2ChatResponse.model_validate(told, strict=True)
+    V2ChatResponse.model_validate(data, strict=True)
 
-    [choice] = cohere_answers.read(told).choices
+    [choice] = cohere_answers.read(data).choices
 
     assert choice.logprobs["content"] == [
         {"token": "Hel", "logprob": -0.5, "bytes": [72, 101, 108], "top_logprobs": []},
         {"token": "lö", "logprob": -0.75, "bytes": [108, 195, 182], "top_logprobs": []},
     ]
-    completion = answers.write(cohere_answers.read(told), answer_id="x", model="m", now_s=1)
+    completion = answers.write(cohere_answers.read(data), answer_id="x", model="m", now_s=1)
     ChatCompletion.model_validate(completion, strict=True)
     for nonsense in ([7], [{"text": "x", "logprobs": ["y"]}], [{"text": None, "logprobs": []}], 7):
-        assert cohere_answers.read({**told, "logprobs": nonsense}).choices[0].logprobs is None
+        assert cohere_answers.read({**data, "logprobs": nonsense}).choices[0].logprobs is None
 
 
 @pytest.mark.parametrize(
-    ("usage", "wanted"),
+    ("usage", "expected"),
     [
         (None, Usage()),
         ({}, Usage()),
@@ -115,8 +115,8 @@ def test_likelihoods_are_those_of_whole_pieces():
         (7, Usage()),
     ],
 )
-def test_usage(usage, wanted):
-    assert cohere_answers.read({**body(text("x")), "usage": usage}).usage == wanted
+def test_usage(usage, expected):
+    assert cohere_answers.read({**body(text("x")), "usage": usage}).usage == expected
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_usage(usage, wanted):
         body(content=7),
     ],
 )
-def test_nonsense_is_no_answer(nonsense):
+def test_an_invalid_answer_raises_an_error(nonsense):
     with pytest.raises(UnexpectedAnswerError):
         cohere_answers.read(nonsense)
 
@@ -166,9 +166,9 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_answer_at_all_is_met_with_another_error(value):
-    for told in (value, {"message": value}, {"message": {"content": value, "tool_calls": value}, "logprobs": value}):
+def test_any_json_is_read_or_raises_an_error(value):
+    for data in (value, {"message": value}, {"message": {"content": value, "tool_calls": value}, "logprobs": value}):
         try:
-            assert isinstance(cohere_answers.read(told), Answer)
+            assert isinstance(cohere_answers.read(data), Answer)
         except UnexpectedAnswerError as error:
             assert str(error)

@@ -1,4 +1,4 @@
-"""Embeddings as Cohere takes and gives them, held against the SDK's types."""
+"""Cohere's embedding requests and answers, validated with the SDK's types."""
 
 import pytest
 from cohere.types import EmbedByTypeResponse
@@ -16,7 +16,7 @@ def read(**body):
 BODY = {"texts": ["one", "two"], "input_type": "search_document", "embedding_types": ["float"]}
 
 
-def test_a_row_and_a_line():
+def test_a_batch_row_and_a_single_call():
     [row] = cohere_embeddings.write(read(user="u", encoding_format="base64", x=1))
     line = cohere_embeddings.write_line(read(dimensions=256, user="u", input_type="clustering"))
 
@@ -41,7 +41,7 @@ def test_many_texts_are_several_rows(count, sizes):
 
 
 @pytest.mark.parametrize("kind", ["image", "search", ""])
-def test_a_type_that_texts_cannot_have_is_refused(kind):
+def test_an_unknown_input_type_is_rejected(kind):
     if not kind:
         assert cohere_embeddings.write(read(input_type=kind))[0].body["input_type"] == "search_document"
         return
@@ -62,10 +62,10 @@ ANSWER = {
 def test_vectors_come_in_order_with_their_tokens():
     EmbedByTypeResponse.model_validate(ANSWER, strict=True)
 
-    found = cohere_embeddings.read(ANSWER)
+    result = cohere_embeddings.read(ANSWER)
 
-    assert found.vectors == [[0.5, 1.0], [0.25, 2.0]]
-    assert found.usage == Usage(input_tokens=7, total_tokens=7)
+    assert result.vectors == [[0.5, 1.0], [0.25, 2.0]]
+    assert result.usage == Usage(input_tokens=7, total_tokens=7)
     tokens = {**ANSWER, "meta": {"tokens": {"input_tokens": 5}}}
     assert cohere_embeddings.read(tokens).usage.input_tokens == 5
     assert cohere_embeddings.read({**ANSWER, "meta": None}).usage == Usage()
@@ -91,6 +91,6 @@ def test_vectors_come_in_order_with_their_tokens():
         {"embeddings": "x"},
     ],
 )
-def test_nonsense_is_no_answer(nonsense):
+def test_an_invalid_answer_raises_an_error(nonsense):
     with pytest.raises(UnexpectedAnswerError):
         cohere_embeddings.read(nonsense)

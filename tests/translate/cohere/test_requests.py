@@ -1,4 +1,4 @@
-"""Chats as Cohere takes them, held against the SDK's types (contracts: providers, 6 and 28.5)."""
+"""Requests for Cohere, validated with the SDK's types (contracts: providers, 6 and 28.5)."""
 
 import inspect
 
@@ -17,7 +17,7 @@ from app.translate.errors import TranslationError
 from app.translate.neutral import Media, Request, ToolResult
 from app.translate.neutral import Thinking as Thought
 
-# All that a row of a batch may have.
+# All fields that a batch row may have.
 ROW = {
     "messages",
     "tools",
@@ -61,7 +61,7 @@ def line(**body):
 
 
 def checked(written, fields, *, is_row):
-    """Fields and types as the SDK has them, but for what rows write otherwise."""
+    """Fields and types of the SDK, except where batch rows differ."""
     body = orjson.loads(orjson.dumps(written.body))
     assert set(body) <= fields
     if is_row:
@@ -89,7 +89,7 @@ def no_more(value):
             no_more(item)
 
 
-# (what is asked, what a row has besides its messages, what is left out of it; then the same of a single line)
+# (fields of the chat, members of the row besides its messages, dropped fields; then the same for a single call)
 SETTINGS = {
     "max_tokens": ({"max_tokens": 5}, {"max_tokens": 5}, [], {"max_tokens": 5}, []),
     "max_completion_tokens": ({"max_completion_tokens": 5}, {"max_tokens": 5}, [], {"max_tokens": 5}, []),
@@ -157,11 +157,11 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_settings(name):
-    asked, of_row, left_of_row, of_line, left_of_line = SETTINGS[name]
+    request, of_row, left_of_row, of_line, left_of_line = SETTINGS[name]
 
-    made, single = row(**asked), line(**asked)
+    written, single = row(**request), line(**request)
 
-    assert (made.body, sorted(made.dropped)) == ({"messages": TEXT, **of_row}, left_of_row)
+    assert (written.body, sorted(written.dropped)) == ({"messages": TEXT, **of_row}, left_of_row)
     assert (single.body, sorted(single.dropped)) == ({"messages": TEXT, **of_line}, left_of_line)
 
 
@@ -173,7 +173,7 @@ def test_settings(name):
         (None, 0, {"reasoning": False}, {"type": "disabled"}),
     ],
 )
-def test_a_budget_goes_before_an_effort(effort, budget, of_row, thinking):
+def test_a_thinking_budget_overrides_an_effort(effort, budget, of_row, thinking):
     for order in (("reasoning_effort", "thinking_budget"), ("thinking_budget", "reasoning_effort")):
         values = {"reasoning_effort": effort, "thinking_budget": budget}
         settings = {name: values[name] for name in order if values[name] is not None}
@@ -219,26 +219,26 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_would_change_the_answer_is_refused(name):
-    asked, param, everywhere = REFUSED[name]
+def test_unsupported_requests_are_rejected_by_field(name):
+    request, param, everywhere = REFUSED[name]
 
     with pytest.raises(TranslationError) as refused:
-        row(**asked)
+        row(**request)
     assert (refused.value.param, refused.value.code) == (param, "unsupported_parameter")
     if everywhere:
         with pytest.raises(TranslationError):
-            line(**asked)
+            line(**request)
     else:
-        line(**asked)
+        line(**request)
 
 
-def test_tools_have_their_schema_in_a_text_in_rows():
-    made, single = row(tools=[WEATHER, CLOCK]), line(tools=[WEATHER, CLOCK])
+def test_batch_rows_have_tool_schemas_as_json_text():
+    written, single = row(tools=[WEATHER, CLOCK]), line(tools=[WEATHER, CLOCK])
 
-    weather, clock = (tool["function"] for tool in made.body["tools"])
+    weather, clock = (tool["function"] for tool in written.body["tools"])
     assert weather == {"name": "weather", "description": "Today.", "parameters": orjson.dumps(SCHEMA).decode()}
     assert clock == {"name": "clock", "parameters": '{"type":"object","properties":{}}'}
-    assert made.dropped == ["strict"]
+    assert written.dropped == ["strict"]
     assert [tool["function"]["parameters"] for tool in single.body["tools"]] == [
         SCHEMA,
         {"type": "object", "properties": {}},
@@ -246,7 +246,7 @@ def test_tools_have_their_schema_in_a_text_in_rows():
     assert (single.body["strict_tools"], single.dropped) == (True, [])
 
 
-def test_no_call_means_no_tools_in_rows():
+def test_tool_choice_none_drops_the_tools_of_batch_rows():
     assert "tools" not in row(tools=[CLOCK], tool_choice="none").body
     assert row(tools=[CLOCK], tool_choice="auto").body["tools"]
     single = line(tools=[CLOCK], tool_choice="none").body
@@ -255,7 +255,7 @@ def test_no_call_means_no_tools_in_rows():
     assert line(tools=[CLOCK], tool_choice="required").body["tool_choice"] == "REQUIRED"
 
 
-def test_the_one_tool_that_must_be_called_goes_alone():
+def test_a_forced_tool_is_the_only_one_sent():
     choice = {"type": "function", "function": {"name": "weather"}}
     single = line(tools=[CLOCK, WEATHER], tool_choice=choice).body
 
@@ -265,7 +265,7 @@ def test_the_one_tool_that_must_be_called_goes_alone():
         line(tools=[CLOCK], tool_choice=choice)
 
 
-def test_json_is_demanded_of_single_lines():
+def test_single_calls_support_response_formats():
     assert line(response_format={"type": "json_object"}).body["response_format"] == {"type": "json_object"}
     assert line(response_format=FORMAT).body["response_format"] == {"type": "json_object", "json_schema": SCHEMA}
 
@@ -283,9 +283,9 @@ def test_a_conversation():
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
     ]
 
-    made, single = row(messages=messages), line(messages=messages)
+    written, single = row(messages=messages), line(messages=messages)
 
-    assert made.body["messages"] == [
+    assert written.body["messages"] == [
         {"role": "system", "content": [text("Be brief.")]},
         {"role": "user", "content": [text("Look"), {"type": "image_url", "image_url": "https://x/y.png"}]},
         {"role": "assistant", "content": [{"type": "thinking", "thinking": "Fur."}, text("A cat.")]},
@@ -296,28 +296,28 @@ def test_a_conversation():
         {"role": "tool", "tool_call_id": "call_1", "content": [text("5")]},
         {"role": "assistant", "content": [text("No.")]},
     ]
-    assert made.dropped == ["detail"]
+    assert written.dropped == ["detail"]
     assert single.body["messages"][1]["content"][1] == image("https://x/y.png", detail="low")
     assert single.body["messages"][3]["content"] == [image(PNG)]
     assert single.dropped == []
 
 
-def test_results_of_tools():
+def test_tool_results():
     turns = [("tool", ToolResult("call_1", "x", is_error=True)), ("assistant", [Thought("", redacted="abc"), "Hi"])]
 
-    made = cohere_requests.write(Request("m", turns, {}))
+    written = cohere_requests.write(Request("m", turns, {}))
 
-    assert made.body["messages"] == [
+    assert written.body["messages"] == [
         {"role": "tool", "tool_call_id": "call_1", "content": [text("x")]},
         {"role": "assistant", "content": [text("Hi")]},
     ]
-    assert made.dropped == ["is_error"]
+    assert written.dropped == ["is_error"]
     with pytest.raises(TranslationError):
         cohere_requests.write(Request("m", [("tool", ToolResult("call_1", [Media("image", url="https://x")]))], {}))
 
 
-def text(said):
-    return {"type": "text", "text": said}
+def text(texts):
+    return {"type": "text", "text": texts}
 
 
 def image(url, **more):
@@ -326,12 +326,12 @@ def image(url, **more):
 
 PARTS = st.sampled_from([text("a"), image(PNG), image("https://x/y.png"), text("")])
 MESSAGES = st.one_of(
-    st.builds(lambda said: {"role": "system", "content": said}, st.text(max_size=5)),
+    st.builds(lambda text: {"role": "system", "content": text}, st.text(max_size=5)),
     st.builds(lambda parts: {"role": "user", "content": parts}, st.lists(PARTS, max_size=3) | st.text(max_size=5)),
     st.builds(
-        lambda said, calls, thought: {
+        lambda text, calls, thought: {
             "role": "assistant",
-            "content": said,
+            "content": text,
             **({"tool_calls": calls} if calls else {}),
             **({"reasoning_content": thought} if thought else {}),
         },
@@ -339,11 +339,11 @@ MESSAGES = st.one_of(
         st.lists(st.just(CALL), max_size=2),
         st.text(max_size=3),
     ),
-    st.builds(lambda said: {"role": "tool", "tool_call_id": "call_1", "content": said}, st.text(max_size=5)),
+    st.builds(lambda text: {"role": "tool", "tool_call_id": "call_1", "content": text}, st.text(max_size=5)),
 )
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=5), st.sampled_from([[], [WEATHER], [WEATHER, CLOCK]]))
-def test_whatever_is_asked_fits_the_types(messages, tools):
+def test_any_request_matches_the_types(messages, tools):
     row(messages=messages, tools=tools)
     line(messages=messages, tools=tools)

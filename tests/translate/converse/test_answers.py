@@ -1,4 +1,4 @@
-"""Answers of Nova and Converse, which botocore's own model of the service holds to be right."""
+"""Answers of Nova and Converse, valid to botocore's own model of the service."""
 
 from contextlib import suppress
 
@@ -17,8 +17,8 @@ RUNTIME = botocore.session.get_session().get_service_model("bedrock-runtime").op
 
 
 def answered(*content, stop="end_turn", usage=None):
-    told = usage or {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}
-    body = {"output": {"message": {"role": "assistant", "content": list(content)}}, "stopReason": stop, "usage": told}
+    data = usage or {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}
+    body = {"output": {"message": {"role": "assistant", "content": list(content)}}, "stopReason": stop, "usage": data}
     report = ParamValidator().validate({**body, "metrics": {"latencyMs": 1}}, RUNTIME.output_shape)
     assert not report.has_errors(), report.generate_report()
     return family(NOVA).read(body, created=7)
@@ -37,12 +37,12 @@ def answered(*content, stop="end_turn", usage=None):
         ("malformed_tool_use", "stop"),
     ],
 )
-def test_reasons_to_stop(stop, finish):
+def test_finish_reasons(stop, finish):
     answer = answered({"text": "a"}, stop=stop)
     assert (answer.choices[0].finish, answer.choices[0].parts, answer.created) == (finish, ["a"], 7)
 
 
-def test_blocks_of_answers():
+def test_content_blocks():
     answer = answered(
         {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}},
         {"text": "a"},
@@ -55,13 +55,13 @@ def test_blocks_of_answers():
     assert choice.finish == "tool_calls"
 
 
-def test_the_answers_tool_is_read_as_text():
+def test_a_call_of_the_answer_tool_is_read_as_text():
     tool = {"toolUse": {"toolUseId": "c1", "name": "batchgate_answer", "input": {"a": "ü"}}}
     [choice] = answered({"text": "I shall answer."}, tool, stop="tool_use").choices
     assert choice.parts == [Thinking("I shall answer."), '{"a":"ü"}'] and choice.finish == "stop"
 
 
-def test_cached_tokens_are_given_ones():
+def test_cached_tokens_count_as_input():
     usage = {
         "inputTokens": 1,
         "outputTokens": 2,
@@ -69,8 +69,8 @@ def test_cached_tokens_are_given_ones():
         "cacheReadInputTokens": 4,
         "cacheWriteInputTokens": 5,
     }
-    told = answered({"text": "a"}, usage=usage).usage
-    assert (told.input_tokens, told.cached_tokens, told.output_tokens, told.total_tokens) == (10, 4, 2, 12)
+    data = answered({"text": "a"}, usage=usage).usage
+    assert (data.input_tokens, data.cached_tokens, data.output_tokens, data.total_tokens) == (10, 4, 2, 12)
 
 
 NONSENSE = st.recursive(
@@ -86,7 +86,7 @@ NONSENSE = st.recursive(
 
 
 @given(st.fixed_dictionaries({"output": NONSENSE, "stopReason": NONSENSE, "usage": NONSENSE}) | NONSENSE)
-def test_nonsense_is_told(body):
+def test_any_json_is_read_or_raises_an_error(body):
     with suppress(UnexpectedAnswerError):
         family(NOVA).read(body)
 
@@ -99,7 +99,7 @@ BLOCKS = st.one_of(
 
 
 @given(st.lists(BLOCKS, max_size=6), st.integers(0, 10**9), st.integers(0, 10**9))
-def test_answers_keep_every_text_call_and_count(content, given_tokens, made_tokens):
+def test_all_texts_calls_and_counts_are_kept(content, given_tokens, made_tokens):
     usage = {"inputTokens": given_tokens, "outputTokens": made_tokens, "totalTokens": given_tokens + made_tokens}
     answer = answered(*content, usage=usage)
     back = [

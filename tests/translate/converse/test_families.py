@@ -1,4 +1,4 @@
-"""Families of Bedrock's models: which id is which, and the dialects that are no Converse."""
+"""Families of Bedrock's models: their ids, and the dialects other than Converse."""
 
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
@@ -67,10 +67,10 @@ def written(model, **body):
         ("us.cohere.embed-v4:0", "cohere"),
     ],
 )
-def test_ids_tell_the_family(model, name):
-    found = family(model)
-    assert found.name == name and found.is_embedding is (name in ("titan", "cohere"))
-    assert family(model, mode="converse").name == (name if found.is_embedding else "converse")
+def test_the_model_id_names_the_family(model, name):
+    result = family(model)
+    assert result.name == name and result.is_embedding is (name in ("titan", "cohere"))
+    assert family(model, mode="converse").name == (name if result.is_embedding else "converse")
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ def test_ids_tell_the_family(model, name):
         "",
     ],
 )
-def test_ids_that_tell_nothing_go_by_converse_alone(model):
+def test_unknown_ids_need_converse_mode(model):
     with pytest.raises(TranslationError, match="converse"):
         family(model)
     assert family(model, mode="converse").name == "converse"
 
 
-def test_chats_and_embeddings_are_not_mixed_up():
+def test_chat_and_embedding_models_reject_the_other_kind():
     for model in (TITAN, COHERE):
         with pytest.raises(TranslationError, match="embeddings"):
             written(model)
@@ -108,14 +108,14 @@ def test_chats_and_embeddings_are_not_mixed_up():
         family(CLAUDE).read_embeddings({})
 
 
-def test_claude_has_a_version_and_no_model():
+def test_claude_gets_a_version_and_no_model():
     body = written(CLAUDE, messages=TALK, max_tokens=5, tools=[TOOL], tool_choice="required").body
     assert body.pop("anthropic_version") == "bedrock-2023-05-31" and "model" not in body
     MESSAGE.validate_python({**body, "model": CLAUDE})
     assert (body["system"], body["max_tokens"], body["tool_choice"]) == ("s", 5, {"type": "any"})
 
 
-def test_openai_shaped_models_take_chats_without_a_model():
+def test_openai_compatible_models_get_chats_without_a_model():
     body = written(GPT, messages=TALK, tools=[TOOL], seed=1, stop="x").body
     assert "model" not in body and "stream" not in body
     CHAT.validate_python({**body, "model": GPT})
@@ -127,16 +127,16 @@ def chat(message, **more):
     return {"choices": [{"message": message, **more}], "usage": usage}
 
 
-def test_open_models_of_openai_think_before_they_answer():
-    told = chat({"content": "<reasoning>hm</reasoning>Yes"}, finish_reason="stop")
-    answer = family(GPT).read(told, created=7)
+def test_reasoning_tags_of_gpt_oss_become_thinking():
+    data = chat({"content": "<reasoning>hm</reasoning>Yes"}, finish_reason="stop")
+    answer = family(GPT).read(data, created=7)
     assert answer.choices == [Choice([Thinking("hm"), "Yes"])] and answer.created == 7
-    assert family("qwen.qwen3-32b-v1:0").read(told).choices[0].parts == ["<reasoning>hm</reasoning>Yes"]
+    assert family("qwen.qwen3-32b-v1:0").read(data).choices[0].parts == ["<reasoning>hm</reasoning>Yes"]
 
 
-def test_llama_3_and_4_have_templates_of_their_own():
-    made = written(LLAMA_3, messages=TALK, max_tokens=5, temperature=0.5, top_p=0.5, stop="x", top_k=3)
-    assert made.body == {
+def test_llama_3_and_4_have_different_templates():
+    output = written(LLAMA_3, messages=TALK, max_tokens=5, temperature=0.5, top_p=0.5, stop="x", top_k=3)
+    assert output.body == {
         "prompt": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\ns<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\na<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nb"
         "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nc<|eot_id|>"
@@ -145,15 +145,15 @@ def test_llama_3_and_4_have_templates_of_their_own():
         "temperature": 0.5,
         "top_p": 0.5,
     }
-    assert sorted(made.dropped) == ["stop", "top_k"]
+    assert sorted(output.dropped) == ["stop", "top_k"]
     assert written(LLAMA_4).body["prompt"] == (
         "<|begin_of_text|><|header_start|>user<|header_end|>\n\nHi<|eot|><|header_start|>assistant<|header_end|>\n\n"
     )
 
 
-def test_instruct_models_of_mistral_have_the_system_in_the_first_turn():
-    made = written(MISTRAL_TEXT, messages=TALK, max_tokens=5, stop="x", top_k=3)
-    assert made.body == {
+def test_mistral_instruct_puts_system_messages_into_the_first_turn():
+    output = written(MISTRAL_TEXT, messages=TALK, max_tokens=5, stop="x", top_k=3)
+    assert output.body == {
         "prompt": "<s>[INST] s\n\na [/INST]b</s>[INST] c [/INST]",
         "max_tokens": 5,
         "stop": ["x"],
@@ -174,7 +174,7 @@ def test_instruct_models_of_mistral_have_the_system_in_the_first_turn():
         {"messages": [*TALK, {"role": "assistant", "content": None, "tool_calls": [CALL]}, TALK[-1]]},
     ],
 )
-def test_models_of_one_text_refuse_what_is_more(model, body):
+def test_prompt_models_reject_everything_but_text(model, body):
     with pytest.raises(TranslationError):
         written(model, **body)
 
@@ -183,25 +183,25 @@ def test_models_of_one_text_refuse_what_is_more(model, body):
     ("model", "text"),
     [(LLAMA_3, "a<|eot_id|>b"), (LLAMA_4, "<|header_start|>"), (MISTRAL_TEXT, "a [/INST] b"), (MISTRAL_TEXT, "</s>")],
 )
-def test_texts_may_not_begin_another_turn(model, text):
+def test_text_with_separator_tokens_is_rejected(model, text):
     with pytest.raises(TranslationError, match="another turn"):
         written(model, messages=[{"role": "user", "content": text}])
 
 
-def test_marks_of_other_templates_are_text():
+def test_separator_tokens_of_other_templates_are_text():
     assert "</s>" in written(LLAMA_3, messages=[{"role": "user", "content": "<s>old</s>"}]).body["prompt"]
 
 
-def test_instruct_models_of_mistral_answer_the_user():
+def test_mistral_instruct_needs_a_user_message_first_and_last():
     for messages in (TALK[:1], TALK[:3], TALK[2:]):
         with pytest.raises(TranslationError, match="user"):
             written(MISTRAL_TEXT, messages=messages)
 
 
-def test_chat_models_of_mistral_take_chats():
+def test_mistral_chat_models_get_chats():
     history = [TALK[1], {"role": "assistant", "content": None, "tool_calls": [CALL]}]
     result = {"role": "tool", "tool_call_id": "call_abcdef", "content": "x"}
-    made = written(
+    output = written(
         MISTRAL_CHAT,
         messages=[*history, result],
         tools=[TOOL],
@@ -212,29 +212,29 @@ def test_chat_models_of_mistral_take_chats():
         service_tier="auto",
         user="u",
     )
-    assert made.body["max_tokens"] == 5 and made.body["tool_choice"] == "any"
-    assert not {"model", "random_seed", "metadata", "service_tier", "user"} & made.body.keys()
-    assert sorted(set(made.dropped)) == ["metadata", "seed", "service_tier", "user"]
-    called, told = made.body["messages"][1:]
-    assert called["tool_calls"][0]["id"] == told["tool_call_id"] and len(told["tool_call_id"]) == 9
+    assert output.body["max_tokens"] == 5 and output.body["tool_choice"] == "any"
+    assert not {"model", "random_seed", "metadata", "service_tier", "user"} & output.body.keys()
+    assert sorted(set(output.dropped)) == ["metadata", "seed", "service_tier", "user"]
+    called, data = output.body["messages"][1:]
+    assert called["tool_calls"][0]["id"] == data["tool_call_id"] and len(data["tool_call_id"]) == 9
 
 
-def test_chat_models_of_mistral_name_the_finish_otherwise():
+def test_mistral_chat_models_may_return_stop_reason():
     call = {"id": "abcdefghi", "function": {"name": "f", "arguments": "{}"}}
     answer = family(MISTRAL_CHAT).read(chat({"content": "", "tool_calls": [call]}, stop_reason="tool_calls"))
     assert answer.choices == [Choice([ToolCall("abcdefghi", "f", "{}")], "tool_calls")]
 
 
-def test_answers_of_llama_and_mistral():
-    told = {"generation": "a", "prompt_token_count": 3, "generation_token_count": 2, "stop_reason": "length"}
-    answer = family(LLAMA_3).read(told, created=7)
+def test_llama_and_mistral_answers():
+    data = {"generation": "a", "prompt_token_count": 3, "generation_token_count": 2, "stop_reason": "length"}
+    answer = family(LLAMA_3).read(data, created=7)
     assert answer.choices == [Choice(["a"], "length")] and answer.created == 7
     assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.total_tokens) == (3, 2, 5)
     answer = family(MISTRAL_TEXT).read({"outputs": [{"text": "a", "stop_reason": "stop"}]})
     assert answer.choices == [Choice(["a"])]
 
 
-def test_titan_takes_one_text_in_a_record():
+def test_titan_gets_one_text_per_record():
     request = EmbeddingRequest(TITAN, ["a", "b"], dimensions=256)
     assert family(TITAN).write_embeddings(request) == [
         {"inputText": "a", "dimensions": 256},
@@ -248,7 +248,7 @@ def test_titan_takes_one_text_in_a_record():
     assert answer.vectors == [[0.5, 1]] and answer.usage.input_tokens == 3
 
 
-def test_cohere_takes_96_texts_in_a_record():
+def test_cohere_gets_96_texts_per_record():
     texts = [str(number) for number in range(200)]
     records = family(COHERE).write_embeddings(EmbeddingRequest(COHERE, texts))
     assert [len(record["texts"]) for record in records] == [96, 96, 8]
@@ -261,8 +261,8 @@ def test_cohere_takes_96_texts_in_a_record():
     fourth = "us.cohere.embed-v4:0"
     [record] = family(fourth).write_embeddings(EmbeddingRequest(fourth, ["a"], dimensions=256))
     assert record["output_dimension"] == 256
-    for told in ([[1.0], [2.0]], {"float": [[1.0], [2.0]]}):
-        assert family(COHERE).read_embeddings({"embeddings": told}).vectors == [[1.0], [2.0]]
+    for data in ([[1.0], [2.0]], {"float": [[1.0], [2.0]]}):
+        assert family(COHERE).read_embeddings({"embeddings": data}).vectors == [[1.0], [2.0]]
 
 
 NONSENSE = st.recursive(
@@ -278,7 +278,7 @@ NONSENSE = st.recursive(
 
 
 @given(NONSENSE, st.sampled_from([CLAUDE, GPT, LLAMA_3, MISTRAL_TEXT, MISTRAL_CHAT]))
-def test_nonsense_is_told(output, model):
+def test_any_json_is_read_or_raises_an_error(output, model):
     try:
         answer = family(model).read(output)
     except UnexpectedAnswerError:
@@ -287,6 +287,6 @@ def test_nonsense_is_told(output, model):
 
 
 @given(NONSENSE, st.sampled_from([TITAN, COHERE]))
-def test_nonsense_instead_of_vectors_is_told(output, model):
+def test_any_json_is_read_as_vectors_or_raises_an_error(output, model):
     with pytest.raises(UnexpectedAnswerError):
         family(model).read_embeddings(output)

@@ -1,4 +1,4 @@
-"""Requests of Nova and Converse, which botocore's own model of the service holds to be right."""
+"""Requests of Nova and Converse, validated with botocore's own model of the service."""
 
 import copy
 from itertools import pairwise
@@ -28,15 +28,15 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '
 CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 RUNTIME = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse")
-# What Nova's InvokeModel has of its own.
+# Fields that only Nova's InvokeModel has.
 NOVAS_OWN = ("schemaVersion",)
 
 
 def written(body, *, model=NOVA, mode="invoke"):
-    """The body, held against the service's own model."""
+    """Validate the body with the service's own model."""
     request = requests.read({"model": model, "messages": [{"role": "user", "content": "Hi"}], **body})
-    made = family(model, mode=mode).write(request)
-    held = copy.deepcopy(made.body)
+    output = family(model, mode=mode).write(request)
+    held = copy.deepcopy(output.body)
     for name in NOVAS_OWN:
         held.pop(name, None)
     for name in ("topK", "reasoningConfig"):
@@ -44,7 +44,7 @@ def written(body, *, model=NOVA, mode="invoke"):
             held.get("inferenceConfig", {}).pop(name, None)
     report = ParamValidator().validate({"modelId": model, **held}, RUNTIME.input_shape)
     assert not report.has_errors(), report.generate_report()
-    return made
+    return output
 
 
 def turns(*messages, **kwargs):
@@ -65,10 +65,10 @@ def turns(*messages, **kwargs):
 )
 @pytest.mark.parametrize("mode", ["invoke", "converse"])
 def test_settings(body, expected, mode):
-    made = written(body, mode=mode)
-    rest = {name: value for name, value in made.body.items() if name not in ("messages", "schemaVersion")}
-    assert (rest, made.dropped) == (expected, [])
-    assert ("schemaVersion" in made.body) is (mode == "invoke")
+    output = written(body, mode=mode)
+    rest = {name: value for name, value in output.body.items() if name not in ("messages", "schemaVersion")}
+    assert (rest, output.dropped) == (expected, [])
+    assert ("schemaVersion" in output.body) is (mode == "invoke")
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_settings(body, expected, mode):
     ],
 )
 @pytest.mark.parametrize("mode", ["invoke", "converse"])
-def test_what_is_left_out_or_bounded_is_told(body, mode):
-    made = written(body, mode=mode)
-    assert made.dropped == list(body)
-    assert made.body.get("inferenceConfig") in (None, {"temperature": 1})
+def test_dropped_and_clamped_settings_are_listed(body, mode):
+    output = written(body, mode=mode)
+    assert output.dropped == list(body)
+    assert output.body.get("inferenceConfig") in (None, {"temperature": 1})
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_what_is_left_out_or_bounded_is_told(body, mode):
     ],
 )
 @pytest.mark.parametrize("mode", ["invoke", "converse"])
-def test_what_would_change_the_answer_is_refused(body, mode):
+def test_unsupported_requests_are_rejected_by_field(body, mode):
     with pytest.raises(TranslationError):
         written(body, mode=mode)
 
 
 @pytest.mark.parametrize("mode", ["invoke", "converse"])
-def test_turns_alternate_and_blank_texts_are_left_out(mode):
+def test_turns_alternate_and_blank_texts_are_dropped(mode):
     body = turns(
         {"role": "system", "content": "s"},
         {"role": "user", "content": "a"},
@@ -154,21 +154,21 @@ def test_turns_alternate_and_blank_texts_are_left_out(mode):
     ("filename", "name"),
     [("q3_report.v2.pdf", "q3 report v2"), ("Ünï.pdf", "n"), (".pdf", "pdf"), ("a (1) [b]-c.pdf", "a (1) [b]-c")],
 )
-def test_documents_have_names_in_the_letters_that_are_allowed(filename, name):
+def test_document_names_use_allowed_characters(filename, name):
     file = {"type": "file", "file": {"filename": filename, "file_data": "data:application/pdf;base64,AAAA"}}
     [message] = turns({"role": "user", "content": [file, {"type": "text", "text": "What?"}]})["messages"]
     assert message["content"][0] == {"document": {"format": "pdf", "name": name, "source": {"bytes": "AAAA"}}}
 
 
-def test_calls_and_results_of_tools():
+def test_tool_calls_and_results():
     results = [
         {"role": "tool", "tool_call_id": "c1", "content": "x"},
         {"role": "tool", "tool_call_id": "ä", "content": ""},
     ]
     body = written({"messages": [{"role": "user", "content": "a"}, CALLED, *results], "tools": [TOOL]}).body
-    [_, said, told] = body["messages"]
-    assert said["content"] == [{"toolUse": {"toolUseId": "c1", "name": "f", "input": {"a": "b"}}}]
-    first, second = (block["toolResult"] for block in told["content"])
+    [_, text, data] = body["messages"]
+    assert text["content"] == [{"toolUse": {"toolUseId": "c1", "name": "f", "input": {"a": "b"}}}]
+    first, second = (block["toolResult"] for block in data["content"])
     assert first == {"toolUseId": "c1", "content": [{"text": "x"}]}
     assert second["content"] == [] and second["toolUseId"].startswith("call_")
     assert body["toolConfig"] == {"tools": [SPEC], "toolChoice": {"auto": {}}}
@@ -183,12 +183,12 @@ def test_calls_and_results_of_tools():
         ("none", None),
     ],
 )
-def test_choice_of_tools(choice, expected):
+def test_tool_choice(choice, expected):
     body = written({"tools": [TOOL], "tool_choice": choice}).body
     assert body.get("toolConfig", {}).get("toolChoice") == expected
 
 
-def test_batches_of_converse_take_no_tools():
+def test_batches_of_converse_reject_tools():
     history = [{"role": "user", "content": "a"}, CALLED, {"role": "tool", "tool_call_id": "c1", "content": "x"}]
     for body in ({"tools": [TOOL]}, {"messages": history}):
         with pytest.raises(TranslationError, match="invoke"):
@@ -196,14 +196,14 @@ def test_batches_of_converse_take_no_tools():
     assert "toolConfig" not in written({"tools": [TOOL], "tool_choice": "none"}, mode="converse").body
 
 
-def test_an_answer_in_json_is_a_tool_of_nova_and_a_format_of_converse():
+def test_a_response_schema_is_a_tool_for_nova_and_a_format_for_converse():
     forced = written({"response_format": FORMAT}).body["toolConfig"]
     assert forced["toolChoice"] == {"tool": {"name": "batchgate_answer"}}
     assert forced["tools"][0]["toolSpec"]["inputSchema"] == {"json": SCHEMA}
     beside = written({"response_format": FORMAT, "tools": [TOOL]}).body["toolConfig"]
     assert beside["toolChoice"] == {"any": {}} and len(beside["tools"]) == 2
-    told = written({"response_format": FORMAT}, mode="converse").body["outputConfig"]["textFormat"]
-    assert json.loads(told["structure"]["jsonSchema"]["schema"]) == SCHEMA
+    data = written({"response_format": FORMAT}, mode="converse").body["outputConfig"]["textFormat"]
+    assert json.loads(data["structure"]["jsonSchema"]["schema"]) == SCHEMA
     taken = {"type": "function", "function": {"name": "batchgate_answer"}}
     with pytest.raises(TranslationError, match="batchgate_answer"):
         written({"response_format": FORMAT, "tools": [taken]})
@@ -211,26 +211,26 @@ def test_an_answer_in_json_is_a_tool_of_nova_and_a_format_of_converse():
         written({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}}})
 
 
-def test_effort_of_nova_2():
+def test_reasoning_effort_of_nova_2():
     low = {"type": "enabled", "maxReasoningEffort": "low"}
-    made = written({"reasoning_effort": "minimal", "max_tokens": 9}, model=NOVA_2)
-    assert made.body["inferenceConfig"] == {"maxTokens": 9, "reasoningConfig": low}
-    made = written({"reasoning_effort": "low"}, model=NOVA_2, mode="converse")
-    assert made.body["additionalModelRequestFields"] == {"reasoningConfig": low}
-    made = written({"reasoning_effort": "none"}, model=NOVA_2)
-    assert made.body["inferenceConfig"] == {"reasoningConfig": {"type": "disabled"}}
-    # High effort goes with no other setting.
-    made = written({"reasoning_effort": "high", "temperature": 0.5, "top_k": 3}, model=NOVA_2, mode="converse")
-    assert made.dropped == ["temperature", "top_k"] and "inferenceConfig" not in made.body
-    assert list(made.body["additionalModelRequestFields"]) == ["reasoningConfig"]
-    made = written({"reasoning_effort": "high", "max_tokens": 9}, model=NOVA_2)
-    assert made.dropped == ["reasoning_effort"]
-    assert made.body["inferenceConfig"]["reasoningConfig"]["maxReasoningEffort"] == "medium"
-    made = written({"reasoning_effort": "low", "tools": [TOOL], "tool_choice": "required"}, model=NOVA_2)
-    assert made.dropped == ["reasoning_effort"]
+    output = written({"reasoning_effort": "minimal", "max_tokens": 9}, model=NOVA_2)
+    assert output.body["inferenceConfig"] == {"maxTokens": 9, "reasoningConfig": low}
+    output = written({"reasoning_effort": "low"}, model=NOVA_2, mode="converse")
+    assert output.body["additionalModelRequestFields"] == {"reasoningConfig": low}
+    output = written({"reasoning_effort": "none"}, model=NOVA_2)
+    assert output.body["inferenceConfig"] == {"reasoningConfig": {"type": "disabled"}}
+    # High effort excludes other settings.
+    output = written({"reasoning_effort": "high", "temperature": 0.5, "top_k": 3}, model=NOVA_2, mode="converse")
+    assert output.dropped == ["temperature", "top_k"] and "inferenceConfig" not in output.body
+    assert list(output.body["additionalModelRequestFields"]) == ["reasoningConfig"]
+    output = written({"reasoning_effort": "high", "max_tokens": 9}, model=NOVA_2)
+    assert output.dropped == ["reasoning_effort"]
+    assert output.body["inferenceConfig"]["reasoningConfig"]["maxReasoningEffort"] == "medium"
+    output = written({"reasoning_effort": "low", "tools": [TOOL], "tool_choice": "required"}, model=NOVA_2)
+    assert output.dropped == ["reasoning_effort"]
 
 
-def test_top_k_stands_where_each_model_has_it():
+def test_top_k_is_placed_by_model():
     assert written({"top_k": 3}).body["inferenceConfig"] == {"topK": 3}
     fields = "additionalModelRequestFields"
     assert written({"top_k": 3}, mode="converse").body[fields] == {"inferenceConfig": {"topK": 3}}
@@ -238,35 +238,35 @@ def test_top_k_stands_where_each_model_has_it():
     assert written({"top_k": 3}, model=LLAMA, mode="converse").dropped == ["top_k"]
 
 
-def test_claude_by_converse_is_asked_as_claude_is():
-    made = written({"temperature": 0.5, "top_p": 0.5, "stop": "a", "user": "u"}, model=CLAUDE, mode="converse")
-    assert made.body["inferenceConfig"] == {"temperature": 0.5, "stopSequences": ["a"]}
-    assert sorted(made.dropped) == ["top_p", "user"]
-    made = written({"reasoning_effort": "low"}, model=CLAUDE, mode="converse")
-    assert made.body["additionalModelRequestFields"]["thinking"]["type"] == "enabled"
+def test_claude_by_converse_has_claudes_settings():
+    output = written({"temperature": 0.5, "top_p": 0.5, "stop": "a", "user": "u"}, model=CLAUDE, mode="converse")
+    assert output.body["inferenceConfig"] == {"temperature": 0.5, "stopSequences": ["a"]}
+    assert sorted(output.dropped) == ["top_p", "user"]
+    output = written({"reasoning_effort": "low"}, model=CLAUDE, mode="converse")
+    assert output.body["additionalModelRequestFields"]["thinking"]["type"] == "enabled"
     assert (
-        made.body["inferenceConfig"]["maxTokens"]
-        > made.body["additionalModelRequestFields"]["thinking"]["budget_tokens"]
+        output.body["inferenceConfig"]["maxTokens"]
+        > output.body["additionalModelRequestFields"]["thinking"]["budget_tokens"]
     )
     opus = written({"reasoning_effort": "low"}, model="anthropic.claude-opus-4-7", mode="converse").body
     assert opus["outputConfig"] == {"effort": "low"}
-    told = written({"response_format": FORMAT}, model=CLAUDE, mode="converse").body["outputConfig"]["textFormat"]
-    assert json.loads(told["structure"]["jsonSchema"]["schema"])["additionalProperties"] is False
+    data = written({"response_format": FORMAT}, model=CLAUDE, mode="converse").body["outputConfig"]["textFormat"]
+    assert json.loads(data["structure"]["jsonSchema"]["schema"])["additionalProperties"] is False
 
 
-def test_thoughts_go_back_with_the_signature_of_their_model_alone():
+def test_only_signed_thinking_is_sent_back():
     thoughts = [Thinking("t", "s"), Thinking("", redacted="AAAA"), Thinking("u"), Thinking("", SIGNED + "x"), "b"]
     request = Request(CLAUDE, [("user", "a"), ("assistant", thoughts), ("user", "c")], {})
-    made = family(CLAUDE, mode="converse").write(request)
-    assert made.body["messages"][1]["content"] == [
+    output = family(CLAUDE, mode="converse").write(request)
+    assert output.body["messages"][1]["content"] == [
         {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}},
         {"reasoningContent": {"redactedContent": "AAAA"}},
         {"text": "b"},
     ]
-    assert made.dropped == ["reasoning_content"]
+    assert output.dropped == ["reasoning_content"]
 
 
-def test_any_profile_can_converse():
+def test_converse_accepts_any_profile():
     profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdef012345"
     assert written({"max_tokens": 3}, model=profile, mode="converse").body["inferenceConfig"] == {"maxTokens": 3}
 
@@ -289,7 +289,7 @@ MESSAGES = st.lists(
 
 
 def _said(message):
-    """What a message says, in order, as this test reads it."""
+    """The content of a message, in order, read independently of the code under test."""
     if message["role"] == "tool":
         return [("result", message["tool_call_id"], message["content"])]
     if message.get("tool_calls"):
@@ -304,12 +304,12 @@ def _read_back(message):
         elif "toolUse" in block:
             yield ("call", block["toolUse"]["toolUseId"], block["toolUse"]["input"])
         else:
-            told = block["toolResult"]
-            yield ("result", told["toolUseId"], "".join(item["text"] for item in told["content"]))
+            data = block["toolResult"]
+            yield ("result", data["toolUseId"], "".join(item["text"] for item in data["content"]))
 
 
 @given(MESSAGES)
-def test_requests_keep_every_text_call_and_result_in_order(messages):
+def test_all_texts_calls_and_results_are_kept_in_order(messages):
     messages = [{"role": "user", "content": "Hi"}, *messages]
     body = written({"messages": messages, "tools": [TOOL]}).body
     assert [item for turn in body["messages"] for item in _read_back(turn)] == [i for m in messages for i in _said(m)]

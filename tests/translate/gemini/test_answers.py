@@ -1,4 +1,4 @@
-"""Answers of Gemini, as the types of Google's SDK have them, read (contracts: providers, 28.3)."""
+"""Gemini's answers, built with the types of Google's SDK (contracts: providers, 28.3)."""
 
 import pytest
 from google.genai import types
@@ -12,7 +12,7 @@ from app.translate.neutral import Choice, Media, Thinking, ToolCall, Usage
 
 
 def answer(*parts, finish="STOP", **more):
-    """An answer with one candidate, which is one of the SDK's."""
+    """An answer with one candidate, valid to the SDK."""
     candidate = {"content": {"role": "model", "parts": list(parts)}, "finishReason": finish}
     body = {"candidates": [candidate], "responseId": "r1", "modelVersion": "gemini-2.5-flash", **more}
     types.GenerateContentResponse.model_validate(body)
@@ -28,44 +28,44 @@ def test_a_plain_answer():
         "thoughtsTokenCount": 7,
         "totalTokenCount": 24,
     }
-    found = read(answer({"text": "Hello"}, usageMetadata=usage), created=17)
+    result = read(answer({"text": "Hello"}, usageMetadata=usage), created=17)
 
-    assert found.choices == [Choice(["Hello"])]
-    assert found.usage == Usage(12, 4, 12, 7, 24)
-    assert (found.id, found.model, found.created) == ("r1", "gemini-2.5-flash", 17)
+    assert result.choices == [Choice(["Hello"])]
+    assert result.usage == Usage(12, 4, 12, 7, 24)
+    assert (result.id, result.model, result.created) == ("r1", "gemini-2.5-flash", 17)
 
 
-def test_what_is_not_told_is_summed_or_left_open():
-    found = read(answer(usageMetadata={"promptTokenCount": 1, "thoughtsTokenCount": 2}))
+def test_missing_totals_are_summed_and_missing_values_stay_empty():
+    result = read(answer(usageMetadata={"promptTokenCount": 1, "thoughtsTokenCount": 2}))
 
-    assert found.usage == Usage(1, 0, 2, 2, 3)
-    assert (found.choices, found.created) == ([Choice([])], None)
+    assert result.usage == Usage(1, 0, 2, 2, 3)
+    assert (result.choices, result.created) == ([Choice([])], None)
     assert read({"candidates": [{}]}).usage == Usage()
 
 
-@pytest.mark.parametrize("told", ["2026-11-21T12:00:00Z", "2026-11-21T12:00:00.123456789Z"])
-def test_the_time_of_an_answer(told):
-    assert read(answer(createTime=told), created=17).created == 1795262400
+@pytest.mark.parametrize("data", ["2026-11-21T12:00:00Z", "2026-11-21T12:00:00.123456789Z"])
+def test_the_time_of_an_answer(data):
+    assert read(answer(createTime=data), created=17).created == 1795262400
 
 
-@pytest.mark.parametrize("told", ["today", 17, {}, "9999999-01-01"])
-def test_a_time_that_is_none_is_as_if_not_told(told):
-    assert read({**answer(), "createTime": told}, created=17).created == 17
+@pytest.mark.parametrize("data", ["today", 17, {}, "9999999-01-01"])
+def test_an_invalid_time_is_ignored(data):
+    assert read({**answer(), "createTime": data}, created=17).created == 17
 
 
 @pytest.mark.parametrize("reason", [reason.value for reason in types.FinishReason])
 def test_every_reason_of_the_sdk_has_a_meaning(reason):
-    found = read(answer({"text": "x"}, finish=reason)).choices[0].finish
+    result = read(answer({"text": "x"}, finish=reason)).choices[0].finish
 
-    wanted = FINISHES.get(reason, "stop")
-    assert found == wanted
+    expected = FINISHES.get(reason, "stop")
+    assert result == expected
     filtered = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR")
-    assert (wanted == "content_filter") is (reason in filtered or reason.startswith("IMAGE_"))
-    assert (wanted == "length") is (reason == "MAX_TOKENS")
+    assert (expected == "content_filter") is (reason in filtered or reason.startswith("IMAGE_"))
+    assert (expected == "length") is (reason == "MAX_TOKENS")
 
 
-def test_thoughts_and_calls():
-    found = read(
+def test_thinking_and_tool_calls():
+    result = read(
         answer(
             {"text": "Hm.", "thought": True},
             {"text": "Let me see."},
@@ -76,21 +76,21 @@ def test_thoughts_and_calls():
         )
     ).choices[0]
 
-    *before, one, other = found.parts
+    *before, one, other = result.parts
     assert before == [Thinking("Hm."), "Let me see.", Thinking("", "gemini:c2ln"), ToolCall("c1", "clock", {})]
-    assert found.finish == "tool_calls"
+    assert result.finish == "tool_calls"
     assert (one.name, one.arguments) == (other.name, other.arguments) == ("clock", {"zone": "UTC"})
     assert one.id.startswith("call_") and one.id != other.id
 
 
-def test_ids_that_are_made_up_are_the_same_each_time():
+def test_generated_ids_are_stable():
     body = answer({"functionCall": {"name": "clock"}})
 
     assert read(body) == read(body)
     assert read(body).choices[0].parts[0].id != read({**body, "responseId": "r2"}).choices[0].parts[0].id
 
 
-def test_a_call_that_was_cut_short_is_no_call_to_make():
+def test_a_truncated_answer_finishes_with_length():
     assert read(answer({"functionCall": {"name": "clock"}}, finish="MAX_TOKENS")).choices[0].finish == "length"
 
 
@@ -102,12 +102,12 @@ def test_candidates_keep_their_order():
 
 
 @pytest.mark.parametrize("candidates", [{}, {"candidates": []}])
-def test_a_prompt_that_was_blocked_is_an_answer(candidates):
-    found = read({**candidates, "promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}})
+def test_a_blocked_prompt_is_an_answer_without_content(candidates):
+    result = read({**candidates, "promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}})
 
-    assert found.choices == [Choice([], "content_filter")]
-    assert found.usage == Usage(3, 0, 0, 0, 3)
-    chat = answers.write(found, answer_id="a", model="m", now_s=1)
+    assert result.choices == [Choice([], "content_filter")]
+    assert result.usage == Usage(3, 0, 0, 0, 3)
+    chat = answers.write(result, answer_id="a", model="m", now_s=1)
     assert (chat["choices"][0]["message"]["content"], chat["choices"][0]["finish_reason"]) == ("", "content_filter")
 
 
@@ -133,10 +133,10 @@ def test_logprobs():
     }
 
 
-def test_images_and_sounds():
-    found = read(answer(*({"inlineData": {"mimeType": kind, "data": "AAAA"}} for kind in ("image/png", "audio/pcm"))))
+def test_images_and_audio():
+    result = read(answer(*({"inlineData": {"mimeType": kind, "data": "AAAA"}} for kind in ("image/png", "audio/pcm"))))
 
-    assert found.choices[0].parts == [
+    assert result.choices[0].parts == [
         Media("image", media_type="image/png", data="AAAA"),
         Media("audio", media_type="audio/pcm", data="AAAA"),
     ]
@@ -167,7 +167,7 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("body", NONSENSE)
-def test_nonsense_is_no_answer(body):
+def test_an_invalid_answer_raises_an_error(body):
     with pytest.raises(UnexpectedAnswerError):
         read(body)
 
@@ -186,17 +186,17 @@ IN_CANDIDATE = ["content", "finishReason", "index", "logprobsResult"]
     st.dictionaries(st.sampled_from(IN_CANDIDATE), JSON),
     st.dictionaries(st.sampled_from(["text", "thought", "functionCall", "inlineData", "thoughtSignature"]), JSON),
 )
-def test_whatever_comes_is_an_answer_or_none(body, candidate, part):
+def test_any_json_is_read_or_raises_an_error(body, candidate, part):
     whole = {"content": {"parts": [part]}, **candidate}
-    for told in (body, {**body, "candidates": [whole]}):
+    for data in (body, {**body, "candidates": [whole]}):
         try:
-            answers.write(read(told), answer_id="a", model="m", now_s=1)
+            answers.write(read(data), answer_id="a", model="m", now_s=1)
         except UnexpectedAnswerError as error:
             assert str(error)
 
 
 @given(st.lists(st.text(min_size=1, max_size=9), max_size=4), st.integers(0, 3), st.integers(0, 2**31))
-def test_every_text_call_and_count_is_kept(texts, calls, tokens):
+def test_all_texts_calls_and_counts_are_kept(texts, calls, tokens):
     parts = [{"text": text} for text in texts] + [
         {"functionCall": {"name": "f", "args": {"n": n}}} for n in range(calls)
     ]
@@ -208,8 +208,8 @@ def test_every_text_call_and_count_is_kept(texts, calls, tokens):
     ids = set()
     for choice in chat["choices"]:
         assert (choice["message"]["content"] or "") == "".join(texts)
-        made = choice["message"].get("tool_calls", [])
-        assert [call["function"]["arguments"] for call in made] == [f'{{"n":{n}}}' for n in range(calls)]
+        written = choice["message"].get("tool_calls", [])
+        assert [call["function"]["arguments"] for call in written] == [f'{{"n":{n}}}' for n in range(calls)]
         assert choice["finish_reason"] == ("tool_calls" if calls else "stop")
-        ids |= {call["id"] for call in made}
+        ids |= {call["id"] for call in written}
     assert len(ids) == 2 * calls

@@ -1,4 +1,4 @@
-"""Embeddings as Gemini takes and gives them, held against its SDK (contracts: providers, 7 and 28.3)."""
+"""Gemini's embedding requests and answers, validated with its SDK (contracts: providers, 7 and 28.3)."""
 
 import pytest
 from google.genai import types
@@ -14,33 +14,33 @@ def read(**body):
 
 
 def test_a_text_becomes_a_request():
-    made = gemini_embeddings.write("one", read(dimensions=256, input_type="search_query"))
+    written = gemini_embeddings.write("one", read(dimensions=256, input_type="search_query"))
 
     content = {"parts": [{"text": "one"}]}
-    assert made == {"content": content, "outputDimensionality": 256, "taskType": "RETRIEVAL_QUERY"}
-    types.Content.model_validate(made.pop("content"))
-    types.EmbedContentConfig.model_validate(made)
+    assert written == {"content": content, "outputDimensionality": 256, "taskType": "RETRIEVAL_QUERY"}
+    types.Content.model_validate(written.pop("content"))
+    types.EmbedContentConfig.model_validate(written)
     assert gemini_embeddings.write("one", read()) == {"content": content}
 
 
-def test_vertex_spells_otherwise():
-    made = gemini_embeddings.write("one", read(dimensions=256, input_type="clustering"), flavour="vertex")
+def test_vertex_has_other_member_names():
+    written = gemini_embeddings.write("one", read(dimensions=256, input_type="clustering"), flavour="vertex")
 
-    assert made == {
+    assert written == {
         "content": {"parts": [{"text": "one"}]},
         "output_dimensionality": 256,
         "task_type": "CLUSTERING",
     }
 
 
-def test_what_has_no_place_is_told():
+def test_dropped_fields_are_listed():
     request = read(user="me", input_type="image", extra=1, encoding_format="base64")
 
     assert sorted(gemini_embeddings.dropped(request)) == ["extra", "input_type", "user"]
     assert gemini_embeddings.dropped(read(input_type="classification")) == []
 
 
-def test_an_empty_text_is_refused():
+def test_empty_text_is_rejected():
     with pytest.raises(TranslationError):
         gemini_embeddings.write("", read())
 
@@ -57,9 +57,9 @@ def test_an_empty_text_is_refused():
     ],
 )
 def test_a_vector_and_its_tokens(body, usage):
-    found = gemini_embeddings.read({"embedding": {"values": [0.5, -1]}, **body})
+    result = gemini_embeddings.read({"embedding": {"values": [0.5, -1]}, **body})
 
-    assert found == EmbeddingAnswer([[0.5, -1]], usage)
+    assert result == EmbeddingAnswer([[0.5, -1]], usage)
 
 
 def test_many_vectors():
@@ -71,7 +71,7 @@ def test_many_vectors():
 @pytest.mark.parametrize(
     "body", [None, [], {}, {"embedding": []}, {"embedding": {"values": []}}, {"embedding": {"values": ["x"]}}]
 )
-def test_nonsense_is_no_vector(body):
+def test_an_invalid_answer_raises_an_error(body):
     with pytest.raises(UnexpectedAnswerError):
         gemini_embeddings.read(body)
     with pytest.raises(UnexpectedAnswerError):

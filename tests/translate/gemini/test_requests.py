@@ -1,4 +1,4 @@
-"""Chats as Gemini takes them, held against the types of Google's SDK (contracts: providers, 28.3)."""
+"""Requests for Gemini, validated with the types of Google's SDK (contracts: providers, 28.3)."""
 
 import base64
 import itertools
@@ -36,7 +36,7 @@ def read(**body):
 
 
 def checked(written):
-    """What was written, each part of it a type of the SDK, which forbids what it does not know."""
+    """Write a request and validate each part with the SDK's types, which reject unknown fields."""
     body = written.body
     assert set(body) <= {"contents", "systemInstruction", "generationConfig", "tools", "toolConfig"}
     for content in body["contents"]:
@@ -60,16 +60,16 @@ def written(**body):
 
 
 def test_a_plain_chat():
-    made = written(
+    output = written(
         messages=[{"role": "developer", "content": "Be brief."}, *HELLO], temperature=0.3, max_completion_tokens=50
     )
 
-    assert made.body == {
+    assert output.body == {
         "contents": SAID,
         "systemInstruction": {"parts": [{"text": "Be brief."}]},
         "generationConfig": {"temperature": 0.3, "maxOutputTokens": 50},
     }
-    assert made.dropped == []
+    assert output.dropped == []
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_a_plain_chat():
     ],
 )
 def test_settings(given, config):
-    made = written(**given)
+    output = written(**given)
 
-    assert made.body.get("generationConfig") == config
-    assert made.dropped == []
+    assert output.body.get("generationConfig") == config
+    assert output.dropped == []
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_settings(given, config):
         ({"tools": [WEATHER]}, ["strict"]),
     ],
 )
-def test_what_has_no_place_is_left_out_and_told(given, dropped):
-    made = written(**given)
+def test_unsupported_settings_are_dropped_and_listed(given, dropped):
+    output = written(**given)
 
-    assert sorted(made.dropped) == dropped
-    assert "generationConfig" not in made.body
+    assert sorted(output.dropped) == dropped
+    assert "generationConfig" not in output.body
 
 
 @pytest.mark.parametrize(
     ("budget", "config"),
     [(0, {"thinkingBudget": 0}), (2048, {"thinkingBudget": 2048, "includeThoughts": True})],
 )
-def test_a_budget_says_more_than_an_effort(budget, config):
+def test_a_thinking_budget_overrides_an_effort(budget, config):
     request = read(reasoning_effort="low")
     request.settings["thinking_budget"] = budget
 
@@ -155,17 +155,17 @@ def test_a_budget_says_more_than_an_effort(budget, config):
         ("gemma-3-27b-it", None),
     ],
 )
-def test_models_are_told_apart(model, thinking):
+def test_traits_follow_from_the_model_name(model, thinking):
     assert traits(model).thinking == thinking
     assert traits(model).signed_calls is (thinking == "level")
 
 
-def test_tools_are_declared_together():
-    made = written(tools=[WEATHER, CLOCK])
+def test_tools_share_one_declaration():
+    output = written(tools=[WEATHER, CLOCK])
 
     declared = [{"name": "weather", "description": "Today.", "parametersJsonSchema": SCHEMA}, {"name": "clock"}]
-    assert made.body["tools"] == [{"functionDeclarations": declared}]
-    assert "toolConfig" not in made.body
+    assert output.body["tools"] == [{"functionDeclarations": declared}]
+    assert "toolConfig" not in output.body
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_tools_are_declared_together():
     ],
 )
 def test_tool_choices(choice, config):
-    made = written(tools=[WEATHER, CLOCK], tool_choice=choice)
+    output = written(tools=[WEATHER, CLOCK], tool_choice=choice)
 
-    assert made.body["toolConfig"] == {"functionCallingConfig": config}
+    assert output.body["toolConfig"] == {"functionCallingConfig": config}
     assert "toolConfig" not in written(tool_choice=choice).body
 
 
@@ -195,7 +195,7 @@ def called(*results, model=MODEL):
     return read(messages=messages, model=model)
 
 
-def test_calls_and_results_know_each_other():
+def test_results_name_the_function_of_their_call():
     contents = write(called((2, '{"c":4}'), (1, [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]))).body[
         "contents"
     ]
@@ -214,28 +214,28 @@ def test_calls_and_results_know_each_other():
     ]
 
 
-def test_a_result_without_its_call_is_refused():
+def test_a_result_without_its_call_is_rejected():
     with pytest.raises(TranslationError) as refused:
         written(messages=[*HELLO, {"role": "tool", "tool_call_id": "call_9", "content": "x"}])
 
     assert refused.value.param == "messages.tool_call_id"
 
 
-def test_calls_of_others_are_marked_for_models_that_want_them_signed():
+def test_calls_of_other_models_get_the_placeholder_signature():
     parts = write(called((1, "x"), (2, "y"), model=NEWER)).body["contents"][1]["parts"]
 
     assert [part.get("thoughtSignature") for part in parts] == [None, UNSIGNED, None]
     assert base64.b64decode(UNSIGNED.replace("_", "/"), validate=True)
 
 
-def test_what_gemini_signed_goes_back_and_what_others_thought_does_not():
-    said = [Thinking("hm", "of-another"), Thinking("", f"{SIGNED}c2ln"), ToolCall("call_1", "clock", {}), "Done."]
-    request = Request(NEWER, [("user", "Hello"), ("assistant", said)], {})
-    made = write(request)
+def test_only_signatures_of_gemini_are_sent_back():
+    text = [Thinking("hm", "of-another"), Thinking("", f"{SIGNED}c2ln"), ToolCall("call_1", "clock", {}), "Done."]
+    request = Request(NEWER, [("user", "Hello"), ("assistant", text)], {})
+    output = write(request)
 
     call = {"functionCall": {"id": "call_1", "name": "clock", "args": {}}, "thoughtSignature": "c2ln"}
-    assert made.body["contents"][1]["parts"] == [call, {"text": "Done."}]
-    assert made.dropped == ["reasoning_content"]
+    assert output.body["contents"][1]["parts"] == [call, {"text": "Done."}]
+    assert output.dropped == ["reasoning_content"]
 
 
 def test_an_error_and_an_image_as_results():
@@ -280,16 +280,16 @@ def test_an_error_and_an_image_as_results():
     ],
 )
 def test_parts(part, parts):
-    made = written(messages=[{"role": "user", "content": [{"type": "text", "text": "Look:"}, part]}])
+    output = written(messages=[{"role": "user", "content": [{"type": "text", "text": "Look:"}, part]}])
 
-    assert made.body["contents"] == [{"role": "user", "parts": [{"text": "Look:"}, *parts]}]
+    assert output.body["contents"] == [{"role": "user", "parts": [{"text": "Look:"}, *parts]}]
 
 
 def image(url, **more):
     return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url, **more}}]}]
 
 
-def test_addresses_depend_on_who_reads_them():
+def test_accepted_urls_depend_on_the_service():
     for request, flavour in (
         (read(messages=image("https://example.com/a")), "vertex"),
         (read(messages=image("https://[nowhere/a.png")), "gemini"),
@@ -303,7 +303,7 @@ def test_the_detail_of_an_image_is_a_hint():
     assert written(messages=image(PNG, detail="auto")).dropped == []
 
 
-def test_turns_of_one_role_are_one_and_system_words_come_first():
+def test_consecutive_turns_of_a_role_are_merged_and_system_turns_come_first():
     messages = [
         {"role": "system", "content": "One."},
         {"role": "user", "content": "a"},
@@ -313,10 +313,10 @@ def test_turns_of_one_role_are_one_and_system_words_come_first():
         {"role": "assistant", "content": None, "refusal": "No."},
         {"role": "assistant", "content": "Or yes."},
     ]
-    made = written(messages=messages)
+    output = written(messages=messages)
 
-    assert made.body["systemInstruction"] == {"parts": [{"text": "One."}, {"text": "Two."}]}
-    assert made.body["contents"] == [
+    assert output.body["systemInstruction"] == {"parts": [{"text": "One."}, {"text": "Two."}]}
+    assert output.body["contents"] == [
         {"role": "user", "parts": [{"text": "a"}, {"text": "b"}]},
         {"role": "model", "parts": [{"text": "No."}, {"text": "Or yes."}]},
     ]
@@ -343,14 +343,14 @@ def test_turns_of_one_role_are_one_and_system_words_come_first():
         ),
     ],
 )
-def test_what_cannot_be_said_is_refused(body, param):
+def test_unsupported_requests_are_rejected_by_field(body, param):
     with pytest.raises(TranslationError) as refused:
         written(**body)
 
     assert refused.value.param == param
 
 
-def test_the_system_says_text():
+def test_system_messages_must_be_text():
     with pytest.raises(TranslationError):
         write(Request(MODEL, [("system", [Media("image", url="https://example.com/a.png")]), ("user", "Hello")], {}))
 
@@ -360,15 +360,15 @@ TURNS = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), TEX
 
 
 @given(TURNS)
-def test_every_text_arrives_in_order(turns):
+def test_all_texts_are_kept_in_order(turns):
     turns = [("user", "first"), *turns]
-    made = write(requests.read({"model": MODEL, "messages": [{"role": r, "content": t} for r, t in turns]})).body
+    output = write(requests.read({"model": MODEL, "messages": [{"role": r, "content": t} for r, t in turns]})).body
 
-    contents = made["contents"]
+    contents = output["contents"]
     roles = [content["role"] for content in contents]
     assert all(one != other for one, other in itertools.pairwise(roles))
-    said = [(content["role"], part["text"]) for content in contents for part in content["parts"]]
+    texts = [(content["role"], part["text"]) for content in contents for part in content["parts"]]
     names = {"user": "user", "assistant": "model"}
-    assert said == [(names[role], text) for role, text in turns if role in names and text]
-    system = [part["text"] for part in made.get("systemInstruction", {"parts": []})["parts"]]
+    assert texts == [(names[role], text) for role, text in turns if role in names and text]
+    system = [part["text"] for part in output.get("systemInstruction", {"parts": []})["parts"]]
     assert system == [text for role, text in turns if role == "system" and text]

@@ -1,4 +1,4 @@
-"""Anthropic's messages as answers, and answers as messages: the table of 28.1, held against the SDK's types."""
+"""Anthropic's messages read and written as answers: the table of 28.1, validated with the SDK's types."""
 
 import pytest
 from anthropic.types import Message
@@ -36,12 +36,12 @@ def message(*content, stop_reason="end_turn", **more):
 
 
 def chat(body):
-    """The chat completion of a message, both as their SDKs have them."""
+    """Convert a message to a chat completion; both are valid to their SDKs."""
     Message.model_validate(body, strict=True)
     answer = messages_answers.read(body, created=1_700_000_000)
-    made = answers.write(answer, answer_id="x", model="y", now_s=0)
-    ChatCompletion.model_validate(made, strict=True)
-    return made
+    output = answers.write(answer, answer_id="x", model="y", now_s=0)
+    ChatCompletion.model_validate(output, strict=True)
+    return output
 
 
 def text(words):
@@ -82,11 +82,11 @@ CONTENT = {
 
 @pytest.mark.parametrize("name", CONTENT)
 def test_content(name):
-    content, wanted = CONTENT[name]
+    content, expected = CONTENT[name]
 
-    said = chat(message(*content))["choices"][0]["message"]
+    texts = chat(message(*content))["choices"][0]["message"]
 
-    assert {field: said.get(field) for field in wanted} == wanted
+    assert {field: texts.get(field) for field in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ def test_content(name):
         ("refusal", "content_filter"),
     ],
 )
-def test_why_it_ended(reason, finish):
+def test_stop_reasons(reason, finish):
     assert chat(message(text("x"), stop_reason=reason))["choices"][0]["finish_reason"] == finish
 
 
-def test_what_stands_around_it():
-    made = chat(message(text("x")))
+def test_id_model_and_usage():
+    output = chat(message(text("x")))
 
-    assert (made["id"], made["model"], made["created"]) == ("msg_1", "claude-sonnet-4-5", 1_700_000_000)
-    assert made["usage"] == {
+    assert (output["id"], output["model"], output["created"]) == ("msg_1", "claude-sonnet-4-5", 1_700_000_000)
+    assert output["usage"] == {
         "prompt_tokens": 17,
         "completion_tokens": 5,
         "total_tokens": 22,
@@ -136,19 +136,16 @@ def test_what_stands_around_it():
         {"content": [{"type": "thinking"}]},
     ],
 )
-def test_nonsense_is_no_answer(body):
+def test_an_invalid_message_raises_an_error(body):
     with pytest.raises(UnexpectedAnswerError):
         messages_answers.read(body)
 
 
-@pytest.mark.parametrize("told", [None, [], {}, {"input_tokens": -1, "output_tokens": "5", "output_tokens_details": 7}])
-def test_without_counts_that_make_sense_there_are_none(told):
-    answer = messages_answers.read({"content": [], "usage": told, "id": 7, "model": [], "stop_reason": [7]})
+@pytest.mark.parametrize("data", [None, [], {}, {"input_tokens": -1, "output_tokens": "5", "output_tokens_details": 7}])
+def test_invalid_token_counts_are_zero(data):
+    answer = messages_answers.read({"content": [], "usage": data, "id": 7, "model": [], "stop_reason": [7]})
 
     assert answer == Answer([Choice([])], Usage())
-
-
-# Answers, written.
 
 
 def written(*parts, **more):
@@ -158,7 +155,7 @@ def written(*parts, **more):
     return body
 
 
-def test_an_answer_is_a_message():
+def test_an_answer_is_written_as_a_message():
     assert written("Hi") == {
         "id": "msg_a_b",
         "type": "message",
@@ -188,13 +185,13 @@ def test_an_answer_is_a_message():
         ([Thinking("", redacted="r")], [{"type": "redacted_thinking", "data": "r"}]),
     ],
 )
-def test_parts_are_blocks(parts, content):
-    made = written(*parts)["content"]
+def test_parts_are_written_as_blocks(parts, content):
+    output = written(*parts)["content"]
 
     if content is None:
-        assert (made[0]["name"], made[0]["input"]) == ("f", {"a": 1}) and " " not in made[0]["id"]
+        assert (output[0]["name"], output[0]["input"]) == ("f", {"a": 1}) and " " not in output[0]["id"]
     else:
-        assert made == content
+        assert output == content
 
 
 @pytest.mark.parametrize(
@@ -207,17 +204,17 @@ def test_parts_are_blocks(parts, content):
         ("content_filter", None, "refusal"),
     ],
 )
-def test_the_reason_is_anthropics(finish, stop, reason):
-    made = written("x", finish=finish, stop_sequence=stop)
+def test_finish_reasons_are_written_as_stop_reasons(finish, stop, reason):
+    output = written("x", finish=finish, stop_sequence=stop)
 
-    assert (made["stop_reason"], made["stop_sequence"]) == (reason, stop)
+    assert (output["stop_reason"], output["stop_sequence"]) == (reason, stop)
 
 
 @pytest.mark.parametrize(
     "choices",
     [[], [Choice([ToolCall("c", "f", "{")])], [Choice([ToolCall("c", "f", "[]")])], [Choice([Media("image")])]],
 )
-def test_what_no_message_can_hold_is_told(choices):
+def test_what_a_message_cannot_hold_raises_an_error(choices):
     with pytest.raises(UnexpectedAnswerError):
         messages_answers.write(Answer(choices, Usage()), answer_id="1", model="m")
 
@@ -237,9 +234,9 @@ COUNTS = st.integers(0, 99)
     st.sampled_from(["stop", "length", "tool_calls", "content_filter"]),
     st.tuples(COUNTS, COUNTS, COUNTS, COUNTS),
 )
-def test_an_answer_written_and_read_is_the_same(parts, finish, counts):
-    fresh, cached, made, thought = counts
-    usage = Usage(fresh + cached, cached, made, thought, fresh + cached + made)
+def test_writing_and_reading_again_changes_nothing(parts, finish, counts):
+    fresh, cached, output, thought = counts
+    usage = Usage(fresh + cached, cached, output, thought, fresh + cached + output)
     answer = Answer([Choice(parts, finish)], usage, id="msg_1", model="m")
 
     assert messages_answers.read(messages_answers.write(answer, answer_id="x", model="y")) == answer

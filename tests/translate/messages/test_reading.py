@@ -1,4 +1,4 @@
-"""Requests of Anthropic's Messages, read: as chats, and there and back."""
+"""Reading requests of Anthropic's Messages: as chats, and back again."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def user(*blocks):
 
 
 def chat(**fields):
-    """The chat that a message becomes; the message is one that Anthropic takes."""
+    """Convert a message that is valid to Anthropic to a chat."""
     body = {"model": MODEL, "max_tokens": 50, "messages": HELLO, **fields}
     valid(body)
     return as_chat(MESSAGES, body)
@@ -51,7 +51,7 @@ CALLED = [
         text("So?"),
     ),
 ]
-# Members of the message, and messages of the chat.
+# (members of the message, messages of the chat).
 TURNS = {
     "a text": ({}, HELLO),
     "system": ({"system": "A"}, [{"role": "system", "content": "A"}, *HELLO]),
@@ -93,12 +93,12 @@ TURNS = {
 
 @pytest.mark.parametrize("name", TURNS)
 def test_turns(name):
-    fields, wanted = TURNS[name]
+    fields, expected = TURNS[name]
 
-    assert chat(**fields).body["messages"] == wanted
+    assert chat(**fields).body["messages"] == expected
 
 
-# Members of the message, fields of the chat, and what is dropped.
+# (members of the message, fields of the chat, dropped fields).
 SETTINGS = {
     "sampling": (
         {"temperature": 0.5, "top_k": 3, "stop_sequences": ["END"]},
@@ -135,12 +135,12 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_settings(name):
-    fields, wanted, dropped = SETTINGS[name]
+    fields, expected, dropped = SETTINGS[name]
 
-    made = chat(**fields)
+    written = chat(**fields)
 
-    assert {field: made.body.get(field) for field in wanted} == wanted
-    assert sorted(made.dropped) == dropped
+    assert {field: written.body.get(field) for field in expected} == expected
+    assert sorted(written.dropped) == dropped
 
 
 REFUSED = {
@@ -181,7 +181,7 @@ FIELDS = (
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_only_anthropic_has_is_refused_by_name(name):
+def test_fields_that_only_anthropic_has_are_rejected_by_name(name):
     fields, param = REFUSED[name]
 
     with pytest.raises(TranslationError) as refusal:
@@ -191,7 +191,7 @@ def test_what_only_anthropic_has_is_refused_by_name(name):
 
 
 @pytest.mark.parametrize("field", FIELDS.split())
-def test_nonsense_is_refused_or_taken_but_breaks_nothing(field):
+def test_invalid_values_are_rejected_or_ignored(field):
     for value in NONSENSE:
         for fields in (
             {field: value},
@@ -228,17 +228,17 @@ THERE_AND_BACK = {
 
 
 @pytest.mark.parametrize("name", THERE_AND_BACK)
-def test_a_message_read_and_written_is_the_same(name):
+def test_reading_and_writing_again_changes_nothing(name):
     body = {"model": MODEL, "max_tokens": 50, "messages": HELLO, **THERE_AND_BACK[name]}
 
-    made = messages_requests.write(messages_requests.read(valid(body)))
+    written = messages_requests.write(messages_requests.read(valid(body)))
 
-    assert _expanded(made.body) == _expanded(body)
-    assert made.dropped == []
+    assert _expanded(written.body) == _expanded(body)
+    assert written.dropped == []
 
 
 def _expanded(body):
-    """Texts as blocks, which is the same."""
+    """Replace texts with the equivalent blocks."""
     messages = [
         {
             **message,
@@ -249,7 +249,7 @@ def _expanded(body):
     return {**body, "messages": messages}
 
 
-def test_chats_of_messages_are_read_again():
+def test_the_chat_of_a_message_can_be_read():
     body = chat(messages=CALLED, tools=[TOOL], system="A").body
 
     assert requests.write(requests.read(body)).body == body

@@ -1,4 +1,4 @@
-"""Chats as Anthropic's Messages: the table of 28.1, line by line, held against the SDK's types."""
+"""Chats written as Anthropic's Messages: the table of 28.1, validated with the SDK's types."""
 
 import base64
 
@@ -49,19 +49,19 @@ def use(call_id, given=None, name="f"):
     return {"type": "tool_use", "id": call_id, "name": name, "input": {"a": "b"} if given is None else given}
 
 
-def told(call_id, **more):
+def tool_result(call_id, **more):
     return {"type": "tool_result", "tool_use_id": call_id, **more}
 
 
 def written(flavour="anthropic", *, model=OLD, messages=HELLO, **fields):
-    """What becomes of a chat, which Anthropic takes."""
+    """Convert a chat to a message that is valid to Anthropic."""
     body = {"model": model, "messages": messages, **fields}
-    made = messages_requests.write(requests.read(body), flavour=flavour)
+    output = messages_requests.write(requests.read(body), flavour=flavour)
     if flavour == "anthropic":
-        valid(made.body)
+        valid(output.body)
     else:
-        chat_of({"model": model, **made.body})
-    return made
+        chat_of({"model": model, **output.body})
+    return output
 
 
 def refused(**fields):
@@ -146,7 +146,7 @@ TURNS = {
         [
             *HELLO,
             {"role": "assistant", "content": [use("c1"), use("c2", {})]},
-            user(told("c1", content="one"), told("c2", content="two"), text("So?")),
+            user(tool_result("c1", content="one"), tool_result("c2", content="two"), text("So?")),
         ],
     ),
     "results first": (
@@ -155,18 +155,22 @@ TURNS = {
         [
             *HELLO,
             {"role": "assistant", "content": [use("c1"), use("c2")]},
-            user(told("c1", content="one"), told("c2", content="t"), text("x")),
+            user(tool_result("c1", content="one"), tool_result("c2", content="t"), text("x")),
         ],
     ),
     "words before a call": (
         [*HELLO, asks(("c1", ""), content="Let me see."), tool("c1", "")],
         None,
-        [*HELLO, {"role": "assistant", "content": [text("Let me see."), use("c1", {})]}, user(told("c1"))],
+        [*HELLO, {"role": "assistant", "content": [text("Let me see."), use("c1", {})]}, user(tool_result("c1"))],
     ),
     "results with more than text": (
         [*HELLO, asks(("c1",)), tool("c1", [text("a"), text("b")])],
         None,
-        [*HELLO, {"role": "assistant", "content": [use("c1")]}, user(told("c1", content=[text("a"), text("b")]))],
+        [
+            *HELLO,
+            {"role": "assistant", "content": [use("c1")]},
+            user(tool_result("c1", content=[text("a"), text("b")])),
+        ],
     ),
     "a refusal": (
         [*HELLO, {"role": "assistant", "content": None, "refusal": "No."}, {"role": "user", "content": "Why?"}],
@@ -188,14 +192,14 @@ TURNS = {
 
 @pytest.mark.parametrize("name", TURNS)
 def test_turns(name):
-    messages, system, wanted = TURNS[name]
+    messages, system, expected = TURNS[name]
 
     body = written(messages=messages).body
 
-    assert (body.get("system"), body["messages"]) == (system, wanted)
+    assert (body.get("system"), body["messages"]) == (system, expected)
 
 
-def test_ids_of_calls_are_spelled_in_the_letters_that_are_allowed():
+def test_tool_call_ids_use_allowed_characters():
     messages = [*HELLO, asks(("functions.f:0",)), tool("functions.f:0", "x")]
 
     _, called, answered = written(messages=messages).body["messages"]
@@ -241,28 +245,28 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_said_is_refused_by_name(name):
+def test_unsupported_requests_are_rejected_by_field(name):
     fields, param = REFUSED[name]
 
     assert refused(**fields).param.startswith(param)
 
 
 @pytest.mark.parametrize(("flavour", "version"), [("bedrock", "bedrock-2023-05-31"), ("vertex", "vertex-2023-10-16")])
-def test_clouds_name_the_model_elsewhere(flavour, version):
-    made = written(flavour, messages=[user(text("x"), image(PNG))], service_tier="auto", user="u")
+def test_bedrock_and_vertex_bodies_have_no_model(flavour, version):
+    output = written(flavour, messages=[user(text("x"), image(PNG))], service_tier="auto", user="u")
 
-    assert (made.body["anthropic_version"], "model" in made.body) == (version, False)
-    assert made.dropped == ["service_tier"]
-    assert list(made.body)[:3] == ["anthropic_version", "max_tokens", "messages"]
+    assert (output.body["anthropic_version"], "model" in output.body) == (version, False)
+    assert output.dropped == ["service_tier"]
+    assert list(output.body)[:3] == ["anthropic_version", "max_tokens", "messages"]
 
 
-def test_arguments_with_many_brackets_need_not_be_deep():
+def test_arguments_with_many_brackets_are_not_necessarily_deep():
     messages = [*HELLO, asks(("c", '{"a":[' + "[]," * 300 + "[]]}")), tool("c", "")]
 
     assert len(written(messages=messages).body["messages"][1]["content"][0]["input"]["a"]) == 301
 
 
-def test_bedrock_reads_no_addresses():
+def test_bedrock_rejects_urls():
     by_address = {"messages": [user(image("https://x/y.png"))]}
 
     with pytest.raises(TranslationError):

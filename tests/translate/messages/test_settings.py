@@ -1,4 +1,4 @@
-"""Settings of chats as Anthropic's Messages, by model: the table of 28.1, held against the SDK's types."""
+"""Settings of chats in Anthropic's Messages, by model: the table of 28.1, validated with the SDK's types."""
 
 import pytest
 
@@ -19,13 +19,13 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA",
 
 
 def written(*, model=OLD, messages=HELLO, **fields):
-    """What becomes of a chat, which Anthropic takes."""
-    made = messages_requests.write(requests.read({"model": model, "messages": messages, **fields}))
-    valid(made.body)
-    return made
+    """Convert a chat to a message that is valid to Anthropic."""
+    output = messages_requests.write(requests.read({"model": model, "messages": messages, **fields}))
+    valid(output.body)
+    return output
 
 
-# Of each: the model, fields of the chat, members of the message, and what is dropped.
+# (model, fields of the chat, members of the message, dropped fields).
 SETTINGS = {
     "no limit": (OLD, {}, {"max_tokens": 4096}, []),
     "a limit": (OLD, {"max_tokens": 7}, {"max_tokens": 7}, []),
@@ -200,15 +200,15 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_settings(name):
-    model, fields, wanted, dropped = SETTINGS[name]
+    model, fields, expected, dropped = SETTINGS[name]
 
-    made = written(model=model, **fields)
+    output = written(model=model, **fields)
 
-    assert {field: made.body.get(field) for field in wanted} == wanted
-    assert sorted(made.dropped) == sorted(dropped)
+    assert {field: output.body.get(field) for field in expected} == expected
+    assert sorted(output.dropped) == sorted(dropped)
 
 
-# Settings that no chat has.
+# Settings that chats do not have.
 OWN = {
     "a budget": (OLD, {"thinking_budget": 2000}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}, []),
     "a small budget": (OLD, {"thinking_budget": 5}, {"thinking": {"type": "enabled", "budget_tokens": 1024}}, []),
@@ -244,13 +244,13 @@ OWN = {
 
 @pytest.mark.parametrize("name", OWN)
 def test_settings_of_other_dialects(name):
-    model, settings, wanted, dropped = OWN[name]
+    model, settings, expected, dropped = OWN[name]
 
-    made = messages_requests.write(Request(model, [("user", "Hello")], settings))
+    output = messages_requests.write(Request(model, [("user", "Hello")], settings))
 
-    valid(made.body)
-    assert {field: made.body.get(field) for field in wanted} == wanted
-    assert sorted(made.dropped) == dropped
+    valid(output.body)
+    assert {field: output.body.get(field) for field in expected} == expected
+    assert sorted(output.dropped) == dropped
 
 
 MODELS = {
@@ -275,13 +275,13 @@ MODELS = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_models_are_known_by_their_names(model):
-    found = traits(model)
+def test_traits_follow_from_the_model_name(model):
+    result = traits(model)
 
-    assert (found.sampling, found.prefill, found.thinks, found.off, found.thinks_by_default) == MODELS[model]
+    assert (result.sampling, result.prefill, result.thinks, result.off, result.thinks_by_default) == MODELS[model]
 
 
-def test_schemas_are_closed_at_every_depth_but_for_what_says_otherwise():
+def test_objects_are_closed_at_every_depth_unless_set_otherwise():
     schema = {
         "type": "object",
         "properties": {

@@ -1,4 +1,4 @@
-"""Chat answers as Response objects, judged by the SDK's own types."""
+"""Chat answers converted to Response objects, validated with the SDK's types."""
 
 import contextlib
 
@@ -42,7 +42,7 @@ def test_a_text_answer():
     assert response.output[0].id == "msg_1"
 
 
-def test_usage_is_counted_in_the_words_of_the_responses_api():
+def test_usage_has_the_names_of_the_responses_api():
     usage = respond(chat({"content": "Hello"})).usage
 
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (3, 4, 7)
@@ -63,7 +63,7 @@ def test_an_answer_without_usage_or_time():
 @pytest.mark.parametrize(
     ("finish_reason", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
 )
-def test_an_answer_that_was_stopped_is_incomplete(finish_reason, reason):
+def test_a_truncated_answer_is_incomplete(finish_reason, reason):
     response = respond(chat({"content": "Hel"}, finish_reason=finish_reason))
 
     assert (response.status, response.incomplete_details.reason) == ("incomplete", reason)
@@ -92,7 +92,7 @@ def test_reasoning_comes_before_the_message():
         assert response.output[0].content[0].text == "Hmm"
 
 
-def test_a_refusal_stays_one():
+def test_a_refusal_is_kept():
     response = respond(chat({"content": None, "refusal": "No"}))
 
     assert response.output[0].content[0].refusal == "No"
@@ -113,7 +113,7 @@ def test_logprobs_are_kept():
 @pytest.mark.parametrize(
     "tokens", [5, [5], [{}], [{"token": "a"}], [{"token": "a", "logprob": None}], [{"token": "a", "top_logprobs": 5}]]
 )
-def test_logprobs_of_another_shape_are_left_out(tokens):
+def test_malformed_logprobs_are_dropped(tokens):
     response = respond(chat({"content": "a"}, logprobs={"content": tokens}))
 
     assert (response.output_text, response.output[0].content[0].logprobs) == ("a", [])
@@ -157,7 +157,7 @@ def test_the_request_is_repeated_in_the_response():
         {"choices": [{"message": {"content": None, "tool_calls": [{"function": {}}]}}]},
     ],
 )
-def test_an_answer_without_a_message_is_refused(answer):
+def test_an_answer_without_a_message_raises_an_error(answer):
     with pytest.raises(UnexpectedAnswerError):
         respond(answer)
 
@@ -171,7 +171,7 @@ ANYTHING = st.recursive(
 
 
 @given(message=st.dictionaries(st.sampled_from([*FIELDS, "refusal", "reasoning"]), ANYTHING), other=ANYTHING)
-def test_any_answer_is_a_response_or_refused(message, other):
+def test_any_json_becomes_a_response_or_raises_an_error(message, other):
     answer = {**chat(message, logprobs=other, finish_reason=other), "usage": other, "created": other, "model": other}
     with contextlib.suppress(UnexpectedAnswerError):
         respond(answer)

@@ -1,4 +1,4 @@
-"""Requests of the Responses API as chat requests."""
+"""Requests of the Responses API converted to chat requests."""
 
 import pytest
 from hypothesis import given
@@ -131,7 +131,7 @@ def test_input_becomes_messages(given, expected):
         ({"background": False, "stream": False, "previous_response_id": None}, {}),
     ],
 )
-def test_parameters_of_the_request(given, expected):
+def test_request_parameters(given, expected):
     chat = to_chat({"model": "m", "input": "Hi", **given})
 
     assert chat == {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **expected}
@@ -152,7 +152,7 @@ def test_instructions_come_first():
         ({"type": "function", "name": "f"}, {"type": "function", "function": {"name": "f"}}),
     ],
 )
-def test_tools_and_their_choice(choice, expected):
+def test_tools_and_tool_choice(choice, expected):
     chat = to_chat(
         {"model": "m", "input": "Hi", "tools": [FUNCTION], "tool_choice": choice, "parallel_tool_calls": False}
     )
@@ -221,7 +221,7 @@ def test_tools_and_their_choice(choice, expected):
         ),
     ],
 )
-def test_what_chat_cannot_express_is_named(given, param):
+def test_what_chat_cannot_express_is_rejected_by_field(given, param):
     with pytest.raises(TranslationError) as refused:
         to_chat({"model": "m", "input": "Hi", **given})
 
@@ -251,7 +251,7 @@ ANYTHING = st.recursive(
         ANYTHING,
     )
 )
-def test_any_request_is_translated_or_refused_by_name(request):
+def test_any_request_is_translated_or_rejected_by_field(request):
     before = json.dumps(request)
     try:
         chat = to_chat(request)

@@ -33,31 +33,30 @@ UNANSWERED = {
 }
 
 
-def page(answer: Any, asked: str | None, item: Callable[[Any], T]) -> Page[T]:
+def page(answer: Any, current: str | None, item: Callable[[Any], T]) -> Page[T]:
     """A list in either of its shapes: the next page comes by `next_page`, or after `last_id`.
 
     The page's `after` is the parameter that asks for the next one and its value, with `=` between them.
     """
     listed = parsing.fields(answer, "the list")
-    items = [item(found) for found in parsing.items(listed, "data")]
+    items = [item(value) for value in parsing.items(listed, "data")]
     following = parsing.text(listed, "next_page")
     last = parsing.text(listed, "last_id") if listed.get("has_more") is True else None
     after = f"page={following}" if following else f"after_id={last}" if last else None
-    if after is not None and after == asked:
-        raise parsing.bad_answer("a page leads to itself")
+    parsing.check_next_page(after, current)
     return Page(items, after)
 
 
 def file(answer: Any) -> NativeFile:
     """A file. Anthropic keeps no purpose."""
-    told = parsing.fields(answer, "the file")
+    fields = parsing.fields(answer, "the file")
     return NativeFile(
-        id=parsing.required(told, "id"),
-        filename=parsing.text(told, "filename") or "",
+        id=parsing.required(fields, "id"),
+        filename=parsing.text(fields, "filename") or "",
         purpose="",
-        bytes=parsing.count(told, "size_bytes"),
-        created_at=parsing.instant(told, "created_at"),
-        expires_at=parsing.instant(told, "expires_at"),
+        bytes=parsing.count(fields, "size_bytes"),
+        created_at=parsing.instant(fields, "created_at"),
+        expires_at=parsing.instant(fields, "expires_at"),
     )
 
 
@@ -65,8 +64,8 @@ def job(answer: Any) -> NativeJob:
     """A batch. Until it ends all of its requests are being processed, whatever came of them."""
     batch = parsing.fields(answer, "the batch")
     native_status = parsing.required(batch, "processing_status")
-    told = parsing.part(batch, "request_counts")
-    counts = {name: parsing.count(told, name) or 0 for name in COUNTS}
+    request_counts = parsing.part(batch, "request_counts")
+    counts = {name: parsing.count(request_counts, name) or 0 for name in COUNTS}
     status = parsing.one_of(STATUSES, native_status)
     if status == "completed":
         status = _ending(counts, cancelled=parsing.instant(batch, "cancel_initiated_at") is not None)
@@ -98,15 +97,15 @@ def result(line: bytes, *, ended_at_s: int | None, untouched: bool) -> JobResult
     except json.JSONDecodeError as error:
         raise parsing.bad_answer("a result is no JSON") from error
     custom_id = parsing.required(row, "custom_id")
-    told = row.get("result")
-    told = told if isinstance(told, dict) else {}
-    kind = told.get("type")
+    outcome = row.get("result")
+    outcome = outcome if isinstance(outcome, dict) else {}
+    kind = outcome.get("type")
     if kind == "succeeded":
         if untouched:
-            return message(custom_id, told.get("message"))
-        return answered(custom_id, told.get("message"), lambda value: _read(value, ended_at_s))
+            return message(custom_id, outcome.get("message"))
+        return answered(custom_id, outcome.get("message"), lambda value: _read(value, ended_at_s))
     if kind == "errored":
-        return _errored(custom_id, told.get("error"))
+        return _errored(custom_id, outcome.get("error"))
     if isinstance(kind, str) and kind in UNANSWERED:
         code, text = UNANSWERED[kind]
         return JobResult(custom_id, error_code=code, message=text)
@@ -125,9 +124,9 @@ def message(custom_id: str, value: Any) -> JobResult:
         body = json.dumps(value)
     except json.JSONEncodeError:
         return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's message is nested too deep.")
-    told = value.get("id")
+    message_id = value.get("id")
     usage = answers.read_usage(value.get("usage"))
-    return JobResult(custom_id, 200, told if isinstance(told, str) else "", body, usage=usage)
+    return JobResult(custom_id, 200, message_id if isinstance(message_id, str) else "", body, usage=usage)
 
 
 def _errored(custom_id: str, response: Any) -> JobResult:
@@ -139,6 +138,6 @@ def _errored(custom_id: str, response: Any) -> JobResult:
     details = error.get("details") if isinstance(error, dict) else None
     if isinstance(details, dict):
         error["code"] = details.get("error_code")
-    found = refusals.from_error(custom_id, error, status=status)
-    told = holder.get("request_id")
-    return JobResult(custom_id, found.status_code, told if isinstance(told, str) else "", found.body)
+    refused = refusals.from_error(custom_id, error, status=status)
+    request_id = holder.get("request_id")
+    return JobResult(custom_id, refused.status_code, request_id if isinstance(request_id, str) else "", refused.body)

@@ -49,7 +49,7 @@ OUTPUTS = "jobs/"
 REGION = "us-east-1"
 OWN_HOST = re.compile(r"https://bedrock(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/?")
 MODES = ("invoke", "converse")
-MOST_RECORDS = 50_000
+MAX_RECORDS = 50_000
 OUTPUT = ".out"
 MANIFEST = "manifest.json.out"
 # What stopping a job answers that is over: it is looked at then.
@@ -199,8 +199,8 @@ class Bedrock(Translated):
             for uri in self._outputs(job.output_id):
                 with ExitStack() as stack:
                     with self._bucket.get(uri) as download:
-                        found = stack.enter_context(spooled_lines(download))
-                    yield from found
+                        lines_of_file = stack.enter_context(spooled_lines(download))
+                    yield from lines_of_file
         except MissingError as error:
             if job.status == "completed" or not error.sent:
                 raise
@@ -216,8 +216,8 @@ class Bedrock(Translated):
             yield from (file.id for file in page.items if file.id.endswith(OUTPUT) and file.filename != MANIFEST)
 
     def _listed(self, query: dict[str, str | int | None], *, after: str | None) -> Page[NativeJob]:
-        asked = {"maxResults": PER_PAGE, "nextToken": after, "sortBy": "CreationTime", "sortOrder": "Descending"}
-        page = shapes.page(self._api.get(JOBS, query={**asked, **query}), after)
+        page_query = {"maxResults": PER_PAGE, "nextToken": after, "sortBy": "CreationTime", "sortOrder": "Descending"}
+        page = shapes.page(self._api.get(JOBS, query={**page_query, **query}), after)
         return Page([_counted(job) for job in page.items], page.after)
 
 
@@ -233,8 +233,8 @@ def _mode(text: str) -> str:
 
 
 def _count(text: str) -> int | None:
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_RECORDS):
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_RECORDS):
         raise ConfigurationError(
-            f"The option min_records (AWS_BEDROCK_MIN_RECORDS) is a number from 1 to {MOST_RECORDS}, not {text!r:.40}."
+            f"The option min_records (AWS_BEDROCK_MIN_RECORDS) is a number from 1 to {MAX_RECORDS}, not {text!r:.40}."
         )
     return int(text) if text else None

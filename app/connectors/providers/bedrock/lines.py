@@ -27,9 +27,9 @@ def encoded(line: JobLine, *, mode: str) -> EncodedLine:
         count = len(records)
         data = b"".join(_record(piece_id(line.custom_id, n, count), body) for n, body in enumerate(records))
         return EncodedLine(data, count, _dropped(request))
-    asked = dialects.read_request(line.endpoint, line.body)
-    asked.model = line.model
-    written = family(line.model, mode=mode).write(asked)
+    chat = dialects.read_request(line.endpoint, line.body)
+    chat.model = line.model
+    written = family(line.model, mode=mode).write(chat)
     return EncodedLine(_record(line.custom_id, written.body), dropped=tuple(written.dropped))
 
 
@@ -56,13 +56,13 @@ def native_call(request: Request | EmbeddingRequest, *, mode: str) -> NativeCall
     """One line as InvokeModel or Converse takes it. Raises TranslationError."""
     path = f"/model/{quote(request.model, safe='')}"
     if isinstance(request, EmbeddingRequest):
-        found = family(request.model)
-        body = found.write_embeddings(request)[0]
-        return NativeCall(f"{path}/invoke", body, found.read_embeddings, _dropped(request))
-    found = family(request.model, mode=mode)
-    written = found.write(request)
-    verb = "converse" if found.name == CONVERSE else "invoke"
-    return NativeCall(f"{path}/{verb}", written.body, found.read, tuple(written.dropped))
+        dialect = family(request.model)
+        body = dialect.write_embeddings(request)[0]
+        return NativeCall(f"{path}/invoke", body, dialect.read_embeddings, _dropped(request))
+    dialect = family(request.model, mode=mode)
+    written = dialect.write(request)
+    verb = "converse" if dialect.name == CONVERSE else "invoke"
+    return NativeCall(f"{path}/{verb}", written.body, dialect.read, tuple(written.dropped))
 
 
 def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[JobResult]:
@@ -78,10 +78,10 @@ def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[J
             return read_converse(output, created=created)
         return _known(known).read(output, created=created)
 
-    found = _read(rows, read)
+    records = _read(rows, read)
     if job.endpoint != dialects.EMBEDDINGS:
-        return found
-    return regrouped((Piece(result.custom_id, result) for result in found), status=job.status)
+        return records
+    return regrouped((Piece(result.custom_id, result) for result in records), status=job.status)
 
 
 def _read(rows: Generator[bytes], read: shapes.Read) -> Iterator[JobResult]:
@@ -103,10 +103,10 @@ def _family(model: str) -> Family | None:
         return None
 
 
-def _known(found: Family | None) -> Family:
-    if found is None:
+def _known(known: Family | None) -> Family:
+    if known is None:
         raise UnexpectedAnswerError("Nobody knows what this model answers.")
-    return found
+    return known
 
 
 def _record(record: str, body: Json) -> bytes:

@@ -30,9 +30,9 @@ JSONL = "JSONL"
 CONVERSE = "Converse"
 # What the API takes; a name also has to be the only one of its kind in the account.
 NAME = re.compile(r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9+.-]){0,63}")
-MOST_NAME = 63
+MAX_NAME = 63
 TAG = re.compile(r"[a-zA-Z0-9\s._:/=+@-]*", re.ASCII)
-MOST_TAGS = 50
+MAX_TAGS = 50
 RESERVED_TAGS = "aws:"
 THROTTLED, SERVER_ERROR = 429, 500
 # What a whole account may have at once is used up: the job waits for room.
@@ -46,12 +46,12 @@ def reword(answer: HttpAnswer) -> HttpAnswer:
     """A refusal with the code in its body, which AWS puts into a header."""
     code = answer.headers.get("x-amzn-errortype", "").partition(":")[0].rpartition("#")[2]
     try:
-        told = json.loads(answer.body)
+        fields = json.loads(answer.body)
     except json.JSONDecodeError:
-        told = {}
-    if not code or not isinstance(told, dict):
+        fields = {}
+    if not code or not isinstance(fields, dict):
         return answer
-    message = told.get("message") or told.get("Message")
+    message = fields.get("message") or fields.get("Message")
     text = message if isinstance(message, str) else f"Bedrock answered {answer.status} ({code}) without a reason."
     status = THROTTLED if code in THROTTLING else answer.status
     return replace(answer, status=status, body=json.dumps({"message": text, "code": FULL.get(code, code)}))
@@ -59,9 +59,9 @@ def reword(answer: HttpAnswer) -> HttpAnswer:
 
 def name(marker: str) -> str:
     """The name of the job that a marker of the gateway stands for; other markers have other names."""
-    found = marker.replace("_", "-")
-    if len(found) <= MOST_NAME and NAME.fullmatch(found):
-        return found
+    candidate = marker.replace("_", "-")
+    if len(candidate) <= MAX_NAME and NAME.fullmatch(candidate):
+        return candidate
     return f"bg-{hashlib.sha256(marker.encode()).hexdigest()[:40]}"
 
 
@@ -83,7 +83,7 @@ def request(new: NewJob, *, role_arn: str, output_uri: str, converse: bool) -> d
         "timeoutDurationInHours": int(new.window.removesuffix("h")),
     }
     if tags:
-        body["tags"] = tags[:MOST_TAGS]
+        body["tags"] = tags[:MAX_TAGS]
     if converse:
         body["modelInvocationType"] = CONVERSE
     return body
@@ -105,42 +105,41 @@ def made(answer: Any, new: NewJob) -> NativeJob:
     )
 
 
-def page(answer: Any, asked: str | None) -> Page[NativeJob]:
+def page(answer: Any, current: str | None) -> Page[NativeJob]:
     """A list whose next page has a token."""
     listed = parsing.fields(answer, "the list")
     after = parsing.text(listed, "nextToken")
-    if after is not None and after == asked:
-        raise parsing.bad_answer("a page leads to itself")
+    parsing.check_next_page(after, current)
     return Page([job(item) for item in parsing.items(listed, "invocationJobSummaries")], after)
 
 
 def job(answer: Any) -> NativeJob:
     """A job, whole or as lists have it. Its marker is its name."""
-    told = parsing.fields(answer, "the job")
-    arn = parsing.required(told, "jobArn")
-    native_status = parsing.required(told, "status")
+    fields = parsing.fields(answer, "the job")
+    arn = parsing.required(fields, "jobArn")
+    native_status = parsing.required(fields, "status")
     status = parsing.one_of(STATUSES, native_status)
-    message = parsing.text(told, "message")
-    hours = parsing.count(told, "timeoutDurationInHours")
-    input_id = parsing.text(parsing.part(parsing.part(told, "inputDataConfig"), "s3InputDataConfig"), "s3Uri")
-    output = parsing.text(parsing.part(parsing.part(told, "outputDataConfig"), "s3OutputDataConfig"), "s3Uri")
+    message = parsing.text(fields, "message")
+    hours = parsing.count(fields, "timeoutDurationInHours")
+    input_id = parsing.text(parsing.part(parsing.part(fields, "inputDataConfig"), "s3InputDataConfig"), "s3Uri")
+    output = parsing.text(parsing.part(parsing.part(fields, "outputDataConfig"), "s3OutputDataConfig"), "s3Uri")
     over = status in OVER
     return NativeJob(
         id=arn,
         status=status,
         native_status=native_status,
-        marker=parsing.text(told, "jobName"),
+        marker=parsing.text(fields, "jobName"),
         input_id=input_id,
         output_id=output_uri(output, arn, input_id) if over and output and input_id else None,
-        model=parsing.text(told, "modelId"),
+        model=parsing.text(fields, "modelId"),
         window=f"{hours}h" if hours else None,
-        total=parsing.count(told, "totalRecordCount"),
-        completed=parsing.count(told, "successRecordCount"),
-        failed=parsing.count(told, "errorRecordCount"),
+        total=parsing.count(fields, "totalRecordCount"),
+        completed=parsing.count(fields, "successRecordCount"),
+        failed=parsing.count(fields, "errorRecordCount"),
         errors=(JobError("provider_error", message),) if message and status in ("failed", "expired") else (),
-        created_at=parsing.instant(told, "submitTime"),
-        ended_at=(parsing.instant(told, "endTime") or parsing.instant(told, "lastModifiedTime")) if over else None,
-        expires_at=parsing.instant(told, "jobExpirationTime"),
+        created_at=parsing.instant(fields, "submitTime"),
+        ended_at=(parsing.instant(fields, "endTime") or parsing.instant(fields, "lastModifiedTime")) if over else None,
+        expires_at=parsing.instant(fields, "jobExpirationTime"),
     )
 
 
@@ -166,8 +165,8 @@ def result(line: bytes, number: int, read: Read) -> JobResult:
 
 
 def _refused(record: str, error: Mapping[str, Any]) -> JobResult:
-    told, code = error.get("errorMessage"), error.get("errorCode")
-    message = told if isinstance(told, str) and told else "Bedrock refused this record and did not say why."
+    text, code = error.get("errorMessage"), error.get("errorCode")
+    message = text if isinstance(text, str) and text else "Bedrock refused this record and did not say why."
     sound = type(code) is int and 400 <= code < 600
     return refused(record, message, status=code if sound else SERVER_ERROR)
 

@@ -38,7 +38,7 @@ DATASETS = "/v1/datasets"
 BATCHES = "/v2/batches"
 MODELS = "/v1/models"
 PER_PAGE = 100
-MOST_PER_PAGE = 1000
+MAX_PER_PAGE = 1000
 ENDED = (400, 404, 405, 409, 422)  # what a cancel of a batch that is over may be answered with
 NO_SUCH_CALL = (404, 405)
 DOWNLOAD_HOSTS = "storage.googleapis.com"
@@ -69,13 +69,13 @@ class Cohere(Translated):
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line; one with more texts than go into a call is sent in several, one after another."""
         texts = call.body.get("input") if call.endpoint == EMBEDDINGS else None
-        if not isinstance(texts, list) or len(texts) <= embeddings.MOST_TEXTS:
+        if not isinstance(texts, list) or len(texts) <= embeddings.MAX_TEXTS:
             return super().run_line(call)
         return self.run_in_pieces(call, embeddings.pieces(texts))
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
-        answer = parsing.fields(self._api.get(MODELS, query={"page_size": MOST_PER_PAGE}), "the list")
+        answer = parsing.fields(self._api.get(MODELS, query={"page_size": MAX_PER_PAGE}), "the list")
         names = [parsing.required(item, "name") for item in parsing.items(answer, "models")]
         return [{"id": name, "object": "model", "created": 0, "owned_by": "cohere"} for name in names]
 
@@ -107,8 +107,8 @@ class Cohere(Translated):
         """A page of the account's datasets; only an empty one is surely the last."""
         start = int(after or "0")
         answer = parsing.fields(self._api.get(DATASETS, query={"limit": PER_PAGE, "offset": start}), "the list")
-        found = [shapes.dataset(item) for item in parsing.items(answer, "datasets")]
-        return Page(found, str(start + len(found)) if found else None)
+        files = [shapes.dataset(item) for item in parsing.items(answer, "datasets")]
+        return Page(files, str(start + len(files)) if files else None)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a dataset; one that is gone already is fine."""
@@ -117,11 +117,11 @@ class Cohere(Translated):
     @contextmanager
     def read_file(self, native_id: str) -> Iterator[Download]:
         """The bytes of the files of a dataset one after another, as they come in; of the originals where they are."""
-        found = shapes.parts(self._dataset(native_id))
-        if not found:
+        parts = shapes.parts(self._dataset(native_id))
+        if not parts:
             raise parsing.bad_answer("a dataset without files")
-        name = "original_url" if all(part.get("original_url") for part in found) else "url"
-        urls = list(dict.fromkeys(parsing.url(part, name) for part in found))
+        name = "original_url" if all(part.get("original_url") for part in parts) else "url"
+        urls = list(dict.fromkeys(parsing.url(part, name) for part in parts))
         with self._fetch(urls[0]) as first:
             if len(urls) == 1:
                 yield first
@@ -151,11 +151,10 @@ class Cohere(Translated):
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the account's batches, in an order that Cohere does not tell."""
-        query = {"page_size": MOST_PER_PAGE, "page_token": after, "order_by": "created_at"}
+        query = {"page_size": MAX_PER_PAGE, "page_token": after, "order_by": "created_at"}
         answer = parsing.fields(self._api.get(BATCHES, query=query), "the list")
         following = parsing.text(answer, "next_page_token")
-        if following is not None and following == after:
-            raise parsing.bad_answer("a page leads to itself")
+        parsing.check_next_page(following, after)
         return Page([shapes.job(item) for item in parsing.items(answer, "batches")], following)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
@@ -188,24 +187,24 @@ class Cohere(Translated):
         if job.output_id is None:
             return
         try:
-            found = self._output(job.output_id)
+            parts = self._output(job.output_id)
         except MissingError:
             if job.status == "completed":
                 raise
             return  # only a batch that ran to its end has them for sure
-        for number in range(len(found)):
+        for number in range(len(parts)):
             if number:
-                found = self._output(job.output_id)  # URLs are signed for an hour, and reading may take longer
-            if number < len(found):
-                with self._fetch(parsing.url(found[number], "url")) as download:
+                parts = self._output(job.output_id)  # URLs are signed for an hour, and reading may take longer
+            if number < len(parts):
+                with self._fetch(parsing.url(parts[number], "url")) as download:
                     yield from cohere_results.rows(download)
 
     def _output(self, native_id: str) -> list[Mapping[str, Any]]:
         """The files of the results, once they are whole."""
-        told = self._dataset(native_id)
-        if shapes.dataset(told).status == "processing":
+        dataset = self._dataset(native_id)
+        if shapes.dataset(dataset).status == "processing":
             raise UpstreamServerError("Cohere is still preparing the results.", code="not_ready")
-        return shapes.parts(told)
+        return shapes.parts(dataset)
 
     # Calls.
 

@@ -24,10 +24,10 @@ def rows(download: Download) -> Iterator[Any]:
 
 def json_line(row: Any) -> bytes:
     """A row as a line of JSON. Raises UpstreamServerError for one that is no object, or that JSON can't say."""
-    told = parsing.fields(row, "a result")
+    fields = parsing.fields(row, "a result")
     try:
         return json.dumps_line(
-            {name: value.decode() if isinstance(value, bytes) else value for name, value in told.items()}
+            {name: value.decode() if isinstance(value, bytes) else value for name, value in fields.items()}
         )
     except (json.JSONEncodeError, UnicodeDecodeError) as error:
         raise parsing.bad_answer("a result holds what JSON can't say") from error

@@ -34,13 +34,13 @@ DATASET_LIFETIME_MS = 30 * 24 * 3600 * 1000
 
 def dataset(answer: Any) -> NativeFile:
     """A dataset as a file. It lives for 30 days."""
-    told = parsing.fields(answer, "the dataset")
-    created_at = parsing.instant(told, "created_at")
+    fields = parsing.fields(answer, "the dataset")
+    created_at = parsing.instant(fields, "created_at")
     return NativeFile(
-        id=parsing.required(told, "id"),
-        filename=parsing.text(told, "name") or "",
-        purpose="batch" if told.get("dataset_type") in DATASET_TYPES.values() else "",
-        status=parsing.one_of(FILE_STATUSES, parsing.text(told, "validation_status") or "unknown"),
+        id=parsing.required(fields, "id"),
+        filename=parsing.text(fields, "name") or "",
+        purpose="batch" if fields.get("dataset_type") in DATASET_TYPES.values() else "",
+        status=parsing.one_of(FILE_STATUSES, parsing.text(fields, "validation_status") or "unknown"),
         created_at=created_at,
         expires_at=None if created_at is None else created_at + DATASET_LIFETIME_MS,
     )
@@ -48,45 +48,45 @@ def dataset(answer: Any) -> NativeFile:
 
 def parts(answer: Any) -> list[Mapping[str, Any]]:
     """The files of a dataset, in order."""
-    found = parsing.items(parsing.fields(answer, "the dataset"), "dataset_parts")
-    places = [parsing.count(part, "index") for part in found]
-    ranked = sorted(zip([place or 0 for place in places], range(len(found)), strict=True))
-    return [found[number] for _, number in ranked]
+    files = parsing.items(parsing.fields(answer, "the dataset"), "dataset_parts")
+    places = [parsing.count(part, "index") for part in files]
+    ranked = sorted(zip([place or 0 for place in places], range(len(files)), strict=True))
+    return [files[number] for _, number in ranked]
 
 
 def job(answer: Any) -> NativeJob:
     """A batch; its name is its marker."""
-    told = parsing.fields(answer, "the batch")
-    native_status = parsing.required(told, "status")
+    fields = parsing.fields(answer, "the batch")
+    native_status = parsing.required(fields, "status")
     status = parsing.one_of(STATUSES, native_status.removeprefix(PREFIX))
     over = status in OVER
     return NativeJob(
-        id=parsing.required(told, "id"),
+        id=parsing.required(fields, "id"),
         status=status,
         native_status=native_status,
-        marker=parsing.text(told, "name"),
-        input_id=parsing.text(told, "input_dataset_id"),
-        output_id=parsing.text(told, "output_dataset_id") if over else None,
-        model=parsing.text(told, "model"),
+        marker=parsing.text(fields, "name"),
+        input_id=parsing.text(fields, "input_dataset_id"),
+        output_id=parsing.text(fields, "output_dataset_id") if over else None,
+        model=parsing.text(fields, "model"),
         window="24h",
-        total=parsing.count(told, "num_records") or None,  # 0 until they are counted
-        completed=parsing.count(told, "num_successful_records"),
-        failed=parsing.count(told, "num_failed_records"),
-        usage=_usage(told),
-        errors=_errors(told) if status == "failed" else (),
-        created_at=parsing.instant(told, "created_at"),
-        ended_at=parsing.instant(told, "updated_at") if over else None,
+        total=parsing.count(fields, "num_records") or None,  # 0 until they are counted
+        completed=parsing.count(fields, "num_successful_records"),
+        failed=parsing.count(fields, "num_failed_records"),
+        usage=_usage(fields),
+        errors=_errors(fields) if status == "failed" else (),
+        created_at=parsing.instant(fields, "created_at"),
+        ended_at=parsing.instant(fields, "updated_at") if over else None,
     )
 
 
 def result(row: Any, endpoint: str | None) -> JobResult:
     """A row of the results: `body` is the answer to a line of `endpoint`, or the JSON of it; `error` is empty then."""
-    told = parsing.fields(row, "a result")
-    custom_id = parsing.required(told, "custom_id")
-    error = told.get("error")
+    fields = parsing.fields(row, "a result")
+    custom_id = parsing.required(fields, "custom_id")
+    error = fields.get("error")
     if error:
         return refusals.from_error(custom_id, _json(error) if isinstance(error, str) else error)
-    body = told.get("body")
+    body = fields.get("body")
     if isinstance(body, str | bytes):
         body = _json(body)
     status = answers.failure(body)
@@ -99,19 +99,19 @@ def result(row: Any, endpoint: str | None) -> JobResult:
 def _json(text: str | bytes) -> Any:
     """What stands in a text, which may be no more than a text."""
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError:
         return text
-    return found if isinstance(found, dict) else text
+    return value if isinstance(value, dict) else text
 
 
-def _errors(told: Mapping[str, Any]) -> tuple[JobError, ...]:
-    reason = parsing.text(told, "status_reason") or "Cohere does not say why."
+def _errors(fields: Mapping[str, Any]) -> tuple[JobError, ...]:
+    reason = parsing.text(fields, "status_reason") or "Cohere does not say why."
     return (JobError("batch_failed", reason),)
 
 
-def _usage(told: Mapping[str, Any]) -> Usage | None:
-    given, made = parsing.count(told, "input_tokens"), parsing.count(told, "output_tokens")
+def _usage(fields: Mapping[str, Any]) -> Usage | None:
+    given, made = parsing.count(fields, "input_tokens"), parsing.count(fields, "output_tokens")
     if given is None and made is None:
         return None
     return Usage(input_tokens=given or 0, output_tokens=made or 0, total_tokens=(given or 0) + (made or 0))

@@ -99,10 +99,10 @@ class Fireworks(Managed):
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """The bytes of a dataset, as they come in; of a job's results those of the lines that were answered."""
         urls = self._urls(native_id)
-        wanted = [url for name, url in urls.items() if not name.endswith(f"/{REFUSED_LINES}")]
-        if len(wanted) != 1:
-            raise parsing.bad_answer(f"a dataset of {len(wanted)} files")
-        return self._fetch(wanted[0])
+        answered = [url for name, url in urls.items() if not name.endswith(f"/{REFUSED_LINES}")]
+        if len(answered) != 1:
+            raise parsing.bad_answer(f"a dataset of {len(answered)} files")
+        return self._fetch(answered[0])
 
     # Native batches.
 
@@ -118,10 +118,10 @@ class Fireworks(Managed):
         try:
             return shapes.job(self._api.post(self._jobs(), body, query={"batchInferenceJobId": name}))
         except RefusedError as error:
-            found = self.find_jobs(SoughtJob(new.marker, None, 0)) if error.status == CONFLICT else []
-            if not found:
+            jobs = self.find_jobs(SoughtJob(new.marker, None, 0)) if error.status == CONFLICT else []
+            if not jobs:
                 raise
-            return found[0]
+            return jobs[0]
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now. One that was cancelled is missing after a while."""
@@ -196,8 +196,7 @@ class Fireworks(Managed):
         query = {"pageSize": PER_PAGE, "pageToken": after, "orderBy": NEWEST_FIRST}
         answer = parsing.fields(self._api.get(path, query=query), "the list")
         following = parsing.text(answer, "nextPageToken")
-        if following is not None and following == after:
-            raise parsing.bad_answer("a page leads to itself")
+        parsing.check_next_page(following, after)
         return answer, following
 
     # Datasets.

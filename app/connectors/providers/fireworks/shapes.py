@@ -45,41 +45,41 @@ def slug(marker: str) -> str:
 
 def dataset(answer: Any) -> NativeFile:
     """A dataset as a file, under its full name."""
-    told = parsing.fields(answer, "the dataset")
+    fields = parsing.fields(answer, "the dataset")
     return NativeFile(
-        id=parsing.required(told, "name"),
-        filename=parsing.text(told, "displayName") or "",
+        id=parsing.required(fields, "name"),
+        filename=parsing.text(fields, "displayName") or "",
         purpose="",
-        status="error" if _blamed(told) else parsing.one_of(FILE_STATUSES, parsing.text(told, "state") or "READY"),
-        created_at=parsing.instant(told, "createTime"),
+        status="error" if _blamed(fields) else parsing.one_of(FILE_STATUSES, parsing.text(fields, "state") or "READY"),
+        created_at=parsing.instant(fields, "createTime"),
     )
 
 
 def job(answer: Any) -> NativeJob:
     """A job; its id is the last part of its name."""
-    told = parsing.fields(answer, "the job")
-    state = parsing.required(told, "state")
+    fields = parsing.fields(answer, "the job")
+    state = parsing.required(fields, "state")
     status = parsing.one_of(STATUSES, state.removeprefix(PREFIX))
-    progress, lifecycle = parsing.part(told, "jobProgress"), parsing.part(told, "lifecycle")
+    progress, lifecycle = parsing.part(fields, "jobProgress"), parsing.part(fields, "lifecycle")
     return NativeJob(
-        id=parsing.required(told, "name").rpartition("/")[2],
+        id=parsing.required(fields, "name").rpartition("/")[2],
         status=status,
         native_status=state,
-        marker=parsing.text(told, "displayName"),
-        input_id=parsing.text(told, "inputDatasetId"),
-        output_id=parsing.text(told, "outputDatasetId") if status in OVER else None,
+        marker=parsing.text(fields, "displayName"),
+        input_id=parsing.text(fields, "inputDatasetId"),
+        output_id=parsing.text(fields, "outputDatasetId") if status in OVER else None,
         endpoint="/v1/chat/completions",
-        model=parsing.text(told, "model"),
+        model=parsing.text(fields, "model"),
         window="24h",
         total=parsing.count(progress, "totalInputRequests"),
         completed=parsing.count(progress, "successfullyProcessedRequests"),
         failed=parsing.count(progress, "failedRequests"),
         usage=_usage(progress),
-        errors=_blamed(told),
-        created_at=parsing.instant(told, "createTime"),
+        errors=_blamed(fields),
+        created_at=parsing.instant(fields, "createTime"),
         in_progress_at=parsing.instant(lifecycle, "runStartTime"),
         ended_at=parsing.instant(lifecycle, "endTime"),
-        expires_at=parsing.instant(told, "expireTime"),
+        expires_at=parsing.instant(fields, "expireTime"),
     )
 
 
@@ -106,8 +106,8 @@ def result(line: bytes) -> JobResult:
     return JobResult(custom_id, 200, body=json.dumps(body), usage=usage_of(body))
 
 
-def _blamed(told: Mapping[str, Any]) -> tuple[JobError, ...]:
-    status = parsing.part(told, "status")
+def _blamed(fields: Mapping[str, Any]) -> tuple[JobError, ...]:
+    status = parsing.part(fields, "status")
     code = parsing.text(status, "code") or "OK"
     if code == "OK":
         return ()

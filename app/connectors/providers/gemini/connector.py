@@ -86,7 +86,7 @@ class Gemini(Translated):
         kind = kind or "application/octet-stream"
         answer = self._api.post_answer(
             f"/upload{FILES}",
-            {"file": {"displayName": new.filename[: shapes.MOST_DISPLAY_NAME], "mimeType": kind}},
+            {"file": {"displayName": new.filename[: shapes.MAX_DISPLAY_NAME], "mimeType": kind}},
             headers={
                 "X-Goog-Upload-Protocol": "resumable",
                 "X-Goog-Upload-Command": "start",
@@ -168,10 +168,10 @@ class Gemini(Translated):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
-        found = self._rows(job)
+        rows_of_job = self._rows(job)
         if job.endpoint == EMBEDDINGS:
-            return shapes.embeddings(found, embeddings.read, status=job.status)
-        return shapes.chats(found, created=None if job.ended_at is None else job.ended_at // 1000)
+            return shapes.embeddings(rows_of_job, embeddings.read, status=job.status)
+        return shapes.chats(rows_of_job, created=None if job.ended_at is None else job.ended_at // 1000)
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
@@ -209,12 +209,12 @@ class Gemini(Translated):
 
     def _upload_path(self, headers: Mapping[str, str]) -> str:
         """Where the bytes go: the provider says it, and may name no other host."""
-        base, told = urlsplit(self.target.base_url), urlsplit(parsing.url(headers, UPLOAD_URL))
-        if (told.scheme, told.netloc.lower()) != (base.scheme, base.netloc.lower()):
+        base, upload = urlsplit(self.target.base_url), urlsplit(parsing.url(headers, UPLOAD_URL))
+        if (upload.scheme, upload.netloc.lower()) != (base.scheme, base.netloc.lower()):
             raise parsing.bad_answer("its URL for the upload is on another host")
-        if not told.path.startswith(f"{base.path}/"):
+        if not upload.path.startswith(f"{base.path}/"):
             raise parsing.bad_answer("its URL for the upload is not below the base URL")
-        return told._replace(scheme="", netloc="", path=told.path[len(base.path) :], fragment="").geturl()
+        return upload._replace(scheme="", netloc="", path=upload.path[len(base.path) :], fragment="").geturl()
 
 
 def _at(native_id: str) -> str:

@@ -37,7 +37,7 @@ PREFIXES = re.compile(r"^(BATCH|JOB)_STATE_")
 NAME = re.compile(r"(files|batches)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 CANCELLED = 1  # google.rpc.Code
 KEPT_MS = 48 * 3600 * 1000
-MOST_DISPLAY_NAME = 512
+MAX_DISPLAY_NAME = 512
 # Where the results of jobs stand whose lines went inline: in either place, by either name.
 LISTS = ("inlinedResponses", "inlinedEmbedContentResponses")
 RESULTS = frozenset(
@@ -84,65 +84,64 @@ def _lines(lines: Payload) -> Iterator[bytes]:
     """Whole lines with their ends; what has none at the end of all is no line."""
     held = b""
     for chunk in lines.open():
-        found = (held + chunk).splitlines(keepends=True)
-        held = b"" if not found or found[-1].endswith(b"\n") else found.pop()
-        yield from found
+        lines_of_chunk = (held + chunk).splitlines(keepends=True)
+        held = b"" if not lines_of_chunk or lines_of_chunk[-1].endswith(b"\n") else lines_of_chunk.pop()
+        yield from lines_of_chunk
     if held:
         raise ValueError("the last of the encoded lines has no newline")
 
 
 def name(holder: Mapping[str, Any]) -> str:
     """The name of a file or a batch, which is its id, and a part of paths."""
-    told = parsing.required(holder, "name")
-    if not NAME.fullmatch(told):
+    value = parsing.required(holder, "name")
+    if not NAME.fullmatch(value):
         raise parsing.bad_answer("a name is none")
-    return told
+    return value
 
 
-def page(answer: Any, asked: str | None, items: str, item: Callable[[Any], Any]) -> Page[Any]:
+def page(answer: Any, current: str | None, items: str, item: Callable[[Any], Any]) -> Page[Any]:
     """A list whose next page is asked for with a token."""
     listed = parsing.fields(answer, "the list")
-    found = [item(told) for told in parsing.items(listed, items)]
+    objects = [item(value) for value in parsing.items(listed, items)]
     after = parsing.text(listed, "nextPageToken")
-    if after is not None and after == asked:
-        raise parsing.bad_answer("a page leads to itself")
-    return Page(found, after)
+    parsing.check_next_page(after, current)
+    return Page(objects, after)
 
 
 def file(answer: Any, *, purpose: str = "") -> NativeFile:
     """A file; Gemini keeps no purpose."""
-    told = parsing.fields(answer, "the file")
+    fields = parsing.fields(answer, "the file")
     return NativeFile(
-        id=name(told),
-        filename=parsing.text(told, "displayName") or "",
+        id=name(fields),
+        filename=parsing.text(fields, "displayName") or "",
         purpose=purpose,
-        bytes=parsing.count(told, "sizeBytes"),
-        status=parsing.one_of(FILE_STATES, parsing.text(told, "state") or "ACTIVE"),
-        created_at=parsing.instant(told, "createTime"),
-        expires_at=parsing.instant(told, "expirationTime"),
+        bytes=parsing.count(fields, "sizeBytes"),
+        status=parsing.one_of(FILE_STATES, parsing.text(fields, "state") or "ACTIVE"),
+        created_at=parsing.instant(fields, "createTime"),
+        expires_at=parsing.instant(fields, "expirationTime"),
     )
 
 
 def job(answer: Any) -> NativeJob:
     """A batch, which is a long-running operation."""
-    told = parsing.fields(answer, "the batch")
-    metadata = parsing.part(told, "metadata")
-    error = parsing.part(told, "error")
+    fields = parsing.fields(answer, "the batch")
+    metadata = parsing.part(fields, "metadata")
+    error = parsing.part(fields, "error")
     state = PREFIXES.sub("", parsing.text(metadata, "state") or "")
     status = parsing.one_of(STATES, state or "UNSPECIFIED")
-    if told.get("done") is True and status not in OVER:
+    if fields.get("done") is True and status not in OVER:
         status = ("cancelled" if error.get("code") == CANCELLED else "failed") if error else "completed"
     stats = parsing.part(metadata, "batchStats")
     if _takes_texts(metadata):
         stats = {}  # of the texts, of which a line may have many
     created_at, model = parsing.instant(metadata, "createTime"), parsing.text(metadata, "model")
     return NativeJob(
-        id=name(told),
+        id=name(fields),
         status=status,
         native_status=state,
         marker=parsing.text(metadata, "displayName"),
         input_id=parsing.text(parsing.part(metadata, "inputConfig"), "fileName"),
-        output_id=_output(told, metadata),
+        output_id=_output(fields, metadata),
         model=None if model is None else model.removeprefix("models/"),
         total=parsing.count(stats, "requestCount"),
         completed=parsing.count(stats, "successfulRequestCount"),
@@ -158,19 +157,19 @@ def _takes_texts(metadata: Mapping[str, Any]) -> bool:
     return (parsing.text(metadata, "@type") or "").endswith("EmbedContentBatch")
 
 
-def _output(told: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
+def _output(operation: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
     """The file of the results, if they are in one."""
-    for place in (parsing.part(told, "response"), parsing.part(metadata, "output")):
-        found = parsing.text(place, "responsesFile")
-        if found is not None:
-            return name({"name": found})
+    for place in (parsing.part(operation, "response"), parsing.part(metadata, "output")):
+        file_name = parsing.text(place, "responsesFile")
+        if file_name is not None:
+            return name({"name": file_name})
     return None
 
 
-def _error(told: Mapping[str, Any]) -> JobError:
-    code = parsing.count(told, "code")
+def _error(error: Mapping[str, Any]) -> JobError:
+    code = parsing.count(error, "code")
     known, _ = refusals.GRPC.get(code or 0, ("provider_error", 0))
-    message = parsing.text(told, "message") or "The provider did not say what is wrong."
+    message = parsing.text(error, "message") or "The provider did not say what is wrong."
     return JobError(known.lower(), message)
 
 

@@ -37,7 +37,7 @@ class OpenAIShaped(Managed):
 
     def check(self) -> None:
         """Try the credential where it matters: a page of files with one of them. Raises UpstreamError."""
-        shapes.page(self._api.get(self._at(FILES), query=self._paging(FILES, None, 1)), shapes.file, asked=None)
+        shapes.page(self._api.get(self._at(FILES), query=self._paging(FILES, None, 1)), shapes.file, current=None)
 
     # Files.
 
@@ -115,8 +115,8 @@ class OpenAIShaped(Managed):
         """The query of a list at `path`."""
         return {} if self._option("paging") == "none" else {"limit": limit, "after": after}
 
-    def _page(self, answer: Any, read: Any, asked: str | None) -> Page[Any]:
-        page = shapes.page(answer, read, asked=asked)
+    def _page(self, answer: Any, read: Any, current: str | None) -> Page[Any]:
+        page = shapes.page(answer, read, current=current)
         return Page(page.items, None) if self._option("paging") == "none" else page
 
     def _upload(self, new: NewFile, expiry: list[tuple[str, str]]) -> NativeFile:

@@ -44,9 +44,9 @@ def _answered(custom_id: str, response: Mapping[str, Any], error: Any) -> JobRes
             return JobResult(custom_id, error_code="provider_error", message=SILENT)
         usage = usage_of(body if isinstance(body, dict) else {})
         return _written(custom_id, status, response, body, usage)
-    told = body.get("error") if isinstance(body, dict) else None
-    if isinstance(told, dict) and isinstance(told.get("message"), str):
-        return _written(custom_id, status, response, {"error": _completed(told, status)}, Usage())
+    inner = body.get("error") if isinstance(body, dict) else None
+    if isinstance(inner, dict) and isinstance(inner.get("message"), str):
+        return _written(custom_id, status, response, {"error": _completed(inner, status)}, Usage())
     refused = refusals.from_error(custom_id, body or error, status=status)
     return JobResult(custom_id, refused.status_code, _request_id(response), refused.body)
 
@@ -96,8 +96,8 @@ def _http_error(code: Any) -> bool:
 
 
 def _request_id(response: Mapping[str, Any]) -> str:
-    found = response.get("request_id")
-    return found if isinstance(found, str) else ""
+    request_id = response.get("request_id")
+    return request_id if isinstance(request_id, str) else ""
 
 
 def _bad_row(number: int, what: str) -> UpstreamServerError:

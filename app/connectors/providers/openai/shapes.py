@@ -54,95 +54,94 @@ GONE = ("expired", "deleted")
 
 def file(answer: Any) -> NativeFile:
     """A file. One without a status is ready: most providers leave that deprecated field out."""
-    found = parsing.fields(answer, "the file")
-    status = parsing.text(found, "status")
+    fields = parsing.fields(answer, "the file")
+    status = parsing.text(fields, "status")
     return NativeFile(
-        id=_required_id(found),
-        filename=parsing.text(found, "filename") or "",
-        purpose=parsing.text(found, "purpose") or "",
-        bytes=parsing.count(found, "bytes"),
+        id=_required_id(fields),
+        filename=parsing.text(fields, "filename") or "",
+        purpose=parsing.text(fields, "purpose") or "",
+        bytes=parsing.count(fields, "bytes"),
         status=parsing.one_of(FILE_STATUSES, status.lower()) if status else "processed",
-        created_at=parsing.instant(found, "created_at"),
-        expires_at=parsing.instant(found, "expires_at"),
+        created_at=parsing.instant(fields, "created_at"),
+        expires_at=parsing.instant(fields, "expires_at"),
     )
 
 
 def job(answer: Any, *, first_line: int = 1) -> NativeJob:
     """A batch. `first_line` is what the provider calls the first line of an input in its errors."""
-    found = parsing.fields(answer, "the batch")
-    native_id = _required_id(found)
-    told = parsing.required(found, "status")
-    status = parsing.one_of(JOB_STATUSES, told.lower())
-    counts = parsing.part(found, "request_counts")
-    metadata = _metadata(found)
-    endpoint = parsing.text(found, "endpoint")
-    ended = [instant for name in ENDS if (instant := parsing.instant(found, name)) is not None]
+    fields = parsing.fields(answer, "the batch")
+    native_id = _required_id(fields)
+    native_status = parsing.required(fields, "status")
+    status = parsing.one_of(JOB_STATUSES, native_status.lower())
+    counts = parsing.part(fields, "request_counts")
+    metadata = _metadata(fields)
+    endpoint = parsing.text(fields, "endpoint")
+    ended = [instant for name in ENDS if (instant := parsing.instant(fields, name)) is not None]
     return NativeJob(
         id=native_id,
         status=status,
-        native_status=told,
+        native_status=native_status,
         marker=metadata.pop(MARKER, None),
-        input_id=_id(found, "input_file_id"),
-        output_id=_id(found, "output_file_id"),
-        error_id=_id(found, "error_file_id"),
+        input_id=_id(fields, "input_file_id"),
+        output_id=_id(fields, "output_file_id"),
+        error_id=_id(fields, "error_file_id"),
         # Azure's dated style leaves the version out.
         endpoint=endpoint if endpoint is None or endpoint.startswith("/v1/") else f"/v1{endpoint}",
-        model=parsing.text(found, "model"),
-        window=parsing.text(found, "completion_window"),
+        model=parsing.text(fields, "model"),
+        window=parsing.text(fields, "completion_window"),
         total=parsing.count(counts, "total"),
         completed=parsing.count(counts, "completed"),
         failed=parsing.count(counts, "failed"),
-        usage=usage_of(found) if isinstance(found.get("usage"), dict) else None,
-        errors=tuple(_error(item, first_line) for item in _errors(found)),
+        usage=usage_of(fields) if isinstance(fields.get("usage"), dict) else None,
+        errors=tuple(_error(item, first_line) for item in _errors(fields)),
         metadata=metadata,
-        created_at=parsing.instant(found, "created_at"),
-        in_progress_at=parsing.instant(found, "in_progress_at"),
+        created_at=parsing.instant(fields, "created_at"),
+        in_progress_at=parsing.instant(fields, "in_progress_at"),
         ended_at=max(ended) if ended and status in OVER else None,
-        expires_at=parsing.instant(found, "expires_at"),
+        expires_at=parsing.instant(fields, "expires_at"),
     )
 
 
 def container(answer: Any) -> NativeContainer:
     """A container. The words of a live one vary; those of a dead one do not."""
-    found = parsing.fields(answer, "the container")
-    status = (parsing.text(found, "status") or "").lower()
-    policy = parsing.part(found, "network_policy")
+    fields = parsing.fields(answer, "the container")
+    status = (parsing.text(fields, "status") or "").lower()
+    policy = parsing.part(fields, "network_policy")
     return NativeContainer(
-        id=_required_id(found),
-        name=parsing.text(found, "name") or "",
+        id=_required_id(fields),
+        name=parsing.text(fields, "name") or "",
         status=status if status in GONE else "running",
-        created_at=parsing.instant(found, "created_at"),
-        last_active_at=parsing.instant(found, "last_active_at"),
-        expires_after_minutes=parsing.count(parsing.part(found, "expires_after"), "minutes"),
-        memory_limit=parsing.text(found, "memory_limit"),
+        created_at=parsing.instant(fields, "created_at"),
+        last_active_at=parsing.instant(fields, "last_active_at"),
+        expires_after_minutes=parsing.count(parsing.part(fields, "expires_after"), "minutes"),
+        memory_limit=parsing.text(fields, "memory_limit"),
         network_policy=policy or None,
     )
 
 
 def container_file(answer: Any) -> NativeContainerFile:
     """A file of a container."""
-    found = parsing.fields(answer, "the container's file")
+    fields = parsing.fields(answer, "the container's file")
     return NativeContainerFile(
-        id=_required_id(found),
-        path=parsing.required(found, "path"),
-        source=parsing.text(found, "source") or "user",
-        bytes=parsing.count(found, "bytes"),
-        created_at=parsing.instant(found, "created_at"),
+        id=_required_id(fields),
+        path=parsing.required(fields, "path"),
+        source=parsing.text(fields, "source") or "user",
+        bytes=parsing.count(fields, "bytes"),
+        created_at=parsing.instant(fields, "created_at"),
     )
 
 
-def page(answer: Any, read: Callable[[Any], T], *, asked: str | None) -> Page[T]:
+def page(answer: Any, read: Callable[[Any], T], *, current: str | None) -> Page[T]:
     """A page of what `read` reads; `asked` is the cursor that led to it. Without `has_more` it is the only one."""
-    found = parsing.fields(answer, "the list")
-    if not isinstance(found.get("data"), list):
+    fields = parsing.fields(answer, "the list")
+    if not isinstance(fields.get("data"), list):
         raise parsing.bad_answer("data is no list")
-    items = parsing.items(found, "data")
-    more = found.get("has_more")
+    items = parsing.items(fields, "data")
+    more = fields.get("has_more")
     if more is not None and not isinstance(more, bool):
         raise parsing.bad_answer("has_more is neither true nor false")
-    after = (parsing.text(found, "last_id") or parsing.required(items[-1], "id")) if more and items else None
-    if after is not None and after == asked:
-        raise parsing.bad_answer("a page leads to itself")
+    after = (parsing.text(fields, "last_id") or parsing.required(items[-1], "id")) if more and items else None
+    parsing.check_next_page(after, current)
     return Page([read(item) for item in items], after)
 
 
@@ -152,30 +151,30 @@ def deleted(answer: Any) -> None:
         raise parsing.bad_answer("it does not say that the object is deleted")
 
 
-def _required_id(found: Mapping[str, Any]) -> str:
-    parsing.required(found, "id")
-    return str(_id(found, "id"))
+def _required_id(fields: Mapping[str, Any]) -> str:
+    parsing.required(fields, "id")
+    return str(_id(fields, "id"))
 
 
-def _id(found: Mapping[str, Any], name: str) -> str | None:
+def _id(fields: Mapping[str, Any], name: str) -> str | None:
     """An id that can be kept in SQL and put into a path."""
-    value = parsing.text(found, name)
+    value = parsing.text(fields, name)
     if value is not None and (len(value) > MAX_ID or not value.isprintable()):
         raise parsing.bad_answer(f"{name} is no id")
     return value
 
 
-def _metadata(found: Mapping[str, Any]) -> dict[str, str]:
-    given = parsing.part(found, "metadata")
+def _metadata(fields: Mapping[str, Any]) -> dict[str, str]:
+    given = parsing.part(fields, "metadata")
     return {name: value if isinstance(value, str) else json.dumps(value).decode() for name, value in given.items()}
 
 
-def _errors(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    given = found.get("errors")
+def _errors(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    given = fields.get("errors")
     return (
-        parsing.items(found, "errors")
+        parsing.items(fields, "errors")
         if isinstance(given, list)
-        else parsing.items(parsing.part(found, "errors"), "data")
+        else parsing.items(parsing.part(fields, "errors"), "data")
     )
 
 

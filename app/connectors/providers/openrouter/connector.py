@@ -75,11 +75,11 @@ class OpenRouter(Managed):
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now, without the results that come with it. A new one may raise MissingError at first."""
-        told: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for member in members(self._api, self._at(BATCHES, native_id), array="results"):
             if member.index is None:
-                told[member.name] = member.value
-        return shapes.job(told)
+                fields[member.name] = member.value
+        return shapes.job(fields)
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the account's jobs, newest first."""

@@ -57,38 +57,37 @@ def request(new: NewJob) -> Payload:
     return wrapped(json.dumps(head)[:-1] + b',"requests":[', new.payload, b"]}")
 
 
-def page(answer: Any, asked: str | None, item: Callable[[Any], T]) -> Page[T]:
+def page(answer: Any, current: str | None, item: Callable[[Any], T]) -> Page[T]:
     """A list whose next page comes after its `last_id`."""
     listed = parsing.fields(answer, "the list")
-    items = [item(found) for found in parsing.items(listed, "data")]
+    items = [item(value) for value in parsing.items(listed, "data")]
     after = parsing.text(listed, "last_id") if listed.get("has_more") is True else None
-    if after is not None and after == asked:
-        raise parsing.bad_answer("a page leads to itself")
+    parsing.check_next_page(after, current)
     return Page(items, after)
 
 
 def file(answer: Any) -> NativeFile:
     """A file, in whichever of its shapes (OpenRouter's, OpenAI's, Anthropic's) it comes."""
-    told = parsing.fields(answer, "the file")
-    size = parsing.count(told, "size_bytes")
+    fields = parsing.fields(answer, "the file")
+    size = parsing.count(fields, "size_bytes")
     return NativeFile(
-        id=parsing.required(told, "id"),
-        filename=parsing.text(told, "filename") or "",
-        purpose=parsing.text(told, "purpose") or "",
-        bytes=parsing.count(told, "bytes") if size is None else size,
-        created_at=parsing.instant(told, "created_at"),
+        id=parsing.required(fields, "id"),
+        filename=parsing.text(fields, "filename") or "",
+        purpose=parsing.text(fields, "purpose") or "",
+        bytes=parsing.count(fields, "bytes") if size is None else size,
+        created_at=parsing.instant(fields, "created_at"),
     )
 
 
 def container_file(answer: Any) -> NativeContainerFile:
     """A file of a container."""
-    told = parsing.fields(answer, "the file")
+    fields = parsing.fields(answer, "the file")
     return NativeContainerFile(
-        id=parsing.required(told, "id"),
-        path=parsing.text(told, "path") or "",
-        source=parsing.text(told, "source") or "assistant",
-        bytes=parsing.count(told, "bytes"),
-        created_at=parsing.instant(told, "created_at"),
+        id=parsing.required(fields, "id"),
+        path=parsing.text(fields, "path") or "",
+        source=parsing.text(fields, "source") or "assistant",
+        bytes=parsing.count(fields, "bytes"),
+        created_at=parsing.instant(fields, "created_at"),
     )
 
 
@@ -131,10 +130,10 @@ def result(value: Any, *, endpoint: str | None = None) -> JobResult:
     if status >= 400:
         return refusals.from_error(custom_id, response.get("body") or error, status=status)
     body = _without_extras(parsing.fields(response.get("body"), "the answer to a line"))
-    told = parsing.text(response, "request_id") or ""
+    request_id = parsing.text(response, "request_id") or ""
     # A message counts its tokens in another way.
     usage = read_usage(body.get("usage")) if endpoint == MESSAGES else usage_of(body)
-    return JobResult(custom_id, status, request_id=told, body=json.dumps(body), usage=usage)
+    return JobResult(custom_id, status, request_id=request_id, body=json.dumps(body), usage=usage)
 
 
 def _without_extras(body: Any) -> Any:

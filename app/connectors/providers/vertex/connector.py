@@ -130,11 +130,11 @@ class Vertex(Translated):
         """A line of an input file, of an embedding one for each text. Raises TranslationError."""
         body = line.body if line.body.get("model") == line.model else {**line.body, "model": line.model}
         if line.endpoint == EMBEDDINGS:
-            asked = dialects.read_embedding(body)
+            request = dialects.read_embedding(body)
             models.check_embeds(line.model)
-            texts = [embeddings.write(text, asked, flavour="vertex") for text in asked.inputs]
+            texts = [embeddings.write(text, request, flavour="vertex") for text in request.inputs]
             data = shapes.embedding_lines(line.custom_id, texts)
-            return EncodedLine(data, len(texts), tuple(embeddings.dropped(asked)))
+            return EncodedLine(data, len(texts), tuple(embeddings.dropped(request)))
         spoken = models.family(line.model)
         written = models.write(dialects.read_request(line.endpoint, body), spoken)
         data = shapes.chat_line(line.custom_id, written.body, claude=spoken == "claude")
@@ -147,8 +147,8 @@ class Vertex(Translated):
             model = models.path(new.model)
         except TranslationError as error:
             raise RefusedError(str(error), status=REFUSED, code=error.code, param=error.param, sent=False) from None
-        asked = shapes.request(new, model=model, output_uri=self._output(new.marker))
-        return self._own(shapes.job(self._api.post(f"{self._base()}{JOBS}", asked)))
+        request = shapes.request(new, model=model, output_uri=self._output(new.marker))
+        return self._own(shapes.job(self._api.post(f"{self._base()}{JOBS}", request)))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """A job as it is now."""
@@ -197,10 +197,10 @@ class Vertex(Translated):
         """The lines of all files of predictions below a job's output."""
         if job.output_id is None:
             return
-        found = [file.id for file in self._bucket.below(job.output_id) if _has_rows(file.filename)]
-        if not found and job.status == "completed":
+        uris = [file.id for file in self._bucket.below(job.output_id) if _has_rows(file.filename)]
+        if not uris and job.status == "completed":
             raise MissingError("The job's results are not in the bucket.", status=MISSING, code="notFound")
-        yield from rows(self._bucket.get, found)
+        yield from rows(self._bucket.get, uris)
 
     def _listed(self, query: dict[str, str | int | None], *, after: str | None) -> Page[NativeJob]:
         answer = self._api.get(f"{self._base()}{JOBS}", query={**query, "pageToken": after})

@@ -38,8 +38,8 @@ def path(model: str) -> str:
 @lru_cache(maxsize=1024)
 def family(model: str) -> Family:
     """The dialect that a model speaks. Raises TranslationError for models of other publishers."""
-    found = PUBLISHED.fullmatch(path(model))
-    publisher = found[1] if found else "google"  # a model of a project's own is one of Gemini's that was tuned
+    published = PUBLISHED.fullmatch(path(model))
+    publisher = published[1] if published else "google"  # a model of a project's own is one of Gemini's that was tuned
     if publisher == "google":
         return "gemini"
     if publisher == "anthropic":
@@ -110,12 +110,12 @@ def read_embedding(body: Any) -> EmbeddingAnswer:
 
 def read_predictions(body: Any) -> EmbeddingAnswer:
     """The vectors in an answer of an older model. Raises UnexpectedAnswerError."""
-    told = body.get("predictions") if type(body) is dict else None
-    if type(told) is not list or not all(type(item) is dict for item in told):
+    predictions = body.get("predictions") if type(body) is dict else None
+    if type(predictions) is not list or not all(type(item) is dict for item in predictions):
         raise UnexpectedAnswerError("The provider's answer has no predictions.")
-    found = [item.get("embeddings") for item in told]
-    tokens = sum(_tokens(item) for item in found)
-    vectors = embeddings.read_many({"embeddings": found}).vectors
+    vectors_of_texts = [item.get("embeddings") for item in predictions]
+    tokens = sum(_tokens(item) for item in vectors_of_texts)
+    vectors = embeddings.read_many({"embeddings": vectors_of_texts}).vectors
     return EmbeddingAnswer(vectors, Usage(tokens, 0, 0, 0, tokens))
 
 

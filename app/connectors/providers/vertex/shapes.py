@@ -76,73 +76,72 @@ def _line(record: Json) -> bytes:
         raise TranslationError("body", "is nested too deep.") from error
 
 
-def page(answer: Any, asked: str | None) -> Page[NativeJob]:
+def page(answer: Any, current: str | None) -> Page[NativeJob]:
     """A list whose next page is asked for with a token."""
     listed = parsing.fields(answer, "the list")
     after = parsing.text(listed, "nextPageToken")
-    if after is not None and after == asked:
-        raise parsing.bad_answer("a page leads to itself")
+    parsing.check_next_page(after, current)
     return Page([job(item) for item in parsing.items(listed, "batchPredictionJobs")], after)
 
 
 def job(answer: Any) -> NativeJob:
     """A job; what it made lies below its output id, which ends with a slash."""
-    told = parsing.fields(answer, "the job")
-    name = parsing.required(told, "name")
+    fields = parsing.fields(answer, "the job")
+    name = parsing.required(fields, "name")
     if not NAME.fullmatch(name):
         raise parsing.bad_answer("the name of a job is none")
-    native_status = parsing.required(told, "state")
+    native_status = parsing.required(fields, "state")
     status = parsing.one_of(STATES, native_status)
-    over, model = status in OVER, parsing.text(told, "model")
-    uris = parsing.part(parsing.part(told, "inputConfig"), "gcsSource").get("uris")
-    counts = {} if model is not None and "embedding" in model else _counts(told)  # of texts, of which lines have many
+    over, model = status in OVER, parsing.text(fields, "model")
+    uris = parsing.part(parsing.part(fields, "inputConfig"), "gcsSource").get("uris")
+    counts = {} if model is not None and "embedding" in model else _counts(fields)  # of texts, of which lines have many
     return NativeJob(
         id=name,
         status=status,
         native_status=native_status,
-        marker=_marker(told),
+        marker=_marker(fields),
         input_id=uris[0] if isinstance(uris, list) and uris and isinstance(uris[0], str) else None,
-        output_id=_output(told) if over else None,
+        output_id=_output(fields) if over else None,
         model=model,
         total=sum(counts.values()) if counts else None,
         completed=counts.get("successfulCount"),
         failed=counts["failedCount"] + counts["incompleteCount"] if counts else None,
-        errors=_errors(told) if over and status != "cancelled" else (),
-        created_at=parsing.instant(told, "createTime"),
-        in_progress_at=parsing.instant(told, "startTime"),
-        ended_at=(parsing.instant(told, "endTime") or parsing.instant(told, "updateTime")) if over else None,
+        errors=_errors(fields) if over and status != "cancelled" else (),
+        created_at=parsing.instant(fields, "createTime"),
+        in_progress_at=parsing.instant(fields, "startTime"),
+        ended_at=(parsing.instant(fields, "endTime") or parsing.instant(fields, "updateTime")) if over else None,
     )
 
 
-def _marker(told: Mapping[str, Any]) -> str | None:
+def _marker(fields: Mapping[str, Any]) -> str | None:
     """The display name, of a job that is labelled with it: others may have given theirs any name."""
-    name = parsing.text(told, "displayName")
-    labelled = parsing.text(parsing.part(told, "labels"), MARKER)
+    name = parsing.text(fields, "displayName")
+    labelled = parsing.text(parsing.part(fields, "labels"), MARKER)
     return name if name is not None and labelled == label(name) else None
 
 
-def _counts(told: Mapping[str, Any]) -> dict[str, int]:
+def _counts(fields: Mapping[str, Any]) -> dict[str, int]:
     """The counts of a job, none while it does not tell them; what cannot be known is -1 there."""
-    stats = parsing.part(told, "completionStats")
+    stats = parsing.part(fields, "completionStats")
     names = ("successfulCount", "failedCount", "incompleteCount")
     known = {name: None if str(stats.get(name)) == UNKNOWN_COUNT else parsing.count(stats, name) for name in names}
     return {name: value or 0 for name, value in known.items()} if stats else {}
 
 
-def _output(told: Mapping[str, Any]) -> str | None:
-    folder = parsing.text(parsing.part(told, "outputInfo"), "gcsOutputDirectory")
+def _output(fields: Mapping[str, Any]) -> str | None:
+    folder = parsing.text(parsing.part(fields, "outputInfo"), "gcsOutputDirectory")
     return None if folder is None else f"{folder.rstrip('/')}/"
 
 
-def _errors(told: Mapping[str, Any]) -> tuple[JobError, ...]:
-    error = parsing.part(told, "error")
-    found = [*([error] if error else []), *parsing.items(told, "partialFailures")]
-    return tuple(_error(item) for item in found[:100])
+def _errors(fields: Mapping[str, Any]) -> tuple[JobError, ...]:
+    error = parsing.part(fields, "error")
+    errors = [*([error] if error else []), *parsing.items(fields, "partialFailures")]
+    return tuple(_error(item) for item in errors[:100])
 
 
-def _error(told: Mapping[str, Any]) -> JobError:
-    known, _ = refusals.GRPC.get(parsing.count(told, "code") or 0, ("provider_error", 0))
-    return JobError(known.lower(), parsing.text(told, "message") or "The provider did not say what is wrong.")
+def _error(error: Mapping[str, Any]) -> JobError:
+    known, _ = refusals.GRPC.get(parsing.count(error, "code") or 0, ("provider_error", 0))
+    return JobError(known.lower(), parsing.text(error, "message") or "The provider did not say what is wrong.")
 
 
 def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
@@ -151,8 +150,8 @@ def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
         row = _row(line, number)
         name = row.get("custom_id")
         if type(name) is not str:
-            asked = row.get("request")
-            labels = asked.get("labels") if type(asked) is dict else None
+            request = row.get("request")
+            labels = request.get("labels") if type(request) is dict else None
             name = labels.get(LINE) if type(labels) is dict else None
         yield _result(row, name, number, read)
 
@@ -163,8 +162,8 @@ def embeddings(rows: Iterator[bytes], read: Read, *, status: str) -> Iterator[Jo
     def pieces() -> Iterator[regrouping.Piece]:
         for number, line in enumerate(rows, start=1):
             row = _row(line, number)
-            found = _result(row, row.get("key"), number, read)
-            yield regrouping.Piece(found.custom_id, found)
+            outcome = _result(row, row.get("key"), number, read)
+            yield regrouping.Piece(outcome.custom_id, outcome)
 
     return regrouping.regrouped(pieces(), status=status)
 
@@ -191,13 +190,13 @@ def _result(row: Mapping[str, Any], name: Any, number: int, read: Read) -> JobRe
 def _refused(name: str, status: Any) -> JobResult:
     """A status is JSON, text, or a few words before JSON."""
     if isinstance(status, str):
-        told = _json_within(status)
-        if told is None:
+        value = _json_within(status)
+        if value is None:
             known = KNOWN_NAMES.search(status)
             return refusals.refused(name, status, code=known[1] if known else None)
     else:
-        told = status
-    holder = told.get("error") if isinstance(told, dict) and isinstance(told.get("error"), dict) else told
+        value = status
+    holder = value.get("error") if isinstance(value, dict) and isinstance(value.get("error"), dict) else value
     kind = holder.get("type") if isinstance(holder, dict) else None
     if isinstance(kind, str) and kind in ERROR_STATUSES:
         return refusals.from_error(name, holder, status=ERROR_STATUSES[kind])

@@ -1,5 +1,6 @@
 """A connector in its simplest form: one request for each call, on a connection of its own."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -7,17 +8,23 @@ from typing import Any
 
 import requests
 
-from app.connectors.contract.base import Connector
-from app.connectors.contract.errors import (
+from app.connectors.contract import (
+    Connector,
+    Download,
+    JobError,
+    JobResult,
     MissingError,
+    NativeFile,
+    NativeJob,
+    NewFile,
+    NewJob,
     OverloadedError,
+    Page,
     RefusedError,
     UpstreamServerError,
     UpstreamTimeoutError,
+    Usage,
 )
-from app.connectors.contract.objects import Download, JobError, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
-from app.connectors.http import judging
-from app.lib import json
 
 MARKER = "batchgate_job"
 
@@ -150,6 +157,17 @@ def _result(line: Any) -> JobResult:
         line["custom_id"],
         response["status_code"],
         response["request_id"],
-        json.dumps(body),
-        usage=judging.usage_of(body),
+        json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+        usage=_usage(body.get("usage") or {}),
+    )
+
+
+def _usage(value: dict[str, Any]) -> Usage:
+    prompt, completion = value.get("prompt_tokens", 0), value.get("completion_tokens", 0)
+    return Usage(
+        input_tokens=prompt,
+        cached_tokens=(value.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
+        output_tokens=completion,
+        reasoning_tokens=(value.get("completion_tokens_details") or {}).get("reasoning_tokens", 0),
+        total_tokens=value.get("total_tokens", prompt + completion),
     )

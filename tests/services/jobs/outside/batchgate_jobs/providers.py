@@ -1,7 +1,7 @@
 """Providers that differ in what their jobs take; all of them are the same fake on the wire."""
 
-from app.connectors.catalogue.providers import Provider
-from app.connectors.contract.abilities import Abilities, JobLimits, operations
+from app.connectors.catalogue import Provider
+from app.connectors.contract import Abilities, JobLimits, operations
 
 CHAT = "/v1/chat/completions"
 

@@ -1,4 +1,4 @@
-"""Requests to Mistral's dialect, and answers back."""
+"""Conversion of requests to Mistral's dialect and of answers from it."""
 
 import orjson
 import pytest
@@ -23,7 +23,7 @@ PARTS = [
     {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}},
     {"type": "file", "file": {"file_id": "f"}},
 ]
-# Whatever OpenAI's chats may have, and a field of nobody's at every depth.
+# Every field of OpenAI's chats, and an unknown field at every depth.
 RICH = {
     "model": "m",
     "messages": [
@@ -62,44 +62,44 @@ JSON = st.recursive(
 )
 
 
-def test_the_sdk_knows_all_that_goes_out():
-    made = to_mistral(RICH)
-    read = ChatCompletionRequest.model_validate(made).model_dump(by_alias=True, exclude_unset=True, mode="json")
+def test_the_sdk_accepts_every_field_sent():
+    written = to_mistral(RICH)
+    read = ChatCompletionRequest.model_validate(written).model_dump(by_alias=True, exclude_unset=True, mode="json")
 
-    assert read == made  # its types drop what they do not know
-    assert made["messages"][1]["content"] == [
+    assert read == written  # its types drop what they do not know
+    assert written["messages"][1]["content"] == [
         {"type": "text", "text": "Look"},
         {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "auto"}},
         {"type": "input_audio", "input_audio": "AAAA"},
         {"type": "document_url", "document_url": "data:application/pdf;base64,AA=="},
         {"type": "file", "file_id": "f"},
     ]
-    assert made["messages"][2]["content"] == [{"type": "text", "text": "No."}]
-    assert made["tools"][0]["function"] == {"name": "f", "parameters": {"type": "object", "properties": {}}}
-    assert made["tools"][1]["function"] == {"name": "g", "parameters": {"a": None}}
-    assert made["prediction"]["content"] == "Yes"
-    assert "service_tier" not in made
+    assert written["messages"][2]["content"] == [{"type": "text", "text": "No."}]
+    assert written["tools"][0]["function"] == {"name": "f", "parameters": {"type": "object", "properties": {}}}
+    assert written["tools"][1]["function"] == {"name": "g", "parameters": {"a": None}}
+    assert written["prediction"]["content"] == "Yes"
+    assert "service_tier" not in written
 
 
-def test_a_request_stays_as_its_caller_has_it():
+def test_the_callers_request_is_not_modified():
     before = orjson.dumps(RICH)
     to_mistral(RICH)
 
     assert orjson.dumps(RICH) == before
 
 
-def test_what_was_translated_stays_so():
-    made = to_mistral(RICH)
+def test_translating_twice_changes_nothing():
+    written = to_mistral(RICH)
 
-    assert to_mistral(made) == made
+    assert to_mistral(written) == written
 
 
 @pytest.mark.parametrize(
-    ("asked", "made"),
+    ("effort", "expected"),
     [("none", "none"), ("minimal", "none"), ("low", "high"), ("medium", "high"), ("high", "high"), ("xhigh", "high")],
 )
-def test_mistral_thinks_or_it_does_not(asked, made):
-    assert to_mistral({"reasoning_effort": asked}) == {"reasoning_effort": made}
+def test_efforts_turn_reasoning_on_or_off(effort, expected):
+    assert to_mistral({"reasoning_effort": effort}) == {"reasoning_effort": expected}
 
 
 def test_mistrals_own_parts_and_tools_pass():
@@ -114,23 +114,23 @@ def test_mistrals_own_parts_and_tools_pass():
     assert to_mistral(body) == body
 
 
-def test_embeddings_and_moderations_go_out_with_mistrals_fields_only():
-    asked = {"model": "m", "input": ["a"], "dimensions": 8, "encoding_format": "float", "user": "u"}
-    made = embedding_to_mistral(asked)
+def test_embeddings_and_moderations_keep_only_mistrals_fields():
+    request = {"model": "m", "input": ["a"], "dimensions": 8, "encoding_format": "float", "user": "u"}
+    written = embedding_to_mistral(request)
 
-    assert made == {"model": "m", "input": ["a"], "encoding_format": "float", "output_dimension": 8}
-    assert EmbeddingRequest.model_validate(made).model_dump(by_alias=True, exclude_unset=True) == made
+    assert written == {"model": "m", "input": ["a"], "encoding_format": "float", "output_dimension": 8}
+    assert EmbeddingRequest.model_validate(written).model_dump(by_alias=True, exclude_unset=True) == written
     assert moderation_to_mistral({"model": "m", "input": "a", "user": "u"}) == {"model": "m", "input": "a"}
 
 
 @given(st.dictionaries(NAMES, JSON, max_size=5))
-def test_no_json_is_too_odd(body):
+def test_any_json_is_translated(body):
     for translate in (to_mistral, embedding_to_mistral, moderation_to_mistral, from_mistral):
         orjson.dumps(translate(body))
 
 
-def test_what_mistral_does_not_know_is_left_out_and_the_rest_renamed():
-    made = to_mistral(
+def test_unknown_fields_are_dropped_and_others_renamed():
+    written = to_mistral(
         {
             "model": "m",
             "messages": [{"role": "developer", "content": "x", "name": "n"}],
@@ -145,7 +145,7 @@ def test_what_mistral_does_not_know_is_left_out_and_the_rest_renamed():
         }
     )
 
-    assert made == {
+    assert written == {
         "model": "m",
         "messages": [{"role": "system", "content": "x"}],
         "max_tokens": 5,
@@ -155,15 +155,15 @@ def test_what_mistral_does_not_know_is_left_out_and_the_rest_renamed():
     }
 
 
-def test_ids_of_tool_calls_agree_after_the_change():
+def test_converted_tool_call_ids_still_match():
     call = {"id": "call_0123456789", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    asked = {
+    request = {
         "messages": [
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "call_0123456789", "content": "1"},
         ]
     }
-    first, second = to_mistral(asked)["messages"]
+    first, second = to_mistral(request)["messages"]
 
     assert first["tool_calls"][0]["id"] == second["tool_call_id"] == valid_call_id("call_0123456789")
     assert len(second["tool_call_id"]) == 9 and second["tool_call_id"].isalnum()
@@ -171,20 +171,20 @@ def test_ids_of_tool_calls_agree_after_the_change():
     assert call["id"] == "call_0123456789"
 
 
-def test_files_are_documents():
+def test_files_become_documents():
     parts = [
         {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA=="}},
         {"type": "file", "file": {"file_id": "f"}},
     ]
-    made = to_mistral({"messages": [{"role": "user", "content": parts}]})
+    written = to_mistral({"messages": [{"role": "user", "content": parts}]})
 
-    assert made["messages"][0]["content"] == [
+    assert written["messages"][0]["content"] == [
         {"type": "document_url", "document_url": "data:application/pdf;base64,AA=="},
         {"type": "file", "file_id": "f"},
     ]
 
 
-def test_an_answer_reads_as_openais():
+def test_an_answer_is_converted_to_a_chat_completion():
     content = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
         {"type": "text", "text": "Yes"},
@@ -202,7 +202,7 @@ def test_an_answer_reads_as_openais():
     ]
 
 
-def test_arguments_of_tool_calls_are_texts():
+def test_arguments_become_json_text():
     calls = [
         {"id": "abcDEF123", "index": 0, "type": "function", "function": {"name": "f", "arguments": {"a": 1}}},
         {"id": "abcDEF124", "function": {"name": "f", "arguments": '{"a":1}'}},
@@ -217,7 +217,7 @@ def test_arguments_of_tool_calls_are_texts():
     ]
 
 
-def test_thoughts_within_thoughts_are_read_to_the_first_depth():
+def test_nested_thinking_is_read_one_level_deep():
     content = [{"type": "thinking", "thinking": "x"}]
     for _ in range(1000):
         content = [{"type": "thinking", "thinking": content}]
@@ -225,7 +225,7 @@ def test_thoughts_within_thoughts_are_read_to_the_first_depth():
     assert from_mistral({"choices": [{"message": {"content": content}}]})["choices"][0]["message"] == {"content": None}
 
 
-def test_what_is_no_chat_stays_as_it_is():
+def test_other_answers_are_unchanged():
     assert to_mistral({"messages": "?"}) == {"messages": "?"}
     assert from_mistral({"choices": "?"}) == {"choices": "?"}
     assert from_mistral({"choices": [1, {"message": 2}]})["choices"][0] == 1

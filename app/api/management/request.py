@@ -1,4 +1,4 @@
-"""What the views of the management API share: who asks, and what was sent."""
+"""Reads requests to the management API: the admin, the query and the body."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,29 +14,29 @@ from app.services.gateway import Actor
 
 
 def actor() -> Actor:
-    """The admin who asks; set by the auth hook. Acts of theirs tell how long the request took."""
-    found: Actor = g.actor
-    return replace(found, latency_ms=latency_ms)
+    """Returns the admin who sent the request, as set by the auth hook. Events record the time that the request took."""
+    admin: Actor = g.actor
+    return replace(admin, latency_ms=latency_ms)
 
 
 def query(schema: type[Schema]) -> dict[str, Any]:
-    """The query of the request. Raises InvalidRequestError, also on what is unknown."""
+    """Returns the query of the request. Raises InvalidRequestError, also for unknown parameters."""
     return load(schema, request.args)
 
 
 def body(schema: type[Schema], *, required: bool = True) -> dict[str, Any]:
-    """The JSON body of the request. Raises InvalidRequestError, also on what is unknown."""
+    """Returns the JSON body of the request. Raises InvalidRequestError, also for unknown fields."""
     return load(schema, read_json(required=required))
 
 
 def changes(schema: type[Schema]) -> dict[str, Any]:
-    """As `body`; it must have a field at least."""
-    found = body(schema)
-    if not found:
+    """Returns the JSON body of the request, which must have at least one field. Raises InvalidRequestError."""
+    fields = body(schema)
+    if not fields:
         raise InvalidRequestError("Name at least one field to change.")
-    return found
+    return fields
 
 
 def seconds(instant: int | None) -> int | None:
-    """Unix milliseconds as the whole seconds that answers have."""
+    """Converts Unix milliseconds to the whole seconds that responses contain."""
     return None if instant is None else instant // 1000
