@@ -95,7 +95,7 @@ class Native(NativeFiles):
     def delete(self, container: Container) -> bool:
         """Deletes it there, then here."""
         place = self.place(container, "container_delete")
-        with provider_errors.told(self.gateway, provider=container.provider, account=place.account.name):
+        with provider_errors.translated(self.gateway, provider=container.provider, account=place.account.name):
             place.account.connector.delete_container(place.id)
         return bury(self.gateway.database, container.id)
 
@@ -116,7 +116,7 @@ class Native(NativeFiles):
         """Ask the provider to make the container. When it certainly did not, the intent is deleted."""
         failpoints.hit("container.before_create")
         try:
-            with provider_errors.told(self.gateway, provider=account.provider, account=account.name):
+            with provider_errors.translated(self.gateway, provider=account.provider, account=account.name):
                 native = _create(account, new)
         except GatewayError as error:
             if not _may_be_made(error.__cause__):

@@ -240,7 +240,7 @@ class NativeFiles:
         `is_container_missing` says that a 404 can only be about the container.
         """
         try:
-            with provider_errors.told(self.gateway, provider=account.provider, account=account.name):
+            with provider_errors.translated(self.gateway, provider=account.provider, account=account.name):
                 yield
         except (InvalidRequestError, NotFoundError) as error:
             is_gone = is_container_missing and isinstance(error.__cause__, MissingError)
