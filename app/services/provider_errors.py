@@ -27,7 +27,7 @@ CONFLICT = 409
 
 
 @contextmanager
-def told(gateway: Gateway, *, provider: str, account: str) -> Iterator[None]:
+def translated(gateway: Gateway, *, provider: str, account: str) -> Iterator[None]:
     """Replaces an UpstreamError by the GatewayError that matches it; logs rejected credentials for the operator."""
     try:
         yield

@@ -7,7 +7,6 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from app.data.store.database import AnyRow
 from app.data.tables import events, projects, virtual_keys
 from app.errors import AuthenticationError, InvalidRequestError, PermissionDeniedError
 from app.services.access import callers, keys
@@ -23,14 +22,14 @@ def admin_token(**more: Any) -> str:
     return tokens.signed(iss=tokens.ADMIN_ISSUER, sub="root", team=None, **more)
 
 
-def rows(gateway: Gateway) -> list[AnyRow]:
+def rows(gateway: Gateway) -> list[Any]:
     """The key rows of subjects, oldest first."""
     statement = select(virtual_keys, projects.c.name.label("project")).join_from(virtual_keys, projects)
     with gateway.database.read() as connection:
         return list(connection.execute(statement.where(virtual_keys.c.kind == "jwt").order_by(virtual_keys.c.id)))
 
 
-def acts(gateway: Gateway, operation: str) -> list[AnyRow]:
+def acts(gateway: Gateway, operation: str) -> list[Any]:
     with gateway.database.read() as connection:
         return list(connection.execute(select(events).where(events.c.operation == operation).order_by(events.c.id)))
 

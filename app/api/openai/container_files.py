@@ -20,8 +20,8 @@ from app.schemas.containers import CopyFile, ListContainerFiles, UploadFile
 from app.services.access import permissions
 from app.services.blobs import IncomingBlob, incoming
 from app.services.containers import containers, files
-from app.services.containers.containers import ContainerRow
-from app.services.containers.files import ContainerFileRow
+from app.services.containers.containers import Container
+from app.services.containers.files import ContainerFile
 from app.services.containers.paths import checked_path
 
 blueprint = Blueprint("container_files", __name__)
@@ -124,21 +124,21 @@ def _copy(container_id: str) -> Response:
     return render(files.add_copy(gateway(), caller(), container, file_id=file_id, path=path, settle=settling(render)))
 
 
-def _running(container_id: str, provider: str | None = None) -> ContainerRow:
+def _running(container_id: str, provider: str | None = None) -> Container:
     return containers.retrieve_running(gateway(), caller(), container_id, provider=explicit_provider(provider))
 
 
-def _writable(container_id: str, provider: str | None = None) -> ContainerRow:
+def _writable(container_id: str, provider: str | None = None) -> Container:
     container = _running(container_id, provider)
     permissions.check_use(caller(), provider=container.provider)
     return container
 
 
-def _answer(container: ContainerRow, file: ContainerFileRow) -> Response:
-    body = container_wire.file(file, container_id=container.public_id)
+def _answer(container: Container, file: ContainerFile) -> Response:
+    body = container_wire.render_file(file, container_id=container.public_id)
     return answer(body, provider=container.provider, native_id=file.native_id)
 
 
-def _item(container: ContainerRow, file: ContainerFileRow) -> dict[str, Any]:
+def _item(container: Container, file: ContainerFile) -> dict[str, Any]:
     extra = extra_fields(provider=container.provider, native_id=file.native_id)
-    return {**container_wire.file(file, container_id=container.public_id), "extra_fields": extra}
+    return {**container_wire.render_file(file, container_id=container.public_id), "extra_fields": extra}

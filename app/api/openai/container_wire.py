@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from app.services.containers.containers import ContainerRow
-from app.services.containers.files import ContainerFileRow
+from app.services.containers.containers import Container
+from app.services.containers.files import ContainerFile
 
 
-def wire(container: ContainerRow) -> dict[str, Any]:
+def render(container: Container) -> dict[str, Any]:
     """The Container object without its `extra_fields`."""
     return {
         "id": container.public_id,
@@ -22,7 +22,7 @@ def wire(container: ContainerRow) -> dict[str, Any]:
     }
 
 
-def file(row: ContainerFileRow, *, container_id: str) -> dict[str, Any]:
+def render_file(row: ContainerFile, *, container_id: str) -> dict[str, Any]:
     """The Container File object without its `extra_fields`."""
     return {
         "id": row.public_id,

@@ -14,7 +14,7 @@ from app.schemas.base import load
 from app.schemas.containers import CreateContainer, ListContainers
 from app.services.accounts import choose
 from app.services.containers import containers
-from app.services.containers.containers import ContainerRow, NewContainer
+from app.services.containers.containers import Container, NewContainer
 
 blueprint = Blueprint("containers", __name__)
 
@@ -78,10 +78,10 @@ def delete(container_id: str) -> Response:
     return answer(body, provider=deleted.provider, native_id=deleted.native_id)
 
 
-def _answer(container: ContainerRow) -> Response:
-    return answer(container_wire.wire(container), provider=container.provider, native_id=container.native_id)
+def _answer(container: Container) -> Response:
+    return answer(container_wire.render(container), provider=container.provider, native_id=container.native_id)
 
 
-def _item(container: ContainerRow) -> dict[str, Any]:
+def _item(container: Container) -> dict[str, Any]:
     extra = extra_fields(provider=container.provider, native_id=container.native_id)
-    return {**container_wire.wire(container), "extra_fields": extra}
+    return {**container_wire.render(container), "extra_fields": extra}

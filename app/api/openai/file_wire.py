@@ -6,7 +6,7 @@ from app.api.storage import where
 from app.services.files.files import FileRow
 
 
-def wire(row: FileRow, *, backend: str) -> dict[str, Any]:
+def render(row: FileRow, *, backend: str) -> dict[str, Any]:
     """The File object without its `extra_fields`; `backend` is the kind of the gateway's store."""
     kept_as, uri = (backend, f"{backend}://{row.public_id}") if row.is_kept else where(row.native_id, row.home)
     return {

@@ -93,7 +93,7 @@ def list_() -> Response:
     # One dict for all files of a home: a page may have ten thousand.
     extra = {home: extra_fields(provider=home) for home in {row.home for row in page.items}}
     data = [
-        file_wire.wire(row, backend=backend) | {"extra_fields": _with_native_id(extra[row.home], row)}
+        file_wire.render(row, backend=backend) | {"extra_fields": _with_native_id(extra[row.home], row)}
         for row in page.items
     ]
     return list_answer(data, has_more=page.has_more, provider=provider, after=data[-1]["id"] if data else None)
@@ -133,7 +133,7 @@ def content(file_id: str) -> Response:
 
 
 def _wire(row: FileRow) -> dict[str, Any]:
-    return file_wire.wire(row, backend=gateway().blobs.backend)
+    return file_wire.render(row, backend=gateway().blobs.backend)
 
 
 def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from app.services.files.uploads import PartRow, UploadRow
+from app.services.files.uploads import Part, Upload
 
 
-def wire(upload: UploadRow, *, file: dict[str, Any] | None) -> dict[str, Any]:
+def render(upload: Upload, *, file: dict[str, Any] | None) -> dict[str, Any]:
     """The Upload object without its `extra_fields`; `file` is the File object of a completed upload."""
     return {
         "id": upload.public_id,
@@ -20,7 +20,7 @@ def wire(upload: UploadRow, *, file: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def part(row: PartRow, *, upload_id: str) -> dict[str, Any]:
+def render_part(row: Part, *, upload_id: str) -> dict[str, Any]:
     """The Part object without its `extra_fields`."""
     return {
         "id": row.public_id,

@@ -15,7 +15,7 @@ from app.schemas.base import load
 from app.schemas.uploads import AddPart, CancelUpload, CompleteUpload, CreateUpload
 from app.services.accounts import choose
 from app.services.files import uploads
-from app.services.files.uploads import NewUpload, PartRow, UploadRow
+from app.services.files.uploads import NewUpload, Part, Upload
 
 blueprint = Blueprint("uploads", __name__)
 
@@ -90,13 +90,13 @@ def cancel(upload_id: str) -> Response:
     return _answer(uploads.cancel(gateway(), caller(), upload_id, provider=provider))
 
 
-def _answer(upload: UploadRow) -> Response:
+def _answer(upload: Upload) -> Response:
     file = None
     if upload.file is not None:
         extra = extra_fields(provider=upload.home, native_id=upload.file.native_id)
-        file = {**file_wire.wire(upload.file, backend=gateway().blobs.backend), "extra_fields": extra}
-    return answer(upload_wire.wire(upload, file=file), provider=upload.home)
+        file = {**file_wire.render(upload.file, backend=gateway().blobs.backend), "extra_fields": extra}
+    return answer(upload_wire.render(upload, file=file), provider=upload.home)
 
 
-def _answer_part(upload: UploadRow, part: PartRow) -> Response:
-    return answer(upload_wire.part(part, upload_id=upload.public_id), provider=upload.home)
+def _answer_part(upload: Upload, part: Part) -> Response:
+    return answer(upload_wire.render_part(part, upload_id=upload.public_id), provider=upload.home)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, select, update
 
 from app.data.batches.job_facts import Errors
 from app.data.store import paging
-from app.data.store.database import AnyRow, now_ms
+from app.data.store.database import now_ms
 from app.data.store.rows import columns
 from app.data.tables import batch_jobs, batches, files
 from app.lib.states import TERMINAL
@@ -194,5 +195,5 @@ def _visible(project_id: int) -> ColumnElement[bool]:
     return and_(batches.c.project_id == project_id, batches.c.deleted_at.is_(None))
 
 
-def _batch(row: AnyRow) -> Batch:
+def _batch(row: Row[*tuple[Any, ...]]) -> Batch:
     return Batch(**row._asdict())

@@ -22,7 +22,7 @@ EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerRow:
+class Container:
     """A container as it is at this moment. Instants are Unix milliseconds.
 
     `status`: running, or expired, also when the sweeper has not seen it yet. `idle_ms`: since it was last used.
@@ -93,7 +93,7 @@ _COLUMNS: Sequence[ColumnElement[Any]] = (
 )
 
 
-def insert_container(connection: Connection, new: ContainerValues) -> ContainerRow:
+def insert_container(connection: Connection, new: ContainerValues) -> Container:
     """A new running container; at an account it is an intent until it is confirmed."""
     statement = insert(containers).values(
         public_id=new.public_id,
@@ -111,20 +111,20 @@ def insert_container(connection: Connection, new: ContainerValues) -> ContainerR
         last_active_at=now_ms(),
         expires_at=now_ms() + new.expires_after_minutes * MINUTE_MS,
     )
-    return ContainerRow(*connection.execute(statement.returning(*_COLUMNS)).one())
+    return Container(*connection.execute(statement.returning(*_COLUMNS)).one())
 
 
-def find(connection: Connection, *, project_id: int, public_id: str) -> ContainerRow | None:
+def find(connection: Connection, *, project_id: int, public_id: str) -> Container | None:
     """A container of the project that is not deleted, by its own id or by its native one."""
     scope = select(*_COLUMNS).where(containers.c.project_id == project_id, _shown)
     row = connection.execute(scope.where(containers.c.public_id == public_id)).first()
     if row is None:
         newest = scope.where(containers.c.native_id == public_id).order_by(containers.c.id.desc()).limit(1)
         row = connection.execute(newest).first()
-    return None if row is None else ContainerRow(*row)
+    return None if row is None else Container(*row)
 
 
-def touch(connection: Connection, container_id: int) -> ContainerRow | None:
+def touch(connection: Connection, container_id: int) -> Container | None:
     """Restart the idle time of a running container, and keep others from ending it until the transaction is over.
 
     Returns the container; None when it is over.
@@ -136,7 +136,7 @@ def touch(connection: Connection, container_id: int) -> ContainerRow | None:
         .returning(*_COLUMNS)
     )
     row = connection.execute(statement).first()
-    return None if row is None else ContainerRow(*row)
+    return None if row is None else Container(*row)
 
 
 def list_page(
@@ -148,7 +148,7 @@ def list_page(
     after: paging.Position | None,
     descending: bool,
     limit: int,
-) -> list[ContainerRow]:
+) -> list[Container]:
     """At most `limit` + 1 containers of the project, in the order of lists."""
     statement = select(*_COLUMNS).where(containers.c.project_id == project_id, _shown)
     if name is not None:
@@ -156,7 +156,7 @@ def list_page(
     if provider is not None:
         statement = statement.where(containers.c.provider == provider)
     page = paging.page(statement, containers, after=after, descending=descending, limit=limit)
-    return [ContainerRow(*row) for row in connection.execute(page)]
+    return [Container(*row) for row in connection.execute(page)]
 
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
@@ -228,7 +228,7 @@ def bury(connection: Connection, container_id: int) -> bool:
     return connection.execute(update(containers).where(*where).values(**values)).rowcount == 1
 
 
-def overdue(connection: Connection, *, margin_ms: int, unseen_ms: int, limit: int) -> list[ContainerRow]:
+def overdue(connection: Connection, *, margin_ms: int, unseen_ms: int, limit: int) -> list[Container]:
     """Native containers that should have expired `margin_ms` ago, and were not looked at for `unseen_ms`."""
     statement = select(*_COLUMNS).where(
         _is_running,
@@ -237,6 +237,4 @@ def overdue(connection: Connection, *, margin_ms: int, unseen_ms: int, limit: in
         containers.c.expires_at <= now_ms() - margin_ms,
         containers.c.refreshed_at <= now_ms() - unseen_ms,
     )
-    return [
-        ContainerRow(*row) for row in connection.execute(statement.order_by(containers.c.refreshed_at).limit(limit))
-    ]
+    return [Container(*row) for row in connection.execute(statement.order_by(containers.c.refreshed_at).limit(limit))]

@@ -14,7 +14,7 @@ MAX_IDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerFileRow:
+class ContainerFile:
     """A file in a container. `created_at` is Unix milliseconds. `blob_id` is None for files at a provider."""
 
     id: int
@@ -81,7 +81,7 @@ _alive = container_files.c.deleted_at.is_(None)
 
 def insert_file(
     connection: Connection, *, public_id: str, container_id: int, path: str, source: str, blob_id: int, size: int
-) -> ContainerFileRow:
+) -> ContainerFile:
     """A new file of `size` bytes, which holds a blob."""
     statement = insert(container_files).values(
         public_id=public_id,
@@ -92,10 +92,10 @@ def insert_file(
         bytes=size,
         created_at=now_ms(),
     )
-    return ContainerFileRow(*connection.execute(statement.returning(*_COLUMNS)).one())
+    return ContainerFile(*connection.execute(statement.returning(*_COLUMNS)).one())
 
 
-def find(connection: Connection, *, container_id: int, public_id: str) -> ContainerFileRow | None:
+def find(connection: Connection, *, container_id: int, public_id: str) -> ContainerFile | None:
     """A file of the container that is not deleted, by its own or its native id."""
     statement = select(*_COLUMNS).where(
         or_(container_files.c.public_id == public_id, container_files.c.native_id == public_id),
@@ -103,7 +103,7 @@ def find(connection: Connection, *, container_id: int, public_id: str) -> Contai
         _alive,
     )
     row = connection.execute(statement).first()
-    return None if row is None else ContainerFileRow(*row)
+    return None if row is None else ContainerFile(*row)
 
 
 def find_path(connection: Connection, *, container_id: int, path: str) -> str | None:
@@ -116,7 +116,7 @@ def find_path(connection: Connection, *, container_id: int, path: str) -> str | 
 
 def list_page(
     connection: Connection, *, container_id: int, after: str | None, descending: bool, limit: int
-) -> list[ContainerFileRow] | None:
+) -> list[ContainerFile] | None:
     """At most `limit` + 1 files of the container, in the order of lists.
 
     `after` is the file that the page follows, by its own id (a deleted one will do) or its native one; None is returned
@@ -129,7 +129,7 @@ def list_page(
             return None
     statement = select(*_COLUMNS).where(container_files.c.container_id == container_id, _alive)
     page = paging.page(statement, container_files, after=position, descending=descending, limit=limit)
-    return [ContainerFileRow(*row) for row in connection.execute(page)]
+    return [ContainerFile(*row) for row in connection.execute(page)]
 
 
 def list_held(connection: Connection, *, container_id: int, limit: int) -> list[HeldFile]:

@@ -12,7 +12,7 @@ from app.data.tables import blobs, upload_parts, uploads
 
 
 @dataclass(frozen=True, slots=True)
-class UploadRow:
+class Upload:
     """An upload as it is at this moment. Instants are Unix milliseconds, `expires_after_s` is the file's.
 
     `status`: pending, completed, cancelled or expired, also when the sweeper has not seen it yet. `file` is set only
@@ -33,7 +33,7 @@ class UploadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PartRow:
+class Part:
     """A part of an upload. `created_at` is Unix milliseconds."""
 
     public_id: str
@@ -78,7 +78,7 @@ def insert_upload(
     mime_type: str,
     size: int,
     expires_after_s: int | None,
-) -> UploadRow:
+) -> Upload:
     """A new pending upload of `size` bytes in all."""
     # Read once: two readings of the clock may be a millisecond apart, and then a second apart on the wire.
     now = connection.execute(select(now_ms())).scalar_one()
@@ -96,14 +96,14 @@ def insert_upload(
         created_at=now,
         expires_at=now + lifetime_ms,
     )
-    return UploadRow(*connection.execute(statement.returning(*_COLUMNS)).one())
+    return Upload(*connection.execute(statement.returning(*_COLUMNS)).one())
 
 
-def find(connection: Connection, *, project_id: int, public_id: str) -> UploadRow | None:
+def find(connection: Connection, *, project_id: int, public_id: str) -> Upload | None:
     """An upload of the project."""
     statement = select(*_COLUMNS).where(uploads.c.public_id == public_id, uploads.c.project_id == project_id)
     row = connection.execute(statement).first()
-    return None if row is None else UploadRow(*row)
+    return None if row is None else Upload(*row)
 
 
 def hold(connection: Connection, upload_id: int) -> bool:
@@ -112,13 +112,13 @@ def hold(connection: Connection, upload_id: int) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def insert_part(connection: Connection, *, public_id: str, upload_id: int, blob_id: int, size: int) -> PartRow:
+def insert_part(connection: Connection, *, public_id: str, upload_id: int, blob_id: int, size: int) -> Part:
     """A part of `size` bytes, whose blob the same transaction marks live."""
     statement = insert(upload_parts).values(
         public_id=public_id, upload_id=upload_id, blob_id=blob_id, bytes=size, created_at=now_ms()
     )
     row = connection.execute(statement.returning(upload_parts.c.public_id, upload_parts.c.created_at)).one()
-    return PartRow(*row)
+    return Part(*row)
 
 
 def count_parts(connection: Connection, upload_id: int) -> int:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Engine, Insert, Row, Table, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -20,9 +20,6 @@ T = TypeVar("T")
 
 # The two dialects share the syntax of ON CONFLICT, but SQLAlchemy has no common name for it.
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
-# A row of any columns, for functions whose callers read them by name.
-AnyRow = Row[*tuple[Any, ...]]
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - named as the SQL function that it is
@@ -149,7 +146,6 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 __all__ = [
-    "AnyRow",
     "Connection",
     "Database",
     "Engine",

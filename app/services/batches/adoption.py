@@ -61,7 +61,7 @@ def candidates(gateway: Gateway, selection: Selection) -> Iterator[Candidate]:
     and the GatewayError that matches the provider's failure.
     """
     account = _account(gateway, selection)
-    with provider_errors.told(gateway, provider=account.provider, account=account.name):
+    with provider_errors.translated(gateway, provider=account.provider, account=account.name):
         for page in _pages(account, selection):
             with gateway.database.read() as connection:
                 known = job_facts.held_native_ids(connection, account.id, [job.id for job in page])
@@ -73,7 +73,7 @@ def adopt(gateway: Gateway, selection: Selection, candidate: Candidate) -> Candi
     """Create a batch of the project whose job is `candidate`, and a file with its input."""
     account, native = _account(gateway, selection), candidate.native
     with incoming(gateway) as blob:
-        with provider_errors.told(gateway, provider=account.provider, account=account.name):
+        with provider_errors.translated(gateway, provider=account.provider, account=account.name):
             has_input = _fetch_input(account, native, blob)
         if has_input:
             blob.seal()

@@ -50,7 +50,7 @@ def stream(gateway: Gateway, results: RawResults, *, buffer_bytes: int = BUFFER_
     """
     batch = results.batch
     buffers = buffered(_lines(gateway, results), buffer_bytes)
-    with provider_errors.told(gateway, provider=batch.provider, account=str(batch.account_id)):
+    with provider_errors.translated(gateway, provider=batch.provider, account=str(batch.account_id)):
         try:
             first = next(buffers, b"")
         except MissingError as error:

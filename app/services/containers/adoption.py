@@ -37,7 +37,7 @@ def look(gateway: Gateway, *, provider: str, account: str | None, native_id: str
         which = "no account" if account is None else f"no account {account!r}"
         raise InvalidRequestError(f"Provider {provider} has {which} that can be used.")
     abilities = chosen.abilities
-    with provider_errors.told(gateway, provider=provider, account=chosen.name):
+    with provider_errors.translated(gateway, provider=provider, account=chosen.name):
         if abilities.support("container_retrieve") is Support.NATIVE:
             return Candidate(chosen, chosen.connector.retrieve_container(native_id))
         if abilities.support("container_file_list") is not Support.NATIVE:

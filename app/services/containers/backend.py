@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.data.containers.containers import ContainerRow, ContainerValues
-from app.data.containers.files import ContainerFileRow
+from app.data.containers.containers import Container, ContainerValues
+from app.data.containers.files import ContainerFile
 from app.errors import InvalidRequestError, NotFoundError
 from app.lib import ids
 from app.services.blobs import IncomingBlob
@@ -38,7 +38,7 @@ class NewContainer:
 class Content:
     """A file and where its bytes are: in a blob (`key`), or at the provider, from where `open` streams them."""
 
-    file: ContainerFileRow
+    file: ContainerFile
     key: str | None
     sha256: str | None
     open: Callable[[], Stream] | None = None
@@ -50,61 +50,61 @@ class Backend(Protocol):
     `settle`, where there is one, is called last in the transaction that makes the object.
     """
 
-    def create(self, caller: Caller, new: NewContainer, *, settle: Settle[ContainerRow] | None) -> ContainerRow:
+    def create(self, caller: Caller, new: NewContainer, *, settle: Settle[Container] | None) -> Container:
         """A running container with copies of `new.file_ids` in it: all of it or nothing."""
         ...
 
-    def refresh(self, container: ContainerRow) -> ContainerRow | None:
+    def refresh(self, container: Container) -> Container | None:
         """The container as it is after a caller retrieved it; None when it has changed and is to be read again."""
         ...
 
-    def use(self, container: ContainerRow) -> ContainerRow | None:
+    def use(self, container: Container) -> Container | None:
         """As `refresh`, for a container whose files a caller is about to work on."""
         ...
 
-    def delete(self, container: ContainerRow) -> bool:
+    def delete(self, container: Container) -> bool:
         """Delete a container and the files in it, whatever its status. False when another request was first."""
         ...
 
     def add_file(
         self,
-        container: ContainerRow,
+        container: Container,
         blob: IncomingBlob,
         *,
         filename: str,
         path: str | None,
-        settle: Settle[ContainerFileRow] | None,
-    ) -> ContainerFileRow:
+        settle: Settle[ContainerFile] | None,
+    ) -> ContainerFile:
         """Put sealed bytes into the container, at `path` or at one made of `filename`."""
         ...
 
     def copy_file(
         self,
         caller: Caller,
-        container: ContainerRow,
+        container: Container,
         *,
         file_id: str,
         path: str | None,
-        settle: Settle[ContainerFileRow] | None,
-    ) -> ContainerFileRow:
+        settle: Settle[ContainerFile] | None,
+    ) -> ContainerFile:
         """Put a file of the project into the container, at `path` or at one made of its name."""
         ...
 
     def list_files(
-        self, container: ContainerRow, *, after: str | None, descending: bool, limit: int
-    ) -> list[ContainerFileRow] | None:
+        self, container: Container, *, after: str | None, descending: bool, limit: int
+    ) -> list[ContainerFile] | None:
         """At most `limit` + 1 files of the container, in the order of lists; None when there is no file `after`."""
         ...
 
-    def retrieve_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+    def retrieve_file(self, container: Container, file_id: str) -> ContainerFile:
         """A file of the container. Raises NotFoundError."""
         ...
 
-    def file_content(self, container: ContainerRow, file_id: str) -> Content:
+    def file_content(self, container: Container, file_id: str) -> Content:
         """A file of the container and where its bytes are. Raises NotFoundError."""
         ...
 
-    def delete_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+    def delete_file(self, container: Container, file_id: str) -> ContainerFile:
         """Delete a file of the container. Raises NotFoundError."""
         ...
 
@@ -142,6 +142,6 @@ def expired(*, provider: str | None = None) -> InvalidRequestError:
     )
 
 
-def file_not_found(container: ContainerRow, file_id: str) -> NotFoundError:
+def file_not_found(container: Container, file_id: str) -> NotFoundError:
     """The error for a file that is not in the container, or no longer."""
     return NotFoundError(f"File {file_id:.100} not found on container {container.public_id}.", param="file_id")

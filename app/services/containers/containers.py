@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.connectors.contract.abilities import Support
 from app.data.containers import containers
-from app.data.containers.containers import ContainerRow as ContainerRow  # what callers of this module get
+from app.data.containers.containers import Container as Container  # what callers of this module get
 from app.errors import InvalidRequestError
 from app.services.access import permissions
 from app.services.accounts import choose
@@ -22,13 +22,13 @@ from app.services.idempotency import Settle
 class ContainerPage:
     """A page of a list, and whether more follow."""
 
-    items: list[ContainerRow]
+    items: list[Container]
     has_more: bool
 
 
 def create(
-    gateway: Gateway, caller: Caller, new: NewContainer, *, settle: Settle[ContainerRow] | None = None
-) -> ContainerRow:
+    gateway: Gateway, caller: Caller, new: NewContainer, *, settle: Settle[Container] | None = None
+) -> Container:
     """A running container with copies of `new.file_ids` in it: all of it or nothing.
 
     `settle` is called last in the transaction. Raises InvalidRequestError (unknown files), UnsupportedOperationError,
@@ -67,14 +67,14 @@ def list_(
     return ContainerPage(rows[:limit], has_more=len(rows) > limit)
 
 
-def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> ContainerRow:
+def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
     """A container; retrieving a running one restarts its idle time. Raises NotFoundError, also for another provider."""
     container = _find(gateway, caller, public_id, provider)
     # Read again when it has changed: it may have expired or been deleted meanwhile.
     return backend_of(gateway, container).refresh(container) or _find(gateway, caller, public_id, provider)
 
 
-def retrieve_running(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> ContainerRow:
+def retrieve_running(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
     """As `retrieve`, for work on its files. Raises InvalidRequestError when it is expired."""
     container = _find(gateway, caller, public_id, provider)
     container = backend_of(gateway, container).use(container) or _find(gateway, caller, public_id, provider)
@@ -83,7 +83,7 @@ def retrieve_running(gateway: Gateway, caller: Caller, public_id: str, *, provid
     return container
 
 
-def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> ContainerRow:
+def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Container:
     """Delete a container and the files in it, whatever its status. Raises NotFoundError."""
     container = _find(gateway, caller, public_id, provider)
     if not backend_of(gateway, container).delete(container):
@@ -91,7 +91,7 @@ def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
     return container
 
 
-def backend_of(gateway: Gateway, container: ContainerRow) -> Backend:
+def backend_of(gateway: Gateway, container: Container) -> Backend:
     """The back end that keeps a container."""
     return Hosted(gateway.database) if container.account_id is None else Native(gateway)
 
@@ -104,7 +104,7 @@ def _backend_for_new(gateway: Gateway, provider: str) -> Backend:
     return Hosted(gateway.database)
 
 
-def _find(gateway: Gateway, caller: Caller, public_id: str, provider: str | None) -> ContainerRow:
+def _find(gateway: Gateway, caller: Caller, public_id: str, provider: str | None) -> Container:
     container = None
     if public_id.isprintable():
         with gateway.database.read() as connection:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.data.containers import containers, files
-from app.data.containers.containers import ContainerRow
-from app.data.containers.files import ContainerFileRow
+from app.data.containers.containers import Container
+from app.data.containers.files import ContainerFile
 from app.data.files import blobs
 from app.data.store.database import Database
 from app.errors import ConflictError, InvalidRequestError
@@ -41,13 +41,13 @@ class Hosted:
 
     database: Database
 
-    def create(self, caller: Caller, new: NewContainer, *, settle: Settle[ContainerRow] | None) -> ContainerRow:
+    def create(self, caller: Caller, new: NewContainer, *, settle: Settle[Container] | None) -> Container:
         """One transaction makes the container, and shares the bytes of its files."""
         sources = self._sources(caller, new.file_ids, param="file_ids")
         # One order for everyone, so that two requests for the same files cannot wait for each other.
         sources.sort(key=lambda source: source.blob_id)
 
-        def unit(connection: Connection) -> ContainerRow:
+        def unit(connection: Connection) -> Container:
             container = containers.insert_container(connection, values(caller, new))
             for source in sources:
                 _share(connection, container, source, path=None, param="file_ids")
@@ -57,18 +57,18 @@ class Hosted:
 
         return self.database.run(unit)
 
-    def refresh(self, container: ContainerRow) -> ContainerRow | None:
+    def refresh(self, container: Container) -> Container | None:
         """Restarts the idle time of a running container; None when it ended meanwhile."""
         if not container.is_running or container.idle_ms <= TOUCH_EVERY_MS:
             return container
         with self.database.write() as connection:
             return containers.touch(connection, container.id)
 
-    def use(self, container: ContainerRow) -> ContainerRow | None:
+    def use(self, container: Container) -> Container | None:
         """As `refresh`."""
         return self.refresh(container)
 
-    def delete(self, container: ContainerRow) -> bool:
+    def delete(self, container: Container) -> bool:
         """Hides the container, then releases the bytes of its files."""
         with self.database.write() as connection:
             if not containers.mark_deleted(connection, container.id):
@@ -79,16 +79,16 @@ class Hosted:
 
     def add_file(
         self,
-        container: ContainerRow,
+        container: Container,
         blob: IncomingBlob,
         *,
         filename: str,
         path: str | None,
-        settle: Settle[ContainerFileRow] | None,
-    ) -> ContainerFileRow:
+        settle: Settle[ContainerFile] | None,
+    ) -> ContainerFile:
         """Raises InvalidRequestError when the container expired meanwhile, ConflictError when the path is taken."""
 
-        def insert(connection: Connection) -> ContainerFileRow:
+        def insert(connection: Connection) -> ContainerFile:
             file = _insert(connection, container, path=path, filename=filename, blob_id=blob.id, size=blob.bytes)
             blob.settle(connection)
             return file
@@ -98,35 +98,35 @@ class Hosted:
     def copy_file(
         self,
         caller: Caller,
-        container: ContainerRow,
+        container: Container,
         *,
         file_id: str,
         path: str | None,
-        settle: Settle[ContainerFileRow] | None,
-    ) -> ContainerFileRow:
+        settle: Settle[ContainerFile] | None,
+    ) -> ContainerFile:
         """The new file shares the bytes. Raises as `add_file`, and InvalidRequestError for an unknown file."""
         [source] = self._sources(caller, [file_id], param="file_id")
 
-        def share(connection: Connection) -> ContainerFileRow:
+        def share(connection: Connection) -> ContainerFile:
             return _share(connection, container, source, path=path, param="file_id")
 
         return self._add(container, share, path=path, settle=settle)
 
     def list_files(
-        self, container: ContainerRow, *, after: str | None, descending: bool, limit: int
-    ) -> list[ContainerFileRow] | None:
+        self, container: Container, *, after: str | None, descending: bool, limit: int
+    ) -> list[ContainerFile] | None:
         """Rows are all there is."""
         with self.database.read() as connection:
             return files.list_page(
                 connection, container_id=container.id, after=after, descending=descending, limit=limit
             )
 
-    def retrieve_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+    def retrieve_file(self, container: Container, file_id: str) -> ContainerFile:
         """The row. Raises NotFoundError."""
         with self.database.read() as connection:
             return _find(connection, container, file_id)
 
-    def file_content(self, container: ContainerRow, file_id: str) -> Content:
+    def file_content(self, container: Container, file_id: str) -> Content:
         """The row and its blob. Raises NotFoundError."""
         with self.database.read() as connection:
             file = _find(connection, container, file_id)
@@ -135,10 +135,10 @@ class Hosted:
             raise file_not_found(container, file_id)
         return Content(file, key=blob.key, sha256=blob.sha256)
 
-    def delete_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+    def delete_file(self, container: Container, file_id: str) -> ContainerFile:
         """Releases the bytes. Raises NotFoundError."""
 
-        def unit(connection: Connection) -> ContainerFileRow:
+        def unit(connection: Connection) -> ContainerFile:
             _hold(connection, container)
             file = _find(connection, container, file_id)
             if not files.mark_deleted(connection, file.id):
@@ -151,13 +151,13 @@ class Hosted:
 
     def _add(
         self,
-        container: ContainerRow,
-        insert: Callable[[Connection], ContainerFileRow],
+        container: Container,
+        insert: Callable[[Connection], ContainerFile],
         *,
         path: str | None,
-        settle: Settle[ContainerFileRow] | None,
-    ) -> ContainerFileRow:
-        def unit(connection: Connection) -> ContainerFileRow:
+        settle: Settle[ContainerFile] | None,
+    ) -> ContainerFile:
+        def unit(connection: Connection) -> ContainerFile:
             _hold(connection, container)
             taken = path and files.find_path(connection, container_id=container.id, path=path)
             if taken:
@@ -208,13 +208,13 @@ def _release(database: Database, container_id: int) -> bool:
             return is_released
 
 
-def _hold(connection: Connection, container: ContainerRow) -> None:
+def _hold(connection: Connection, container: Container) -> None:
     # Serialises the writers of one container, and keeps the sweeper from ending it meanwhile.
     if containers.touch(connection, container.id) is None:
         raise not_found(container.public_id) if containers.is_deleted(connection, container.id) else expired()
 
 
-def _find(connection: Connection, container: ContainerRow, file_id: str) -> ContainerFileRow:
+def _find(connection: Connection, container: Container, file_id: str) -> ContainerFile:
     file = None
     if file_id.isprintable():
         file = files.find(connection, container_id=container.id, public_id=file_id)
@@ -233,8 +233,8 @@ def _source(connection: Connection, caller: Caller, file_id: str, param: str) ->
 
 
 def _share(
-    connection: Connection, container: ContainerRow, source: _Source, *, path: str | None, param: str
-) -> ContainerFileRow:
+    connection: Connection, container: Container, source: _Source, *, path: str | None, param: str
+) -> ContainerFile:
     """A new file of the container that shares the bytes of `source`."""
     if not blobs.acquire(connection, source.blob_id):
         raise _no_such_file(source.public_id, param)
@@ -244,8 +244,8 @@ def _share(
 
 
 def _insert(
-    connection: Connection, container: ContainerRow, *, path: str | None, filename: str, blob_id: int, size: int
-) -> ContainerFileRow:
+    connection: Connection, container: Container, *, path: str | None, filename: str, blob_id: int, size: int
+) -> ContainerFile:
     public_id = ids.new(ids.CONTAINER_FILE)
     return files.insert_file(
         connection,

@@ -11,7 +11,7 @@ from app.connectors.contract.objects import NativeContainer
 from app.connectors.contract.objects import NewContainer as NewNativeContainer
 from app.connectors.http.redaction import Redaction
 from app.data.containers import containers, intents
-from app.data.containers.containers import EXPIRED, RUNNING, ContainerRow
+from app.data.containers.containers import EXPIRED, RUNNING, Container
 from app.data.store.database import Database
 from app.errors import GatewayError, UnavailableError, UnsupportedOperationError
 from app.lib import failpoints
@@ -37,7 +37,7 @@ MAX_LOOKS = 200
 class Native(NativeFiles):
     """The back end of native containers; methods as `Backend` describes them."""
 
-    def create(self, caller: Caller, new: NewContainer, *, settle: Settle[ContainerRow] | None) -> ContainerRow:
+    def create(self, caller: Caller, new: NewContainer, *, settle: Settle[Container] | None) -> Container:
         """Intent, call, copies, confirmation.
 
         After a failure nobody has seen the container, and it is deleted at the provider. One that the provider may
@@ -61,7 +61,7 @@ class Native(NativeFiles):
             self._give_up(account, intent, native)
             raise
 
-    def refresh(self, container: ContainerRow) -> ContainerRow | None:
+    def refresh(self, container: Container) -> Container | None:
         """Asks the provider, once in a few seconds for any number of callers.
 
         When the provider fails, the container is returned as it was last seen.
@@ -88,14 +88,14 @@ class Native(NativeFiles):
             self._observe(container, native)
         return None
 
-    def use(self, container: ContainerRow) -> ContainerRow | None:
+    def use(self, container: Container) -> Container | None:
         """Work on files asks the provider anyway, and records what it says of the container."""
         return container
 
-    def delete(self, container: ContainerRow) -> bool:
+    def delete(self, container: Container) -> bool:
         """Deletes it there, then here."""
         place = self.place(container, "container_delete")
-        with provider_errors.told(self.gateway, provider=container.provider, account=place.account.name):
+        with provider_errors.translated(self.gateway, provider=container.provider, account=place.account.name):
             place.account.connector.delete_container(place.id)
         return bury(self.gateway.database, container.id)
 
@@ -112,11 +112,11 @@ class Native(NativeFiles):
             raise UnsupportedOperationError(new.provider, "container_create")
         return account
 
-    def _call(self, account: Account, intent: ContainerRow, new: NewContainer) -> NativeContainer:
+    def _call(self, account: Account, intent: Container, new: NewContainer) -> NativeContainer:
         """Ask the provider to make the container. When it certainly did not, the intent is deleted."""
         failpoints.hit("container.before_create")
         try:
-            with provider_errors.told(self.gateway, provider=account.provider, account=account.name):
+            with provider_errors.translated(self.gateway, provider=account.provider, account=account.name):
                 native = _create(account, new)
         except GatewayError as error:
             if not _may_be_made(error.__cause__):
@@ -125,12 +125,12 @@ class Native(NativeFiles):
         failpoints.hit("container.after_create")
         return native
 
-    def _keep_on(self, intent: ContainerRow, *, native_id: str | None = None) -> None:
+    def _keep_on(self, intent: Container, *, native_id: str | None = None) -> None:
         with self.gateway.database.write() as connection:
             if not intents.keep_on(connection, intent.id, native_id=native_id):
                 raise _given_up()
 
-    def _give_up(self, account: Account, intent: ContainerRow, native: NativeContainer) -> None:
+    def _give_up(self, account: Account, intent: Container, native: NativeContainer) -> None:
         with self.gateway.database.write() as connection:
             if not intents.give_up(connection, intent.id):
                 return  # The reconciler was first, or the transaction that failed here was committed after all.
@@ -142,7 +142,7 @@ class Native(NativeFiles):
             return
         bury(self.gateway.database, intent.id)
 
-    def _observe(self, container: ContainerRow, native: NativeContainer) -> None:
+    def _observe(self, container: Container, native: NativeContainer) -> None:
         status = EXPIRED if native.status in (EXPIRED, "deleted") else RUNNING
         with self.gateway.database.write() as connection:
             containers.observe(connection, container.id, status=status, last_active_at=native.last_active_at)
@@ -181,10 +181,10 @@ def _create(account: Account, new: NewContainer) -> NativeContainer:
 def _confirm(
     connection: Connection,
     caller: Caller,
-    intent: ContainerRow,
+    intent: Container,
     native: NativeContainer,
-    settle: Settle[ContainerRow] | None,
-) -> ContainerRow:
+    settle: Settle[Container] | None,
+) -> Container:
     if not intents.confirm(connection, intent.id, last_active_at=native.last_active_at, native_id=native.id):
         raise _given_up()
     container = containers.find(connection, project_id=caller.project_id, public_id=intent.public_id)

@@ -11,8 +11,8 @@ from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainerFile
 from app.data.containers import containers, files
-from app.data.containers.containers import EXPIRED, ContainerRow
-from app.data.containers.files import ContainerFileRow, KnownFile, SeenFile
+from app.data.containers.containers import EXPIRED, Container
+from app.data.containers.files import ContainerFile, KnownFile, SeenFile
 from app.errors import GatewayError, InvalidRequestError, NotFoundError, ProviderError, UnsupportedOperationError
 from app.lib import ids
 from app.services import provider_errors
@@ -47,13 +47,13 @@ class NativeFiles:
 
     def add_file(
         self,
-        container: ContainerRow,
+        container: Container,
         blob: IncomingBlob,
         *,
         filename: str,
         path: str | None,
-        settle: Settle[ContainerFileRow] | None,
-    ) -> ContainerFileRow:
+        settle: Settle[ContainerFile] | None,
+    ) -> ContainerFile:
         """Sends the bytes to the provider; the gateway does not keep them."""
         place = self.place(container, "container_file_create")
         name = _name(path) or filename or "file"
@@ -66,12 +66,12 @@ class NativeFiles:
     def copy_file(
         self,
         caller: Caller,
-        container: ContainerRow,
+        container: Container,
         *,
         file_id: str,
         path: str | None,
-        settle: Settle[ContainerFileRow] | None,
-    ) -> ContainerFileRow:
+        settle: Settle[ContainerFile] | None,
+    ) -> ContainerFile:
         """Puts a file of the project into the container, from whichever provider has it."""
         place = self.place(container, "container_file_create")
         [source] = sources.find_sources(self.gateway, caller, place.account, [file_id], param="file_id")
@@ -88,8 +88,8 @@ class NativeFiles:
         return self._record(container, native, settle)
 
     def list_files(
-        self, container: ContainerRow, *, after: str | None, descending: bool, limit: int
-    ) -> list[ContainerFileRow] | None:
+        self, container: Container, *, after: str | None, descending: bool, limit: int
+    ) -> list[ContainerFile] | None:
         """Asks the provider for the first page, and where new files may follow; other pages are read from rows.
 
         New files may follow the last page of an ascending list, and a file that the gateway has never seen.
@@ -103,16 +103,16 @@ class NativeFiles:
             rows = self._rows(container, after=after, descending=descending, limit=limit)
         return rows
 
-    def retrieve_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+    def retrieve_file(self, container: Container, file_id: str) -> ContainerFile:
         """The file as the provider has it now, whether it is recorded or not. Raises NotFoundError."""
         return self._look(container, self._recorded(container, file_id), file_id)
 
-    def file_content(self, container: ContainerRow, file_id: str) -> Content:
+    def file_content(self, container: Container, file_id: str) -> Content:
         """The file; its bytes are at the provider. Raises NotFoundError."""
         file = self._recorded(container, file_id) or self._look(container, None, file_id)
         return Content(file, key=None, sha256=None, open=partial(self._stream, container, file))
 
-    def delete_file(self, container: ContainerRow, file_id: str) -> ContainerFileRow:
+    def delete_file(self, container: Container, file_id: str) -> ContainerFile:
         """Deletes the file there, then here. Raises NotFoundError."""
         file = self._recorded(container, file_id) or self._look(container, None, file_id)
         place = self.place(container, "container_file_delete")
@@ -123,7 +123,7 @@ class NativeFiles:
                 raise file_not_found(container, file.public_id)
         return file
 
-    def place(self, container: ContainerRow, operation: str) -> Place:
+    def place(self, container: Container, operation: str) -> Place:
         """Where a container is. Raises ProviderError when its account is gone, UnsupportedOperationError."""
         account = self.account_of(container)
         if account is None or container.native_id is None:
@@ -133,31 +133,31 @@ class NativeFiles:
             raise UnsupportedOperationError(container.provider, operation)
         return Place(account, container.native_id)
 
-    def account_of(self, container: ContainerRow) -> Account | None:
+    def account_of(self, container: Container) -> Account | None:
         """The account that holds a container; None when it is gone."""
         return None if container.account_id is None else self.gateway.accounts.by_id(container.account_id)
 
-    def expire(self, container: ContainerRow) -> None:
+    def expire(self, container: Container) -> None:
         """Record that the provider no longer has a container: it stays readable as metadata."""
         with self.gateway.database.write() as connection:
             containers.observe(connection, container.id, status=EXPIRED)
 
     def _rows(
-        self, container: ContainerRow, *, after: str | None, descending: bool, limit: int
-    ) -> list[ContainerFileRow] | None:
+        self, container: Container, *, after: str | None, descending: bool, limit: int
+    ) -> list[ContainerFile] | None:
         with self.gateway.database.read() as connection:
             return files.list_page(
                 connection, container_id=container.id, after=after, descending=descending, limit=limit
             )
 
-    def _recorded(self, container: ContainerRow, file_id: str) -> ContainerFileRow | None:
+    def _recorded(self, container: Container, file_id: str) -> ContainerFile | None:
         """The row of a file. Raises NotFoundError for an id that no file can have."""
         if not file_id.isprintable():
             raise file_not_found(container, file_id)
         with self.gateway.database.read() as connection:
             return files.find(connection, container_id=container.id, public_id=file_id)
 
-    def _sync(self, container: ContainerRow) -> None:
+    def _sync(self, container: Container) -> None:
         """Ask the provider for all files of the container, and record them."""
         place = self.place(container, "container_file_list")
         # Read first, so that a file that is added while the provider lists its files does not seem to be missing.
@@ -177,7 +177,7 @@ class NativeFiles:
                 files.record(connection, seen, container_id=container.id, public_id=ids.new(ids.CONTAINER_FILE))
             files.bury(connection, absent)
 
-    def _look(self, container: ContainerRow, file: ContainerFileRow | None, file_id: str) -> ContainerFileRow:
+    def _look(self, container: Container, file: ContainerFile | None, file_id: str) -> ContainerFile:
         """Ask the provider about a file, by the native id of its row if it has one, and record the answer."""
         place = self.place(container, "container_file_retrieve")
         if file is None and not NATIVE_ID.fullmatch(file_id):
@@ -193,7 +193,7 @@ class NativeFiles:
             raise file_not_found(container, file_id) from None
         return self._record(container, native, None)
 
-    def _stream(self, container: ContainerRow, file: ContainerFileRow) -> Stream:
+    def _stream(self, container: Container, file: ContainerFile) -> Stream:
         """The bytes, by one call. Raises a GatewayError before the first byte; later an UpstreamError."""
         place = self.place(container, "container_file_content")
         with ExitStack() as stack:
@@ -208,7 +208,7 @@ class NativeFiles:
             opened = stack.pop_all()
         return Stream(download.length, self._rest(file, first, download.chunks), opened.close)
 
-    def _rest(self, file: ContainerFileRow, first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _rest(self, file: ContainerFile, first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
         try:
             yield first
             yield from chunks
@@ -218,8 +218,8 @@ class NativeFiles:
             raise
 
     def _record(
-        self, container: ContainerRow, native: NativeContainerFile, settle: Settle[ContainerFileRow] | None
-    ) -> ContainerFileRow:
+        self, container: Container, native: NativeContainerFile, settle: Settle[ContainerFile] | None
+    ) -> ContainerFile:
         """The row of a file that the provider has, made if need be; `settle` is called in the same transaction."""
         public_id = ids.new(ids.CONTAINER_FILE)
         with self.gateway.database.write() as connection:
@@ -233,14 +233,14 @@ class NativeFiles:
 
     @contextmanager
     def _caller_errors(
-        self, container: ContainerRow, account: Account, *, is_container_missing: bool = False
+        self, container: Container, account: Account, *, is_container_missing: bool = False
     ) -> Iterator[None]:
         """Raises the GatewayError that matches the provider's failure. A container that it no longer has is expired.
 
         `is_container_missing` says that a 404 can only be about the container.
         """
         try:
-            with provider_errors.told(self.gateway, provider=account.provider, account=account.name):
+            with provider_errors.translated(self.gateway, provider=account.provider, account=account.name):
                 yield
         except (InvalidRequestError, NotFoundError) as error:
             is_gone = is_container_missing and isinstance(error.__cause__, MissingError)

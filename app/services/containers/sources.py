@@ -45,7 +45,7 @@ def find_sources(
 
 def send(gateway: Gateway, account: Account, container_id: str, source: Source) -> NativeContainerFile:
     """Put a file into a container at the account. Raises the GatewayError that matches the provider's failure."""
-    with provider_errors.told(gateway, provider=account.provider, account=account.name):
+    with provider_errors.translated(gateway, provider=account.provider, account=account.name):
         return put(gateway, account, container_id, source, None)
 
 

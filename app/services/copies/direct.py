@@ -44,7 +44,7 @@ def upload(
     worker = f"request-{secrets.token_hex(4)}"
     with gateway.database.write() as connection:
         lease = transfer.intend(connection, gateway, account=account, variant=file_copies.RAW, new=new, worker=worker)
-    with provider_errors.told(gateway, provider=account.provider, account=account.name):
+    with provider_errors.translated(gateway, provider=account.provider, account=account.name):
         native = transfer.send(gateway, account, lease, new, keep=keep)
         try:
             return transfer.confirm(gateway, account, lease.id, native, record)

@@ -142,7 +142,7 @@ def _holder(gateway: Gateway, row: FileRow) -> Holder:
 def _caller_errors(gateway: Gateway, row: FileRow, holder: Holder) -> Iterator[None]:
     """Raises the GatewayError that matches the provider's failure. A file that it no longer has is deleted here."""
     try:
-        with provider_errors.told(gateway, provider=holder.account.provider, account=holder.account.name):
+        with provider_errors.translated(gateway, provider=holder.account.provider, account=holder.account.name):
             yield
     except NotFoundError as error:
         if not isinstance(error.__cause__, MissingError):

@@ -49,7 +49,7 @@ def candidates(gateway: Gateway, selection: Selection) -> Iterator[Candidate]:
     GatewayError that matches the provider's failure.
     """
     account = _account(gateway, selection)
-    with provider_errors.told(gateway, provider=account.provider, account=account.name):
+    with provider_errors.translated(gateway, provider=account.provider, account=account.name):
         for page in _pages(account, selection):
             selected = [file for file in page if _is_selected(file, selection)]
             with gateway.database.read() as connection:

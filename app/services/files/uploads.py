@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from app.blobs import BlobError
 from app.data.files import uploads
 from app.data.files.files import FileRow
-from app.data.files.uploads import PartRow as PartRow  # what callers of this module get
+from app.data.files.uploads import Part as Part  # what callers of this module get
 from app.data.files.uploads import StoredPart
-from app.data.files.uploads import UploadRow as UploadRow
+from app.data.files.uploads import Upload as Upload
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError, UnavailableError
 from app.lib import ids
 from app.services.access import permissions
@@ -45,7 +45,7 @@ class NewUpload:
     expires_after_s: int | None
 
 
-def create(gateway: Gateway, caller: Caller, new: NewUpload, *, settle: Settle[UploadRow] | None = None) -> UploadRow:
+def create(gateway: Gateway, caller: Caller, new: NewUpload, *, settle: Settle[Upload] | None = None) -> Upload:
     """An upload that waits an hour for its parts. `settle` is called last in the transaction.
 
     Raises InvalidRequestError for a file that could not be made, and RateLimitedError.
@@ -57,7 +57,7 @@ def create(gateway: Gateway, caller: Caller, new: NewUpload, *, settle: Settle[U
     _check_size(gateway, new)
     limits.check_upload(gateway, caller, size=new.bytes)
 
-    def unit(connection: Connection) -> UploadRow:
+    def unit(connection: Connection) -> Upload:
         upload = uploads.insert_upload(
             connection,
             lifetime_ms=LIFETIME_MS,
@@ -78,7 +78,7 @@ def create(gateway: Gateway, caller: Caller, new: NewUpload, *, settle: Settle[U
     return gateway.database.run(unit)
 
 
-def retrieve(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | None = None) -> UploadRow:
+def retrieve(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | None = None) -> Upload:
     """An upload of the caller's project. Raises NotFoundError, also when it is not `provider`'s."""
     upload = None
     if len(upload_id) <= ids.MAX_LENGTH and upload_id.isascii() and upload_id.isprintable():
@@ -89,7 +89,7 @@ def retrieve(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str 
     return upload
 
 
-def retrieve_pending(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | None = None) -> UploadRow:
+def retrieve_pending(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | None = None) -> Upload:
     """As `retrieve`. Raises ConflictError when the upload is over."""
     upload = retrieve(gateway, caller, upload_id, provider=provider)
     if upload.status != PENDING:
@@ -120,7 +120,7 @@ class IncomingPart:
             raise InvalidRequestError(text, param="data")
         self._blob.write(data)
 
-    def add(self, caller: Caller, upload: UploadRow, *, settle: Settle[PartRow] | None = None) -> PartRow:
+    def add(self, caller: Caller, upload: Upload, *, settle: Settle[Part] | None = None) -> Part:
         """Add what was written to the upload. `settle` is called last in the transaction.
 
         Raises ConflictError when the upload has ended, and InvalidRequestError when the part is empty, or one too many
@@ -130,7 +130,7 @@ class IncomingPart:
             raise InvalidRequestError("data is empty.", param="data")
         self._blob.seal()
 
-        def unit(connection: Connection) -> PartRow | None:
+        def unit(connection: Connection) -> Part | None:
             if not uploads.hold(connection, upload.id):
                 return None
             if uploads.count_parts(connection, upload.id) >= MAX_PARTS:
@@ -155,7 +155,7 @@ class IncomingPart:
 
 
 @contextmanager
-def receiving_part(gateway: Gateway, upload: UploadRow) -> Iterator[IncomingPart]:
+def receiving_part(gateway: Gateway, upload: Upload) -> Iterator[IncomingPart]:
     """A part of `upload` being received; nothing of it is left after an exception."""
     with incoming(gateway) as blob:
         yield IncomingPart(gateway, blob, upload.bytes)
@@ -164,12 +164,12 @@ def receiving_part(gateway: Gateway, upload: UploadRow) -> Iterator[IncomingPart
 def complete(
     gateway: Gateway,
     caller: Caller,
-    upload: UploadRow,
+    upload: Upload,
     *,
     part_ids: Sequence[str],
     md5: str | None = None,
-    settle: Settle[UploadRow] | None = None,
-) -> UploadRow:
+    settle: Settle[Upload] | None = None,
+) -> Upload:
     """Join the parts, in the order of `part_ids`, into a file; `md5` is the hex digest they should have.
 
     `settle` is called last in the transaction. Raises InvalidRequestError naming what does not fit, ConflictError when
@@ -200,7 +200,7 @@ def complete(
         return _completed(upload, incoming_file.create(caller, new, settle=end))
 
 
-def cancel(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | None = None) -> UploadRow:
+def cancel(gateway: Gateway, caller: Caller, upload_id: str, *, provider: str | None = None) -> Upload:
     """End an upload; its parts are deleted. Raises NotFoundError, and ConflictError when it ended otherwise."""
     upload = retrieve(gateway, caller, upload_id, provider=provider)
     if upload.status == "cancelled":
@@ -225,7 +225,7 @@ def expire_due(gateway: Gateway, *, slice_rows: int = SLICE_ROWS) -> int:
     )
 
 
-def _completed(upload: UploadRow, file: FileRow) -> UploadRow:
+def _completed(upload: Upload, file: FileRow) -> Upload:
     return replace(upload, status="completed", file=file)
 
 
@@ -237,7 +237,7 @@ def _check_size(gateway: Gateway, new: NewUpload) -> None:
         raise InvalidRequestError(f"bytes must be at most {file_limits.bytes} at {new.provider}.", param="bytes")
 
 
-def _check_total(connection: Connection, upload: UploadRow) -> None:
+def _check_total(connection: Connection, upload: Upload) -> None:
     # Equal parts count once: SDKs resend a part, without a key, when the response to it was lost.
     total = uploads.distinct_bytes(connection, upload.id)
     if total > upload.bytes:
@@ -245,7 +245,7 @@ def _check_total(connection: Connection, upload: UploadRow) -> None:
         raise InvalidRequestError(text, param="data")
 
 
-def _parts(gateway: Gateway, caller: Caller, upload: UploadRow, part_ids: Sequence[str]) -> list[StoredPart]:
+def _parts(gateway: Gateway, caller: Caller, upload: Upload, part_ids: Sequence[str]) -> list[StoredPart]:
     """The parts in the order of `part_ids`. Raises InvalidRequestError unless they make up the whole upload."""
     with gateway.database.read() as connection:
         stored = {part.public_id: part for part in uploads.parts(connection, upload.id)}
@@ -268,7 +268,7 @@ def _parts(gateway: Gateway, caller: Caller, upload: UploadRow, part_ids: Sequen
     return parts
 
 
-def _joined(gateway: Gateway, caller: Caller, upload: UploadRow, parts: Sequence[StoredPart]) -> Iterator[bytes]:
+def _joined(gateway: Gateway, caller: Caller, upload: Upload, parts: Sequence[StoredPart]) -> Iterator[bytes]:
     try:
         for part in parts:
             # With its length, so that a part that lost bytes fails here and not in the file.
@@ -291,7 +291,7 @@ def _check_mime_type(new: NewUpload) -> None:
         raise InvalidRequestError(text, param="mime_type")
 
 
-def _over(upload: UploadRow) -> ConflictError:
+def _over(upload: Upload) -> ConflictError:
     if upload.status == PENDING:
         return ConflictError(f"The upload {upload.public_id} ended during this request.", param="id")
     return ConflictError(f"The upload {upload.public_id} is {upload.status}; create another one.", param="id")

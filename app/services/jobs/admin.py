@@ -92,7 +92,7 @@ def _changes(gateway: Gateway, job: ShownJob, resolution: Resolution) -> JobChan
         if job_facts.held_native_ids(connection, job.account_id, [resolution.native_id]):
             raise ConflictError(f"{resolution.native_id} is the job of another batch.", param="native_id")
     try:
-        with provider_errors.told(gateway, provider=job.provider, account=job.account):
+        with provider_errors.translated(gateway, provider=job.provider, account=job.account):
             native = account.connector.retrieve_job(resolution.native_id)
     except NotFoundError as error:
         if isinstance(error.__cause__, MissingError):

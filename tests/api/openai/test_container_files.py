@@ -17,7 +17,7 @@ from app.data.tables import container_files as container_files_table
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import blobs as blob_service
 from app.services.containers import containers, files
-from app.services.containers.containers import ContainerRow, NewContainer
+from app.services.containers.containers import Container, NewContainer
 from app.services.containers.paths import checked_path
 from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_containers import age, create, make_file, references
@@ -35,7 +35,7 @@ def box(client: KeyClient) -> str:
 
 
 @pytest.fixture
-def container(gateway: Gateway, caller: Caller) -> ContainerRow:
+def container(gateway: Gateway, caller: Caller) -> Container:
     """A running container, as services see it."""
     return containers.create(gateway, caller, NewContainer(name="box", provider="local"))
 
@@ -228,7 +228,7 @@ def test_work_on_the_files_of_an_expired_container_is_refused(client: KeyClient,
 
 
 def test_a_container_that_expires_while_bytes_come_in_takes_none(
-    gateway: Gateway, caller: Caller, container: ContainerRow
+    gateway: Gateway, caller: Caller, container: Container
 ) -> None:
     with pytest.raises(InvalidRequestError, match="expired"), blob_service.incoming(gateway) as blob:
         blob.write(b"late")
@@ -249,7 +249,7 @@ def test_work_on_files_keeps_the_container_alive(client: KeyClient, gateway: Gat
     assert client.get(f"{box}/files").status_code == 200
 
 
-def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, container: ContainerRow) -> None:
+def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, container: Container) -> None:
     file_id = make_file(gateway, "alpha")
 
     def add(_: int) -> bool:
@@ -264,7 +264,7 @@ def test_one_of_many_at_once_gets_a_path(gateway: Gateway, caller: Caller, conta
     assert references(gateway, file_id) == 2
 
 
-def test_one_of_many_deletions_at_once_deletes(gateway: Gateway, caller: Caller, container: ContainerRow) -> None:
+def test_one_of_many_deletions_at_once_deletes(gateway: Gateway, caller: Caller, container: Container) -> None:
     file_id = make_file(gateway, "alpha")
     made = files.add_copy(gateway, caller, container, file_id=file_id, path=None)
 
@@ -300,7 +300,7 @@ def test_additions_and_the_end_of_a_container_at_once_leak_no_bytes(gateway: Gat
     assert references(gateway, file_id) == 1
 
 
-def test_a_hostile_filename_becomes_a_plain_one(gateway: Gateway, container: ContainerRow, caller: Caller) -> None:
+def test_a_hostile_filename_becomes_a_plain_one(gateway: Gateway, container: Container, caller: Caller) -> None:
     file_id = make_file(gateway, "alpha", filename="../../etc/pa\x07ss\\wd")
     made = files.add_copy(gateway, caller, container, file_id=file_id, path=None)
 
