@@ -223,6 +223,6 @@ def test_lines_have_their_time_and_files_stay(client: KeyClient, workers: Worker
     assert sweep.sweep(gateway)["batch_lines"] == 0
     gone = client.get(f"/v1/batches/{batch['id']}/results")
     assert gone.status_code == 404
-    assert "no longer kept" in gone.json["error"]["message"]
+    assert "deleted (retention)" in gone.json["error"]["message"]
     assert len(read(client, batch["output_file_id"])) == 30
     assert len(rows(gateway, blobs)) == 2
