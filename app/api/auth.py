@@ -5,12 +5,11 @@ from flask import current_app, g, request
 from app.api.context import gateway
 from app.api.operation import WRITES
 from app.errors import AuthenticationError
+from app.lib.headers import ACCOUNT, PROJECT
 from app.services.access import callers, keys, permissions
 from app.services.limits import limits
 
 HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
-ACCOUNT = "x-bf-api-key"  # the name of an account, not a credential
-PROJECT = "x-bf-project"
 PROVIDER = "x-model-provider"
 MAX_ADDRESS_LENGTH = 64
 

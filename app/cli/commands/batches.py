@@ -14,7 +14,7 @@ HEADS = ("JOB", "ACCOUNT", "STATE", "STATUS", "LINES", "DONE", "NATIVE ID", "FAU
 
 @click.group()
 def batches() -> None:
-    """Show the jobs of batches at providers, resolve unknown ones, adopt existing batches."""
+    """Show and resolve jobs at providers, and adopt batches."""
 
 
 @batches.command()

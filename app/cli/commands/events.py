@@ -15,7 +15,10 @@ from app.services.events.browse import Event, Filters, Tail
 
 @click.group()
 def events() -> None:
-    """Read events: writes, rejected requests of known callers, and actions of admins."""
+    """Read events: who wrote what, and what was rejected.
+
+    Events record writes, rejected requests of known callers, and actions of admins. They are never edited.
+    """
 
 
 @events.command()

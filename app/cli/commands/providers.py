@@ -21,7 +21,9 @@ Row = tuple[str, Abilities, int]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with all declared abilities.")
 def providers(as_json: bool) -> None:
-    """Show what each provider supports (files, batches, containers), its limits, and its number of accounts.
+    """Show what each provider supports.
+
+    The table lists operations on files, batches and containers, limits, and the number of accounts.
 
     \b
     Examples:

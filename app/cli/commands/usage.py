@@ -47,9 +47,10 @@ class _Scope(TypedDict):
 def usage(
     group_by: str, begins: int | None, ends: int | None, project: str | None, key: str | None, as_json: bool
 ) -> None:
-    """Sum up lines, tokens and dollars by key, project, provider, model or day.
+    """Sum up usage and cost.
 
-    Lines and attempts of unknown cost are counted separately, never as zero.
+    Shows lines, tokens and dollars by key, project, provider, model or day. Lines and attempts of unknown cost are
+    counted separately, never as zero.
 
     \b
     Examples:

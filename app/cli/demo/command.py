@@ -38,10 +38,10 @@ DEFAULTS = {
 
 @click.command()
 def demo() -> None:
-    """Run the gateway on this machine with a worker and a small real model, until Ctrl-C.
+    """Run a gateway with a small real model here.
 
-    The store (by default SQLite in `var/`) is kept for the next run. If LOCAL_BASE_URL is set, that
-    server is used instead of the model.
+    Starts the gateway, a worker and the model, and stops them at Ctrl-C. The store (by default SQLite in `var/`) is
+    kept for the next run. If LOCAL_BASE_URL is set, that server is used instead of the model.
 
     \b
     Examples:

@@ -28,9 +28,11 @@ MAX_THREADS = 8
     "--slots", default=SLOTS, show_default=True, type=click.IntRange(1, 64), help="Number of parallel requests."
 )
 def demo_model(port: int, slots: int) -> None:
-    """Serve SmolLM2-135M with llama.cpp: chat completions, completions, responses and embeddings.
+    """Serve a small language model with llama.cpp.
 
-    `make run` starts it automatically. The model is very small: expect batches to work, not good answers.
+    The model is SmolLM2-135M, for chat completions, completions, responses and embeddings.
+
+    `make run` starts this server automatically. The model is very small: expect batches to work, not good answers.
 
     \b
     Examples:

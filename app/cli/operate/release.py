@@ -12,10 +12,11 @@ STOP = {signal.SIGTERM, signal.SIGINT}
 
 @click.command()
 def release() -> None:
-    """Migrate the store before a new release starts, as the Procfile's `release` process.
+    """Migrate the store before a release starts.
 
-    Heroku waits until it ends. honcho instead runs it beside the other processes and stops them all when
-    one ends, so under honcho (which sets HONCHO_PROCESS_NAME) the command waits until it is stopped.
+    This is the `release` process of the Procfile. Heroku waits until it ends. honcho instead runs it beside the
+    other processes and stops them all when one ends, so under honcho (which sets HONCHO_PROCESS_NAME) the command
+    waits until it is stopped.
     """
     settings = context.settings(quiet=True)
     with context.plain_errors():

@@ -2,6 +2,7 @@
 
 from app.auth import tokens
 from app.errors import PermissionDeniedError
+from app.lib import headers
 from app.services.access import jwt_callers, keys, permissions, provider_keys
 from app.services.access.key_secrets import PREFIX
 from app.services.events import record
@@ -40,7 +41,7 @@ def check_project(caller: Caller, project: str | None) -> None:
     Otherwise an object meant for one project could be created in another.
     """
     if project is not None and project != caller.project:
-        raise PermissionDeniedError("This key does not belong to the project that was named.", param=jwt_callers.HEADER)
+        raise PermissionDeniedError("This key does not belong to the project that was named.", param=headers.PROJECT)
 
 
 def administrator(gateway: Gateway, credential: str, *, request_id: str, address: str | None = None) -> Actor:

@@ -13,11 +13,11 @@ from app.auth.tokens import Identity, TokenError
 from app.data.access import subjects
 from app.data.access.keys import CallerRow
 from app.errors import InvalidRequestError, PermissionDeniedError
+from app.lib import headers
 from app.services.access import key_secrets, keys, permissions
 from app.services.events import record
 from app.services.gateway import Actor, Caller, Gateway
 
-HEADER = "x-bf-project"
 NAME_LENGTH = 64
 # Ascending: the lower of the row's role and the token's role applies.
 RANKS = (permissions.VIEWER, permissions.MEMBER, permissions.ADMIN)
@@ -83,14 +83,16 @@ def _verified(gateway: Gateway, token: str, request_id: str) -> Identity:
 
 def _checked_name(project: str | None) -> str:
     if project is None:
-        raise InvalidRequestError(f"An admin token needs a project: name it in the header {HEADER}.", param=HEADER)
+        raise InvalidRequestError(
+            f"An admin token needs a project: name it in the header {headers.PROJECT}.", param=headers.PROJECT
+        )
     if len(project) > keys.PROJECT_LENGTH or not project.isprintable():
         raise _no_project(project)
     return project
 
 
 def _no_project(name: str) -> InvalidRequestError:
-    return InvalidRequestError(f"There is no active project {name!r:.80}.", param=HEADER)
+    return InvalidRequestError(f"There is no active project {name!r:.80}.", param=headers.PROJECT)
 
 
 def _row(

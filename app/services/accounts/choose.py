@@ -7,6 +7,7 @@ from app.connectors.catalogue import registry
 from app.connectors.catalogue.providers import FALLBACK
 from app.connectors.contract.abilities import OPERATIONS, Support
 from app.errors import InvalidRequestError, PermissionDeniedError, UnavailableError, UnsupportedOperationError
+from app.lib import headers
 from app.services.accounts.directory import Account
 from app.services.gateway import Caller, Gateway
 
@@ -80,8 +81,8 @@ def account_for(gateway: Gateway, caller: Caller, provider: str, *, prefer: Coll
     if gateway.accounts.choose(provider) is None:
         raise InvalidRequestError(_no_account(gateway, provider), param="provider")
     if name is not None and gateway.accounts.choose(provider, name=name) is None:
-        text = f"x-bf-api-key: provider {provider} has no account {name!r:.80} that accepts new work."
-        raise InvalidRequestError(text, param="x-bf-api-key")
+        text = f"{headers.ACCOUNT}: provider {provider} has no account {name!r:.80} that accepts new work."
+        raise InvalidRequestError(text, param=headers.ACCOUNT)
     which = "any account" if name is None else f"the account {name!r:.80}"
     raise PermissionDeniedError(f"This key may not use {which} of provider {provider}.")
 

@@ -117,8 +117,8 @@ def test_a_worker_whose_account_is_refused_logs_and_stores_no_key(
         stderr=subprocess.STDOUT,
     )
     try:
-        until(lambda: {"chat", "files"} <= {request.path.split("/")[2] for request in xai.requests})
-        until(lambda: len({request.headers["authorization"] for request in xai.requests}) >= 2)
+        until(lambda: {"chat", "files"} <= {request.path.split("/")[2] for request in xai.requests}, seconds=60)
+        until(lambda: len({request.headers["authorization"] for request in xai.requests}) >= 2, seconds=60)
     finally:
         worker.terminate()
         said, _ = worker.communicate(timeout=30)
