@@ -1,4 +1,4 @@
-"""Reading JSON of providers: what is missing is None, what makes no sense raises UpstreamServerError."""
+"""Reads JSON of providers: missing values become None, invalid ones raise UpstreamServerError."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from app.connectors.contract.errors import UpstreamServerError
 from app.lib import json
 
-# Beyond it no clock and no counter of a provider can be.
+# No counter and no clock of a provider can be beyond these.
 MAX_INTEGER = 2**63 - 1
 LAST_SECOND = 2**38
 
 
 def bad_answer(what: str) -> UpstreamServerError:
-    """The error of an answer that makes no sense; `what` quotes no more of it than a word."""
+    """The error for an answer that makes no sense; `what` quotes at most one word of it."""
     return UpstreamServerError(f"The provider's answer makes no sense: {what}.", code="bad_answer")
 
 
@@ -60,7 +60,7 @@ def required(holder: Mapping[str, Any], name: str) -> str:
 
 
 def url(holder: Mapping[str, Any], name: str) -> str:
-    """The URL under `name`, which must be there; whether it may be called is not said by that."""
+    """The URL under `name`, which must be there. Whether it may be called is for the caller to check."""
     value = required(holder, name)
     try:
         sound = urlsplit(value).port != 0 and value.isascii() and not any(character <= " " for character in value)
@@ -72,7 +72,7 @@ def url(holder: Mapping[str, Any], name: str) -> str:
 
 
 def count(holder: Mapping[str, Any], name: str) -> int | None:
-    """The number under `name`, 0 or more; 64-bit integers may be texts."""
+    """The number under `name`, 0 or more; it may be a string of digits, as 64-bit integers often are."""
     value = holder.get(name)
     if value is None or value == "":
         return None
@@ -115,12 +115,12 @@ def written(value: Any) -> bytes:
     """`value` as JSON on one line."""
     try:
         return json.dumps(value)
-    except json.JSONEncodeError as error:  # what is nested very deep can be read, but not written
+    except json.JSONEncodeError as error:  # very deep nesting can be parsed, but not serialised
         raise bad_answer("a result is nested too deep") from error
 
 
 def one_of(words: Mapping[str, str], word: str) -> str:
-    """What the provider's `word` (a status) means in the gateway's words."""
+    """The gateway's status for the provider's status `word`."""
     if word not in words:
         raise bad_answer(f"the status {word[:60]!r} is not known")
     return words[word]
