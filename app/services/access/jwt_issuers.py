@@ -18,18 +18,20 @@ OK = 200
 
 
 def verifier(settings: Settings, *, log: Any) -> tokens.Verifier:
-    """What verifies JWTs as the settings say. Raises SettingsError, which shows no secret."""
+    """The verifier of JWTs for the issuers in the settings. Raises SettingsError, which shows no secret."""
     text = settings.jwt_issuers.strip()
     if not text:
         return tokens.Verifier()
     try:
-        found = issuers.parsed(text if text.startswith("[") else Path(text).read_bytes())
+        parsed = issuers.parsed(text if text.startswith("[") else Path(text).read_bytes())
     except issuers.IssuerError as error:
         raise SettingsError(f"{VARIABLE}: {error}") from None
     except OSError as error:
-        # It may be JSON that does not begin as a list does, so what it says is not repeated.
-        raise SettingsError(f"{VARIABLE} is no JSON list, and no file can be read there ({error.strerror}).") from None
-    return tokens.verifier(found, read=_reader, log=log)
+        # It may be malformed JSON rather than a path, and then hold a secret, so it is not quoted.
+        raise SettingsError(
+            f"{VARIABLE} is neither a JSON list nor the path of a readable file ({error.strerror})."
+        ) from None
+    return tokens.verifier(parsed, read=_reader, log=log)
 
 
 def _reader(issuer: issuers.Issuer) -> Callable[[], bytes]:
@@ -41,12 +43,12 @@ def _reader(issuer: issuers.Issuer) -> Callable[[], bytes]:
 def _from_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            found = file.read(MAX_BYTES + 1)
+            document = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise JwksError(f"The file cannot be read: {error.strerror}.") from None
-    if len(found) > MAX_BYTES:
+    if len(document) > MAX_BYTES:
         raise JwksError(f"The file is larger than {MAX_BYTES} bytes.")
-    return found
+    return document
 
 
 def _from_url(url: str) -> bytes:
