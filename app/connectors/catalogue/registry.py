@@ -40,7 +40,7 @@ def _known() -> dict[str, Provider]:
     for entry_point in entry_points(group=ENTRY_POINTS):
         outside = _outside(entry_point)
         if outside.name in known:
-            raise _wrong(entry_point, f"names the provider {outside.name}, which is there already")
+            raise _wrong(entry_point, f"names the provider {outside.name}, which already exists")
         known[outside.name] = outside
     return known
 
@@ -114,7 +114,7 @@ def load(target: Target, *, path: str = "") -> Connector:
     entry = _known().get(target.provider)
     path = path or (entry.target if entry else "")
     if not path:
-        raise ConfigurationError(f"There is no provider {target.provider}.")
+        raise ConfigurationError(f"The provider {target.provider} does not exist.")
     module, _, attribute = path.partition(":")
     try:
         connector_class = getattr(importlib.import_module(module), attribute)
@@ -159,10 +159,10 @@ def checked_url(variable: str, url: str) -> str:
     """`url` without a trailing slash. It is shown to operators, so it must contain no credential."""
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound or any(ord(character) < 0x21 or ord(character) > 0x7E for character in url):
+        valid = False
+    if not valid or any(ord(character) < 0x21 or ord(character) > 0x7E for character in url):
         raise ConfigurationError(f"{variable} must be a URL such as http://127.0.0.1:8000/v1.")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(f"{variable} must have no user, password, query or fragment; keys have variables.")

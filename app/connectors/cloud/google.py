@@ -40,7 +40,7 @@ LIFETIME_S = 3600.0
 ENDPOINT = "https://oauth2.googleapis.com/token"
 USER = ("refresh_token", "client_id", "client_secret", "quota_project_id")
 SECRET = ("private_key", "private_key_id", "client_secret", "refresh_token")
-# A shorter word is no secret; hiding it would hide words.
+# A shorter word is no secret; redacting it would redact ordinary words.
 MIN_SECRET_CHARACTERS = 16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNAUTHORIZED = 401
@@ -206,11 +206,11 @@ def _unpacked(credential: str) -> str | None:
 def _check_url(url: Any) -> None:
     try:
         parts = urlsplit(url)
-        sound = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-        sound = sound and bool(parts.hostname) and parts.username is None
+        valid = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        valid = valid and bool(parts.hostname) and parts.username is None
     except (ValueError, AttributeError, TypeError):
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise ConfigurationError("The token_uri of a Google credential must be an https URL.")
 
 

@@ -133,7 +133,7 @@ class Bucket:
         self.place.require()
         tree = _tree(self._api.answer("GET", self._root or "/", query=whole_query).body)
         if tree is None or _name(tree) != "ListBucketResult":
-            raise parsing.bad_answer("the list is no ListBucketResult")
+            raise parsing.bad_answer("the list is not a ListBucketResult")
         return tree
 
     def _path(self, key: str) -> str:
@@ -192,4 +192,4 @@ def _http_date(text: str | None) -> int | None:
     try:
         return int(parsedate_to_datetime(text).timestamp() * 1000) if text else None
     except (ValueError, OverflowError) as error:
-        raise parsing.bad_answer("last-modified is no instant") from error
+        raise parsing.bad_answer("last-modified is not a point in time") from error

@@ -172,7 +172,7 @@ def _job(answer: Any) -> NativeJob:
     metadata = {name: str(value) for name, value in parsing.part(fields, "metadata").items()}
     inputs = fields.get("input_files")
     if inputs is not None and not (isinstance(inputs, list) and all(isinstance(item, str) for item in inputs)):
-        raise parsing.bad_answer("input_files is no list of ids")
+        raise parsing.bad_answer("input_files is not a list of ids")
     total = parsing.count(fields, "total_requests")
     return NativeJob(
         id=parsing.required(fields, "id"),

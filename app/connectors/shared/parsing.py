@@ -21,7 +21,7 @@ def bad_answer(what: str) -> UpstreamServerError:
 def fields(value: Any, what: str) -> Mapping[str, Any]:
     """`value`, which must be an object."""
     if not isinstance(value, dict):
-        raise bad_answer(f"{what} is no object")
+        raise bad_answer(f"{what} is not an object")
     return value
 
 
@@ -32,12 +32,12 @@ def part(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def items(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The objects of the list under `name`; none when there is no list."""
+    """The objects of the list under `name`; none when there is not a list."""
     value = holder.get(name)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise bad_answer(f"{name} is no list")
+        raise bad_answer(f"{name} is not a list")
     return [fields(item, f"an item of {name}") for item in value]
 
 
@@ -47,7 +47,7 @@ def text(holder: Mapping[str, Any], name: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise bad_answer(f"{name} is no text")
+        raise bad_answer(f"{name} is not a string")
     return value
 
 
@@ -63,11 +63,11 @@ def url(holder: Mapping[str, Any], name: str) -> str:
     """The URL under `name`, which must be there. Whether it may be called is for the caller to check."""
     value = required(holder, name)
     try:
-        sound = urlsplit(value).port != 0 and value.isascii() and not any(character <= " " for character in value)
+        valid = urlsplit(value).port != 0 and value.isascii() and not any(character <= " " for character in value)
     except ValueError:
-        sound = False
-    if not sound:
-        raise bad_answer(f"{name} is no URL")
+        valid = False
+    if not valid:
+        raise bad_answer(f"{name} is not a URL")
     return value
 
 
@@ -81,7 +81,7 @@ def count(holder: Mapping[str, Any], name: str) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_INTEGER:
-        raise bad_answer(f"{name} is no count")
+        raise bad_answer(f"{name} is not a count")
     return value
 
 
@@ -95,13 +95,13 @@ def instant(holder: Mapping[str, Any], name: str) -> int | None:
             moment = datetime.fromisoformat(value)
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError) as error:
-            raise bad_answer(f"{name} is no instant") from error
+            raise bad_answer(f"{name} is not a point in time") from error
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value
     else:
-        raise bad_answer(f"{name} is no instant")
+        raise bad_answer(f"{name} is not a point in time")
     if not seconds < LAST_SECOND:
-        raise bad_answer(f"{name} is no instant")
+        raise bad_answer(f"{name} is not a point in time")
     return int(seconds * 1000) if seconds > 0 else None
 
 

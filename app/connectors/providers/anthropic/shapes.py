@@ -95,7 +95,7 @@ def result(line: bytes, *, ended_at_s: int | None, untouched: bool) -> JobResult
     try:
         row = parsing.fields(json.loads(line), "a result")
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer("a result is no JSON") from error
+        raise parsing.bad_answer("a result is not JSON") from error
     custom_id = parsing.required(row, "custom_id")
     outcome = row.get("result")
     outcome = outcome if isinstance(outcome, dict) else {}

@@ -155,7 +155,7 @@ def result(line: bytes, number: int, read: Read) -> JobResult:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer(f"line {number} of the results is no JSON") from error
+        raise parsing.bad_answer(f"line {number} of the results is not JSON") from error
     row = parsing.fields(value, f"line {number} of the results")
     record = parsing.required(row, "recordId")
     wrong = row.get("error")
@@ -167,8 +167,8 @@ def result(line: bytes, number: int, read: Read) -> JobResult:
 def _refused(record: str, error: Mapping[str, Any]) -> JobResult:
     text, code = error.get("errorMessage"), error.get("errorCode")
     message = text if isinstance(text, str) and text else "Bedrock refused this record and did not say why."
-    sound = type(code) is int and 400 <= code < 600
-    return refused(record, message, status=code if sound else SERVER_ERROR)
+    valid = type(code) is int and 400 <= code < 600
+    return refused(record, message, status=code if valid else SERVER_ERROR)
 
 
 def _fits(text: str, least: int, most: int) -> bool:

@@ -244,4 +244,4 @@ def _loaded(row: bytes) -> Any:
     try:
         return json.loads(row)
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer("a result is no JSON") from error
+        raise parsing.bad_answer("a result is not JSON") from error

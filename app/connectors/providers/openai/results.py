@@ -23,7 +23,7 @@ def result(line: bytes, number: int) -> JobResult:
     except json.JSONDecodeError as wrong:
         raise _bad_row(number, "is not JSON") from wrong
     if not isinstance(row, dict):
-        raise _bad_row(number, "is no object")
+        raise _bad_row(number, "is not an object")
     custom_id = row.get("custom_id")
     if not isinstance(custom_id, str):
         raise _bad_row(number, "has no custom_id")

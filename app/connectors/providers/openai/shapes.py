@@ -135,7 +135,7 @@ def page(answer: Any, read: Callable[[Any], T], *, current: str | None) -> Page[
     """A page of what `read` reads; `asked` is the cursor that led to it. Without `has_more` it is the only one."""
     fields = parsing.fields(answer, "the list")
     if not isinstance(fields.get("data"), list):
-        raise parsing.bad_answer("data is no list")
+        raise parsing.bad_answer("data is not a list")
     items = parsing.items(fields, "data")
     more = fields.get("has_more")
     if more is not None and not isinstance(more, bool):
@@ -160,7 +160,7 @@ def _id(fields: Mapping[str, Any], name: str) -> str | None:
     """An id that is safe to store in SQL and to put into a path."""
     value = parsing.text(fields, name)
     if value is not None and (len(value) > MAX_ID or not value.isprintable()):
-        raise parsing.bad_answer(f"{name} is no id")
+        raise parsing.bad_answer(f"{name} is not an id")
     return value
 
 

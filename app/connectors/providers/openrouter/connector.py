@@ -103,7 +103,7 @@ class OpenRouter(Managed):
             if member.index is not None:
                 yield member.value
             elif member.name == "results" and not isinstance(member.value, list | None):
-                raise parsing.bad_answer("results is no list")
+                raise parsing.bad_answer("results is not a list")
 
     # Files of containers, which models make.
 

@@ -172,7 +172,7 @@ def _row(line: bytes, number: int) -> Mapping[str, Any]:
     try:
         return parsing.fields(json.loads(line), f"line {number} of the results")
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer(f"line {number} of the results is no JSON") from error
+        raise parsing.bad_answer(f"line {number} of the results is not JSON") from error
 
 
 def _result(row: Mapping[str, Any], name: Any, number: int, read: Read) -> JobResult:
