@@ -1,6 +1,6 @@
-"""Public keys of an issuer (JWKS, RFC 7517): kept, read again when they are old or one is missing, never in a hurry.
+"""Public keys of an issuer (JWKS, RFC 7517): cached, and refreshed when they are old or a key is missing.
 
-They are read in a thread of their own, so that a request waits only when it cannot do without, and never for long.
+A thread of its own refreshes them, so a request waits only if it cannot go on without, and never for long.
 """
 
 import threading
@@ -15,24 +15,24 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from app.lib import json
 
 FRESH_S = 300.0
-# However many tokens name a key that is not there, the issuer is asked once in this time.
+# However many tokens name an unknown key, the keys are read at most once in this time.
 AGAIN_S = 10.0
 PATIENCE_S = 5.0
-# Requests with an unknown key that wait at once for the keys to be read again; the others are refused.
+# Requests with an unknown key that may wait for a refresh at the same time; any more are rejected at once.
 MAX_WAITING = 8
 MAX_KEYS = 100
-SHORTEST_RSA = 2048
+MIN_RSA_BITS = 2048
 KINDS = {"RS256": "RSA", "ES256": "EC"}
 CURVE = "P-256"
 
 
 class JwksError(Exception):
-    """The keys cannot be read now; the message is for the operator."""
+    """The keys cannot be read at the moment; the message is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """One key that can verify tokens signed by `algorithm`."""
+    """One key that verifies tokens signed with `algorithm`."""
 
     kid: str | None
     algorithm: str
@@ -40,7 +40,7 @@ class PublicKey:
 
 
 class KeySet:
-    """The keys at one place; safe to share between threads. `read` gives the document or raises JwksError."""
+    """The keys at one location; safe to share between threads. `read` returns the document or raises JwksError."""
 
     def __init__(
         self,
@@ -57,38 +57,38 @@ class KeySet:
         self._monotonic = monotonic
         self._patience_s = patience_s
         self._keys: Sequence[PublicKey] | None = None
-        self._read_at = self._asked_at = float("-inf")
+        self._read_at = self._requested_at = float("-inf")
         self._lock = threading.Lock()
         self._reading: threading.Event | None = None
         self._places = threading.BoundedSemaphore(MAX_WAITING)
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
-        """The key called `kid`, or the only one there is when the token names none; None: there is no such key."""
+        """The key `kid`, or the only key if the token names none; None if there is no such key."""
         if self._keys is None:
-            self._ask(wait=True)
+            self._refresh(wait=True)
         elif self._monotonic() - self._read_at > FRESH_S:
-            self._ask()
-        key = self._fitting(kid, algorithm)
+            self._refresh()
+        key = self._matching(kid, algorithm)
         if key is None and self._keys is not None and self._places.acquire(blocking=False):
             try:
-                self._ask(wait=True)
+                self._refresh(wait=True)
             finally:
                 self._places.release()
-            key = self._fitting(kid, algorithm)
+            key = self._matching(kid, algorithm)
         return key
 
-    def _fitting(self, kid: str | None, algorithm: str) -> PublicKey | None:
-        fitting = [key for key in self._keys or () if key.algorithm == algorithm and kid in (None, key.kid)]
-        return fitting[0] if len(fitting) == 1 else None
+    def _matching(self, kid: str | None, algorithm: str) -> PublicKey | None:
+        matches = [key for key in self._keys or () if key.algorithm == algorithm and kid in (None, key.kid)]
+        return matches[0] if len(matches) == 1 else None
 
-    def _ask(self, *, wait: bool = False) -> None:
-        """See to it that the keys are being read, unless they just were; wait for them for a while."""
+    def _refresh(self, *, wait: bool = False) -> None:
+        """Start a refresh unless one is running or has just ended; with `wait`, wait for it a while."""
         with self._lock:
             if self._reading is None:
                 now = self._monotonic()
-                if now - self._asked_at < AGAIN_S:
+                if now - self._requested_at < AGAIN_S:
                     return
-                self._asked_at = now
+                self._requested_at = now
                 over = threading.Event()
                 threading.Thread(target=self._load, args=(over,), name="jwks", daemon=True).start()
                 self._reading = over
@@ -104,7 +104,7 @@ class KeySet:
             self._keys = keys
             self._read_at = self._monotonic()
         except JwksError as error:
-            # The keys that are known go on: an issuer that is away must not lock out everybody.
+            # The cached keys stay valid: an issuer that is down must not lock out everybody.
             self._log.error("jwks.not_read", where=self._where, error=str(error), kept=len(self._keys or ()))
         finally:
             with self._lock:
@@ -113,7 +113,7 @@ class KeySet:
 
 
 def parsed(document: bytes) -> list[PublicKey]:
-    """The keys of a JWKS that can verify signatures; others are left out. Raises JwksError when none is left."""
+    """The keys of a JWKS that can verify signatures; others are skipped. Raises JwksError if none is left."""
     try:
         value = json.loads(document)
     except json.JSONDecodeError:
@@ -141,6 +141,6 @@ def _key(entry: Mapping[str, Any]) -> PublicKey | None:
         key = jwt.PyJWK(public, algorithm).key
     except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
-    if kind == "RSA" and key.key_size < SHORTEST_RSA:
+    if kind == "RSA" and key.key_size < MIN_RSA_BITS:
         return None
     return PublicKey(kid, algorithm, key)

@@ -1,6 +1,6 @@
-"""The names under which connectors of other packages import this room, from before it was divided.
+"""Old module names that connectors of other packages import, from before this package was divided.
 
-They are not for use in this repository.
+Not for use in this repository.
 """
 
 import importlib
@@ -25,7 +25,7 @@ MOVED = {
 
 
 class MovedModules(MetaPathFinder, Loader):
-    """Finds a module under its old name. It comes last of all finders, so nothing that exists is hidden."""
+    """Finds a module under its old name. It is the last of all finders, so it hides no existing module."""
 
     def find_spec(
         self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""The providers that the gateway knows, and what packages outside of this repository add to them."""
+"""The providers that the gateway knows, including those of other packages."""
 
 from app.connectors.catalogue.declarations import Provider
 

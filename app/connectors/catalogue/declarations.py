@@ -1,4 +1,4 @@
-"""What there is to say of a provider, and short ways to say it. Code is named, not imported."""
+"""The declaration of a provider, and shorthands for it. Code is named, not imported."""
 
 import re
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ TRANSLATIONS = "/v1/audio/translations"
 ENDPOINT = re.compile(r"/v1/[a-z0-9_./-]{1,60}")
 LINES = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES})
 
-# What newer models of OpenAI insist on, and who follows it calls the other name old.
+# Newer models of OpenAI accept only this name, and providers that follow OpenAI deprecate the other.
 NEWER_LIMIT = "max_completion_tokens"
 
-# Purposes at which OpenAI's own services use a file, so that it has to be there.
+# Purposes for which OpenAI's own services use a file, so it must be stored there.
 DIRECT = frozenset({"assistants", "vision", "user_data", "fine-tune", "evals"})
 DAYS = frozenset({"24h", "48h", "7d"})
 
@@ -38,13 +38,13 @@ STORE_ONLY = "app.connectors.contract.base:Connector"
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What is known of a provider without importing its code.
+    """A provider, declared without importing its code.
 
     `target` is `module:Class` of its connector. `base_url` is the default, may be empty. An account exists when
     `key_envs` (the first one set counts) has a value or, for a provider that runs without keys, when `url_env` has.
     `prefix` starts the names of its other variables; `option_envs` are those of the account's options, `options` the
-    defaults of these. `callers_keys` tells that a key is one word that opens nothing but its account at `base_url`:
-    callers may bring their own where the operator allows that.
+    defaults of these. `callers_keys` means that a key is one word that opens only its account at `base_url`, so callers
+    may bring their own where the operator allows that.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Provider:
 
 
 def hosted(name: str, base_url: str, *, keys: str = "", url: str = "", prefix: str = "", **more: object) -> Provider:
-    """A provider that wants a key; `keys` are names of variables, where they are not `<NAME>_API_KEY`."""
+    """A provider that requires a key; `keys` are the names of its variables, if not `<NAME>_API_KEY`."""
     prefix = prefix or name.upper()
     key_envs = tuple(keys.split()) or (f"{prefix}_API_KEY",)
     return Provider(name, prefix, key_envs, url or f"{prefix}_BASE_URL", base_url, **more)  # type: ignore[arg-type]
 
 
 def own_server(name: str, abilities: Abilities) -> Provider:
-    """A server of OpenAI's dialect that the operator runs, with or without a key."""
+    """An OpenAI-compatible server that the operator runs, with or without a key."""
     prefix = name.upper()
     return Provider(
         name, prefix, (f"{prefix}_API_KEY",), f"{prefix}_BASE_URL", keyless=True, target=LINES_ONLY, abilities=abilities
@@ -86,7 +86,7 @@ def native(
     without: str = "",
     output_limit: str = "max_tokens",
 ) -> Abilities:
-    """Native files and batches; `also` and `emulated` add operations, `without` takes some away."""
+    """Native files and batches; `also` and `emulated` add operations, `without` removes some."""
     supports = operations(native=f"files batches {also}", emulated=emulated)
     for name in without.split():
         del supports[name]

@@ -1,4 +1,4 @@
-"""Providers that the gateway has never heard of, but that speak OpenAI's dialect: abilities declared or probed."""
+"""Providers that are not in the catalogue but speak OpenAI's dialect: their abilities, declared or probed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ GROUPS = ("files", "batches")
 NATIVE: str = Support.NATIVE.value
 EMULATED: str = Support.EMULATED.value
 NONE: str = Support.NONE.value
-# What an API that is there answers to a GET, whether it lists, wants another key or no GET.
+# Statuses of an existing API to a GET: it lists, rejects the key, or rejects the method.
 THERE = (200, 401, 403, 405)
 DEFAULT = {"files": EMULATED, "batches": EMULATED}
 
 
 class AbilityError(ValueError):
-    """Abilities that do not exist or do not go together; the message tells what does."""
+    """Invalid abilities, or ones that do not go together; the message says which do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an account of such a provider is made of: abilities, and `module:Class` of its connector."""
+    """The abilities of such a provider, and `module:Class` of its connector."""
 
     abilities: Abilities
     path: str
 
 
 def declared(words: Mapping[str, str]) -> dict[str, str]:
-    """Whole abilities from what was declared (`{"batches": "native"}`). Raises AbilityError."""
+    """All abilities from those that were declared (`{"batches": "native"}`). Raises AbilityError."""
     for group, support in words.items():
         if group not in GROUPS or support not in (NATIVE, EMULATED, NONE):
             raise AbilityError(
@@ -52,7 +52,7 @@ def declared(words: Mapping[str, str]) -> dict[str, str]:
 
 
 def shape(stored: Mapping[str, Any]) -> Shape:
-    """The abilities and connector of what `declared` or `probed` gave."""
+    """The abilities and connector for the result of `declared` or `probed`."""
     words = {**DEFAULT, **stored}
     groups = {kind: " ".join(g for g in GROUPS if words[g] == kind) for kind in (NATIVE, EMULATED)}
     native_batches = words["batches"] == NATIVE
@@ -68,7 +68,7 @@ def shape(stored: Mapping[str, Any]) -> Shape:
 
 
 def probed(target: Target) -> dict[str, str]:
-    """Abilities as the server's answers tell. Raises UpstreamError when it is away or its answers tell nothing."""
+    """Abilities as the server's answers show. Raises UpstreamError if it is away or its answers are inconclusive."""
     api = Api(target)
     version = "" if has_version(target.base_url) else "/v1"
     try:
@@ -87,7 +87,7 @@ def _support(api: Api, path: str, timeout_s: float) -> str:
     if answer.status in THERE and _is_json(answer):
         return NATIVE
     raise UpstreamServerError(
-        f"GET {path} was answered with status {answer.status}, which does not tell whether it is there.",
+        f"GET {path} was answered with status {answer.status}, which does not show whether the API exists.",
         status=answer.status,
     )
 

@@ -1,4 +1,4 @@
-"""Every provider the gateway knows: the catalogue, and what other packages add; code is imported when it is needed."""
+"""Every provider that the gateway knows: the catalogue and those of other packages. Code is imported on first use."""
 
 import importlib
 import re
@@ -15,7 +15,7 @@ from app.connectors.contract.base import Connector, Target
 from app.connectors.contract.errors import ConfigurationError
 from app.lib import json
 
-# Packages add providers of their own under this group: each entry point is a Provider.
+# Other packages add providers under this entry-point group; each entry point is a Provider.
 ENTRY_POINTS = "batchgate.connectors"
 DEFAULT_CONCURRENCY = 64
 NOTHING = Abilities()
@@ -40,7 +40,7 @@ def _known() -> dict[str, Provider]:
     for entry_point in entry_points(group=ENTRY_POINTS):
         outside = _outside(entry_point)
         if outside.name in known:
-            raise _wrong(entry_point, f"names the provider {outside.name}, which is there already")
+            raise _wrong(entry_point, f"names the provider {outside.name}, which already exists")
         known[outside.name] = outside
     return known
 
@@ -64,12 +64,12 @@ def _wrong(entry_point: EntryPoint, what: str) -> ConfigurationError:
 
 
 def names() -> list[str]:
-    """All providers, in the order of the catalogue."""
+    """The names of all providers, in the order of the catalogue."""
     return list(_known())
 
 
 def forget() -> None:
-    """Look again, at the next use, which packages are installed."""
+    """Look up the installed packages again at the next use."""
     _known.cache_clear()
 
 
@@ -79,18 +79,18 @@ def is_known(name: str) -> bool:
 
 
 def find(name: str) -> Provider | None:
-    """What is known of `name`, or None."""
+    """The declaration of `name`, or None."""
     return _known().get(name)
 
 
 def abilities(name: str) -> Abilities:
-    """What `name` can do here: nothing, if nobody knows it."""
+    """The abilities of `name`; none for an unknown provider."""
     entry = _known().get(name)
     return entry.abilities if entry else NOTHING
 
 
 def providers() -> list[Provider]:
-    """All of them, as they are declared."""
+    """The declarations of all providers."""
     return list(_known().values())
 
 
@@ -101,20 +101,20 @@ def configured(environ: Mapping[str, str]) -> list[Configured]:
 
 
 def base_url(entry: Provider, environ: Mapping[str, str]) -> str:
-    """Where the provider is, also without an account there. Raises ConfigurationError naming the variable."""
+    """The provider's base URL, even without an account. Raises ConfigurationError naming the variable."""
     url = environ.get(entry.url_env, "").strip()
     return checked_url(entry.url_env, url) if url else entry.base_url
 
 
 def load(target: Target, *, path: str = "") -> Connector:
-    """The connector of an account; imports its module. Raises ConfigurationError when it is not installed.
+    """The connector of an account; imports its module. Raises ConfigurationError if that is not installed.
 
     `path` is the `module:Class` of a provider that the catalogue does not have.
     """
     entry = _known().get(target.provider)
     path = path or (entry.target if entry else "")
     if not path:
-        raise ConfigurationError(f"There is no provider {target.provider}.")
+        raise ConfigurationError(f"The provider {target.provider} does not exist.")
     module, _, attribute = path.partition(":")
     try:
         connector_class = getattr(importlib.import_module(module), attribute)
@@ -144,25 +144,25 @@ def _configured(entry: Provider, environ: Mapping[str, str]) -> Configured | Non
 
 
 def _checked_key(variables: str, key: str) -> str:
-    """A credential as it is kept: one word, or a JSON object."""
+    """A credential as it is stored: one word, or a JSON object."""
     if key.startswith("{"):
         try:
             return json.dumps(json.loads(key)).decode()
         except json.JSONDecodeError:
-            raise ConfigurationError(f"{variables} begins as a JSON object does, but is none.") from None
+            raise ConfigurationError(f"{variables} looks like a JSON object, but is not valid JSON.") from None
     if any(ord(character) < 0x21 or ord(character) > 0x7E for character in key):
         raise ConfigurationError(f"{variables} must be one word of printable ASCII, or a JSON object.")
     return key
 
 
 def checked_url(variable: str, url: str) -> str:
-    """`url` without a slash at its end. It is shown to operators, so it must hold no credential."""
+    """`url` without a trailing slash. It is shown to operators, so it must contain no credential."""
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound or any(ord(character) < 0x21 or ord(character) > 0x7E for character in url):
+        valid = False
+    if not valid or any(ord(character) < 0x21 or ord(character) > 0x7E for character in url):
         raise ConfigurationError(f"{variable} must be a URL such as http://127.0.0.1:8000/v1.")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(f"{variable} must have no user, password, query or fragment; keys have variables.")

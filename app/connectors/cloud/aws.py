@@ -24,7 +24,7 @@ DEFAULT = "default"
 SESSION_NAME = "batchgate"
 UNAUTHORIZED = 401
 SECRET = ("api_key", "secret_access_key", "session_token", "external_id")
-# Headers of a call that are signed; proxies may change others.
+# The headers that are signed; proxies may change others.
 SIGNED = ("host", "content-type")
 SIGNED_PREFIX = "x-amz-"
 NOT_FOUND = (

@@ -20,7 +20,7 @@ from app.lib import json
 
 URL = "https://storage.googleapis.com"
 PER_PAGE = 1000
-# More goes in an upload session, as Google recommends.
+# Larger payloads use an upload session, as Google recommends.
 AT_ONCE_BYTES = 5 * 2**20
 MAX_BYTES = 5 * 2**40
 PURPOSE = "purpose"
@@ -42,8 +42,8 @@ class Place(places.Place):
 class Bucket:
     """One bucket; safe to share between threads. Calls raise UpstreamError as those of `Api` do.
 
-    Ids are `gs://bucket/key`; those of another bucket, or outside of the prefix, are missing without a call. One that
-    ends with a slash stands for all objects below it, as one file in the order of their keys.
+    Ids are `gs://bucket/key`. An id of another bucket, or outside the prefix, raises MissingError without a call. An id
+    that ends with a slash stands for all objects below it, as one file in the order of their keys.
     """
 
     def __init__(self, target: Target, place: Place, remote: Remote) -> None:
@@ -61,11 +61,11 @@ class Bucket:
         self._api.close()
 
     def check(self) -> None:
-        """Look into the bucket."""
+        """Check that the bucket can be listed."""
         self._listed({"maxResults": 1})
 
     def put(self, new: NewFile) -> NativeFile:
-        """Make an object of a file's name, below its folder or else in one of its own."""
+        """Upload an object with the file's name, below the file's folder or else in a new one."""
         size = new.payload.length
         if size > MAX_BYTES:
             text = f"This file has {size} bytes; Google Cloud Storage takes {MAX_BYTES}."
@@ -78,11 +78,11 @@ class Bucket:
         return self._file(made, key)
 
     def head(self, uri: str) -> NativeFile:
-        """What there is to know of an object."""
+        """The metadata of an object."""
         if uri.endswith("/"):
             files = list(self.below(uri))
             if not files:
-                raise MissingError(f"Nothing lies below {uri[:200]!r}.", status=MISSING, code="notFound")
+                raise MissingError(f"There are no objects below {uri[:200]!r}.", status=MISSING, code="notFound")
             size = sum(file.bytes or 0 for file in files)
             return NativeFile(uri, uri[:-1].rpartition("/")[2], "", size, created_at=files[0].created_at)
         key = self.place.key(uri)
@@ -90,7 +90,7 @@ class Bucket:
 
     @contextmanager
     def get(self, uri: str) -> Iterator[Download]:
-        """The bytes of an object, as they come in."""
+        """Stream the bytes of an object."""
         if not uri.endswith("/"):
             with self._download(self.place.key(uri)) as download:
                 yield download
@@ -99,24 +99,24 @@ class Bucket:
         yield Download(sum(file.bytes or 0 for file in files), KIND, self._chained(files))
 
     def delete(self, uri: str) -> None:
-        """Delete an object; one that is gone already is fine."""
+        """Delete an object. Does nothing if it is already deleted."""
         for one in [file.id for file in self.below(uri)] if uri.endswith("/") else [uri]:
             self._api.delete(self._path(self.place.key(one)), missing_ok=True)
 
     def below(self, uri: str) -> Iterator[NativeFile]:
-        """All objects below a native id that ends with a slash, by their keys."""
+        """All objects below a native id that ends with a slash, ordered by key."""
         for page in each_page(partial(self.objects, below=self.place.key(uri))):
             yield from page.items
 
     def objects(self, *, below: str | None = None, after: str | None = None) -> Page[NativeFile]:
-        """A page of the objects below the account's prefix, or `below` it, by their keys."""
+        """A page of the objects below the account's prefix, or below `below`, ordered by key."""
         prefix = self.place.prefix if below is None else below
         listed = self._listed({"prefix": prefix or None, "maxResults": PER_PAGE, "pageToken": after})
         files = []
         for item in parsing.items(listed, "items"):
             key = parsing.required(item, "name")
             if not key.startswith(prefix):
-                raise parsing.bad_answer("a listed object does not lie where it was looked for")
+                raise parsing.bad_answer("a listed object is outside the requested prefix")
             if not key.endswith("/") and not places.climbs(key):
                 files.append(self._file(item, key))
         more = parsing.text(listed, "nextPageToken")
@@ -139,7 +139,7 @@ class Bucket:
         return self._api.send("POST", self._uploads(), body, content_type=kind, query={"uploadType": "multipart"})
 
     def _put_big(self, metadata: Mapping[str, Any], payload: Payload) -> Any:
-        """In a session, which ends by itself, and makes nothing, when it is left."""
+        """Upload in a session; an abandoned session expires and creates nothing."""
         name = str(metadata["name"])
         headers = {"X-Upload-Content-Type": KIND, "X-Upload-Content-Length": str(payload.length)}
         query = {"uploadType": "resumable", "name": name}
@@ -149,7 +149,7 @@ class Bucket:
         return self._api.send("PUT", session, payload, content_type=KIND, headers={"Content-Range": last})
 
     def _session(self, url: str) -> str:
-        """The path of an upload session, which must be where the bucket is: it is sent the account's token."""
+        """The path of an upload session, which must be on the bucket's host: the account's token is sent there."""
         parts, own = urlsplit(parsing.url({"location": url}, "location")), urlsplit(self._url)
         if (parts.scheme, parts.netloc) != (own.scheme, own.netloc):
             raise parsing.bad_answer("the upload session is at another host")

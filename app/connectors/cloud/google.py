@@ -40,7 +40,7 @@ LIFETIME_S = 3600.0
 ENDPOINT = "https://oauth2.googleapis.com/token"
 USER = ("refresh_token", "client_id", "client_secret", "quota_project_id")
 SECRET = ("private_key", "private_key_id", "client_secret", "refresh_token")
-# A shorter word is no secret; hiding it would hide words.
+# A shorter word is no secret; redacting it would redact ordinary words.
 MIN_SECRET_CHARACTERS = 16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNAUTHORIZED = 401
@@ -72,9 +72,9 @@ class Tokens(AuthBase):
         return request
 
     def project(self) -> str:
-        """The project that the credential names, empty if it names none; raises as `headers` does."""
+        """The project that the credential names, or empty; raises as `headers` does."""
         if not self._project and self._given == DEFAULT:
-            self.token()  # which finds the credentials
+            self.token()  # loads the default credentials
         return self._project
 
     def headers(self) -> Mapping[str, str]:
@@ -108,8 +108,8 @@ class Tokens(AuthBase):
             text = f"Google refused a token for this account: {self._reason(error)}"
             raise kind(text, status=UNAUTHORIZED, code="invalid_client", sent=False) from None
         except (ValueError, TypeError, KeyError, AttributeError, OSError, ArithmeticError) as error:
-            # What google-auth makes of a key that is none, or of an answer that makes no sense; it may quote either.
-            text = f"Google's token for this account makes no sense ({type(error).__name__})."
+            # google-auth raises these for an invalid key or answer, and may quote either.
+            text = f"Google's token for this account is invalid ({type(error).__name__})."
             raise UpstreamServerError(text, code="no_credentials", sent=False) from None
         token, expiry = self._found.token, self._found.expiry
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
@@ -195,7 +195,7 @@ def _parsed(credential: str) -> dict[str, Any]:
 
 
 def _unpacked(credential: str) -> str | None:
-    """The JSON that is there in base64; None for another word."""
+    """The JSON in base64; None if it is something else."""
     try:
         text = base64.b64decode(credential, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
@@ -206,17 +206,17 @@ def _unpacked(credential: str) -> str | None:
 def _check_url(url: Any) -> None:
     try:
         parts = urlsplit(url)
-        sound = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-        sound = sound and bool(parts.hostname) and parts.username is None
+        valid = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        valid = valid and bool(parts.hostname) and parts.username is None
     except (ValueError, AttributeError, TypeError):
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise ConfigurationError("The token_uri of a Google credential must be an https URL.")
 
 
 def _secrets(credential: str, info: Mapping[str, Any]) -> list[str]:
     secrets = [value for name in SECRET if isinstance(value := info.get(name), str) and value]
-    # A key is one text with line breaks here, and another where it is quoted as JSON.
+    # A key has line breaks here, but escaped ones where it is quoted as JSON.
     secrets += [json.dumps(value).decode()[1:-1] for value in secrets]
     secrets += [line for value in secrets for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_CHARACTERS]
     if not info and credential not in ("", DEFAULT):

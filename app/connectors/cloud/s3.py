@@ -1,4 +1,4 @@
-"""Objects in one bucket of S3, or of a server that speaks as S3 does (contracts: providers, 5.1)."""
+"""Objects in one bucket of S3 or of a compatible server (contracts: providers, 5.1)."""
 
 import re
 from collections.abc import Mapping
@@ -22,20 +22,20 @@ from app.connectors.http.wire import Answer
 from app.connectors.shared import parsing
 from app.lib import json
 
-# What one PUT takes; more would need an upload in parts.
+# The limit of one PUT; more would need a multipart upload.
 MAX_BYTES = 5 * 2**30
 PER_PAGE = 1000
 PURPOSE = "x-amz-meta-purpose"
 REFUSED, FORBIDDEN, MISSING, TOO_LARGE = 400, 403, 404, 413
 REDIRECTS = (301, 307)
 EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
-# HEAD is refused without words.
+# Errors of HEAD have no body.
 SILENT = {REFUSED: "BadRequest", FORBIDDEN: "AccessDenied", MISSING: "NoSuchKey"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place(places.Place):
-    """A place in S3. `url` is of an S3 that is not AWS's."""
+    """A place in S3. `url` is for servers that are not AWS's."""
 
     region: str
     url: str = ""
@@ -49,7 +49,7 @@ class Place(places.Place):
 class Bucket:
     """One bucket; safe to share between threads. Calls raise UpstreamError as those of `Api` do.
 
-    Ids are `s3://bucket/key`; those of another bucket, or outside of the prefix, are missing without a call.
+    Ids are `s3://bucket/key`. An id of another bucket, or outside the prefix, raises MissingError without a call.
     """
 
     def __init__(self, target: Target, place: Place, *, auth: AuthBase, redaction: Redaction) -> None:
@@ -67,11 +67,11 @@ class Bucket:
         self._api.close()
 
     def check(self) -> None:
-        """Look into the bucket."""
+        """Check that the bucket can be listed."""
         self._listed({"max-keys": 1})
 
     def put(self, new: NewFile) -> NativeFile:
-        """Make an object of a file's name, below its folder or else in one of its own."""
+        """Upload an object with the file's name, below the file's folder or else in a new one."""
         if new.payload.length > MAX_BYTES:
             text = f"This file has {new.payload.length} bytes; S3 takes {MAX_BYTES} at once."
             raise RefusedError(text, status=TOO_LARGE, code="EntityTooLarge", sent=False)
@@ -86,7 +86,7 @@ class Bucket:
         return NativeFile(id=uri, filename=new.filename, purpose=new.purpose, bytes=new.payload.length)
 
     def head(self, uri: str) -> NativeFile:
-        """What there is to know of an object."""
+        """The metadata of an object."""
         headers = self._api.answer("HEAD", self._path(self.place.key(uri))).headers
         return NativeFile(
             id=uri,
@@ -97,15 +97,15 @@ class Bucket:
         )
 
     def get(self, uri: str) -> AbstractContextManager[Download]:
-        """The bytes of an object, as they come in."""
+        """Stream the bytes of an object."""
         return self._api.download(self._path(self.place.key(uri)))
 
     def delete(self, uri: str) -> None:
-        """Delete an object; one that is gone already is fine."""
+        """Delete an object. Does nothing if it is already deleted."""
         self._api.delete(self._path(self.place.key(uri)))
 
     def objects(self, *, below: str = "", after: str | None = None) -> Page[NativeFile]:
-        """A page of the objects below the prefix and `below`, by their keys."""
+        """A page of the objects below the prefix and `below`, ordered by key."""
         tree = self._listed({"prefix": self.place.prefix + below, "max-keys": PER_PAGE, "continuation-token": after})
         fields = _texts(tree)
         quoted = fields.get("EncodingType") == "url"
@@ -119,7 +119,7 @@ class Bucket:
         key = parsing.required(fields, "Key")
         key = unquote_plus(key) if quoted else key
         if not key.startswith(self.place.prefix):
-            raise parsing.bad_answer("a listed object does not lie where it was looked for")
+            raise parsing.bad_answer("a listed object is outside the requested prefix")
         return NativeFile(
             id=self.place.uri(key),
             filename=key.rpartition("/")[2],
@@ -133,7 +133,7 @@ class Bucket:
         self.place.require()
         tree = _tree(self._api.answer("GET", self._root or "/", query=whole_query).body)
         if tree is None or _name(tree) != "ListBucketResult":
-            raise parsing.bad_answer("the list is no ListBucketResult")
+            raise parsing.bad_answer("the list is not a ListBucketResult")
         return tree
 
     def _path(self, key: str) -> str:
@@ -141,13 +141,13 @@ class Bucket:
 
 
 def reword(answer: Answer) -> Answer:
-    """A refusal of S3, which comes in XML, as JSON. What is no fault of the object is not told as a missing object."""
+    """An error of S3 as JSON instead of XML. A missing bucket is not reported as a missing object."""
     tree = _tree(answer.body)
     error = _texts(tree) if tree is not None and _name(tree) == "Error" else {}
     code = error.get("Code") or ("" if answer.body else SILENT.get(answer.status, ""))
     if answer.status in REDIRECTS:
         region = answer.headers.get("x-amz-bucket-region") or error.get("Region") or "another region"
-        text = f"The bucket lies in {region}: set the option region (AWS_REGION) to it."
+        text = f"The bucket is in {region}: set the option region (AWS_REGION) to that."
         return replace(answer, status=REFUSED, body=_json(text, code or "PermanentRedirect"))
     if not code:
         return answer
@@ -161,7 +161,7 @@ def _json(message: str, code: str) -> bytes:
 
 
 def _address(place: Place) -> tuple[str, str]:
-    """(the base URL, what stands before keys in paths). Certificates of AWS know no bucket with a dot."""
+    """(base URL, prefix of keys in paths). AWS's certificates do not cover bucket names with a dot."""
     if place.url:
         return place.url, f"/{place.bucket}"
     host = f"s3.{place.region}.{host_suffix(place.region)}"
@@ -171,10 +171,10 @@ def _address(place: Place) -> tuple[str, str]:
 
 
 def _tree(body: bytes) -> ElementTree.Element | None:
-    """The document of `body`, None when it is none or declares what documents of S3 never declare."""
+    """The XML document in `body`; None if it is not XML, or has a declaration that S3 never sends."""
     try:
         text = body.decode()
-        # Without a doctype there are no entities of its own; a text is read in no other encoding than this.
+        # Without a doctype there are no custom entities, and decoded text rules out other encodings.
         return None if "<!" in text else ElementTree.fromstring(text)  # noqa: S314
     except (UnicodeDecodeError, ElementTree.ParseError, ValueError):
         return None
@@ -192,4 +192,4 @@ def _http_date(text: str | None) -> int | None:
     try:
         return int(parsedate_to_datetime(text).timestamp() * 1000) if text else None
     except (ValueError, OverflowError) as error:
-        raise parsing.bad_answer("last-modified is no instant") from error
+        raise parsing.bad_answer("last-modified is not a point in time") from error

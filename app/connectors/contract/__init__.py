@@ -1,4 +1,4 @@
-"""What a connector is. A package outside of this repository imports from here all that its connector needs."""
+"""What a connector is made of. A package outside this repository imports everything for its connector from here."""
 
 from app.connectors.contract.abilities import (
     BATCHES,

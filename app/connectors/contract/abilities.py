@@ -1,4 +1,4 @@
-"""What a provider can do, declared for each operation, with its limits. Callers ask this and never test a name."""
+"""What a provider can do: each operation, with its limits. Callers check this, never the provider's name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,15 +28,15 @@ CONTAINERS = (
 )
 OPERATIONS = (*FILES, *BATCHES, *CONTAINERS)
 
-# What the gateway runs itself: any window will do, as the lines are sent one by one.
+# Batches that the gateway runs itself accept any window, because lines are sent one by one.
 GATEWAY_WINDOWS = frozenset({"15m", "1h", "4h", "12h", "24h", "48h", "7d"})
 
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """Files at the provider. `direct`: purposes that are used there, so that the native object is made at once.
+    """Files at the provider. `direct` lists purposes that the provider itself uses, so the file is uploaded at once.
 
-    `bucket` names the kind of object store (s3, gcs) where files of the account lie in a bucket of the operator's.
+    `bucket` names the kind of object store (s3, gcs) if the account's files are in the operator's bucket.
     """
 
     bytes: int | None = None
@@ -46,13 +46,13 @@ class FileLimits:
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """Native batches: what one job takes.
+    """Native batches: the limits of one job.
 
-    `dialect` names the input format; `openai` lines go as they are. `inline` jobs carry their lines in the request
-    that makes them instead of an input file. `custom_id` is a regular expression that ids must match whole; others
-    are replaced on the wire. `finds` tells whether a job that was made while nobody listened can be found again.
-    `min_lines` is the fewest that a job must have. Inputs of at most `inline_bytes` go in the request even where jobs
-    take files. `operation` tells that a job's native id names a long-running operation.
+    `dialect` names the input format; `openai` lines are sent unchanged. `inline` jobs carry their lines in the request
+    that creates them, instead of an input file. `custom_id` is a regular expression that ids must match completely;
+    others are replaced on the wire. `finds` says whether a job whose answer was lost can be found again. `min_lines` is
+    the minimum of a job. Inputs of at most `inline_bytes` go in the request even where jobs take files. `operation`
+    says that a job's native id names a long-running operation.
     """
 
     endpoints: frozenset[str] = frozenset()
@@ -74,8 +74,8 @@ class JobLimits:
 class Abilities:
     """What a provider can do. `lines` are the endpoints at which it answers single requests.
 
-    `output_limit` is what its chats call the most tokens that an answer may have: newer models of some refuse the old
-    name, and most servers leave the new one unread.
+    `output_limit` is the name of the field that limits an answer's tokens in chats: some newer models reject the old
+    name, and most servers ignore the new one.
     """
 
     operations: Mapping[str, Support] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Abilities:
 
     @property
     def runs_lines(self) -> bool:
-        """True when the gateway can run a batch here itself."""
+        """True if the gateway can run a batch here itself."""
         return bool(self.lines)
 
     def endpoints(self, execution: str) -> frozenset[str]:
@@ -105,7 +105,7 @@ class Abilities:
 def operations(*, native: str = "", emulated: str = "") -> dict[str, Support]:
     """Abilities by operation from two lists of words: names of operations, or `files`, `batches`, `containers`.
 
-    What both name is emulated.
+    An operation in both lists is emulated.
     """
     return dict.fromkeys(_expanded(native), Support.NATIVE) | dict.fromkeys(_expanded(emulated), Support.EMULATED)
 

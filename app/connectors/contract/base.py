@@ -1,4 +1,4 @@
-"""What a connector is: it declares what it can do, and does one call at a time.
+"""The base of all connectors: a connector declares its abilities, and each method makes one call.
 
 A connector knows neither SQL nor Flask. It is immutable and safe to share between threads.
 """
@@ -47,7 +47,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a connector is made of: where the account is, what opens it, and how long to wait there.
+    """What a connector is made of: the account's URL, credential and options, and how long to wait.
 
     `options` are the account's own settings (`api_version`, `account_id`, ...), as the connector documents them.
     `credential` is an API key, or JSON where a provider needs more than one word. Times are seconds: to connect, for
@@ -68,7 +68,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class LineCall:
-    """One line on its way out: the batch's endpoint (`/v1/...`), the body, and what time is left."""
+    """One line to send: the batch's endpoint (`/v1/...`), the body, and the time left."""
 
     endpoint: str
     body: Mapping[str, Any]
@@ -77,9 +77,9 @@ class LineCall:
 
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
-    """What came back for a line: `body` is raw JSON in the dialect of the line's endpoint, or else there is `answer`.
+    """The answer to a line: either `body`, raw JSON in the dialect of the line's endpoint, or `answer`.
 
-    `dropped` are the fields of the line that the provider's dialect cannot express.
+    `dropped` lists the fields of the line that the provider's dialect cannot express.
     """
 
     status_code: int
@@ -91,11 +91,11 @@ class LineAnswer:
 
 
 class Connector:
-    """One account at one provider. The default of every call says that it is not declared.
+    """One account at one provider. Every method raises NotImplementedError unless a subclass overrides it.
 
     All calls raise UpstreamError: RefusedError for a 4xx (MissingError for a 404), OverloadedError,
-    UpstreamTimeoutError, UpstreamServerError. Calls that make something are sent once; only when `sent` is false
-    may they be sent again.
+    UpstreamTimeoutError, UpstreamServerError. Calls that create something are sent once; only an error whose
+    `sent` is false allows sending them again.
     """
 
     def __init__(self, target: Target) -> None:
@@ -115,13 +115,13 @@ class Connector:
         """Close idle connections; the connector stays usable."""
 
     def check(self) -> None:
-        """Try the credential with a call that changes nothing. Raises UpstreamError."""
+        """Check the credential with a read-only call. Raises UpstreamError."""
         self.list_models(timeout_s=self.target.call_timeout_s)
 
     # Lines, one by one.
 
     def run_line(self, call: LineCall) -> LineAnswer:
-        """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""
+        """Send one line. A 2xx and a final 4xx are answers; anything else raises an UpstreamError."""
         raise self._undeclared("endpoints for lines")
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
@@ -131,11 +131,11 @@ class Connector:
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file. Where the provider says that it has these bytes already, that file."""
+        """Upload a file. If the provider already has these bytes, return that file."""
         raise self._undeclared("file_upload")
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         raise self._undeclared("file_retrieve")
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -143,30 +143,30 @@ class Connector:
         raise self._undeclared("file_list")
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         raise self._undeclared("file_delete")
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file, as they come in. Within the block, reading may raise UpstreamError too."""
+        """Stream the bytes of a file. Within the block, reading may raise UpstreamError too."""
         raise self._undeclared("file_content")
 
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line in the dialect of this provider's jobs. Raises TranslationError when it cannot say what the line asks.
+        """A line in the dialect of this provider's jobs.
 
-        Such a line is refused, and never sent.
+        Raises TranslationError if the dialect cannot express the line, which is then rejected and never sent.
         """
         body = {**line.body, "model": line.model}
         fields = {"custom_id": line.custom_id, "method": "POST", "url": line.endpoint, "body": body}
         return EncodedLine(json.dumps_line(fields))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job."""
+        """Create a job."""
         raise self._undeclared("batch_create")
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         raise self._undeclared("batch_retrieve")
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -174,7 +174,7 @@ class Connector:
         raise self._undeclared("batch_list")
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
-        """Jobs that may be the sought one, the surest first: by marker, else by input file and time."""
+        """Jobs that may be the one in question, the most likely first: by marker, else by input file and time."""
         candidates: list[NativeJob] = []
         for page in each_page(self.list_jobs):
             candidates += [job for job in page.items if _may_be(job, sought)]
@@ -184,29 +184,29 @@ class Connector:
         return sorted(candidates, key=lambda job: job.marker != sought.marker)
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
         raise self._undeclared("batch_cancel")
 
     def delete_job(self, native_id: str) -> None:
-        """Delete a job that is over; one that is gone already is fine."""
+        """Delete a finished job. Does nothing if it is already deleted."""
         raise self._undeclared("batch_delete")
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         raise self._undeclared("batch_results")
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
-        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
+        """The provider's own lines of a finished job, each with its newline; otherwise as `results`."""
         raise self._undeclared("batch_results")
 
     # Containers.
 
     def create_container(self, new: NewContainer) -> NativeContainer:
-        """Make a container."""
+        """Create a container."""
         raise self._undeclared("container_create")
 
     def retrieve_container(self, native_id: str) -> NativeContainer:
-        """A container as it is now."""
+        """The current state of a container."""
         raise self._undeclared("container_retrieve")
 
     def list_containers(self, *, after: str | None = None) -> Page[NativeContainer]:
@@ -214,15 +214,15 @@ class Connector:
         raise self._undeclared("container_list")
 
     def delete_container(self, native_id: str) -> None:
-        """Delete a container; one that is gone already is fine."""
+        """Delete a container. Does nothing if it is already deleted."""
         raise self._undeclared("container_delete")
 
     def put_container_file(self, container_id: str, filename: str, payload: Payload) -> NativeContainerFile:
-        """Put bytes into a container."""
+        """Upload bytes into a container."""
         raise self._undeclared("container_file_create")
 
     def copy_container_file(self, container_id: str, file_id: str) -> NativeContainerFile:
-        """Put a file of the same account into a container."""
+        """Copy a file of the same account into a container."""
         raise self._undeclared("container_file_create")
 
     def list_container_files(self, container_id: str, *, after: str | None = None) -> Page[NativeContainerFile]:
@@ -238,13 +238,13 @@ class Connector:
         raise self._undeclared("container_file_content")
 
     def delete_container_file(self, container_id: str, file_id: str) -> None:
-        """Delete a file of a container; one that is gone already is fine."""
+        """Delete a file of a container. Does nothing if it is already deleted."""
         raise self._undeclared("container_file_delete")
 
     def _cancelled(self, native_id: str, ask: Callable[[], NativeJob | None], *, ended: Collection[int]) -> NativeJob:
-        """The job after `ask` asked for its end, which may answer the job.
+        """The job after `ask` requested its cancellation; `ask` may return the job.
 
-        A refusal with a status of `ended` is fine where the job is over, or about to be.
+        An error whose status is in `ended` is ignored if the job has ended, or is about to.
         """
         try:
             job = ask()
@@ -257,12 +257,12 @@ class Connector:
             return job
         if job is not None:
             return job
-        # A look may come too early to see it.
+        # Reading the job may be too early to see the cancellation.
         job = self.retrieve_job(native_id)
         return job if job.is_over else replace(job, status="cancelling")
 
     def _undeclared(self, what: str) -> NotImplementedError:
-        return NotImplementedError(f"{type(self).__name__} of {self.target.provider} declares no {what}")
+        return NotImplementedError(f"{type(self).__name__} of {self.target.provider} does not declare {what}")
 
 
 def _may_be(job: NativeJob, sought: SoughtJob) -> bool:

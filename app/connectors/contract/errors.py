@@ -1,10 +1,10 @@
-"""How a call to a provider fails: one tree of exceptions for all connectors."""
+"""How calls to providers fail: one tree of exceptions for all connectors."""
 
 
 class UpstreamError(Exception):
-    """A call that gave no usable answer.
+    """A call without a usable answer.
 
-    `sent` is false when nothing of the request left this machine, so that it is safe to repeat.
+    `sent` is false if nothing of the request was sent, so that repeating it is safe.
     """
 
     def __init__(
@@ -31,24 +31,24 @@ class UpstreamError(Exception):
 
 
 class OverloadedError(UpstreamError):
-    """429, 503, 529 or a refused connection: the line waits, for as long as the window lasts."""
+    """429, 503, 529 or a refused connection: the line is retried for as long as the window lasts."""
 
 
 class UpstreamServerError(UpstreamError):
-    """Another 5xx, an answer cut short, or one that is not what it should be."""
+    """Another 5xx, or an answer that is cut short or invalid."""
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """No answer in time; what it may have cost is not known."""
+    """No answer in time; whether the provider did the work is unknown."""
 
 
 class RefusedError(UpstreamError):
-    """A 4xx that repeating would not change. `status` and `code` are the provider's, `param` the field it names."""
+    """A 4xx that a retry would not change. `status` and `code` are the provider's, `param` the field it names."""
 
 
 class MissingError(RefusedError):
-    """The provider has no such object (404), or no longer."""
+    """The object does not exist at the provider (404), or no longer."""
 
 
 class ConfigurationError(ValueError):
-    """A provider's variable that cannot be used; the message names it and the fix."""
+    """A provider's configuration is invalid; the message names the variable and the fix."""

@@ -1,6 +1,6 @@
-"""What connectors take and give: objects of providers, in the gateway's words and units.
+"""What connectors take and return: providers' objects in the gateway's terms and units.
 
-Instants are Unix milliseconds in UTC. Statuses are OpenAI's words, whatever the provider calls them.
+Instants are Unix milliseconds in UTC. Statuses are OpenAI's, whatever the provider calls them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +12,13 @@ from app.translate.neutral import Usage as Usage
 
 T = TypeVar("T")
 
-# Statuses of jobs that no job leaves.
+# Terminal statuses of jobs.
 OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Bytes on their way out: how many, and a way to read them from the start, as often as it takes."""
+    """Bytes to send: their number, and a way to read them from the start, as often as needed."""
 
     length: int
     open: Callable[[], Iterator[bytes]] = field(repr=False)
@@ -26,7 +26,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A page of a provider's list; `after` asks for the next one, None at the end."""
+    """A page of a provider's list; `after` leads to the next page, None at the end."""
 
     items: list[T]
     after: str | None
@@ -34,10 +34,10 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to be made at a provider. `expires_after_s` counts from its creation.
+    """A file to upload to a provider. `expires_after_s` counts from its creation.
 
-    `endpoint` is that of the batch whose input it is. `folder` is where in the account's own bucket its bytes go, for
-    accounts that have one; ends with a slash.
+    `endpoint` is that of the batch whose input it is. `folder` is where its bytes go in the account's own bucket, if it
+    has one; ends with a slash.
     """
 
     filename: str
@@ -64,10 +64,10 @@ class NativeFile:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A native batch to be made.
+    """A native batch to create.
 
     `input_id` is the native id of the input file; where jobs are inline, `payload` holds the encoded lines instead.
-    `marker` goes wherever the provider keeps a word of ours, and finds the job again.
+    `marker` goes wherever the provider keeps a text of ours, so that the job can be found again.
     """
 
     endpoint: str
@@ -83,7 +83,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """What is wrong with a whole job, or with a line of its input (`line` counts from 1)."""
+    """An error of a whole job, or of a line of its input (`line` counts from 1)."""
 
     code: str
     message: str
@@ -93,7 +93,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class NativeJob:
-    """A native batch as its provider tells it. What the provider does not tell is None."""
+    """A native batch as its provider reports it. What it does not report is None."""
 
     id: str
     status: str
@@ -118,13 +118,13 @@ class NativeJob:
 
     @property
     def is_over(self) -> bool:
-        """True when nothing more will come of it."""
+        """True if the job has ended."""
         return self.status in OVER
 
 
 @dataclass(frozen=True, slots=True)
 class SoughtJob:
-    """A job that may have been made while nobody listened: its marker, its input, and when it was asked for."""
+    """A job that may have been created although its answer was lost: its marker, its input, and the earliest time."""
 
     marker: str
     input_id: str | None
@@ -133,7 +133,7 @@ class SoughtJob:
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """One line of a batch on its way into a job, in OpenAI's form. `custom_id` is the wire id."""
+    """One line of a batch to encode for a job, in OpenAI's form. `custom_id` is the id on the wire."""
 
     custom_id: str
     endpoint: str
@@ -145,7 +145,7 @@ class JobLine:
 class EncodedLine:
     """A line in the dialect of a provider's jobs: one or more records, each with its newline.
 
-    `dropped` are the fields that the dialect cannot express and the answer does not need.
+    `dropped` lists fields that the dialect cannot express and the answer does not need.
     """
 
     data: bytes
@@ -155,7 +155,7 @@ class EncodedLine:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What came of one line, in OpenAI's form.
+    """The result of one line, in OpenAI's form.
 
     An answer has `status_code` and either `body` (JSON of the endpoint's own dialect, or `{"error": {...}}`) or, where
     it was translated, `answer`; a line that never ran has `error_code` and `message` instead.
@@ -173,7 +173,7 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Bytes on their way in; `length` is None when the provider does not tell."""
+    """Bytes to receive; `length` is None if the provider does not send it."""
 
     length: int | None
     content_type: str
@@ -182,7 +182,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class NewContainer:
-    """A container to be made at a provider."""
+    """A container to create at a provider."""
 
     name: str
     expires_after_minutes: int

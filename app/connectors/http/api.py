@@ -30,7 +30,7 @@ PAUSE_S = 0.1
 MAX_DIGITS = 20
 # Far more than is quoted, so that a secret at the end is cut off with it.
 MAX_ERROR_BYTES = 16 * MAX_QUOTED_BYTES
-# A shorter part of a signed URL is no secret; hiding it would hide words.
+# A shorter part of a signed URL is no secret; redacting it would redact ordinary words.
 MIN_SECRET_CHARACTERS = 16
 JSON_TYPE = {"Content-Type": "application/json"}
 

@@ -1,4 +1,4 @@
-"""The breaker of an account: after failures in a row its provider is left alone for a while."""
+"""The circuit breaker of an account: after failures in a row, calls are refused for a while."""
 
 import random
 import threading
@@ -9,15 +9,15 @@ from app.lib.clock import Clock, SystemClock
 FAILURES = 5
 FIRST_PAUSE_S = 10.0
 MAX_PAUSE_S = 300.0
-# Further doubling changes nothing, and days of it would leave the range of a float.
+# Further doubling has no effect, and after days of it a float would overflow.
 MAX_DOUBLINGS = 16
 
 
 class Breaker:
-    """Closed: calls go out. Open: they are refused at once. Half open: one goes out and decides. Safe for threads.
+    """Closed: calls go out. Open: they are refused at once. Half open: one call goes out and decides. Thread-safe.
 
-    Each `enter` is followed by `succeeded`, `failed` or `left` in the same thread. Calls that went out before it
-    opened and end later decide nothing.
+    Each `enter` is followed by `succeeded`, `failed` or `left` on the same thread. Calls that started before the
+    breaker opened and end later decide nothing.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -36,9 +36,9 @@ class Breaker:
             return self._state()
 
     def enter(self) -> bool:
-        """Before a call; true if it is the one that decides.
+        """Start a call; true if its outcome decides whether the breaker closes.
 
-        Raises OverloadedError, with the time that is left, while the breaker is open.
+        Raises OverloadedError with the time left while the breaker is open.
         """
         with self._lock:
             state = self._state()
@@ -49,20 +49,20 @@ class Breaker:
                 return True
             left = max(1.0, self._until - self._clock.monotonic())
         raise OverloadedError(
-            f"The account is left alone for {left:.0f} s after failures in a row; the last one: {self.last_error}",
+            f"The account is paused for {left:.0f} s after failures in a row; the last one: {self.last_error}",
             code="circuit_open",
             retry_after_s=left,
             sent=False,
         )
 
     def succeeded(self) -> None:
-        """The provider answered, be it with a refusal."""
+        """The provider answered, even if with an error of the caller's."""
         with self._lock:
             if self._ends_probe() or self._state() == "closed":
                 self._failures = self._openings = 0
 
     def left(self) -> None:
-        """The call ended for a reason of our own, which says nothing about the provider."""
+        """The call ended for a reason of ours, which says nothing about the provider."""
         with self._lock:
             self._ends_probe()
 
@@ -85,7 +85,7 @@ class Breaker:
 
     def _open(self) -> None:
         pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._openings, MAX_DOUBLINGS))
-        # Jitter is no secret: it only keeps many processes from coming back at once.
+        # Jitter needs no secure randomness: it only keeps many processes from retrying at once.
         self._until = self._clock.monotonic() + pause * random.uniform(0.8, 1.2)  # noqa: S311
         self._openings += 1
 

@@ -21,7 +21,7 @@ OVERLOAD_STATUSES = frozenset({TOO_MANY, 503, 529})
 REDIRECT = "redirect"
 MAX_QUOTE = 300
 MAX_RETRY_AFTER_S = 24 * 3600.0
-# Without this list an answer of the endpoint is no answer.
+# The list that an answer of the endpoint must have.
 REQUIRED_LISTS = {
     "/v1/chat/completions": "choices",
     "/v1/completions": "choices",

@@ -1,4 +1,4 @@
-"""Bytes of a provider on local disk first, so that its connection never waits for whoever reads them."""
+"""Spools a provider's bytes to local disk, so that its connection never waits for the reader."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,9 +14,9 @@ PIECE_BYTES = 256 * 1024
 
 @contextmanager
 def spooled_lines(download: Download, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Iterator[bytes]]:
-    """The lines of the whole body that are not blank, without their ends; the file has no name and goes by itself.
+    """The non-blank lines of the whole body, without their newlines. The spool file is anonymous and deletes itself.
 
-    Raises UpstreamError, what reading the download raises, before the first line.
+    Raises what reading the download raises (UpstreamError), before the first line.
     """
     with tempfile.TemporaryFile() as spool:
         for chunk in download.chunks:
@@ -26,9 +26,9 @@ def spooled_lines(download: Download, *, max_line_bytes: int = MAX_LINE_BYTES) -
 
 
 def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterable[str | None]) -> Iterator[bytes]:
-    """The lines, as `spooled_lines` gives them, of one file after another; `read` opens what a name (or id) stands for.
+    """The lines (see `spooled_lines`) of one file after another; `read` opens the file with a name (or id).
 
-    Names that are None are left out. Raises UpstreamError midway, too.
+    Names that are None are skipped. May raise UpstreamError midway.
     """
     for name in names:
         if name is not None:

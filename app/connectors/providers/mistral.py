@@ -1,4 +1,4 @@
-"""Mistral: its own jobs and pages, files almost as OpenAI has them, chat that is translated both ways."""
+"""Mistral: jobs and pages of its own, files much like OpenAI's, chats translated in both directions."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -32,7 +32,7 @@ FILES = "/v1/files"
 JOBS = "/v1/batch/jobs"
 PER_PAGE = 100
 MARKER = "batchgate"
-ENDED = (400, 409, 422)  # what a cancel of a job that is over may be answered with
+ENDED = (400, 409, 422)  # how the provider may reject cancelling a finished job
 HOURS = {"h": 1, "d": 24}
 STATUSES = {
     "QUEUED": "validating",
@@ -43,15 +43,15 @@ STATUSES = {
     "CANCELLATION_REQUESTED": "cancelling",
     "CANCELLED": "cancelled",
 }
-# What becomes of a line's body on its way out, by the line's endpoint; others go as they are.
+# How the body of a line is translated, by endpoint; other bodies are sent unchanged.
 REQUESTS = {CHAT: to_mistral, "/v1/embeddings": embedding_to_mistral, "/v1/moderations": moderation_to_mistral}
 
 
 class Mistral(Managed):
-    """One account at Mistral. A job's model is the job's own; lines carry only their bodies."""
+    """One account at Mistral. The model belongs to the job; lines carry only their bodies."""
 
     def run_line(self, call: LineCall) -> LineAnswer:
-        """Send one line. 2xx and final 4xx are answers; all else raises an UpstreamError."""
+        """Send one line. A 2xx and a final 4xx are answers; anything else raises an UpstreamError."""
         answer = super().run_line(replace(call, body=_request(call.endpoint, call.body)))
         if call.endpoint != CHAT or answer.status_code >= 400:
             return answer
@@ -63,7 +63,7 @@ class Mistral(Managed):
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file; Mistral checks each line of a batch input at once."""
+        """Upload a file; Mistral validates each line of a batch input immediately."""
         answer = self._api.upload(
             self._path(FILES),
             fields=[("purpose", new.purpose)],
@@ -74,7 +74,7 @@ class Mistral(Managed):
         return _file(answer)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return _file(self._api.get(self._at(FILES, native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -83,22 +83,22 @@ class Mistral(Managed):
         return _paged([_file(item) for item in parsing.items(answer, "data")], answer, after)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file, as they come in."""
+        """Stream the bytes of a file."""
         return self._api.download(f"{self._at(FILES, native_id)}/content")
 
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line in the dialect of this provider's jobs, its newline included."""
+        """A line in the dialect of this provider's jobs, with its newline."""
         body = _request(line.endpoint, {**line.body, "model": line.model})
         return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": body}))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job."""
+        """Create a job."""
         body = {
             "endpoint": new.endpoint,
             "model": new.model,
@@ -109,7 +109,7 @@ class Mistral(Managed):
         return _job(self._api.post(self._path(JOBS), body))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         return _job(self._api.get(self._at(JOBS, native_id)))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -120,17 +120,17 @@ class Mistral(Managed):
         return _paged([_job(item) for item in parsing.items(answer, "data")], answer, after)
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
         return self._cancelled(
             native_id, lambda: _job(self._api.post(f"{self._at(JOBS, native_id)}/cancel")), ended=ENDED
         )
 
     def delete_job(self, native_id: str) -> None:
-        """Delete a job that is over; one that is gone already is fine."""
+        """Delete a finished job. Does nothing if it is already deleted."""
         self._api.delete(self._at(JOBS, native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         for number, row in enumerate(self._rows(job), start=1):
             yield _result(row, number, chat=job.endpoint in (None, CHAT))
 
@@ -144,7 +144,7 @@ def _page(after: str | None) -> dict[str, str | int | None]:
 
 
 def _paged(items: list[Any], answer: Mapping[str, Any], after: str | None) -> Page[Any]:
-    """Pages are numbered from 0; a full one is followed by another, unless the total says that it is the last."""
+    """Pages are numbered from 0; a full page is followed by another unless the total says it is the last."""
     number = int(after or "0") + 1
     total = parsing.count(answer, "total")
     more = len(items) >= PER_PAGE and (total is None or total > number * PER_PAGE)
@@ -172,7 +172,7 @@ def _job(answer: Any) -> NativeJob:
     metadata = {name: str(value) for name, value in parsing.part(fields, "metadata").items()}
     inputs = fields.get("input_files")
     if inputs is not None and not (isinstance(inputs, list) and all(isinstance(item, str) for item in inputs)):
-        raise parsing.bad_answer("input_files is no list of ids")
+        raise parsing.bad_answer("input_files is not a list of ids")
     total = parsing.count(fields, "total_requests")
     return NativeJob(
         id=parsing.required(fields, "id"),
@@ -184,7 +184,7 @@ def _job(answer: Any) -> NativeJob:
         error_id=parsing.text(fields, "error_file"),
         endpoint=parsing.text(fields, "endpoint"),
         model=parsing.text(fields, "model"),
-        total=total or None,  # 0 until it was counted
+        total=total or None,  # 0 until Mistral has counted them
         completed=parsing.count(fields, "succeeded_requests"),
         failed=parsing.count(fields, "failed_requests"),
         errors=tuple(_error(item) for item in parsing.items(fields, "errors"))
@@ -198,13 +198,13 @@ def _job(answer: Any) -> NativeJob:
 
 
 def _error(item: Mapping[str, Any]) -> JobError:
-    message = parsing.text(item, "message") or "The provider did not say what is wrong."
+    message = parsing.text(item, "message") or "The provider gave no reason."
     count = parsing.count(item, "count") or 1
     return JobError("invalid_request", f"{message} ({count} lines)" if count > 1 else message)
 
 
 def _result(line: bytes, number: int, *, chat: bool) -> JobResult:
-    """A row of either file. The body of a refusal is JSON within a text."""
+    """The result in a row of either file. The body of an error is JSON in a string."""
     result = openai_results.result(line, number)
     if result.status_code is None:
         return result
@@ -222,7 +222,7 @@ def _refused(result: JobResult, value: Mapping[str, Any]) -> JobResult:
     except ValueError:
         return result
     if isinstance(inner, dict) and isinstance(inner.get("detail"), list):
-        # Of a list of findings it is known how to make one message.
+        # `judging` can turn a list of validation errors into one message.
         inner = judging.error_body(Answer(result.status_code or 0, {}, str(message).encode()))
     if not isinstance(inner, dict | str):
         return result

@@ -1,4 +1,4 @@
-"""Replicate: files only, which live for a day."""
+"""Replicate: files only, which expire after a day."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -32,11 +32,11 @@ class Replicate(Connector):
         self._api.close()
 
     def check(self) -> None:
-        """Try the credential with a call that changes nothing. Raises UpstreamError."""
+        """Check the credential with a read-only call. Raises UpstreamError."""
         self.list_files()
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file; it lives for a day, whatever is asked for."""
+        """Upload a file. It expires after a day, whatever expiry is requested."""
         answer = self._api.upload(
             FILES,
             fields=[("metadata", json.dumps({"purpose": new.purpose}).decode())],
@@ -47,7 +47,7 @@ class Replicate(Connector):
         return _file(answer)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return _file(self._api.get(_at(native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -60,11 +60,11 @@ class Replicate(Connector):
         return Page(files, following)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._api.delete(_at(native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file, by a signed URL on the host of the API."""
+        """Stream the bytes of a file, from a signed URL on the API's own host."""
         file = parsing.fields(self._api.get(_at(native_id)), "the file")
         url = _download_url(parsing.url(parsing.part(file, "urls"), "get"))
         return fetch_url(url, target=self.target, allowed_hosts=(urlsplit(self.target.base_url).netloc.lower(),))
@@ -75,7 +75,7 @@ def _at(native_id: str) -> str:
 
 
 def _following(page: Mapping[str, Any]) -> str | None:
-    """Only the query of the next page's URL is used: where to call is said by the account."""
+    """Only the query of the next page's URL is used: the account's base URL says where to call."""
     if parsing.text(page, "next") is None:
         return None
     query = urlsplit(parsing.url(page, "next")).query
@@ -85,7 +85,7 @@ def _following(page: Mapping[str, Any]) -> str | None:
 
 
 def _download_url(url: str) -> str:
-    """`url`, or what is below it where it is the file's own: that would be its description, not its bytes."""
+    """`url` itself if it leads to the bytes, else its `/download`: the plain URL gives only the file's description."""
     parts = urlsplit(url)
     if parts.path.endswith("/download"):
         return url

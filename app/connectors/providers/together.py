@@ -1,4 +1,4 @@
-"""Together: OpenAI's lines; files by a form of its own, which knows equal content; jobs that tell no counts."""
+"""Together: OpenAI's lines; uploads by a form of its own, deduplicated by content; jobs without counts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,17 +48,17 @@ ERROR_STATUSES = {"client": 400, "server": 500}
 
 
 class Together(Managed):
-    """One account at Together. Its jobs keep no word of ours: they are found by their input file and time."""
+    """One account at Together. Its jobs carry no marker: they are found by their input file and time."""
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
-        """The models that Together lists, as it describes them: a bare list. Raises UpstreamError."""
+        """The models that Together lists, as it describes them. Raises UpstreamError."""
         with self._redaction.in_errors():
             return _listed(judging.json_value(self._models(timeout_s)), "data")
 
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file; of bytes that Together has already, the file that has them."""
+        """Upload a file. If Together already has these bytes, return the file that has them."""
         fields = [
             ("purpose", PURPOSES.get(new.purpose, new.purpose)),
             ("file_name", new.filename),
@@ -80,43 +80,43 @@ class Together(Managed):
         return _file(answer)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return _file(self._api.get(self._at(FILES, native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
-        """All files of the account: Together has no pages."""
+        """All files of the account: Together's list has no pages."""
         return Page([_file(item) for item in _listed(self._api.get(self._path(FILES)), "data")], None)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file, as they come in."""
+        """Stream the bytes of a file."""
         return self._api.download(f"{self._at(FILES, native_id)}/content")
 
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line in the dialect of this provider's jobs, its newline included."""
+        """A line in the dialect of this provider's jobs, with its newline."""
         return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}}))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job. The answer wraps it, beside warnings."""
+        """Create a job. The answer wraps it, next to warnings."""
         body = {"input_file_id": new.input_id, "endpoint": new.endpoint, "completion_window": new.window}
         answer = parsing.fields(self._api.post(self._path(BATCHES), body), "the answer")
         return _job(answer.get("job", answer))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         return _job(self._api.get(self._at(BATCHES, native_id)))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
-        """All jobs of the account: a bare list, without pages."""
+        """All jobs of the account: Together's list has no pages."""
         return Page([_job(item) for item in _listed(self._api.get(self._path(BATCHES)), "data")], None)
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
         try:
             return _job(self._api.post(f"{self._at(BATCHES, native_id)}/cancel"))
         except RefusedError as error:
@@ -125,21 +125,21 @@ class Together(Managed):
             return self.retrieve_job(native_id)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         for number, row in enumerate(self._rows(job), start=1):
             yield _result(row, number)
 
     def _twin(self, native_id: str) -> NativeFile:
-        """The file that has the same bytes. While it is being deleted, the bytes can go nowhere yet."""
+        """The file with the same bytes. While Together deletes it, the bytes cannot be uploaded again."""
         try:
             return self.retrieve_file(native_id)
         except MissingError as error:
-            text = "The provider is just deleting a file of the same bytes."
+            text = "The provider is deleting a file with the same bytes; retry shortly."
             raise OverloadedError(text, status=CONFLICT, code="file_being_deleted") from error
 
 
 def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
-    """The objects of a list, be it bare or under `name`."""
+    """The objects of a list, either bare or under `name`."""
     entries = answer.get(name) if isinstance(answer, dict) else answer
     if not isinstance(entries, list):
         raise parsing.bad_answer("the list is none")
@@ -147,13 +147,13 @@ def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
 
 
 def _file_type(new: NewFile) -> str:
-    """What kind of file it is, by its name; a batch's input is always lines."""
+    """The file type, from its name; the input of a batch is always JSONL."""
     ending = new.filename.rpartition(".")[2].lower()
     return ending if ending in FILE_TYPES and new.purpose != "batch" else FILE_TYPES[0]
 
 
 def _known_id(error: RefusedError) -> str | None:
-    """The file that a refusal names because it has the same bytes."""
+    """The id of the file with the same bytes, from the error that rejects an upload."""
     if error.status != CONFLICT:
         return None
     try:
@@ -199,7 +199,7 @@ def _job(answer: Any) -> NativeJob:
 
 
 def _result(line: bytes, number: int) -> JobResult:
-    """A row of the output or of the error file; the latter has an error and no answer."""
+    """The result in a row of the output or the error file; rows of the latter have an error and no answer."""
     outcome = openai_results.result(line, number)
     side = ERROR_CODES.fullmatch(outcome.error_code or "")
     return refusals.refused(outcome.custom_id, outcome.message, status=ERROR_STATUSES[side[1]]) if side else outcome

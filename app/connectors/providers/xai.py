@@ -1,4 +1,4 @@
-"""xAI: OpenAI's lines and almost its files; batches whose status shows in counts, and whose results are pages."""
+"""xAI: OpenAI's lines, files much like OpenAI's; batches with counts instead of a status, and paged results."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ RESULTS_PER_PAGE = 1000
 
 
 class XAI(Managed):
-    """One account at xAI. A job's marker is its name; its results go by the job's own id."""
+    """One account at xAI. A job's marker is its name; its results have the job's id."""
 
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file. xAI forgets its purpose."""
+        """Upload a file. xAI does not keep its purpose."""
         fields = [("purpose", new.purpose)]
         if new.expires_after_s is not None:
             fields.append(("expires_after", str(new.expires_after_s)))
@@ -44,7 +44,7 @@ class XAI(Managed):
         return _file(answer)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return _file(self._api.get(self._at(FILES, native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -54,21 +54,21 @@ class XAI(Managed):
         return Page([_file(item) for item in parsing.items(answer, "data")], _next(answer, after))
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file, as they come in."""
+        """Stream the bytes of a file."""
         return self._api.download(f"{self._at(FILES, native_id)}/content")
 
     # Native batches.
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job from an input file, which seals it."""
+        """Create a job from an input file, which seals the file."""
         return _job(self._api.post(self._path(BATCHES), {"name": new.marker, "input_file_id": new.input_id}))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         return _job(self._api.get(self._at(BATCHES, native_id)))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -78,16 +78,16 @@ class XAI(Managed):
         return Page([_job(item) for item in parsing.items(answer, "batches")], _next(answer, after))
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
         job = self.retrieve_job(native_id)
         return job if job.is_over else _job(self._api.post(f"{self._at(BATCHES, native_id)}:cancel"))
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         return map(_result, self._elements(job))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
-        """The elements of all pages of a job's results, each as a line."""
+        """All results of a job, from all pages, each as a line."""
         return map(parsing.written, self._elements(job))
 
     def _elements(self, job: NativeJob) -> Iterator[Mapping[str, Any]]:
@@ -151,7 +151,7 @@ def _job(answer: Any) -> NativeJob:
 
 
 def _status(batch: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    """xAI tells no status. What ended the batch comes first, as its counts may say anything then."""
+    """xAI reports no status. What ended the batch takes precedence, because its counts are unreliable then."""
     pending = parsing.count(state, "num_pending") or 0
     expires_at = parsing.instant(batch, "expire_time")
     late = expires_at is not None and expires_at < time.time() * 1000
@@ -167,7 +167,7 @@ def _status(batch: Mapping[str, Any], state: Mapping[str, Any]) -> str:
 
 
 def _result(row: Mapping[str, Any]) -> JobResult:
-    """A line's answer lies under the name of its endpoint."""
+    """A line's result. Its answer is under the name of its endpoint."""
     custom_id = parsing.required(row, "batch_request_id")
     came = parsing.part(row, "batch_result") or row
     if came.get("error"):

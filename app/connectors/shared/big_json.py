@@ -1,4 +1,4 @@
-"""JSON answers that may be huge: spooled to disk, then read piece by piece."""
+"""JSON answers that may be huge: spooled to disk, then read element by element."""
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -10,7 +10,7 @@ from app.connectors.shared.parsing import bad_answer
 from app.lib.json_stream import JsonStreamError, Member, nested_members
 from app.lib.json_stream import members as members_of
 
-# No answer to one line is larger; nor is all that surrounds the answers.
+# The answer to one line is never larger, and neither is everything around the answers.
 MAX_ELEMENT_BYTES = 64 * 2**20
 MAX_OTHER_BYTES = 4 * 2**20
 
@@ -18,10 +18,10 @@ MAX_OTHER_BYTES = 4 * 2**20
 def members(
     api: Api, path: str, *, array: str, query: Mapping[str, str | int | None] | None = None
 ) -> Iterator[Member]:
-    """The members of the object that a GET answers, those of the list named `array` one by one.
+    """The members of the JSON object that a GET answers; those of the list `array` one by one.
 
-    The answer is on disk before the first piece is handed out, so that the connection never waits for the reader.
-    Raises UpstreamError: what `Api.download` raises, and UpstreamServerError for what is no such object.
+    The answer is spooled to disk before the first member is yielded, so the connection never waits for the reader.
+    Raises what `Api.download` raises, and UpstreamServerError if the answer is not such an object.
     """
     with _spooled(api, path, query) as spool:
         yield from members_of(spool, array=array, element_bytes=MAX_ELEMENT_BYTES, other_bytes=MAX_OTHER_BYTES)
@@ -30,7 +30,7 @@ def members(
 def nested(
     api: Api, path: str, *, arrays: Collection[tuple[str, ...]], query: Mapping[str, str | int | None] | None = None
 ) -> Iterator[Member]:
-    """The elements of `arrays` (as `json_stream.nested_members` has them) one by one, then what a GET answers but them.
+    """The elements of `arrays` (see `json_stream.nested_members`) one by one, then the rest of a GET's answer.
 
     Otherwise as `members`.
     """

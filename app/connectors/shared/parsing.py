@@ -1,4 +1,4 @@
-"""Reading JSON of providers: what is missing is None, what makes no sense raises UpstreamServerError."""
+"""Reads JSON of providers: missing values become None, invalid ones raise UpstreamServerError."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,20 +8,20 @@ from urllib.parse import urlsplit
 from app.connectors.contract.errors import UpstreamServerError
 from app.lib import json
 
-# Beyond it no clock and no counter of a provider can be.
+# No counter and no clock of a provider can be beyond these.
 MAX_INTEGER = 2**63 - 1
 LAST_SECOND = 2**38
 
 
 def bad_answer(what: str) -> UpstreamServerError:
-    """The error of an answer that makes no sense; `what` quotes no more of it than a word."""
+    """The error for an answer that makes no sense; `what` quotes at most one word of it."""
     return UpstreamServerError(f"The provider's answer makes no sense: {what}.", code="bad_answer")
 
 
 def fields(value: Any, what: str) -> Mapping[str, Any]:
     """`value`, which must be an object."""
     if not isinstance(value, dict):
-        raise bad_answer(f"{what} is no object")
+        raise bad_answer(f"{what} is not an object")
     return value
 
 
@@ -32,12 +32,12 @@ def part(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def items(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The objects of the list under `name`; none when there is no list."""
+    """The objects of the list under `name`; none when there is not a list."""
     value = holder.get(name)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise bad_answer(f"{name} is no list")
+        raise bad_answer(f"{name} is not a list")
     return [fields(item, f"an item of {name}") for item in value]
 
 
@@ -47,7 +47,7 @@ def text(holder: Mapping[str, Any], name: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise bad_answer(f"{name} is no text")
+        raise bad_answer(f"{name} is not a string")
     return value
 
 
@@ -60,19 +60,19 @@ def required(holder: Mapping[str, Any], name: str) -> str:
 
 
 def url(holder: Mapping[str, Any], name: str) -> str:
-    """The URL under `name`, which must be there; whether it may be called is not said by that."""
+    """The URL under `name`, which must be there. Whether it may be called is for the caller to check."""
     value = required(holder, name)
     try:
-        sound = urlsplit(value).port != 0 and value.isascii() and not any(character <= " " for character in value)
+        valid = urlsplit(value).port != 0 and value.isascii() and not any(character <= " " for character in value)
     except ValueError:
-        sound = False
-    if not sound:
-        raise bad_answer(f"{name} is no URL")
+        valid = False
+    if not valid:
+        raise bad_answer(f"{name} is not a URL")
     return value
 
 
 def count(holder: Mapping[str, Any], name: str) -> int | None:
-    """The number under `name`, 0 or more; 64-bit integers may be texts."""
+    """The number under `name`, 0 or more; it may be a string of digits, as 64-bit integers often are."""
     value = holder.get(name)
     if value is None or value == "":
         return None
@@ -81,7 +81,7 @@ def count(holder: Mapping[str, Any], name: str) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_INTEGER:
-        raise bad_answer(f"{name} is no count")
+        raise bad_answer(f"{name} is not a count")
     return value
 
 
@@ -95,13 +95,13 @@ def instant(holder: Mapping[str, Any], name: str) -> int | None:
             moment = datetime.fromisoformat(value)
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError) as error:
-            raise bad_answer(f"{name} is no instant") from error
+            raise bad_answer(f"{name} is not a point in time") from error
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value
     else:
-        raise bad_answer(f"{name} is no instant")
+        raise bad_answer(f"{name} is not a point in time")
     if not seconds < LAST_SECOND:
-        raise bad_answer(f"{name} is no instant")
+        raise bad_answer(f"{name} is not a point in time")
     return int(seconds * 1000) if seconds > 0 else None
 
 
@@ -115,12 +115,12 @@ def written(value: Any) -> bytes:
     """`value` as JSON on one line."""
     try:
         return json.dumps(value)
-    except json.JSONEncodeError as error:  # what is nested very deep can be read, but not written
+    except json.JSONEncodeError as error:  # very deep nesting can be parsed, but not serialised
         raise bad_answer("a result is nested too deep") from error
 
 
 def one_of(words: Mapping[str, str], word: str) -> str:
-    """What the provider's `word` (a status) means in the gateway's words."""
+    """The gateway's status for the provider's status `word`."""
     if word not in words:
         raise bad_answer(f"the status {word[:60]!r} is not known")
     return words[word]

@@ -1,4 +1,4 @@
-"""Lines that were refused within a job, from the spellings of providers to OpenAI's."""
+"""Lines that failed within a job: from the providers' error shapes to OpenAI's."""
 
 import re
 from typing import Any
@@ -27,7 +27,7 @@ GRPC = {
 }
 STATUS_OF_NUMBER = {str(number): status for number, (_, status) in GRPC.items()}
 STATUS_OF_NAME = dict(GRPC.values())
-# Codes that say no more than the status does.
+# Codes that add nothing to the status.
 GENERIC = re.compile(r"\d+|[a-z]+_(client|server|request)_error|invalid_request(_error)?", re.IGNORECASE)
 CANCELLED = 499
 REFUSED = 400
@@ -42,7 +42,7 @@ def refused(
     param: str | None = None,
     code: str | None = None,
 ) -> JobResult:
-    """A line that was refused. Without a status, that of its code when it is one of gRPC or HTTP, else 400."""
+    """The result of a failed line. Without a status: that of a gRPC or HTTP code, else 400."""
     known_status = status or _status(code)
     if known_status == CANCELLED:
         return JobResult(custom_id, error_code="batch_cancelled", message=message)
@@ -52,20 +52,20 @@ def refused(
 
 
 def from_error(custom_id: str, error: Any, *, status: int | None = None) -> JobResult:
-    """A refusal from what stands under `error`: an object with a message, or a text."""
+    """The result of a failed line from its `error`: an object with a message, or a text."""
     if isinstance(error, dict):
         inner = error.get("error")
         holder = inner if isinstance(inner, dict) else error
         message = _word(holder.get("message")) or _word(error.get("detail")) or _word(inner)
         return refused(
             custom_id,
-            message or "The provider refused this line and did not say why.",
+            message or "The provider rejected this line without giving a reason.",
             status=status,
             kind=_word(holder.get("type")),
             param=_word(holder.get("param")),
             code=_word(holder.get("code")),
         )
-    return refused(custom_id, _word(error) or "The provider refused this line and did not say why.", status=status)
+    return refused(custom_id, _word(error) or "The provider rejected this line without giving a reason.", status=status)
 
 
 def _status(code: str | None) -> int:

@@ -1,4 +1,4 @@
-"""Lines of many texts at providers that take one text in a record: cut into pieces, and put together again."""
+"""Splits lines of many texts for providers that take one text per record, and reassembles their results."""
 
 import re
 import struct
@@ -11,10 +11,10 @@ from typing import IO
 from app.connectors.contract.objects import JobResult, Usage
 from app.translate.neutral import EmbeddingAnswer
 
-# Ids that may not be mistaken for those of pieces; for JobLimits.custom_id.
+# Ids that cannot be mistaken for those of pieces; for JobLimits.custom_id.
 WHOLE_IDS = r"[^#]*"
 MISSING = "missing_result"
-# Of a job that ended like this, lines without a result are told as those that never ran.
+# In a job that ended like this, lines without a result count as never run.
 UNFINISHED = ("cancelled", "expired")
 
 _PIECE = re.compile(r"(.*)#([0-9]{1,9})/([0-9]{1,9})", re.DOTALL)
@@ -23,7 +23,7 @@ _COUNT = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What came of one record; its result's answer holds the vectors of its texts."""
+    """The result of one record; its answer holds the vectors of the record's texts."""
 
     custom_id: str
     result: JobResult
@@ -31,7 +31,7 @@ class Piece:
 
 @dataclass(slots=True)
 class _Line:
-    """A line that waits for pieces: which came, and where in the file each lies."""
+    """A line that waits for pieces: which have arrived, and where each is in the file."""
 
     count: int
     indexes: "array[int]" = field(default_factory=lambda: array("l"))
@@ -41,16 +41,16 @@ class _Line:
 
 
 def piece_id(wire_id: str, index: int, count: int) -> str:
-    """What record number `index` (from 0) of the `count` records of a line is called; of a single one the line's id."""
+    """The id of record `index` (from 0) of a line's `count` records; a single record has the line's id."""
     return wire_id if count == 1 else f"{wire_id}#{index}/{count}"
 
 
 def regrouped(pieces: Iterator[Piece], *, status: str = "completed") -> Iterator[JobResult]:
-    """One result for each line, as soon as its pieces are there; what is no piece passes at once.
+    """One result per line, as soon as all of its pieces have arrived; results that are not pieces pass through.
 
-    A line is refused as the first of its refused pieces was. One that lacks pieces at the end of the job, whose
-    `status` it is, ends with an error. Vectors wait in a file that has no name; memory holds some 16 bytes for each.
-    What reading `pieces` raises passes through.
+    A line fails with the error of its first failed piece. A line that lacks pieces at the end of the job, whose status
+    is `status`, ends with an error. Vectors are spooled to disk; each takes about 16 bytes of memory. What reading
+    `pieces` raises passes through.
     """
     waiting: dict[tuple[str, int], _Line] = {}
     with tempfile.TemporaryFile() as spool:
@@ -73,7 +73,7 @@ def regrouped(pieces: Iterator[Piece], *, status: str = "completed") -> Iterator
 
 
 def _add(line: _Line, wire_id: str, index: int, result: JobResult, spool: IO[bytes]) -> JobResult | None:
-    """Take a piece. The line's result, when that is known with it."""
+    """Add a piece. Returns the line's result if this piece completes or fails the line."""
     if line.refused:
         return None
     answer = result.answer
@@ -86,7 +86,7 @@ def _add(line: _Line, wire_id: str, index: int, result: JobResult, spool: IO[byt
     if len(line.indexes) < line.count:
         return None
     places = dict(zip(line.indexes, line.places, strict=True))
-    if len(places) < line.count:  # one came twice
+    if len(places) < line.count:  # a piece came twice
         line.indexes, line.places = array("l", places), array("q", places.values())
         return None
     vectors = [vector for number in range(line.count) for vector in _read(spool, places[number])]
@@ -95,7 +95,7 @@ def _add(line: _Line, wire_id: str, index: int, result: JobResult, spool: IO[byt
 
 
 def _write(spool: IO[bytes], vectors: list[list[float]]) -> int:
-    """Where they are in the file."""
+    """Write vectors; returns their offset in the file."""
     place = spool.seek(0, 2)
     spool.write(_COUNT.pack(len(vectors)))
     for vector in vectors:

@@ -1,4 +1,4 @@
-"""What connectors share whose provider speaks a dialect of its own: lines sent one by one, and rows of results."""
+"""Shared by connectors whose provider has a dialect of its own: lines sent one by one, and rows of results."""
 
 import time
 from abc import abstractmethod

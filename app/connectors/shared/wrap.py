@@ -1,4 +1,4 @@
-"""Jobs whose lines travel in the request that makes them."""
+"""Jobs whose lines travel in the request that creates them."""
 
 from collections.abc import Iterator
 

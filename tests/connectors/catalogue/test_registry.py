@@ -183,7 +183,7 @@ def test_a_package_adds_a_provider(install: Callable[[str, str], None]) -> None:
         ("import a_module_that_is_not_there", "acme_gateway:acme", "a_module_that_is_not_there"),
         ("1 / 0", "acme_gateway:acme", "ZeroDivisionError"),
         ("acme = 1", "acme_gateway:acme", "is a int and no app.connectors.catalogue.providers.Provider"),
-        (ACME.format(name="openai"), "acme_gateway:acme", "names the provider openai, which is there already"),
+        (ACME.format(name="openai"), "acme_gateway:acme", "names the provider openai, which already exists"),
         (ACME.format(name="Acme Inc"), "acme_gateway:acme", "names a provider 'Acme Inc'"),
     ],
 )

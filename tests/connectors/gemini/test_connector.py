@@ -365,7 +365,7 @@ def test_refusals_of_lines_are_read_in_every_form(server, connector, form):
     assert [result.status_code for result in found] == [400, 429, 404, 500, 400, None, None]
     assert [result.error_code for result in found[5:]] == ["batch_cancelled", "bad_answer"]
     told = [orjson.loads(result.body)["error"] for result in found[:5]]
-    assert [error["message"] for error in told if "did not say" not in error["message"]] == [
+    assert [error["message"] for error in told if "without giving a reason" not in error["message"]] == [
         "No.",
         "Later.",
         "Oh.",

@@ -143,7 +143,7 @@ def rows_of(connector, fake, *rows):
     ("row", "what"),
     [
         (b"{nonsense\n", "row 2 of the results is not JSON"),
-        (b"[]\n", "row 2 of the results is no object"),
+        (b"[]\n", "row 2 of the results is not an object"),
         (b'{"response": {"status_code": 200, "body": {}}}\n', "row 2 of the results has no custom_id"),
         (b'{"custom_id": 7, "response": null}\n', "row 2 of the results has no custom_id"),
     ],

@@ -80,7 +80,7 @@ def test_results_lie_where_they_were_to_be_and_no_other_folder_is_deleted(app, s
     places = ("team", "team/jobs", "team/jobs/bg-marker-1", "team/jobs/another/x", "else/jobs/bg-marker-1/x")
     for place in (*places, "team/jobs/bg-marker-1/.."):
         job.output_id = f"gs://{BUCKET}/{place}"
-        with pytest.raises(UpstreamError, match="where they were to be"):
+        with pytest.raises(UpstreamError, match="not in their folder"):
             connector.retrieve_job(over.id)
     server.forget()
     for folder in ("team/", "team/jobs/", "team/jobs/bg-marker-1/", "team/p1/file-1/", "else/jobs/a/b/"):

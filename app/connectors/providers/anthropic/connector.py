@@ -1,4 +1,4 @@
-"""Anthropic: files for its models to read, and Message Batches, which carry their lines in the request."""
+"""Anthropic: files for its models to read, and Message Batches, whose lines travel in the request."""
 
 import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,17 +37,17 @@ from app.translate.neutral import EmbeddingRequest, Request
 FILES = "/v1/files"
 BATCHES = "/v1/messages/batches"
 MODELS = "/v1/models"
-# The next one (2026-10-21) takes no temperature, top_p or top_k, whatever the model.
+# The next version (2026-10-21) rejects temperature, top_p and top_k for every model.
 VERSION = "2023-06-01"
 PER_PAGE = 1000
-# Tokens of people, which go in another header than keys.
+# OAuth tokens of people, which go in another header than API keys.
 OAUTH_PREFIX = "sk-ant-oat"
-ENDED = (400, 409)  # what a cancel of a batch that is over may be answered with
+ENDED = (400, 409)  # how the provider may reject cancelling a finished batch
 OCTETS = "application/octet-stream"
 
 
 class Anthropic(Translated):
-    """One account at Anthropic. Jobs keep no word of ours, so none is found again.
+    """One account at Anthropic. Jobs carry no marker, so none can be found again.
 
     Options: `beta` (names for the header `anthropic-beta`, separated by commas), `workspace` (an id of a workspace).
     """
@@ -58,22 +58,22 @@ class Anthropic(Translated):
         super().__init__(target, Remote(root, redaction, _auth(target.credential), _headers(target)))
 
     def check(self) -> None:
-        """Try the credential with a call that changes nothing. Raises UpstreamError."""
+        """Check the credential with a read-only call. Raises UpstreamError."""
         self._api.get(BATCHES, query={"limit": 1})
 
     # Lines, one by one.
 
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
-        """A chat as Anthropic takes it. Raises TranslationError."""
+        """A chat in Anthropic's dialect. Raises TranslationError."""
         if isinstance(request, EmbeddingRequest):
             raise TypeError("Anthropic declares no embeddings")
         written = requests.write(request)
         return NativeCall(MESSAGES, written.body, answers.read, tuple(written.dropped))
 
     def run_line(self, call: LineCall) -> LineAnswer:
-        """Send one line; messages go and come as they are. 2xx and final 4xx are answers.
+        """Send one line; messages pass through unchanged. A 2xx and a final 4xx are answers.
 
-        All else raises an UpstreamError.
+        Anything else raises an UpstreamError.
         """
         if call.endpoint != MESSAGES:
             return super().run_line(call)
@@ -94,7 +94,7 @@ class Anthropic(Translated):
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file, of the type that its name tells."""
+        """Upload a file, with the type that its name implies."""
         expiry = new.expires_after_s
         answer = self._api.upload(
             FILES,
@@ -107,7 +107,7 @@ class Anthropic(Translated):
         return shapes.file(answer)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return shapes.file(self._api.get(_at(FILES, native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -115,17 +115,17 @@ class Anthropic(Translated):
         return shapes.page(self._api.get(FILES, query=_page(after)), after, shapes.file)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._api.delete(_at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file that a model made; of an uploaded one a RefusedError."""
+        """Stream the bytes of a file that a model made. Raises RefusedError for an uploaded one."""
         return self._api.download(f"{_at(FILES, native_id)}/content")
 
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A request of a batch; messages stay as they are. Raises TranslationError for what Anthropic cannot say."""
+        """A request of a batch; messages stay unchanged. Raises TranslationError."""
         if line.endpoint == MESSAGES:
             params = {**_unstreamed(line.body), "model": line.model}
             return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "params": params}))
@@ -136,12 +136,12 @@ class Anthropic(Translated):
         return EncodedLine(data, dropped=tuple(written.dropped))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job of the lines in `new.payload`."""
+        """Create a job from the lines in `new.payload`."""
         body = wrapped(b'{"requests":[', new.payload, b"]}")
         return shapes.job(self._api.send("POST", BATCHES, body, content_type="application/json"))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         return shapes.job(self._api.get(_at(BATCHES, native_id)))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -149,23 +149,23 @@ class Anthropic(Translated):
         return shapes.page(self._api.get(BATCHES, query=_page(after)), after, shapes.job)
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
         return self._cancelled(
             native_id, lambda: shapes.job(self._api.post(f"{_at(BATCHES, native_id)}/cancel")), ended=ENDED
         )
 
     def delete_job(self, native_id: str) -> None:
-        """Delete a job that is over; one that is gone already is fine."""
+        """Delete a finished job. Does nothing if it is already deleted."""
         self._api.delete(_at(BATCHES, native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         ended_at_s = None if job.ended_at is None else job.ended_at // 1000
         untouched = job.endpoint == MESSAGES
         return (shapes.result(row, ended_at_s=ended_at_s, untouched=untouched) for row in self._rows(job))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
-        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
+        """The provider's own lines of a finished job, each with its newline; otherwise as `results`."""
         return (row + b"\n" for row in self._rows(job))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ ERROR_STATUSES = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-# Rows of requests that were never answered.
+# Rows of requests that never ran.
 UNANSWERED = {
     "canceled": ("batch_cancelled", "The batch was cancelled before this line was answered."),
     "expired": ("batch_expired", "The batch expired before this line was answered."),
@@ -34,9 +34,9 @@ UNANSWERED = {
 
 
 def page(answer: Any, current: str | None, item: Callable[[Any], T]) -> Page[T]:
-    """A list in either of its shapes: the next page comes by `next_page`, or after `last_id`.
+    """A page of a list in either shape: `next_page` leads to the next page, or `last_id`.
 
-    The page's `after` is the parameter that asks for the next one and its value, with `=` between them.
+    The page's `after` is the query parameter for the next page and its value, joined by `=`.
     """
     listed = parsing.fields(answer, "the list")
     items = [item(value) for value in parsing.items(listed, "data")]
@@ -61,7 +61,7 @@ def file(answer: Any) -> NativeFile:
 
 
 def job(answer: Any) -> NativeJob:
-    """A batch. Until it ends all of its requests are being processed, whatever came of them."""
+    """A batch. Until it ends, Anthropic counts every request as processing."""
     batch = parsing.fields(answer, "the batch")
     native_status = parsing.required(batch, "processing_status")
     request_counts = parsing.part(batch, "request_counts")
@@ -91,11 +91,11 @@ def _ending(counts: Mapping[str, int], *, cancelled: bool) -> str:
 
 
 def result(line: bytes, *, ended_at_s: int | None, untouched: bool) -> JobResult:
-    """What came of one line; `untouched` answers stay messages. A message does not tell when it was made."""
+    """The result of one line; `untouched` answers stay messages. A message has no creation time."""
     try:
         row = parsing.fields(json.loads(line), "a result")
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer("a result is no JSON") from error
+        raise parsing.bad_answer("a result is not JSON") from error
     custom_id = parsing.required(row, "custom_id")
     outcome = row.get("result")
     outcome = outcome if isinstance(outcome, dict) else {}
@@ -109,7 +109,7 @@ def result(line: bytes, *, ended_at_s: int | None, untouched: bool) -> JobResult
     if isinstance(kind, str) and kind in UNANSWERED:
         code, text = UNANSWERED[kind]
         return JobResult(custom_id, error_code=code, message=text)
-    return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's row tells no result that is known.")
+    return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's row has no known type of result.")
 
 
 def _read(value: Any, created: int | None) -> Answer:
@@ -117,7 +117,7 @@ def _read(value: Any, created: int | None) -> Answer:
 
 
 def message(custom_id: str, value: Any) -> JobResult:
-    """A line that was asked as a message and is answered with one."""
+    """The result of a line whose request and answer are both messages."""
     if not isinstance(value, dict) or not isinstance(value.get("content"), list):
         return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's message has no content.")
     try:

@@ -1,4 +1,4 @@
-"""Azure OpenAI in both address styles. Models are names of deployments.
+"""Azure OpenAI, in both URL styles. Model names are names of deployments.
 
 Option `api_version`: a date (`2024-10-21`) means the dated style, `/openai/...?api-version=`, without containers and
 expiries; anything else `/openai/v1/...`. The credential is one of:
@@ -38,7 +38,7 @@ BAD_REQUEST = 400
 DIALECT = "azure-dated"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 STYLES = ("/openai/v1", "/openai")
-# In the dated style they belong to a deployment.
+# In the dated style these URLs name a deployment.
 OF_DEPLOYMENT = (CHAT, "/v1/completions", "/v1/embeddings")
 
 
@@ -56,7 +56,7 @@ class Azure(OpenAIContainers):
 
     @property
     def abilities(self) -> Abilities:
-        """What the account can do: the dated style has no containers, and jobs for chats only."""
+        """What the account can do. The dated style has no containers, and its jobs take chats only."""
         abilities = self.target.abilities
         if not self._dated:
             return abilities
@@ -71,9 +71,9 @@ class Azure(OpenAIContainers):
             self._entra.close()
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file. Whether fields of an expiry have brackets or dots depends on the resource: brackets first.
+        """Upload a file. Expiry fields are named with brackets or dots, depending on the resource: try brackets first.
 
-        Until it is `processed` no job can use it.
+        No job can use it before its status is `processed`.
         """
         if self._dated:
             return super().upload_file(replace(new, expires_after_s=None))
@@ -86,15 +86,15 @@ class Azure(OpenAIContainers):
             return self._upload(new, expiry_fields(new.expires_after_s, ".{}"))
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line of a job; the dated style leaves the version out of its URL."""
+        """A line of a job; the dated style has no version in the line's URL."""
         return super().encode_line(replace(line, endpoint=self.job_endpoint(line.endpoint)))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job from an input file that is processed."""
+        """Create a job from a processed input file."""
         return super().create_job(replace(new, output_expires_after_s=None) if self._dated else new)
 
     def job_endpoint(self, endpoint: str) -> str:
-        """What the address style calls an endpoint in a job."""
+        """The URL style's name of an endpoint in a job."""
         return endpoint.removeprefix("/v1") if self._dated else endpoint
 
     def _post(
@@ -139,7 +139,7 @@ def _access(target: Target) -> _Access:
 
 
 def _base_url(endpoint: str, *, dated: bool) -> str:
-    """The base URL of an endpoint, which may hold a style already."""
+    """The base URL for an endpoint, which may already include a style."""
     endpoint = endpoint.rstrip("/")
     for style in STYLES:
         endpoint = endpoint.removesuffix(style)

@@ -1,4 +1,4 @@
-"""AWS Bedrock: batch jobs whose lines and results lie in a bucket of the operator's, in each model's own dialect.
+"""AWS Bedrock: batch jobs with lines and results in the operator's bucket, in each model's own dialect.
 
 Options: `region`; `bucket` and `prefix`, where files, inputs and results lie; `role_arn`, the service role that jobs
 read and write them with; `mode`, `invoke` (each model's own InvokeModel body) or `converse` (one shape for all chat
@@ -52,7 +52,7 @@ MODES = ("invoke", "converse")
 MAX_RECORDS = 50_000
 OUTPUT = ".out"
 MANIFEST = "manifest.json.out"
-# What stopping a job answers that is over: it is looked at then.
+# How Bedrock rejects stopping a finished job, whose state is then read.
 NOT_STOPPED = (400, 409)
 REFUSED = 400
 
@@ -83,7 +83,7 @@ class Bedrock(Translated):
 
     @property
     def abilities(self) -> Abilities:
-        """What the account can do: the fewest records of a job are a quota of AWS's that can be raised or lowered."""
+        """What the account can do. The minimum number of records in a job is an AWS quota, which can be changed."""
         declared = self.target.abilities
         if self._min_records is None:
             return declared
@@ -91,7 +91,7 @@ class Bedrock(Translated):
 
     @property
     def healthy(self) -> bool:
-        """False while the breaker of jobs or of the bucket is open: new work goes elsewhere."""
+        """False while the breaker of the API or of the bucket is open: new work goes elsewhere."""
         return self._api.healthy and self._bucket.healthy
 
     def close(self) -> None:
@@ -100,41 +100,41 @@ class Bedrock(Translated):
         self._bucket.close()
 
     def check(self) -> None:
-        """Try the credential at Bedrock and at the bucket with calls that change nothing. Raises UpstreamError."""
+        """Check the credential at Bedrock and at the bucket with read-only calls. Raises UpstreamError."""
         self._api.get(JOBS, query={"maxResults": 1})
         self._bucket.check()
 
     # Lines, one by one.
 
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
-        """`request` as InvokeModel or Converse takes it. Raises TranslationError."""
+        """`request` as a call of InvokeModel or Converse. Raises TranslationError."""
         return lines.native_call(request, mode=self._mode)
 
     def run_line(self, call: LineCall) -> LineAnswer:
-        """Send one line; one with more texts than the model takes at once is sent in several calls."""
+        """Send one line; a line with more texts than the model takes at once is sent in several calls."""
         pieces = lines.pieces(call) if call.endpoint == EMBEDDINGS else None
         return super().run_line(call) if pieces is None else self.run_in_pieces(call, pieces)
 
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make an object in the bucket."""
+        """Upload an object to the bucket."""
         return self._bucket.put(new)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """An object as it is now."""
+        """The current state of an object."""
         return self._bucket.head(native_id)
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
-        """A page of the objects below the account's prefix, results of jobs among them, by their keys."""
+        """A page of the objects below the account's prefix, including results of jobs, ordered by key."""
         return self._bucket.objects(after=after)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete an object; one that is gone already is fine."""
+        """Delete an object. Does nothing if it is already deleted."""
         self._bucket.delete(native_id)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of an object, as they come in."""
+        """Stream the bytes of an object."""
         return self._bucket.get(native_id)
 
     # Native batches.
@@ -144,12 +144,12 @@ class Bedrock(Translated):
         return lines.encoded(line, mode=self._mode)
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job; a name that the account has already is refused."""
+        """Create a job. Bedrock rejects a name that the account already uses."""
         if not self._role_arn:
             text = "This account has no service role for jobs: set AWS_BEDROCK_ROLE_ARN or the option role_arn."
             raise RefusedError(text, status=REFUSED, code="no_role", sent=False)
         place = self._bucket.place
-        place.key(new.input_id or "")  # which has to lie there
+        place.key(new.input_id or "")  # raises if it lies elsewhere
         body = shapes.request(
             new,
             role_arn=self._role_arn,
@@ -159,7 +159,7 @@ class Bedrock(Translated):
         return shapes.made(self._api.post(JOB, body), new)
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         return _counted(shapes.job(self._api.get(f"{JOB}/{quote(native_id, safe='')}")))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -167,7 +167,7 @@ class Bedrock(Translated):
         return self._listed({}, after=after)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
-        """The job that has the sought one's name, if there is one."""
+        """The job whose name stands for the given marker, if there is one."""
         name = shapes.name(sought.marker)
         for page in each_page(partial(self._listed, {"nameContains": name}), max_pages=MAX_PAGES):
             jobs = [replace(job, marker=sought.marker) for job in page.items if job.marker == name]
@@ -176,7 +176,7 @@ class Bedrock(Translated):
         return []
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
 
         def ask() -> None:
             self._api.post(f"{JOB}/{quote(native_id, safe='')}/stop")
@@ -184,15 +184,15 @@ class Bedrock(Translated):
         return self._cancelled(native_id, ask, ended=NOT_STOPPED)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         return lines.results(job, self._rows(job), now_s=int(datetime.now(UTC).timestamp()))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
-        """The rows of a job that is over as Bedrock wrote them, each with its newline."""
+        """The rows of a finished job as Bedrock wrote them, each with its newline."""
         return (row + b"\n" for row in self._rows(job))
 
     def _rows(self, job: NativeJob) -> Generator[bytes]:
-        """Rows of the results; none of a job that was over before it wrote any."""
+        """Rows of the results; none for a job that ended before it wrote any."""
         if job.output_id is None:
             return
         try:
@@ -206,7 +206,7 @@ class Bedrock(Translated):
                 raise
 
     def _outputs(self, uri: str) -> Iterator[str]:
-        """The objects of results; a job with a folder of inputs has one for each."""
+        """The objects that hold results; a job with a folder of inputs has one per input."""
         if not uri.endswith("/"):
             yield uri
             return
@@ -222,7 +222,7 @@ class Bedrock(Translated):
 
 
 def _counted(job: NativeJob) -> NativeJob:
-    """A job without counts where records are not lines."""
+    """`job`, without counts if its records are not lines."""
     return replace(job, total=None, completed=None, failed=None) if lines.makes_vectors(job.model) else job
 
 

@@ -19,7 +19,7 @@ from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Jso
 
 
 def encoded(line: JobLine, *, mode: str) -> EncodedLine:
-    """A line as one record, or as one for each text where the model takes one. Raises TranslationError."""
+    """A line as one record, or as one per text where the model takes a single text. Raises TranslationError."""
     if line.endpoint == dialects.EMBEDDINGS:
         request = dialects.read_embedding(line.body)
         request.model = line.model
@@ -34,17 +34,17 @@ def encoded(line: JobLine, *, mode: str) -> EncodedLine:
 
 
 def is_converse(model: str, *, mode: str) -> bool:
-    """True when lines of a model are written as Converse takes them."""
+    """True when lines of a model are written for Converse."""
     return mode == CONVERSE and not makes_vectors(model)
 
 
 def pieces(call: LineCall) -> Iterator[list[str]] | None:
-    """The texts of an embedding, as many at a time as the model takes in a call; None when one call will do."""
+    """The texts of an embedding in groups that fit into one call; None if one call is enough."""
     try:
         request = dialects.read_embedding(call.body)
         count = len(family(request.model).write_embeddings(request))
     except TranslationError:
-        return None  # the call says what is wrong
+        return None  # the call itself reports the error
     if count == 1:
         return None
     texts = request.inputs
@@ -53,7 +53,7 @@ def pieces(call: LineCall) -> Iterator[list[str]] | None:
 
 
 def native_call(request: Request | EmbeddingRequest, *, mode: str) -> NativeCall:
-    """One line as InvokeModel or Converse takes it. Raises TranslationError."""
+    """One line as a call of InvokeModel or Converse. Raises TranslationError."""
     path = f"/model/{quote(request.model, safe='')}"
     if isinstance(request, EmbeddingRequest):
         dialect = family(request.model)
@@ -66,14 +66,14 @@ def native_call(request: Request | EmbeddingRequest, *, mode: str) -> NativeCall
 
 
 def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[JobResult]:
-    """What came of each line, from the rows of results. What reading these raises passes through."""
+    """The result of each line, from the rows of results. What reading these raises passes through."""
     known = _family(job.model or "")
     created = now_s if job.ended_at is None else job.ended_at // 1000
 
     def read(output: Any) -> Answer | EmbeddingAnswer:
         if job.endpoint == dialects.EMBEDDINGS:
             return _known(known).read_embeddings(output)
-        # A job may have been made in another mode than the account has now; this shape is Nova's and Converse's.
+        # The account's mode may have changed since the job was created. Nova and Converse share this shape.
         if isinstance(output, dict) and isinstance(output.get("output"), dict):
             return read_converse(output, created=created)
         return _known(known).read(output, created=created)
@@ -85,13 +85,13 @@ def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[J
 
 
 def _read(rows: Generator[bytes], read: shapes.Read) -> Iterator[JobResult]:
-    with closing(rows):  # a row that makes no sense ends all of it at once
+    with closing(rows):  # an invalid row ends the iteration, so close the rows
         for number, row in enumerate(rows, start=1):
             yield shapes.result(row, number, read)
 
 
 def makes_vectors(model: str | None) -> bool:
-    """True for a model whose lines may be several records each."""
+    """True for a model whose lines may become several records."""
     known = _family(model or "")
     return known is not None and known.is_embedding
 
@@ -105,7 +105,7 @@ def _family(model: str) -> Family | None:
 
 def _known(known: Family | None) -> Family:
     if known is None:
-        raise UnexpectedAnswerError("Nobody knows what this model answers.")
+        raise UnexpectedAnswerError("The answers of this model are in an unknown dialect.")
     return known
 
 

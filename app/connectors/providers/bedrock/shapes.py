@@ -1,4 +1,4 @@
-"""JSON of Bedrock's batch jobs, in and out, as native objects (contracts: providers, 5.2, 5.3 and 28.6)."""
+"""Bedrock's JSON for batch jobs as native objects, in both directions (contracts: providers, 5.2, 5.3 and 28.6)."""
 
 import hashlib
 import re
@@ -28,14 +28,14 @@ STATUSES = {
 }
 JSONL = "JSONL"
 CONVERSE = "Converse"
-# What the API takes; a name also has to be the only one of its kind in the account.
+# The names that the API accepts; a name must also be unique in the account.
 NAME = re.compile(r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9+.-]){0,63}")
 MAX_NAME = 63
 TAG = re.compile(r"[a-zA-Z0-9\s._:/=+@-]*", re.ASCII)
 MAX_TAGS = 50
 RESERVED_TAGS = "aws:"
 THROTTLED, SERVER_ERROR = 429, 500
-# What a whole account may have at once is used up: the job waits for room.
+# A quota of the whole account is used up: the job waits until capacity frees up.
 FULL = {"ServiceQuotaExceededException": "too_many_batches"}
 THROTTLING = frozenset({"ThrottlingException", "TooManyRequestsException"})
 
@@ -43,7 +43,7 @@ Read = Callable[[Any], Answer | EmbeddingAnswer]
 
 
 def reword(answer: HttpAnswer) -> HttpAnswer:
-    """A refusal with the code in its body, which AWS puts into a header."""
+    """An error with its code in the body; AWS sends the code in a header."""
     code = answer.headers.get("x-amzn-errortype", "").partition(":")[0].rpartition("#")[2]
     try:
         fields = json.loads(answer.body)
@@ -58,7 +58,7 @@ def reword(answer: HttpAnswer) -> HttpAnswer:
 
 
 def name(marker: str) -> str:
-    """The name of the job that a marker of the gateway stands for; other markers have other names."""
+    """The job name for a marker; different markers give different names."""
     candidate = marker.replace("_", "-")
     if len(candidate) <= MAX_NAME and NAME.fullmatch(candidate):
         return candidate
@@ -66,7 +66,7 @@ def name(marker: str) -> str:
 
 
 def request(new: NewJob, *, role_arn: str, output_uri: str, converse: bool) -> dict[str, Any]:
-    """The request that makes a job."""
+    """The request that creates a job."""
     tags = [
         {"key": key, "value": value}
         for key, value in new.metadata.items()
@@ -74,7 +74,7 @@ def request(new: NewJob, *, role_arn: str, output_uri: str, converse: bool) -> d
     ]
     body: dict[str, Any] = {
         "jobName": name(new.marker),
-        # Of letters and digits only; the same marker never makes two jobs.
+        # Letters and digits only. The same marker never creates two jobs.
         "clientRequestToken": hashlib.sha256(new.marker.encode()).hexdigest(),
         "roleArn": role_arn,
         "modelId": new.model,
@@ -90,7 +90,7 @@ def request(new: NewJob, *, role_arn: str, output_uri: str, converse: bool) -> d
 
 
 def made(answer: Any, new: NewJob) -> NativeJob:
-    """A job that was just made, of which only the name is told."""
+    """A job that was just created; the answer contains only its name."""
     arn = parsing.required(parsing.fields(answer, "the job"), "jobArn")
     return NativeJob(
         id=arn,
@@ -106,7 +106,7 @@ def made(answer: Any, new: NewJob) -> NativeJob:
 
 
 def page(answer: Any, current: str | None) -> Page[NativeJob]:
-    """A list whose next page has a token."""
+    """A page of a list; a token leads to the next page."""
     listed = parsing.fields(answer, "the list")
     after = parsing.text(listed, "nextToken")
     parsing.check_next_page(after, current)
@@ -114,7 +114,7 @@ def page(answer: Any, current: str | None) -> Page[NativeJob]:
 
 
 def job(answer: Any) -> NativeJob:
-    """A job, whole or as lists have it. Its marker is its name."""
+    """A job, complete or as it appears in lists. Its marker is its name."""
     fields = parsing.fields(answer, "the job")
     arn = parsing.required(fields, "jobArn")
     native_status = parsing.required(fields, "status")
@@ -144,18 +144,18 @@ def job(answer: Any) -> NativeJob:
 
 
 def output_uri(output: str, arn: str, input_uri: str) -> str:
-    """Where the results of a job lie; of a job with a folder of inputs the folder of its results."""
+    """The URI of a job's results; for a job with a folder of inputs, the folder of its results."""
     folder = f"{output.rstrip('/')}/{arn.rpartition('/')[2]}/"
     named = input_uri.rpartition("/")[2]
     return f"{folder}{named}.out" if named else folder
 
 
 def result(line: bytes, number: int, read: Read) -> JobResult:
-    """What came of one record; the model's input, which is repeated, is not looked at."""
+    """The result of one record; its copy of the model's input is ignored."""
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer(f"line {number} of the results is no JSON") from error
+        raise parsing.bad_answer(f"line {number} of the results is not JSON") from error
     row = parsing.fields(value, f"line {number} of the results")
     record = parsing.required(row, "recordId")
     wrong = row.get("error")
@@ -167,8 +167,8 @@ def result(line: bytes, number: int, read: Read) -> JobResult:
 def _refused(record: str, error: Mapping[str, Any]) -> JobResult:
     text, code = error.get("errorMessage"), error.get("errorCode")
     message = text if isinstance(text, str) and text else "Bedrock refused this record and did not say why."
-    sound = type(code) is int and 400 <= code < 600
-    return refused(record, message, status=code if sound else SERVER_ERROR)
+    valid = type(code) is int and 400 <= code < 600
+    return refused(record, message, status=code if valid else SERVER_ERROR)
 
 
 def _fits(text: str, least: int, most: int) -> bool:

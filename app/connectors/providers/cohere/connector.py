@@ -1,4 +1,4 @@
-"""Cohere: files are datasets that are checked for a while, results lie behind signed URLs, in Avro."""
+"""Cohere: files are datasets, validated for a while; results are Avro behind signed URLs."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ BATCHES = "/v2/batches"
 MODELS = "/v1/models"
 PER_PAGE = 100
 MAX_PER_PAGE = 1000
-ENDED = (400, 404, 405, 409, 422)  # what a cancel of a batch that is over may be answered with
+ENDED = (400, 404, 405, 409, 422)  # how the provider may reject cancelling a finished batch
 NO_SUCH_CALL = (404, 405)
 DOWNLOAD_HOSTS = "storage.googleapis.com"
 
@@ -47,7 +47,7 @@ DOWNLOAD_HOSTS = "storage.googleapis.com"
 class Cohere(Translated):
     """One account at Cohere. Option: `download_hosts` (hosts of signed URLs, separated by commas).
 
-    A batch's name is its marker. What kind of lines it has is told by the type of its input dataset.
+    A batch's name is its marker. The type of its input dataset says what kind of lines it has.
     """
 
     def __init__(self, target: Target) -> None:
@@ -59,7 +59,7 @@ class Cohere(Translated):
     # Lines.
 
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
-        """`request` as Cohere takes it. Raises TranslationError."""
+        """`request` in Cohere's dialect. Raises TranslationError."""
         if isinstance(request, EmbeddingRequest):
             written = embeddings.write_line(request)
             return NativeCall("/v2/embed", written.body, embeddings.read, tuple(written.dropped))
@@ -67,7 +67,7 @@ class Cohere(Translated):
         return NativeCall("/v2/chat", written.body, answers.read, tuple(written.dropped))
 
     def run_line(self, call: LineCall) -> LineAnswer:
-        """Send one line; one with more texts than go into a call is sent in several, one after another."""
+        """Send one line; a line with more texts than a call takes is sent in several calls, one after another."""
         texts = call.body.get("input") if call.endpoint == EMBEDDINGS else None
         if not isinstance(texts, list) or len(texts) <= embeddings.MAX_TEXTS:
             return super().run_line(call)
@@ -82,7 +82,7 @@ class Cohere(Translated):
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a dataset of the input of a batch; it is checked for a while. Other files have no place there."""
+        """Upload the input of a batch as a dataset, which is validated for a while. Cohere takes no other files."""
         kind = shapes.DATASET_TYPES.get(new.endpoint or "") if new.purpose == "batch" else None
         if kind is None:
             text = f"Cohere keeps the inputs of batches, and no files for the purpose {new.purpose!r:.60}."
@@ -100,23 +100,23 @@ class Cohere(Translated):
         return replace(self._as_it_is(made), bytes=new.payload.length)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now; its size is not told."""
+        """The current state of a file, without its size, which the provider does not report."""
         return shapes.dataset(self._dataset(native_id))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
-        """A page of the account's datasets; only an empty one is surely the last."""
+        """A page of the account's datasets; only an empty page is certain to be the last."""
         start = int(after or "0")
         answer = parsing.fields(self._api.get(DATASETS, query={"limit": PER_PAGE, "offset": start}), "the list")
         files = [shapes.dataset(item) for item in parsing.items(answer, "datasets")]
         return Page(files, str(start + len(files)) if files else None)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a dataset; one that is gone already is fine."""
+        """Delete a dataset. Does nothing if it is already deleted."""
         self._api.delete(_at(DATASETS, native_id), missing_ok=True)
 
     @contextmanager
     def read_file(self, native_id: str) -> Iterator[Download]:
-        """The bytes of the files of a dataset one after another, as they come in; of the originals where they are."""
+        """Stream the bytes of a dataset's files, one after another; of the originals if Cohere still has them."""
         parts = shapes.parts(self._dataset(native_id))
         if not parts:
             raise parsing.bad_answer("a dataset without files")
@@ -131,7 +131,7 @@ class Cohere(Translated):
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line as one row, or as several when it has more texts than go into one. Raises TranslationError."""
+        """A line as one row, or as several if it has too many texts for one. Raises TranslationError."""
         if line.endpoint == EMBEDDINGS:
             rows = embeddings.write(dialects.read_embedding(line.body))
             ids = [regrouping.piece_id(line.custom_id, index, len(rows)) for index in range(len(rows))]
@@ -141,16 +141,16 @@ class Cohere(Translated):
         return EncodedLine(_row(line.custom_id, written.body), dropped=tuple(written.dropped))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a batch."""
+        """Create a batch."""
         body = {"name": new.marker, "input_dataset_id": new.input_id, "model": new.model}
         return shapes.job(_inner(self._api.post(BATCHES, body), "batch"))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A batch as it is now."""
+        """The current state of a batch."""
         return shapes.job(_inner(self._api.get(_at(BATCHES, native_id)), "batch"))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
-        """A page of the account's batches, in an order that Cohere does not tell."""
+        """A page of the account's batches, in an order that Cohere does not document."""
         query = {"page_size": MAX_PER_PAGE, "page_token": after, "order_by": "created_at"}
         answer = parsing.fields(self._api.get(BATCHES, query=query), "the list")
         following = parsing.text(answer, "next_page_token")
@@ -158,7 +158,7 @@ class Cohere(Translated):
         return Page([shapes.job(item) for item in parsing.items(answer, "batches")], following)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
-        """The sought batch, if it is there: the marker is its name. The order of pages is not told, so all are read."""
+        """The batch with the given marker as its name. The order of pages is not documented, so all are read."""
         for page in each_page(self.list_jobs):
             jobs = [job for job in page.items if job.marker == sought.marker]
             if jobs:
@@ -166,15 +166,15 @@ class Cohere(Translated):
         return []
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a batch. One that is over already is answered as it is."""
+        """Cancel a batch. A finished batch is returned as it is."""
         return self._cancelled(native_id, lambda: self._cancel(native_id), ended=ENDED)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a batch that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished batch, in any order. Reading may raise UpstreamError midway."""
         return regrouping.regrouped(self._rows(job), status=job.status)
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
-        """The rows of the results as they are, each as a line of JSON."""
+        """The rows of the results, unchanged, each as a line of JSON."""
         for record in self._records(job):
             yield cohere_results.json_line(record)
 
@@ -191,16 +191,16 @@ class Cohere(Translated):
         except MissingError:
             if job.status == "completed":
                 raise
-            return  # only a batch that ran to its end has them for sure
+            return  # only a completed batch is certain to have results
         for number in range(len(parts)):
             if number:
-                parts = self._output(job.output_id)  # URLs are signed for an hour, and reading may take longer
+                parts = self._output(job.output_id)  # signed URLs expire after an hour, and reading may take longer
             if number < len(parts):
                 with self._fetch(parsing.url(parts[number], "url")) as download:
                     yield from cohere_results.rows(download)
 
     def _output(self, native_id: str) -> list[Mapping[str, Any]]:
-        """The files of the results, once they are whole."""
+        """The files of the results, once they are complete."""
         dataset = self._dataset(native_id)
         if shapes.dataset(dataset).status == "processing":
             raise UpstreamServerError("Cohere is still preparing the results.", code="not_ready")
@@ -215,10 +215,10 @@ class Cohere(Translated):
         try:
             return replace(self.retrieve_file(made.id), purpose=made.purpose)
         except UpstreamError:
-            return made  # it is there, which is what was asked for
+            return made  # it was created, which is what the caller needs
 
     def _cancel(self, native_id: str) -> None:
-        """The SDK's call, or the other one that clients use (contracts: providers, 6)."""
+        """The call of Cohere's SDK, or else the one that other clients use (contracts: providers, 6)."""
         path = _at(BATCHES, native_id)
         try:
             self._api.post(f"{path}:cancel")

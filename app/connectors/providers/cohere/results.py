@@ -1,4 +1,4 @@
-"""Files of Cohere's results: Avro, or lines of JSON (contracts: providers, 6 and 29.6)."""
+"""Cohere's result files: Avro, or lines of JSON (contracts: providers, 6 and 29.6)."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from app.lib import json, jsonl
 
 
 def rows(download: Download) -> Iterator[Any]:
-    """The rows of one file, which is on disk before the first is read. Raises UpstreamError."""
+    """The rows of one file, which is spooled to disk first. Raises UpstreamError."""
     with tempfile.TemporaryFile() as file:
         for chunk in download.chunks:
             file.write(chunk)
@@ -23,7 +23,7 @@ def rows(download: Download) -> Iterator[Any]:
 
 
 def json_line(row: Any) -> bytes:
-    """A row as a line of JSON. Raises UpstreamServerError for one that is no object, or that JSON can't say."""
+    """A row as a line of JSON. Raises UpstreamServerError if it is not an object, or cannot be expressed in JSON."""
     fields = parsing.fields(row, "a result")
     try:
         return json.dumps_line(

@@ -33,7 +33,7 @@ DATASET_LIFETIME_MS = 30 * 24 * 3600 * 1000
 
 
 def dataset(answer: Any) -> NativeFile:
-    """A dataset as a file. It lives for 30 days."""
+    """A dataset as a file. It expires after 30 days."""
     fields = parsing.fields(answer, "the dataset")
     created_at = parsing.instant(fields, "created_at")
     return NativeFile(
@@ -69,7 +69,7 @@ def job(answer: Any) -> NativeJob:
         output_id=parsing.text(fields, "output_dataset_id") if over else None,
         model=parsing.text(fields, "model"),
         window="24h",
-        total=parsing.count(fields, "num_records") or None,  # 0 until they are counted
+        total=parsing.count(fields, "num_records") or None,  # 0 until Cohere has counted them
         completed=parsing.count(fields, "num_successful_records"),
         failed=parsing.count(fields, "num_failed_records"),
         usage=_usage(fields),
@@ -80,7 +80,7 @@ def job(answer: Any) -> NativeJob:
 
 
 def result(row: Any, endpoint: str | None) -> JobResult:
-    """A row of the results: `body` is the answer to a line of `endpoint`, or the JSON of it; `error` is empty then."""
+    """A row of the results: an `error`, or a `body` with the answer to a line of `endpoint`, maybe as a string."""
     fields = parsing.fields(row, "a result")
     custom_id = parsing.required(fields, "custom_id")
     error = fields.get("error")
@@ -97,7 +97,7 @@ def result(row: Any, endpoint: str | None) -> JobResult:
 
 
 def _json(text: str | bytes) -> Any:
-    """What stands in a text, which may be no more than a text."""
+    """The JSON object in a text, or the text itself if it is not one."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
@@ -106,7 +106,7 @@ def _json(text: str | bytes) -> Any:
 
 
 def _errors(fields: Mapping[str, Any]) -> tuple[JobError, ...]:
-    reason = parsing.text(fields, "status_reason") or "Cohere does not say why."
+    reason = parsing.text(fields, "status_reason") or "Cohere gave no reason."
     return (JobError("batch_failed", reason),)
 
 

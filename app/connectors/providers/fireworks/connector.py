@@ -1,4 +1,4 @@
-"""Fireworks: files are datasets, jobs have ids of our choice, and results lie behind signed URLs."""
+"""Fireworks: files are datasets, we choose the ids of jobs, and results are behind signed URLs."""
 
 import re
 import secrets
@@ -44,8 +44,8 @@ FILENAME_LENGTH = 63
 class Fireworks(Managed):
     """One account at Fireworks.
 
-    Options: `account_id` (found out when it is not given), `download_hosts` (hosts of signed URLs, separated by
-    commas). A job's id is made of its marker. A file's native id is the dataset's full name.
+    Options: `account_id` (looked up if it is not set), `download_hosts` (hosts of signed URLs, separated by commas).
+    A job's id is derived from its marker. A file's native id is the dataset's full name.
     """
 
     def __init__(self, target: Target) -> None:
@@ -57,7 +57,7 @@ class Fireworks(Managed):
         self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
 
     def check(self) -> None:
-        """Try the credential with a call that changes nothing. Raises UpstreamError."""
+        """Check the credential with a read-only call. Raises UpstreamError."""
         self._api.get(self._datasets(), query={"pageSize": 1})
 
     def _models_path(self) -> str:
@@ -66,7 +66,7 @@ class Fireworks(Managed):
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a dataset and fill it; it may be processed for a while. One that could not be filled is deleted."""
+        """Create a dataset and upload into it; it may be processed for a while. Deleted again if the upload fails."""
         name = f"bg-{secrets.token_hex(12)}"
         lines = _count_lines(new.payload) if new.lines is None else new.lines
         described = {
@@ -84,7 +84,7 @@ class Fireworks(Managed):
         return replace(self._as_it_is(made), purpose=new.purpose, bytes=new.payload.length)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now; its size is not told."""
+        """The current state of a file, without its size, which the provider does not report."""
         return shapes.dataset(self._api.get(self._datasets(native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -93,11 +93,11 @@ class Fireworks(Managed):
         return Page([shapes.dataset(item) for item in parsing.items(answer, "datasets")], following)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a dataset; one that is gone already is fine."""
+        """Delete a dataset. Does nothing if it is already deleted."""
         self._api.delete(self._datasets(native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a dataset, as they come in; of a job's results those of the lines that were answered."""
+        """Stream the bytes of a dataset; of a job's results, only the successful lines."""
         urls = self._urls(native_id)
         answered = [url for name, url in urls.items() if not name.endswith(f"/{REFUSED_LINES}")]
         if len(answered) != 1:
@@ -107,12 +107,12 @@ class Fireworks(Managed):
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line in the dialect of this provider's jobs, its newline included. The model is the job's."""
+        """A line in the dialect of this provider's jobs, with its newline. The model belongs to the job."""
         body = {name: value for name, value in line.body.items() if name != "model"}
         return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": body}))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job. One with this marker that is there already was made by us: it is answered."""
+        """Create a job. An existing one with this marker is ours, and is returned."""
         name = shapes.slug(new.marker)
         body = {"model": new.model, "inputDatasetId": new.input_id, "displayName": new.marker}
         try:
@@ -124,7 +124,7 @@ class Fireworks(Managed):
             return jobs[0]
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now. One that was cancelled is missing after a while."""
+        """The current state of a job. A cancelled one is deleted after a while."""
         return shapes.job(self._api.get(self._jobs(native_id)))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -133,14 +133,14 @@ class Fireworks(Managed):
         return Page([shapes.job(item) for item in parsing.items(answer, "batchInferenceJobs")], following)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
-        """The sought job, if it is there: its id is made of its marker."""
+        """The job with the given marker, if it exists: its id is derived from the marker."""
         try:
             return [self.retrieve_job(shapes.slug(sought.marker))]
         except MissingError:
             return []
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Delete a job that still runs: there is no other way. One that is over already is answered as it is."""
+        """Cancel a running job by deleting it: there is no other way. A finished job is returned as it is."""
         job = self.retrieve_job(native_id)
         if job.is_over:
             return job
@@ -151,15 +151,15 @@ class Fireworks(Managed):
             return replace(job, status="cancelled")
 
     def delete_job(self, native_id: str) -> None:
-        """Delete a job; one that is gone already is fine."""
+        """Delete a job. Does nothing if it is already deleted."""
         self._api.delete(self._jobs(native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         return map(shapes.result, self._rows(job))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
-        """The lines of the files of a job's results: of those that were answered, and of those that were not."""
+        """The lines of a job's result files: successful lines and failed lines."""
         if job.output_id is None:
             return
         try:
@@ -167,7 +167,7 @@ class Fireworks(Managed):
         except MissingError:
             if job.status == "completed":
                 raise
-            return  # only a job that ran to its end has them for sure
+            return  # only a completed job is certain to have results
         yield from rows(self._fetch, urls.values())
 
     # Paths and pages.
@@ -205,13 +205,13 @@ class Fireworks(Managed):
         try:
             return self.retrieve_file(made.id)
         except UpstreamError:
-            return replace(made, status="processing")  # it is filled, which is what was asked for
+            return replace(made, status="processing")  # it was uploaded, which is what the caller needs
 
     def _discard(self, native_id: str) -> None:
         try:
             self.delete_file(native_id)
         except UpstreamError:
-            return  # the failure that led here is the one to tell
+            return  # the error that led here is the one to report
 
     def _urls(self, native_id: str) -> dict[str, str]:
         answer = parsing.fields(self._api.get(f"{self._datasets(native_id)}:getDownloadEndpoint"), "the answer")

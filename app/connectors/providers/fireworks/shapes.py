@@ -11,7 +11,7 @@ from app.connectors.shared import parsing, refusals
 from app.lib import json
 
 PREFIX = "JOB_STATE_"
-# What is deleted while it runs is cancelled, as there is no other way.
+# A job that is deleted while it runs counts as cancelled: there is no other way to cancel.
 STATUSES = {
     "UNSPECIFIED": "validating",
     "CREATING": "validating",
@@ -37,7 +37,7 @@ SLUG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def slug(marker: str) -> str:
-    """The id that a job with `marker` gets: the marker itself where it can be one."""
+    """The id of a job with `marker`: the marker itself, if it is a valid id."""
     if SLUG.fullmatch(marker):
         return marker
     return f"bg-{hashlib.sha256(marker.encode()).hexdigest()[:40]}"
@@ -84,7 +84,7 @@ def job(answer: Any) -> NativeJob:
 
 
 def result(line: bytes) -> JobResult:
-    """A row of the results or of `error-data`. The answer stands bare under `response`; an error may take any form."""
+    """A row of the results or of `error-data`. `response` is the bare answer; an error may have any form."""
     try:
         row = parsing.fields(json.loads(line), "a result")
     except json.JSONDecodeError as malformed:
@@ -111,7 +111,7 @@ def _blamed(fields: Mapping[str, Any]) -> tuple[JobError, ...]:
     code = parsing.text(status, "code") or "OK"
     if code == "OK":
         return ()
-    return (JobError(code.lower(), parsing.text(status, "message") or "Fireworks does not say why."),)
+    return (JobError(code.lower(), parsing.text(status, "message") or "Fireworks gave no reason."),)
 
 
 def _usage(progress: Mapping[str, Any]) -> Usage | None:

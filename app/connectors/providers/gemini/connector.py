@@ -1,4 +1,4 @@
-"""Gemini's Developer API: files that are uploaded in two steps, batches that are long-running operations."""
+"""Gemini's Developer API: files are uploaded in two steps, and batches are long-running operations."""
 
 import mimetypes
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -41,15 +41,15 @@ BATCHES = f"{API}/batches"
 MODELS = f"{API}/models"
 PER_PAGE = 100
 MODELS_PER_PAGE = 1000
-ENDED = (400, 409)  # what a cancel of a batch that is over may be answered with
+ENDED = (400, 409)  # how the provider may reject cancelling a finished batch
 LINES_TYPE = "application/jsonl"
 UPLOAD_URL = "x-goog-upload-url"
-# Of models that are named with their kind.
+# Prefixes of models that are named with their kind.
 KINDS = ("models/", "tunedModels/")
 
 
 class Gemini(Translated):
-    """One account. A batch's display name is its marker. Files are gone after 48 hours."""
+    """One account. A batch's display name is its marker. Files expire after 48 hours."""
 
     def __init__(self, target: Target) -> None:
         auth = HeaderAuth({"x-goog-api-key": target.credential})
@@ -58,7 +58,7 @@ class Gemini(Translated):
     # Lines.
 
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
-        """`request` as Gemini takes it. Raises TranslationError."""
+        """`request` in Gemini's dialect. Raises TranslationError."""
         if not request.model:
             raise TranslationError("model", "must name a model.")
         at = f"{API}/{_model_path(request.model)}"
@@ -81,7 +81,7 @@ class Gemini(Translated):
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file; it may be looked at for a while before it can be used."""
+        """Upload a file; Gemini may process it for a while before it can be used."""
         kind = LINES_TYPE if new.purpose == "batch" else mimetypes.guess_type(new.filename)[0]
         kind = kind or "application/octet-stream"
         answer = self._api.post_answer(
@@ -104,7 +104,7 @@ class Gemini(Translated):
         return shapes.file(parsing.fields(made, "the upload").get("file"), purpose=new.purpose)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return shapes.file(self._api.get(_at(native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -113,17 +113,17 @@ class Gemini(Translated):
         return shapes.page(answer, after, "files", shapes.file)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._api.delete(_at(native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file that Gemini made; of an uploaded one a RefusedError."""
+        """Stream the bytes of a file that Gemini made. Raises RefusedError for an uploaded one."""
         return self._api.download(f"/download{_at(native_id)}:download", query={"alt": "media"})
 
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line of an input file, of an embedding one for each text. Raises TranslationError."""
+        """A line of an input file; an embedding becomes one line per text. Raises TranslationError."""
         body = line.body if line.body.get("model") == line.model else {**line.body, "model": line.model}
         try:
             if line.endpoint == EMBEDDINGS:
@@ -135,13 +135,13 @@ class Gemini(Translated):
         return EncodedLine(data, dropped=tuple(written.dropped))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job, of a file or of the lines in `new.payload`."""
+        """Create a job from a file, or from the lines in `new.payload`."""
         verb = "asyncBatchEmbedContent" if new.endpoint == EMBEDDINGS else "batchGenerateContent"
         path = f"{API}/{_model_path(new.model)}:{verb}"
         return shapes.job(self._api.send("POST", path, shapes.request(new), content_type="application/json"))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now, without the results that may come with it."""
+        """The current state of a job, without the results that may come with it."""
         return shapes.job(self._without(shapes.RESULTS, _at(native_id)))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -150,12 +150,12 @@ class Gemini(Translated):
         return shapes.page(answer, after, "operations", shapes.job)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
-        """Jobs with the sought marker. In which order jobs are listed is not said, so that all are looked at."""
+        """Jobs with the given marker. Gemini does not document the order of its list, so all pages are read."""
         pages = each_page(self.list_jobs, max_pages=MAX_PAGES)
         return [job for page in pages for job in page.items if job.marker == sought.marker]
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
 
         def ask() -> None:
             self._api.post(f"{_at(native_id)}:cancel", {})
@@ -163,18 +163,18 @@ class Gemini(Translated):
         return self._cancelled(native_id, ask, ended=ENDED)
 
     def delete_job(self, native_id: str) -> None:
-        """Delete a job that is over; one that is gone already is fine."""
+        """Delete a finished job. Does nothing if it is already deleted."""
         self._api.delete(_at(native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         rows_of_job = self._rows(job)
         if job.endpoint == EMBEDDINGS:
             return shapes.embeddings(rows_of_job, embeddings.read, status=job.status)
         return shapes.chats(rows_of_job, created=None if job.ended_at is None else job.ended_at // 1000)
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
-        """The provider's own lines of a job that is over, each with its newline; as `results` otherwise."""
+        """The provider's own lines of a finished job, each with its newline; otherwise as `results`."""
         if job.output_id is not None:
             return (row + b"\n" for row in self._lines(job))
         return (parsing.written(element) + b"\n" for element in self._elements(job))
@@ -191,7 +191,7 @@ class Gemini(Translated):
         yield from rows(self.read_file, (job.output_id,))
 
     def _elements(self, job: NativeJob) -> Iterator[Any]:
-        """The results within a job, which may stand there twice."""
+        """The results inside a job, which may contain them twice."""
         first: str | None = None
         for member in nested(self._api, _at(job.id), arrays=shapes.RESULTS):
             if member.index is not None:
@@ -200,7 +200,7 @@ class Gemini(Translated):
                     yield member.value
 
     def _without(self, arrays: frozenset[tuple[str, ...]], path: str, **query: str | int | None) -> Any:
-        """What a GET answers, but for `arrays`."""
+        """The answer to a GET without `arrays`."""
         answer: Any = None
         for member in nested(self._api, path, arrays=arrays, query=query):
             if member.index is None:
@@ -208,17 +208,17 @@ class Gemini(Translated):
         return answer
 
     def _upload_path(self, headers: Mapping[str, str]) -> str:
-        """Where the bytes go: the provider says it, and may name no other host."""
+        """The path for the bytes, from the provider's answer, which must not name another host."""
         base, upload = urlsplit(self.target.base_url), urlsplit(parsing.url(headers, UPLOAD_URL))
         if (upload.scheme, upload.netloc.lower()) != (base.scheme, base.netloc.lower()):
-            raise parsing.bad_answer("its URL for the upload is on another host")
+            raise parsing.bad_answer("its upload URL is on another host")
         if not upload.path.startswith(f"{base.path}/"):
-            raise parsing.bad_answer("its URL for the upload is not below the base URL")
+            raise parsing.bad_answer("its upload URL is not below the base URL")
         return upload._replace(scheme="", netloc="", path=upload.path[len(base.path) :], fragment="").geturl()
 
 
 def _at(native_id: str) -> str:
-    """The path of a file or a batch; a name is its kind and what it is called."""
+    """The path of a file or a batch; a name includes its kind (`files/...`)."""
     return f"{API}/{quote(native_id)}"
 
 
@@ -244,4 +244,4 @@ def _loaded(row: bytes) -> Any:
     try:
         return json.loads(row)
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer("a result is no JSON") from error
+        raise parsing.bad_answer("a result is not JSON") from error

@@ -1,4 +1,4 @@
-"""The JSON of Gemini's Developer API, in and out, as native objects (contracts: providers, 8)."""
+"""Gemini's JSON as native objects, in both directions (contracts: providers, 8)."""
 
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -15,7 +15,7 @@ from app.lib import json
 from app.translate.gemini.answers import read as read_answer
 from app.translate.neutral import EmbeddingAnswer
 
-# Closed when one of them makes no sense.
+# Rows of results, to be closed when one of them is invalid.
 Rows = Generator[Any, None, None]
 
 FILE_STATES = {
@@ -38,18 +38,18 @@ NAME = re.compile(r"(files|batches)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 CANCELLED = 1  # google.rpc.Code
 KEPT_MS = 48 * 3600 * 1000
 MAX_DISPLAY_NAME = 512
-# Where the results of jobs stand whose lines went inline: in either place, by either name.
+# Where the results of inline jobs may be: in either place, under either name.
 LISTS = ("inlinedResponses", "inlinedEmbedContentResponses")
 RESULTS = frozenset(
     (*place, name, "inlinedResponses") for place in (("response",), ("metadata", "output")) for name in LISTS
 )
 LISTED_RESULTS = frozenset(("operations", "", *path) for path in RESULTS)
-# A line of a file, and what becomes of its beginning in a request.
+# The beginning of a line in a file, which is rewritten for a request.
 KEY, REQUEST = b'{"key":', b',"request":'
 
 
 def reworded(answer: Answer) -> Answer:
-    """A refusal with the status that says what it means: a file that is unknown is forbidden, a wrong key malformed."""
+    """An error with the right status: Gemini answers 403 for an unknown file and 400 for a wrong key."""
     if answer.status == 403 and b"may not exist" in answer.body:
         return replace(answer, status=404)
     if answer.status == 400 and b"API_KEY_INVALID" in answer.body:
@@ -58,7 +58,7 @@ def reworded(answer: Answer) -> Answer:
 
 
 def request(new: NewJob) -> Payload:
-    """The request that makes a job of an input file, or of the lines of one."""
+    """The request that creates a job from an input file, or from its lines."""
     head = {"displayName": new.marker}
     if new.input_id is not None:
         whole = json.dumps({"batch": {**head, "inputConfig": {"fileName": new.input_id}}})
@@ -68,7 +68,7 @@ def request(new: NewJob) -> Payload:
 
 
 def _inlined(lines: Payload) -> Payload:
-    """Lines of a file as elements of a request: what is the line's key there is in its metadata here."""
+    """Lines of a file as elements of a request: the key of a line moves into its metadata."""
 
     def stream() -> Iterator[bytes]:
         for line in _lines(lines):
@@ -81,7 +81,7 @@ def _inlined(lines: Payload) -> Payload:
 
 
 def _lines(lines: Payload) -> Iterator[bytes]:
-    """Whole lines with their ends; what has none at the end of all is no line."""
+    """Complete lines with their newlines. Raises ValueError if the last line has none."""
     held = b""
     for chunk in lines.open():
         lines_of_chunk = (held + chunk).splitlines(keepends=True)
@@ -92,15 +92,15 @@ def _lines(lines: Payload) -> Iterator[bytes]:
 
 
 def name(holder: Mapping[str, Any]) -> str:
-    """The name of a file or a batch, which is its id, and a part of paths."""
+    """The name of a file or a batch, which is its id and part of paths."""
     value = parsing.required(holder, "name")
     if not NAME.fullmatch(value):
-        raise parsing.bad_answer("a name is none")
+        raise parsing.bad_answer("a name is invalid")
     return value
 
 
 def page(answer: Any, current: str | None, items: str, item: Callable[[Any], Any]) -> Page[Any]:
-    """A list whose next page is asked for with a token."""
+    """A page of a list; a token leads to the next page."""
     listed = parsing.fields(answer, "the list")
     objects = [item(value) for value in parsing.items(listed, items)]
     after = parsing.text(listed, "nextPageToken")
@@ -133,7 +133,7 @@ def job(answer: Any) -> NativeJob:
         status = ("cancelled" if error.get("code") == CANCELLED else "failed") if error else "completed"
     stats = parsing.part(metadata, "batchStats")
     if _takes_texts(metadata):
-        stats = {}  # of the texts, of which a line may have many
+        stats = {}  # they count texts, and a line may have many
     created_at, model = parsing.instant(metadata, "createTime"), parsing.text(metadata, "model")
     return NativeJob(
         id=name(fields),
@@ -158,7 +158,7 @@ def _takes_texts(metadata: Mapping[str, Any]) -> bool:
 
 
 def _output(operation: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
-    """The file of the results, if they are in one."""
+    """The file that holds the results, if there is one."""
     for place in (parsing.part(operation, "response"), parsing.part(metadata, "output")):
         file_name = parsing.text(place, "responsesFile")
         if file_name is not None:
@@ -169,12 +169,12 @@ def _output(operation: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | 
 def _error(error: Mapping[str, Any]) -> JobError:
     code = parsing.count(error, "code")
     known, _ = refusals.GRPC.get(code or 0, ("provider_error", 0))
-    message = parsing.text(error, "message") or "The provider did not say what is wrong."
+    message = parsing.text(error, "message") or "The provider gave no reason."
     return JobError(known.lower(), message)
 
 
 def chats(rows: Rows, *, created: int | None) -> Iterator[JobResult]:
-    """What came of each line; `created` (Unix seconds) is for answers that do not tell it themselves."""
+    """The result of each line; `created` (Unix seconds) is for answers without a time of their own."""
     with closing(rows):
         for value in rows:
             row, key = _row(value)
@@ -182,7 +182,7 @@ def chats(rows: Rows, *, created: int | None) -> Iterator[JobResult]:
 
 
 def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
-    """What came of each line, whose texts are put together again; `status` is that of the job."""
+    """The result of each line, reassembled from the pieces of its texts; `status` is the job's."""
 
     def pieces() -> Iterator[regrouping.Piece]:
         with closing(rows):
@@ -194,7 +194,7 @@ def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: st
 
 
 def _row(value: Any) -> tuple[Mapping[str, Any], str]:
-    """A row and its key: its own in a file, in its metadata elsewhere."""
+    """A row and its key, which is in the row itself (in a file) or in its metadata (inline)."""
     row = parsing.fields(value, "a result")
     key = parsing.text(row, "key") or parsing.text(parsing.part(row, "metadata"), "key")
     if key is None:

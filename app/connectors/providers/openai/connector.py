@@ -1,10 +1,10 @@
 """Providers of OpenAI's files and batches: OpenAI itself, Groq, Nebius, Parasail, Perplexity, DeepInfra, Cerebras.
 
-In what they differ is data, as options of the catalogue or of an account:
-`file_expiry` and `output_expiry` (`yes`: uploads and jobs may say when files expire), `paging` (`none`: lists come
-whole), `metadata` (`none`: jobs keep no word of ours), `first_line` (what the first line is called in errors, 1 or 0),
-`lines_path` (below the base URL, where single requests go), `chat_path` (where chats go when the base URL has no
-version), `organization` and `project` (headers of OpenAI).
+Their differences are data: options of the catalogue or of an account.
+`file_expiry` and `output_expiry` (`yes`: uploads and jobs may set an expiry), `paging` (`none`: lists have no pages),
+`metadata` (`none`: jobs carry no marker), `first_line` (the number of the first line in errors, 1 or 0), `lines_path`
+(where single requests go, below the base URL), `chat_path` (where chats go if the base URL has no version),
+`organization` and `project` (headers of OpenAI).
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ FILES = "/v1/files"
 BATCHES = "/v1/batches"
 PER_PAGE = 100
 MAX_PAIRS = 16
-# What a provider answers when there is nothing left to cancel.
+# How a provider rejects cancelling a finished job.
 OVER_ALREADY = (400, 409)
 
 
@@ -36,19 +36,19 @@ class OpenAIShaped(Managed):
         self._first_line = 0 if self._option("first_line") == "0" else 1
 
     def check(self) -> None:
-        """Try the credential where it matters: a page of files with one of them. Raises UpstreamError."""
+        """Check the credential by listing a single file. Raises UpstreamError."""
         shapes.page(self._api.get(self._at(FILES), query=self._paging(FILES, None, 1)), shapes.file, current=None)
 
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file. Its expiry is told where the provider takes one; else the provider's own holds."""
+        """Upload a file. Its expiry is sent where the provider takes one; otherwise the provider's default applies."""
         seconds = new.expires_after_s if self._option("file_expiry") else None
         expiry = [] if seconds is None else expiry_fields(seconds, "[{}]")
         return self._upload(new, expiry)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return shapes.file(self._api.get(self._at(FILES, native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -57,17 +57,17 @@ class OpenAIShaped(Managed):
         return self._page(answer, shapes.file, after)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._delete(FILES, native_id)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file, as they come in."""
+        """Stream the bytes of a file."""
         return self._api.download(self._at(FILES, native_id, "content"))
 
     # Native batches.
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job from an input file. Its marker goes into the metadata while there is room for one more pair."""
+        """Create a job from an input file. Its marker goes into the metadata if there is room for another pair."""
         body: dict[str, Any] = {
             "input_file_id": new.input_id,
             "endpoint": self.job_endpoint(new.endpoint),
@@ -81,7 +81,7 @@ class OpenAIShaped(Managed):
         return self._job(self._api.post(self._at(BATCHES), body))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         return self._job(self._api.get(self._at(BATCHES, native_id)))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -90,20 +90,20 @@ class OpenAIShaped(Managed):
         return self._page(answer, self._job, after)
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
         return self._cancelled(
             native_id, lambda: self._job(self._api.post(self._at(BATCHES, native_id, "cancel"))), ended=OVER_ALREADY
         )
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over: its output file, then its error file; either may be missing."""
+        """The result of each line of a finished job: its output file, then its error file; either may be missing."""
         for number, row in enumerate(self._rows(job), start=1):
             yield result(row, number)
 
     # What subclasses change.
 
     def job_endpoint(self, endpoint: str) -> str:
-        """What the provider calls an endpoint in a job."""
+        """The provider's name of an endpoint in a job."""
         return endpoint
 
     def _path(self, endpoint: str) -> str:
@@ -145,6 +145,6 @@ def _headers(target: Target) -> dict[str, str]:
 
 
 def expiry_fields(seconds: int, naming: str) -> list[tuple[str, str]]:
-    """The two fields of an upload that say when it expires; Azure and OpenAI differ in how they are named."""
+    """The two form fields that set the expiry of an upload; Azure and OpenAI name them differently."""
     name = "expires_after" + naming
     return [(name.format("anchor"), "created_at"), (name.format("seconds"), str(seconds))]

@@ -1,4 +1,4 @@
-"""Containers and their files, as OpenAI and Azure have them."""
+"""Containers and their files, at OpenAI and Azure."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,10 +11,10 @@ CONTAINERS = "/v1/containers"
 
 
 class OpenAIContainers(OpenAIShaped):
-    """One account at a provider that has containers, too."""
+    """One account at a provider that also has containers."""
 
     def create_container(self, new: NewContainer) -> NativeContainer:
-        """Make a container."""
+        """Create a container."""
         body: dict[str, Any] = {
             "name": new.name,
             "expires_after": {"anchor": "last_active_at", "minutes": new.expires_after_minutes},
@@ -25,7 +25,7 @@ class OpenAIContainers(OpenAIShaped):
         return shapes.container(self._api.post(self._at(CONTAINERS), body))
 
     def retrieve_container(self, native_id: str) -> NativeContainer:
-        """A container as it is now."""
+        """The current state of a container."""
         return shapes.container(self._api.get(self._at(CONTAINERS, native_id)))
 
     def list_containers(self, *, after: str | None = None) -> Page[NativeContainer]:
@@ -34,17 +34,17 @@ class OpenAIContainers(OpenAIShaped):
         return self._page(answer, shapes.container, after)
 
     def delete_container(self, native_id: str) -> None:
-        """Delete a container; one that is gone already is fine."""
+        """Delete a container. Does nothing if it is already deleted."""
         self._delete(CONTAINERS, native_id)
 
     def put_container_file(self, container_id: str, filename: str, payload: Payload) -> NativeContainerFile:
-        """Put bytes into a container."""
+        """Upload bytes into a container."""
         path = self._at(CONTAINERS, container_id, "files")
         answer = self._api.upload(path, fields=[], file_field="file", filename=filename, payload=payload)
         return shapes.container_file(answer)
 
     def copy_container_file(self, container_id: str, file_id: str) -> NativeContainerFile:
-        """Put a file of the same account into a container."""
+        """Copy a file of the same account into a container."""
         answer = self._api.post(self._at(CONTAINERS, container_id, "files"), {"file_id": file_id})
         return shapes.container_file(answer)
 
@@ -60,9 +60,9 @@ class OpenAIContainers(OpenAIShaped):
         return shapes.container_file(self._api.get(self._at(CONTAINERS, container_id, "files", file_id)))
 
     def read_container_file(self, container_id: str, file_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file of a container, as they come in."""
+        """Stream the bytes of a file of a container."""
         return self._api.download(self._at(CONTAINERS, container_id, "files", file_id, "content"))
 
     def delete_container_file(self, container_id: str, file_id: str) -> None:
-        """Delete a file of a container; one that is gone already is fine."""
+        """Delete a file of a container. Does nothing if it is already deleted."""
         self._delete(CONTAINERS, container_id, "files", file_id)

@@ -1,4 +1,4 @@
-"""What connectors share whose provider answers OpenAI's lines and has a management API of its own."""
+"""Shared by connectors whose provider answers OpenAI's lines and has a management API of its own."""
 
 from collections.abc import Iterator
 from urllib.parse import quote

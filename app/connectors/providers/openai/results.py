@@ -1,4 +1,4 @@
-"""Rows of OpenAI's output and error files, in both of their error channels (contracts: providers, 1 and 2.3)."""
+"""Rows of OpenAI's output and error files, which report errors in two ways (contracts: providers, 1 and 2.3)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,16 +14,16 @@ TOO_DEEP = "The provider's answer to this line is nested too deep."
 
 
 def result(line: bytes, number: int) -> JobResult:
-    """What a row says of its line. `number` counts rows from 1.
+    """The result in a row. `number` counts rows from 1.
 
-    Raises UpstreamServerError naming the row when it is not JSON or has no custom_id: then nobody knows whose it is.
+    Raises UpstreamServerError, which names the row, if it is not JSON or has no custom_id to match it to a line.
     """
     try:
         row = json.loads(line)
     except json.JSONDecodeError as wrong:
         raise _bad_row(number, "is not JSON") from wrong
     if not isinstance(row, dict):
-        raise _bad_row(number, "is no object")
+        raise _bad_row(number, "is not an object")
     custom_id = row.get("custom_id")
     if not isinstance(custom_id, str):
         raise _bad_row(number, "has no custom_id")
@@ -54,13 +54,13 @@ def _answered(custom_id: str, response: Mapping[str, Any], error: Any) -> JobRes
 def _written(custom_id: str, status: int, response: Mapping[str, Any], body: Any, usage: Usage) -> JobResult:
     try:
         written = json.dumps(body)
-    except json.JSONEncodeError:  # one such line must not cost the others theirs
+    except json.JSONEncodeError:  # one such line must not spoil the others
         return JobResult(custom_id, error_code="provider_error", message=TOO_DEEP)
     return JobResult(custom_id, status, _request_id(response), written, usage=usage)
 
 
 def _not_run(custom_id: str, error: Any) -> JobResult:
-    """A code of digits is a status: DeepInfra writes refusals so."""
+    """The result of a line that did not run. A numeric code is an HTTP status, as DeepInfra sends it."""
     holder = error if isinstance(error, dict) else {"message": error}
     code, message = holder.get("code"), holder.get("message")
     if _http_error(code):
@@ -73,7 +73,7 @@ def _not_run(custom_id: str, error: Any) -> JobResult:
 
 
 def _completed(error: Mapping[str, Any], status: int) -> dict[str, Any]:
-    """An error as OpenAI has it, with what else the provider tells (Azure's `innererror`)."""
+    """An error in OpenAI's shape, keeping extra fields (Azure's `innererror`)."""
     code = error.get("code")
     return {
         **error,

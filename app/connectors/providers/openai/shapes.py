@@ -1,6 +1,6 @@
-"""OpenAI's objects as its like send them, read leniently: what is missing is None, what makes no sense raises.
+"""OpenAI's objects as compatible providers send them. Missing values become None; invalid ones raise an error.
 
-Every function takes an answer's JSON and raises UpstreamServerError when it cannot be the object.
+Every function takes the JSON of an answer and raises UpstreamServerError if it cannot be such an object.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,10 +22,10 @@ from app.lib import json
 T = TypeVar("T")
 
 MAX_ID = 512
-# The pair of a job's metadata that finds it again.
+# The metadata key that holds a job's marker.
 MARKER = "batchgate"
 ENDS = ("completed_at", "failed_at", "cancelled_at", "expired_at")
-# OpenAI's words, and what is seen at others.
+# OpenAI's statuses, and those seen at other providers.
 JOB_STATUSES = {
     **{word: word for word in ("validating", "in_progress", "finalizing", "cancelling", *OVER)},
     **dict.fromkeys(("pending", "queued", "created", "notrunning"), "validating"),
@@ -41,7 +41,7 @@ FILE_STATUSES = {
     **dict.fromkeys(("error", "failed"), "error"),
     **dict.fromkeys(("deleting", "deleted"), "deleted"),
 }
-# Codes of what is wrong with a line, from the spellings of Azure and DeepInfra.
+# OpenAI's codes for line errors, by the codes of Azure and DeepInfra.
 ERROR_CODES = {
     "model_mismatch": "mismatched_model",
     "url_mismatch": "invalid_url",
@@ -53,7 +53,7 @@ GONE = ("expired", "deleted")
 
 
 def file(answer: Any) -> NativeFile:
-    """A file. One without a status is ready: most providers leave that deprecated field out."""
+    """A file. One without a status is ready: most providers omit that deprecated field."""
     fields = parsing.fields(answer, "the file")
     status = parsing.text(fields, "status")
     return NativeFile(
@@ -68,7 +68,7 @@ def file(answer: Any) -> NativeFile:
 
 
 def job(answer: Any, *, first_line: int = 1) -> NativeJob:
-    """A batch. `first_line` is what the provider calls the first line of an input in its errors."""
+    """A batch. `first_line` is the number of an input's first line in the provider's errors."""
     fields = parsing.fields(answer, "the batch")
     native_id = _required_id(fields)
     native_status = parsing.required(fields, "status")
@@ -103,7 +103,7 @@ def job(answer: Any, *, first_line: int = 1) -> NativeJob:
 
 
 def container(answer: Any) -> NativeContainer:
-    """A container. The words of a live one vary; those of a dead one do not."""
+    """A container. Statuses of running containers vary between providers; those of expired ones do not."""
     fields = parsing.fields(answer, "the container")
     status = (parsing.text(fields, "status") or "").lower()
     policy = parsing.part(fields, "network_policy")
@@ -135,7 +135,7 @@ def page(answer: Any, read: Callable[[Any], T], *, current: str | None) -> Page[
     """A page of what `read` reads; `asked` is the cursor that led to it. Without `has_more` it is the only one."""
     fields = parsing.fields(answer, "the list")
     if not isinstance(fields.get("data"), list):
-        raise parsing.bad_answer("data is no list")
+        raise parsing.bad_answer("data is not a list")
     items = parsing.items(fields, "data")
     more = fields.get("has_more")
     if more is not None and not isinstance(more, bool):
@@ -146,7 +146,7 @@ def page(answer: Any, read: Callable[[Any], T], *, current: str | None) -> Page[
 
 
 def deleted(answer: Any) -> None:
-    """What a deletion says: nothing, or that the object is gone."""
+    """Check the answer to a deletion: empty, or a confirmation."""
     if answer is not None and parsing.fields(answer, "the answer to a deletion").get("deleted", True) is not True:
         raise parsing.bad_answer("it does not say that the object is deleted")
 
@@ -157,10 +157,10 @@ def _required_id(fields: Mapping[str, Any]) -> str:
 
 
 def _id(fields: Mapping[str, Any], name: str) -> str | None:
-    """An id that can be kept in SQL and put into a path."""
+    """An id that is safe to store in SQL and to put into a path."""
     value = parsing.text(fields, name)
     if value is not None and (len(value) > MAX_ID or not value.isprintable()):
-        raise parsing.bad_answer(f"{name} is no id")
+        raise parsing.bad_answer(f"{name} is not an id")
     return value
 
 
@@ -183,7 +183,7 @@ def _error(item: Mapping[str, Any], first_line: int) -> JobError:
     line = parsing.count(item, "line")
     return JobError(
         code=ERROR_CODES.get(code, code),
-        message=parsing.text(item, "message") or "The provider did not say what is wrong.",
+        message=parsing.text(item, "message") or "The provider gave no reason.",
         param=parsing.text(item, "param"),
         line=None if line is None else line + 1 - first_line,
     )

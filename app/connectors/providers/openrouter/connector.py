@@ -1,4 +1,4 @@
-"""OpenRouter: batches that carry their lines and their results within themselves, and files that stay there."""
+"""OpenRouter: batches that contain their lines and results; files that cannot be downloaded."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -30,23 +30,23 @@ PER_PAGE = 100
 
 
 class OpenRouter(Managed):
-    """One account at OpenRouter. Jobs keep no word of ours, so none is found again; a new one may miss at first."""
+    """One account at OpenRouter. Jobs carry no marker, so none is found again; a new one may be missing at first."""
 
     def check(self) -> None:
-        """Try the credential with a call that changes nothing: the models are told to anyone. Raises UpstreamError."""
+        """Check the credential by listing a batch: the list of models is public. Raises UpstreamError."""
         self._api.get(self._path(BATCHES), query={"limit": 1})
 
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make a file. OpenRouter keeps no purpose."""
+        """Upload a file. OpenRouter keeps no purpose."""
         answer = self._api.upload(
             self._path(FILES), fields=(), file_field="file", filename=new.filename, payload=new.payload
         )
         return shapes.file(answer)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """A file as it is now."""
+        """The current state of a file."""
         return shapes.file(self._api.get(self._at(FILES, native_id)))
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
@@ -55,26 +55,26 @@ class OpenRouter(Managed):
         return shapes.page(answer, after, shapes.file)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file. Does nothing if it is already deleted."""
         self._api.delete(self._at(FILES, native_id), missing_ok=True)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of a file that was made at OpenRouter; of an uploaded one a RefusedError."""
+        """Stream the bytes of a file that was made at OpenRouter. Raises RefusedError for an uploaded one."""
         return self._api.download(f"{self._at(FILES, native_id)}/content")
 
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line in the dialect of this provider's jobs, its newline included."""
+        """A line in the dialect of this provider's jobs, with its newline."""
         return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": {**line.body, "model": line.model}}))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job of the lines in `new.payload`."""
+        """Create a job from the lines in `new.payload`."""
         answer = self._api.send("POST", self._path(BATCHES), shapes.request(new), content_type="application/json")
         return shapes.job(answer)
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now, without the results that come with it. A new one may raise MissingError at first."""
+        """The current state of a job, without its results. A new job may raise MissingError at first."""
         fields: dict[str, Any] = {}
         for member in members(self._api, self._at(BATCHES, native_id), array="results"):
             if member.index is None:
@@ -87,15 +87,15 @@ class OpenRouter(Managed):
         return shapes.page(answer, after, shapes.job)
 
     def delete_job(self, native_id: str) -> None:
-        """Delete a job that is over; one that is gone already is fine."""
+        """Delete a finished job. Does nothing if it is already deleted."""
         self._api.delete(self._at(BATCHES, native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         return (shapes.result(element, endpoint=job.endpoint) for element in self._elements(job))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
-        """The elements of a job's results, each as a line."""
+        """All results of a job, each as a line."""
         return map(parsing.written, self._elements(job))
 
     def _elements(self, job: NativeJob) -> Iterator[Any]:
@@ -103,7 +103,7 @@ class OpenRouter(Managed):
             if member.index is not None:
                 yield member.value
             elif member.name == "results" and not isinstance(member.value, list | None):
-                raise parsing.bad_answer("results is no list")
+                raise parsing.bad_answer("results is not a list")
 
     # Files of containers, which models make.
 

@@ -1,4 +1,4 @@
-"""OpenRouter's JSON, in and out, as native objects."""
+"""OpenRouter's JSON as native objects, in both directions."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ STATUSES = (
     "cancelling",
     "cancelled",
 )
-# OpenRouter's own types of errors, as the statuses that they come with elsewhere; others mean 400.
+# HTTP statuses for OpenRouter's types of errors; others mean 400.
 ERROR_STATUSES = {
     "authentication": 401,
     "payment_required": 402,
@@ -52,13 +52,13 @@ ERROR_STATUSES = {
 
 
 def request(new: NewJob) -> Payload:
-    """The request that makes a job: its encoded lines, wrapped. What is not a line has to come before them."""
+    """The request that creates a job: its encoded lines, wrapped. All other fields must precede the lines."""
     head = {"endpoint": new.endpoint, "model": new.model, "completion_window": new.window}
     return wrapped(json.dumps(head)[:-1] + b',"requests":[', new.payload, b"]}")
 
 
 def page(answer: Any, current: str | None, item: Callable[[Any], T]) -> Page[T]:
-    """A list whose next page comes after its `last_id`."""
+    """A page of a list; the next page comes after `last_id`."""
     listed = parsing.fields(answer, "the list")
     items = [item(value) for value in parsing.items(listed, "data")]
     after = parsing.text(listed, "last_id") if listed.get("has_more") is True else None
@@ -67,7 +67,7 @@ def page(answer: Any, current: str | None, item: Callable[[Any], T]) -> Page[T]:
 
 
 def file(answer: Any) -> NativeFile:
-    """A file, in whichever of its shapes (OpenRouter's, OpenAI's, Anthropic's) it comes."""
+    """A file, in any of its shapes (OpenRouter's, OpenAI's, Anthropic's)."""
     fields = parsing.fields(answer, "the file")
     size = parsing.count(fields, "size_bytes")
     return NativeFile(
@@ -116,7 +116,7 @@ def job(answer: Any) -> NativeJob:
 
 
 def result(value: Any, *, endpoint: str | None = None) -> JobResult:
-    """What came of one line of a job at `endpoint`."""
+    """The result of one line of a job at `endpoint`."""
     row = parsing.fields(value, "a result")
     custom_id = parsing.required(row, "custom_id")
     error = row.get("error")
@@ -131,13 +131,13 @@ def result(value: Any, *, endpoint: str | None = None) -> JobResult:
         return refusals.from_error(custom_id, response.get("body") or error, status=status)
     body = _without_extras(parsing.fields(response.get("body"), "the answer to a line"))
     request_id = parsing.text(response, "request_id") or ""
-    # A message counts its tokens in another way.
+    # Messages count tokens differently.
     usage = read_usage(body.get("usage")) if endpoint == MESSAGES else usage_of(body)
     return JobResult(custom_id, status, request_id=request_id, body=json.dumps(body), usage=usage)
 
 
 def _without_extras(body: Any) -> Any:
-    """A chat completion without the word of the model's own provider for what `finish_reason` says already."""
+    """A chat completion without `native_finish_reason`, which repeats `finish_reason`."""
     if isinstance(choices := body.get("choices"), list):
         for choice in choices:
             if isinstance(choice, dict):

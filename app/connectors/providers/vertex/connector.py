@@ -1,8 +1,8 @@
-"""Vertex: batch jobs of Gemini's and Claude's models, whose lines and results lie in a bucket of the operator's.
+"""Vertex: batch jobs for Gemini and Claude models, with lines and results in the operator's bucket.
 
 Options: `project`, if the credential does not name it; `location`; `bucket` and `prefix`, where files, inputs and
-results lie; `storage_url`, where the bucket is not Google's. Without another base URL the host follows the location.
-Credentials: see `google_tokens`.
+results are; `storage_url`, if the bucket is not Google's. Without another base URL the host follows the location.
+Credentials: see `cloud.google`.
 """
 
 import re
@@ -54,12 +54,12 @@ JOBS = "batchPredictionJobs"
 OUTPUTS = "jobs/"
 # Below it: a folder of each job's own, and one that Vertex makes in it.
 OUTPUT = re.compile(r"(?!\.\.?/)[^/]+/(?!\.\.?/)[^/]+/")
-ENDED = (400, 409)  # what a cancel of a job that is over may be answered with
+ENDED = (400, 409)  # how the provider may reject cancelling a finished job
 REFUSED, MISSING = 400, 404
 
 
 class Vertex(Translated):
-    """One project in one location. A job's display name is its marker, which a label finds again."""
+    """One project in one location. A job's display name is its marker, which also goes into a label to filter by."""
 
     def __init__(self, target: Target) -> None:
         options = target.options
@@ -78,7 +78,7 @@ class Vertex(Translated):
 
     @property
     def healthy(self) -> bool:
-        """False while the breaker of jobs or of the bucket is open: new work goes elsewhere."""
+        """False while the breaker of the API or of the bucket is open: new work goes elsewhere."""
         return self._api.healthy and self._bucket.healthy
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Vertex(Translated):
         self._tokens.close()
 
     def check(self) -> None:
-        """Try the credential at Vertex, and at the bucket if there is one, changing nothing. Raises UpstreamError."""
+        """Check the credential at Vertex and at the bucket, if any, by read-only calls. Raises UpstreamError."""
         self._listed({"pageSize": 1}, after=None)
         if self._bucket.place.bucket:
             self._bucket.check()
@@ -96,38 +96,38 @@ class Vertex(Translated):
     # Lines, one by one.
 
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:
-        """`request` as its model takes it. Raises TranslationError."""
+        """`request` in its model's dialect. Raises TranslationError."""
         return models.call(request, self._base())
 
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:
-        """Make an object in the bucket."""
+        """Upload an object to the bucket."""
         return self._bucket.put(new)
 
     def retrieve_file(self, native_id: str) -> NativeFile:
-        """An object as it is now."""
+        """The current state of an object."""
         return self._bucket.head(native_id)
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
-        """A page of the objects below the account's prefix, results of jobs among them, by their keys."""
+        """A page of the objects below the account's prefix, including results of jobs, ordered by key."""
         return self._bucket.objects(after=after)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete an object, or all results of a job; what is gone already is fine."""
+        """Delete an object, or all results of a job. Does nothing if they are already deleted."""
         if native_id.endswith("/") and not self._is_output(native_id):
-            text = f"{native_id[:200]!r} is no folder of results."
+            text = f"{native_id[:200]!r} is not a folder of results."
             raise MissingError(text, status=MISSING, code="notFound", sent=False)
         self._bucket.delete(native_id)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
-        """The bytes of an object, or of all results of a job, as they come in."""
+        """Stream the bytes of an object, or of all results of a job."""
         return self._bucket.get(native_id)
 
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line of an input file, of an embedding one for each text. Raises TranslationError."""
+        """A line of an input file; an embedding becomes one line per text. Raises TranslationError."""
         body = line.body if line.body.get("model") == line.model else {**line.body, "model": line.model}
         if line.endpoint == EMBEDDINGS:
             request = dialects.read_embedding(body)
@@ -141,7 +141,7 @@ class Vertex(Translated):
         return EncodedLine(data, dropped=tuple(written.dropped))
 
     def create_job(self, new: NewJob) -> NativeJob:
-        """Make a job; what it makes lies below a folder of its own."""
+        """Create a job, whose output goes below a folder of its own."""
         self._bucket.place.key(new.input_id or "")
         try:
             model = models.path(new.model)
@@ -151,7 +151,7 @@ class Vertex(Translated):
         return self._own(shapes.job(self._api.post(f"{self._base()}{JOBS}", request)))
 
     def retrieve_job(self, native_id: str) -> NativeJob:
-        """A job as it is now."""
+        """The current state of a job."""
         return self._own(shapes.job(self._api.get(_at(native_id))))
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
@@ -159,7 +159,7 @@ class Vertex(Translated):
         return self._listed({"pageSize": PER_PAGE}, after=after)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
-        """The jobs that are labelled with the sought marker."""
+        """The jobs that are labelled with the given marker."""
         query: dict[str, str | int | None] = {
             "pageSize": PER_PAGE,
             "filter": f'labels.{shapes.MARKER}="{shapes.label(sought.marker)}"',
@@ -168,7 +168,7 @@ class Vertex(Translated):
         return [job for page in pages for job in page.items if job.marker == sought.marker]
 
     def cancel_job(self, native_id: str) -> NativeJob:
-        """Ask for the end of a job. One that is over already is answered as it is."""
+        """Cancel a job. A finished job is returned as it is."""
 
         def ask() -> None:
             self._api.post(f"{_at(native_id)}:cancel", {})
@@ -176,12 +176,12 @@ class Vertex(Translated):
         return self._cancelled(native_id, ask, ended=ENDED)
 
     def delete_job(self, native_id: str) -> None:
-        """Delete a job that is over, its results not; one that is gone already is fine."""
+        """Delete a finished job, but not its results. Does nothing if it is already deleted."""
         if shapes.NAME.fullmatch(native_id):
             self._api.delete(_at(native_id), missing_ok=True)
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
-        """What came of each line of a job that is over, in any order. Reading may raise UpstreamError midway."""
+        """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         if job.endpoint == EMBEDDINGS:
             return shapes.embeddings(self._rows(job), models.read_embedding, status=job.status)
         claude = models.family(job.model or "") == "claude"
@@ -190,16 +190,18 @@ class Vertex(Translated):
         return shapes.chats(self._rows(job), partial(read, created=created))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
-        """The rows of a job that is over as Vertex wrote them, each with its newline."""
+        """The rows of a finished job as Vertex wrote them, each with its newline."""
         return (row + b"\n" for row in self._rows(job))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
-        """The lines of all files of predictions below a job's output."""
+        """The lines of all prediction files below a job's output."""
         if job.output_id is None:
             return
         uris = [file.id for file in self._bucket.below(job.output_id) if _has_rows(file.filename)]
         if not uris and job.status == "completed":
-            raise MissingError("The job's results are not in the bucket.", status=MISSING, code="notFound")
+            raise MissingError(
+                "The results of the completed job are not in the bucket.", status=MISSING, code="notFound"
+            )
         yield from rows(self._bucket.get, uris)
 
     def _listed(self, query: dict[str, str | int | None], *, after: str | None) -> Page[NativeJob]:
@@ -215,18 +217,18 @@ class Vertex(Translated):
         return f"{self._outputs}{quote(marker, safe='')}/"
 
     def _is_output(self, uri: str) -> bool:
-        """Whether a folder is one that Vertex made for a job."""
+        """Whether Vertex made this folder for a job."""
         return uri.startswith(self._outputs) and OUTPUT.match(uri, len(self._outputs)) is not None
 
     def _own(self, job: NativeJob) -> NativeJob:
-        """`job`, whose results must lie where they were to be: they are deleted with their file."""
+        """`job`, if its results are in their folder: they are deleted with their file."""
         uri = job.output_id
         if job.marker is None or uri is None or (uri.startswith(self._output(job.marker)) and self._is_output(uri)):
             return job
-        raise parsing.bad_answer("the results of a job do not lie where they were to be")
+        raise parsing.bad_answer("the results of a job are not in their folder")
 
     def _base(self) -> str:
-        """What stands before the names of things in the project and location."""
+        """The prefix of resource names in the project and location."""
         project = self._project or self._tokens.project()
         if not PROJECT_NAME.fullmatch(project):
             text = "This account has no project: set GOOGLE_CLOUD_PROJECT or the option project."
@@ -236,7 +238,7 @@ class Vertex(Translated):
 
 def _at(native_id: str) -> str:
     if not shapes.NAME.fullmatch(native_id):
-        raise MissingError(f"{native_id[:200]!r} is no job.", status=MISSING, code="NOT_FOUND", sent=False)
+        raise MissingError(f"{native_id[:200]!r} is not a job.", status=MISSING, code="NOT_FOUND", sent=False)
     return f"/v1/{quote(native_id, safe='/:')}"
 
 
@@ -249,11 +251,11 @@ def _url(location: str) -> str:
 
 
 def _has_rows(filename: str) -> bool:
-    """Whether a file in the output holds results; errors are told in `status` of rows, too."""
+    """Whether an output file holds results; errors are also in the `status` of rows."""
     return filename.startswith("prediction") and "errors_stats" not in filename
 
 
 def _checked(word: str, pattern: re.Pattern[str], name: str) -> str:
     if not pattern.fullmatch(word):
-        raise ConfigurationError(f"The option {name} of a Vertex account is no name of one: {word!r:.80}.")
+        raise ConfigurationError(f"The option {name} of a Vertex account is invalid: {word!r:.80}.")
     return word

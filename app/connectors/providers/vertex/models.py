@@ -1,4 +1,4 @@
-"""Models at Vertex: what each is called there, which dialect it speaks, and its vectors (contracts: providers, 7)."""
+"""Models at Vertex: their names, their dialects, and their vectors (contracts: providers, 7)."""
 
 import re
 from functools import lru_cache
@@ -21,12 +21,12 @@ MODEL = "model"
 
 @lru_cache(maxsize=1024)
 def path(model: str) -> str:
-    """The resource that a model's name means: `publishers/google/models/...` unless it says more.
+    """The resource that a model's name stands for: `publishers/google/models/...` unless the name is longer.
 
-    Raises TranslationError for what is no name.
+    Raises TranslationError for an invalid name.
     """
     if not PATH.fullmatch(model):
-        raise TranslationError(MODEL, f"{model[:100]!r} is no name of a model.")
+        raise TranslationError(MODEL, f"{model[:100]!r} is not the name of a model.")
     if model.startswith(WHOLE):
         return model
     publisher, slash, name = model.partition("/")
@@ -37,26 +37,26 @@ def path(model: str) -> str:
 
 @lru_cache(maxsize=1024)
 def family(model: str) -> Family:
-    """The dialect that a model speaks. Raises TranslationError for models of other publishers."""
+    """The dialect of a model. Raises TranslationError for models of other publishers."""
     published = PUBLISHED.fullmatch(path(model))
-    publisher = published[1] if published else "google"  # a model of a project's own is one of Gemini's that was tuned
+    publisher = published[1] if published else "google"  # a project's own model is a tuned Gemini model
     if publisher == "google":
         return "gemini"
     if publisher == "anthropic":
         return "claude"
-    text = f"models of {publisher} are not spoken to at Vertex: only those of google and anthropic."
+    text = f"models of {publisher} are not supported at Vertex, only those of google and anthropic."
     raise TranslationError(MODEL, text)
 
 
 def write(request: Request, spoken: Family) -> Written:
-    """A chat as models of a family take it. Raises TranslationError."""
+    """A chat in the dialect of a model family. Raises TranslationError."""
     if spoken == "claude":
         return messages_requests.write(request, flavour="vertex")
     return requests.write(request, flavour="vertex")
 
 
 def call(request: Request | EmbeddingRequest, base: str) -> NativeCall:
-    """One line on its way to its model; `base` stands before the model's name. Raises TranslationError."""
+    """The call that sends one line to its model; `base` is the prefix of the model's name. Raises TranslationError."""
     at = path(request.model)
     at = f"{base}{at}" if at.startswith("publishers/") else f"/v1/{at}"
     if isinstance(request, EmbeddingRequest):
@@ -69,13 +69,13 @@ def call(request: Request | EmbeddingRequest, base: str) -> NativeCall:
 
 
 def check_embeds(model: str) -> None:
-    """Raise TranslationError for a model that makes no vectors."""
+    """Raise TranslationError for a model without embeddings."""
     if family(model) != "gemini":
         raise TranslationError(MODEL, f"{model} makes no embeddings.")
 
 
 def _embedding_call(request: EmbeddingRequest, at: str) -> NativeCall:
-    """As Google's SDK has it: models of Gemini's take contents, older ones instances."""
+    """As Google's SDK does it: Gemini models take contents, older models take instances."""
     check_embeds(request.model)
     dropped = tuple(embeddings.dropped(request))
     texts = [embeddings.write(text, request) for text in request.inputs]

@@ -1,4 +1,4 @@
-"""JSON of Vertex's batch jobs, in and out, as native objects (contracts: providers, 7, 28.0 and 28.6)."""
+"""Vertex's JSON for batch jobs as native objects, in both directions (contracts: providers, 7, 28.0 and 28.6)."""
 
 import hashlib
 import re
@@ -28,7 +28,7 @@ STATES = {
     "JOB_STATE_CANCELLED": "cancelled",
 }
 NAME = re.compile(r"projects/[^/\s]+/locations/[a-z0-9-]+/batchPredictionJobs/[A-Za-z0-9_-]+")
-# Labels, of jobs and of lines: they are told in bills, so nothing of a caller's own goes into them.
+# Labels of jobs and of lines. They appear on bills, so they contain nothing that callers wrote.
 MARKER = "batchgate"
 LINE = "batchgate_id"
 LABEL = re.compile(r"[a-z0-9_-]{1,63}")
@@ -39,12 +39,12 @@ Read = Callable[[Any], Answer | EmbeddingAnswer]
 
 
 def label(marker: str) -> str:
-    """The label that finds the job of a marker."""
+    """The label by which the job of a marker can be found."""
     return marker if LABEL.fullmatch(marker) else hashlib.sha256(marker.encode()).hexdigest()[:40]
 
 
 def request(new: NewJob, *, model: str, output_uri: str) -> Json:
-    """The request that makes a job; `model` is the whole name of one."""
+    """The request that creates a job; `model` is the full resource name."""
     return {
         "displayName": new.marker,
         "model": model,
@@ -55,7 +55,7 @@ def request(new: NewJob, *, model: str, output_uri: str) -> Json:
 
 
 def chat_line(custom_id: str, body: Json, *, claude: bool) -> bytes:
-    """A line of an input. The label is put into Gemini's `body`: its row has no other name. Raises TranslationError."""
+    """A line of an input. Gemini's rows are identified by a label in `body`. Raises TranslationError."""
     if claude:
         return _line({"custom_id": custom_id, "request": body})
     body["labels"] = {LINE: custom_id}
@@ -77,7 +77,7 @@ def _line(record: Json) -> bytes:
 
 
 def page(answer: Any, current: str | None) -> Page[NativeJob]:
-    """A list whose next page is asked for with a token."""
+    """A page of a list; a token leads to the next page."""
     listed = parsing.fields(answer, "the list")
     after = parsing.text(listed, "nextPageToken")
     parsing.check_next_page(after, current)
@@ -85,16 +85,16 @@ def page(answer: Any, current: str | None) -> Page[NativeJob]:
 
 
 def job(answer: Any) -> NativeJob:
-    """A job; what it made lies below its output id, which ends with a slash."""
+    """A job; its output is below its output id, which ends with a slash."""
     fields = parsing.fields(answer, "the job")
     name = parsing.required(fields, "name")
     if not NAME.fullmatch(name):
-        raise parsing.bad_answer("the name of a job is none")
+        raise parsing.bad_answer("the name of a job is invalid")
     native_status = parsing.required(fields, "state")
     status = parsing.one_of(STATES, native_status)
     over, model = status in OVER, parsing.text(fields, "model")
     uris = parsing.part(parsing.part(fields, "inputConfig"), "gcsSource").get("uris")
-    counts = {} if model is not None and "embedding" in model else _counts(fields)  # of texts, of which lines have many
+    counts = {} if model is not None and "embedding" in model else _counts(fields)  # of texts, not lines
     return NativeJob(
         id=name,
         status=status,
@@ -114,14 +114,14 @@ def job(answer: Any) -> NativeJob:
 
 
 def _marker(fields: Mapping[str, Any]) -> str | None:
-    """The display name, of a job that is labelled with it: others may have given theirs any name."""
+    """The display name of a job with the matching label: jobs of others may have any name."""
     name = parsing.text(fields, "displayName")
     labelled = parsing.text(parsing.part(fields, "labels"), MARKER)
     return name if name is not None and labelled == label(name) else None
 
 
 def _counts(fields: Mapping[str, Any]) -> dict[str, int]:
-    """The counts of a job, none while it does not tell them; what cannot be known is -1 there."""
+    """The counts of a job, empty until Vertex reports them; Vertex writes -1 for an unknown count."""
     stats = parsing.part(fields, "completionStats")
     names = ("successfulCount", "failedCount", "incompleteCount")
     known = {name: None if str(stats.get(name)) == UNKNOWN_COUNT else parsing.count(stats, name) for name in names}
@@ -141,11 +141,11 @@ def _errors(fields: Mapping[str, Any]) -> tuple[JobError, ...]:
 
 def _error(error: Mapping[str, Any]) -> JobError:
     known, _ = refusals.GRPC.get(parsing.count(error, "code") or 0, ("provider_error", 0))
-    return JobError(known.lower(), parsing.text(error, "message") or "The provider did not say what is wrong.")
+    return JobError(known.lower(), parsing.text(error, "message") or "The provider gave no reason.")
 
 
 def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
-    """What came of each line of a job of chats."""
+    """The result of each line of a job of chats."""
     for number, line in enumerate(rows, start=1):
         row = _row(line, number)
         name = row.get("custom_id")
@@ -157,7 +157,7 @@ def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
 
 
 def embeddings(rows: Iterator[bytes], read: Read, *, status: str) -> Iterator[JobResult]:
-    """What came of each line of a job of texts, put together again; `status` is that of the job."""
+    """The result of each line of a job of texts, reassembled from its pieces; `status` is the job's."""
 
     def pieces() -> Iterator[regrouping.Piece]:
         for number, line in enumerate(rows, start=1):
@@ -172,12 +172,12 @@ def _row(line: bytes, number: int) -> Mapping[str, Any]:
     try:
         return parsing.fields(json.loads(line), f"line {number} of the results")
     except json.JSONDecodeError as error:
-        raise parsing.bad_answer(f"line {number} of the results is no JSON") from error
+        raise parsing.bad_answer(f"line {number} of the results is not JSON") from error
 
 
 def _result(row: Mapping[str, Any], name: Any, number: int, read: Read) -> JobResult:
     if type(name) is not str or not name:
-        raise parsing.bad_answer(f"line {number} of the results does not tell whose it is")
+        raise parsing.bad_answer(f"line {number} of the results has no id of a line")
     status = row.get("status")
     if status:
         return _refused(name, status)
@@ -188,7 +188,7 @@ def _result(row: Mapping[str, Any], name: Any, number: int, read: Read) -> JobRe
 
 
 def _refused(name: str, status: Any) -> JobResult:
-    """A status is JSON, text, or a few words before JSON."""
+    """The result of a failed line. Its status is JSON, text, or a few words followed by JSON."""
     if isinstance(status, str):
         value = _json_within(status)
         if value is None:

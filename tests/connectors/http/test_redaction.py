@@ -1,0 +1,48 @@
+"""Secrets of one connector: out of texts, bytes, answers and errors, whenever they came."""
+
+import pytest
+
+from app.connectors.contract.errors import RefusedError, UpstreamServerError
+from app.connectors.http.redaction import MAX_MESSAGE, MAX_QUOTED_BYTES, Redaction
+from app.connectors.http.wire import Answer
+
+
+def test_the_longest_secret_goes_first():
+    assert Redaction("ab", "abcd").text("abcd ab") == "[redacted] [redacted]"
+
+
+def test_no_secret_is_no_reason_to_change_anything():
+    assert Redaction("", []).text("text") == "text"
+    assert Redaction().data(b"data") == b"data"
+
+
+def test_lists_of_secrets_are_read_anew():
+    tokens: list[str] = []
+    redaction = Redaction(tokens)
+    tokens.append("first")
+    assert redaction.text("first second") == "[redacted] second"
+    tokens[:] = ["second"]
+    assert redaction.text("first second") == "first [redacted]"
+
+
+def test_an_answer_keeps_all_but_the_secret():
+    answer = Redaction("key").answer(Answer(400, {"a": "b"}, b"a key"))
+    assert (answer.status, answer.headers, answer.body) == (400, {"a": "b"}, b"a [redacted]")
+
+
+def test_an_error_is_redacted_before_it_is_cut():
+    message = "x" * (MAX_MESSAGE - 3) + "secret-key"
+    body = b"x" * (MAX_QUOTED_BYTES - 3) + b"secret-key"
+    error = RefusedError(message, code="secret-key", param="secret-key", request_id="secret-key", body=body)
+
+    with pytest.raises(RefusedError) as raised, Redaction("secret-key").in_errors():
+        raise error from ValueError("secret-key")
+
+    assert raised.value is error and error.__cause__ is None
+    assert "sec" not in f"{error.message} {error.args} {error.code} {error.param} {error.request_id} {error.body!r}"
+    assert (len(error.message), len(error.body)) == (MAX_MESSAGE, MAX_QUOTED_BYTES)
+
+
+def test_an_error_without_a_field_is_told_without_it():
+    error = Redaction("key").error(UpstreamServerError("the key", status=500))
+    assert (error.message, error.param, error.status) == ("the [redacted]", None, 500)
