@@ -69,6 +69,8 @@ class Outcome:
 def try_out(fault: Fault, copy: Path, python: str) -> Outcome:
     """Plant the fault in `copy` and run its tests. `CAUGHT` is still to be confirmed: see `confirmed`."""
     begun = time.monotonic()
+    if missing := [path for path in fault.tests.paths if not (copy / path).exists()]:
+        return Outcome(fault, Verdict.NOT_RUN, 0.0, reason=f"git tracks no {missing[0]}")
     try:
         with trees.plant(copy, fault):
             run = run_tests(fault.tests, copy, python, "-x")

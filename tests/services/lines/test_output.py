@@ -9,7 +9,9 @@ from app.services.lines import output
 BATCH = "batch_0123456789abcdef"
 
 
-@pytest.mark.parametrize("body", [b'{"a": 1}', b'{\n  "a": 1\n}\n', b'{\r\n"a":\r1}'])
+@pytest.mark.parametrize(
+    "body", [b'{"a": 1}', b'{\n  "a": 1\n}\n', b'{\r\n"a":\r1}'], ids=["flat", "indented", "returns"]
+)
 def test_an_answer_is_one_line_however_the_provider_broke_it(body: bytes) -> None:
     line = output.answered_line(BATCH, 3, "mine", status_code=200, request_id="req_1", body=body)
     assert line.splitlines() == [line.rstrip(b"\n")] and line.endswith(b"\n")
