@@ -1,10 +1,12 @@
 """Two threads of one worker that come to hold the same job: the one whose lease is over does the other no harm."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from sqlalchemy import func, select, update
 
 from app.data.batches import jobs
+from app.data.batches.jobs import JobLease
 from app.data.tables import batch_chunks, batch_jobs
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
@@ -15,6 +17,8 @@ from tests.services.jobs.app import JobsApp
 from tests.services.jobs.conftest import asked, jobs_of
 from tests.support.batches import chat_line, create, jsonl, retrieve
 from tests.support.waiting import until
+
+LEASE_MS = 60_000
 
 
 def test_a_job_whose_lease_ran_out_may_be_taken_by_a_neighbour(
@@ -65,3 +69,23 @@ def test_only_the_last_attempt_to_make_a_job_is_confirmed(client: KeyClient, gat
         assert not jobs.confirm(connection, job.id, attempt=1, **made)  # its answer comes too late
         assert jobs.confirm(connection, job.id, attempt=2, **made)
         assert not jobs.confirm(connection, job.id, attempt=2, **made)
+
+
+def test_a_job_is_one_worker_s_and_written_under_its_last_epoch_alone(client: KeyClient, gateway: Gateway) -> None:
+    create(client, jsonl([chat_line("a")]))
+    until(BatchWork(gateway, worker="worker").step)
+    (job,) = jobs_of(gateway)
+    first = JobLease(job.id, job.batch_id, job.account_id, job.state, 1, "worker")
+    second = replace(first, epoch=2)
+    with gateway.database.write() as connection:
+        assert jobs.claim(connection, first, lease_ms=LEASE_MS)
+        assert jobs.next_due(connection, skip=()) is None
+        assert not jobs.claim(connection, second, lease_ms=LEASE_MS)  # the first lease holds
+        connection.execute(update(batch_jobs).values(lease_until=0))
+        assert jobs.claim(connection, second, lease_ms=LEASE_MS)
+        assert not jobs.move(connection, first, state="done")
+        assert not jobs.add(connection, first, came=True, lease_ms=LEASE_MS, lines_completed=1)
+        assert jobs.add(connection, second, came=True, lease_ms=LEASE_MS, lines_completed=1)
+        assert jobs.move(connection, second, state="ended")
+    (job,) = jobs_of(gateway)
+    assert (job.state, job.lines_completed, job.worker) == ("ended", 1, None)
