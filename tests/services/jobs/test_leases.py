@@ -16,6 +16,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.jobs.app import JobsApp
 from tests.services.jobs.conftest import asked, jobs_of
 from tests.support.batches import chat_line, create, jsonl, retrieve
+from tests.support.losing_blobs import LosingBlobs
 from tests.support.waiting import until
 
 LEASE_MS = 60_000
@@ -89,3 +90,14 @@ def test_a_job_is_one_worker_s_and_written_under_its_last_epoch_alone(client: Ke
         assert jobs.move(connection, second, state="ended")
     (job,) = jobs_of(gateway)
     assert (job.state, job.lines_completed, job.worker) == ("ended", 1, None)
+
+
+def test_results_are_not_written_by_who_lost_the_job_meanwhile(client: KeyClient, gateway: Gateway) -> None:
+    create(client, jsonl([chat_line("a")]))
+    work = BatchWork(gateway, worker="worker")
+    until(work.step)
+    until(lambda: work.job() and jobs_of(gateway)[0].state == "ended")
+    slow = BatchWork(replace(gateway, blobs=LosingBlobs(gateway, batch_jobs)), worker="worker")
+    until(slow.job)
+    (job,) = jobs_of(gateway)
+    assert (job.state, job.worker, job.lines_completed) == ("ended", "other", 0)
