@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from app.data.batches import jobs
 from app.data.batches.jobs import JobLease
-from app.data.tables import batch_chunks, batch_jobs
+from app.data.tables import batch_chunks, batch_jobs, batch_lines
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
@@ -101,3 +101,6 @@ def test_results_are_not_written_by_who_lost_the_job_meanwhile(client: KeyClient
     until(slow.job)
     (job,) = jobs_of(gateway)
     assert (job.state, job.worker, job.lines_completed) == ("ended", "other", 0)
+    with gateway.database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(batch_chunks)).scalar_one() == 0
+        assert set(connection.execute(select(batch_lines.c.state)).scalars()) == {"pending"}
