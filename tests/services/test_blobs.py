@@ -5,6 +5,7 @@ from sqlalchemy import select, update
 
 from app import errors
 from app.data.files import blobs as rows
+from app.data.store.database import now_ms
 from app.data.tables import blobs
 from app.services import blobs as service
 from app.services.gateway import Gateway
@@ -39,6 +40,9 @@ def test_the_sweeper_leaves_bytes_alone_whose_writer_is_on_lease(gateway: Gatewa
     with service.incoming(gateway) as blob:
         blob.write(b"bytes")
         assert service.sweep(gateway) == 0
+        with gateway.database.read() as connection:
+            left_ms = connection.execute(select(blobs.c.lease_until - now_ms())).scalar_one()
+        assert LEASE_S / 2 < left_ms / 1000 <= LEASE_S
         blob.seal()
         assert service.sweep(gateway) == 0
         settle(gateway, blob)

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from app.data.batches import jobs
 from app.data.batches.jobs import JobLease
-from app.data.tables import batch_chunks, batch_jobs
+from app.data.tables import batch_chunks, batch_jobs, batch_lines
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
@@ -16,6 +16,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.jobs.app import JobsApp
 from tests.services.jobs.conftest import asked, jobs_of
 from tests.support.batches import chat_line, create, jsonl, retrieve
+from tests.support.losing_blobs import LosingBlobs
 from tests.support.waiting import until
 
 LEASE_MS = 60_000
@@ -89,3 +90,17 @@ def test_a_job_is_one_worker_s_and_written_under_its_last_epoch_alone(client: Ke
         assert jobs.move(connection, second, state="ended")
     (job,) = jobs_of(gateway)
     assert (job.state, job.lines_completed, job.worker) == ("ended", 1, None)
+
+
+def test_results_are_not_written_by_who_lost_the_job_meanwhile(client: KeyClient, gateway: Gateway) -> None:
+    create(client, jsonl([chat_line("a")]))
+    work = BatchWork(gateway, worker="worker")
+    until(work.step)
+    until(lambda: work.job() and jobs_of(gateway)[0].state == "ended")
+    slow = BatchWork(replace(gateway, blobs=LosingBlobs(gateway, batch_jobs)), worker="worker")
+    until(slow.job)
+    (job,) = jobs_of(gateway)
+    assert (job.state, job.worker, job.lines_completed) == ("ended", "other", 0)
+    with gateway.database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(batch_chunks)).scalar_one() == 0
+        assert set(connection.execute(select(batch_lines.c.state)).scalars()) == {"pending"}

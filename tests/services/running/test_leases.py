@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Table, select, update
 
-from app.blobs.local import LocalBlobs, LocalWriter
 from app.data import tables
 from app.data.batches import work as batch_rows
 from app.data.batches.work import BatchLease
@@ -16,6 +15,7 @@ from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.support.batches import chat_line, create, jsonl, retrieve
+from tests.support.losing_blobs import LosingBlobs
 from tests.support.waiting import until
 
 LEASE_MS = 60_000
@@ -62,9 +62,9 @@ def test_a_batch_is_held_under_its_last_epoch_alone(gateway: Gateway, batch: str
 def test_a_batch_whose_lease_is_lost_while_its_files_are_written_is_not_ended(
     gateway: Gateway, client: KeyClient, batch: str
 ) -> None:
+    until(BatchWork(gateway, worker="worker").step)
     assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
-    until(lambda: retrieve(client, batch)["status"] == "cancelling")
-    slow = replace(gateway, blobs=Losing(gateway))
+    slow = replace(gateway, blobs=LosingBlobs(gateway, tables.batches))
     while BatchWork(slow, worker="worker").step():
         pass
     assert retrieve(client, batch)["status"] == "cancelling"
@@ -88,21 +88,6 @@ def test_a_batch_is_not_finalised_while_a_worker_may_write_to_it(
     until(BatchWork(gateway, worker="other").step)
     assert retrieve(client, batch)["status"] == "cancelled"
     assert not work.flush(segment, [result(segment)], (), last=True)
-
-
-class Losing(LocalBlobs):
-    """A store so slow that the batch whose files are written to it is another worker's by then."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        found = gateway.blobs
-        assert isinstance(found, LocalBlobs)
-        super().__init__(found.root)
-        self._gateway = gateway
-
-    def open_write(self, key: str) -> LocalWriter:
-        with self._gateway.database.write() as connection:
-            connection.execute(update(tables.batches).values(worker="other", epoch=tables.batches.c.epoch + 1))
-        return super().open_write(key)
 
 
 def claimed(work: BatchWork) -> Segment:
