@@ -76,7 +76,7 @@ def test_a_job_is_one_worker_s_and_written_under_its_last_epoch_alone(client: Ke
     create(client, jsonl([chat_line("a")]))
     until(BatchWork(gateway, worker="worker").step)
     (job,) = jobs_of(gateway)
-    first = JobLease(job.id, job.batch_id, job.account_id, job.state, 1, "worker")
+    first = JobLease(job.id, 1, "worker", job.batch_id, job.account_id, job.state)
     second = replace(first, epoch=2)
     with gateway.database.write() as connection:
         assert jobs.claim(connection, first, lease_ms=LEASE_MS)
