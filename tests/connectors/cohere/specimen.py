@@ -55,6 +55,7 @@ SPECIMEN = Specimen(
     rows_by_url=True,
     job=NativeJob("batch-1", "completed", output_id="dataset-1", endpoint=CHAT),
     models=(MODEL,),
+    cancelling="cancelled",
     settings={
         f"{bodies}-{form}-{codec}": {"bodies": bodies, "form": form, "codec": codec, "part_rows": 15}
         for bodies in ("record", "json")

@@ -40,7 +40,7 @@ def server(farms: Farms, specimen: Specimen) -> ServedApp:
 
 @pytest.fixture
 def connector(farms: Farms, server: ServedApp, specimen: Specimen) -> Iterator[Connector]:
-    """The account of the specimen at its fake. Tokens and account names are there already."""
+    """The account of the specimen at its fake."""
     [account] = registry.configured(farms(specimen.provider).environment)
     entry = registry.find(specimen.provider)
     assert entry is not None
@@ -48,15 +48,13 @@ def connector(farms: Farms, server: ServedApp, specimen: Specimen) -> Iterator[C
         Target(
             account.provider,
             account.base_url,
-            credential=account.api_key,
+            credential=specimen.credential or account.api_key,
             abilities=entry.abilities,
-            options={**entry.options, **account.options},
+            options={**entry.options, **account.options, **specimen.options},
             call_timeout_s=5.0,
             silence_timeout_s=5.0,
             retry_pause_s=0.001,
         )
     )
-    connector.check()
-    server.forget()
     yield connector
     connector.close()

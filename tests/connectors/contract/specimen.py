@@ -56,10 +56,12 @@ class Specimen:
     rows_path: str = ""  # the end of the path that gives the results
     cut_at: int = 9000  # a byte within the results
     rows_at_once: bool = True  # no line of results that are cut
+    cancelling: str = "cancelling"  # what a job is that was just cancelled
     keeps_cancelled: bool = True  # a cancelled job is not deleted
     early_deletion: int | None = None  # the status that refuses the deletion of a running job
 
     # Files.
+    filename: str = "é b.jsonl"
     file: Mapping[str, Any] = field(default_factory=dict)  # fields of a file that was just uploaded
     file_lifetime_s: int | None = None
     reads_uploads: bool = True
@@ -69,6 +71,8 @@ class Specimen:
     pages: bool = True  # lists have pages
 
     # The account.
+    options: Mapping[str, str] = field(default_factory=dict)  # beside what the farm sets
+    credential: str = ""  # instead of the farm's
     key_status: int = 401  # of a call whose key is wrong
     checks_by_line: bool = False  # models are listed like a line is sent: a refusal there is an UpstreamServerError
 
@@ -90,6 +94,10 @@ class Specimen:
 
     def _read_file(self, connector: Connector) -> Any:
         with connector.read_file(self.file_id) as download:
+            return b"".join(download.chunks)
+
+    def _read_container_file(self, connector: Connector) -> Any:
+        with connector.read_container_file("c", "f") as download:
             return b"".join(download.chunks)
 
     def _create_job(self, connector: Connector) -> Any:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
-from tests.connectors.contract.specimens import SPECIMENS
+from tests.connectors.contract.specimens import SPECIMENS, abilities
 from tests.e2e.conformance.farm import key_of
 from tests.fakes.faults import Fault
 from tests.support.broken_answers import FAULTS
@@ -54,14 +55,26 @@ def test_a_key_that_is_refused_shows_nowhere(specimen, server, connector):
         assert not secrets_in(refused.value, key)
 
 
+READS = {
+    "read_file": "file_content",
+    "read_container_file": "container_file_content",
+    "results": "batch_results",
+    "raw_results": "batch_results",
+}
+
+
 @pytest.mark.parametrize(
-    "specimen",
-    [each for each in SPECIMENS if "results" in each.answers and not each.rows_by_url],
-    ids=lambda specimen: specimen.provider,
+    ("specimen", "name"),
+    [
+        pytest.param(each, name, id=f"{each.provider}-{name}")
+        for each in SPECIMENS
+        for name, operation in READS.items()
+        if abilities(each).support(operation) is Support.NATIVE
+    ],
 )
-def test_bytes_that_do_not_come_whole_are_an_upstream_error(specimen, server, connector):
+def test_bytes_that_do_not_come_whole_are_an_upstream_error(specimen, server, connector, name):
     body = b'{"id": "x"}\n' * 100
     server.faults.add(Fault(method="GET", status=200, body=body, length_off=100, cut_at=len(body)))
 
-    with pytest.raises(UpstreamError):
-        specimen.call("results")(connector)
+    with pytest.raises(UpstreamServerError):
+        specimen.call(name)(connector)

@@ -12,7 +12,6 @@ from tests.connectors.contract.specimens import SPECIMENS, abilities
 from tests.support.native_jobs import encoded, job_lines, new_file
 
 MINUTE_MS = 60_000
-FILENAME = "é b.jsonl"
 
 
 def with_files(*, added=False):
@@ -41,13 +40,13 @@ def test_a_file_comes_and_goes(specimen, server, connector):
     data = some_input(specimen, connector)
     before = int(time.time() * 1000) - 1000
     made = connector.upload_file(
-        new_file(data, filename=FILENAME, endpoint=specimen.endpoint, lines=2, expires_after_s=3600)
+        new_file(data, filename=specimen.filename, endpoint=specimen.endpoint, lines=2, expires_after_s=3600)
     )
     ready = connector.retrieve_file(made.id)
     while ready.status == "processing":
         ready = connector.retrieve_file(made.id)
 
-    expected = {"filename": FILENAME, "purpose": "batch", "bytes": len(data), **specimen.file}
+    expected = {"filename": specimen.filename, "purpose": "batch", "bytes": len(data), **specimen.file}
     assert {name: getattr(made, name) for name in expected} == expected
     assert before <= ready.created_at <= before + MINUTE_MS
     if specimen.file_lifetime_s:

@@ -62,7 +62,9 @@ SPECIMEN = Specimen(
     ),
     many_jobs=250,
     keeps_cancelled=False,
+    filename="in.jsonl",
     add_file=lambda app, number: app.add_file(b"", filename="", purpose="", file_id=f"d-{number}").id,
     many_files=250,
+    options={"account_id": "acme"},
     key_status=403,
 )

@@ -87,6 +87,7 @@ SPECIMEN = Specimen(
     job=JOB,
     input_line=b'{"key":"a","request":{}}\n',
     models=(MODEL,),
+    cancelling="cancelled",
     settings={
         "both": {"places": ("response", "output")},
         "response": {"places": ("response",)},

@@ -3,6 +3,7 @@
 from app.connectors.contract.base import LineCall
 from app.connectors.contract.objects import NativeJob
 from tests.connectors.contract.specimen import Specimen
+from tests.e2e.conformance.farm import key_of
 from tests.fakes.vertex_app import BUCKET, LOCATION, NUMBER
 from tests.support.native_jobs import CHAT
 
@@ -61,10 +62,13 @@ SPECIMEN = Specimen(
     empty_object_is_fine=frozenset({"list_jobs", "find_jobs", "results"}),
     empty_body_is_fine=frozenset(),
     job_id=NAME,
+    file_id=f"gs://{BUCKET}/gateway/a",
     input_id=f"gs://{BUCKET}/gateway/a",
     job=NativeJob(NAME, "completed", endpoint=CHAT, model=GEMINI, output_id=f"gs://{BUCKET}/gateway/jobs/m/out/"),
     models=(GEMINI, CLAUDE),
+    cancelling="cancelled",
     made={"status": "validating", "native_status": "JOB_STATE_PENDING"},
     ended={"errors": ()},
     early_deletion=400,
+    credential=key_of("vertex"),  # the token itself: the way to it has tests of its own
 )
