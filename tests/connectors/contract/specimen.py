@@ -22,6 +22,7 @@ class Specimen:
     """
 
     provider: str
+    alike: bool = False  # another specimen runs the same code
 
     # Nonsense and faults.
     answers: Mapping[str, tuple[Any, Sequence[str]]] = field(default_factory=dict)

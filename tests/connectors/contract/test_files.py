@@ -36,7 +36,7 @@ def read(connector, native_id):
 
 
 @with_files()
-def test_a_file_comes_and_goes(specimen, server, connector):
+def test_a_file_comes_and_goes(specimen, connector):
     data = some_input(specimen, connector)
     before = int(time.time() * 1000) - 1000
     made = connector.upload_file(

@@ -108,7 +108,7 @@ def test_every_line_of_a_job_has_its_result(specimen, server, connector, model, 
 
 
 @can("batch_results", when=lambda specimen: CHAT in abilities(specimen).jobs.endpoints)
-def test_raw_results_are_the_providers_own_lines(specimen, server, connector):
+def test_raw_results_are_the_providers_own_lines(specimen, connector):
     job = over(specimen, connector, submit(specimen, connector))
 
     rows = list(connector.raw_results(job))
@@ -130,7 +130,7 @@ def test_jobs_are_listed_to_the_end(specimen, server, connector):
 
 
 @can("batch_create", when=lambda specimen: abilities(specimen).jobs.finds and specimen.keeps_marker)
-def test_a_job_is_found_by_its_marker(specimen, server, connector):
+def test_a_job_is_found_by_its_marker(specimen, connector):
     markers = ["bg-other-1", MARKER, "bg-other-2"]
     made = {marker: submit(specimen, connector, count=1, marker=marker) for marker in markers}
 
@@ -141,7 +141,7 @@ def test_a_job_is_found_by_its_marker(specimen, server, connector):
 
 
 @can("batch_create", when=lambda specimen: abilities(specimen).jobs.finds and not specimen.keeps_marker)
-def test_a_job_without_a_marker_is_found_by_its_input_and_time(specimen, server, connector):
+def test_a_job_without_a_marker_is_found_by_its_input_and_time(specimen, connector):
     made = submit(specimen, connector, count=1)
 
     def found(input_id, not_before):
@@ -169,7 +169,7 @@ def test_a_cancelled_job_stays_cancelled(specimen, server, connector):
 
 
 @can("batch_cancel")
-def test_a_job_that_is_over_is_not_cancelled(specimen, server, connector):
+def test_a_job_that_is_over_is_not_cancelled(specimen, connector):
     job = until_over(connector, submit(specimen, connector, count=1))
 
     assert connector.cancel_job(job.id).status == "completed"
@@ -177,7 +177,7 @@ def test_a_job_that_is_over_is_not_cancelled(specimen, server, connector):
 
 
 @can("batch_delete")
-def test_a_job_that_is_over_is_deleted(specimen, server, connector):
+def test_a_job_that_is_over_is_deleted(specimen, connector):
     made = submit(specimen, connector, count=1)
     if specimen.early_deletion:
         with pytest.raises(RefusedError) as early:

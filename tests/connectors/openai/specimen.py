@@ -137,7 +137,7 @@ FAMILY = (
     OPENAI,
     replace(OPENAI, provider="azure", answers={name: (good, ()) for name, (good, _) in OPENAI.answers.items()}),
     family("groq", answers=WHOLE, pages=False),
-    *(family(name, answers=WHOLE) for name in ("cerebras", "deepinfra", "nebius", "parasail")),
-    family("perplexity", answers=WHOLE, endpoint=RESPONSES, ended={"endpoint": RESPONSES}),
+    *(family(name, alike=True, answers=WHOLE) for name in ("cerebras", "deepinfra", "nebius", "parasail")),
+    family("perplexity", alike=True, answers=WHOLE, endpoint=RESPONSES, ended={"endpoint": RESPONSES}),
 )
 LINES_ONLY = tuple(Specimen(name, checks_by_line=True) for name in ("huggingface", "local", "ollama", "sgl", "vllm"))
