@@ -41,7 +41,7 @@ def test_what_is_never_right_is_refused(specimen, server, connector, name):
     if name in specimen.empty_body_is_fine:
         del bodies["nothing"]
     if name.startswith("delete"):
-        bodies["kept"] = b'{"deleted": false}'
+        bodies |= {"kept": b'{"deleted": false}', "empty list": b"[]"}
         del bodies["null"]
     if name not in specimen.empty_object_is_fine:
         bodies["empty object"] = b"{}"
