@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import func, select, update
 
-from app.data.batches import jobs
+from app.data.batches import job_facts, jobs
 from app.data.batches.jobs import JobLease
 from app.data.tables import batch_chunks, batch_jobs, batch_lines
 from app.services.gateway import Gateway
@@ -76,17 +76,19 @@ def test_a_job_is_one_worker_s_and_written_under_its_last_epoch_alone(client: Ke
     create(client, jsonl([chat_line("a")]))
     until(BatchWork(gateway, worker="worker").step)
     (job,) = jobs_of(gateway)
-    first = JobLease(job.id, job.batch_id, job.account_id, job.state, 1, "worker")
+    first = JobLease(job.id, 1, "worker", job.batch_id, job.account_id, job.state)
     second = replace(first, epoch=2)
     with gateway.database.write() as connection:
         assert jobs.claim(connection, first, lease_ms=LEASE_MS)
-        assert jobs.next_due(connection, skip=()) is None
+        assert job_facts.next_due(connection, skip=()) is None
         assert not jobs.claim(connection, second, lease_ms=LEASE_MS)  # the first lease holds
         connection.execute(update(batch_jobs).values(lease_until=0))
         assert jobs.claim(connection, second, lease_ms=LEASE_MS)
         assert not jobs.move(connection, first, state="done")
-        assert not jobs.add(connection, first, came=True, lease_ms=LEASE_MS, lines_completed=1)
-        assert jobs.add(connection, second, came=True, lease_ms=LEASE_MS, lines_completed=1)
+        assert not jobs.hold(connection, first, lease_ms=LEASE_MS)
+        assert jobs.hold(connection, second, lease_ms=LEASE_MS)
+        jobs.count(connection, first, answered=True, lines_completed=1)
+        jobs.count(connection, second, answered=True, lines_completed=1)
         assert jobs.move(connection, second, state="ended")
     (job,) = jobs_of(gateway)
     assert (job.state, job.lines_completed, job.worker) == ("ended", 1, None)

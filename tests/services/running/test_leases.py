@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Table, select, update
 
 from app.data import tables
 from app.data.batches import work as batch_rows
-from app.data.batches.work import BatchLease
+from app.data.store.leases import Lease
 from app.engine.outcomes import Result
 from app.engine.run import Segment
 from app.services.gateway import Gateway
@@ -47,7 +47,7 @@ def test_a_segment_is_written_under_its_last_epoch_alone(gateway: Gateway, clien
 
 def test_a_batch_is_held_under_its_last_epoch_alone(gateway: Gateway, batch: str) -> None:
     (batch_id,) = column(gateway, select(tables.batches.c.id).where(tables.batches.c.public_id == batch))
-    first, second = BatchLease(batch_id, 1, "worker"), BatchLease(batch_id, 2, "worker")
+    first, second = Lease(batch_id, 1, "worker"), Lease(batch_id, 2, "worker")
 
     assert claim(gateway, first)
     assert not claim(gateway, second)  # the first lease holds
@@ -81,7 +81,7 @@ def test_a_batch_is_not_finalised_while_a_worker_may_write_to_it(
     segment = claimed(work)
     assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
     assert not BatchWork(gateway, worker="other").step()
-    lease = BatchLease(segment.batch_id, 2, "other")
+    lease = Lease(segment.batch_id, 2, "other")
     with gateway.database.write() as connection:
         assert not batch_rows.close_segments(connection, lease)
     expire(gateway, tables.batch_segments)
@@ -107,13 +107,13 @@ def counts(client: KeyClient, batch: str) -> dict[str, Any]:
     return dict(retrieve(client, batch)["request_counts"])
 
 
-def claim(gateway: Gateway, lease: BatchLease) -> bool:
+def claim(gateway: Gateway, lease: Lease) -> bool:
     """Take the batch to plan it."""
     with gateway.database.write() as connection:
         return batch_rows.claim(connection, lease, statuses=STATUSES, lease_ms=LEASE_MS)
 
 
-def hold(gateway: Gateway, lease: BatchLease) -> bool:
+def hold(gateway: Gateway, lease: Lease) -> bool:
     """Fence a write."""
     with gateway.database.write() as connection:
         return batch_rows.hold(connection, lease, statuses=STATUSES, lease_ms=LEASE_MS)
