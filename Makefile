@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help install run test proofs check docs sql bench soak soak-short coverage clean
+.PHONY: help install run test proofs check docs sql bench soak soak-short coverage faults clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ coverage: $(INSTALLED) ## Run the tests with line and branch coverage, by packag
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage run -m pytest tests/fakes/proofs $(ARGS)
 	@$(BIN)/coverage combine -q && $(BIN)/coverage json -q && $(BIN)/python -m tools.coverage_by_room coverage.json
+
+faults: $(INSTALLED) ## Plant known mistakes and see that tests catch each one (ARGS="--only money" for some)
+	@$(BIN)/python -m tools.faults $(ARGS)
 
 soak: $(INSTALLED) ## Every test on every database, random kills, big files, long runs (an hour)
 	@BATCHGATE_SOAK=full $(BIN)/python -m pytest

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tools.faults import trial
 from tools.faults.__main__ import main
-from tools.faults.catalogue import CatalogueError, load
+from tools.faults.catalogue import CatalogueError, Selection, load
+from tools.faults.trial import Verdict
 
 SETUP = """\
 [tool:pytest]
@@ -63,8 +65,9 @@ def fault(name: str = "adds", *, find: str = "value * 2", put: str = "value + 2"
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A repository with one function and its tests."""
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one function and its tests, whose runs load no plugins that they do without."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:anyio")
     tree = tmp_path / "tree"
     tree.mkdir()
     for name, text in {"setup.cfg": SETUP, "code_under_test.py": CODE, "test_code.py": TESTS}.items():
@@ -82,10 +85,10 @@ def run(tree: Path, faults: str, *options: str) -> Result:
 
 
 def test_faults_that_tests_notice_are_caught_and_the_tree_stays_as_it_is(tree: Path) -> None:
-    result = run(tree, fault("adds") + fault("triples", put="value * 3"), "--jobs", "2")
+    result = run(tree, fault("adds"))
     assert result.exit_code == 0, result.output
-    assert "2 caught" in result.output
-    assert result.output.count("test_code.py::test_doubles") == 2
+    assert "1 caught" in result.output
+    assert result.output.count("test_code.py::test_doubles") == 1
     assert (tree / "code_under_test.py").read_text() == CODE
 
 
@@ -94,16 +97,42 @@ def test_what_proves_nothing_is_a_failure(tree: Path) -> None:
         "unnoticed": (fault("unnoticed", put="value * 3", only="zero"), "NOT CAUGHT"),
         "moved": (fault("moved", find="value - 2"), "ANCHOR STALE"),
         "ambiguous": (fault("ambiguous", find="value"), "ANCHOR STALE"),
-        "unselected": (fault("unselected", only="nothing_is_called_so"), "TESTS DID NOT RUN"),
         "failing": (fault("failing", only="fails_anyway"), "TESTS DID NOT RUN"),
-        "before": (fault("before", only="of_a_fixture"), "TESTS DID NOT RUN"),
-        "unimportable": (fault("unimportable", put="value\\n\\nmissing.name"), "TESTS DID NOT RUN"),
         "unparseable": (fault("unparseable", put="value *"), "TESTS DID NOT RUN"),
     }
-    result = run(tree, "".join(text for text, _ in wrong.values()))
+    result = run(tree, "".join(text for text, _ in wrong.values()), "--jobs", "2")
     assert result.exit_code == 1
     table = {line.split()[1]: line for line in result.output.splitlines() if line.startswith("faults ")}
     assert {name: verdict for name, (_, verdict) in wrong.items() if verdict not in table[name]} == {}, result.output
+
+
+def test_only_tests_that_began_have_passed_or_failed(tree: Path) -> None:
+    (tree / "code_under_test.py").write_text(CODE.replace("value * 2", "value + 2"))
+    done = trial.run_tests(Selection(("test_code.py",), ""), tree, sys.executable)
+    assert done.code == 1
+    assert done.passed == []
+    assert done.failed == [f"test_code.py::test_{name}" for name in ("doubles", "zero", "fails_anyway")]
+
+
+@pytest.mark.parametrize(
+    ("code", "passed", "failed", "verdict"),
+    [
+        pytest.param(1, ["test_a"], ["test_b"], Verdict.CAUGHT, id="one-failed"),
+        pytest.param(0, ["test_a"], [], Verdict.NOT_CAUGHT, id="all-passed"),
+        pytest.param(1, [], [], Verdict.NOT_RUN, id="fell-before-it-began"),
+        pytest.param(1, ["test_a"], [], Verdict.NOT_RUN, id="one-fell-before-it-began"),
+        pytest.param(2, [], [], Verdict.NOT_RUN, id="cannot-be-imported"),
+        pytest.param(5, [], [], Verdict.NOT_RUN, id="nothing-selected"),
+        pytest.param(0, [], [], Verdict.NOT_RUN, id="all-skipped"),
+        pytest.param(-1, [], [], Verdict.NOT_RUN, id="took-too-long"),
+    ],
+)
+def test_a_fault_is_caught_by_a_failure_alone(
+    code: int, passed: list[str], failed: list[str], verdict: Verdict, tmp_path: Path
+) -> None:
+    (tmp_path / "faults.toml").write_text(fault())
+    [planted] = load(tmp_path / "faults.toml")
+    assert trial.judged(planted, trial.Run(code, passed, failed, ""), 1.0).verdict is verdict
 
 
 def test_the_text_of_every_fault_can_be_checked_without_running_anything(tree: Path) -> None:
@@ -126,8 +155,10 @@ def test_a_fault_says_all_that_is_needed(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_it_can_be_run_as_a_program() -> None:
+def test_every_fault_of_this_repository_can_be_planted() -> None:
+    root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "tools.faults", "--list"], check=True, capture_output=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-m", "tools.faults", "--check"], check=False, capture_output=True, text=True, cwd=root
     )
-    assert len(done.stdout.splitlines()) >= 48
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 to repair" in done.stdout

@@ -78,12 +78,16 @@ def try_out(fault: Fault, copy: Path, python: str) -> Outcome:
         return Outcome(fault, Verdict.STALE, 0.0, reason=str(error))
     except SyntaxError as error:
         return Outcome(fault, Verdict.NOT_RUN, 0.0, reason=f"the faulty file is not Python: {error}")
-    took = time.monotonic() - begun
+    return judged(fault, run, time.monotonic() - begun)
+
+
+def judged(fault: Fault, run: Run, seconds: float) -> Outcome:
+    """What a run of the fault's tests, with the fault in the tree, says of it."""
     if run.failed:
-        return Outcome(fault, Verdict.CAUGHT, took, test=run.failed[0])
+        return Outcome(fault, Verdict.CAUGHT, seconds, test=run.failed[0])
     if run.code == 0 and run.passed:
-        return Outcome(fault, Verdict.NOT_CAUGHT, took, reason=f"{len(run.passed)} tests passed")
-    return Outcome(fault, Verdict.NOT_RUN, took, reason=f"no test came to its end:\n{run.tail}")
+        return Outcome(fault, Verdict.NOT_CAUGHT, seconds, reason=f"{len(run.passed)} tests passed")
+    return Outcome(fault, Verdict.NOT_RUN, seconds, reason=f"no test came to its end:\n{run.tail}")
 
 
 def confirmed(outcomes: Sequence[Outcome], copy: Path, python: str) -> list[Outcome]:
