@@ -30,9 +30,3 @@ def over(connector, job, *, endpoint=CHAT):
     while connector.retrieve_file(job.output_id).status == "processing":
         pass
     return NativeJob(job.id, job.status, output_id=job.output_id, endpoint=endpoint, model=job.model)
-
-
-def read(manager):
-    """All bytes of a download."""
-    with manager as download:
-        return b"".join(download.chunks)

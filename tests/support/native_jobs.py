@@ -1,12 +1,14 @@
 """What tests of connectors share: a target, one input for every provider, and what has to come of it."""
 
 import re
+from dataclasses import replace
 
 import orjson
 
 from app.connectors.catalogue import registry
 from app.connectors.contract.base import Target
 from app.connectors.contract.objects import JobLine, NewFile, NewJob, Payload
+from app.translate import dialects
 from tests.fakes.openai_app import OpenAIApp, Refusal
 
 CHAT = "/v1/chat/completions"
@@ -69,6 +71,22 @@ def plain(results):
                 body.pop(name, None)
         found[result.custom_id] = (result.status_code, body, result.error_code)
     return found
+
+
+def said(results):
+    """Results as the pipeline makes lines of them: answers to chats are written in OpenAI's dialect."""
+    for result in results:
+        if result.answer is not None:
+            words = {"answer_id": "x", "model": "m", "now_s": 17}
+            body = dialects.write_answer(CHAT, result.answer, request={}, **words)
+            result = replace(result, body=orjson.dumps(body))
+        yield result
+
+
+def read(manager):
+    """All bytes of a download."""
+    with manager as download:
+        return b"".join(download.chunks)
 
 
 def wanted(*, count=LINES):

@@ -14,7 +14,6 @@ from app.translate.chat import answers
 from app.translate.errors import TranslationError
 from tests.fakes.anthropic_app import LEGACY_FILES, AnthropicApp
 from tests.fakes.faults import Fault
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import (
     CHAT,
     LINES,
@@ -23,6 +22,7 @@ from tests.support.native_jobs import (
     new_file,
     new_job,
     payload,
+    read,
     target,
     until_over,
 )
@@ -40,12 +40,6 @@ def app():
 
 
 @pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
-
-
-@pytest.fixture
 def connector(server):
     connector = Anthropic(target("anthropic", server.url))
     yield connector
@@ -59,11 +53,6 @@ def submit(connector, *, count=LINES, endpoint=CHAT):
 
 def over(connector, made):
     return replace(until_over(connector, made), endpoint=made.endpoint)
-
-
-def read(manager):
-    with manager as download:
-        return b"".join(download.chunks)
 
 
 def written(result):

@@ -11,7 +11,6 @@ from app.connectors.contract.objects import NativeJob
 from app.connectors.providers.anthropic.connector import Anthropic
 from tests.fakes.anthropic_app import AnthropicApp
 from tests.fakes.faults import Fault
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import (
     CHAT,
     target,
@@ -25,9 +24,8 @@ HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "ma
 
 
 @pytest.fixture
-def server():
-    with ServedApp(AnthropicApp(api_key=KEY)) as server:
-        yield server
+def app():
+    return AnthropicApp(api_key=KEY)
 
 
 @pytest.fixture

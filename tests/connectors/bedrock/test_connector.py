@@ -19,13 +19,11 @@ from app.connectors.contract.errors import (
 from app.connectors.contract.objects import JobLine, NativeJob, SoughtJob
 from app.connectors.providers.bedrock import shapes
 from app.connectors.providers.bedrock.connector import Bedrock
-from app.translate import dialects
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer
 from tests.fakes.bedrock_app import ACCESS_KEY_ID, ARN, BUCKET, REGION, ROLE, BedrockApp
 from tests.fakes.faults import Fault
 from tests.fakes.openai_app import OpenAIApp
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import (
     CHAT,
     encoded,
@@ -33,6 +31,7 @@ from tests.support.native_jobs import (
     new_file,
     new_job,
     plain,
+    said,
     secrets_in,
     target,
     until_over,
@@ -56,12 +55,6 @@ JOB = NativeJob(ARN + "0" * 12, "completed", output_id=f"s3://{BUCKET}/team/jobs
 @pytest.fixture
 def app():
     return BedrockApp(api_key=SECRET)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 def made_of(url, *, key=KEYS, **options):
@@ -102,21 +95,6 @@ def results(connector, job, *, endpoint=CHAT, model=CLAUDE):
     return list(connector.results(replace(job, endpoint=endpoint, model=model)))
 
 
-def said(found, model):
-    """Results of chats as OpenAI's dialect has them."""
-    for result in found:
-        if result.answer is None:
-            yield result
-            continue
-        body = dialects.write_answer(CHAT, result.answer, request={}, answer_id="x", model=model, now_s=1)
-        yield replace(result, body=orjson.dumps(body))
-
-
-def read(manager):
-    with manager as download:
-        return b"".join(download.chunks)
-
-
 def test_a_job_says_where_its_lines_and_its_results_lie(connector):
     made = submit(connector)
     over = until_over(connector, made)
@@ -142,7 +120,7 @@ def test_converse_is_one_shape_for_all_and_read_whatever_the_account_says_now(ma
 
     assert created["modelInvocationType"] == "Converse"
     for connector in (speaks, other):
-        assert plain(said(results(connector, over), CLAUDE)) == wanted(count=LINES)
+        assert plain(said(results(connector, over))) == wanted(count=LINES)
     line = JobLine("1", CHAT, CLAUDE, {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]})
     with pytest.raises(TranslationError):
         speaks.encode_line(line)
@@ -472,7 +450,7 @@ def test_boto3_sees_the_same_jobs_and_objects(app, server, seaweed):
         told = client.get_model_invocation_job(jobIdentifier=job.id)
         assert (told["jobName"], told["totalRecordCount"]) == (marker.replace("_", "-"), LINES)
         assert told["inputDataConfig"]["s3InputDataConfig"]["s3Uri"] == made[marker].input_id
-        assert plain(said(results(connector, job), CLAUDE)) == wanted(count=LINES)
+        assert plain(said(results(connector, job))) == wanted(count=LINES)
     client.stop_model_invocation_job(jobIdentifier=submit(connector, marker="batch_c-1").id)
     assert connector.find_jobs(SoughtJob("batch_c-1", None, 0))[0].status == "cancelling"
     client.close()

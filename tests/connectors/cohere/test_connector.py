@@ -17,14 +17,14 @@ from app.translate.neutral import EmbeddingAnswer
 from tests.fakes.cohere_app import CohereApp
 from tests.fakes.faults import Fault
 from tests.fakes.openai_app import _vector
-from tests.fakes.serving import ServedApp
-from tests.support.cohere import EMBEDDINGS, MODEL, read, submit, upload
+from tests.support.cohere import EMBEDDINGS, MODEL, submit, upload
 from tests.support.native_jobs import (
     CHAT,
     encoded,
     job_lines,
     new_file,
     new_job,
+    read,
     secrets_in,
     target,
     until_over,
@@ -38,12 +38,6 @@ JOB = NativeJob("batch-1", "completed", output_id="dataset-1", endpoint=CHAT)
 @pytest.fixture
 def app():
     return CohereApp(api_key=KEY)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 @pytest.fixture

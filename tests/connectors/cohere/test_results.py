@@ -9,11 +9,9 @@ import pytest
 from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob
 from app.connectors.providers.cohere.connector import Cohere
-from app.translate import dialects
 from tests.fakes.cohere_app import CohereApp
 from tests.fakes.faults import Fault
 from tests.fakes.openai_app import _vector
-from tests.fakes.serving import ServedApp
 from tests.support.cohere import EMBEDDINGS, MODEL, over, submit
 from tests.support.native_jobs import (
     CHAT,
@@ -32,25 +30,10 @@ def app():
 
 
 @pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
-
-
-@pytest.fixture
 def connector(server):
     connector = Cohere(target("cohere", server.url, options={"download_hosts": "127.0.0.1, .example.com"}))
     yield connector
     connector.close()
-
-
-def said(results):
-    """Results with the answers written as the gateway does."""
-    for result in results:
-        if result.answer is not None:
-            body = dialects.write_answer(CHAT, result.answer, request={}, answer_id="x", model=MODEL, now_s=1)
-            result = type(result)(result.custom_id, result.status_code, body=orjson.dumps(body))
-        yield result
 
 
 def embedding_line(number, texts, **more):

@@ -9,7 +9,6 @@ from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import SoughtJob
 from app.connectors.contract.paging import each_page
-from app.translate import dialects
 from tests.connectors.contract.specimen import MARKER
 from tests.connectors.contract.specimens import SPECIMENS, abilities
 from tests.fakes.faults import Fault
@@ -22,6 +21,7 @@ from tests.support.native_jobs import (
     new_job,
     payload,
     plain,
+    said,
     until_over,
     wanted,
 )
@@ -63,16 +63,6 @@ def over(specimen, connector, job, *, model=""):
     ):
         pass
     return job
-
-
-def said(results):
-    """Results as the pipeline makes lines of them."""
-    for result in results:
-        if result.answer is not None:
-            words = {"answer_id": "x", "model": "m", "now_s": 17}
-            body = dialects.write_answer(CHAT, result.answer, request={}, **words)
-            result = replace(result, body=orjson.dumps(body))
-        yield result
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from app.connectors.providers.fireworks import shapes
 from app.connectors.providers.fireworks.connector import Fireworks
 from tests.fakes.faults import Fault
 from tests.fakes.fireworks_app import FireworksApp
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import (
     CHAT,
     LINES,
@@ -31,12 +30,6 @@ JOB = NativeJob("job-1", "completed", output_id=DATASET)
 @pytest.fixture
 def app():
     return FireworksApp(api_key=KEY)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 def options(server):

@@ -14,7 +14,6 @@ from app.translate import dialects
 from app.translate.errors import TranslationError
 from tests.fakes.faults import Fault
 from tests.fakes.gemini_app import GeminiApp
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import (
     CHAT,
     LINES,
@@ -23,6 +22,7 @@ from tests.support.native_jobs import (
     new_file,
     new_job,
     payload,
+    said,
     target,
     until_over,
     wanted,
@@ -44,12 +44,6 @@ def app():
 
 
 @pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
-
-
-@pytest.fixture
 def connector(server):
     connector = Gemini(target("gemini", server.url))
     yield connector
@@ -68,21 +62,6 @@ def submit(connector, form, *, count=LINES, lines=None, model=MODEL, **fields):
     if form == "file":
         return connector.create_job(new_job(model, lines=count, input_id=uploaded(connector, data).id, **fields))
     return connector.create_job(new_job(model, lines=count, payload=payload(data), **fields))
-
-
-def said(results):
-    """Results as the pipeline makes lines of them."""
-    for result in results:
-        if result.answer is not None:
-            words = {"answer_id": "x", "model": "m", "now_s": 17}
-            body = dialects.write_answer(CHAT, result.answer, request={}, **words)
-            result = replace(result, body=orjson.dumps(body))
-        yield result
-
-
-def read(manager):
-    with manager as download:
-        return b"".join(download.chunks)
 
 
 @FORMS

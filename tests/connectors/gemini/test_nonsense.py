@@ -8,12 +8,11 @@ from tests.connectors.gemini.test_connector import (
     SOUGHT,
     app,
     connector,
-    server,
 )
 from tests.fakes.faults import Fault
 from tests.support.native_jobs import new_file
 
-__all__ = ["app", "connector", "server"]  # fixtures
+__all__ = ["app", "connector"]  # fixtures
 
 
 FILE = {

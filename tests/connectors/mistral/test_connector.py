@@ -9,7 +9,6 @@ from app.connectors.contract.objects import JobLine, NativeJob
 from app.connectors.providers.mistral import Mistral
 from tests.fakes.faults import Fault
 from tests.fakes.mistral_app import MistralApp
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import (
     CHAT,
     LINES,
@@ -18,6 +17,7 @@ from tests.support.native_jobs import (
     new_file,
     new_job,
     plain,
+    read,
     target,
     until_over,
     wanted,
@@ -32,12 +32,6 @@ def app():
     return MistralApp(api_key=KEY)
 
 
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
-
-
 @pytest.fixture(params=["", "/v1"])
 def connector(server, request):
     connector = Mistral(target("mistral", server.url + request.param))
@@ -48,11 +42,6 @@ def connector(server, request):
 def submit(connector, *, count=LINES, **fields):
     file = connector.upload_file(new_file(encoded(connector, job_lines(MODEL, count=count))))
     return connector.create_job(new_job(MODEL, lines=count, input_id=file.id, **fields))
-
-
-def read(manager):
-    with manager as download:
-        return b"".join(download.chunks)
 
 
 def test_a_job_keeps_the_metadata_beside_its_marker(connector):

@@ -13,7 +13,6 @@ from app.connectors.providers.openrouter import shapes
 from app.connectors.providers.openrouter.connector import OpenRouter
 from tests.fakes.faults import Fault
 from tests.fakes.openrouter_app import OpenRouterApp
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import (
     CHAT,
     LINES,
@@ -22,6 +21,7 @@ from tests.support.native_jobs import (
     new_file,
     new_job,
     payload,
+    read,
     target,
     until_over,
 )
@@ -38,12 +38,6 @@ def app():
 
 
 @pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
-
-
-@pytest.fixture
 def connector(server):
     connector = OpenRouter(target("openrouter", f"{server.url}/api/v1"))
     yield connector
@@ -53,11 +47,6 @@ def connector(server):
 def submit(connector, *, count=LINES):
     lines = payload(encoded(connector, job_lines(MODEL, count=count)))
     return connector.create_job(new_job(MODEL, lines=count, payload=lines))
-
-
-def read(manager):
-    with manager as download:
-        return b"".join(download.chunks)
 
 
 def test_results_that_were_answered_have_an_id(connector):

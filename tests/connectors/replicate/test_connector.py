@@ -7,7 +7,6 @@ from app.connectors.contract.errors import UpstreamError
 from app.connectors.providers.replicate import Replicate
 from tests.fakes.faults import Fault
 from tests.fakes.replicate_app import ReplicateApp
-from tests.fakes.serving import ServedApp
 from tests.support.native_jobs import new_file, target
 
 KEY = "sk-canary-secret"
@@ -16,12 +15,6 @@ KEY = "sk-canary-secret"
 @pytest.fixture
 def app():
     return ReplicateApp(api_key=KEY)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 @pytest.fixture

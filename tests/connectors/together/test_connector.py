@@ -8,7 +8,6 @@ from app.connectors.contract.errors import OverloadedError, RefusedError
 from app.connectors.contract.objects import NativeJob
 from app.connectors.providers.together import Together
 from tests.fakes.faults import Fault
-from tests.fakes.serving import ServedApp
 from tests.fakes.together_app import TogetherApp
 from tests.support.native_jobs import (
     CHAT,
@@ -28,12 +27,6 @@ MODEL = "meta-llama/Llama-3"
 @pytest.fixture
 def app():
     return TogetherApp(api_key=KEY)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 @pytest.fixture

@@ -10,11 +10,9 @@ from app.connectors.contract.errors import ConfigurationError, MissingError, Ref
 from app.connectors.contract.objects import JobLine, SoughtJob
 from app.connectors.providers.vertex import models
 from app.connectors.providers.vertex.connector import Vertex
-from app.translate import dialects
 from app.translate.errors import TranslationError
 from tests.fakes import google_keys
 from tests.fakes.gcs_app import Remote
-from tests.fakes.serving import ServedApp
 from tests.fakes.vertex_app import BUCKET, LOCATION, NUMBER, VertexApp
 from tests.support.gcs import make_bucket
 from tests.support.native_jobs import (
@@ -25,6 +23,7 @@ from tests.support.native_jobs import (
     new_file,
     new_job,
     plain,
+    said,
     target,
     until_over,
     wanted,
@@ -41,12 +40,6 @@ HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
 @pytest.fixture
 def app():
     return VertexApp(api_key=TOKEN)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 def account(server, **options):
@@ -71,21 +64,6 @@ def uploaded(connector, data):
 def submit(connector, *, model=GEMINI, count=LINES, **fields):
     source = uploaded(connector, encoded(connector, job_lines(model, count=count)))
     return connector.create_job(new_job(model, lines=count, input_id=source, **fields))
-
-
-def said(results):
-    """Results as the pipeline makes lines of them."""
-    for result in results:
-        if result.answer is not None:
-            words = {"answer_id": "x", "model": "m", "now_s": 17}
-            body = dialects.write_answer(CHAT, result.answer, request={}, **words)
-            result = replace(result, body=orjson.dumps(body))
-        yield result
-
-
-def read(manager):
-    with manager as download:
-        return b"".join(download.chunks)
 
 
 @BOTH

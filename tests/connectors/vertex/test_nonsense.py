@@ -10,10 +10,10 @@ from app.connectors.contract.errors import MissingError, RefusedError, UpstreamE
 from app.connectors.contract.objects import NativeJob
 from app.connectors.providers.vertex import shapes
 from app.connectors.providers.vertex.connector import Vertex
+from tests.connectors.vertex.specimen import JOB as SPECIMEN_JOB
 from tests.fakes import google_keys
 from tests.fakes.faults import Fault
 from tests.fakes.provider_app import FakeResult
-from tests.fakes.serving import ServedApp
 from tests.fakes.vertex_app import BUCKET, LOCATION, NUMBER, PROJECT, VertexApp
 from tests.support.broken_answers import NOT_JSON, variants
 from tests.support.native_jobs import (
@@ -37,12 +37,6 @@ HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
 @pytest.fixture
 def app():
     return VertexApp(api_key=TOKEN)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 def account(server):
@@ -158,22 +152,7 @@ def test_a_refused_token_is_in_no_error(server, connector):
     assert not connector._api.remote.redaction.text(google_keys.private_key()).count("PRIVATE")
 
 
-JOB = {
-    "name": NAME,
-    "displayName": "bg-marker-1",
-    "labels": {"batchgate": "bg-marker-1"},
-    "model": "publishers/google/models/gemini-2.5-flash",
-    "state": "JOB_STATE_PARTIALLY_SUCCEEDED",
-    "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://a/b"]}},
-    "outputInfo": {"gcsOutputDirectory": f"gs://{BUCKET}/team/jobs/bg-marker-1/out"},
-    "completionStats": {"successfulCount": "1", "failedCount": "2", "incompleteCount": "-1"},
-    "error": {"code": 3, "message": "x"},
-    "partialFailures": [{"code": 3, "message": "x"}],
-    "createTime": "2026-01-02T03:04:05Z",
-    "startTime": "2026-01-02T03:04:05.1Z",
-    "endTime": "2026-01-02T03:04:06.123456789Z",
-    "updateTime": "2026-01-02T03:04:06Z",
-}
+JOB = {**SPECIMEN_JOB, "outputInfo": {"gcsOutputDirectory": f"gs://{BUCKET}/team/jobs/bg-marker-1/out"}}
 
 
 def test_a_whole_job_as_it_is_told(server, connector):

@@ -9,7 +9,6 @@ from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import NativeJob, SoughtJob
 from app.connectors.providers.xai import XAI
 from tests.fakes.faults import Fault
-from tests.fakes.serving import ServedApp
 from tests.fakes.xai_app import XAIApp, told
 from tests.support.native_jobs import (
     LINES,
@@ -28,12 +27,6 @@ JOB = NativeJob("batch_1", "completed")
 @pytest.fixture
 def app():
     return XAIApp(api_key=KEY)
-
-
-@pytest.fixture
-def server(app):
-    with ServedApp(app) as server:
-        yield server
 
 
 @pytest.fixture
