@@ -13,12 +13,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-import app as batchgate
 from app import migrate
-from app.connectors.http import api
 from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
+from app.wiring import build_gateway
 from tests.support import gcs, postgres
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
@@ -113,12 +112,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     database.empty()
 
 
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between repeats of a management call nobody has to wait here."""
-    monkeypatch.setattr(api, "PAUSE_S", 0.001)
-
-
 @pytest.fixture
 def local_base_url() -> str:
     """Where provider `local` is; nothing listens there unless a module puts its own fixture in place of this one."""
@@ -150,7 +143,7 @@ def settings(environment: dict[str, str]) -> Settings:
 @pytest.fixture
 def gateway(settings: Settings) -> Iterator[Gateway]:
     """A gateway on an empty store, with an account at provider `local` that nothing listens behind."""
-    built = batchgate.build_gateway(settings)
+    built = build_gateway(settings, retry_pause_s=0.001)
     yield built
     built.database.dispose()
 

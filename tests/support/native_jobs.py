@@ -19,7 +19,15 @@ REFUSAL = {
 
 def target(provider, url, *, key="sk-canary-secret", **fields):
     """An account of `provider` at a fake."""
-    return Target(provider, url, credential=key, abilities=registry.abilities(provider), call_timeout_s=5.0, **fields)
+    return Target(
+        provider,
+        url,
+        credential=key,
+        abilities=registry.abilities(provider),
+        call_timeout_s=5.0,
+        retry_pause_s=0.001,
+        **fields,
+    )
 
 
 def payload(data):

@@ -25,6 +25,7 @@ def connect(provider: str, base_url: str, *, credential: str = KEY, **options: s
             options={**entry.options, **options},
             call_timeout_s=5.0,
             silence_timeout_s=5.0,
+            retry_pause_s=0.001,
         )
     )
 

@@ -101,7 +101,13 @@ def swallow(connection: socket.socket, *, pause_s: float = 0.0) -> None:
 
 
 def api(url: str, **times: float) -> Api:
-    return Api(Target(provider="p", base_url=url, **{"silence_timeout_s": 5.0, "call_timeout_s": 5.0, **times}))
+    return Api(
+        Target(
+            provider="p",
+            base_url=url,
+            **{"silence_timeout_s": 5.0, "call_timeout_s": 5.0, "retry_pause_s": 0.001, **times},
+        )
+    )
 
 
 @pytest.fixture

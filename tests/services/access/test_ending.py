@@ -90,7 +90,7 @@ def test_stopping_a_key_stops_its_lines_and_no_others(
     workers: Workers,  # noqa: F811
     fake: FakeServer,  # noqa: F811
 ) -> None:
-    fake.latency_s = 0.05
+    fake.latency_s = 0.25
     workers.start()
     client = keyed(gateway)
     stopped = [create(client, many())["id"] for _ in range(2)]

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import insert, select
 
-import app as batchgate
 from app.cli import batchgate as command_line
 from app.data import tables
 from app.services.gateway import Gateway
 from app.settings import from_environment
+from app.wiring import build_gateway
 from tests.fakes.serving import ServedApp
 from tests.fakes.xai_app import XAIApp
 
@@ -50,7 +50,7 @@ def process(environment: dict[str, str]) -> Iterator[Process]:
 
     def start(**changes: str | None) -> Gateway:
         full = {name: value for name, value in {**environment, **changes}.items() if value is not None}
-        built.append(batchgate.build_gateway(from_environment(full)))
+        built.append(build_gateway(from_environment(full), retry_pause_s=0.001))
         return built[-1]
 
     yield start

@@ -55,7 +55,7 @@ def environment(environment: dict[str, str], server: ServedApp) -> dict[str, str
 def gateway(environment: dict[str, str]) -> Iterator[Gateway]:
     from app.settings import from_environment
 
-    built = build_gateway(from_environment(environment))
+    built = build_gateway(from_environment(environment), retry_pause_s=0.001)
     yield built
     built.database.dispose()
 

@@ -49,6 +49,7 @@ def gateway(settings: Settings, server: ServedApp) -> Iterator[Gateway]:
         abilities=registry.abilities("openai"),
         call_timeout_s=0.5,
         silence_timeout_s=0.5,
+        retry_pause_s=0.001,
     )
     account = account_of(built, registry.load(target))
     yield replace(built, accounts=MemoryAccounts([account]))

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event, select, update
 
-import app as batchgate
 from app.data.tables import events, limit_counters, projects
 from app.errors import InvalidRequestError, RateLimitedError
 from app.services.gateway import Caller, Gateway
 from app.services.limits import limits
 from app.settings import Settings
+from app.wiring import build_gateway
 from tests.conftest import KeyClient
 from tests.support.keyed import keyed, with_key
 
@@ -20,7 +20,7 @@ from tests.support.keyed import keyed, with_key
 @pytest.fixture
 def gateways(settings: Settings) -> Iterator[list[Gateway]]:
     """Four processes' views of one store."""
-    built = [batchgate.build_gateway(settings) for _ in range(4)]
+    built = [build_gateway(settings, retry_pause_s=0.001) for _ in range(4)]
     yield built
     for gateway in built:
         gateway.database.dispose()

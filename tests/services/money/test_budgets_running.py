@@ -24,6 +24,12 @@ MAX_WAIT_S = 120  # longer than a busy machine takes: only a deadlock lasts unti
 
 
 @pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """Few lines at once: on a busy machine, more of them would be over before a stop reaches the worker."""
+    return {**environment, "LOCAL_MAX_CONCURRENCY": "16"}
+
+
+@pytest.fixture
 def fake() -> Iterator[FakeServer]:
     """An OpenAI-compatible server with fault switches."""
     with FakeServer(models=()) as server:
@@ -142,7 +148,7 @@ def test_a_batch_that_overspends_is_stopped_with_the_reason(
     mine = budget(gateway, 3 * DOLLAR)
     usage = {"prompt_tokens": 5, "completion_tokens": 10, "total_tokens": 15}
     answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [], "usage": usage}
-    fake.faults.add(Fault(path="/chat/completions", body=orjson.dumps(answer), status=200, latency_s=0.05))
+    fake.faults.add(Fault(path="/chat/completions", body=orjson.dumps(answer), status=200, latency_s=0.25))
     batch = create(client, lines(300, max_tokens=1))
     assert state(gateway, mine) == (0, 3 * DOLLAR)
     workers.start()
