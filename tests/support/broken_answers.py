@@ -31,6 +31,8 @@ FAULTS = {
     "cut": (Fault(status=200, body=b'{"id": "' + b"x" * 4000, cut_at=100), UpstreamServerError),
     "reset": (Fault(reset=True), UpstreamError),
     "400": (Fault(status=400, body=b'{"detail": "No."}'), RefusedError),
+    "404": (Fault(status=404, body=b"not json"), UpstreamError),
+    "200 html": (html(status=200), UpstreamServerError),
 }
 
 
@@ -59,12 +61,12 @@ def tolerates(call, server, answer):
     assert len(server.requests) > met
 
 
-def refuses(call, server, answer):
-    """`call` meets `answer`, and raises an UpstreamError."""
+def refuses(call, server, answer, complaint=""):
+    """`call` meets `answer`, and raises an UpstreamError that says `complaint`."""
     server.faults.clear()
     server.faults.add(Fault(status=200, body=answer if isinstance(answer, bytes) else orjson.dumps(answer)))
     met = len(server.requests)
-    with pytest.raises(UpstreamError) as wrong:
+    with pytest.raises(UpstreamError, match=complaint or None) as wrong:
         call()
     assert str(wrong.value)
     assert len(server.requests) > met

@@ -6,31 +6,22 @@ import orjson
 import pytest
 
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import RefusedError, UpstreamError
+from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import NativeJob
 from app.connectors.providers.anthropic.connector import Anthropic
 from tests.fakes.anthropic_app import AnthropicApp
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
-from tests.support.broken_answers import FAULTS, NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants
 from tests.support.native_jobs import (
     CHAT,
-    encoded,
-    job_lines,
-    new_file,
-    new_job,
-    payload,
-    secrets_in,
     target,
-    until_over,
 )
 
 KEY = "sk-canary-secret"
-MODEL = "claude-sonnet-4-5"
 MESSAGES = "/v1/messages"
+MODEL = "claude-sonnet-4-5"
 JOB = NativeJob("msgbatch_1", "completed", endpoint=CHAT, ended_at=1_700_000_000_000)
 HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 50}
-COUNTS = {"processing": 0, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0}
 
 
 @pytest.fixture
@@ -127,116 +118,3 @@ def test_an_answer_that_makes_no_sense_is_an_upstream_error(server, connector, b
             continue  # messages are not looked into
         with pytest.raises(UpstreamError):
             connector.run_line(LineCall(endpoint, HELLO, 5.0))
-
-
-CALLS = {
-    "retrieve_file": lambda c: c.retrieve_file("f"),
-    "list_files": lambda c: c.list_files(),
-    "upload_file": lambda c: c.upload_file(new_file(b"x")),
-    "retrieve_job": lambda c: c.retrieve_job("b"),
-    "cancel_job": lambda c: c.cancel_job("b"),
-    "list_jobs": lambda c: c.list_jobs(),
-    "list_models": lambda c: c.list_models(timeout_s=5.0),
-    "create_job": lambda c: c.create_job(new_job("m", lines=1, payload=payload(b"{}\n"))),
-    "results": lambda c: list(c.results(JOB)),
-}
-WHEN = "2026-11-01T00:00:00Z"
-FILE = {"id": "f", "type": "file", "filename": "x", "size_bytes": 1, "created_at": WHEN, "expires_at": WHEN}
-BATCH = {
-    "id": "b",
-    "type": "message_batch",
-    "processing_status": "ended",
-    "request_counts": {**COUNTS, "succeeded": 1},
-    "created_at": WHEN,
-    "expires_at": WHEN,
-    "ended_at": WHEN,
-    "cancel_initiated_at": WHEN,
-}
-BATCH_FIELDS = (*BATCH, *(f"request_counts.{name}" for name in COUNTS))
-PAGE_FIELDS = ("data", "data.0", "data.0.id", "has_more", "last_id", "next_page")
-
-
-def page(item):
-    return {"data": [item], "has_more": True, "last_id": "x", "next_page": "page_x"}
-
-
-MESSAGE = {
-    "id": "msg_1",
-    "model": MODEL,
-    "content": [{"type": "text", "text": "Hi"}, {"type": "tool_use", "id": "t", "name": "n", "input": {}}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "usage": {"input_tokens": 1, "output_tokens": 1, "cache_read_input_tokens": 0, "output_tokens_details": {}},
-}
-ROW = {"custom_id": "a", "result": {"type": "succeeded", "message": MESSAGE}}
-ROW_FIELDS = (
-    "custom_id",
-    "result",
-    "result.type",
-    "result.message",
-    *(f"result.message.{name}" for name in MESSAGE),
-    *(f"result.message.content.{n}" for n in ("0", "1", "0.type", "0.text", "1.type", "1.id", "1.name", "1.input")),
-    *(f"result.message.usage.{name}" for name in MESSAGE["usage"]),
-)
-VARIANTS = {
-    "retrieve_file": (FILE, tuple(FILE)),
-    "upload_file": (FILE, tuple(FILE)),
-    "list_files": (page(FILE), PAGE_FIELDS),
-    "retrieve_job": (BATCH, BATCH_FIELDS),
-    "cancel_job": (BATCH, BATCH_FIELDS),
-    "create_job": (BATCH, BATCH_FIELDS),
-    "list_jobs": (page(BATCH), PAGE_FIELDS),
-    "list_models": (page({"id": "m", "created_at": WHEN}), (*PAGE_FIELDS, "data.0.created_at")),
-    "results": (ROW, ROW_FIELDS),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_nonsense_is_an_upstream_error(server, connector, name):
-    for kind, answer in NEVER_RIGHT.items():
-        if (name, kind) != ("results", "nothing"):  # no rows are a right answer
-            refuses(lambda: CALLS[name](connector), server, answer)
-    for answer in variants(VARIANTS[name][0], *VARIANTS[name][1]):
-        tolerates(lambda: CALLS[name](connector), server, answer)
-    if not name.startswith("list"):
-        refuses(lambda: CALLS[name](connector), server, {})
-
-
-@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "results"])
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
-    injected, kind = FAULTS[fault]
-    server.faults.add(injected)
-
-    with pytest.raises(kind) as wrong:
-        CALLS[name](connector)
-
-    assert not secrets_in(wrong.value)
-    assert sum(1 for request in server.requests if request.method == "POST") <= 1
-
-
-@pytest.mark.parametrize("answer", NOT_JSON)
-@pytest.mark.parametrize("name", ["results", "retrieve_job"])
-def test_streams_that_are_not_json_are_upstream_errors(server, connector, name, answer):
-    refuses(lambda: CALLS[name](connector), server, NOT_JSON[answer])
-
-
-def test_results_that_are_cut_give_no_line_at_all(server, connector):
-    lines = payload(encoded(connector, job_lines(MODEL)))
-    job = until_over(connector, connector.create_job(new_job(MODEL, lines=40, payload=lines)))
-    server.faults.add(Fault(method="GET", cut_at=9000))
-
-    results = connector.results(job)
-    with pytest.raises(UpstreamError):
-        next(results)
-
-
-def test_a_wrong_key_shows_nowhere(server):
-    connector = Anthropic(target("anthropic", server.url, key="sk-canary-other"))
-
-    with pytest.raises(RefusedError) as refused:
-        connector.check()
-    connector.close()
-
-    assert refused.value.status == 401
-    assert not secrets_in(refused.value, "sk-canary-other")

@@ -56,24 +56,16 @@ def connector(server):
 # Files.
 
 
-def test_a_dataset_is_made_checked_and_deleted(server, connector):
-    before = int(time.time() * 1000) - 1000
+def test_a_dataset_is_made_with_the_ids_of_its_lines_and_checked(server, connector):
     data = encoded(connector, job_lines(MODEL, count=2))
     made = connector.upload_file(new_file(data, endpoint=CHAT, filename="in.jsonl"))
-    asked = next(request for request in server.requests if request.method == "POST")
+    sent = next(request for request in server.requests if request.method == "POST")
     later = connector.retrieve_file(made.id)
 
-    assert asked.query == "name=in.jsonl&type=batch-chat-v2-input&keep_fields=custom_id"
-    assert b'name="data"' in asked.body and data in asked.body
-    assert (made.filename, made.purpose, made.bytes, made.status) == ("in.jsonl", "batch", len(data), "processing")
-    assert (later.filename, later.purpose, later.status) == ("in.jsonl", "batch", "processed")
-    assert before <= later.created_at <= before + 60_000
-    assert later.expires_at == later.created_at + 30 * DAY_MS
-    assert read(connector.read_file(made.id)) == data
-    connector.delete_file(made.id)
-    connector.delete_file(made.id)
-    with pytest.raises(MissingError):
-        connector.retrieve_file(made.id)
+    assert sent.query == "name=in.jsonl&type=batch-chat-v2-input&keep_fields=custom_id"
+    assert b'name="data"' in sent.body and data in sent.body
+    assert (made.status, later.status) == ("processing", "processed")
+    assert (later.filename, later.purpose) == ("in.jsonl", "batch")
 
 
 def test_the_type_of_a_dataset_is_that_of_its_lines(app, connector):
@@ -106,20 +98,6 @@ def test_a_dataset_that_cannot_be_looked_at_was_made_all_the_same(server, connec
     server.faults.add(Fault(method="GET", status=400, body=b'{"message":"No."}'))
 
     assert connector.upload_file(new_file(b"{}\n", endpoint=CHAT)).status == "processing"
-
-
-def test_datasets_are_listed_to_the_end_whatever_the_size_of_pages(app, connector):
-    made = [app.add_dataset(b"", name=f"{n}", kind="batch-chat-v2-input").id for n in range(120)]
-
-    found, after = [], None
-    while True:
-        page = connector.list_files(after=after)
-        found += [file.id for file in page.items]
-        after = page.after
-        if after is None:
-            break
-
-    assert found == made[::-1]
 
 
 @pytest.mark.parametrize("original", [True, False])
@@ -195,16 +173,6 @@ def test_a_job_is_found_by_its_name_on_any_page(app, connector):
     assert [job.id for job in connector.find_jobs(SoughtJob("bg-1", None, now))] == [made[1]]
     assert [job.id for job in connector.find_jobs(SoughtJob("bg-last", None, 0))] == [last.id]
     assert connector.find_jobs(SoughtJob("bg-nope", file.id, 0)) == []
-
-
-def test_jobs_are_listed_to_the_end(app, connector):
-    made = [app.add_job([], endpoint=CHAT, model=MODEL, fields={"name": f"{n}"}).id for n in range(1200)]
-
-    first = connector.list_jobs()
-    rest = connector.list_jobs(after=first.after)
-
-    assert [job.id for job in (*first.items, *rest.items)] == made
-    assert rest.after is None
 
 
 @pytest.mark.parametrize("path", [":cancel", "/cancel"])

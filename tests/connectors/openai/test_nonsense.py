@@ -9,60 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamServerError
-from app.connectors.contract.objects import NativeJob, NewContainer, NewFile, NewJob, Payload
+from app.connectors.contract.errors import UpstreamServerError
+from app.connectors.contract.objects import NativeJob, NewFile, Payload
 from app.connectors.providers.openai import results, shapes
-from tests.fakes.faults import Fault, html, overload
 from tests.fakes.openai_provider_app import provider_app
 from tests.fakes.serving import ServedApp
-from tests.support.openai_family import KEY, connect, new_file, payload
-
-JOB = NewJob(endpoint="/v1/chat/completions", model="m", window="24h", marker="mark", lines=1, input_id="file-1")
-CALLS = {
-    "upload_file": lambda c: c.upload_file(new_file(b"{}\n")),
-    "retrieve_file": lambda c: c.retrieve_file("file-1"),
-    "list_files": lambda c: c.list_files(),
-    "delete_file": lambda c: c.delete_file("file-1"),
-    "create_job": lambda c: c.create_job(JOB),
-    "retrieve_job": lambda c: c.retrieve_job("batch_1"),
-    "list_jobs": lambda c: c.list_jobs(),
-    "cancel_job": lambda c: c.cancel_job("batch_1"),
-    "create_container": lambda c: c.create_container(NewContainer("box", 20, "1g")),
-    "retrieve_container": lambda c: c.retrieve_container("cntr_1"),
-    "list_containers": lambda c: c.list_containers(),
-    "delete_container": lambda c: c.delete_container("cntr_1"),
-    "put_container_file": lambda c: c.put_container_file("cntr_1", "a.txt", payload(b"abc")),
-    "copy_container_file": lambda c: c.copy_container_file("cntr_1", "file-1"),
-    "list_container_files": lambda c: c.list_container_files("cntr_1"),
-    "retrieve_container_file": lambda c: c.retrieve_container_file("cntr_1", "cfile_1"),
-    "delete_container_file": lambda c: c.delete_container_file("cntr_1", "cfile_1"),
-    "check": lambda c: c.check(),
-}
-READS = {
-    "read_file": lambda c: c.read_file("file-1"),
-    "read_container_file": lambda c: c.read_container_file("cntr_1", "cfile_1"),
-}
-POSTS = ("upload_file", "create_job", "create_container", "put_container_file", "copy_container_file")
-every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-MADE = {name: call for name, call in CALLS.items() if not name.startswith("delete")}
-
-NONSENSE = [
-    b"[]",
-    b"[1]",
-    b"null",
-    b'"text"',
-    b"17",
-    b"{}",
-    b'{"id": null}',
-    b'{"id": 17, "status": "completed", "data": 17, "path": 17}',
-    b'{"id": "x", "status": 17, "data": {}, "bytes": "many", "expires_after": 3, "path": 17}',
-    b'{"id": "x", "status": "completed", "request_counts": [1], "data": [1], "created_at": [], "path": []}',
-    b'{"id": "x", "status": "nobody knows", "data": "text", "created_at": "yesterday", "path": {}}',
-    b'{"id": "a\\u0000b", "status": "completed", "data": [{"id": "a\\nb"}], "path": ""}',
-    b'{"id": "%s", "status": "completed", "data": 1}' % (b"x" * 513),
-    b'{"id": "", "status": "", "data": [[]], "path": ""}',
-    b'{"id": ["x"], "status": ["completed"], "data": [null], "path": "/a"}',
-]
+from tests.support.openai_family import KEY, connect
 
 
 @pytest.fixture
@@ -76,59 +28,6 @@ def connector(server):
     connector = connect("openai", server.base_url)
     yield connector
     connector.close()
-
-
-@pytest.mark.parametrize("call", MADE.values(), ids=MADE)
-@pytest.mark.parametrize("body", NONSENSE)
-def test_nonsense_is_an_error_of_the_provider(connector, server, call, body):
-    server.faults.add(Fault(status=200, body=body))
-
-    with pytest.raises(UpstreamServerError, match="provider's answer"):
-        call(connector)
-
-
-@pytest.mark.parametrize("name", ["delete_file", "delete_container", "delete_container_file"])
-def test_a_deletion_that_deletes_nothing_is_an_error(connector, server, name):
-    for body in (b'{"deleted": false}', b"[]", b"17"):
-        server.faults.add(Fault(status=200, body=body, times=1))
-        with pytest.raises(UpstreamServerError):
-            CALLS[name](connector)
-
-
-@every_call
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        (html(status=200), UpstreamServerError),
-        (html(status=502), UpstreamServerError),
-        (Fault(status=500, body=b'{"error": {"message": "Oops."}}'), UpstreamServerError),
-        (overload(retry_after="7"), OverloadedError),
-        (Fault(status=200, body=b'{"id": "x", "status": "comp', length_off=100, cut_at=10), UpstreamServerError),
-        (Fault(reset=True), UpstreamServerError),
-        (Fault(status=404, body=b"not json"), UpstreamError),
-    ],
-    ids=["html", "502", "500", "429", "cut", "reset", "404"],
-)
-def test_faults_are_told_as_what_they_are(connector, server, call, fault, kind):
-    server.faults.add(fault)
-
-    try:
-        call(connector)
-    except UpstreamError as error:
-        assert isinstance(error, kind)
-        assert fault.status != 429 or error.retry_after_s == 7
-    else:
-        assert fault.status == 404 and call in [CALLS[name] for name in CALLS if name.startswith("delete")]
-    if call in [CALLS[name] for name in POSTS]:
-        assert len([request for request in server.requests if request.method == "POST"]) == 1
-
-
-@pytest.mark.parametrize("name", READS)
-def test_bytes_that_do_not_come_whole_are_an_error(connector, server, name):
-    server.faults.add(Fault(status=200, body=b"x" * 100, length_off=100, cut_at=150))
-
-    with pytest.raises(UpstreamServerError), READS[name](connector) as download:
-        list(download.chunks)
 
 
 # Rows of results.

@@ -4,13 +4,12 @@ import orjson
 import pytest
 
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError
-from app.connectors.contract.objects import NativeJob, SoughtJob
+from app.connectors.contract.errors import OverloadedError, RefusedError
+from app.connectors.contract.objects import NativeJob
 from app.connectors.providers.together import Together
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 from tests.fakes.together_app import TogetherApp
-from tests.support.broken_answers import FAULTS, NEVER_RIGHT, refuses, tolerates, variants
 from tests.support.native_jobs import (
     CHAT,
     LINES,
@@ -18,16 +17,12 @@ from tests.support.native_jobs import (
     job_lines,
     new_file,
     new_job,
-    plain,
-    secrets_in,
     target,
     until_over,
-    wanted,
 )
 
 KEY = "sk-canary-secret"
 MODEL = "meta-llama/Llama-3"
-JOB = NativeJob("j", "completed", output_id="out", error_id="err")
 
 
 @pytest.fixture
@@ -51,21 +46,6 @@ def connector(server):
 def submit(connector, *, count=LINES):
     file = connector.upload_file(new_file(encoded(connector, job_lines(MODEL, count=count))))
     return connector.create_job(new_job(MODEL, lines=count, input_id=file.id))
-
-
-def read(manager):
-    with manager as download:
-        return b"".join(download.chunks)
-
-
-def test_every_line_of_a_job_has_its_result(connector):
-    made = submit(connector)
-    over = until_over(connector, made)
-
-    assert (made.status, made.marker, made.total) == ("validating", None, None)
-    assert (over.status, over.endpoint, over.model) == ("completed", CHAT, MODEL)
-    assert over.created_at <= over.ended_at < over.expires_at
-    assert plain(connector.results(over)) == wanted()
 
 
 def test_a_job_whose_lines_all_failed_or_all_did_not_has_one_file(connector):
@@ -129,37 +109,6 @@ def test_single_lines_go_as_they_are(server, connector):
     assert server.requests[-1].json == body
 
 
-def test_a_file_comes_and_goes(server, connector):
-    made = connector.upload_file(new_file(b"hello\n", filename="a.jsonl"))
-
-    assert (made.filename, made.bytes, made.purpose, made.status) == ("a.jsonl", 6, "batch", "processed")
-    assert b"batch-api" in server.requests[-1].body
-    assert connector.retrieve_file(made.id) == made
-    assert connector.list_files().items == [made]
-    assert read(connector.read_file(made.id)) == b"hello\n"
-    connector.delete_file(made.id)
-    connector.delete_file(made.id)
-    with pytest.raises(MissingError):
-        connector.retrieve_file(made.id)
-
-
-def test_a_job_is_found_by_its_input_and_time(connector):
-    made = submit(connector, count=1)
-    sought = SoughtJob("bg-marker-1", made.input_id, made.created_at - 1000)
-
-    assert [job.id for job in connector.find_jobs(sought)] == [made.id]
-    assert connector.find_jobs(SoughtJob("bg-marker-1", "other", made.created_at - 1000)) == []
-    assert connector.find_jobs(SoughtJob("bg-marker-1", made.input_id, made.created_at + 60_000)) == []
-
-
-def test_cancelling_takes_a_while_and_means_nothing_afterwards(connector):
-    made = submit(connector, count=1)
-
-    assert connector.cancel_job(made.id).status == "cancelling"
-    assert connector.retrieve_job(made.id).status == "cancelled"
-    assert connector.cancel_job(made.id).status == "cancelled"
-
-
 def test_the_error_of_a_whole_job_is_told(connector):
     line = next(iter(job_lines(MODEL)))
     data = connector.encode_line(type(line)("x" * 65, CHAT, MODEL, line.body)).data
@@ -205,69 +154,6 @@ def test_an_answer_nested_too_deep_costs_only_its_own_line(server, connector):
     assert [(result.custom_id, result.status_code) for result in found] == [("a", None), ("b", None), ("c", 200)]
 
 
-CALLS = {
-    "retrieve_file": lambda c: c.retrieve_file("f"),
-    "list_files": lambda c: c.list_files(),
-    "upload_file": lambda c: c.upload_file(new_file(b"x")),
-    "retrieve_job": lambda c: c.retrieve_job("j"),
-    "list_jobs": lambda c: c.list_jobs(),
-    "create_job": lambda c: c.create_job(new_job("m", lines=1, input_id="f")),
-    "cancel_job": lambda c: c.cancel_job("j"),
-    "results": lambda c: list(c.results(JOB)),
-    "list_models": lambda c: c.list_models(timeout_s=5),
-}
-# A bare list is right there, though not one of numbers.
-MODELS = [{"id": "m", "object": "model"}]
-FILE = {"id": "f", "filename": "x", "bytes": 1, "created_at": 1700000000, "purpose": "batch-api"}
-JOB_OBJECT = {
-    "id": "j",
-    "status": "COMPLETED",
-    "input_file_id": "f",
-    "output_file_id": "o",
-    "error_file_id": "e",
-    "endpoint": CHAT,
-    "model_id": "m",
-    "error": "x",
-    "created_at": "2026-01-01T00:00:00Z",
-    "completed_at": "2026-01-01T00:00:00Z",
-    "job_deadline": "2026-01-01T00:00:00Z",
-}
-ROW = {"id": "r", "custom_id": "a", "response": {"status_code": 200, "body": {"choices": []}}, "error": None}
-VARIANTS = {
-    "retrieve_file": (FILE, tuple(FILE)),
-    "upload_file": (FILE, tuple(FILE)),
-    "list_files": ({"data": [FILE]}, ("data", "data.0", "data.0.id")),
-    "retrieve_job": (JOB_OBJECT, tuple(JOB_OBJECT)),
-    "cancel_job": (JOB_OBJECT, tuple(JOB_OBJECT)),
-    "create_job": ({"job": JOB_OBJECT}, ("job", "job.id", "job.status")),
-    "list_jobs": ([JOB_OBJECT], ("0", "0.id")),
-    "list_models": (MODELS, ("0", "0.id")),
-    "results": (ROW, ("custom_id", "response", "response.status_code", "response.body", "error")),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_nonsense_is_an_upstream_error(server, connector, name):
-    for kind, answer in NEVER_RIGHT.items():
-        if not (name == "results" and kind == "nothing"):
-            refuses(lambda: CALLS[name](connector), server, answer)
-    for answer in variants(VARIANTS[name][0], *VARIANTS[name][1]):
-        tolerates(lambda: CALLS[name](connector), server, answer)
-
-
-@pytest.mark.parametrize("name", ["list_files", "upload_file", "create_job", "cancel_job", "results"])
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
-    injected, kind = FAULTS[fault]
-    server.faults.add(injected)
-
-    with pytest.raises(kind) as wrong:
-        CALLS[name](connector)
-
-    assert not secrets_in(wrong.value)
-    assert sum(1 for request in server.requests if request.method == "POST") <= 1
-
-
 def test_a_conflict_that_names_no_file_is_a_refusal(server, connector):
     server.faults.add(Fault(status=409, body=b'{"error": {"message": "busy"}}'))
 
@@ -275,14 +161,3 @@ def test_a_conflict_that_names_no_file_is_a_refusal(server, connector):
         connector.upload_file(new_file(b"x"))
 
     assert refused.value.status == 409
-
-
-def test_a_wrong_key_shows_nowhere(server):
-    connector = Together(target("together", server.base_url, key="sk-canary-other"))
-
-    with pytest.raises(RefusedError) as refused:
-        connector.list_files()
-    connector.close()
-
-    assert refused.value.status == 401
-    assert not secrets_in(refused.value, "sk-canary-other")

@@ -89,20 +89,14 @@ def read(manager):
 
 
 @BOTH
-def test_every_line_of_a_job_has_its_result(app, server, connector, model):
+def test_results_lie_in_the_bucket_until_they_are_deleted(app, connector, model):
     made = submit(connector, model=model)
-    over = until_over(connector, made)
+    over = replace(until_over(connector, made), endpoint=CHAT, model=model)
 
-    assert (made.status, made.native_status, made.marker) == ("validating", "JOB_STATE_PENDING", "bg-marker-1")
     assert made.id.startswith(f"projects/{NUMBER}/locations/{LOCATION}/batchPredictionJobs/")
     assert made.input_id == f"gs://{BUCKET}/team/batchgate-1.jsonl"
-    assert (over.status, over.total, over.completed, over.failed) == ("completed", 40, 38, 2)
     assert over.output_id.startswith(f"gs://{BUCKET}/team/jobs/bg-marker-1/prediction-model-")
-    assert over.ended_at >= over.created_at and over.errors == ()
-    over = replace(over, endpoint=CHAT, model=model)
-    assert plain(said(connector.results(over))) == wanted()
-    raw = [orjson.loads(row) for row in connector.raw_results(over)]
-    assert len(raw) == LINES and all("response" in row for row in raw)
+    assert all("response" in orjson.loads(row) for row in connector.raw_results(over))
     assert connector.retrieve_file(over.output_id).bytes == sum(
         len(stored.data) for name, stored in app.memory.buckets[BUCKET].items() if "/jobs/" in name
     )

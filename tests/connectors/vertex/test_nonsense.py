@@ -7,7 +7,7 @@ import pytest
 
 from app.connectors.contract.base import LineCall
 from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
-from app.connectors.contract.objects import NativeJob, SoughtJob
+from app.connectors.contract.objects import NativeJob
 from app.connectors.providers.vertex import shapes
 from app.connectors.providers.vertex.connector import Vertex
 from tests.fakes import google_keys
@@ -15,7 +15,7 @@ from tests.fakes.faults import Fault
 from tests.fakes.provider_app import FakeResult
 from tests.fakes.serving import ServedApp
 from tests.fakes.vertex_app import BUCKET, LOCATION, NUMBER, PROJECT, VertexApp
-from tests.support.broken_answers import FAULTS, NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants
+from tests.support.broken_answers import NOT_JSON, variants
 from tests.support.native_jobs import (
     CHAT,
     LINES,
@@ -31,7 +31,6 @@ from tests.support.native_jobs import (
 TOKEN = "sk-canary-secret"
 GEMINI = "gemini-2.5-flash"
 NAME = f"projects/{NUMBER}/locations/{LOCATION}/batchPredictionJobs/17"
-SOUGHT = SoughtJob("bg-marker-1", None, 0)
 HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
 
 
@@ -159,19 +158,6 @@ def test_a_refused_token_is_in_no_error(server, connector):
     assert not connector._api.remote.redaction.text(google_keys.private_key()).count("PRIVATE")
 
 
-CALLS = {
-    "retrieve_job": lambda c: c.retrieve_job(NAME),
-    "list_jobs": lambda c: c.list_jobs(),
-    "find_jobs": lambda c: c.find_jobs(SOUGHT),
-    "create_job": lambda c: c.create_job(new_job(GEMINI, lines=1, input_id=f"gs://{BUCKET}/team/a")),
-    "cancel_job": lambda c: c.cancel_job(NAME),
-    "results": lambda c: list(
-        c.results(
-            NativeJob(NAME, "completed", endpoint=CHAT, model=GEMINI, output_id=f"gs://{BUCKET}/team/jobs/m/out/")
-        )
-    ),
-    "run_line": lambda c: answered(c),
-}
 JOB = {
     "name": NAME,
     "displayName": "bg-marker-1",
@@ -188,33 +174,6 @@ JOB = {
     "endTime": "2026-01-02T03:04:06.123456789Z",
     "updateTime": "2026-01-02T03:04:06Z",
 }
-FIELDS = (
-    *JOB,
-    "labels.batchgate",
-    "inputConfig.gcsSource",
-    "inputConfig.gcsSource.uris",
-    "outputInfo.gcsOutputDirectory",
-    "completionStats.successfulCount",
-    "completionStats.incompleteCount",
-    "error.code",
-    "error.message",
-    "partialFailures.0",
-)
-VARIANTS = {
-    "retrieve_job": (JOB, FIELDS),
-    "create_job": (JOB, FIELDS),
-    "cancel_job": (JOB, FIELDS),
-    "list_jobs": (
-        {"batchPredictionJobs": [JOB], "nextPageToken": "x"},
-        ("batchPredictionJobs", "batchPredictionJobs.0", "batchPredictionJobs.0.name", "nextPageToken"),
-    ),
-    "find_jobs": ({"batchPredictionJobs": [JOB]}, ("batchPredictionJobs", "batchPredictionJobs.0")),
-    "results": ({"items": [{"name": "team/jobs/m/out/predictions.jsonl"}]}, ("items", "items.0", "items.0.name")),
-    "run_line": (
-        {"candidates": [{"content": {"parts": [{"text": "x"}]}}]},
-        ("candidates", "candidates.0", "candidates.0.content"),
-    ),
-}
 
 
 def test_a_whole_job_as_it_is_told(server, connector):
@@ -228,32 +187,12 @@ def test_a_whole_job_as_it_is_told(server, connector):
     assert PROJECT in connector._base()
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_nonsense_is_an_upstream_error(server, connector, name):
-    for answer in NEVER_RIGHT.values():
-        refuses(lambda: CALLS[name](connector), server, answer)
-    for answer in variants(VARIANTS[name][0], *VARIANTS[name][1]):
-        tolerates(lambda: CALLS[name](connector), server, answer)
-
-
-@pytest.mark.parametrize("name", ["list_jobs", "create_job", "retrieve_job", "results"])
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_upstream_errors_and_posts_are_sent_once(server, connector, name, fault):
-    injected, kind = FAULTS[fault]
-    server.faults.add(injected)
-
-    with pytest.raises(kind) as wrong:
-        CALLS[name](connector)
-
-    assert not secrets_in(wrong.value)
-    assert sum(1 for request in server.requests if request.method == "POST") <= 1
-
-
 @pytest.mark.parametrize("answer", NOT_JSON)
 def test_results_that_are_not_json_are_upstream_errors(app, server, connector, answer):
     app.memory.put(BUCKET, "team/jobs/m/out/predictions.jsonl", NOT_JSON[answer])
+    job = NativeJob(NAME, "completed", endpoint=CHAT, model=GEMINI, output_id=f"gs://{BUCKET}/team/jobs/m/out/")
     with pytest.raises(UpstreamError):
-        CALLS["results"](connector)
+        list(connector.results(job))
 
 
 def test_results_that_are_cut_give_no_line_of_their_file(app, server, connector):

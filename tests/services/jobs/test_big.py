@@ -29,6 +29,7 @@ def environment(environment: dict[str, str], openai_app: OpenAIProviderApp) -> I
 
 
 # One database is enough for what SQL has little to do with.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_hundred_thousand_lines_become_two_jobs_and_one_result(
     client: KeyClient,
@@ -42,7 +43,7 @@ def test_a_hundred_thousand_lines_become_two_jobs_and_one_result(
     body = {"input_file_id": file_id, "endpoint": CHAT, "provider": "openai"}
     batch = client.post("/v1/batches", json=body).json
     with Process("worker", environment) as worker:
-        over = ended(client, batch["id"], seconds=100)
+        over = ended(client, batch["id"], seconds=280)
         peak = peak_mib(worker.pid)
     assert over["status"] == "completed"
     assert sorted(len(job.lines) for job in openai_app.jobs.values()) == [50_000, 50_000]

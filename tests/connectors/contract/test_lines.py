@@ -1,0 +1,53 @@
+"""Single lines, and what is asked of an account before any work."""
+
+import orjson
+import pytest
+
+from app.connectors.contract.base import LineCall
+from tests.connectors.contract.specimens import SPECIMENS, abilities
+from tests.support.native_jobs import CHAT, REFUSAL
+
+LINES = pytest.mark.parametrize(
+    "specimen", [each for each in SPECIMENS if CHAT in abilities(each).lines], ids=lambda specimen: specimen.provider
+)
+
+
+def answered(specimen, connector, text):
+    body = {"model": specimen.models[0], "messages": [{"role": "user", "content": text}], "max_tokens": 50}
+    return connector.run_line(LineCall(CHAT, body, 5.0))
+
+
+@LINES
+def test_a_single_line_is_answered(specimen, connector):
+    answer = answered(specimen, connector, "Hello")
+
+    assert answer.status_code == 200 and answer.usage.total_tokens > 0
+    if answer.answer is not None:
+        text = answer.answer.choices[0].parts[0]
+    else:
+        text = orjson.loads(answer.body)["choices"][0]["message"]["content"]
+    assert text.endswith("you said: Hello")
+
+
+@LINES
+def test_a_single_line_is_refused_in_openais_words(specimen, connector):
+    answer = answered(specimen, connector, "please refuse-this")
+
+    assert answer.status_code == 400 and answer.answer is None
+    assert orjson.loads(answer.body)["error"]["message"] == REFUSAL["error"]["message"]
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.provider)
+def test_a_check_changes_nothing(specimen, server, connector):
+    connector.check()
+
+    assert connector.healthy
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+@LINES
+def test_models_are_listed_by_their_ids(specimen, connector):
+    models = connector.list_models(timeout_s=5.0)
+
+    assert models or "list_models" not in specimen.answers
+    assert all(model["id"] for model in models)
