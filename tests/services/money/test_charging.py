@@ -35,7 +35,8 @@ def test_what_is_written_again_is_charged_once(gateway: Gateway, caller: Caller)
     batch_id = insert_batch(gateway, caller)
 
     charge(gateway, batch_id, [done(1), done(2)])
-    charge(gateway, batch_id, [done(2, Tokens(input=999, total=999)), done(3)])
+    tried_again = replace(done(1).line, attempts=2)
+    charge(gateway, batch_id, [replace(done(1), line=tried_again), done(2, Tokens(input=999, total=999)), done(3)])
 
     assert [(row.line, row.cost_picodollars) for row in entries(gateway)] == [(1, COST), (2, COST), (3, COST)]
 
