@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("fake")
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
-    """Few lines are out at once, so that most wait."""
-    return environment | {"BATCHGATE_WORKER_CONCURRENCY": "4"}
+    """Few lines are out at once, so that most wait; no lease ends because a busy machine was late to renew it."""
+    return environment | {"BATCHGATE_WORKER_CONCURRENCY": "4", "BATCHGATE_LEASE_SECONDS": "30"}
 
 
 @pytest.fixture
