@@ -79,6 +79,14 @@ class MethodNotAllowedError(GatewayError):
     code = "method_not_allowed"
 
 
+class RequestTimeoutError(GatewayError):
+    """The client sent its request too slowly."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
 class ConflictError(GatewayError):
     status = 409
     type = "invalid_request_error"

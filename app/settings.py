@@ -6,6 +6,7 @@ docs/settings.md is generated from the fields below: the help of each field is i
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,12 @@ class Settings:
         "Accept providers' own API keys from callers who name the provider; each key gets a project of its own "
         "([credentials.md](credentials.md)).",
     )
+    bind: str = _var(
+        "BATCHGATE_BIND",
+        "127.0.0.1",
+        "Address on which the web process listens. By default only this host, and so a proxy on it, reaches the "
+        "gateway; `0.0.0.0`: every host (the Procfile's default), `[::]`: also over IPv6.",
+    )
     port: int = _var("PORT", 8080, "Port on which the web process listens.")
     trusted_proxies: int = _var(
         "BATCHGATE_TRUSTED_PROXIES",
@@ -87,6 +94,12 @@ class Settings:
         "Number of proxies in front (nginx, a router) that append to `X-Forwarded-For`. A caller's address is the "
         "one that the outermost proxy saw; 0: the address of the connection. Set it behind a proxy if keys are "
         "bound to networks.",
+    )
+    proxy_networks: str = _var(
+        "BATCHGATE_PROXY_NETWORKS",
+        "127.0.0.0/8,::1/128",
+        "Networks of these proxies, separated by commas. `X-Forwarded-For` is believed only as far as it comes from "
+        "them, so a client that reaches the gateway directly cannot forge its address.",
     )
     web_concurrency: int = _var("WEB_CONCURRENCY", 2, "Number of web processes. Start with one per CPU core.")
     web_threads: int = _var(
@@ -97,7 +110,19 @@ class Settings:
     client_silence_s: float = _var(
         "BATCHGATE_CLIENT_SILENCE_SECONDS",
         60.0,
-        "Seconds after which a client that sends or reads nothing is disconnected; 0: never. Fractions are ignored.",
+        "Seconds after which a client that sends or reads nothing is disconnected; 0: never.",
+    )
+    client_bytes_per_s: int = _var(
+        "BATCHGATE_CLIENT_BYTES_PER_SECOND",
+        1024,
+        "Slowest pace at which a client may send a body or read an answer, in bytes per second: one that falls behind "
+        "it by `BATCHGATE_CLIENT_SILENCE_SECONDS` is disconnected. 0: any pace.",
+    )
+    client_head_s: float = _var(
+        "BATCHGATE_CLIENT_HEAD_SECONDS",
+        20.0,
+        "Seconds within which the request line and all headers of a request must arrive. Until then the request "
+        "takes no thread.",
     )
     accel_prefix: str = _var(
         "BATCHGATE_ACCEL_PREFIX",
@@ -268,6 +293,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(" ".join(problems))
     if values["heartbeat_s"] * 2 > values["lease_s"]:
         raise SettingsError("BATCHGATE_HEARTBEAT_SECONDS must be at most half of BATCHGATE_LEASE_SECONDS.")
+    _check_networks("BATCHGATE_PROXY_NETWORKS", values["proxy_networks"])
     home = Path(values["home"]).absolute()
     values["home"] = home
     values["database_url"] = _database_url(values["database_url"], home)
@@ -293,6 +319,14 @@ def _read(name: str, default: Any, source: Mapping[str, str]) -> Any:
     if isinstance(value, int | float) and value < 0:
         raise SettingsError(f"{name} must be 0 or more, not {text!r}.")
     return value
+
+
+def _check_networks(name: str, text: str) -> None:
+    for network in text.split(","):
+        try:
+            ip_network(network.strip(), strict=False)
+        except ValueError as error:
+            raise SettingsError(f"{name} must list networks such as 10.0.0.0/8, not {network.strip()!r}.") from error
 
 
 def _database_url(url: str, home: Path) -> str:

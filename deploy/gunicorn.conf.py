@@ -12,7 +12,7 @@ try:
 except SettingsError as error:
     raise SystemExit(str(error)) from error
 
-bind = f"0.0.0.0:{settings.port}"
+bind = f"{settings.bind}:{settings.port}"
 workers = settings.web_concurrency
 # Threads mostly wait for the database, the disk and providers; 64 of them take a few megabytes.
 threads = settings.web_threads
@@ -29,8 +29,10 @@ memory = Path("/dev/shm")  # noqa: S108 - gunicorn creates the file with mkstemp
 worker_tmp_dir = str(memory) if memory.is_dir() else None
 # gunicorn's maximum, so that the application rejects overlong ids in its own error format.
 limit_request_line = 8190
-# Unused, and an attack surface.
+# Unused, and attack surfaces. A header must neither move the application to another path nor choose the scheme.
 control_socket_disable = True
+forwarder_headers = ""
+secure_scheme_headers = {}
 # The application logs every operation, in more detail than an access log.
 accesslog = None
 errorlog = "-"

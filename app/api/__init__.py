@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.api import errors, health, management, openai, paths, requests
+from app.api import errors, health, keycheck, management, openai, paths, requests
 from app.api.context import EXTENSION
 from app.services.gateway import Gateway
 
@@ -15,5 +15,6 @@ def register(app: Flask, gateway: Gateway) -> None:
     requests.register(app)
     errors.register(app)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(keycheck.blueprint)
     openai.register(app)
     management.register(app)

@@ -4,14 +4,16 @@ from flask import current_app, g, request
 
 from app.api.context import gateway
 from app.api.operation import WRITES
-from app.errors import AuthenticationError
+from app.errors import AuthenticationError, GatewayError, PermissionDeniedError
 from app.lib.headers import ACCOUNT, PROJECT
 from app.services.access import callers, keys, permissions
+from app.services.gateway import Caller, Gateway
 from app.services.limits import limits
 
 HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 PROVIDER = "x-model-provider"
 MAX_ADDRESS_LENGTH = 64
+SERVER_FAULT = 500
 
 
 def require_key() -> None:
@@ -22,19 +24,26 @@ def require_key() -> None:
     # Runs for every request, so it looks up the context-local `g` and gateway as rarely as possible.
     served, project, operation = gateway(), _named(PROJECT), _request_type()
     g.request_type = operation
-    caller = callers.authenticate(
-        served,
-        _credential(),
-        request_id=g.request_id,
-        account=_named(ACCOUNT),
-        project=project,
-        provider=_provider() if served.settings.allow_provider_keys else None,
-        address=client_address(),
-    )
+    caller = _caller(served, project)
     g.caller = caller
     callers.check_project(caller, project)
     permissions.check_request(caller, operation=operation, is_write=operation.endswith(WRITES))
     limits.check_request(served, caller)
+
+
+def require_credential() -> None:
+    """Raises AuthenticationError or PermissionDeniedError as `require_key` does, and sets nothing.
+
+    What else is wrong with a request passes: the request itself is answered with that.
+    """
+    g.request_type = _request_type()
+    try:
+        _caller(gateway(), _named(PROJECT))
+    except (AuthenticationError, PermissionDeniedError):
+        raise
+    except GatewayError as error:
+        if error.status >= SERVER_FAULT:
+            raise
 
 
 def require_admin() -> None:
@@ -44,13 +53,31 @@ def require_admin() -> None:
 
 
 def client_address() -> str | None:
-    """Returns the client's address, as the outermost trusted proxy saw it if there are proxies."""
-    hops = gateway().settings.trusted_proxies
-    if hops:
+    """Returns the client's address, as the outermost trusted proxy saw it if the connection comes from a proxy."""
+    settings, peer = gateway().settings, request.remote_addr
+    hops = settings.trusted_proxies
+    if hops and _is_proxy(peer, settings.proxy_networks):
         addresses = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
         if len(addresses) >= hops and addresses[-hops].strip():
             return addresses[-hops].strip()[:MAX_ADDRESS_LENGTH]
-    return request.remote_addr
+    return peer
+
+
+def _is_proxy(peer: str | None, networks: str) -> bool:
+    # A connection without an address came over a Unix socket, which is a proxy's on this host.
+    return not peer or permissions.lies_in(peer, tuple(networks.split(",")))
+
+
+def _caller(served: Gateway, project: str | None) -> Caller:
+    return callers.authenticate(
+        served,
+        _credential(),
+        request_id=g.request_id,
+        account=_named(ACCOUNT),
+        project=project,
+        provider=_provider() if served.settings.allow_provider_keys else None,
+        address=client_address(),
+    )
 
 
 def _request_type() -> str:

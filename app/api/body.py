@@ -7,7 +7,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
 from app.api.context import gateway
-from app.errors import InvalidRequestError, PayloadTooLargeError
+from app.errors import InvalidRequestError, PayloadTooLargeError, RequestTimeoutError
 from app.lib import json
 
 
@@ -18,21 +18,31 @@ class Body:
     """
 
     def __init__(self, request: Request) -> None:
+        self._connection = request.environ.get("gunicorn.socket")
         self._stream = request.stream
         self._left = request.content_length  # None when it is chunked, which marks its own end
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes, none at the end. Raises InvalidRequestError when the body is truncated."""
+        """Up to `size` bytes, none at the end.
+
+        Raises InvalidRequestError when the body is truncated, RequestTimeoutError when it comes too slowly.
+        """
         try:
             data = self._stream.read(size)
         except (ClientDisconnected, OSError, ParseException) as error:
+            self._check_pace()
             raise InvalidRequestError("The body was truncated; send the whole body again.") from error
         if self._left is not None:
             self._left -= len(data)
             if not data and size and self._left > 0:
+                self._check_pace()
                 text = f"The body is {self._left} bytes shorter than its Content-Length; send the whole body again."
                 raise InvalidRequestError(text)
         return data
+
+    def _check_pace(self) -> None:
+        if getattr(self._connection, "timed_out", False):
+            raise RequestTimeoutError("The body stopped, or came too slowly; send the whole body again.")
 
 
 def read_json(*, required: bool = True) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def content_response(gateway: Gateway, content: Content) -> Response:
         return Response(status=status, headers=headers, mimetype=content.mimetype)
     path = gateway.blobs.path(content.key)
     if gateway.settings.accel_prefix and path is not None:
-        del headers["Content-Length"]  # nginx serves the range and sets both headers
-        headers.pop("Content-Range", None)
+        for name in ("Content-Length", "Content-Range", "Accept-Ranges"):  # nginx serves ranges and sets these itself
+            headers.pop(name, None)
         headers["X-Accel-Redirect"] = f"{gateway.settings.accel_prefix.rstrip('/')}/{content.key[:2]}/{content.key}"
         return Response(headers=headers, mimetype=content.mimetype)
     body = blobs.stream(gateway, content.key, offset=start, length=stop - start)

@@ -17,6 +17,11 @@ def register(app: Flask) -> None:
     app.after_request(_end)
 
 
+def has_body() -> bool:
+    """True if the request announces a body, which may be on its way yet."""
+    return request.content_length not in (None, 0) or "Transfer-Encoding" in request.headers
+
+
 def _begin() -> None:
     g.started = gateway().clock.monotonic()
     g.request_id = ids.new(ids.REQUEST)
@@ -26,6 +31,9 @@ def _end(response: Response) -> Response:
     response.headers["x-request-id"] = g.request_id
     operation = g.get("request_type") or request.endpoint or "unknown"
     caller, actor = g.get("caller"), g.get("actor")
+    if not (caller or actor) and has_body():
+        # Nobody waits for the body of a stranger, so the connection cannot carry another request.
+        response.headers["Connection"] = "close"
     error = g.get("error")
     elapsed_ms = latency_ms()
     gateway().log.info(

@@ -42,7 +42,7 @@ def routes(gateway: Gateway) -> set[str]:
 
 
 def test_the_routes_are_those_of_the_contract(gateway: Gateway) -> None:
-    wanted = {"GET /healthz", "GET /readyz"}
+    wanted = {"GET /healthz", "GET /readyz", "GET /keycheck"}
     for prefix in ("/v1", "/openai/v1", "/openai"):
         wanted |= {line.replace(" ", f" {prefix}", 1) for line in EVERYWHERE | NOT_AT_AZURE}
     wanted |= {line.replace(" ", " /openai/openai", 1) for line in EVERYWHERE}

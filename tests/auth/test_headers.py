@@ -111,6 +111,35 @@ def test_the_address_is_what_the_outermost_trusted_proxy_saw(
     client = application(behind).test_client()
     told = [*header("x-bf-vk", key).items(), *[("X-Forwarded-For", value) for value in forwarded]]
     assert client.post("/v1/files", data=upload_form(b"{}\n"), headers=told).status_code == 200
+    assert addresses(gateway) == [seen]
+
+
+@pytest.mark.parametrize(
+    ("peer", "networks", "seen"),
+    [
+        ("127.0.0.1", None, "203.0.113.9"),
+        ("::1", None, "203.0.113.9"),
+        ("::ffff:127.0.0.1", None, "203.0.113.9"),
+        ("", None, "203.0.113.9"),  # a Unix socket
+        ("198.51.100.7", None, "198.51.100.7"),
+        ("10.0.0.7", None, "10.0.0.7"),
+        ("10.0.0.7", "127.0.0.1, 10.0.0.0/8", "203.0.113.9"),
+        ("127.0.0.1", "10.0.0.0/8", "127.0.0.1"),
+    ],
+)
+def test_only_a_proxy_says_who_it_saw(gateway: Gateway, key: str, peer: str, networks: str | None, seen: str) -> None:
+    """A client that reaches the gateway directly cannot forge its address."""
+    chosen = {"proxy_networks": networks} if networks else {}
+    behind = replace(gateway, settings=replace(gateway.settings, trusted_proxies=1, **chosen))
+    client = application(behind).test_client()
+    told = {**header("x-bf-vk", key), "X-Forwarded-For": "203.0.113.9"}
+    sent = client.post("/v1/files", data=upload_form(b"{}\n"), headers=told, environ_overrides={"REMOTE_ADDR": peer})
+    assert sent.status_code == 200
+    assert addresses(gateway) == [seen]
+
+
+def addresses(gateway: Gateway) -> list[str | None]:
     with gateway.database.read() as connection:
-        found = connection.execute(select(events.c.address).where(events.c.operation == "file_upload")).scalars().all()
-    assert found == [seen]
+        return list(
+            connection.execute(select(events.c.address).where(events.c.operation == "file_upload")).scalars().all()
+        )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from tests.support.waiting import until
 
-_LISTENING = re.compile(r"Listening at: http://0\.0\.0\.0:(\d+)")
+_LISTENING = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 
 
 class Gunicorn:

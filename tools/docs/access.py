@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app import api
-from app.api.auth import require_admin, require_key
+from app.api.auth import require_admin, require_credential, require_key
 from app.api.openai import AZURE_PREFIX, PREFIXES
 from app.api.operation import WRITES
 
@@ -158,4 +158,4 @@ def _guard(flask: Flask, rule: Rule) -> str:
     hooks = [hook for parent in parents for hook in flask.before_request_funcs.get(parent, [])]
     if require_admin in hooks:
         return ADMINS
-    return KEY if require_key in hooks else OPEN
+    return KEY if require_key in hooks or require_credential in hooks else OPEN

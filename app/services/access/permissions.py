@@ -37,12 +37,17 @@ def check_networks(row: Networked, address: str | None) -> None:
     """Raises PermissionDeniedError when the key is restricted to networks and `address` is in none of them."""
     if row.networks is None:
         return
-    parsed = _address(address or "")
-    if parsed is None or not any(_contains(network, parsed) for network in row.networks):
+    if not lies_in(address or "", row.networks):
         text = (
             f"This key may not be used from {address or 'an unknown address'}, which is in none of the key's networks."
         )
         raise PermissionDeniedError(text)
+
+
+def lies_in(address: str, networks: Sequence[str]) -> bool:
+    """True if the address is in one of the networks, each in CIDR notation."""
+    parsed = _address(address)
+    return parsed is not None and any(_contains(network.strip(), parsed) for network in networks)
 
 
 def check_use(caller: Caller, *, provider: str, model: str | None = None, endpoint: str | None = None) -> None:

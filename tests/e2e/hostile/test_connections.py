@@ -1,7 +1,6 @@
 """What goes wrong below requests: bodies that break off, bodies that nobody reads, clients that go away."""
 
 import json
-import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -11,19 +10,13 @@ import pytest
 from app.services.access import keys
 from app.services.gateway import Gateway
 from tests.e2e.hostile.census import census
+from tests.e2e.hostile.raw import CHUNKED, CUT_FORM, FORM, JSON, exchange, head
 from tests.support.gunicorn import Gunicorn
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.one_database
 
 ENVELOPE = {"event_id", "type", "is_bifrost_error", "status_code", "error", "extra_fields"}
-JSON = "Content-Type: application/json"
-FORM = "Content-Type: multipart/form-data; boundary=b"
-CHUNKED = "Transfer-Encoding: chunked"
-CUT_FORM = (
-    b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
-    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello'
-)
 BATCH = b'{"endpoint":"/v1/chat/completions","requests":[{"custom_id":"a","body":{"model":"m"}}]}'
 BATCH_CUT = b'{"endpoint":"/v1/chat/completions","requests":[{"custom_id":"a","body":{"model":"m"}},'
 
@@ -53,24 +46,6 @@ def key(gateway: Gateway) -> str:
     return keys.create(gateway, project="alpha", name="raw").key
 
 
-def head(key: str, method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: gateway", f"Authorization: Bearer {key}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-def answers(connection: socket.socket) -> list[tuple[int, bytes]]:
-    """(status, body) of each answer that comes before the gateway closes the connection."""
-    data = b"".join(iter(lambda: connection.recv(65536), b""))
-    found = []
-    while data:
-        top, _, data = data.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", top)
-        assert length is not None, top
-        found.append((int(top.split()[1]), data[: int(length[1])]))
-        data = data[int(length[1]) :]
-    return found
-
-
 def test_a_body_that_breaks_off_is_refused_and_leaves_nothing(web: Gunicorn, gateway: Gateway, key: str) -> None:
     made = exchange(web, head(key, "POST", "/v1/containers", JSON, "Content-Length: 13") + b'{"name": "c"}')
     container = json.loads(made[0][1])["id"]
@@ -83,14 +58,6 @@ def test_a_body_that_breaks_off_is_refused_and_leaves_nothing(web: Gunicorn, gat
             wrong.append(f"{name}: {found}")
     assert wrong == [], "\n".join(wrong)
     assert_quiet(web, key)
-
-
-def exchange(web: Gunicorn, data: bytes) -> list[tuple[int, bytes]]:
-    """Send all of it, say that nothing follows, and read the answers."""
-    with web.connect() as connection:
-        connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
-        return answers(connection)
 
 
 def test_a_client_that_goes_away_leaves_nothing(web: Gunicorn, gateway: Gateway, key: str) -> None:
@@ -155,23 +122,3 @@ def assert_quiet(web: Gunicorn, key: str) -> None:
     assert "Traceback" not in web.log
     assert '"level":"error"' not in web.log
     assert key not in web.log
-
-
-def test_clients_that_stall_do_not_keep_threads(environment: dict[str, str], key: str) -> None:
-    stalled = [
-        b"GET /v1/files HTTP/1.1\r\nHost: gate",
-        head(key, "POST", "/v1/containers", JSON, "Content-Length: 100") + b'{"name"',
-        head(key, "POST", "/v1/files", FORM, CHUNKED) + b"fff\r\n" + CUT_FORM,
-        b"GET /healthz HTTP/1.1\r\n",
-    ]
-    with Gunicorn({**environment, "BATCHGATE_CLIENT_SILENCE_SECONDS": "1"}) as web:
-        connections = [web.connect() for _ in stalled]  # as many as there are threads
-        try:
-            for connection, data in zip(connections, stalled, strict=True):
-                connection.sendall(data)
-            assert exchange(web, head(key, "GET", "/healthz"))[0][0] == 200
-            assert [[status for status, _ in answers(one)] for one in connections] == [[], [400], [400], []]
-        finally:
-            for connection in connections:
-                connection.close()
-        assert "Traceback" not in web.log
