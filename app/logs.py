@@ -4,6 +4,7 @@ Standard library loggers (gunicorn's, urllib3's) use the same renderer, as event
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
@@ -26,8 +27,54 @@ MIN_SECRET_LENGTH = 8
 JWT = rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
 SHAPES = rb"""(?:(?<![A-Za-z0-9])sk-|(?i:bearer )|://[^\s:/@"]*:(?=[^\s/"]+@))(?:bf-[0-9a-f]+-)?[^\s"'@,\\]{8,}"""
 REDACTED = b"[redacted]"
+
+
+class Output:
+    """Writes to a file descriptor, line by line. A line that cannot be written is lost, and never the request for it.
+
+    That is so while a pipe is closed or a disk is full. The first line that can be written again says how many are
+    missing.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lost = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of `data`, or lose it."""
+        try:
+            if self._lost:
+                self._write(orjson.dumps({"level": "warning", "event": "log.lost", "lines": self._lost}) + b"\n")
+                self._lost = 0
+            self._write(data)
+        except OSError:
+            self._lost += 1
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+
+
+def _stderr() -> int:
+    """Standard error, and nothing else: if it was closed, the next file to be opened would get its number."""
+    try:
+        os.fstat(STDERR)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        if nowhere != STDERR:
+            os.dup2(nowhere, STDERR)
+            os.close(nowhere)
+    return STDERR
+
+
+STDERR = 2
 # The file descriptor, not sys.stderr: replacing that object must not break a logger in use.
-OUTPUT = open(2, "wb", closefd=False)  # noqa: SIM115 - never closed
+OUTPUT: Any = Output(_stderr())
 
 
 def configure(settings: Settings) -> None:
@@ -67,7 +114,11 @@ class Bridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record as event `log`, with its logger's name and message."""
         exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
-        get_logger().log(record.levelno, "log", logger=record.name, message=record.getMessage(), exc_info=exc_info)
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            message = f"{record.msg} {record.args!r}"  # a library's mistake in a format must not fail its call
+        get_logger().log(record.levelno, "log", logger=record.name, message=message, exc_info=exc_info)
 
 
 def _processors(settings: Settings) -> list[Processor]:
@@ -118,7 +169,11 @@ def _redacting(render: Processor, environment: Mapping[str, str]) -> Processor:
     pattern = re.compile(b"|".join([*(re.escape(value.encode()) for value in known), JWT, SHAPES]))
 
     def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
-        line = render(logger, method, event)
+        try:
+            line = render(logger, method, event)
+        except (TypeError, ValueError) as error:
+            # Such as half of a surrogate pair in a provider's text, or a number that JSON cannot hold.
+            line = orjson.dumps({"event": "log.not_rendered", "reason": str(error), "text": ascii(event)})
         for secret in tuple(_HIDDEN):
             line = line.replace(secret, REDACTED)
         return pattern.sub(REDACTED, line)

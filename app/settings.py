@@ -139,6 +139,12 @@ class Settings:
         8 * 1024 * MIB,
         "Maximum size of an uploaded file, in bytes. nginx has a limit of its own (`client_max_body_size`).",
     )
+    disk_reserve_bytes: int = _var(
+        "BATCHGATE_DISK_RESERVE_BYTES",
+        256 * MIB,
+        "Free space, in bytes, that uploads and new batches leave on the disks of the blob folder and of the SQLite "
+        "file. With less, they are refused with 507, while deletes work and running batches write their results.",
+    )
     keep_files: bool = _var(
         "BATCHGATE_KEEP_FILES",
         True,

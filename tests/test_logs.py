@@ -2,6 +2,10 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +83,46 @@ def test_text_format_is_human_readable(capfd: pytest.CaptureFixture[str]) -> Non
 def test_an_unknown_level_is_rejected() -> None:
     with pytest.raises(SettingsError, match="BATCHGATE_LOG_LEVEL"):
         configure(BATCHGATE_LOG_LEVEL="loud")
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_counted(tmp_path: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    reading, closed = os.pipe()
+    os.close(reading)
+    for descriptor in (full, closed):
+        output = logs.Output(descriptor)
+        assert [output.write(b"one\n"), output.write(b"two\n")] == [4, 4]
+        os.dup2(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        output.write(b"three\n")
+        output.write(b"four\n")
+        told, *rest = (tmp_path / "log").read_text().splitlines()
+        assert (json.loads(told)["event"], json.loads(told)["lines"]) == ("log.lost", 2)
+        assert rest == ["three", "four"]
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize("value", ["half of a pair \ud83d", 2**70, {"a": {2**70: "\udc00"}}])
+def test_whatever_is_logged_some_line_is_written(
+    log_format: str, value: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure(BATCHGATE_LOG_FORMAT=log_format)
+    logs.get_logger().warning("line.failed", error=value, key=KEY)
+
+    output = capfd.readouterr().err
+    assert "line.failed" in output
+    assert "AbCdEfGh" not in output
+
+
+def test_a_closed_standard_error_does_not_become_another_file(tmp_path: Path) -> None:
+    program = "import sys; from app import logs; f = open(sys.argv[1], 'w'); logs.get_logger().warning('x'); f.close()"
+    script = f'{sys.executable} -c "{program}" {tmp_path / "file"} 2>&-'
+    assert subprocess.run(["sh", "-c", script], check=False).returncode == 0
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_message_with_a_wrong_format_is_logged_as_it_is(capfd: pytest.CaptureFixture[str]) -> None:
+    configure()
+    record = logging.LogRecord("some.library", logging.WARNING, __file__, 1, "%d lines", ("many",), None)
+    logs.Bridge().emit(record)
+    assert "%d lines" in capfd.readouterr().err

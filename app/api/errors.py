@@ -6,7 +6,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from app.api.context import gateway
-from app.data.store.database import is_outage
+from app.data.store.database import is_full, is_outage
 from app.errors import (
     GatewayError,
     InternalError,
@@ -15,13 +15,14 @@ from app.errors import (
     NotFoundError,
     PayloadTooLargeError,
     RangeNotSatisfiableError,
+    StorageFullError,
     UnavailableError,
     envelope,
 )
 from app.lib import json
 
-# SDKs retry 409 by themselves. Only a twin in flight is worth a retry, and that one carries Retry-After.
-NEVER_RETRIED = (409,)
+# SDKs retry these by themselves. A twin in flight is worth a retry, and carries Retry-After; a full disk stays full.
+NEVER_RETRIED = (409, 507)
 FAILED = "The gateway failed; the operator can find the details in its log, by the event id."
 
 
@@ -72,6 +73,9 @@ def _http(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     # The last resort: the log gets the error in full, the caller an event id.
+    if is_full(error):
+        gateway().log.error("request.database_full", request_id=g.request_id, reason=str(error.__cause__ or error))
+        return _envelope(StorageFullError("The gateway's database has no disk space left; nothing was changed."))
     if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and is_outage(error)):
         gateway().log.error("request.database_unavailable", error=str(error.__cause__ or error))
         return _envelope(UnavailableError("The gateway's database is not available; try again.", retry_after_s=2))

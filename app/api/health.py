@@ -3,12 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Flask, Response, current_app
 
-from app.api.context import gateway
+from app.api.context import EXTENSION
 from app.api.operation import operation
 from app.lib import json
-from app.services import health
+from app.services.health import Probe
+
+PROBE = "batchgate.probe"
 
 blueprint = Blueprint("health", __name__)
 
@@ -23,9 +25,17 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @operation("readyz")
 def readyz() -> Response:
-    """Database, key ring and blob store work. The body also says when a worker was last seen."""
-    report = health.check(gateway())
+    """Database, key ring and blob store worked a few seconds ago. The body also says when a worker was last seen."""
+    report = probe_of(current_app).latest()
     return _json(asdict(report), 200 if report.ready else 503)
+
+
+def probe_of(app: Flask) -> Probe:
+    """The probe of the application's gateway."""
+    served, probe = app.extensions[EXTENSION], app.extensions.get(PROBE)
+    if probe is None or probe.gateway is not served:
+        probe = app.extensions[PROBE] = Probe(served)
+    return probe
 
 
 def _json(body: dict[str, Any], status: int) -> Response:

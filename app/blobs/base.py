@@ -63,6 +63,10 @@ class BlobStore(Protocol):
         """Return the path from which a local web server can serve the blob, or None."""
         ...
 
+    def free_bytes(self) -> int | None:
+        """The space that is left, 0 also when no more files fit; None if the store has no limit. Raises BlobError."""
+        ...
+
     def check(self) -> None:
-        """Raise BlobError unless a blob can be written, read back and deleted."""
+        """Raise BlobError unless a blob can be written, read back and deleted, in the store that it was at first."""
         ...

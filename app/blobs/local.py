@@ -11,6 +11,8 @@ from app.blobs.base import BUFFER_BYTES, BlobError, BlobFullError, BlobMissingEr
 from app.lib import failpoints
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# With fewer inodes, a disk is full whatever its bytes: each blob takes one, and sometimes another for its folder.
+MIN_INODES = 64
 
 
 class LocalBlobs:
@@ -21,8 +23,11 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.url = root.as_uri()
+        self._identity: tuple[int, int] | None = None
+        self._check_key = f"00check{secrets.token_hex(8)}"
 
     def open_write(self, key: str) -> "LocalWriter":
+        self._check_root()
         return LocalWriter(self._file(key))
 
     def open_read(self, key: str) -> "LocalReader":
@@ -45,8 +50,17 @@ class LocalBlobs:
     def path(self, key: str) -> Path | None:
         return self._file(key)
 
+    def free_bytes(self) -> int | None:
+        self._check_root()
+        try:
+            disk = os.statvfs(self.root)
+        except OSError as error:
+            raise _blob_error(error) from error
+        has_inodes = not disk.f_files or disk.f_favail >= MIN_INODES
+        return disk.f_bavail * disk.f_frsize if has_inodes else 0
+
     def check(self) -> None:
-        key = f"00check{secrets.token_hex(8)}"
+        key = self._check_key
         writer = self.open_write(key)
         try:
             writer.write(b"ok")
@@ -56,6 +70,20 @@ class LocalBlobs:
         finally:
             writer.abort()
             self.delete(key)
+
+    def _check_root(self) -> None:
+        """Make the folder at the first use. Raises BlobError when it is not the same later, as without its volume."""
+        try:
+            if self._identity is None:
+                self.root.mkdir(parents=True, exist_ok=True)
+            found = os.stat(self.root)
+        except FileNotFoundError as error:
+            raise BlobError(f"The blob folder {self.root} is gone; put it back.") from error
+        except OSError as error:
+            raise _blob_error(error) from error
+        if self._identity not in (None, (found.st_dev, found.st_ino)):
+            raise BlobError(f"The blob folder {self.root} was replaced; restart this process.")
+        self._identity = found.st_dev, found.st_ino
 
     def _file(self, key: str) -> Path:
         return self.root / key[:2] / key
@@ -91,7 +119,10 @@ class LocalWriter:
     def abort(self) -> None:
         with suppress(OSError):  # on a full disk the last flush fails; the file is deleted anyway
             self._file.close()
-        _part(self._path).unlink(missing_ok=True)
+        try:
+            _part(self._path).unlink(missing_ok=True)
+        except OSError as error:
+            raise _blob_error(error) from error
 
 
 class LocalReader:

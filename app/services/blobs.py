@@ -17,18 +17,23 @@ from app.services.each_due import each_due
 from app.services.gateway import Gateway
 
 RENEWALS_PER_LEASE = 3
+# How much of an upload is written between two looks at the disk.
+LOOK_BYTES = 2**20
 
 
 class IncomingBlob:
     """A pending blob: `write` its bytes, `seal` it, then call `settle` in the transaction that adds the reference."""
 
-    def __init__(self, gateway: Gateway, *, row_id: int, key: str, writer: BlobWriter, hashed: bool) -> None:
+    def __init__(
+        self, gateway: Gateway, *, row_id: int, key: str, writer: BlobWriter, hashed: bool, spares_reserve: bool
+    ) -> None:
         self.id = row_id
         self.key = key
         self.bytes = 0
         self._gateway = gateway
         self._writer = writer
         self._hash = hashlib.sha256() if hashed else None
+        self._look_at = LOOK_BYTES if spares_reserve else None
         self._renew_after = self._next_renewal()
 
     @property
@@ -38,6 +43,9 @@ class IncomingBlob:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append. Raises StorageFullError or UnavailableError."""
+        if self._look_at is not None and self.bytes >= self._look_at:
+            check_reserve(self._gateway)
+            self._look_at = self.bytes + LOOK_BYTES
         with _store_errors():
             self._writer.write(data)
         if self._hash:
@@ -85,8 +93,13 @@ class IncomingBlob:
 
 
 @contextmanager
-def incoming(gateway: Gateway, *, hashed: bool = True) -> Iterator[IncomingBlob]:
-    """A pending blob, its row committed first. After an exception neither row nor bytes are left."""
+def incoming(gateway: Gateway, *, hashed: bool = True, spares_reserve: bool = False) -> Iterator[IncomingBlob]:
+    """A pending blob, its row committed first. After an exception neither row nor bytes are left.
+
+    What callers send `spares_reserve`: it is refused while the disk has less than its reserve.
+    """
+    if spares_reserve:
+        check_reserve(gateway)
     key = secrets.token_hex(20)
     with gateway.database.write() as connection:
         row_id = blobs.insert_pending(
@@ -95,12 +108,28 @@ def incoming(gateway: Gateway, *, hashed: bool = True) -> Iterator[IncomingBlob]
     failpoints.hit("blob.after_intent")
     with _store_errors():
         writer = gateway.blobs.open_write(key)
-    blob = IncomingBlob(gateway, row_id=row_id, key=key, writer=writer, hashed=hashed)
+    blob = IncomingBlob(gateway, row_id=row_id, key=key, writer=writer, hashed=hashed, spares_reserve=spares_reserve)
     try:
         yield blob
     except BaseException:
         blob.abort()
         raise
+
+
+def is_low(gateway: Gateway) -> bool:
+    """True while less space is free than the reserve, on the blobs' disk or the SQLite file's. Raises BlobError."""
+    free = (gateway.blobs.free_bytes(), gateway.database.free_bytes())
+    return any(left is not None and left < gateway.settings.disk_reserve_bytes for left in free)
+
+
+def check_reserve(gateway: Gateway) -> None:
+    """Raises StorageFullError while the disk has less than its reserve, which is for deletes, results and money."""
+    with _store_errors():
+        if is_low(gateway):
+            raise StorageFullError(
+                "The gateway's disk is nearly full, so it takes no uploads and no new batches, and nothing was stored. "
+                "Delete files that you do not need, or ask the operator for space."
+            )
 
 
 def sweep(gateway: Gateway) -> int:

@@ -8,6 +8,7 @@ import errno
 import itertools
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,8 +20,11 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app import logs
+from app.api.context import EXTENSION
+from app.api.health import probe_of
 from app.errors import GatewayError, InvalidRequestError, RequestTimeoutError, envelope
 from app.lib import ids, json
+from app.services.health import Probe
 from app.settings import from_environment
 from app.web.client import Client
 from app.web.head import MAX_HEAD_BYTES, Head
@@ -53,6 +57,8 @@ class Worker(ThreadWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
+        if EXTENSION in getattr(self.wsgi, "extensions", ()):
+            threading.Thread(target=self._watch_health, args=[probe_of(self.wsgi)], name="health", daemon=True).start()
         self.wsgi = _with_last_answers(self.wsgi)
 
     def accept(self, listener: Any) -> None:
@@ -130,6 +136,11 @@ class Worker(ThreadWorker):
         error = InvalidRequestError(f"This is not a valid HTTP request: {exc!s:.200}")
         error.status = STATUSES.get(type(exc), error.status)
         self._refuse(client, error)
+
+    def _watch_health(self, probe: Probe) -> None:
+        if probe.run():
+            # What this process knows is of another store. gunicorn starts another process.
+            self.handle_exit(None, None)
 
     def _await_head(self, conn: Any, data: bytes) -> None:
         head = Head(data)

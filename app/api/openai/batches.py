@@ -22,6 +22,7 @@ from app.services.batches.batches import Batch
 from app.services.batches.create import NewBatch
 from app.services.batches.create import create as create_batch
 from app.services.batches.inline_input import InlineInput
+from app.services.blobs import check_reserve
 
 blueprint = Blueprint("batches", __name__)
 extras = Blueprint("batch_extras", __name__)
@@ -39,6 +40,7 @@ RAW_JSONL = "application/jsonl"
 def create() -> Response:
     """Start a batch on an uploaded file or on inline `requests`."""
     explicit_provider()  # a request that contradicts itself is refused before its body is read
+    check_reserve(gateway())
     with inline_input.reading(gateway(), Body(request)) as body:
         identify(body.identity)
         fields = load(schemas.CreateBatch, body.members)
@@ -144,6 +146,7 @@ def retry(batch_id: str) -> Response:
     body = read_json(required=False)
     identify(body)
     fields = load(schemas.RetryBatch, body)
+    check_reserve(gateway())
     batch = batch_retry.retry(
         gateway(), caller(), batch_id, provider=explicit_provider(), settle=settling(_answer), **fields
     )

@@ -100,7 +100,7 @@ def delete(container_id: str, file_id: str) -> Response:
 def _upload(container_id: str) -> Response:
     # Looked up before the first byte is read, and again with the form's provider.
     container = _writable(container_id)
-    with incoming(gateway()) as blob:
+    with incoming(gateway(), spares_reserve=True) as blob:
         sink = _Bounded(blob, max_bytes=gateway().settings.max_file_bytes)
         form = read_form(request, file_field="file", open_file=lambda _: sink)
         fields = load(UploadFile, form.fields)

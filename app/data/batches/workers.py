@@ -40,6 +40,13 @@ def take_periodic(connection: Connection, *, name: str, worker: str, lease_ms: i
     return connection.execute(statement).rowcount == 1
 
 
+def touch_periodic(connection: Connection, *, name: str) -> None:
+    """Record that a kind of periodic work ran, without a lease."""
+    statement = update(periodic_leases).where(periodic_leases.c.name == name).values(ran_at=now_ms())
+    if connection.execute(statement).rowcount == 0:
+        insert_absent(connection, periodic_leases, name=name, ran_at=now_ms())
+
+
 def ensure_periodic(connection: Connection, *, name: str) -> None:
     """Insert the row of a kind of periodic work unless it is there."""
     if connection.execute(select(periodic_leases.c.id).where(periodic_leases.c.name == name)).scalar() is None:

@@ -1,5 +1,7 @@
 """The two ways to use the database: `read` (autocommit, never waits) and `write` (one serial transaction)."""
 
+import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +19,14 @@ BUSY_TIMEOUT_S = 30
 MAX_WRITE_ATTEMPTS = 5
 
 T = TypeVar("T")
+
+POSTGRESQL_DISK_FULL = "53100"
+SQLITE_DISK_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+class StoreReplacedError(sqlite3.OperationalError):
+    """The SQLite file is not the one that this process opened, so what the process knows may be wrong."""
+
 
 # The two dialects share the syntax of ON CONFLICT, but SQLAlchemy has no common name for it.
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -52,17 +62,23 @@ class Database:
             database = make_url(url).database
             if not database or database == ":memory:":
                 raise ValueError("DATABASE_URL must name an SQLite file, because web and worker processes share it.")
-            Path(database).parent.mkdir(parents=True, exist_ok=True)
+            self._file: Path | None = Path(database).absolute()
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
+            self._file = None
             options["pool_pre_ping"] = True
+        self._identity: tuple[int, int] | None = None
         # Two engines, because resetting a pooled SQLite connection from autocommit puts the driver back into its
         # legacy mode, which silently loses updates.
         self.readers = create_engine(url, isolation_level="AUTOCOMMIT", **options)
         self.writers = create_engine(url, **options)
         if self.dialect == "sqlite":
             for engine in (self.readers, self.writers):
-                event.listen(engine, "connect", _open_sqlite)
+                # Before SQLite could make an empty file in the place of one that is gone.
+                event.listen(engine, "do_connect", self._check_file)
+                event.listen(engine, "connect", self._open_sqlite)
+                event.listen(engine, "checkout", self._check_file)
             event.listen(self.writers, "begin", _begin_immediate)
 
     def read(self) -> AbstractContextManager[Connection]:
@@ -87,10 +103,47 @@ class Database:
                 time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
 
+    def free_bytes(self) -> int | None:
+        """Free space on the disk of the SQLite file; None for a server, which looks after its own."""
+        if self._file is None:
+            return None
+        disk = os.statvfs(self._file.parent)
+        return disk.f_bavail * disk.f_frsize
+
+    def is_replaced(self) -> bool:
+        """True once another file lies where the SQLite file was when this process opened it first."""
+        found = self._found()
+        return None not in (self._identity, found) and found != self._identity
+
     def dispose(self) -> None:
         """Close all pooled connections; the next use opens new ones."""
         self.readers.dispose()
         self.writers.dispose()
+
+    def _open_sqlite(self, connection: Any, _record: Any) -> None:
+        _set_up(connection)
+        if self._identity is None:
+            self._identity = self._found()
+
+    def _found(self) -> tuple[int, int] | None:
+        """What identifies the SQLite file, whatever its name; None if there is none."""
+        try:
+            found = os.stat(self._file or "")
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_file(self, *_: Any) -> None:
+        """Raises StoreReplacedError when the file was deleted or replaced.
+
+        Connections that are open would write into the deleted file. New ones would mix what this process remembers
+        of one store, such as the ids of its leases, with the rows of another.
+        """
+        if self._identity is None or (found := self._found()) == self._identity:
+            return
+        if found is None:
+            raise StoreReplacedError(f"The database file {self._file} is gone; put it back, then restart this process.")
+        raise StoreReplacedError(f"The database file {self._file} was replaced; restart this process.")
 
 
 def inserted_id(connection: Connection, statement: Insert) -> int:
@@ -122,12 +175,20 @@ def is_outage(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) or error.connection_invalidated
 
 
+def is_full(error: BaseException) -> bool:
+    """True when the database has no disk space for what was to be written."""
+    original = getattr(error, "orig", None)
+    if isinstance(original, sqlite3.Error):
+        return getattr(original, "sqlite_errorcode", None) in SQLITE_DISK_FULL
+    return getattr(original, "sqlstate", None) == POSTGRESQL_DISK_FULL
+
+
 def _is_transient(error: OperationalError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     return state in ("40001", "40P01") or "database is locked" in str(error.orig)
 
 
-def _open_sqlite(connection: Any, _record: Any) -> None:
+def _set_up(connection: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions by itself
     cursor = connection.cursor()
     for pragma in (
@@ -152,6 +213,7 @@ __all__ = [
     "insert_absent",
     "insert_ignoring",
     "inserted_id",
+    "is_full",
     "is_outage",
     "now_ms",
 ]

@@ -94,7 +94,7 @@ class InlineInput:
     def _rewrite(self, endpoint: str) -> None:
         # `endpoint` may follow the requests in the body: the lines are written by then.
         draft = self.blob
-        self.blob = self._stack.enter_context(incoming(self._gateway))
+        self.blob = self._stack.enter_context(incoming(self._gateway, spares_reserve=True))
         stream = self._gateway.blobs.stream(draft.key)
         for text in jsonl.lines(stream, max_line_bytes=self._gateway.settings.max_line_bytes):
             line = json.loads(text.data or b"")
@@ -140,7 +140,7 @@ def reading(gateway: Gateway, source: Source) -> Iterator[Body]:
 def writing(gateway: Gateway) -> Iterator[InlineInput]:
     """An input that the gateway itself fills. If the block ends with an exception, the bytes are deleted."""
     with ExitStack() as stack:
-        yield InlineInput(gateway, stack.enter_context(incoming(gateway)), stack)
+        yield InlineInput(gateway, stack.enter_context(incoming(gateway, spares_reserve=True)), stack)
 
 
 def _take(gateway: Gateway, body: Body, member: Member, stack: ExitStack) -> None:
@@ -150,7 +150,7 @@ def _take(gateway: Gateway, body: Body, member: Member, stack: ExitStack) -> Non
         if body.inline is not None:
             body.inline.add(member.value, index=member.index)
     elif isinstance(member.value, list):
-        body.inline = InlineInput(gateway, stack.enter_context(incoming(gateway)), stack)
+        body.inline = InlineInput(gateway, stack.enter_context(incoming(gateway, spares_reserve=True)), stack)
     elif member.value is not None:
         raise InvalidRequestError("requests must be an array of requests.", param=REQUESTS)
 

@@ -157,7 +157,7 @@ class IncomingPart:
 @contextmanager
 def receiving_part(gateway: Gateway, upload: Upload) -> Iterator[IncomingPart]:
     """A part of `upload` being received; nothing of it is left after an exception."""
-    with incoming(gateway) as blob:
+    with incoming(gateway, spares_reserve=True) as blob:
         yield IncomingPart(gateway, blob, upload.bytes)
 
 
