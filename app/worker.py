@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 from secrets import token_hex
 from types import FrameType
 
@@ -12,6 +13,8 @@ from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from app.settings import Settings
 from app.wiring import build_gateway
+
+WATCH_S = 2.0
 
 
 def run(settings: Settings) -> int:
@@ -35,11 +38,26 @@ def serve(gateway: Gateway) -> int:
     with gateway.database.write() as connection:
         workers.register(connection, name=name, host=socket.gethostname()[:255], pid=os.getpid())
     gateway.log.info("worker.started", worker=name, concurrency=settings.worker_concurrency)
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch_store, args=(gateway, engine, ended), name="store", daemon=True)
+    watch.start()
     engine.run()
+    ended.set()
+    if gateway.database.is_replaced():
+        return 1
     with gateway.database.write() as connection:
         workers.unregister(connection, name=name)
     gateway.database.dispose()
     return 0
+
+
+def _watch_store(gateway: Gateway, engine: Embedded, ended: threading.Event) -> None:
+    """Stop the worker when its database file was replaced: what it holds are rows of another store."""
+    while not ended.wait(WATCH_S):
+        if gateway.database.is_replaced():
+            gateway.log.error("database.replaced", reason="Another file lies where the database was; start again.")
+            engine.stop()
+            return
 
 
 def build_engine(gateway: Gateway, *, name: str) -> Embedded:

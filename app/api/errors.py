@@ -77,7 +77,9 @@ def _unexpected(error: Exception) -> Response:
         gateway().log.error("request.database_full", request_id=g.request_id, reason=str(error.__cause__ or error))
         return _envelope(StorageFullError("The gateway's database has no disk space left; nothing was changed."))
     if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and is_outage(error)):
-        gateway().log.error("request.database_unavailable", error=str(error.__cause__ or error))
+        gateway().log.error(
+            "request.database_unavailable", request_id=g.request_id, reason=str(error.__cause__ or error)
+        )
         return _envelope(UnavailableError("The gateway's database is not available; try again.", retry_after_s=2))
-    gateway().log.error("request.failed", exc_info=error)
+    gateway().log.error("request.failed", request_id=g.request_id, exc_info=error)
     return _envelope(InternalError(FAILED))

@@ -10,6 +10,10 @@ from app.lib import ids
 from app.services.events import record
 from app.services.gateway import Actor, Caller
 
+# What clients and supervisors ask again and again; in the log only if it fails, or at level debug.
+POLLS = frozenset({"healthz", "readyz", "key_check", "batch_retrieve", "batch_list"})
+MAX_REASON = 500
+
 
 def register(app: Flask) -> None:
     """Register the hooks of `app`."""
@@ -36,9 +40,10 @@ def _end(response: Response) -> Response:
         response.headers["Connection"] = "close"
     error = g.get("error")
     elapsed_ms = latency_ms()
-    gateway().log.info(
+    log = gateway().log
+    (log.debug if error is None and operation in POLLS else log.info)(
         operation,
-        request=g.request_id,
+        request_id=g.request_id,
         method=request.method,
         path=request.path,
         status=response.status_code,
@@ -47,6 +52,7 @@ def _end(response: Response) -> Response:
         actor=actor.name if actor else caller.name if caller else None,
         object=g.get("object_id"),
         code=error.code if error else None,
+        reason=error.message[:MAX_REASON] if error else None,
     )
     # What an admin does is recorded in the transaction that does it; of many refusals in a row only the first is news.
     if isinstance(error, RateLimitedError) and not error.is_news:
@@ -73,7 +79,7 @@ def _record(caller: Caller | Actor, operation: str, status: int, elapsed_ms: int
         )
     except SQLAlchemyError as failure:
         # The operation is committed, so its response must not turn into a failure.
-        gateway().log.error("event.not_recorded", operation=operation, request=g.request_id, error=str(failure))
+        gateway().log.error("event.not_recorded", operation=operation, request_id=g.request_id, reason=str(failure))
 
 
 def _recordable(object_id: str | None) -> str | None:

@@ -79,7 +79,7 @@ class IncomingBlob:
             with self._gateway.database.write() as connection:
                 blobs.forget(connection, self.id)
         except (BlobError, SQLAlchemyError) as error:
-            self._gateway.log.warning("blob.abort_failed", key=self.key, error=str(error))
+            self._gateway.log.warning("blob.abort_failed", key=self.key, reason=str(error))
 
     def _renew(self) -> None:
         with self._gateway.database.write() as connection:
@@ -146,7 +146,7 @@ def stream(gateway: Gateway, key: str, *, offset: int, length: int) -> Iterator[
     try:
         return gateway.blobs.stream(key, offset=offset, length=length)
     except BlobError as error:
-        gateway.log.error("blob.not_readable", key=key, error=str(error))
+        gateway.log.error("blob.not_readable", key=key, reason=str(error))
         raise UnavailableError("The bytes cannot be read at the moment; try again.", retry_after_s=5) from error
 
 
@@ -168,7 +168,7 @@ def _sweep_one(gateway: Gateway, leftover: Leftover) -> bool:
     try:
         gateway.blobs.delete(leftover.key)
     except BlobError as error:
-        gateway.log.warning("blob.delete_failed", key=leftover.key, error=str(error))
+        gateway.log.warning("blob.delete_failed", key=leftover.key, reason=str(error))
         return False
     failpoints.hit("sweep.after_delete")
     with gateway.database.write() as connection:

@@ -11,6 +11,7 @@ from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.store.database import Database
 from app.lib.clock import Clock
+from app.lib.episodes import Episodes
 from app.settings import Settings
 
 # Every service imports this module, so the services that it holds are imported for type checking only. The token
@@ -26,7 +27,8 @@ class Gateway:
     """Everything that services use in one process; safe to share between threads.
 
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
-    process's leases of rate limits, and `attempts` limits how often provider keys are verified.
+    process's leases of rate limits, and `attempts` limits how often provider keys are verified, and `episodes` knows
+    what is failing, so that the log has the beginning and the end of it.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Gateway:
     jwt: "Verifier"
     rates: "Rates" = field(repr=False)
     attempts: Attempts = field(default_factory=Attempts)
+    episodes: Episodes = field(default_factory=Episodes, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

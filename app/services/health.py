@@ -9,6 +9,7 @@ from app.auth.secrets import SealError
 from app.blobs import BlobError, BlobFullError
 from app.data.batches import workers
 from app.data.store.database import is_full
+from app.lib.episodes import Episodes
 from app.services import blobs
 from app.services.access import pepper
 from app.services.gateway import Gateway
@@ -56,7 +57,7 @@ class Probe:
         self.gateway = gateway
         self._lock = threading.Lock()
         self._latest: tuple[float, Report] | None = None
-        self._failing: dict[str, str] = {}
+        self._episodes = Episodes()
         self._is_running = False
         self._stop = threading.Event()
 
@@ -149,12 +150,11 @@ class Probe:
 
     def _failed(self, part: str, state: str, reason: object) -> str:
         """Log the first failure of an episode, and each that is of another kind."""
-        log = self.gateway.log.debug if self._failing.get(part) == state else self.gateway.log.error
-        self._failing[part] = state
+        log = self.gateway.log.error if self._episodes.failed(part, state) else self.gateway.log.debug
         log("ready.failed", part=part, state=state, reason=str(reason))
         return state
 
     def _works(self, part: str) -> str:
-        if self._failing.pop(part, None) is not None:
+        if self._episodes.worked(part):
             self.gateway.log.warning("ready.recovered", part=part)
         return OK

@@ -28,15 +28,26 @@ CONFLICT = 409
 
 @contextmanager
 def translated(gateway: Gateway, *, provider: str, account: str) -> Iterator[None]:
-    """Replaces an UpstreamError by the GatewayError that matches it; logs rejected credentials for the operator."""
+    """Replaces an UpstreamError by the GatewayError that matches it.
+
+    What the operator should know (rejected credentials, a provider that fails or is overloaded) is logged when it
+    begins, in the provider's words, and when it ends.
+    """
+    what = ("provider", provider, account)
     try:
         yield
     except UpstreamError as error:
         if error.status in AUTH_STATUSES:
             gateway.log.error(
-                "provider.auth_failed", provider=provider, account=account, status=error.status, error=error.message
+                "provider.auth_failed", provider=provider, account=account, status=error.status, reason=error.message
             )
+        elif not isinstance(error, RefusedError | MissingError):
+            is_news = gateway.episodes.failed(what)
+            log = gateway.log.warning if is_news else gateway.log.debug
+            log("provider.failing", provider=provider, account=account, status=error.status, reason=error.message)
         raise caller_error(error, provider=provider) from error
+    if gateway.episodes.worked(what):
+        gateway.log.warning("provider.recovered", provider=provider, account=account)
 
 
 def caller_error(error: UpstreamError, *, provider: str) -> GatewayError:

@@ -41,7 +41,7 @@ def authenticate(
     project = identity.project or _checked_name(project)
     row = _row(gateway, identity, project, request_id=request_id, address=address)
     if row is None:
-        gateway.log.info("jwt.refused", request=request_id, issuer=identity.issuer, reason="unknown project")
+        gateway.log.info("jwt.refused", request_id=request_id, issuer=identity.issuer, reason="unknown project")
         raise keys.refused()
     caller = keys.admit(gateway, row, request_id=request_id, account=account, address=address)
     return replace(caller, role=_lowest(caller.role, _role(identity)))
@@ -71,7 +71,7 @@ def _verified(gateway: Gateway, token: str, request_id: str) -> Identity:
     try:
         identity = gateway.jwt.verify(token)
     except TokenError as error:
-        gateway.log.info("jwt.refused", request=request_id, issuer=error.issuer, reason=error.reason)
+        gateway.log.info("jwt.refused", request_id=request_id, issuer=error.issuer, reason=error.reason)
         raise keys.refused() from None
     if identity.kind != VIRTUAL_KEY:
         # An admin manages all projects, so revoking or expiring the row in any project locks the admin out.

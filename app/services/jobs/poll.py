@@ -88,10 +88,10 @@ def refresh(gateway: Gateway, batch: Batch) -> bool:
     for job in _running(gateway, batch):
         with gateway.database.write() as connection:
             if jobs.take_look(connection, job.id, stale_ms=stale_ms):
-                mine.append(job.id)
+                mine.append(job)
     if not mine:
         return False
-    thread = threading.Thread(target=_look_at_all, args=(gateway, mine), name="refresh", daemon=True)
+    thread = threading.Thread(target=_look_at_all, args=(gateway, batch.public_id, mine), name="refresh", daemon=True)
     thread.start()
     thread.join(REFRESH_WAIT_S)
     return True
@@ -112,14 +112,17 @@ def _running(gateway: Gateway, batch: Batch) -> list[job_facts.JobRow]:
         return [job for job in job_facts.of_batch(connection, batch.id) if job.state == "running"]
 
 
-def _look_at_all(gateway: Gateway, job_ids: list[int]) -> None:
-    for job_id in job_ids:
+def _look_at_all(gateway: Gateway, batch: str, running: list[job_facts.JobRow]) -> None:
+    for job in running:
+        what = ("refresh", job.id)
         try:
-            look(gateway, job_id)
+            look(gateway, job.id)
+            gateway.episodes.worked(what)
         except UpstreamError as error:
-            gateway.log.warning("job.refresh_failed", job=job_id, error=error.message)
+            log = gateway.log.warning if gateway.episodes.failed(what) else gateway.log.debug
+            log("job.refresh_failed", batch=batch, job=job.number, reason=error.message)
         except Exception:
-            gateway.log.exception("job.refresh_broken", job=job_id)
+            gateway.log.exception("job.refresh_broken", batch=batch, job=job.number)
 
 
 def _note(gateway: Gateway, facts: JobFacts, native: NativeJob) -> None:
