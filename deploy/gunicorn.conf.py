@@ -1,5 +1,6 @@
 """gunicorn's configuration, for the Procfile's `web` process and for `make run`."""
 
+import resource
 from pathlib import Path
 
 from app import logs
@@ -16,6 +17,12 @@ bind = f"{settings.bind}:{settings.port}"
 workers = settings.web_concurrency
 # Threads mostly wait for the database, the disk and providers; 64 of them take a few megabytes.
 threads = settings.web_threads
+# Each process holds so many connections, most of them idle, and opens files beside them.
+worker_connections = 1000
+FILES = 4096
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if soft < FILES:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard), hard))
 # Limit on the heartbeat of a worker process, not on requests: long uploads and downloads are not affected.
 timeout = 60
 # Seconds that transfers in progress get to finish when a deployment stops this process.

@@ -37,6 +37,8 @@ NOTHING_TO_ACCEPT = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
 # What a client may still send after its last answer. Closed at once, it would get a reset instead of the answer.
 CLOSING_S = 5.0
 CLOSING_BYTES = 64 * 2**20
+SPARE_FILES = 16
+WARNING_S = 60.0
 
 
 class Worker(ThreadWorker):
@@ -50,6 +52,7 @@ class Worker(ThreadWorker):
         self._head_s = settings.client_head_s
         self._silence_s = settings.client_silence_s
         self._bytes_per_s = settings.client_bytes_per_s
+        self._warn_at = 0.0
         # Both in order of time. A request's head is on its way; the last answer was sent, with the bytes since then.
         self._heads: dict[Any, Head] = {}
         self._closing: dict[Any, int] = {}
@@ -220,8 +223,11 @@ class Worker(ThreadWorker):
 
     def _no_room(self, error: OSError) -> None:
         """The system gives no more connections, mostly because the process has too many open files."""
-        self._log.warning("connection.not_accepted", reason=str(error), connections=self.nr_conns)
-        if not self._make_room():
+        if (now := time.monotonic()) > self._warn_at:
+            self._log.warning("connection.not_accepted", reason=str(error), connections=self.nr_conns)
+            self._warn_at = now + WARNING_S
+        # The requests that are served open files as well.
+        if not sum(self._make_room() for _ in range(SPARE_FILES)):
             self.set_accept_enabled(False)  # the main loop tries again within a second
 
     def _refuse(self, client: Any, error: GatewayError) -> None:
