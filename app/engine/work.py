@@ -69,7 +69,11 @@ class Work(Protocol):
         ...
 
     def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
-        """Write results, all or nothing. False when the lease is lost and nothing was written."""
+        """Write results. False when the lease is lost and nothing more was written.
+
+        A result that the store refuses ends its line as `gateway_error`. Raises NotWrittenError when only some of them
+        were written.
+        """
         ...
 
     def step(self) -> bool:
@@ -87,3 +91,11 @@ class Work(Protocol):
 
 class StoreAwayError(Exception):
     """The database or blob store does not answer; the call may be retried."""
+
+
+class NotWrittenError(Exception):
+    """Some results could not be written, and not for a reason of their own; the others of that flush were written."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        super().__init__(f"{len(results)} results were not written")
+        self.results = list(results)
