@@ -183,11 +183,17 @@ class Executor:
             run.restore(results, retried, most_s=STORE_AWAY_S)
         except NotWrittenError as error:
             self._log.error("chunk.not_written", batch=run.segment.batch_id, lines=len(error.results))
-            run.restore(error.results, retried, most_s=MAX_RETRY_S)
+            self._keep(run, error.results, retried)
         except Exception:  # noqa: BLE001
             # Results are paid for: they are kept and written again while the lease holds; the trace shows the error.
             self._log.exception("chunk.not_written", batch=run.segment.batch_id, segment=run.segment.id)
-            run.restore(results, retried, most_s=MAX_RETRY_S)
+            self._keep(run, results, retried)
+
+    def _keep(self, run: SegmentRun, results: list[Result], retried: list[Line]) -> None:
+        run.restore(results, retried, most_s=MAX_RETRY_S)
+        if run.hopeless:
+            self._log.error("chunk.given_up", batch=run.segment.batch_id, lines=len(results))
+            run.lose()
 
 
 def _tried(line: Line, *, cost_unknown: bool = False) -> Line:

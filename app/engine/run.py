@@ -9,6 +9,7 @@ from app.engine.outcomes import Line, Result
 from app.lib.clock import Clock
 
 FIRST_PAUSE_S = 0.5
+MAX_MISSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ class SegmentRun:
     def waiting(self) -> int:
         """How many lines could be sent, now or after a pause."""
         return 0 if self._stopped else len(self._waiting) + len(self._delayed)
+
+    @property
+    def hopeless(self) -> bool:
+        """True when writing failed several times in a row and the batch is over: then nobody waits for the results."""
+        over = self._stopped or self._clock.monotonic() >= self.deadline
+        return over and self._misses >= MAX_MISSES
 
     @property
     def out(self) -> int:
