@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.engine.outcomes import Line, Outcome, Overloaded, Result
+from app.engine.room import Share
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import NotWrittenError, StoreAwayError, Work
@@ -81,8 +82,12 @@ class Executor:
 
     def _run_line(self, run: SegmentRun, line: Line) -> None:
         """Make one attempt; afterwards the run has either the result of the line, or the line itself to send again."""
+        with self._scheduler.room.share() as share:
+            self._try_line(run, line, share)
+
+    def _try_line(self, run: SegmentRun, line: Line, share: Share) -> None:
         try:
-            outcome = self._attempt(run, line)
+            outcome = self._attempt(run, line, share)
         except StoreAwayError as error:
             self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
@@ -93,7 +98,7 @@ class Executor:
         else:
             self._settle(run, line, outcome)
 
-    def _attempt(self, run: SegmentRun, line: Line) -> Outcome | Unsent:
+    def _attempt(self, run: SegmentRun, line: Line, share: Share) -> Outcome | Unsent:
         request = self._work.prepare(run.segment, line)
         if isinstance(request, Result):
             return Unsent(request)
@@ -105,7 +110,8 @@ class Executor:
             if not run.sendable:
                 return Unsent()
             failpoints.hit("line.sending")
-            return self._work.send(request, timeout_s=max(0.001, run.deadline - self._clock.monotonic()))
+            left_s = max(0.001, run.deadline - self._clock.monotonic())
+            return self._work.send(request, timeout_s=left_s, room=share.take)
         finally:
             run.gate.leave()
 
@@ -169,6 +175,7 @@ class Executor:
     def _flush(self, run: SegmentRun) -> None:
         if run.lost:
             run.drain()  # another worker may have the lines now, and its results count
+            run.written()
             return
         last = run.idle
         results, retried = run.drain()
@@ -176,8 +183,7 @@ class Executor:
             if not self._work.flush(run.segment, results, retried, last=last):
                 self._log.warning("segment.lost", batch=run.segment.batch_id, segment=run.segment.id)
                 run.lose()
-            else:
-                run.written()
+            run.written()
         except StoreAwayError as error:
             self._log.warning("chunk.store_away", batch=run.segment.batch_id, error=str(error))
             run.restore(results, retried, most_s=STORE_AWAY_S)

@@ -47,7 +47,7 @@ class SegmentRun:
         self._delayed: list[tuple[float, Line]] = []
         self._out = 0
         self._results: list[Result] = []
-        self._result_bytes = 0
+        self._result_bytes = self._drained_bytes = 0
         self._oldest = 0.0
         self._retried: dict[int, Line] = {}
         self._write_after = 0.0
@@ -94,8 +94,8 @@ class SegmentRun:
 
     @property
     def unwritten_bytes(self) -> int:
-        """Bytes of the results that wait to be written."""
-        return self._result_bytes
+        """Bytes of the results that wait to be written, or are being written."""
+        return self._result_bytes + self._drained_bytes
 
     def renew(self, ends: float) -> None:
         """Note that the lease holds until `ends` on the monotonic clock."""
@@ -155,13 +155,15 @@ class SegmentRun:
     def drain(self) -> tuple[list[Result], list[Line]]:
         """(results, retried lines that have not ended) since the last call."""
         with self._lock:
-            results, self._results, self._result_bytes = self._results, [], 0
+            results, self._results = self._results, []
+            self._drained_bytes, self._result_bytes = self._result_bytes, 0
             retried, self._retried = list(self._retried.values()), {}
         return results, retried
 
     def written(self) -> None:
-        """Note that the last flush was written."""
-        self._misses = 0
+        """Note that the last flush was written, or is no longer wanted."""
+        with self._lock:
+            self._misses = self._drained_bytes = 0
 
     def restore(self, results: list[Result], retried: list[Line], *, most_s: float) -> None:
         """Take back what could not be written, for a while that grows up to `most_s`: no thread waits meanwhile."""
@@ -170,6 +172,7 @@ class SegmentRun:
             self._misses = min(self._misses + 1, 16)
             self._note_oldest()
             self._results = results + self._results
+            self._drained_bytes = 0
             self._result_bytes += sum(len(result.data) for result in results)
             self._retried = {line.number: line for line in retried} | self._retried
 

@@ -1,6 +1,6 @@
 """What an engine needs from the rest of the app: where work comes from, how a line is sent, where results go."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,8 +56,11 @@ class Work(Protocol):
         """The request of a line, ready for `send`, or a Result when it can never be sent."""
         ...
 
-    def send(self, request: Any, *, timeout_s: float) -> Outcome:
-        """Make one attempt at the provider."""
+    def send(self, request: Any, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
+        """Make one attempt at the provider.
+
+        `room` is asked for the bytes of a large answer before they are read, and how long that may take.
+        """
         ...
 
     def broken(self, segment: Segment, line: Line) -> Result:

@@ -30,8 +30,8 @@ MAX_CHARS: Final = {
 # Names of fields that one line can show as dropped.
 MAX_FIELDS: Final = 64
 MAX_PAIRS: Final = 16
-# Tokens of one answer: a hundred times the longest context that any model has.
-MAX_TOKENS: Final = 10**9
+# Tokens of one answer: a thousand times the longest context that any model has.
+MAX_TOKENS: Final = 10**10
 # Lines or records of one job.
 MAX_LINES: Final = 10**9
 # Bytes of one object: more than JSON numbers can tell apart.

@@ -73,7 +73,7 @@ class FakeWork:
     def probe(self, segment: Segment, line: Line) -> None:
         self.probed.append(line.number)
 
-    def send(self, request: Line, *, timeout_s: float) -> Outcome:
+    def send(self, request: Line, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
         with self.lock:
             self.sent.append(request.number)
             self.out += 1

@@ -48,6 +48,12 @@ def not_connected(where: str, error: BaseException, *, timeout_s: float) -> Upst
     return OverloadedError(text, code="connection_failed", sent=False)
 
 
+def no_room(where: str) -> UpstreamTimeoutError:
+    """The error of an answer that was not read, because no memory became free for it in time."""
+    text = f"The answer of {where} is large, and the worker had no memory free for it in time."
+    return UpstreamTimeoutError(text, code="no_memory")
+
+
 def timed_out(where: str) -> UpstreamTimeoutError:
     """The error of an answer that did not come, or not all of it, in time."""
     return UpstreamTimeoutError(f"No complete answer from {where} in time.", code="timeout")

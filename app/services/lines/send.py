@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,12 +84,15 @@ class LineCalls:
             return untranslatable(batch.public_id, line, error)
         return Request(line, batch, written.body, target, tuple(written.dropped), original=body)
 
-    def send(self, request: Request, *, timeout_s: float) -> Outcome:
-        """One attempt at the provider."""
+    def send(self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
+        """One attempt at the provider. `room` is asked for the bytes of a large answer before they are read."""
         gateway, batch, line = self._gateway, request.batch, request.line
         started = gateway.clock.monotonic()
         call = LineCall(
-            endpoint=request.target, body=request.body, timeout_s=min(timeout_s, gateway.settings.line_timeout_s)
+            endpoint=request.target,
+            body=request.body,
+            timeout_s=min(timeout_s, gateway.settings.line_timeout_s),
+            room=room,
         )
         try:
             answer = batch.connector.run_line(call)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from app.connectors.contract.base import always_room
 from app.data.batches import capacity as permits
 from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
@@ -85,8 +86,8 @@ class BatchWork:
         with _store():
             return self._lines.prepare(segment, line)
 
-    def send(self, request: Request, *, timeout_s: float) -> Outcome:
-        return self._lines.send(request, timeout_s=timeout_s)
+    def send(self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool] = always_room) -> Outcome:
+        return self._lines.send(request, timeout_s=timeout_s, room=room)
 
     def broken(self, segment: Segment, line: Line) -> Result:
         text = "The gateway failed to process this line; its log has the details."

@@ -23,7 +23,7 @@ from tests.support.messages import MESSAGES, message_line
 from tests.support.refusing import refusing
 from tests.support.waiting import until
 
-IMPOSSIBLE = (2**62, 2**63, 2**70, 10**10, -5, True, 1.5, "nine", [])
+IMPOSSIBLE = (2**62, 2**63, 2**70, 10**11, -5, True, 1.5, "nine", [])
 ANSWER = {
     "object": "chat.completion",
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
