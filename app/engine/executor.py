@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.engine.outcomes import Line, Outcome, Overloaded, Result
+from app.engine.room import Share
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
-from app.engine.work import StoreAwayError, Work
+from app.engine.work import NotWrittenError, StoreAwayError, Work
 from app.lib import failpoints
 from app.lib.clock import Clock
 
@@ -42,6 +43,7 @@ class Executor:
         self._chunk = chunk
         self._flush_lock = threading.Lock()
         self._over = threading.Event()
+        self._never = threading.Event()
         self._senders = [self._thread(self._send_lines, f"line-{n}") for n in range(threads)]
         self._flushers = [self._thread(self._write_results, f"flush-{n}") for n in range(FLUSH_THREADS)]
 
@@ -80,8 +82,12 @@ class Executor:
 
     def _run_line(self, run: SegmentRun, line: Line) -> None:
         """Make one attempt; afterwards the run has either the result of the line, or the line itself to send again."""
+        with self._scheduler.room.share() as share:
+            self._try_line(run, line, share)
+
+    def _try_line(self, run: SegmentRun, line: Line, share: Share) -> None:
         try:
-            outcome = self._attempt(run, line)
+            outcome = self._attempt(run, line, share)
         except StoreAwayError as error:
             self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
@@ -92,7 +98,7 @@ class Executor:
         else:
             self._settle(run, line, outcome)
 
-    def _attempt(self, run: SegmentRun, line: Line) -> Outcome | Unsent:
+    def _attempt(self, run: SegmentRun, line: Line, share: Share) -> Outcome | Unsent:
         request = self._work.prepare(run.segment, line)
         if isinstance(request, Result):
             return Unsent(request)
@@ -104,7 +110,8 @@ class Executor:
             if not run.sendable:
                 return Unsent()
             failpoints.hit("line.sending")
-            return self._work.send(request, timeout_s=max(0.001, run.deadline - self._clock.monotonic()))
+            left_s = max(0.001, run.deadline - self._clock.monotonic())
+            return self._work.send(request, timeout_s=left_s, room=share.take)
         finally:
             run.gate.leave()
 
@@ -114,6 +121,10 @@ class Executor:
         except StoreAwayError as error:
             self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
+        except Exception:  # noqa: BLE001
+            # Not even its end can be written down; the thread and the other lines go on.
+            self._log.exception("line.not_ended", batch=run.segment.batch_id, line=line.number)
+            run.give_back(line, delay_s=MAX_RETRY_S)
         else:
             run.finish(result)
 
@@ -142,7 +153,7 @@ class Executor:
             if run is None:
                 if self._over.is_set() and not self._unwritten():
                     return
-                self._over.wait(FLUSH_LOOK_S) if not self._over.is_set() else None
+                self._never.wait(FLUSH_LOOK_S)
                 continue
             try:
                 self._flush(run)
@@ -153,7 +164,7 @@ class Executor:
     def _ripe_run(self) -> SegmentRun | None:
         with self._flush_lock:
             for run in self._scheduler.runs():
-                if not run.flushing and (run.ripe(self._chunk) or (self._over.is_set() and run.unwritten)):
+                if not run.flushing and run.ripe(self._chunk, at_once=self._over.is_set()):
                     run.flushing = True
                     return run
         return None
@@ -164,6 +175,7 @@ class Executor:
     def _flush(self, run: SegmentRun) -> None:
         if run.lost:
             run.drain()  # another worker may have the lines now, and its results count
+            run.written()
             return
         last = run.idle
         results, retried = run.drain()
@@ -171,15 +183,23 @@ class Executor:
             if not self._work.flush(run.segment, results, retried, last=last):
                 self._log.warning("segment.lost", batch=run.segment.batch_id, segment=run.segment.id)
                 run.lose()
+            run.written()
         except StoreAwayError as error:
             self._log.warning("chunk.store_away", batch=run.segment.batch_id, error=str(error))
-            run.restore(results, retried)
-            self._over.wait(STORE_AWAY_S)
+            run.restore(results, retried, most_s=STORE_AWAY_S)
+        except NotWrittenError as error:
+            self._log.error("chunk.not_written", batch=run.segment.batch_id, lines=len(error.results))
+            self._keep(run, error.results, retried)
         except Exception:  # noqa: BLE001
             # Results are paid for: they are kept and written again while the lease holds; the trace shows the error.
             self._log.exception("chunk.not_written", batch=run.segment.batch_id, segment=run.segment.id)
-            run.restore(results, retried)
-            self._over.wait(STORE_AWAY_S)
+            self._keep(run, results, retried)
+
+    def _keep(self, run: SegmentRun, results: list[Result], retried: list[Line]) -> None:
+        run.restore(results, retried, most_s=MAX_RETRY_S)
+        if run.hopeless:
+            self._log.error("chunk.given_up", batch=run.segment.batch_id, lines=len(results))
+            run.lose()
 
 
 def _tried(line: Line, *, cost_unknown: bool = False) -> Line:

@@ -3,8 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.lib import bounds
+
 # The error code of a line whose answer could not be read; the provider has charged for it all the same.
 BAD_ANSWER: Final = "bad_answer"
+# The error code of a line that ends for a reason of the gateway's own.
+GATEWAY_ERROR: Final = "gateway_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Tokens:
 class Result:
     """The final result of a line. `data` is its complete line of the output or error file, newline included.
 
-    `dropped` are fields of the request that the provider's dialect cannot express.
+    `dropped` are fields of the request that the provider's dialect cannot express. Wherever these come from, they can
+    be stored: they are within `app.lib.bounds`.
     """
 
     line: Line
@@ -48,6 +53,14 @@ class Result:
     latency_ms: int | None = None
     tokens: Tokens = field(default_factory=Tokens)
     dropped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.error_code is not None:
+            object.__setattr__(self, "error_code", bounds.word(self.error_code, "code"))
+        if self.dropped:
+            object.__setattr__(self, "dropped", bounds.fields(self.dropped))
+        if self.status_code is not None and not bounds.is_status(self.status_code):
+            object.__setattr__(self, "status_code", None)
 
 
 @dataclass(frozen=True, slots=True)

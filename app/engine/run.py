@@ -8,6 +8,9 @@ from app.engine.gate import Gate
 from app.engine.outcomes import Line, Result
 from app.lib.clock import Clock
 
+FIRST_PAUSE_S = 0.5
+MAX_MISSES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -44,9 +47,11 @@ class SegmentRun:
         self._delayed: list[tuple[float, Line]] = []
         self._out = 0
         self._results: list[Result] = []
-        self._result_bytes = 0
+        self._result_bytes = self._drained_bytes = 0
         self._oldest = 0.0
         self._retried: dict[int, Line] = {}
+        self._write_after = 0.0
+        self._misses = 0
         self._stopped = False
         self._lost = False
         self.flushing = False
@@ -67,6 +72,12 @@ class SegmentRun:
         return 0 if self._stopped else len(self._waiting) + len(self._delayed)
 
     @property
+    def hopeless(self) -> bool:
+        """True when writing failed several times in a row and the batch is over: then nobody waits for the results."""
+        over = self._stopped or self._clock.monotonic() >= self.deadline
+        return over and self._misses >= MAX_MISSES
+
+    @property
     def out(self) -> int:
         """How many lines are between `take` and their end."""
         return self._out
@@ -83,8 +94,8 @@ class SegmentRun:
 
     @property
     def unwritten_bytes(self) -> int:
-        """Bytes of the results that wait to be written."""
-        return self._result_bytes
+        """Bytes of the results that wait to be written, or are being written."""
+        return self._result_bytes + self._drained_bytes
 
     def renew(self, ends: float) -> None:
         """Note that the lease holds until `ends` on the monotonic clock."""
@@ -132,26 +143,36 @@ class SegmentRun:
             self._result_bytes += len(result.data)
             self._retried.pop(result.line.number, None)
 
-    def ripe(self, rule: ChunkRule) -> bool:
-        """True when results should be written now."""
+    def ripe(self, rule: ChunkRule, *, at_once: bool = False) -> bool:
+        """True when results should be written now; `at_once`: without waiting for more of them."""
         with self._lock:
-            if not self.unwritten:
+            now = self._clock.monotonic()
+            if not self.unwritten or now < self._write_after:
                 return False
-            full = self._result_bytes >= rule.max_bytes or self.idle or self.segment.solo
-            return full or self._clock.monotonic() - self._oldest >= rule.max_wait_ms / 1000
+            full = at_once or self._result_bytes >= rule.max_bytes or self.idle or self.segment.solo
+            return full or now - self._oldest >= rule.max_wait_ms / 1000
 
     def drain(self) -> tuple[list[Result], list[Line]]:
         """(results, retried lines that have not ended) since the last call."""
         with self._lock:
-            results, self._results, self._result_bytes = self._results, [], 0
+            results, self._results = self._results, []
+            self._drained_bytes, self._result_bytes = self._result_bytes, 0
             retried, self._retried = list(self._retried.values()), {}
         return results, retried
 
-    def restore(self, results: list[Result], retried: list[Line]) -> None:
-        """Take back what could not be written."""
+    def written(self) -> None:
+        """Note that the last flush was written, or is no longer wanted."""
         with self._lock:
+            self._misses = self._drained_bytes = 0
+
+    def restore(self, results: list[Result], retried: list[Line], *, most_s: float) -> None:
+        """Take back what could not be written, for a while that grows up to `most_s`: no thread waits meanwhile."""
+        with self._lock:
+            self._write_after = self._clock.monotonic() + min(most_s, FIRST_PAUSE_S * 2.0**self._misses)
+            self._misses = min(self._misses + 1, 16)
             self._note_oldest()
             self._results = results + self._results
+            self._drained_bytes = 0
             self._result_bytes += sum(len(result.data) for result in results)
             self._retried = {line.number: line for line in retried} | self._retried
 

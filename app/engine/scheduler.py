@@ -3,6 +3,7 @@
 import threading
 
 from app.engine.outcomes import Line
+from app.engine.room import Room
 from app.engine.run import SegmentRun
 
 # A line is in memory three times: as text, as parsed values, and as the body that is sent.
@@ -10,7 +11,11 @@ COPIES = 3
 
 
 class Scheduler:
-    """The runs of this process and the lines that its threads take from them."""
+    """The runs of this process and the lines that its threads take from them.
+
+    `room` is for their answers, of which it has half of the budget for itself: lines that wait for room could otherwise
+    keep it all.
+    """
 
     def __init__(self, *, budget_bytes: int) -> None:
         self._changed = threading.Condition()
@@ -19,6 +24,7 @@ class Scheduler:
         self._held = 0
         self._taken: dict[int, int] = {}
         self._closed = False
+        self.room = Room(limit_bytes=budget_bytes // 2, unwritten=self._unwritten)
 
     def add(self, run: SegmentRun) -> None:
         """Offer the lines of `run`."""
@@ -80,7 +86,7 @@ class Scheduler:
             line = run.take()
             if line is None:
                 continue
-            held = self._held + sum(other.unwritten_bytes for other in self._runs)
+            held = self._held + self._unwritten() + self.room.held
             if held and held + self._cost(line) > self._budget:
                 run.give_back(line)
                 return None  # wait for room: smaller lines that overtake it would starve it
@@ -88,6 +94,9 @@ class Scheduler:
             self._taken[id(run.gate)] = self._taken.get(id(run.gate), 0) + 1
             return run, line
         return None
+
+    def _unwritten(self) -> int:
+        return sum(run.unwritten_bytes for run in self._runs)
 
     def _cost(self, line: Line) -> int:
         return line.length * COPIES

@@ -1,6 +1,6 @@
 """What an engine needs from the rest of the app: where work comes from, how a line is sent, where results go."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,8 +56,11 @@ class Work(Protocol):
         """The request of a line, ready for `send`, or a Result when it can never be sent."""
         ...
 
-    def send(self, request: Any, *, timeout_s: float) -> Outcome:
-        """Make one attempt at the provider."""
+    def send(self, request: Any, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
+        """Make one attempt at the provider.
+
+        `room` is asked for the bytes of a large answer before they are read, and how long that may take.
+        """
         ...
 
     def broken(self, segment: Segment, line: Line) -> Result:
@@ -69,7 +72,11 @@ class Work(Protocol):
         ...
 
     def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
-        """Write results, all or nothing. False when the lease is lost and nothing was written."""
+        """Write results. False when the lease is lost and nothing more was written.
+
+        A result that the store refuses ends its line as `gateway_error`. Raises NotWrittenError when only some of them
+        were written.
+        """
         ...
 
     def step(self) -> bool:
@@ -87,3 +94,11 @@ class Work(Protocol):
 
 class StoreAwayError(Exception):
     """The database or blob store does not answer; the call may be retried."""
+
+
+class NotWrittenError(Exception):
+    """Some results could not be written, and not for a reason of their own; the others of that flush were written."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        super().__init__(f"{len(results)} results were not written")
+        self.results = list(results)

@@ -8,20 +8,34 @@ common message cheap.
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+from app.lib import bounds
+
 Json = dict[str, Any]
 Role = Literal["system", "user", "assistant", "tool"]
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
+COUNTS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "total_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of an answer or job, named as in the Responses API. `input_tokens` includes cached tokens."""
+    """Token counts of an answer or job, named as in the Responses API. `input_tokens` includes cached tokens.
+
+    All are 0 when one of them is no count that an answer can have: then nobody knows what was used.
+    """
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
     total_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        counts = (self.input_tokens, self.cached_tokens, self.output_tokens, self.reasoning_tokens, self.total_tokens)
+        for count in counts:
+            if type(count) is not int or not 0 <= count <= bounds.MAX_TOKENS:
+                for name in COUNTS:
+                    object.__setattr__(self, name, 0)
+                return
 
 
 @dataclass(slots=True)

@@ -42,6 +42,8 @@ class FakeWork:
         self.over: set[int] = set()
         self.probed: list[int] = []
         self.refuse_flush = False
+        self.flush_errors: dict[int, Exception] = {}  # by the segment whose flush raises it
+        self.flushes: list[int] = []
 
     def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
         with self.lock:
@@ -71,7 +73,7 @@ class FakeWork:
     def probe(self, segment: Segment, line: Line) -> None:
         self.probed.append(line.number)
 
-    def send(self, request: Line, *, timeout_s: float) -> Outcome:
+    def send(self, request: Line, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
         with self.lock:
             self.sent.append(request.number)
             self.out += 1
@@ -84,6 +86,9 @@ class FakeWork:
 
     def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
         with self.lock:
+            self.flushes.append(segment.id)
+            if segment.id in self.flush_errors:
+                raise self.flush_errors[segment.id]
             if self.refuse_flush:
                 return False
             self.flushed += results

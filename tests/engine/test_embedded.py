@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import pytest
 import structlog
 
 from app.engine.embedded import Embedded, Options
+from app.engine.executor import FLUSH_THREADS
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result
 from app.engine.run import Segment
-from app.engine.work import StoreAwayError
+from app.engine.work import NotWrittenError, StoreAwayError
 from app.lib.clock import SystemClock
 from tests.engine.fake_work import FakeWork, done, segment
 from tests.support.waiting import until
@@ -112,6 +114,47 @@ def test_results_of_a_lost_segment_are_dropped() -> None:
         until(lambda: not engine._scheduler.runs())
     assert work.flushed == []
     assert work.released == []
+
+
+@pytest.mark.parametrize("error", [StoreAwayError("away"), ValueError("a NUL"), NotWrittenError([])], ids=repr)
+def test_segments_whose_results_are_not_written_hold_no_thread_and_send_nothing_again(error: Exception) -> None:
+    bad = range(1, FLUSH_THREADS + 3)
+    work = FakeWork([*(segment(number, 2) for number in bad), segment(99, 2)], lambda line, attempt: done(line))
+    work.flush_errors = dict.fromkeys(bad, error)
+    with running(work):
+        until(lambda: 99 in work.released)
+        if not isinstance(error, NotWrittenError):  # that one says what is left: nothing
+            until(lambda: all(work.flushes.count(number) > 1 for number in bad))
+            work.flush_errors.clear()
+        until(lambda: len(work.released) == len(bad) + 1)
+    assert len(work.sent) == len(set(work.sent)) == 2 * (len(bad) + 1)
+    if not isinstance(error, NotWrittenError):
+        assert len(work.flushed) == len(work.sent)
+
+
+def test_results_that_cannot_be_written_do_not_outlive_their_batch() -> None:
+    work = FakeWork([segment(1, 2, deadline_s=0.5)], lambda line, attempt: done(line))
+    work.flush_errors[1] = ValueError("a NUL")
+    with running(work) as engine:
+        until(lambda: work.flushes)
+        until(lambda: not engine._scheduler.runs())
+    assert len(work.sent) == 2
+    assert work.flushed == work.released == []
+
+
+def test_a_line_whose_end_cannot_be_written_down_ends_no_thread() -> None:
+    class Broken(FakeWork):
+        def broken(self, segment: Segment, line: Line) -> Result:
+            raise RuntimeError("no batch")
+
+    def fail(line: Line, attempt: int) -> Outcome:
+        if line.number < 1010:
+            raise RuntimeError("a bug")
+        return done(line)
+
+    work = Broken([segment(1, 30)], fail, ceiling=2)
+    with running(work, concurrency=2):
+        until(lambda: len(work.flushed) == 20)
 
 
 def test_a_segment_that_killed_workers_runs_one_line_at_a_time() -> None:

@@ -81,7 +81,7 @@ def test_results_that_could_not_be_written_are_kept_in_order(run: SegmentRun, cl
     run.finish(results[1])
     drained, retried = run.drain()
     run.finish(results[2])
-    run.restore(drained, retried)
+    run.restore(drained, retried, most_s=0.5)
     assert run.unwritten_bytes == 3
     assert run.drain() == (results, [])
 

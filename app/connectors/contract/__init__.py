@@ -14,6 +14,7 @@ from app.connectors.contract.abilities import (
 )
 from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target, Timeouts
 from app.connectors.contract.errors import (
+    AnswerTooLargeError,
     ConfigurationError,
     MissingError,
     OverloadedError,
@@ -50,6 +51,7 @@ __all__ = [
     "OPERATIONS",
     "OVER",
     "Abilities",
+    "AnswerTooLargeError",
     "ConfigurationError",
     "Connector",
     "Download",

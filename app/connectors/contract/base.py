@@ -66,13 +66,23 @@ class Target:
     retry_pause_s: float | None = None
 
 
+def always_room(_size: int, _timeout_s: float) -> bool:
+    """Room for any answer."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LineCall:
-    """One line to send: the batch's endpoint (`/v1/...`), the body, and the time left."""
+    """One line to send: the batch's endpoint (`/v1/...`), the body, and the time left.
+
+    `room(bytes, seconds)` is asked before (more of) a large answer is read, and waits until there is memory for it;
+    False when there was none in time.
+    """
 
     endpoint: str
     body: Mapping[str, Any]
     timeout_s: float
+    room: Callable[[int, float], bool] = field(default=always_room, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """How calls to providers fail: one tree of exceptions for all connectors."""
 
+from app.lib import bounds
+
 
 class UpstreamError(Exception):
     """A call without a usable answer.
 
-    `sent` is false if nothing of the request was sent, so that repeating it is safe.
+    `sent` is false if nothing of the request was sent, so that repeating it is safe. Texts are clean, so that they can
+    be stored; they are cut later, because a cut could leave part of a secret that is still to be redacted.
     """
 
     def __init__(
@@ -19,15 +22,15 @@ class UpstreamError(Exception):
         request_id: str = "",
         param: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = bounds.clean(message)
+        super().__init__(self.message)
         self.status = status
-        self.code = code
+        self.code = bounds.clean(code)
         self.retry_after_s = retry_after_s
         self.sent = sent
         self.body = body
-        self.request_id = request_id
-        self.param = param
+        self.request_id = bounds.clean(request_id)
+        self.param = None if param is None else bounds.clean(param)
 
 
 class OverloadedError(UpstreamError):
@@ -36,6 +39,10 @@ class OverloadedError(UpstreamError):
 
 class UpstreamServerError(UpstreamError):
     """Another 5xx, or an answer that is cut short or invalid."""
+
+
+class AnswerTooLargeError(UpstreamServerError):
+    """An answer that is larger than the gateway takes. It would be no smaller, and cost as much, another time."""
 
 
 class UpstreamTimeoutError(UpstreamError):

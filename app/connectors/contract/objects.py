@@ -1,12 +1,16 @@
 """What connectors take and return: providers' objects in the gateway's terms and units.
 
-Instants are Unix milliseconds in UTC. Statuses are OpenAI's, whatever the provider calls them.
+Instants are Unix milliseconds in UTC. Statuses are OpenAI's, whatever the provider calls them. What providers send is
+within `app.lib.bounds` once it is in one of these: texts are cut and cleaned, numbers that make no sense are None, and
+an id that cannot be stored raises UpstreamServerError.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from app.connectors.contract.errors import UpstreamServerError
+from app.lib import bounds
 from app.translate.neutral import Answer, EmbeddingAnswer
 from app.translate.neutral import Usage as Usage
 
@@ -14,6 +18,8 @@ T = TypeVar("T")
 
 # Terminal statuses of jobs.
 OVER = frozenset({"completed", "failed", "expired", "cancelled"})
+# The error code of a row whose answer cannot be read.
+BAD_ROW = "bad_answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,11 @@ class NativeFile:
     created_at: int | None = None
     expires_at: int | None = None
 
+    def __post_init__(self) -> None:
+        _check_ids(self, "id")
+        _set(self, purpose=bounds.word(self.purpose, "status"), bytes=_count(self.bytes, bounds.MAX_BYTES))
+        _check_instants(self, "created_at", "expires_at")
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
@@ -90,6 +101,15 @@ class JobError:
     param: str | None = None
     line: int | None = None
 
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            code=bounds.word(self.code, "code"),
+            message=bounds.text(self.message, "message"),
+            param=bounds.optional_word(self.param, "param"),
+            line=_count(self.line, bounds.MAX_LINES),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class NativeJob:
@@ -115,6 +135,21 @@ class NativeJob:
     in_progress_at: int | None = None
     ended_at: int | None = None
     expires_at: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_ids(self, "id", "input_id", "output_id", "error_id")
+        _set(
+            self,
+            native_status=bounds.word(self.native_status, "status"),
+            endpoint=bounds.optional_word(self.endpoint, "endpoint"),
+            model=bounds.optional_word(self.model, "model"),
+            window=bounds.optional_word(self.window, "window"),
+            total=_count(self.total, bounds.MAX_LINES),
+            completed=_count(self.completed, bounds.MAX_LINES),
+            failed=_count(self.failed, bounds.MAX_LINES),
+            metadata=bounds.pairs(self.metadata),
+        )
+        _check_instants(self, "created_at", "in_progress_at", "ended_at", "expires_at")
 
     @property
     def is_over(self) -> bool:
@@ -170,6 +205,18 @@ class JobResult:
     usage: Usage = Usage()
     answer: Answer | EmbeddingAnswer | None = None
 
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            custom_id=bounds.text(self.custom_id, "custom_id"),
+            request_id=bounds.word(self.request_id, "request_id"),
+            message=bounds.text(self.message, "message"),
+            error_code=bounds.optional_word(self.error_code, "code"),
+        )
+        if self.status_code is not None and not bounds.is_status(self.status_code):
+            text = "The provider's result of this line has a status that is none of HTTP's."
+            _set(self, status_code=None, body=b"", answer=None, error_code=BAD_ROW, message=text)
+
 
 @dataclass(frozen=True, slots=True)
 class Download:
@@ -203,6 +250,16 @@ class NativeContainer:
     memory_limit: str | None = None
     network_policy: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        _check_ids(self, "id")
+        _set(
+            self,
+            name=bounds.text(self.name, "filename"),
+            expires_after_minutes=_count(self.expires_after_minutes, bounds.MAX_MINUTES),
+            memory_limit=bounds.optional_word(self.memory_limit, "memory"),
+        )
+        _check_instants(self, "created_at", "last_active_at")
+
 
 @dataclass(frozen=True, slots=True)
 class NativeContainerFile:
@@ -213,3 +270,32 @@ class NativeContainerFile:
     source: str
     bytes: int | None = None
     created_at: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_ids(self, "id")
+        _set(self, path=bounds.text(self.path, "path"), bytes=_count(self.bytes, bounds.MAX_BYTES))
+        _check_instants(self, "created_at")
+
+
+def _set(made: object, **values: Any) -> None:
+    """Change fields of a frozen object that is being made."""
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+
+
+def _count(value: Any, most: int) -> int | None:
+    return None if value is None else bounds.count(value, most)
+
+
+def _check_ids(made: object, *names: str) -> None:
+    for name in names:
+        value = getattr(made, name)
+        if value is not None and not bounds.is_id(value):
+            raise UpstreamServerError(f"The provider's answer makes no sense: {name} is not an id.", code=BAD_ROW)
+
+
+def _check_instants(made: object, *names: str) -> None:
+    for name in names:
+        value = getattr(made, name)
+        if value is not None:
+            object.__setattr__(made, name, bounds.count(value, bounds.MAX_INSTANT_MS))

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 import requests
 import urllib3.exceptions
 
-from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.contract.errors import (
+    AnswerTooLargeError,
+    OverloadedError,
+    UpstreamError,
+    UpstreamServerError,
+    UpstreamTimeoutError,
+)
 
 # The code of an error that is ours: a payload was not as long as it said. It tells nothing about the provider.
 BAD_PAYLOAD = "bad_payload"
@@ -42,14 +48,20 @@ def not_connected(where: str, error: BaseException, *, timeout_s: float) -> Upst
     return OverloadedError(text, code="connection_failed", sent=False)
 
 
+def no_room(where: str) -> UpstreamTimeoutError:
+    """The error of an answer that was not read, because no memory became free for it in time."""
+    text = f"The answer of {where} is large, and the worker had no memory free for it in time."
+    return UpstreamTimeoutError(text, code="no_memory")
+
+
 def timed_out(where: str) -> UpstreamTimeoutError:
     """The error of an answer that did not come, or not all of it, in time."""
     return UpstreamTimeoutError(f"No complete answer from {where} in time.", code="timeout")
 
 
-def too_large(where: str, max_bytes: int) -> UpstreamServerError:
+def too_large(where: str, max_bytes: int) -> AnswerTooLargeError:
     """The error of an answer that is larger than the caller wants to hold."""
-    return UpstreamServerError(f"The answer of {where} is larger than {max_bytes} bytes.", code="answer_too_large")
+    return AnswerTooLargeError(f"The answer of {where} is larger than {max_bytes} bytes.", code="answer_too_large")
 
 
 def bad_payload() -> UpstreamServerError:

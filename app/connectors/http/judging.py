@@ -12,7 +12,7 @@ from app.connectors.contract.errors import MissingError, OverloadedError, Refuse
 from app.connectors.contract.objects import Usage
 from app.connectors.http.redaction import MAX_MESSAGE, MAX_QUOTED_BYTES
 from app.connectors.http.wire import Answer
-from app.lib import json
+from app.lib import bounds, json
 
 TOO_MANY = 429
 MISSING = 404
@@ -20,6 +20,8 @@ OVERLOAD_STATUSES = frozenset({TOO_MANY, 503, 529})
 # The code of a redirect, which is never followed.
 REDIRECT = "redirect"
 MAX_QUOTE = 300
+# Makes a whole Usage unknown.
+NO_COUNT = -1
 MAX_RETRY_AFTER_S = 24 * 3600.0
 # The list that an answer of the endpoint must have.
 REQUIRED_LISTS = {
@@ -223,8 +225,9 @@ def _part(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 def _count(holder: Mapping[str, Any], *names: str) -> int:
     for name in names:
         value = holder.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
-            return value
+        if value is not None:
+            count = bounds.count(value, bounds.MAX_TOKENS)
+            return NO_COUNT if count is None else count
     return 0
 
 

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import urllib3.exceptions
@@ -20,9 +20,10 @@ from requests import PreparedRequest
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from app.connectors.contract.base import always_room
 from app.connectors.http import failures
 from app.connectors.http.auth import HeaderAuth
-from app.connectors.http.reading import AnswerTooLargeError, read_answer
+from app.connectors.http.reading import NoRoomError, OverLimitError, read_answer
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import COMMON_HEADERS, MAX_ANSWER_BYTES, MAX_IDLE_S, Answer, check_headers, tls_context
 
@@ -60,32 +61,46 @@ class LineClient:
         self._pid = os.getpid()
         weakref.finalize(self, _close_all, self._idle)
 
-    def post(self, path: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        room: Callable[[int, float], bool] = always_room,
+    ) -> Answer:
         """POST a JSON body to the base URL + `path`. Every status is an answer; one that is no 2xx has no secrets.
 
-        Sent once; only when a kept connection turns out to be closed before it took a byte, another one is used. Raises
-        OverloadedError (refused, unreachable), UpstreamTimeoutError, UpstreamServerError (reset, cut short, too large,
-        not HTTP), and what the authorisation raises; none repeats a secret.
+        `room` (see LineCall) is asked before a large answer is read. Sent once; only when a kept connection turns out
+        to be closed before it took a byte, another one is used. Raises OverloadedError (refused, unreachable),
+        UpstreamTimeoutError, UpstreamServerError (reset, cut short, too large, not HTTP), and what the authorisation
+        raises; none repeats a secret.
         """
         with self.remote.redaction.in_errors():
-            return self.remote.readable(self._exchange(path, body, headers or {}, time.monotonic() + timeout_s))
+            deadline = time.monotonic() + timeout_s
+            return self.remote.readable(self._exchange(path, body, headers or {}, deadline, room))
 
     def close(self) -> None:
         """Close idle connections. The client stays usable."""
         _close_all(self._idle)
 
-    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str], deadline: float) -> Answer:
+    def _exchange(
+        self, path: str, body: bytes, headers: Mapping[str, str], deadline: float, room: Callable[[int, float], bool]
+    ) -> Answer:
         head = self._head(path, body, headers)
         connection = self._kept() or self._connected(deadline)
         reusable = False
         try:
             self._send(connection, head, body, deadline)
             answer, reusable = read_answer(
-                connection.sock, method="POST", deadline=deadline, max_bytes=self._max_answer_bytes
+                connection.sock, method="POST", deadline=deadline, max_bytes=self._max_answer_bytes, room=room
             )
             return answer
-        except AnswerTooLargeError as error:
+        except OverLimitError as error:
             raise failures.too_large(self._where, self._max_answer_bytes) from error
+        except NoRoomError as error:
+            raise failures.no_room(self._where) from error
         except (OSError, http.client.HTTPException) as error:
             raise failures.broken(self._where, error) from error
         finally:

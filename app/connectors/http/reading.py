@@ -4,6 +4,7 @@ import http.client
 import io
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from app.connectors.http.wire import Answer
@@ -11,35 +12,66 @@ from app.connectors.http.wire import Answer
 # Headers and the framing of chunks come on top of the body.
 OVERHEAD_BYTES = 2**20
 BUFFER_BYTES = 16 * 1024
+PIECE_BYTES = 64 * 1024
+# Answers up to here are read at once: a line may always hold that much.
+FREE_BYTES = 64 * 1024
 
 
-class AnswerTooLargeError(Exception):
+class OverLimitError(Exception):
     """The answer is larger than the caller wants to hold."""
 
 
-def read_answer(sock: socket.socket, *, method: str, deadline: float, max_bytes: int) -> tuple[Answer, bool]:
+class NoRoomError(Exception):
+    """There was no room for the answer in time."""
+
+
+def read_answer(
+    sock: socket.socket, *, method: str, deadline: float, max_bytes: int, room: Callable[[int, float], bool]
+) -> tuple[Answer, bool]:
     """The answer, and whether the connection can carry another call.
 
-    `deadline` is on the monotonic clock and bounds the whole answer, however slowly it drips. Raises TimeoutError,
-    AnswerTooLargeError, http.client.HTTPException (cut short, or not HTTP) and OSError.
+    `deadline` is on the monotonic clock and bounds the whole answer, however slowly it drips. `room(bytes, seconds)` is
+    asked before so many bytes, more than a small answer has, are read. Raises TimeoutError, OverLimitError,
+    NoRoomError, http.client.HTTPException (cut short, or not HTTP) and OSError.
     """
     source = _Source(sock, deadline, max_bytes + OVERHEAD_BYTES)
     response = http.client.HTTPResponse(cast(Any, source), method=method)
     try:
         response.begin()
         if response.length is not None and response.length > max_bytes:
-            raise AnswerTooLargeError
-        body = response.read()
-        if len(body) > max_bytes:
-            raise AnswerTooLargeError
+            raise OverLimitError
+        body = _body(response, deadline, max_bytes, room)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, body), not response.will_close
     except (ValueError, OverflowError) as error:
         raise http.client.HTTPException("the framing of the answer is wrong") from error
     except MemoryError as error:
-        raise AnswerTooLargeError from error  # the whole of an absurd chunk size is allocated at once
+        raise OverLimitError from error  # the whole of an absurd chunk size is allocated at once
     finally:
         response.close()
+
+
+def _body(
+    response: http.client.HTTPResponse, deadline: float, max_bytes: int, room: Callable[[int, float], bool]
+) -> bytes:
+    def need(size: int) -> None:
+        if size > 0 and not room(size, deadline - time.monotonic()):
+            raise NoRoomError
+
+    if response.length is not None:
+        need(response.length if response.length > FREE_BYTES else 0)
+        return response.read()
+    pieces, count, held = [], 0, FREE_BYTES
+    while piece := response.read(PIECE_BYTES):
+        count += len(piece)
+        if count > max_bytes:
+            raise OverLimitError
+        if count > held:
+            more = min(max(held, count - held), max_bytes - held)
+            need(more)
+            held += more
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 class _Source(io.RawIOBase):
@@ -65,5 +97,5 @@ class _Source(io.RawIOBase):
         count = self._sock.recv_into(buffer)
         self._allowance -= count
         if self._allowance < 0:
-            raise AnswerTooLargeError
+            raise OverLimitError
         return count

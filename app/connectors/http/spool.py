@@ -41,5 +41,6 @@ def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterabl
 def _lines(pieces: Iterator[bytes], max_line_bytes: int) -> Iterator[bytes]:
     for line in jsonl.lines(pieces, max_line_bytes=max_line_bytes):
         if line.data is None:
-            raise UpstreamServerError(f"A line of the provider's file is longer than {max_line_bytes} bytes.")
+            text = f"A line of the provider's file is longer than {max_line_bytes} bytes."
+            raise UpstreamServerError(text, code="bad_answer")
         yield line.data

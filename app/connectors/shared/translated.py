@@ -73,7 +73,7 @@ class Translated(Connector):
                 else dialects.read_request(call.endpoint, call.body)
             )
             native = self.native_call(request, call)
-            answer = self._post(native.path, native.body, headers=native.headers, timeout_s=call.timeout_s)
+            answer = self._post(native.path, native.body, call, headers=native.headers)
         except TranslationError as error:
             return LineAnswer(400, "", refusal(error))
         except json.JSONEncodeError:  # such as JSON within a text, which has its own depth
@@ -99,10 +99,11 @@ class Translated(Connector):
             answers.append(answer)
         return _joined(answers)
 
-    def _post(self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout_s: float) -> HttpAnswer:
+    def _post(self, path: str, body: Any, call: LineCall, *, headers: Mapping[str, str] | None = None) -> HttpAnswer:
         """The answer to one line: a 2xx, or a 4xx that a retry would not change. Raises UpstreamError otherwise."""
         with self._redaction.in_errors():
-            answer = self._line_client.post(path, json.dumps(body), headers=headers, timeout_s=timeout_s)
+            data = json.dumps(body)
+            answer = self._line_client.post(path, data, headers=headers, timeout_s=call.timeout_s, room=call.room)
             judging.raise_unless_final(answer)
             return answer
 

@@ -238,9 +238,9 @@ def any_waiting_in_segment() -> ColumnElement[bool]:
     return exists(select(literal(1)).where(mine, within, _PENDING)).correlate(batch_segments)
 
 
-def write_results(connection: Connection, batch_id: int, results: Iterable[LineResult]) -> None:
-    """End pending lines. A line that has ended already keeps its first result."""
-    connection.execute(_RESULT, [_parameters(batch_id, result) for result in results])
+def write_results(connection: Connection, batch_id: int, results: Iterable[LineResult]) -> int:
+    """End pending lines; returns how many. A line that has ended already keeps its first result."""
+    return connection.execute(_RESULT, [_parameters(batch_id, result) for result in results]).rowcount
 
 
 def write_retries(connection: Connection, batch_id: int, attempts: Iterable[LineAttempts]) -> None:

@@ -41,16 +41,19 @@ _UNDONE_JOB = exists(
 ).correlate(batches)
 # A batch that a provider runs stays `validating` after it was planned, until one of its jobs runs.
 _UNPLANNED = and_(batches.c.status == "validating", or_(_GATEWAY_RUN, batches.c.lines_total == 0))
-_OVER = and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT, batches.c.expires_at <= now_ms()))
+_EXPIRED = batches.c.expires_at <= now_ms()
+_NEVER_PLANNED = and_(_UNPLANNED, _FREE, _EXPIRED)
+_OVER = or_(and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT, _EXPIRED)), _NEVER_PLANNED)
 _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
 
 @dataclass(frozen=True, slots=True)
 class DueBatch:
-    """A batch that a worker may claim."""
+    """A batch that a worker may claim. `lost_epochs` counts workers that died with it, or failed on it."""
 
     id: int
     epoch: int
+    lost_epochs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ _FACTS = (
 
 def to_plan(connection: Connection) -> DueBatch | None:
     """The batch with the earliest deadline that waits to be planned."""
-    statement = select(batches.c.id, batches.c.epoch).where(_UNPLANNED, _FREE)
+    statement = select(*columns(batches, DueBatch)).where(_UNPLANNED, _FREE)
     row = connection.execute(statement.order_by(batches.c.expires_at).limit(1)).first()
     return None if row is None else DueBatch(*row)
 
@@ -122,7 +125,7 @@ def to_plan(connection: Connection) -> DueBatch | None:
 def to_finalise(connection: Connection) -> DueBatch | None:
     """The batch with the earliest deadline that sends no more lines, and of which no worker holds any part."""
     where = and_(batches.c.status.in_(("finalizing", "cancelling")), _FREE, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
-    statement = select(batches.c.id, batches.c.epoch).where(where)
+    statement = select(*columns(batches, DueBatch)).where(where)
     row = connection.execute(statement.order_by(batches.c.expires_at).limit(1)).first()
     return None if row is None else DueBatch(*row)
 
@@ -134,7 +137,7 @@ def any_due(connection: Connection) -> bool:
 
 def end_due(connection: Connection) -> int:
     """Batches whose lines have all ended, or whose window has, become `finalizing`; returns how many."""
-    ending = case((_OPEN_SEGMENT, "expired"), else_="completed")
+    ending = case((or_(_OPEN_SEGMENT, batches.c.status == "validating"), "expired"), else_="completed")
     values = {"status": "finalizing", "finalizing_at": now_ms(), "ending": ending}
     return connection.execute(update(batches).where(_OVER).values(**values)).rowcount
 

@@ -32,6 +32,11 @@ class StoreReplacedError(sqlite3.OperationalError):
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
+# Primary result codes of SQLite: busy, locked, out of memory, read-only, interrupted, I/O error, corrupt, full, cannot
+# open, locking protocol, schema changed, not a database.
+_SQLITE_OUTAGES = frozenset({5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 17, 26})
+
+
 class now_ms(FunctionElement[int]):  # noqa: N801 - named as the SQL function that it is
     """The database's own clock in Unix milliseconds: it times leases, whatever the clocks of hosts say."""
 
@@ -171,8 +176,19 @@ def insert_new(connection: Connection, table: Table, **values: Any) -> bool:
 
 
 def is_outage(error: DBAPIError) -> bool:
-    """True when the database is not available or busy, rather than the statement wrong."""
-    return isinstance(error, OperationalError) or error.connection_invalidated
+    """True when the database is busy, full, absent or not available, so that the same statement may succeed later.
+
+    False when it refuses the statement or its values, which no time will change.
+    """
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _SQLITE_OUTAGES or "no such table" in str(error.orig)
+    if isinstance(error, OperationalError):
+        # "Program limit exceeded" is an operational error for the driver, but one of the values.
+        return not str(getattr(error.orig, "sqlstate", None) or "").startswith("54")
+    return False
 
 
 def is_full(error: BaseException) -> bool:

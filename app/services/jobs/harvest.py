@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from app.connectors.contract.errors import MissingError, UpstreamError
+from app.connectors.contract.errors import AnswerTooLargeError, MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import JobResult, NativeJob
 from app.data.batches import job_facts, jobs, segments
 from app.data.batches import lines as batch_lines
 from app.data.batches.job_facts import JobFacts
 from app.data.batches.jobs import NOW, JobLease
 from app.data.batches.lines import LineOfJob
-from app.engine.outcomes import Line, Result
-from app.lib import failpoints, ids, json
+from app.engine.outcomes import BAD_ANSWER, GATEWAY_ERROR, Line, Result
+from app.lib import bounds, failpoints, ids, json
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import transition
@@ -25,6 +25,7 @@ from app.services.lines import chunks, dialects, send
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
+from app.services.provider_errors import AUTH_STATUSES
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer, size_of
 
@@ -36,6 +37,8 @@ MISSING = ("missing_result", "The provider ended the job without a result for th
 UNSUPPORTED = (UNSUPPORTED_ID, "This line names an object of a provider's account, which the gateway does not pass on.")
 # Results that are missing at the provider are asked for this many times.
 MAX_MISSING_LOOKS = 5
+# No provider keeps results for longer.
+RESULTS_KEPT_MS = 30 * 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -59,20 +62,51 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
     with gateway.database.read() as connection:
         facts = job_facts.find(connection, lease.id)
         segment_id = segments.of_job(connection, facts.batch_id, first=facts.first_line)
-    account = gateway.accounts.by_id(facts.account_id)
+    account, reason = gateway.accounts.by_id(facts.account_id), MISSING
     with closing(Requests(gateway.blobs, facts)) as requests:
         work = _Harvest(gateway, lease, facts, segment_id, account, requests)
         try:
             if facts.native_id is not None:
                 _read_results(work)
         except UpstreamError as error:
-            if not isinstance(error, MissingError) or facts.faults + 1 < MAX_MISSING_LOOKS:
+            if not _is_last_look(work, error):
                 transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
                 return
             gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
             _note_unknown_cost(work)
-        _write_missing(work)
-    transition.move(gateway, lease, state="done", done_at=NOW, last_error=None, faults=0)
+            if not isinstance(error, MissingError):
+                reason = (bounds.word(error.code, "code"), error.message)
+        _write_missing(work, reason)
+    _done(work)
+
+
+def give_up(gateway: Gateway, lease: JobLease, facts: JobFacts, why: str) -> None:
+    """End a job whose results cannot be written: its lines without one fail with the reason. Raises LeaseLostError."""
+    with gateway.database.read() as connection:
+        segment_id = segments.of_job(connection, facts.batch_id, first=facts.first_line)
+    with closing(Requests(gateway.blobs, facts)) as requests:
+        work = _Harvest(gateway, lease, facts, segment_id, None, requests)
+        _note_unknown_cost(work)
+        _write_missing(work, (GATEWAY_ERROR, why))
+    _done(work)
+
+
+def _is_last_look(work: _Harvest, error: UpstreamError) -> bool:
+    """True when it makes no sense to ask for the results again after this error.
+
+    An answer that says the same each time is asked for a few times, a provider that is away for as long as any provider
+    keeps results.
+    """
+    facts = work.facts
+    refused = isinstance(error, RefusedError) and error.status not in AUTH_STATUSES
+    if refused or isinstance(error, AnswerTooLargeError) or error.code == BAD_ANSWER:
+        return facts.faults + 1 >= MAX_MISSING_LOOKS
+    return work.gateway.clock.now_ms() - (facts.ended_at or facts.expires_at) > RESULTS_KEPT_MS
+
+
+def _done(work: _Harvest) -> None:
+    gateway, facts = work.gateway, work.facts
+    transition.move(gateway, work.lease, state="done", done_at=NOW, last_error=None, faults=0)
     gateway.log.info(
         "job.done",
         batch=facts.public_id,
@@ -105,11 +139,15 @@ def native_job(facts: JobFacts, account: Account) -> NativeJob:
 def _read_results(work: _Harvest) -> None:
     if work.account is None:
         raise UpstreamError("The account of this job has been removed.", sent=False)
-    for result in work.account.connector.results(native_job(work.facts, work.account)):
-        work.held.append(result)
-        work.held_bytes += _size(result)
-        if work.held_bytes >= work.gateway.settings.chunk_bytes or len(work.held) >= CHUNK_LINES:
-            _flush(work)
+    try:
+        for result in work.account.connector.results(native_job(work.facts, work.account)):
+            work.held.append(result)
+            work.held_bytes += _size(result)
+            if work.held_bytes >= work.gateway.settings.chunk_bytes or len(work.held) >= CHUNK_LINES:
+                _flush(work)
+    except UpstreamError:
+        _flush(work)  # what came before the error is good
+        raise
     _flush(work)
 
 
@@ -184,7 +222,7 @@ def _result(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:
     batch = work.facts.public_id
     line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0, attempts=1)
     if result.status_code is None:
-        code = (result.error_code or "provider_error")[:128]
+        code = result.error_code or "provider_error"
         ended = send.refused(batch, line, code=code, message=result.message or "The provider gave no reason.")
         return replace(ended, tokens=send.tokens(result.usage))
     data = answered_line(
@@ -225,16 +263,15 @@ def _note_unknown_cost(work: _Harvest) -> None:
         charge.note_job(connection, work.lease.batch_id, job_id=work.lease.id, attempt=work.facts.attempt)
 
 
-def _write_missing(work: _Harvest) -> None:
+def _write_missing(work: _Harvest, reason: tuple[str, str]) -> None:
     """End the lines that the provider gave no result, unless the end of the batch does it (expired, cancelled)."""
     with work.gateway.database.read() as connection:
         facts = job_facts.find(connection, work.lease.id)
         alone = len(job_facts.of_batch(connection, facts.batch_id)) == 1
     if facts.status == "failed" and alone:
         return  # the batch fails as a whole, with its `errors`
-    reason = MISSING
-    if facts.errors:
-        reason = (str(facts.errors[0]["code"] or MISSING[0])[:128], str(facts.errors[0]["message"] or MISSING[1]))
+    if facts.errors and reason == MISSING:
+        reason = (str(facts.errors[0]["code"] or MISSING[0]), str(facts.errors[0]["message"] or MISSING[1]))
     only_held_back = facts.status in UNEXECUTED_CODES
     first = facts.first_line
     while True:

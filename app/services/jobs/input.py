@@ -27,7 +27,7 @@ SLICE_LINES = 1000
 PIECE_BYTES = 256 * 1024
 VARIANT_DIGITS = 40
 
-_WIRE_ID = re.compile(rf"{WIRE_PREFIX}([0-9]+)")
+_WIRE_ID = re.compile(rf"{WIRE_PREFIX}([0-9]{{1,18}})")
 
 
 @dataclass(frozen=True, slots=True)

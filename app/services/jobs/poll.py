@@ -19,6 +19,8 @@ from app.services.jobs.submit import FULL
 from app.services.leases import LeaseLostError, lease_ms, require
 from app.services.provider_errors import AUTH_STATUSES
 
+# A provider ends its jobs with their window. One that still says nothing so long after it never will.
+MAX_OVERDUE_MS = 7 * 24 * 3600 * 1000
 # A job that its provider has just made may not be visible everywhere there yet.
 SETTLING_MS = 600_000
 LOST_AFTER_POLLS = 5
@@ -28,6 +30,7 @@ LOST = {
     "param": None,
     "line": None,
 }
+SILENT = "provider_silent"
 # How long a caller's GET waits for the provider; a later answer serves the next GET.
 REFRESH_WAIT_S = 5.0
 
@@ -38,7 +41,7 @@ def poll(gateway: Gateway, lease: JobLease) -> None:
         facts = job_facts.find(connection, lease.id)
     account = gateway.accounts.by_id(facts.account_id)
     if account is None:
-        transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
+        _postpone(gateway, lease, facts, "The account of this job has been removed.")
         return
     cancels = facts.batch_status == "cancelling" and facts.cancel_sent_at is None and can_cancel(account)
     call = account.connector.cancel_job if cancels else account.connector.retrieve_job
@@ -50,7 +53,7 @@ def poll(gateway: Gateway, lease: JobLease) -> None:
         refused = cancels and isinstance(error, RefusedError) and error.status not in AUTH_STATUSES
         changes: JobChanges = {"cancel_sent_at": NOW} if refused else {}
         at_least_s = error.retry_after_s or 0.0
-        transition.postpone(gateway, lease, facts, error.message, at_least_s=at_least_s, changes=changes)
+        _postpone(gateway, lease, facts, error.message, at_least_s=at_least_s, changes=changes)
     else:
         _write(gateway, lease, facts, native, account=account, cancelled=cancels)
 
@@ -141,6 +144,24 @@ def _note(gateway: Gateway, facts: JobFacts, native: NativeJob) -> None:
         return jobs.observe(connection, facts.id, facts.made_id, **changes)
 
     transition.write(gateway, facts.batch_id, act)
+
+
+def _postpone(
+    gateway: Gateway,
+    lease: JobLease,
+    facts: JobFacts,
+    why: str,
+    *,
+    at_least_s: float = 0.0,
+    changes: JobChanges | None = None,
+) -> None:
+    if facts.left_ms > -MAX_OVERDUE_MS:
+        transition.postpone(gateway, lease, facts, why, at_least_s=at_least_s, changes=changes)
+        return
+    gateway.log.error("job.silent", batch=facts.public_id, job=facts.number, native_id=facts.native_id, error=why)
+    text = f"The provider has not told how this job ended, a week after its window: {why}"
+    errors = [{"code": SILENT, "message": text, "param": None, "line": None}]
+    transition.move(gateway, lease, state="ended", status="failed", ended_at=NOW, errors=errors)
 
 
 def _missing(gateway: Gateway, lease: JobLease, facts: JobFacts, error: MissingError) -> None:

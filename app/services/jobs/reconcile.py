@@ -1,5 +1,7 @@
 """Jobs whose creation got no answer: looked for at their provider, and never made twice."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from app.connectors.contract.errors import UpstreamError
@@ -26,15 +28,15 @@ def reconcile(gateway: Gateway, lease: JobLease) -> None:
         facts = job_facts.find(connection, lease.id)
     account = gateway.accounts.by_id(facts.account_id)
     if account is None:
-        transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
+        _postpone(gateway, lease, facts, "The account of this job has been removed.")
         return
     if not account.abilities.jobs.finds:
-        _unknown(gateway, lease, facts)
+        unknown(gateway, lease, facts)
         return
     try:
         native = _find(gateway, facts, account)
     except UpstreamError as error:
-        transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
+        _postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
         return
     if native is None:
         gateway.log.warning("job.not_found", batch=facts.public_id, job=facts.number, attempt=facts.attempt)
@@ -53,24 +55,8 @@ def give_up(gateway: Gateway, lease: JobLease) -> None:
     transition.end_unmade(gateway, lease, "expired")
 
 
-def _find(gateway: Gateway, facts: JobFacts, account: Account) -> NativeJob | None:
-    sought = SoughtJob(
-        marker=facts.marker, input_id=facts.input_native_id, not_before=(facts.creating_at or 0) - MAX_SKEW_MS
-    )
-    candidates = account.connector.find_jobs(sought)
-    if not candidates:
-        return None
-    with gateway.database.read() as connection:
-        held = job_facts.held_native_ids(connection, facts.account_id, [job.id for job in candidates])
-    free = [job for job in candidates if job.id not in held]
-    if len(free) > 1:
-        gateway.log.error(
-            "job.several_found", batch=facts.public_id, job=facts.number, native_ids=[job.id for job in free[:10]]
-        )
-    return free[0] if free else None
-
-
-def _unknown(gateway: Gateway, lease: JobLease, facts: JobFacts) -> None:
+def unknown(gateway: Gateway, lease: JobLease, facts: JobFacts) -> None:
+    """Leave a job that may or may not exist at its provider to the operator. Raises LeaseLostError."""
     gateway.log.error("job.unknown", batch=facts.public_id, job=facts.number, provider=facts.provider)
     text = "It is not known whether the provider made this job: see `batchgate batches resolve`."
     event: EventValues = {
@@ -89,3 +75,28 @@ def _unknown(gateway: Gateway, lease: JobLease, facts: JobFacts) -> None:
         return jobs.move(connection, lease, delay_ms=max(0, facts.left_ms), state="unknown", last_error=why)
 
     require(transition.write(gateway, lease.batch_id, act))
+
+
+def _postpone(gateway: Gateway, lease: JobLease, facts: JobFacts, why: str, *, at_least_s: float = 0.0) -> None:
+    """Look again later, but not after the window: from then on nobody waits for the answer."""
+    if facts.left_ms <= 0:
+        unknown(gateway, lease, replace(facts, last_error=why))
+    else:
+        transition.postpone(gateway, lease, facts, why, at_least_s=at_least_s)
+
+
+def _find(gateway: Gateway, facts: JobFacts, account: Account) -> NativeJob | None:
+    sought = SoughtJob(
+        marker=facts.marker, input_id=facts.input_native_id, not_before=(facts.creating_at or 0) - MAX_SKEW_MS
+    )
+    candidates = account.connector.find_jobs(sought)
+    if not candidates:
+        return None
+    with gateway.database.read() as connection:
+        held = job_facts.held_native_ids(connection, facts.account_id, [job.id for job in candidates])
+    free = [job for job in candidates if job.id not in held]
+    if len(free) > 1:
+        gateway.log.error(
+            "job.several_found", batch=facts.public_id, job=facts.number, native_ids=[job.id for job in free[:10]]
+        )
+    return free[0] if free else None

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import JobLimits
 from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
-from app.connectors.contract.objects import NativeJob, NewJob
+from app.connectors.contract.objects import JobError, NativeJob, NewJob
 from app.data.batches import job_facts, jobs
 from app.data.batches.job_facts import JobFacts
 from app.data.batches.jobs import NOW, JobChanges, JobLease
@@ -166,10 +166,11 @@ def _not_made(gateway: Gateway, lease: JobLease, facts: JobFacts, error: Upstrea
 
 
 def _refused(error: UpstreamError) -> JobChanges:
+    why = JobError(error.code, error.message, error.param)
     return {
         "state": "ended",
         "status": "failed",
         "ended_at": NOW,
-        "errors": [{"code": error.code, "message": error.message, "param": error.param, "line": None}],
+        "errors": [{"code": why.code, "message": why.message, "param": why.param, "line": None}],
         "last_error": error.message[: transition.ERROR_LENGTH],
     }

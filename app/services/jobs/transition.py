@@ -23,7 +23,6 @@ MAX_BACKOFF_S = 300.0
 # A job is polled about twenty times in the first half of its life so far.
 AGE_PER_POLL = 20
 ERROR_LENGTH = 2000
-BROKEN_AS_FAULTS = 5
 SUBMIT_FAILED = "batch_failed"
 
 
@@ -73,13 +72,6 @@ def postpone(
     )
     counted: JobChanges = {"faults": facts.faults + 1, "last_error": why[:ERROR_LENGTH]}
     move(gateway, lease, delay_s=delay_s, **(counted | (changes or {})))
-
-
-def put_off(gateway: Gateway, lease: JobLease, error: Exception) -> None:
-    """Let other jobs go first after the gateway or a connector failed on this one; the log has the error."""
-    why = f"The gateway failed on this job ({type(error).__name__}); its log has the details."
-    with gateway.database.write() as connection:
-        jobs.move(connection, lease, delay_ms=int(backoff_s(gateway.settings, BROKEN_AS_FAULTS) * 1000), last_error=why)
 
 
 def end_unmade(gateway: Gateway, lease: JobLease, status: str) -> None:
@@ -158,7 +150,7 @@ def _follow(connection: Connection, batch: LockedBatch) -> None:
     if folded.ending is not None and batch.status != "cancelling":
         if folded.ending == "failed":
             code = str(folded.errors[0]["code"] or SUBMIT_FAILED) if folded.errors else SUBMIT_FAILED
-            lines.fail_pending(connection, batch.id, code=code[:128])
+            lines.fail_pending(connection, batch.id, code=code)
             changes["status"], changes["failed_at"] = "failed", NOW
             counts["lines_failed"] = batch.lines_total
         else:

@@ -2,25 +2,32 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from sqlalchemy import Connection
 
 from app.blobs import BlobError, BlobReader, BlobStore
-from app.data.batches import lines, segments
+from app.data.batches import lines, segments, work
 from app.data.batches.lines import LineAnswer, LineResult
-from app.engine.outcomes import Result
+from app.engine.outcomes import GATEWAY_ERROR, Result, Tokens
+from app.engine.work import NotWrittenError
 from app.lib import failpoints
+from app.services import store_errors
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
-from app.services.leases import require
+from app.services.leases import LeaseLostError, require
+from app.services.lines import send
 from app.services.money import charge
 
 MAX_OPEN_READERS = 32
 PIECE_BYTES = 256 * 1024
+# So many results whose lines cannot be ended in any way: then it is not the results, and the others may wait as well.
+MAX_UNWRITABLE = 3
+MAX_LOGGED = 500
 
 Counts = dict[str, int]
+Then = Callable[[Connection], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +46,46 @@ class ChunkOwner:
     failpoints: str
 
 
-def write(
-    gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], *, then: Callable[[Connection], None] | None = None
-) -> None:
-    """Write results, all or nothing: the bytes first, then rows, counters and charges in one transaction.
+def write(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], *, then: Then | None = None) -> None:
+    """Write results: the bytes first, then rows, counters and charges in one transaction.
 
-    `then` writes what else belongs into the transaction, last. Raises LeaseLostError, and what the blob store raises;
-    nothing is left behind then.
+    `then` writes what else belongs into the transaction, last. When the store refuses that for good, the results are
+    written one by one, and one that is refused again ends its line as `gateway_error`: it is paid for and not sent
+    again, and the others are kept. Raises LeaseLostError, and what an outage raises; nothing is left behind then.
+    Raises NotWrittenError when only some results were written.
     """
+    try:
+        _write_all(gateway, owner, results, then)
+    except LeaseLostError:
+        raise
+    except _EndedAlreadyError:
+        write(gateway, owner, _not_ended(gateway, owner, results), then=then)
+    except Exception as error:
+        if store_errors.passes(error):
+            raise
+        gateway.log.error(
+            "chunk.refused", batch=owner.batch_id, lines=len(results), error=store_errors.reason(error)[:MAX_LOGGED]
+        )
+        _write_each(gateway, owner, results, then)
+
+
+class _EndedAlreadyError(Exception):
+    """Some of the lines have a result: the answer to an earlier commit was lost, though the commit was not."""
+
+
+def _not_ended(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result]) -> list[Result]:
+    numbers = [result.line.number for result in results]
+    with gateway.database.read() as connection:
+        rows = lines.by_number(connection, owner.batch_id, numbers, first=min(numbers), last=max(numbers))
+    pending = {row.line for row in rows if row.state == "pending"}
+    gateway.log.warning("chunk.written_already", batch=owner.batch_id, lines=len(results) - len(pending))
+    return [result for result in results if result.line.number in pending]
+
+
+def _write_all(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], then: Then | None) -> None:
+    if not results:
+        _write_rest(gateway, owner, then)
+        return
     with incoming(gateway, hashed=False) as blob:
         places = []
         for result in results:
@@ -77,6 +116,55 @@ def counts(results: Sequence[Result]) -> Counts:
         "reasoning_tokens": sum(result.tokens.reasoning for result in completed),
         "total_tokens": sum(result.tokens.total for result in completed),
     }
+
+
+def _write_each(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], then: Then | None) -> None:
+    unwritten: list[Result] = []
+    for number, result in enumerate(results):
+        try:
+            _write_or_end(gateway, owner, result)
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            unwritten.append(result)
+            if store_errors.passes(error) or len(unwritten) >= MAX_UNWRITABLE:
+                raise NotWrittenError([*unwritten, *results[number + 1 :]]) from error
+            gateway.log.exception("line.not_ended", batch=owner.batch_id, line=result.line.number)
+    if unwritten:
+        raise NotWrittenError(unwritten)
+    _write_rest(gateway, owner, then)
+
+
+def _write_rest(gateway: Gateway, owner: ChunkOwner, then: Then | None) -> None:
+    """What belongs into the transaction of the results, when they are written without it or there are none."""
+    if then is not None:
+        with gateway.database.write() as connection:
+            require(owner.hold(connection))
+            then(connection)
+            failpoints.hit(f"{owner.failpoints}.before_commit")
+
+
+def _write_or_end(gateway: Gateway, owner: ChunkOwner, result: Result) -> None:
+    try:
+        _write_all(gateway, owner, [result], None)
+    except LeaseLostError:
+        raise
+    except Exception as error:
+        if store_errors.passes(error):
+            raise
+        gateway.log.exception("line.refused", batch=owner.batch_id, line=result.line.number)
+        _write_all(gateway, owner, [_refused(gateway, owner, result, error)], None)
+
+
+def _refused(gateway: Gateway, owner: ChunkOwner, result: Result, error: Exception) -> Result:
+    """The end of a line whose own result cannot be stored. What its answer cost stays unknown."""
+    with gateway.database.read() as connection:
+        batch = work.facts(connection, owner.batch_id).public_id
+    line = result.line
+    if line.attempts:
+        line = replace(line, unknown_attempts=line.unknown_attempts + 1)
+    text = f"The result of this line could not be stored ({type(error).__name__}); the gateway's log has the details."
+    return replace(send.refused(batch, line, code=GATEWAY_ERROR, message=text), tokens=Tokens())
 
 
 class ChunkReaders:
@@ -136,7 +224,9 @@ def _insert(
         size=blob.bytes,
     )
     placed = zip(results, places, strict=True)
-    lines.write_results(connection, owner.batch_id, [_line_result(result, chunk_id, place) for result, place in placed])
+    rows = [_line_result(result, chunk_id, place) for result, place in placed]
+    if lines.write_results(connection, owner.batch_id, rows) < len(rows):
+        raise _EndedAlreadyError
 
 
 def _line_result(result: Result, chunk_id: int, place: int) -> LineResult:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.lib import json
+from app.lib import bounds, json
 
 MAX_CUSTOM_ID = 512
 # Ids in a body name objects that have an owner. Projects share accounts, so no such id is passed on unchecked.
@@ -24,6 +24,10 @@ class Finding:
     message: str
     param: str | None
     line: int | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", bounds.text(self.message, "message"))
+        object.__setattr__(self, "param", bounds.optional_word(self.param, "param"))
 
     def as_dict(self) -> dict[str, Any]:
         """The entry of `errors.data`."""

@@ -2,18 +2,24 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.blobs import BlobReader
 from app.connectors.contract.base import Connector, LineAnswer, LineCall
-from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
+from app.connectors.contract.errors import (
+    AnswerTooLargeError,
+    OverloadedError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from app.connectors.contract.objects import JobResult, Usage
 from app.data.batches import work
 from app.engine.outcomes import BAD_ANSWER, Faulted, Line, Outcome, Overloaded, Result, Tokens
 from app.engine.run import Segment
 from app.errors import UnavailableError
-from app.lib import ids, json
+from app.lib import bounds, ids, json
 from app.services.gateway import Gateway
 from app.services.lines import dialects, rules
 from app.services.lines.output import answered_line, failed_line, line_id
@@ -78,12 +84,15 @@ class LineCalls:
             return untranslatable(batch.public_id, line, error)
         return Request(line, batch, written.body, target, tuple(written.dropped), original=body)
 
-    def send(self, request: Request, *, timeout_s: float) -> Outcome:
-        """One attempt at the provider."""
+    def send(self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
+        """One attempt at the provider. `room` is asked for the bytes of a large answer before they are read."""
         gateway, batch, line = self._gateway, request.batch, request.line
         started = gateway.clock.monotonic()
         call = LineCall(
-            endpoint=request.target, body=request.body, timeout_s=min(timeout_s, gateway.settings.line_timeout_s)
+            endpoint=request.target,
+            body=request.body,
+            timeout_s=min(timeout_s, gateway.settings.line_timeout_s),
+            room=room,
         )
         try:
             answer = batch.connector.run_line(call)
@@ -93,8 +102,11 @@ class LineCalls:
             result = refused(batch.public_id, line, code="request_timeout", message=error.message)
             return Faulted(max_attempts=MAX_TIMEOUT_ATTEMPTS, result=result, cost_unknown=error.sent)
         except UpstreamError as error:
+            again = not isinstance(error, AnswerTooLargeError)
             return Faulted(
-                max_attempts=MAX_FAULT_ATTEMPTS, result=_faulted(batch, line, error), cost_unknown=error.sent
+                max_attempts=MAX_FAULT_ATTEMPTS if again else 1,
+                result=_faulted(batch, line, error),
+                cost_unknown=error.sent,
             )
         latency_ms = int((gateway.clock.monotonic() - started) * 1000)
         return _answered(request, answer, latency_ms=latency_ms, now_s=gateway.clock.now_ms() // 1000)
@@ -132,6 +144,7 @@ class LineCalls:
 
 def refused(batch: str, line: Line, *, code: str, message: str) -> Result:
     """The result of a line that ends without an answer."""
+    code, message = bounds.word(code, "code"), bounds.text(message, "message")
     data = failed_line(batch, line.number, line.custom_id, code=code, message=message)
     return Result(line=line, succeeded=False, data=data, error_code=code)
 
@@ -166,7 +179,7 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
         line.custom_id,
         status_code=answer.status_code,
         # Some servers give their requests no id; this one at least identifies the line.
-        request_id=answer.request_id or own_id,
+        request_id=bounds.word(answer.request_id, "request_id") or own_id,
         body=translated.body,
     )
     succeeded = 200 <= answer.status_code < 300
@@ -202,7 +215,7 @@ def error_code(body: bytes) -> str:
     value = json.loads(body)
     error = value.get("error") if isinstance(value, dict) else None
     code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
-    return str(code or "provider_error")[:128]
+    return bounds.word(code or "provider_error", "code")
 
 
 def tokens(usage: Usage) -> Tokens:

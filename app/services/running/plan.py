@@ -11,7 +11,7 @@ from app.data.batches.work import BatchFacts
 from app.data.store.database import Database
 from app.data.store.leases import Lease
 from app.errors import UnavailableError
-from app.lib import failpoints, jsonl
+from app.lib import bounds, failpoints, jsonl
 from app.services.gateway import Gateway
 from app.services.jobs.cut import Added, JobCutter
 from app.services.leases import lease_ms, require
@@ -134,9 +134,9 @@ def _fit(draft: _Draft, line: jsonl.Line, checked: LineFacts, batch: BatchFacts)
         checked.custom_id,
         line.offset,
         line.length,
-        error_code=added.held_back,
+        error_code=bounds.optional_word(added.held_back, "code"),
         wire_id=added.wire_id,
-        dropped_fields=",".join(added.dropped) or None,
+        dropped_fields=",".join(bounds.fields(added.dropped)) or None,
         model=None if batch.model_override or checked.model == draft.model else checked.model,
     )
 

@@ -12,9 +12,8 @@ from app.data.store.leases import Lease
 from app.engine.outcomes import Line, Result
 from app.engine.run import Segment
 from app.engine.work import Capacity
-from app.lib import failpoints
 from app.services.gateway import Gateway
-from app.services.leases import LeaseLostError, lease_ms, require
+from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines import chunks
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.money import charge
@@ -100,14 +99,9 @@ def flush(
             segments.close_if_done(connection, lease)
 
     try:
-        if results:
+        if results or retried:
             owner = ChunkOwner(segment.batch_id, segment.id, segment.epoch, hold, count, FAILPOINTS)
             chunks.write(gateway, owner, results, then=then)
-        elif retried:
-            with gateway.database.write() as connection:
-                require(hold(connection))
-                then(connection)
-                failpoints.hit(f"{FAILPOINTS}.before_commit")
     except LeaseLostError:
         return False
     return True

@@ -7,27 +7,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.blobs import BlobError
+from app.connectors.contract.base import always_room
 from app.data.batches import capacity as permits
 from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
 from app.data.batches.work import DueBatch
-from app.data.store.database import is_outage
 from app.data.store.leases import Lease
 from app.engine.gate import Signals
-from app.engine.outcomes import Line, Outcome, Result
+from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result
 from app.engine.run import Segment
 from app.engine.work import Capacity, Grant, StoreAwayError
-from app.errors import UnavailableError
+from app.services import store_errors
 from app.services.access import key_stop
 from app.services.gateway import Gateway
-from app.services.jobs import harvest, poll, reconcile, submit, transition
+from app.services.jobs import broken, harvest, poll, reconcile, submit
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines.send import LineCalls, Request
-from app.services.running import capacity, finalise, plan, segments
+from app.services.running import capacity, finalise, plan, segments, surrender
 from app.services.upkeep import sweep as upkeep_sweep
 
 MAX_CRASHES = 3
@@ -89,12 +86,12 @@ class BatchWork:
         with _store():
             return self._lines.prepare(segment, line)
 
-    def send(self, request: Request, *, timeout_s: float) -> Outcome:
-        return self._lines.send(request, timeout_s=timeout_s)
+    def send(self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool] = always_room) -> Outcome:
+        return self._lines.send(request, timeout_s=timeout_s, room=room)
 
     def broken(self, segment: Segment, line: Line) -> Result:
         text = "The gateway failed to process this line; its log has the details."
-        return self._lines.broken(segment, line, code="gateway_error", message=text)
+        return self._lines.broken(segment, line, code=GATEWAY_ERROR, message=text)
 
     def probe(self, segment: Segment, line: Line) -> None:
         with _store():
@@ -120,10 +117,9 @@ class BatchWork:
                 JOB_STEPS[lease.state](self._gateway, lease)
             except LeaseLostError:
                 self._gateway.log.info("job.lease_lost", job=lease.id)
-            except (BlobError, UnavailableError, PoolTimeoutError, DBAPIError):
-                raise  # the lease expires by itself
             except Exception as error:
-                transition.put_off(self._gateway, lease, error)
+                if not store_errors.passes(error):  # else the lease expires by itself
+                    broken.put_off(self._gateway, lease, error)
                 raise
             finally:
                 with self._jobs_lock:
@@ -185,6 +181,10 @@ class BatchWork:
             self._gateway.log.info("batch.lease_lost", batch=lease.id)
             with self._gateway.database.write() as connection:
                 work.release(connection, lease)
+        except Exception as error:
+            if not surrender.is_hopeless(due, error):
+                raise
+            surrender.fail(self._gateway, lease, error, statuses=statuses)
         # After any other failure the lease has to expire first, so that one failing batch does not hold up the rest.
         return True
 
@@ -213,9 +213,7 @@ def _store() -> Iterator[None]:
     """Turn outages of the database and the blob store into StoreAwayError, which the engine retries."""
     try:
         yield
-    except (BlobError, UnavailableError, PoolTimeoutError) as error:
-        raise StoreAwayError(str(error)) from error
-    except DBAPIError as error:
-        if is_outage(error):
-            raise StoreAwayError(str(error.orig)) from error
+    except Exception as error:
+        if store_errors.passes(error):
+            raise StoreAwayError(store_errors.reason(error)) from error
         raise

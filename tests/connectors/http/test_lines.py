@@ -12,6 +12,7 @@ import pytest
 from requests.auth import AuthBase
 
 from app.connectors.contract.errors import OverloadedError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.http import reading
 from app.connectors.http.auth import TokenAuth, bearer, body_sha256
 from app.connectors.http.lines import LineClient
 from app.connectors.http.remote import Remote
@@ -372,3 +373,23 @@ def test_a_client_that_is_dropped_closes_its_connections(server):
     gc.collect()
 
     assert connection.sock is None
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_a_large_answer_asks_for_room_before_it_is_read_and_a_small_one_does_not(server, client, chunked):
+    server.faults.add(Fault(chunked=chunked))
+    asked, free = [], [True]
+
+    def room(size, timeout_s):
+        asked.append(size)
+        return free[0]
+
+    assert client.post("/x", b'"small"', timeout_s=5, room=room).body == b'"small"'
+    assert asked == []
+    large = b'"%s"' % (b"x" * 200_000)
+    assert client.post("/x", large, timeout_s=5, room=room).body == large
+    assert sum(asked) >= len(large) - reading.FREE_BYTES
+    free[0] = False
+    with pytest.raises(UpstreamTimeoutError, match="no memory free"):
+        client.post("/x", large, timeout_s=5, room=room)
+    assert client.post("/x", b"{}", timeout_s=5).body == b"{}"

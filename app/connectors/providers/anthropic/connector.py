@@ -77,7 +77,7 @@ class Anthropic(Translated):
         """
         if call.endpoint != MESSAGES:
             return super().run_line(call)
-        answer = self._post(MESSAGES, _unstreamed(call.body), timeout_s=call.timeout_s)
+        answer = self._post(MESSAGES, _unstreamed(call.body), call)
         if answer.status >= 400:
             return refused(answer)
         with self._redaction.in_errors():

@@ -15,13 +15,12 @@ expiries; anything else `/openai/v1/...`. The credential is one of:
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from requests.auth import AuthBase
 
 from app.connectors.contract.abilities import CONTAINERS, Abilities
-from app.connectors.contract.base import Target
+from app.connectors.contract.base import LineCall, Target
 from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import EncodedLine, JobLine, NativeFile, NativeJob, NewFile, NewJob
 from app.connectors.http.auth import TokenAuth, api_key, bearer
@@ -97,13 +96,11 @@ class Azure(OpenAIContainers):
         """The URL style's name of an endpoint in a job."""
         return endpoint.removeprefix("/v1") if self._dated else endpoint
 
-    def _post(
-        self, endpoint: str, body: Mapping[str, Any], timeout_s: float, *, tolerate: tuple[int, ...] = ()
-    ) -> Answer:
-        if self._dated and endpoint in OF_DEPLOYMENT:
-            deployment = quote(str(body.get("model", "")), safe="")
-            endpoint = f"/deployments/{deployment}{endpoint.removeprefix('/v1')}"
-        return super()._post(endpoint, body, timeout_s, tolerate=tolerate)
+    def _post(self, call: LineCall, *, tolerate: tuple[int, ...] = ()) -> Answer:
+        if self._dated and call.endpoint in OF_DEPLOYMENT:
+            deployment = quote(str(call.body.get("model", "")), safe="")
+            call = replace(call, endpoint=f"/deployments/{deployment}{call.endpoint.removeprefix('/v1')}")
+        return super()._post(call, tolerate=tolerate)
 
     def _at(self, path: str, *parts: str) -> str:
         return super()._at(path, *parts).removeprefix("/v1") + self._version

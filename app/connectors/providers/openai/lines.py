@@ -4,6 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,7 +60,7 @@ class OpenAICompatible(Connector):
         with self._redaction.in_errors():
             if call.endpoint == RESPONSES:
                 return self._respond(call)
-            return self._finished(call.endpoint, self._post(call.endpoint, call.body, call.timeout_s))
+            return self._finished(call.endpoint, self._post(call))
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models that the server lists, as it describes them. Raises UpstreamError."""
@@ -88,14 +89,14 @@ class OpenAICompatible(Connector):
     def _respond(self, call: LineCall) -> LineAnswer:
         deadline = time.monotonic() + call.timeout_s
         if not self._lacks_responses.is_set():
-            answer = self._post(RESPONSES, call.body, call.timeout_s, tolerate=(501,))
+            answer = self._post(call, tolerate=(501,))
             if not lacks_route(answer):
                 return self._finished(RESPONSES, answer)
         try:
             chat_body = to_chat(call.body)
         except TranslationError as error:
             return _refusal(error)
-        answer = self._post(CHAT, chat_body, deadline - time.monotonic())
+        answer = self._post(replace(call, endpoint=CHAT, body=chat_body, timeout_s=deadline - time.monotonic()))
         # Remembered only when chat is there: with a wrong base URL both are missing.
         if not lacks_route(answer):
             self._lacks_responses.set()
@@ -113,10 +114,9 @@ class OpenAICompatible(Connector):
             raise UpstreamServerError(str(error), status=answer.status, code="bad_answer") from error
         return LineAnswer(finished.status_code, finished.request_id, json.dumps(body), finished.usage)
 
-    def _post(
-        self, endpoint: str, body: Mapping[str, Any], timeout_s: float, *, tolerate: tuple[int, ...] = ()
-    ) -> Answer:
-        answer = self._line_client.post(self._path(endpoint), json.dumps(body), timeout_s=timeout_s)
+    def _post(self, call: LineCall, *, tolerate: tuple[int, ...] = ()) -> Answer:
+        body = json.dumps(call.body)
+        answer = self._line_client.post(self._path(call.endpoint), body, timeout_s=call.timeout_s, room=call.room)
         if answer.status not in tolerate:
             judging.raise_unless_final(answer)
         return answer

@@ -1,0 +1,84 @@
+"""Memory for answers: each counts before it is read, so that many large ones at once come in one after another."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+# An answer is in memory about so many times: as it came, as parsed values, and as the line of the output file.
+COPIES = 3
+# How long a waiting answer takes at most to notice that results were written.
+LOOK_S = 0.25
+
+
+class Room:
+    """At most `limit_bytes` for answers being read and results that wait to be written (`unwritten` says how many).
+
+    One answer at a time may take more, so that there is always one that comes to its end.
+    """
+
+    def __init__(self, *, limit_bytes: int, unwritten: Callable[[], int]) -> None:
+        self._limit = limit_bytes
+        self._unwritten = unwritten
+        self._changed = threading.Condition()
+        self._held = 0
+        self._largest: Share | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes of the answers that are being read or handled."""
+        return self._held
+
+    def share(self) -> "Share":
+        """What one line holds. Its `with` block ends when the line has its result."""
+        return Share(self)
+
+    def _take(self, share: "Share", size: int, timeout_s: float) -> bool:
+        ends = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._fits(share, size):
+                left = ends - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(min(left, LOOK_S))
+            self._held += size
+            share.held += size
+            return True
+
+    def _fits(self, share: "Share", size: int) -> bool:
+        unwritten = self._unwritten()
+        if self._held + unwritten + size <= self._limit:
+            return True
+        # Results that are not written yet may be as large as that answer: with many of them, it waits as well.
+        if self._largest in (None, share) and unwritten <= self._limit:
+            self._largest = share
+            return True
+        return False
+
+    def _give_back(self, share: "Share") -> None:
+        with self._changed:
+            self._held -= share.held
+            if self._largest is share:
+                self._largest = None
+            self._changed.notify_all()
+
+
+class Share:
+    """What one line holds of a Room."""
+
+    __slots__ = ("_room", "held")
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.held:
+            self._room._give_back(self)
+
+    def take(self, size: int, timeout_s: float) -> bool:
+        """Room for `size` more bytes of an answer. False when there was none in time."""
+        return self._room._take(self, size * COPIES, timeout_s)
