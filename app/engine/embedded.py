@@ -1,6 +1,7 @@
 """The embedded engine: one process that claims segments from SQL and runs them, without a broker."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ EXCHANGE_S = 1.0
 MAX_RUNS = 64
 STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
+# Threads that plan, and as many that finalise: one that waits for the store leaves the others to another.
+STEP_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,10 @@ class Embedded:
         self._next_heartbeat = 0.0
         self._stopping = threading.Event()
         self._steps = [
-            threading.Thread(target=self._loop, args=(self._step, options.poll_s), name="steps", daemon=True),
+            *self._threads(self._plan, "plan", STEP_THREADS),
+            *self._threads(self._finalise, "finalise", STEP_THREADS),
+            *self._threads(self._job, "job", options.job_threads),
             threading.Thread(target=self._loop, args=(self._sweep, options.sweep_s), name="sweep", daemon=True),
-            *(
-                threading.Thread(target=self._loop, args=(self._job, options.poll_s), name=f"job-{n}", daemon=True)
-                for n in range(options.job_threads)
-            ),
         ]
 
     def stop(self) -> None:
@@ -87,8 +88,17 @@ class Embedded:
             if not more:
                 self._stopping.wait(pause_s)
 
-    def _step(self) -> bool:
-        return self._work.step()
+    def _threads(self, act: Callable[[], bool], name: str, count: int) -> list[threading.Thread]:
+        loop, pause_s = self._loop, self._options.poll_s
+        return [
+            threading.Thread(target=loop, args=(act, pause_s), name=f"{name}-{n}", daemon=True) for n in range(count)
+        ]
+
+    def _plan(self) -> bool:
+        return self._work.plan()
+
+    def _finalise(self) -> bool:
+        return self._work.finalise()
 
     def _job(self) -> bool:
         return self._work.job()
@@ -206,6 +216,7 @@ class Embedded:
                     self._work.release(run.segment)
             for capacity in self._gates:
                 self._work.leave(capacity)
+            self._work.close()
         except StoreAwayError as error:
             self._log.error("worker.store_away", error=str(error))
         self._log.info("worker.stopped", drained=drained)

@@ -72,8 +72,12 @@ class Work(Protocol):
         """Write results, all or nothing. False when the lease is lost and nothing was written."""
         ...
 
-    def step(self) -> bool:
-        """Take one step of a batch (plan, finalise, ...); False when there was nothing to do."""
+    def plan(self) -> bool:
+        """Plan a new batch for a slice of time; False when there is none. Several threads call it."""
+        ...
+
+    def finalise(self) -> bool:
+        """As `plan`, for a batch that has run."""
         ...
 
     def job(self) -> bool:
@@ -82,6 +86,10 @@ class Work(Protocol):
 
     def sweep(self) -> None:
         """Do periodic work if it is this process's turn."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is half planned or half finalised, when no thread calls `plan` or `finalise` any more."""
         ...
 
 

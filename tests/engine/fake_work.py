@@ -90,8 +90,14 @@ class FakeWork:
             self.retried += retried
         return True
 
-    def step(self) -> bool:
+    def plan(self) -> bool:
         return False
+
+    def finalise(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
 
     def job(self) -> bool:
         return False

@@ -107,6 +107,7 @@ def unsettled(connection: Connection, *, limit: int) -> list[Leftover]:
             blobs.c.state != "live",
             or_(blobs.c.state == "deleting", blobs.c.lease_until < now_ms()),
         )
+        .order_by(blobs.c.state, blobs.c.lease_until)  # the order of the index of these few
         .limit(limit)
     )
     return [Leftover(*row) for row in connection.execute(statement)]

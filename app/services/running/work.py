@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -14,9 +13,7 @@ from app.blobs import BlobError
 from app.data.batches import capacity as permits
 from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
-from app.data.batches.work import DueBatch
 from app.data.store.database import is_outage
-from app.data.store.leases import Lease
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result
 from app.engine.run import Segment
@@ -28,6 +25,7 @@ from app.services.jobs import harvest, poll, reconcile, submit, transition
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines.send import LineCalls, Request
 from app.services.running import capacity, finalise, plan, segments
+from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 
 MAX_CRASHES = 3
@@ -39,6 +37,8 @@ JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
     "ended": harvest.harvest,
     "unknown": reconcile.give_up,
 }
+PLANNING = Task(plan.STATUSES, plan.plan, work.projects_to_plan, work.to_plan, give_up=plan.give_up)
+FINALISING = Task(finalise.STATUSES, finalise.finalise, work.projects_to_finalise, work.to_finalise)
 
 
 class BatchWork:
@@ -48,6 +48,8 @@ class BatchWork:
         self._gateway = gateway
         self._worker = worker
         self._lines = LineCalls(gateway)
+        self._plans = Turns(gateway, PLANNING, worker=worker)
+        self._finalisings = Turns(gateway, FINALISING, worker=worker)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
@@ -65,6 +67,8 @@ class BatchWork:
         with _store():
             upkeep_sweep.seen(self._gateway, worker=self._worker)
             self._renew_jobs()
+            self._plans.renew()
+            self._finalisings.renew()
             lost = segments.renew(self._gateway, held, worker=self._worker)
             key_stop.stop_some(self._gateway)
             return lost
@@ -104,12 +108,19 @@ class BatchWork:
         with _store():
             return segments.flush(self._gateway, segment, results, retried, last=last, worker=self._worker)
 
-    def step(self) -> bool:
+    def plan(self) -> bool:
+        with _store():
+            return self._plans.step()
+
+    def finalise(self) -> bool:
         with _store():
             ended = self._end_due()
-            planned = self._move(work.to_plan, plan.plan, plan.STATUSES)
-            finalised = self._move(work.to_finalise, finalise.finalise, finalise.STATUSES)
-            return ended or planned or finalised
+            return self._finalisings.step() or ended
+
+    def close(self) -> None:
+        with _store():
+            self._plans.close()
+            self._finalisings.close()
 
     def job(self) -> bool:
         with _store():
@@ -164,29 +175,6 @@ class BatchWork:
                 return False
         with self._gateway.database.write() as connection:
             return work.end_due(connection) > 0
-
-    def _move(
-        self,
-        find: Callable[[Connection], DueBatch | None],
-        act: Callable[[Gateway, Lease], None],
-        statuses: tuple[str, ...],
-    ) -> bool:
-        with self._gateway.database.read() as connection:
-            due = find(connection)
-        if due is None:
-            return False
-        lease = Lease(due.id, due.epoch + 1, self._worker)
-        with self._gateway.database.write() as connection:
-            if not work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway.settings)):
-                return False
-        try:
-            act(self._gateway, lease)
-        except LeaseLostError:
-            self._gateway.log.info("batch.lease_lost", batch=lease.id)
-            with self._gateway.database.write() as connection:
-                work.release(connection, lease)
-        # After any other failure the lease has to expire first, so that one failing batch does not hold up the rest.
-        return True
 
     def _without_poison(self, segment: Segment, suspect: int) -> Segment:
         """Count a worker's death against the line that it was sending alone; the third death fails the line.
