@@ -20,6 +20,7 @@ from app.services.lines.output import UNEXECUTED_CODES, unexecuted_line
 from app.services.running.plan import delete_lines
 
 SLICE_LINES = 1000
+YIELD_BYTES = 256 * 1024
 DEFAULT_EXPIRY_S = 30 * 24 * 3600
 # Lines that only change their state; more of them at once than lines whose answers are copied.
 END_SLICE_LINES = 10_000
@@ -69,6 +70,7 @@ def _copy_lines(
     gateway: Gateway, lease: Lease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
 ) -> Generator[None]:
     after = 0
+    yield_at = YIELD_BYTES
     with ChunkReaders(gateway.blobs) as chunks:
         while rows := _next_slice(gateway, lease, after):
             output.blob.keep()
@@ -79,7 +81,10 @@ def _copy_lines(
                 else:
                     target = output if row.state == "completed" else errors
                     target.write_pieces(chunks.pieces(row))
-                yield
+                if output.blob.bytes + errors.blob.bytes >= yield_at:
+                    yield_at = output.blob.bytes + errors.blob.bytes + YIELD_BYTES
+                    yield
+            yield
             after = rows[-1].line
 
 
