@@ -1,6 +1,7 @@
 """The embedded engine: one process that claims segments from SQL and runs them, without a broker."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from app.engine.executor import Executor
 from app.engine.gate import Gate
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
-from app.engine.work import Capacity, StoreAwayError, Work
+from app.engine.work import Capacity, Share, StoreAwayError, Work
 from app.lib.clock import Clock
 
 EXCHANGE_S = 1.0
@@ -175,15 +176,19 @@ class Embedded:
                 self._exchange(capacity, run.gate)
         return True
 
-    def _saturated(self) -> list[Capacity]:
-        """Capacities that have enough lines waiting here; other workers may take the rest."""
-        waiting: dict[int, int] = {}
+    def _saturated(self) -> list[Share]:
+        """Shares that have enough lines waiting here; other workers may take the rest.
+
+        Each project counts for itself: the lines of a large segment must not keep out those of another project.
+        """
+        keys = {id(gate): key for key, gate in self._gates.items()}
+        waiting: Counter[Share] = Counter()
         for run in self._scheduler.runs():
-            waiting[id(run.gate)] = waiting.get(id(run.gate), 0) + run.waiting
+            waiting[Share(run.segment.project_id, keys[id(run.gate)])] += run.waiting
         return [
-            key
-            for key, gate in self._gates.items()
-            if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._options.concurrency))
+            share
+            for share, lines in waiting.items()
+            if lines >= max(1, min(self._gates[share.capacity].room, self._options.concurrency))
         ]
 
     def _exchange(self, capacity: Capacity, gate: Gate) -> None:

@@ -18,6 +18,14 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one project runs at a capacity."""
+
+    project_id: int
+    capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """This process's permits, and the pause that all processes observe."""
 
@@ -28,8 +36,8 @@ class Grant:
 class Work(Protocol):
     """The store and the providers, as an engine sees them. Every call may raise StoreAwayError."""
 
-    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
-        """Lease the best open segment whose capacity is not in `skip`."""
+    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
+        """Lease the best open segment whose share is not in `skip`."""
         ...
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:

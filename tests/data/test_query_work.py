@@ -112,7 +112,8 @@ QUERIES: dict[str, Query] = {
     ),
     "projects_with_work": Query(lambda c: segments.projects_with_work(c, accounts=[1], skip=[]), RUNNING * 20),
     "next_segment": Query(
-        lambda c: segments.next_segment(c, project_id=PROJECT, accounts=[1], skip=[(1, "x")]), RUNNING * 20 + 200
+        lambda c: segments.next_segment(c, project_id=PROJECT, accounts=[1], skip=[(PROJECT, 1, "x")]),
+        RUNNING * 20 + 200,
     ),
     "segment claim": Query(lambda c: segments.claim(c, SEGMENT, lease_ms=1000), 20),
     "segment renew": Query(lambda c: segments.renew(c, [SEGMENT], worker=WORKER, lease_ms=1000), 20),

@@ -65,11 +65,11 @@ _SEGMENT = select(
 
 
 def projects_with_work(
-    connection: Connection, *, accounts: Collection[int], skip: Collection[tuple[int, str]]
+    connection: Connection, *, accounts: Collection[int], skip: Collection[tuple[int, int, str]]
 ) -> Sequence[int]:
     """Projects with a segment to claim, those with the fewest leased segments first.
 
-    `skip` are pairs of account and model that have no capacity left.
+    `skip` are projects, with an account and a model, that need no more.
     """
     leased = (
         select(batches.c.project_id, func.count().label("leased"))
@@ -89,7 +89,7 @@ def projects_with_work(
 
 
 def next_segment(
-    connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, str]]
+    connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, int, str]]
 ) -> OpenSegment | None:
     """The first free segment of the project's batch with the earliest deadline."""
     batch = (
@@ -161,7 +161,7 @@ def count(connection: Connection, batch_id: int, **added: int) -> None:
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
 
 
-def _runnable(accounts: Collection[int], skip: Collection[tuple[int, str]]) -> ColumnElement[bool]:
+def _runnable(accounts: Collection[int], skip: Collection[tuple[int, int, str]]) -> ColumnElement[bool]:
     runnable = and_(
         IS_RUNNING,
         batches.c.status == "in_progress",
@@ -170,4 +170,8 @@ def _runnable(accounts: Collection[int], skip: Collection[tuple[int, str]]) -> C
         batches.c.account_id.in_(accounts),
         _HAS_FREE,
     )
-    return and_(runnable, tuple_(batches.c.account_id, batches.c.model).not_in(skip)) if skip else runnable
+    return (
+        and_(runnable, tuple_(batches.c.project_id, batches.c.account_id, batches.c.model).not_in(skip))
+        if skip
+        else runnable
+    )

@@ -17,7 +17,7 @@ from app.data.store.database import is_outage
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result
 from app.engine.run import Segment
-from app.engine.work import Capacity, Grant, StoreAwayError
+from app.engine.work import Capacity, Grant, Share, StoreAwayError
 from app.errors import UnavailableError
 from app.services.access import key_stop
 from app.services.gateway import Gateway
@@ -53,7 +53,7 @@ class BatchWork:
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
-    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
         with _store():
             claimed = segments.claim(self._gateway, worker=self._worker, skip=skip)
             if claimed is None:
