@@ -162,6 +162,12 @@ class Settings:
         4 * MIB,
         "Maximum size of a JSON request body, in bytes; the inline `requests` of a batch do not count.",
     )
+    max_input_lines: int = _var(
+        "BATCHGATE_MAX_INPUT_LINES",
+        10_000_000,
+        "Maximum number of lines in a batch input, blank ones included. A larger file can be uploaded, but a batch on "
+        "it fails.",
+    )
     max_batch_lines: int = _var(
         "BATCHGATE_MAX_BATCH_LINES",
         0,

@@ -1,6 +1,8 @@
 """The embedded engine: one process that claims segments from SQL and runs them, without a broker."""
 
 import threading
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +10,15 @@ from app.engine.executor import Executor
 from app.engine.gate import Gate
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
-from app.engine.work import Capacity, StoreAwayError, Work
+from app.engine.work import Capacity, Share, StoreAwayError, Work
 from app.lib.clock import Clock
 
 EXCHANGE_S = 1.0
 MAX_RUNS = 64
 STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
+# Threads that plan, and as many that finalise: one that waits for the store leaves the others to another.
+STEP_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,10 @@ class Embedded:
         self._next_heartbeat = 0.0
         self._stopping = threading.Event()
         self._steps = [
-            threading.Thread(target=self._loop, args=(self._step, options.poll_s), name="steps", daemon=True),
+            *self._threads(self._plan, "plan", STEP_THREADS),
+            *self._threads(self._finalise, "finalise", STEP_THREADS),
+            *self._threads(self._job, "job", options.job_threads),
             threading.Thread(target=self._loop, args=(self._sweep, options.sweep_s), name="sweep", daemon=True),
-            *(
-                threading.Thread(target=self._loop, args=(self._job, options.poll_s), name=f"job-{n}", daemon=True)
-                for n in range(options.job_threads)
-            ),
         ]
 
     def stop(self) -> None:
@@ -87,8 +89,17 @@ class Embedded:
             if not more:
                 self._stopping.wait(pause_s)
 
-    def _step(self) -> bool:
-        return self._work.step()
+    def _threads(self, act: Callable[[], bool], name: str, count: int) -> list[threading.Thread]:
+        loop, pause_s = self._loop, self._options.poll_s
+        return [
+            threading.Thread(target=loop, args=(act, pause_s), name=f"{name}-{n}", daemon=True) for n in range(count)
+        ]
+
+    def _plan(self) -> bool:
+        return self._work.plan()
+
+    def _finalise(self) -> bool:
+        return self._work.finalise()
 
     def _job(self) -> bool:
         return self._work.job()
@@ -165,15 +176,19 @@ class Embedded:
                 self._exchange(capacity, run.gate)
         return True
 
-    def _saturated(self) -> list[Capacity]:
-        """Capacities that have enough lines waiting here; other workers may take the rest."""
-        waiting: dict[int, int] = {}
+    def _saturated(self) -> list[Share]:
+        """Shares that have enough lines waiting here; other workers may take the rest.
+
+        Each project counts for itself: the lines of a large segment must not keep out those of another project.
+        """
+        keys = {id(gate): key for key, gate in self._gates.items()}
+        waiting: Counter[Share] = Counter()
         for run in self._scheduler.runs():
-            waiting[id(run.gate)] = waiting.get(id(run.gate), 0) + run.waiting
+            waiting[Share(run.segment.project_id, keys[id(run.gate)])] += run.waiting
         return [
-            key
-            for key, gate in self._gates.items()
-            if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._options.concurrency))
+            share
+            for share, lines in waiting.items()
+            if lines >= max(1, min(self._gates[share.capacity].room, self._options.concurrency))
         ]
 
     def _exchange(self, capacity: Capacity, gate: Gate) -> None:
@@ -206,6 +221,7 @@ class Embedded:
                     self._work.release(run.segment)
             for capacity in self._gates:
                 self._work.leave(capacity)
+            self._work.close()
         except StoreAwayError as error:
             self._log.error("worker.store_away", error=str(error))
         self._log.info("worker.stopped", drained=drained)

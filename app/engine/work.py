@@ -18,6 +18,14 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one project runs at a capacity."""
+
+    project_id: int
+    capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """This process's permits, and the pause that all processes observe."""
 
@@ -28,8 +36,8 @@ class Grant:
 class Work(Protocol):
     """The store and the providers, as an engine sees them. Every call may raise StoreAwayError."""
 
-    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
-        """Lease the best open segment whose capacity is not in `skip`."""
+    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
+        """Lease the best open segment whose share is not in `skip`."""
         ...
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:
@@ -79,8 +87,12 @@ class Work(Protocol):
         """
         ...
 
-    def step(self) -> bool:
-        """Take one step of a batch (plan, finalise, ...); False when there was nothing to do."""
+    def plan(self) -> bool:
+        """Plan a new batch for a slice of time; False when there is none. Several threads call it."""
+        ...
+
+    def finalise(self) -> bool:
+        """As `plan`, for a batch that has run."""
         ...
 
     def job(self) -> bool:
@@ -89,6 +101,10 @@ class Work(Protocol):
 
     def sweep(self) -> None:
         """Do periodic work if it is this process's turn."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is half planned or half finalised, when no thread calls `plan` or `finalise` any more."""
         ...
 
 

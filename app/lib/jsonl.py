@@ -1,11 +1,18 @@
 """Splits a JSONL stream of any size into lines: the position of each, and its bytes up to a limit."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 BOM = b"\xef\xbb\xbf"
+_BLANK = frozenset(b" \t\n\r\v\f")
+_BLANKS = re.compile(rb"\s++")
 # What may surround the content of a line: a byte order mark before it, a CR after it.
 AROUND_BYTES = len(BOM) + 1
+
+
+class TooManyLinesError(Exception):
+    """The stream has more lines than the limit, blank ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +31,13 @@ class Line:
 class LineSplitter:
     """Takes a stream piece by piece and yields the lines that each piece completes; blank lines are only counted.
 
-    The result does not depend on how the stream is divided. At most `max_line_bytes` of one line are in memory.
+    The result does not depend on how the stream is divided. At most `max_line_bytes` of one line are in memory. With
+    `max_lines`, the first line after so many (blank ones included) that is complete raises TooManyLinesError.
     """
 
-    def __init__(self, *, max_line_bytes: int) -> None:
+    def __init__(self, *, max_line_bytes: int, max_lines: int | None = None) -> None:
         self._max = max_line_bytes
+        self._max_lines = max_lines
         self._number = 0
         self._offset = 0  # of the unfinished line
         self._held = bytearray()
@@ -46,8 +55,12 @@ class LineSplitter:
             if self._held or self._long is not None:
                 self._hold(data[start:end])
                 line = self._complete()
+            elif data[start] in _BLANK and (blanks_end := self._skip_blanks(data, start)):
+                line, end = None, blanks_end - 1
             else:
                 line = self._whole(data[start:end])
+            if self._max_lines is not None and self._number > self._max_lines:
+                raise TooManyLinesError
             if line is not None:
                 yield line
             start = end + 1
@@ -59,7 +72,19 @@ class LineSplitter:
         if self._held or self._long is not None:
             line = self._complete()
             if line is not None:
+                if self._max_lines is not None and self._number > self._max_lines:
+                    raise TooManyLinesError
                 yield line
+
+    def _skip_blanks(self, data: bytes, start: int) -> int:
+        """Count the blank lines that begin at `start`; returns where the next line begins, 0 if there are none."""
+        blank = _BLANKS.match(data, start)
+        last = data.rfind(b"\n", start, blank.end()) if blank else -1
+        if last < 0:
+            return 0
+        self._number += data.count(b"\n", start, last + 1)
+        self._offset += last + 1 - start
+        return last + 1
 
     def _hold(self, piece: bytes) -> None:
         if self._long is not None:
@@ -115,9 +140,9 @@ class _LongLine:
             self.ends_with_cr = piece.endswith(b"\r")
 
 
-def lines(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[Line]:
-    """The lines of a stream that are not blank, with their data up to `max_line_bytes`."""
-    splitter = LineSplitter(max_line_bytes=max_line_bytes)
+def lines(chunks: Iterable[bytes], *, max_line_bytes: int, max_lines: int | None = None) -> Iterator[Line]:
+    """The lines of a stream that are not blank, with their data up to `max_line_bytes`. As LineSplitter, otherwise."""
+    splitter = LineSplitter(max_line_bytes=max_line_bytes, max_lines=max_lines)
     for chunk in chunks:
         yield from splitter.feed(chunk)
     yield from splitter.finish()

@@ -12,6 +12,7 @@ from app.blobs import BlobStore
 from app.data.store.database import Database
 from app.lib.clock import Clock
 from app.lib.episodes import Episodes
+from app.lib.slots import Slots
 from app.settings import Settings
 
 # Every service imports this module, so the services that it holds are imported for type checking only. The token
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
     from app.services.accounts.directory import Accounts
     from app.services.limits.windows import Rates
 
+MAX_READINGS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """Everything that services use in one process; safe to share between threads.
 
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
-    process's leases of rate limits, and `attempts` limits how often provider keys are verified, and `episodes` knows
-    what is failing, so that the log has the beginning and the end of it.
+    process's leases of rate limits, `attempts` limits how often provider keys are verified, `readings` how many large
+    files are read through within requests, and `episodes` knows what is failing, so that the log has the beginning and
+    the end of it.
     """
 
     settings: Settings
@@ -43,6 +47,7 @@ class Gateway:
     rates: "Rates" = field(repr=False)
     attempts: Attempts = field(default_factory=Attempts)
     episodes: Episodes = field(default_factory=Episodes, repr=False)
+    readings: Slots = field(default_factory=lambda: Slots(total=MAX_READINGS, each=1), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result
 from app.engine.run import Segment
-from app.engine.work import Capacity, Grant
+from app.engine.work import Capacity, Grant, Share
 
 CAPACITY = Capacity(account_id=1, model="m")
 
@@ -45,9 +45,13 @@ class FakeWork:
         self.flush_errors: dict[int, Exception] = {}  # by the segment whose flush raises it
         self.flushes: list[int] = []
 
-    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
         with self.lock:
-            return None if CAPACITY in skip or not self.open else (CAPACITY, self.open.pop(0))
+            for found in self.open:
+                if Share(found.project_id, CAPACITY) not in skip:
+                    self.open.remove(found)
+                    return CAPACITY, found
+            return None
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:
         return self.lost
@@ -95,8 +99,14 @@ class FakeWork:
             self.retried += retried
         return True
 
-    def step(self) -> bool:
+    def plan(self) -> bool:
         return False
+
+    def finalise(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
 
     def job(self) -> bool:
         return False

@@ -68,6 +68,18 @@ def test_the_ceiling_holds() -> None:
     assert len(work.flushed) == 30
 
 
+def test_a_large_segment_of_one_project_does_not_keep_out_another() -> None:
+    def answer(line: Line, attempt: int) -> Outcome:
+        if line.number < 2000:  # sent before the large segment is done
+            until(lambda: all(waiting.id != 2 for waiting in work.open), seconds=5)
+        return done(line)
+
+    work = FakeWork([segment(1, 400), segment(2, 4, project=2)], answer, ceiling=4)
+    with running(work, concurrency=4):
+        until(lambda: sorted(work.released) == [1, 2])
+    assert all(result.succeeded for result in work.flushed)
+
+
 def test_an_overloaded_line_is_sent_again_and_nothing_counts_against_it() -> None:
     work = FakeWork([segment(1, 1)], lambda line, n: Overloaded(0.01) if n < 7 else done(line))
     with running(work):

@@ -1,5 +1,8 @@
 """Lines of JSONL: where each lies, however the stream is cut into pieces."""
 
+import sys
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -44,6 +47,45 @@ def expected(data: bytes) -> list[tuple[int, int, int, bytes | None]]:
 def test_lines_do_not_depend_on_how_the_stream_is_cut(data: bytes, size: int) -> None:
     lines = read(data, size=size)
     assert [(line.number, line.offset, line.length, line.data) for line in lines] == expected(data)
+
+
+@given(_STREAMS, st.integers(1, 40), st.integers(0, 12))
+@example(b"\n\n\n{}", 2, 3)
+@example(b"{}\n \n\t", 40, 2)
+def test_the_limit_counts_every_line_however_the_stream_is_cut(data: bytes, size: int, most: int) -> None:
+    found = []
+    is_over = False
+    try:
+        for line in jsonl.lines(cut(data, size), max_line_bytes=MAX, max_lines=most):
+            found.append(line.number)
+    except jsonl.TooManyLinesError:
+        is_over = True
+    numbers = [line[0] for line in expected(data)]
+    # A last line that is blank and has no line end is nothing at all.
+    complete = data.count(b"\n")
+    assert is_over == (complete > most or any(number > most for number in numbers))
+    assert found == [number for number in numbers if number <= most][: len(found)]
+    assert is_over or found == numbers
+
+
+@pytest.mark.parametrize("blanks", [b"\n", b" \n", b"\r\n", b"\t\r\n\n", b" " * 1000])
+def test_blank_lines_take_no_step_each(blanks: bytes) -> None:
+    steps = 0
+
+    def count(_frame: object, event: str, _argument: object) -> object:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    data = b"{}\n" + blanks * 20_000 + b"\n{}"
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        found = read(data)
+    finally:
+        sys.settrace(before)
+    assert [line.offset for line in found] == [0, len(data) - 2]
+    assert steps < 1000 + len(data) // 100
 
 
 @given(_STREAMS, st.integers(1, 40))

@@ -135,7 +135,8 @@ def insert_batch(connection: Connection, new: NewBatch, *, window_ms: int) -> Ba
 
 def find(connection: Connection, *, project_id: int, public_id: str) -> Batch | None:
     """A batch of the project that is not deleted."""
-    row = connection.execute(_BATCH.where(_visible(project_id), batches.c.public_id == public_id)).first()
+    mine = and_(paging.within(batches.c.project_id, project_id), paging.alive(batches.c.deleted_at))
+    row = connection.execute(_BATCH.where(mine, batches.c.public_id == public_id)).first()
     return None if row is None else _batch(row)
 
 
@@ -161,7 +162,7 @@ def list_page(
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
     """The position of a batch of the project in lists, also of a deleted one."""
-    return paging.position(connection, batches, batches.c.project_id == project_id, public_id=public_id)
+    return paging.position(connection, batches, paging.within(batches.c.project_id, project_id), public_id=public_id)
 
 
 def find_native(connection: Connection, *, project_id: int, native_id: str) -> Batch | None:

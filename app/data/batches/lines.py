@@ -199,20 +199,25 @@ def insert_lines(connection: Connection, batch_id: int, lines: Iterable[NewLine]
     connection.execute(insert(batch_lines), rows)
 
 
-def duplicates(connection: Connection, batch_id: int, *, limit: int) -> list[DuplicateId]:
-    """Lines whose custom_id an earlier line has, in order."""
-    mine = batch_lines.c.batch_id == batch_id
-    repeated = select(batch_lines.c.custom_id).where(mine).group_by(batch_lines.c.custom_id).having(func.count() > 1)
-    firsts = (
-        select(func.min(batch_lines.c.line))
-        .where(mine, batch_lines.c.custom_id.in_(repeated))
-        .group_by(batch_lines.c.custom_id)
-    )
-    statement = select(batch_lines.c.line, batch_lines.c.custom_id).where(
-        mine, batch_lines.c.custom_id.in_(repeated), batch_lines.c.line.not_in(firsts)
-    )
-    rows = connection.execute(statement.order_by(batch_lines.c.line).limit(limit))
-    return [DuplicateId(*row) for row in rows]
+def duplicates(
+    connection: Connection, batch_id: int, *, first_id: str, slice_lines: int, limit: int
+) -> tuple[list[DuplicateId], str | None]:
+    """(up to `limit` lines whose custom_id an earlier line has, the `first_id` of the next slice or None at the end).
+
+    A slice is `slice_lines` lines in the order of their ids, from `first_id` on; the first one begins at "". It is read
+    from the index in that order and numbered: joining the lines with themselves takes quadratic time on PostgreSQL
+    while they have no statistics.
+    """
+    mine = and_(batch_lines.c.batch_id == batch_id, batch_lines.c.custom_id >= first_id)
+    ordered = select(batch_lines.c.custom_id, batch_lines.c.line).where(mine).order_by(batch_lines.c.custom_id)
+    following = ordered.offset(slice_lines - 1).limit(1)
+    part = ordered.limit(slice_lines).subquery()
+    earlier = func.row_number().over(partition_by=part.c.custom_id, order_by=part.c.line) - 1
+    counted = select(part.c.line, part.c.custom_id, earlier.label("earlier")).subquery()
+    repeated = select(counted.c.line, counted.c.custom_id).where(counted.c.earlier > 0).order_by(counted.c.line)
+    last = connection.execute(following).first()
+    rows = connection.execute(repeated.limit(limit))
+    return [DuplicateId(*row) for row in rows], None if last is None else str(last.custom_id)
 
 
 def delete_lines(connection: Connection, batch_id: int, *, limit: int) -> int:
@@ -254,10 +259,23 @@ def fail_pending(connection: Connection, batch_id: int, *, code: str) -> None:
     connection.execute(update(batch_lines).where(*where).values(state="failed", error_code=code))
 
 
-def end_pending(connection: Connection, batch_id: int, *, state: str) -> int:
-    """Put every line without a result into `state` (expired or cancelled); returns how many there were."""
-    where = (batch_lines.c.batch_id == batch_id, _PENDING)
-    return connection.execute(update(batch_lines).where(*where).values(state=state)).rowcount
+def end_pending(connection: Connection, batch_id: int, *, state: str, after: int, limit: int) -> int | None:
+    """Put lines without a result into `state` (expired or cancelled), of the next `limit` lines after number `after`.
+
+    Returns the number of the last of these, None when no lines follow.
+    """
+    mine = (batch_lines.c.batch_id == batch_id, batch_lines.c.line > after)
+    ordered = select(batch_lines.c.line).where(*mine).order_by(batch_lines.c.line)
+    last = connection.execute(ordered.offset(limit - 1).limit(1)).scalar()
+    upto = (batch_lines.c.line <= last,) if last is not None else ()
+    connection.execute(update(batch_lines).where(*mine, _PENDING, *upto).values(state=state))
+    return last
+
+
+def count_in(connection: Connection, batch_id: int, *, state: str) -> int:
+    """How many lines of the batch are in `state`."""
+    where = (batch_lines.c.batch_id == batch_id, batch_lines.c.state == state)
+    return int(connection.execute(select(func.count()).select_from(batch_lines).where(*where)).scalar_one())
 
 
 def to_send(connection: Connection, batch_id: int, *, first: int, last: int, limit: int) -> list[LineOfJob]:
@@ -290,7 +308,11 @@ def by_number(
     connection: Connection, batch_id: int, numbers: Collection[int], *, first: int, last: int
 ) -> list[LineOfJob]:
     """The job's lines with these numbers, in no order."""
-    where = and_(_within(batch_id, first, last), batch_lines.c.line.in_(list(numbers)))
+    own = [number for number in numbers if first <= number <= last]
+    if not own:
+        return []
+    # `+ 0`: the index of the lines answers the range; for the list PostgreSQL may prefer another that reads them all.
+    where = and_(_within(batch_id, min(own), max(own)), (batch_lines.c.line + 0).in_(own))
     return [LineOfJob(*row) for row in connection.execute(select(*_OF_JOB).where(where))]
 
 

@@ -3,17 +3,23 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy import Connection, and_, case, exists, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
 from app.data.batches import lines
 from app.data.store.database import inserted_id, now_ms
 from app.data.store.leases import Lease, LeasedTable
 from app.data.tables import batch_chunks, batch_segments, batches
+from app.data.tables.batches import IS_RUNNING
 
 _LEASES = LeasedTable(batch_segments)
 _OPEN = batch_segments.c.state == "open"
-_CLAIMABLE = and_(batch_segments.c.batch_id == batches.c.id, _OPEN, _LEASES.free)
+_OF_BATCH = and_(batch_segments.c.batch_id == batches.c.id, _OPEN)
+# Two conditions, since an index answers each: a batch may have many segments that are done, or leased.
+_HAS_FREE = or_(
+    exists(select(literal(1)).where(_OF_BATCH, batch_segments.c.lease_until.is_(None)).correlate(batches)),
+    exists(select(literal(1)).where(_OF_BATCH, batch_segments.c.lease_until < now_ms()).correlate(batches)),
+)
 _BATCH_RUNS = exists(
     select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress")
 )
@@ -59,11 +65,11 @@ _SEGMENT = select(
 
 
 def projects_with_work(
-    connection: Connection, *, accounts: Collection[int], skip: Collection[tuple[int, str]]
+    connection: Connection, *, accounts: Collection[int], skip: Collection[tuple[int, int, str]]
 ) -> Sequence[int]:
     """Projects with a segment to claim, those with the fewest leased segments first.
 
-    `skip` are pairs of account and model that have no capacity left.
+    `skip` are projects, with an account and a model, that need no more.
     """
     leased = (
         select(batches.c.project_id, func.count().label("leased"))
@@ -83,7 +89,7 @@ def projects_with_work(
 
 
 def next_segment(
-    connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, str]]
+    connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, int, str]]
 ) -> OpenSegment | None:
     """The first free segment of the project's batch with the earliest deadline."""
     batch = (
@@ -155,12 +161,17 @@ def count(connection: Connection, batch_id: int, **added: int) -> None:
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
 
 
-def _runnable(accounts: Collection[int], skip: Collection[tuple[int, str]]) -> ColumnElement[bool]:
+def _runnable(accounts: Collection[int], skip: Collection[tuple[int, int, str]]) -> ColumnElement[bool]:
     runnable = and_(
+        IS_RUNNING,
         batches.c.status == "in_progress",
         batches.c.execution == "gateway",
         batches.c.expires_at > now_ms(),
         batches.c.account_id.in_(accounts),
-        exists(select(literal(1)).where(_CLAIMABLE).correlate(batches)),
+        _HAS_FREE,
     )
-    return and_(runnable, tuple_(batches.c.account_id, batches.c.model).not_in(skip)) if skip else runnable
+    return (
+        and_(runnable, tuple_(batches.c.project_id, batches.c.account_id, batches.c.model).not_in(skip))
+        if skip
+        else runnable
+    )

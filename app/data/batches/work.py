@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, insert, literal, or_, select, update
 
 from app.data.batches import lines as batch_lines
 from app.data.batches.job_facts import Errors
@@ -18,6 +18,7 @@ from app.data.store.database import now_ms
 from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.store.rows import columns
 from app.data.tables import batch_jobs, batch_segments, batches, blobs, files
+from app.data.tables.batches import IS_RUNNING
 from app.lib.states import TERMINAL
 
 _LEASES = LeasedTable(batches)
@@ -32,18 +33,25 @@ _LEASED_SEGMENT = exists(
         batch_segments.c.lease_until >= now_ms(),
     )
 ).correlate(batches)
-_OPEN_SEGMENT = exists(
-    select(literal(1)).where(batch_segments.c.batch_id == batches.c.id, batch_segments.c.state == "open")
-).correlate(batches)
+_OPEN = and_(batch_segments.c.batch_id == batches.c.id, batch_segments.c.state == "open")
+# Two conditions, since an index answers each: a batch may have many segments that are done.
+_OPEN_SEGMENT = or_(
+    exists(select(literal(1)).where(_OPEN, batch_segments.c.lease_until.is_(None)).correlate(batches)),
+    exists(select(literal(1)).where(_OPEN, batch_segments.c.lease_until.is_not(None)).correlate(batches)),
+)
 _GATEWAY_RUN = batches.c.execution == "gateway"
 _UNDONE_JOB = exists(
     select(literal(1)).where(batch_jobs.c.batch_id == batches.c.id, batch_jobs.c.state != "done")
 ).correlate(batches)
 # A batch that a provider runs stays `validating` after it was planned, until one of its jobs runs.
-_UNPLANNED = and_(batches.c.status == "validating", or_(_GATEWAY_RUN, batches.c.lines_total == 0))
+_UNPLANNED = and_(IS_RUNNING, batches.c.status == "validating", or_(_GATEWAY_RUN, batches.c.lines_total == 0))
+_UNFINISHED = and_(IS_RUNNING, batches.c.status.in_(("finalizing", "cancelling")), ~_LEASED_SEGMENT, ~_UNDONE_JOB)
+_IN_PROGRESS = and_(IS_RUNNING, batches.c.status == "in_progress", _GATEWAY_RUN)
 _EXPIRED = batches.c.expires_at <= now_ms()
-_NEVER_PLANNED = and_(_UNPLANNED, _FREE, _EXPIRED)
-_OVER = or_(and_(batches.c.status == "in_progress", _GATEWAY_RUN, or_(~_OPEN_SEGMENT, _EXPIRED)), _NEVER_PLANNED)
+_OVER = or_(and_(_IN_PROGRESS, or_(~_OPEN_SEGMENT, _EXPIRED)), and_(_UNPLANNED, _FREE, _EXPIRED))
+# Small batches overtake large ones, but only among so many: a query reads no more, however many wait.
+DUE_CONSIDERED = 50
+DUE_RETURNED = 4
 _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
 
@@ -115,19 +123,24 @@ _FACTS = (
 )
 
 
-def to_plan(connection: Connection) -> DueBatch | None:
-    """The batch with the earliest deadline that waits to be planned."""
-    statement = select(*columns(batches, DueBatch)).where(_UNPLANNED, _FREE)
-    row = connection.execute(statement.order_by(batches.c.expires_at).limit(1)).first()
-    return None if row is None else DueBatch(*row)
+def projects_to_plan(connection: Connection) -> Sequence[int]:
+    """Projects with a batch that waits to be planned, or is being planned."""
+    return connection.execute(select(batches.c.project_id).where(_UNPLANNED).distinct()).scalars().all()
 
 
-def to_finalise(connection: Connection) -> DueBatch | None:
-    """The batch with the earliest deadline that sends no more lines, and of which no worker holds any part."""
-    where = and_(batches.c.status.in_(("finalizing", "cancelling")), _FREE, ~_LEASED_SEGMENT, ~_UNDONE_JOB)
-    statement = select(*columns(batches, DueBatch)).where(where)
-    row = connection.execute(statement.order_by(batches.c.expires_at).limit(1)).first()
-    return None if row is None else DueBatch(*row)
+def to_plan(connection: Connection, project_id: int) -> Sequence[DueBatch]:
+    """A few batches of the project that wait to be planned: of those with the earliest deadlines, the smallest."""
+    return _due(connection, project_id, _UNPLANNED)
+
+
+def projects_to_finalise(connection: Connection) -> Sequence[int]:
+    """Projects with a batch that is to be finalised, or is being finalised."""
+    return connection.execute(select(batches.c.project_id).where(_UNFINISHED).distinct()).scalars().all()
+
+
+def to_finalise(connection: Connection, project_id: int) -> Sequence[DueBatch]:
+    """As `to_plan`, of batches that send no more lines, and of which no worker holds any part."""
+    return _due(connection, project_id, _UNFINISHED)
 
 
 def any_due(connection: Connection) -> bool:
@@ -151,6 +164,13 @@ def claim(connection: Connection, lease: Lease, *, statuses: Sequence[str], leas
 def hold(connection: Connection, lease: Lease, *, statuses: Sequence[str], lease_ms: int) -> bool:
     """Fence the writes of this transaction. False when the lease is lost, or the batch is in another status."""
     return _LEASES.hold(connection, lease, _RUNS, batches.c.status.in_(statuses), lease_ms=lease_ms)
+
+
+def renew(
+    connection: Connection, leases: Sequence[Lease], *, worker: str, statuses: Sequence[str], lease_ms: int
+) -> set[int]:
+    """Renew the leases that `worker` still holds; returns the ids of those batches that are in one of `statuses`."""
+    return _LEASES.renew(connection, leases, batches.c.status.in_(statuses), worker=worker, lease_ms=lease_ms)
 
 
 def release(connection: Connection, lease: Lease) -> None:
@@ -218,10 +238,10 @@ def fail(connection: Connection, lease: Lease, *, errors: Errors) -> None:
 def end(
     connection: Connection, lease: Lease, *, ending: str, output_file_id: int | None, error_file_id: int | None
 ) -> None:
-    """End the batch; lines without a result become expired or cancelled. The caller holds the lease."""
+    """End the batch, whose lines have all ended. The caller holds the lease."""
     values: dict[str, Any] = {"status": ending, _STAMPS[ending]: now_ms(), "ending": ending}
     if ending != "completed":
-        values[f"lines_{ending}"] = batch_lines.end_pending(connection, lease.id, state=ending)
+        values[f"lines_{ending}"] = batch_lines.count_in(connection, lease.id, state=ending)
     values |= {"output_file_id": output_file_id, "error_file_id": error_file_id, **RELEASED}
     connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
     budgets.refund(connection, lease.id)
@@ -239,3 +259,16 @@ def follow(connection: Connection, batch_id: int, counts: Mapping[str, int], **c
     connection.execute(update(batches).where(*where).values(**{**counts, **stamped(changes)}))
     if changes.get("status") in TERMINAL:
         budgets.refund(connection, batch_id)
+
+
+def _due(connection: Connection, project_id: int, where: ColumnElement[bool]) -> Sequence[DueBatch]:
+    first = (
+        select(batches.c.id, batches.c.epoch, _LOST_EPOCHS.label("lost"), batches.c.expires_at, files.c.bytes)
+        .join_from(batches, files, files.c.id == batches.c.input_file_id)
+        .where(batches.c.project_id == project_id, where, _FREE)
+        .order_by(batches.c.expires_at, batches.c.id)
+        .limit(DUE_CONSIDERED)
+        .subquery()
+    )
+    statement = select(first.c.id, first.c.epoch, first.c.lost).order_by(first.c.bytes, first.c.expires_at, first.c.id)
+    return [DueBatch(*row) for row in connection.execute(statement.limit(DUE_RETURNED))]

@@ -117,7 +117,8 @@ def insert_container(connection: Connection, new: ContainerValues) -> Container:
 def find(connection: Connection, *, project_id: int, public_id: str) -> Container | None:
     """A container of the project that is not deleted, by its own id or by its native one."""
     scope = select(*_COLUMNS).where(containers.c.project_id == project_id, _shown)
-    row = connection.execute(scope.where(containers.c.public_id == public_id)).first()
+    named = select(*_COLUMNS).where(paging.within(containers.c.project_id, project_id), _shown)
+    row = connection.execute(named.where(containers.c.public_id == public_id)).first()
     if row is None:
         newest = scope.where(containers.c.native_id == public_id).order_by(containers.c.id.desc()).limit(1)
         row = connection.execute(newest).first()
@@ -161,7 +162,7 @@ def list_page(
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
     """Where a container of the project stands in lists, by its own or its native id; deleted ones included."""
-    scope = containers.c.project_id == project_id
+    scope = paging.within(containers.c.project_id, project_id)
     own = paging.position(connection, containers, scope, public_id=public_id)
     return own or paging.native_position(connection, containers, scope, native_id=public_id)
 

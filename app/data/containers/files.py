@@ -188,8 +188,8 @@ def find_source(connection: Connection, *, project_id: int, public_id: str) -> S
     """A file of the project that is neither deleted nor expired."""
     statement = select(files.c.public_id, files.c.filename, files.c.bytes, files.c.blob_id).where(
         files.c.public_id == public_id,
-        files.c.project_id == project_id,
-        files.c.deleted_at.is_(None),
+        paging.within(files.c.project_id, project_id),
+        paging.alive(files.c.deleted_at),
         or_(files.c.expires_at.is_(None), files.c.expires_at > now_ms()),
     )
     row = connection.execute(statement).first()
@@ -197,7 +197,7 @@ def find_source(connection: Connection, *, project_id: int, public_id: str) -> S
 
 
 def _position(connection: Connection, container_id: int, file_id: str) -> paging.Position | None:
-    scope = container_files.c.container_id == container_id
+    scope = paging.within(container_files.c.container_id, container_id)
     own = paging.position(connection, container_files, scope, public_id=file_id)
     # The index of native ids has no tombstones.
     return own or paging.native_position(connection, container_files, scope, _alive, native_id=file_id)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from app.data.store.database import inserted_id, now_ms
 from app.data.tables import blobs, container_files, files, upload_parts
@@ -101,15 +101,13 @@ def condemn_abandoned(connection: Connection, blob_id: int) -> bool:
 
 def unsettled(connection: Connection, *, limit: int) -> list[Leftover]:
     """At most `limit` blobs to delete: those marked for deletion, and pending ones whose lease has expired."""
-    statement = (
-        select(blobs.c.id, blobs.c.key, blobs.c.state)
-        .where(
-            blobs.c.state != "live",
-            or_(blobs.c.state == "deleting", blobs.c.lease_until < now_ms()),
-        )
-        .limit(limit)
-    )
-    return [Leftover(*row) for row in connection.execute(statement)]
+    found: list[Leftover] = []
+    # Two queries, since the index answers each of them, but not the two together.
+    for which in (blobs.c.state == "deleting", and_(blobs.c.state == "pending", blobs.c.lease_until < now_ms())):
+        statement = select(blobs.c.id, blobs.c.key, blobs.c.state).where(blobs.c.state != "live", which)
+        rows = connection.execute(statement.order_by(blobs.c.lease_until).limit(limit - len(found)))
+        found += [Leftover(*row) for row in rows]
+    return found
 
 
 def condemned(connection: Connection, blob_id: int) -> Leftover | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, exists, literal, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, exists, literal, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.sql import ColumnElement
 
@@ -54,8 +54,8 @@ _COLUMNS = (*(files.c[name] for name in FileRow._fields[:-1]), file_copies.shown
 # Built once: every request for a file runs it.
 _FIND = select(*_COLUMNS).where(
     files.c.public_id == bindparam("public_id"),
-    files.c.project_id == bindparam("project_id"),
-    files.c.deleted_at.is_(None),
+    paging.within(files.c.project_id, bindparam("project_id", type_=BigInteger)),
+    paging.alive(files.c.deleted_at),
 )
 _HOLDING = select(files.c.project_id, files.c.key_id, files.c.blob_id, files.c.bytes).with_for_update()
 _IN_USE = exists(
@@ -130,7 +130,7 @@ def resolve(connection: Connection, project_id: int, given: str) -> FileRow | No
 
 def position(connection: Connection, project_id: int, public_id: str) -> Position | None:
     """Where a file of the project stands in lists, deleted ones included."""
-    return paging.position(connection, files, files.c.project_id == project_id, public_id=public_id)
+    return paging.position(connection, files, paging.within(files.c.project_id, project_id), public_id=public_id)
 
 
 def page(

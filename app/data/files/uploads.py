@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, func, insert, select, update
 
 from app.data.files.files import FileRow
+from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.tables import blobs, upload_parts, uploads
 
@@ -101,7 +102,9 @@ def insert_upload(
 
 def find(connection: Connection, *, project_id: int, public_id: str) -> Upload | None:
     """An upload of the project."""
-    statement = select(*_COLUMNS).where(uploads.c.public_id == public_id, uploads.c.project_id == project_id)
+    statement = select(*_COLUMNS).where(
+        uploads.c.public_id == public_id, paging.within(uploads.c.project_id, project_id)
+    )
     row = connection.execute(statement).first()
     return None if row is None else Upload(*row)
 

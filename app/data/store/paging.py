@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select, tuple_
 
 Position = tuple[int, int]  # (created_at, id)
 
@@ -14,6 +14,19 @@ def position(connection: Connection, table: Table, *scope: ColumnElement[bool], 
     statement = select(table.c.created_at, table.c.id).where(table.c.public_id == public_id, *scope)
     row = connection.execute(statement).first()
     return None if row is None else (row.created_at, row.id)
+
+
+def within(column: ColumnElement[int], owner_id: int | ColumnElement[int]) -> ColumnElement[bool]:
+    """`column` = `owner_id`, for a row that is looked up by its unique id: no index answers this condition.
+
+    Otherwise PostgreSQL may prefer the index of the owner's rows, and read all of them, while it has no statistics.
+    """
+    return column + 0 == owner_id
+
+
+def alive(deleted_at: ColumnElement[int] | Column[int]) -> ColumnElement[bool]:
+    """`deleted_at` IS NULL, as `within`: the partial index of all rows that are alive does not answer it."""
+    return func.coalesce(deleted_at, 0) == 0
 
 
 def native_position(

@@ -1,6 +1,6 @@
 """Batches and how the gateway runs them: segments, lines, chunks."""
 
-from sqlalchemy import JSON, Column, Index, String, Table, Text
+from sqlalchemy import JSON, Column, Index, String, Table, Text, text
 
 from app.data.tables.meta import (
     ALIVE,
@@ -75,6 +75,8 @@ batches = Table(
     comment="Batches as clients see them, and the lease of the worker that plans or finalises one.",
 )
 RUNNING = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
+# The condition as the partial indexes spell it: SQLite uses those for nothing else.
+IS_RUNNING = text(f"batches.{RUNNING}")
 partial_index("ix_batches_list", batches.c.project_id, batches.c.created_at, batches.c.id, where=ALIVE)
 partial_index(
     "ix_batches_list_status", batches.c.project_id, batches.c.status, batches.c.created_at, batches.c.id, where=ALIVE
@@ -89,6 +91,8 @@ partial_index(
 )
 partial_index("ix_batches_with_lines", batches.c.created_at, where="lines_state <> 'dropped'")
 partial_index("ix_batches_running", batches.c.status, batches.c.expires_at, where=RUNNING)
+# What workers look for, a project at a time.
+partial_index("ix_batches_turns", batches.c.status, batches.c.project_id, batches.c.expires_at, where=RUNNING)
 partial_index("ix_batches_open", batches.c.project_id, batches.c.key_id, where=RUNNING)
 partial_index("ix_batches_open_account", batches.c.account_id, where=RUNNING)
 Index("ix_batches_input_file_id", batches.c.input_file_id)

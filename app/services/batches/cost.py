@@ -79,20 +79,22 @@ def to_reserve(
     caller: Caller,
     key: str | None,
     *,
+    size: int,
     provider: str,
     model: str | None,
     execution: str,
 ) -> int | None:
     """The most that a new batch on the input can cost; None, and nothing is read, when no budget applies.
 
-    `key` is the input's in the blob store; None for an input that cannot be used. Raises InvalidRequestError when a
-    price is unknown: a cost that cannot be estimated cannot be held to a budget.
+    `key` is the input's in the blob store, of `size` bytes; None for an input that cannot be used. Raises
+    InvalidRequestError when a price is unknown (a cost that cannot be estimated cannot be held to a budget), and
+    RateLimitedError.
     """
     if not budgets.applies(gateway, caller):
         return None
     if key is None:
         return None  # the batch is refused for its input
-    estimate = batch_estimate.read(gateway, key)
+    estimate = batch_estimate.read_for(gateway, caller, key, size=size)
     if model is None and estimate.other_models.lines:
         text = f"A batch under a budget may name at most {batch_estimate.MAX_MODELS} models; split the input."
         raise InvalidRequestError(text, param="model")

@@ -68,6 +68,11 @@ class _NamedFile:
         return self.stored.key if self.stored is not None and self.stored.file.purpose == PURPOSE else None
 
     @property
+    def size(self) -> int:
+        """How many bytes the file has."""
+        return self.stored.file.bytes if self.stored else 0
+
+    @property
     def lines(self) -> int:
         """How many lines were counted in the file."""
         return (self.stored.file.lines if self.stored else None) or 0
@@ -104,7 +109,13 @@ def create(
         chosen = _with_bytes(gateway, caller, chosen)
         key = chosen.key
     estimate = cost.to_reserve(
-        gateway, caller, key, provider=decided.account.provider, model=decided.model, execution=decided.execution
+        gateway,
+        caller,
+        key,
+        size=chosen.size,
+        provider=decided.account.provider,
+        model=decided.model,
+        execution=decided.execution,
     )
 
     def unit(connection: Connection) -> Batch:

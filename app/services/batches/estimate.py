@@ -6,18 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.blobs import BlobError
-from app.errors import InvalidRequestError, UnavailableError
+from app.errors import InvalidRequestError, RateLimitedError, UnavailableError
 from app.lib import json, jsonl
 from app.services.copies import remote
 from app.services.files import files
 from app.services.files.files import FileRow
 from app.services.gateway import Caller, Gateway
+from app.services.lines import rules
 
 # For English text with the usual tokenizers; only the provider knows the exact number.
 BYTES_PER_TOKEN = 4
 # For an image, a document or a sound of any size: about what models count for an image.
 TOKENS_PER_MEDIUM = 1000
 MAX_MODELS = 100
+# Reading so much takes a fraction of a second.
+MAX_SMALL_BYTES = 8 * 2**20
+RETRY_AFTER_S = 5
 MAX_OUTPUT_TOKENS = 2**40  # a larger number is nonsense
 OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 # Members of a body that hold texts for the model, and members of messages that do not.
@@ -84,15 +88,34 @@ def of_file(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | N
     if not row.is_kept:
         remote.fetch(gateway, row)
         row = files.retrieve(gateway, caller, row.public_id)
-    return row, read(gateway, files.blob_key(gateway, row))
+    return row, read_for(gateway, caller, files.blob_key(gateway, row), size=row.bytes)
+
+
+def read_for(gateway: Gateway, caller: Caller, key: str, *, size: int) -> Estimate:
+    """As `read`, within a request; a project reads one large input at a time. Raises RateLimitedError."""
+    if size <= MAX_SMALL_BYTES:
+        return read(gateway, key)
+    with gateway.readings.slot(caller.project_id) as is_free:
+        if not is_free:
+            text = "Other large batch inputs are being estimated; try again when that is done."
+            raise RateLimitedError(text, retry_after_s=RETRY_AFTER_S)
+        return read(gateway, key)
 
 
 def read(gateway: Gateway, key: str) -> Estimate:
-    """Estimate an input by streaming it from the blob store. Raises UnavailableError when that is not available."""
+    """Estimate an input by streaming it from the blob store.
+
+    Raises InvalidRequestError when it has too many lines, and UnavailableError when the store is not available.
+    """
     estimate = Estimate()
+    settings = gateway.settings
+    limits = {"max_line_bytes": settings.max_line_bytes, "max_lines": settings.max_input_lines}
     try:
-        for line in jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes):
+        for line in jsonl.lines(gateway.blobs.stream(key), **limits):
             _add(estimate, line.data)
+    except jsonl.TooManyLinesError as error:
+        finding = rules.too_many_lines(settings.max_input_lines)
+        raise InvalidRequestError(finding.message, param="input_file_id", code=finding.code) from error
     except BlobError as error:
         raise UnavailableError("The gateway's blob store is not available; retry later.", retry_after_s=5) from error
     return estimate

@@ -36,6 +36,11 @@ class InlineInput:
         self._stack = stack
 
     @property
+    def size(self) -> int:
+        """How many bytes have been written."""
+        return self.blob.bytes
+
+    @property
     def sha256(self) -> str | None:
         return self.blob.sha256
 

@@ -100,7 +100,7 @@ def fetch(gateway: Gateway, row: FileRow) -> None:
 
 
 def _store(gateway: Gateway, row: FileRow, holder: Holder) -> None:
-    index = LineIndex() if row.purpose == BATCH else None
+    index = LineIndex(max_lines=gateway.settings.max_input_lines) if row.purpose == BATCH else None
     with incoming(gateway) as blob:
         with holder.account.connector.read_file(holder.native_id) as download:
             for data in download.chunks:

@@ -180,7 +180,7 @@ class IncomingFile:
 def receiving(gateway: Gateway, filename: str) -> Iterator[IncomingFile]:
     """A file being received, under a name that `names.checked_name` returned; nothing is left after an exception."""
     # The purpose may come after the file, so whatever could be a batch input is indexed.
-    index = LineIndex() if filename.endswith(BATCH_SUFFIX) else None
+    index = LineIndex(max_lines=gateway.settings.max_input_lines) if filename.endswith(BATCH_SUFFIX) else None
     with incoming(gateway, spares_reserve=True) as blob:
         yield IncomingFile(gateway, blob, index)
 

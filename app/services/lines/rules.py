@@ -77,6 +77,12 @@ def fits(facts: LineFacts, *, number: int, endpoint: str, model: str | None, ove
     return None
 
 
+def too_many_lines(max_lines: int) -> Finding:
+    """The finding of an input with more than `max_lines` lines."""
+    text = f"The file has more than {max_lines} lines, blank ones included. Split it, or remove blank lines."
+    return Finding("too_many_lines", text, None, None)
+
+
 def owned_id(data: bytes, body: Mapping[str, Any]) -> str | None:
     """The path of an id in `body` that names an object with an owner, or None. `data` is the line with that `body`."""
     if ESCAPED not in data and not any(sign in data for sign in _SIGNS):

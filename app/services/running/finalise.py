@@ -1,6 +1,6 @@
 """Finalising: output and error file are written in line order, and the counts of the batch are frozen, once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
 
 from sqlalchemy import Connection
@@ -20,23 +20,33 @@ from app.services.lines.output import UNEXECUTED_CODES, unexecuted_line
 from app.services.running.plan import delete_lines
 
 SLICE_LINES = 1000
+YIELD_BYTES = 256 * 1024
 DEFAULT_EXPIRY_S = 30 * 24 * 3600
+# Lines that only change their state; more of them at once than lines whose answers are copied.
+END_SLICE_LINES = 10_000
 STATUSES = ("finalizing", "cancelling")
+ANSWERED = ("completed", "failed")
 
 
-def finalise(gateway: Gateway, lease: Lease) -> None:
-    """Write the files of a claimed batch and end it. Raises LeaseLostError."""
+def finalise(gateway: Gateway, lease: Lease) -> Generator[None]:
+    """Write the files of a claimed batch and end it.
+
+    Yields where it may be put aside, as `turns.Task` explains. Raises LeaseLostError.
+    """
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         require(work.close_segments(connection, lease))
         batch = work.facts(connection, lease.id)
     ending = "cancelled" if batch.status == "cancelling" else str(batch.ending)
     if not batch.lines_total:
-        delete_lines(gateway.database, lease.id)  # it was cancelled while it was planned, and nothing of it ran
+        # It was cancelled while it was planned, and nothing of it ran.
+        yield from delete_lines(gateway.database, lease.id)
     with ExitStack() as stack:
         output = _ResultFile(stack.enter_context(incoming(gateway)))
         errors = _ResultFile(stack.enter_context(incoming(gateway)))
-        _copy_lines(gateway, lease, batch.public_id, ending, output, errors)
+        yield from _copy_lines(gateway, lease, batch.public_id, ending, output, errors)
+        if ending != "completed":
+            yield from _end_lines(gateway, lease, ending)
         failpoints.hit("finalise.after_bytes")
         _end(gateway, lease, batch, ending, output, errors)
     gateway.log.info("batch.ended", batch=batch.public_id, status=ending, completed=output.lines, failed=errors.lines)
@@ -58,16 +68,23 @@ class _ResultFile:
 
 def _copy_lines(
     gateway: Gateway, lease: Lease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
-) -> None:
+) -> Generator[None]:
     after = 0
+    yield_at = YIELD_BYTES
     with ChunkReaders(gateway.blobs) as chunks:
         while rows := _next_slice(gateway, lease, after):
+            output.blob.keep()
+            errors.blob.keep()  # a long time may pass until the first line fails
             for row in rows:
-                if row.state == "pending":
+                if row.state not in ANSWERED:
                     errors.write_pieces([unexecuted_line(batch, row.line, row.custom_id, UNEXECUTED_CODES[ending])])
                 else:
                     target = output if row.state == "completed" else errors
                     target.write_pieces(chunks.pieces(row))
+                if output.blob.bytes + errors.blob.bytes >= yield_at:
+                    yield_at = output.blob.bytes + errors.blob.bytes + YIELD_BYTES
+                    yield
+            yield
             after = rows[-1].line
 
 
@@ -75,6 +92,19 @@ def _next_slice(gateway: Gateway, lease: Lease, after: int) -> Sequence[LineAnsw
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         return lines.answers(connection, lease.id, after=after, limit=SLICE_LINES)
+
+
+def _end_lines(gateway: Gateway, lease: Lease, ending: str) -> Generator[None]:
+    """Put the lines without a result into their last state, a slice at a time: on SQLite nobody else writes meanwhile.
+
+    A worker that dies between leaves some in it; the next one goes on with the others.
+    """
+    after: int | None = 0
+    while after is not None:
+        with gateway.database.write() as connection:
+            require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
+            after = lines.end_pending(connection, lease.id, state=ending, after=after, limit=END_SLICE_LINES)
+        yield
 
 
 def _end(

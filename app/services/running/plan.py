@@ -1,6 +1,6 @@
 """Planning: every line of a new batch is checked and indexed, then cut into segments for the gateway, or into jobs."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from app.data.access import keys
@@ -12,6 +12,7 @@ from app.data.store.database import Database
 from app.data.store.leases import Lease
 from app.errors import UnavailableError
 from app.lib import bounds, failpoints, jsonl
+from app.lib.jsonl import LineSplitter, TooManyLinesError
 from app.services.gateway import Gateway
 from app.services.jobs.cut import Added, JobCutter
 from app.services.leases import lease_ms, require
@@ -22,6 +23,10 @@ from app.services.money import prices
 
 SLICE_LINES = 1000
 MAX_FINDINGS = 100
+# More than MAX_FINDINGS, and few enough for a query of a tenth of a second.
+DUPLICATES_SLICE_LINES = 50_000
+# A batch is not put aside while it holds a longer part of a line in memory.
+MAX_HELD_BYTES = 256 * 1024
 # Several workers get a part of each batch, and a segment is large enough to be worth its claim.
 SEGMENTS_PER_BATCH = 8
 MIN_SEGMENT_LINES = 16
@@ -43,20 +48,24 @@ class _Draft:
     rows: list[NewLine] = field(default_factory=list)
 
 
-def plan(gateway: Gateway, lease: Lease) -> None:
-    """Index the lines of a claimed batch and start it, or fail it with its findings. Raises LeaseLostError."""
+def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
+    """Index the lines of a claimed batch and start it, or fail it with its findings.
+
+    Yields where it may be put aside, as `turns.Task` explains. Raises LeaseLostError.
+    """
     with gateway.database.read() as connection:
         batch = work.facts(connection, lease.id)
         allowed_models = keys.models_of(connection, batch.key_id)
-    delete_lines(gateway.database, lease.id)  # of a worker that died while it planned
+    yield from delete_lines(gateway.database, lease.id)  # of a worker that died while it planned
     draft = _Draft(LineModels(allowed_models, batch.provider, batch.model_override), cutter=_cutter(gateway, batch))
     if batch.input_key is None:
         draft.findings.append(Finding("invalid_request", "The input file has been deleted.", "file_id", None))
     else:
-        _read(gateway, lease, batch, draft, batch.input_key)
+        yield from _read(gateway, lease, batch, draft, batch.input_key)
+        yield from _check_whole(gateway, lease, draft)
     failpoints.hit("plan.before_commit")
     if draft.findings:
-        _fail(gateway, lease, draft)
+        yield from _fail(gateway, lease, draft.findings)
     else:
         _start(gateway, lease, draft, batch)
 
@@ -67,12 +76,13 @@ def segments(first_line: int, last_line: int, lines: int) -> list[tuple[int, int
     return [(first, min(first + size - 1, last_line)) for first in range(first_line, last_line + 1, size)]
 
 
-def delete_lines(database: Database, batch_id: int) -> None:
+def delete_lines(database: Database, batch_id: int) -> Generator[None]:
     """Delete the lines of a batch that never ran, a slice at a time."""
     while True:
         with database.write() as connection:
             if batch_lines.delete_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
                 return
+        yield
 
 
 def _cutter(gateway: Gateway, batch: BatchFacts) -> JobCutter | None:
@@ -84,20 +94,30 @@ def _cutter(gateway: Gateway, batch: BatchFacts) -> JobCutter | None:
     return JobCutter(account, batch.endpoint, batch.model_override)
 
 
-def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key: str) -> None:
-    max_line_bytes = gateway.settings.max_line_bytes
-    for line in _lines(gateway, key):
-        _add(draft, line, batch=batch, max_line_bytes=max_line_bytes)
-        if len(draft.rows) >= SLICE_LINES:
-            _write(gateway, lease, draft)
-        if len(draft.findings) >= MAX_FINDINGS:
-            break
+def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key: str) -> Generator[None]:
+    settings = gateway.settings
+    splitter = LineSplitter(max_line_bytes=settings.max_line_bytes, max_lines=settings.max_input_lines)
+    try:
+        for data in gateway.blobs.stream(key):
+            for line in splitter.feed(data):
+                _add(draft, line, batch=batch, max_line_bytes=settings.max_line_bytes)
+                if len(draft.rows) >= SLICE_LINES:
+                    _write(gateway, lease, draft)
+                if _is_hopeless(gateway, draft):
+                    return
+            if splitter.held_bytes <= MAX_HELD_BYTES:
+                yield
+        for line in splitter.finish():
+            _add(draft, line, batch=batch, max_line_bytes=settings.max_line_bytes)
+    except TooManyLinesError:
+        draft.findings.append(rules.too_many_lines(settings.max_input_lines))
     _write(gateway, lease, draft)
-    _check_whole(gateway, lease, draft)
 
 
-def _lines(gateway: Gateway, key: str) -> Iterator[jsonl.Line]:
-    return jsonl.lines(gateway.blobs.stream(key), max_line_bytes=gateway.settings.max_line_bytes)
+def _is_hopeless(gateway: Gateway, draft: _Draft) -> bool:
+    """True when the batch will fail, and what else is wrong with its input need not be found out."""
+    max_lines = gateway.settings.max_batch_lines
+    return len(draft.findings) >= MAX_FINDINGS or bool(max_lines and draft.lines > max_lines)
 
 
 def _add(draft: _Draft, line: jsonl.Line, *, batch: BatchFacts, max_line_bytes: int) -> None:
@@ -151,28 +171,33 @@ def _write(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
     failpoints.hit("plan.between_slices")
 
 
-def _check_whole(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
+def _check_whole(gateway: Gateway, lease: Lease, draft: _Draft) -> Generator[None]:
     max_lines = gateway.settings.max_batch_lines
     if not draft.lines and not draft.findings:
         draft.findings.append(Finding("empty_file", "The input file has no lines.", None, None))
     elif max_lines and draft.lines > max_lines:
-        text = f"The input file has {draft.lines} lines; this gateway accepts at most {max_lines}. Split the file."
+        text = f"The input file has more than {max_lines} lines, the most that this gateway accepts. Split the file."
         draft.findings.append(Finding("maximum_requests_exceeded", text, None, None))
     elif not draft.findings:
-        with gateway.database.read() as connection:
-            duplicates = batch_lines.duplicates(connection, lease.id, limit=MAX_FINDINGS)
-        draft.findings += [
-            Finding(
-                "duplicate_custom_id",
-                f"The custom_id {duplicate.custom_id!r:.100} is used by an earlier line.",
-                "custom_id",
-                duplicate.line,
-            )
-            for duplicate in duplicates
-        ]
+        yield from _find_duplicates(gateway, lease, draft)
         too_few = None if draft.cutter is None else draft.cutter.finish()
         if too_few is not None:
             draft.findings.append(too_few)
+
+
+def _find_duplicates(gateway: Gateway, lease: Lease, draft: _Draft) -> Generator[None]:
+    found: dict[int, Finding] = {}
+    first_id: str | None = ""
+    while first_id is not None and len(found) < MAX_FINDINGS:
+        yield
+        with gateway.database.read() as connection:
+            duplicates, first_id = batch_lines.duplicates(
+                connection, lease.id, first_id=first_id, slice_lines=DUPLICATES_SLICE_LINES, limit=MAX_FINDINGS
+            )
+        for duplicate in duplicates:
+            text = f"The custom_id {duplicate.custom_id!r:.100} is used by an earlier line."
+            found[duplicate.line] = Finding("duplicate_custom_id", text, "custom_id", duplicate.line)
+    draft.findings += found.values()
 
 
 def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> None:
@@ -193,10 +218,10 @@ def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> 
     )
 
 
-def _fail(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
-    errors = [finding.as_dict() for finding in sorted(draft.findings, key=lambda finding: finding.line or 0)]
+def _fail(gateway: Gateway, lease: Lease, findings: list[Finding]) -> Generator[None]:
+    errors = [finding.as_dict() for finding in sorted(findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors[:MAX_FINDINGS])
     gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
-    delete_lines(gateway.database, lease.id)
+    yield from delete_lines(gateway.database, lease.id)

@@ -11,7 +11,7 @@ from app.data.batches.segments import OpenSegment
 from app.data.store.leases import Lease
 from app.engine.outcomes import Line, Result
 from app.engine.run import Segment
-from app.engine.work import Capacity
+from app.engine.work import Capacity, Share
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines import chunks
@@ -23,10 +23,10 @@ SOLO_AFTER = 3
 FAILPOINTS = "chunk"
 
 
-def claim(gateway: Gateway, *, worker: str, skip: Collection[Capacity]) -> tuple[Capacity, Segment, int | None] | None:
+def claim(gateway: Gateway, *, worker: str, skip: Collection[Share]) -> tuple[Capacity, Segment, int | None] | None:
     """Lease the best free segment; with it the line that its last holder was sending alone when it died, if any."""
     accounts = gateway.accounts.ids()
-    skipped = [(capacity.account_id, capacity.model) for capacity in skip]
+    skipped = [(share.project_id, share.capacity.account_id, share.capacity.model) for share in skip]
     with gateway.database.read() as connection:
         projects = segments.projects_with_work(connection, accounts=accounts, skip=skipped)
     for project_id in projects:

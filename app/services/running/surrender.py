@@ -33,4 +33,5 @@ def fail(gateway: Gateway, lease: Lease, error: Exception, *, statuses: tuple[st
         work.fail(connection, lease, errors=errors)
     gateway.log.error("batch.given_up", batch=lease.id, exc_info=error)
     if not is_planned:
-        delete_lines(gateway.database, lease.id)
+        for _ in delete_lines(gateway.database, lease.id):
+            pass

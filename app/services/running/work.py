@@ -6,25 +6,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from sqlalchemy import Connection
-
 from app.connectors.contract.base import always_room
 from app.data.batches import capacity as permits
 from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
-from app.data.batches.work import DueBatch
-from app.data.store.leases import Lease
 from app.engine.gate import Signals
 from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result
 from app.engine.run import Segment
-from app.engine.work import Capacity, Grant, StoreAwayError
+from app.engine.work import Capacity, Grant, Share, StoreAwayError
 from app.services import store_errors
 from app.services.access import key_stop
 from app.services.gateway import Gateway
 from app.services.jobs import broken, harvest, poll, reconcile, submit
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines.send import LineCalls, Request
-from app.services.running import capacity, finalise, plan, segments, surrender
+from app.services.running import capacity, finalise, plan, segments
+from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 
 MAX_CRASHES = 3
@@ -36,6 +33,8 @@ JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
     "ended": harvest.harvest,
     "unknown": reconcile.give_up,
 }
+PLANNING = Task(plan.STATUSES, plan.plan, work.projects_to_plan, work.to_plan)
+FINALISING = Task(finalise.STATUSES, finalise.finalise, work.projects_to_finalise, work.to_finalise)
 
 
 class BatchWork:
@@ -45,10 +44,12 @@ class BatchWork:
         self._gateway = gateway
         self._worker = worker
         self._lines = LineCalls(gateway)
+        self._plans = Turns(gateway, PLANNING, worker=worker)
+        self._finalisings = Turns(gateway, FINALISING, worker=worker)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
-    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
         with _store():
             claimed = segments.claim(self._gateway, worker=self._worker, skip=skip)
             if claimed is None:
@@ -62,6 +63,8 @@ class BatchWork:
         with _store():
             upkeep_sweep.seen(self._gateway, worker=self._worker)
             self._renew_jobs()
+            self._plans.renew()
+            self._finalisings.renew()
             lost = segments.renew(self._gateway, held, worker=self._worker)
             key_stop.stop_some(self._gateway)
             return lost
@@ -101,12 +104,19 @@ class BatchWork:
         with _store():
             return segments.flush(self._gateway, segment, results, retried, last=last, worker=self._worker)
 
-    def step(self) -> bool:
+    def plan(self) -> bool:
+        with _store():
+            return self._plans.step()
+
+    def finalise(self) -> bool:
         with _store():
             ended = self._end_due()
-            planned = self._move(work.to_plan, plan.plan, plan.STATUSES)
-            finalised = self._move(work.to_finalise, finalise.finalise, finalise.STATUSES)
-            return ended or planned or finalised
+            return self._finalisings.step() or ended
+
+    def close(self) -> None:
+        with _store():
+            self._plans.close()
+            self._finalisings.close()
 
     def job(self) -> bool:
         with _store():
@@ -160,33 +170,6 @@ class BatchWork:
                 return False
         with self._gateway.database.write() as connection:
             return work.end_due(connection) > 0
-
-    def _move(
-        self,
-        find: Callable[[Connection], DueBatch | None],
-        act: Callable[[Gateway, Lease], None],
-        statuses: tuple[str, ...],
-    ) -> bool:
-        with self._gateway.database.read() as connection:
-            due = find(connection)
-        if due is None:
-            return False
-        lease = Lease(due.id, due.epoch + 1, self._worker)
-        with self._gateway.database.write() as connection:
-            if not work.claim(connection, lease, statuses=statuses, lease_ms=lease_ms(self._gateway.settings)):
-                return False
-        try:
-            act(self._gateway, lease)
-        except LeaseLostError:
-            self._gateway.log.info("batch.lease_lost", batch=lease.id)
-            with self._gateway.database.write() as connection:
-                work.release(connection, lease)
-        except Exception as error:
-            if not surrender.is_hopeless(due, error):
-                raise
-            surrender.fail(self._gateway, lease, error, statuses=statuses)
-        # After any other failure the lease has to expire first, so that one failing batch does not hold up the rest.
-        return True
 
     def _without_poison(self, segment: Segment, suspect: int) -> Segment:
         """Count a worker's death against the line that it was sending alone; the third death fails the line.

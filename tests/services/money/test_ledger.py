@@ -28,6 +28,7 @@ from tests.support.batches import chat_line, create, ended, jsonl, read, retriev
 from tests.support.messages import MESSAGES, message_line
 from tests.support.process import Process
 from tests.support.waiting import until
+from tests.support.working import step
 
 pytestmark = pytest.mark.spread
 
@@ -328,7 +329,7 @@ def test_a_job_whose_results_are_gone_is_an_entry_of_unknown_cost(
 def test_a_segment_that_is_taken_from_a_dead_worker_is_noted_once(gateway: Gateway, client: KeyClient) -> None:
     create(client, DATA, provider="local")
     work = BatchWork(gateway, worker="planner")
-    until(work.step)
+    until(lambda: step(work))
     taken = segments.claim(gateway, worker="first", skip=())
     assert taken is not None
     assert entries(gateway) == []

@@ -3,11 +3,13 @@
 from sqlalchemy import update
 
 from app.data.tables import batch_segments, batches
+from app.engine.work import Share
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.support.batches import chat_line, create, jsonl, retrieve
 from tests.support.waiting import until
+from tests.support.working import step
 
 # Enough for several segments each.
 LINES = 40
@@ -17,7 +19,7 @@ def test_projects_take_turns_whoever_came_first(gateway: Gateway, client: KeyCli
     for sender in (client, client, other_client):
         create(sender, jsonl(chat_line(str(number)) for number in range(LINES)))
     work = BatchWork(gateway, worker="worker")
-    while work.step():
+    while step(work):
         pass
     claimed = [found[1].project_id for _ in range(4) if (found := work.claim(skip=()))]
     assert len(claimed) == 4
@@ -30,7 +32,7 @@ def test_within_a_project_the_earliest_deadline_goes_first_and_lines_in_order(
     for _ in range(2):
         create(client, jsonl(chat_line(str(number)) for number in range(LINES)))
     work = BatchWork(gateway, worker="worker")
-    while work.step():
+    while step(work):
         pass
     claimed = []
     while found := work.claim(skip=()):
@@ -42,18 +44,18 @@ def test_within_a_project_the_earliest_deadline_goes_first_and_lines_in_order(
 def test_what_is_saturated_is_left_to_others(gateway: Gateway, client: KeyClient) -> None:
     create(client, jsonl([chat_line("a")]))
     work = BatchWork(gateway, worker="worker")
-    while work.step():
+    while step(work):
         pass
     found = work.claim(skip=())
     assert found is not None
     work.release(found[1])
-    assert work.claim(skip=[found[0]]) is None
-    assert work.claim(skip=()) is not None
+    assert work.claim(skip=[Share(found[1].project_id, found[0])]) is None
+    assert work.claim(skip=[Share(found[1].project_id + 1, found[0])]) is not None
 
 
 def test_a_segment_whose_workers_die_runs_one_line_at_a_time(gateway: Gateway, client: KeyClient) -> None:
     create(client, jsonl([chat_line("a"), chat_line("b")]))
-    until(BatchWork(gateway, worker="planner").step)
+    until(lambda: step(BatchWork(gateway, worker="planner")))
     solo = []
     for number in range(4):
         found = BatchWork(gateway, worker=f"worker-{number}").claim(skip=())
@@ -67,7 +69,7 @@ def test_a_segment_whose_workers_die_runs_one_line_at_a_time(gateway: Gateway, c
 def test_who_holds_a_segment_hears_that_its_batch_was_cancelled(gateway: Gateway, client: KeyClient) -> None:
     batch = create(client, jsonl([chat_line("a")]))
     work = BatchWork(gateway, worker="worker")
-    until(work.step)
+    until(lambda: step(work))
     found = work.claim(skip=())
     assert found is not None
     assert work.ended([found[1]]) == set()
@@ -78,11 +80,11 @@ def test_who_holds_a_segment_hears_that_its_batch_was_cancelled(gateway: Gateway
 def test_nothing_is_claimed_after_the_window_and_the_batch_expires(gateway: Gateway, client: KeyClient) -> None:
     batch = create(client, jsonl([chat_line("a")]))
     work = BatchWork(gateway, worker="worker")
-    until(work.step)
+    until(lambda: step(work))
     with gateway.database.write() as connection:
         connection.execute(update(batches).values(expires_at=1))
     assert work.claim(skip=()) is None
-    while work.step():
+    while step(work):
         pass
     found = retrieve(client, batch["id"])
     assert (found["status"], found["request_counts"]["completed"]) == ("expired", 0)

@@ -1,0 +1,289 @@
+"""Batches are planned and finalised in turns: a slice of time each, projects in turn, small ones first."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.blobs import BlobError
+from app.blobs.local import LocalBlobs
+from app.data.tables import batch_lines, batch_segments, batches
+from app.engine.outcomes import Result
+from app.engine.work import StoreAwayError
+from app.lib.clock import Clock
+from app.services.gateway import Gateway
+from app.services.running.turns import MAX_FAILURES
+from app.services.running.work import BatchWork
+from tests.conftest import KeyClient
+from tests.support.batches import chat_line, create, jsonl, retrieve
+from tests.support.waiting import until
+
+# Several buffers of the blob store: planning may be put aside after each.
+LINES = 2500
+HUGE = jsonl(chat_line(f"c{number}", "x" * 1500) for number in range(LINES))
+
+
+class HastyClock(Clock):
+    """A clock by which every slice of time is over as soon as one looks."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+class WatchedBlobs(LocalBlobs):
+    """The gateway's store, which calls `on_read` before each piece that it reads."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        assert isinstance(gateway.blobs, LocalBlobs)
+        super().__init__(gateway.blobs.root)
+        self.on_read: Any = lambda: None
+
+    def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        for data in super().stream(key, offset=offset, length=length):
+            self.on_read()
+            yield data
+
+
+@pytest.fixture
+def hasty(gateway: Gateway) -> Gateway:
+    return replace(gateway, clock=HastyClock())
+
+
+Begin = Callable[..., BatchWork]
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """Makes a worker, which gives back what it has begun at the end."""
+    made: list[BatchWork] = []
+
+    def worker(gateway: Gateway, name: str = "worker") -> BatchWork:
+        made.append(BatchWork(gateway, worker=name))
+        return made[-1]
+
+    yield worker
+    for work in made:
+        work.close()
+
+
+@pytest.fixture
+def blobs(gateway: Gateway) -> WatchedBlobs:
+    return WatchedBlobs(gateway)
+
+
+@pytest.fixture
+def watched(gateway: Gateway, blobs: WatchedBlobs) -> Gateway:
+    return replace(gateway, blobs=blobs)
+
+
+def small(client: KeyClient) -> str:
+    """The id of a new batch of one line."""
+    return str(create(client, jsonl([chat_line("a")]))["id"])
+
+
+def huge(client: KeyClient) -> str:
+    """The id of a new batch that takes several turns."""
+    return str(create(client, HUGE)["id"])
+
+
+def status(client: KeyClient, batch: str) -> str:
+    return str(retrieve(client, batch)["status"])
+
+
+def lease_until(gateway: Gateway) -> int:
+    with gateway.database.read() as connection:
+        return int(connection.execute(select(batches.c.lease_until)).scalar_one())
+
+
+def count_lines(gateway: Gateway) -> int:
+    with gateway.database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(batch_lines)).scalar_one())
+
+
+def expire_leases(gateway: Gateway) -> None:
+    with gateway.database.write() as connection:
+        connection.execute(update(batches).where(batches.c.lease_until.is_not(None)).values(lease_until=0))
+
+
+def test_a_huge_batch_is_planned_in_many_turns(hasty: Gateway, client: KeyClient, begin: Begin) -> None:
+    batch = huge(client)
+    work = begin(hasty)
+    turns = 0
+    while work.plan():
+        turns += 1
+    assert turns > 3
+    assert status(client, batch) == "in_progress"
+    assert count_lines(hasty) == LINES
+
+
+def test_a_huge_batch_yields_to_small_ones_of_its_own_project_and_of_others(
+    hasty: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin
+) -> None:
+    first = huge(client)
+    work = begin(hasty)
+    assert work.plan()
+    mine, theirs = small(client), small(other_client)
+    for _ in range(12):
+        work.plan()
+    assert status(client, first) == "validating"
+    assert status(client, mine) == status(other_client, theirs) == "in_progress"
+
+
+def test_new_batches_do_not_starve_the_huge_one(
+    hasty: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin
+) -> None:
+    batch = huge(client)
+    work = begin(hasty)
+    for _ in range(40):
+        small(other_client)
+        work.plan()
+    assert status(client, batch) == "in_progress"
+
+
+def test_of_a_project_s_batches_the_smallest_is_planned_first(
+    gateway: Gateway, client: KeyClient, begin: Begin
+) -> None:
+    large, little = huge(client), small(client)
+    assert begin(gateway).plan()
+    assert (status(client, large), status(client, little)) == ("validating", "in_progress")
+
+
+def test_projects_take_turns_however_many_batches_one_has(
+    gateway: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin
+) -> None:
+    for _ in range(6):
+        small(client)
+    late = small(other_client)
+    work = begin(gateway)
+    for _ in range(2):
+        work.plan()
+    assert status(other_client, late) == "in_progress"
+
+
+def test_the_heartbeat_renews_the_lease_while_the_input_is_read(
+    watched: Gateway, blobs: WatchedBlobs, client: KeyClient, begin: Begin
+) -> None:
+    batch = str(create(client, b"\n" * 600_000 + jsonl([chat_line("a")]))["id"])  # nothing to write for a long time
+    work = begin(watched)
+    renewed = []
+
+    def heartbeat() -> None:
+        expire_leases(watched)
+        work.renew([])
+        renewed.append(lease_until(watched))
+        assert not begin(watched, "other").plan()
+
+    blobs.on_read = heartbeat
+    assert work.plan()
+    assert len(renewed) > 1 and all(renewed)
+    assert status(client, batch) == "in_progress"
+
+
+def test_a_batch_that_is_cancelled_while_it_is_planned_goes_no_further(
+    hasty: Gateway, client: KeyClient, begin: Begin
+) -> None:
+    batch = huge(client)
+    work = begin(hasty)
+    until(lambda: work.plan() and count_lines(hasty))
+    assert status(client, batch) == "validating"
+    assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
+    work.renew([])
+    assert work.plan()  # it is put down
+    assert not work.plan()
+    while work.finalise():
+        pass
+    assert status(client, batch) == "cancelled"
+    assert not count_lines(hasty)
+
+
+def test_a_worker_that_stops_gives_back_what_it_has_begun(hasty: Gateway, client: KeyClient, begin: Begin) -> None:
+    batch = huge(client)
+    work = begin(hasty)
+    assert work.plan()
+    other = begin(hasty, "other")
+    assert not other.plan()
+    work.close()
+    while other.plan():
+        pass
+    assert status(client, batch) == "in_progress"
+    assert count_lines(hasty) == LINES
+
+
+def test_an_outage_leaves_the_batch_to_whoever_comes_first(
+    watched: Gateway, blobs: WatchedBlobs, gateway: Gateway, client: KeyClient, begin: Begin
+) -> None:
+    def away() -> None:
+        raise BlobError("the disk is away")
+
+    batch = small(client)
+    blobs.on_read = away
+    work = begin(watched)
+    for _ in range(MAX_FAILURES + 1):
+        with pytest.raises(StoreAwayError):
+            work.plan()
+    assert begin(gateway, "other").plan()
+    assert status(client, batch) == "in_progress"
+
+
+def test_a_batch_that_cannot_be_planned_ends_with_a_reason_and_stops_no_other(
+    watched: Gateway, blobs: WatchedBlobs, client: KeyClient, other_client: KeyClient, begin: Begin
+) -> None:
+    def broken() -> None:
+        raise ValueError("a bug that this input triggers")
+
+    batch = small(client)
+    work = begin(watched)
+    for _ in range(MAX_FAILURES):
+        blobs.on_read = broken
+        assert work.plan()
+        blobs.on_read = lambda: None
+        fine = small(other_client)
+        assert work.plan()
+        assert status(other_client, fine) == "in_progress"
+        expire_leases(watched)
+    over = retrieve(client, batch)
+    assert over["status"] == "failed"
+    assert [(error["code"], bool(error["message"])) for error in over["errors"]["data"]] == [("gateway_error", True)]
+
+
+def test_finalising_takes_turns_too(hasty: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin) -> None:
+    large, little = huge(client), small(other_client)
+    work = begin(hasty)
+    while work.plan():
+        pass
+    found = work.claim(skip=())
+    assert found is not None
+    segment = next(each for each in (found[1], *_claimed(work)) if len(each.lines) > 1)
+    answered = [Result(line=line, succeeded=True, data=b"{}\n", status_code=200) for line in segment.lines]
+    assert work.flush(segment, answered, (), last=True)
+    work.close()
+    with hasty.database.write() as connection:
+        connection.execute(update(batches).values(expires_at=1))
+    expire_segments(hasty)
+    until(lambda: work.finalise() and status(other_client, little) == "expired")
+    assert status(client, large) == "finalizing"
+    while work.finalise():
+        pass
+    over = retrieve(client, large)
+    counts = over["request_counts"]
+    assert (over["status"], counts["completed"], counts["expired"]) == ("expired", len(answered), LINES - len(answered))
+
+
+def _claimed(work: BatchWork) -> list[Any]:
+    found = []
+    while claimed := work.claim(skip=()):
+        found.append(claimed[1])
+    return found
+
+
+def expire_segments(gateway: Gateway) -> None:
+    with gateway.database.write() as connection:
+        connection.execute(
+            update(batch_segments).where(batch_segments.c.lease_until.is_not(None)).values(lease_until=0)
+        )
