@@ -1,10 +1,13 @@
 """How calls to providers fail: one tree of exceptions for all connectors."""
 
+from app.connectors.contract.refusals import Kind
+
 
 class UpstreamError(Exception):
     """A call without a usable answer.
 
-    `sent` is false if nothing of the request was sent, so that repeating it is safe.
+    `sent` is false if nothing of the request was sent, so that repeating it is safe. `kind` is what the table of
+    refusals makes of an answer with an error status, and `error_type` the provider's type of the error.
     """
 
     def __init__(
@@ -18,6 +21,8 @@ class UpstreamError(Exception):
         body: bytes = b"",
         request_id: str = "",
         param: str | None = None,
+        kind: Kind | None = None,
+        error_type: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -28,10 +33,12 @@ class UpstreamError(Exception):
         self.body = body
         self.request_id = request_id
         self.param = param
+        self.kind = kind
+        self.error_type = error_type
 
 
 class OverloadedError(UpstreamError):
-    """429, 503, 529 or a refused connection: the line is retried for as long as the window lasts."""
+    """The provider takes nothing now (429, 503, 529, a refused connection, no credit left): what is sent later may pass."""
 
 
 class UpstreamServerError(UpstreamError):

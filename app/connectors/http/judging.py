@@ -10,13 +10,13 @@ from typing import Any
 
 from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import Usage
+from app.connectors.contract.refusals import Kind, classify
 from app.connectors.http.redaction import MAX_MESSAGE, MAX_QUOTED_BYTES
 from app.connectors.http.wire import Answer
 from app.lib import json
 
 TOO_MANY = 429
 MISSING = 404
-OVERLOAD_STATUSES = frozenset({TOO_MANY, 503, 529})
 # The code of a redirect, which is never followed.
 REDIRECT = "redirect"
 MAX_QUOTE = 300
@@ -30,31 +30,38 @@ REQUIRED_LISTS = {
 }
 
 
-def raise_unless_final(answer: Answer) -> None:
-    """Return for a 2xx, and for a 4xx that a retry would not change.
+def raise_unless_final(answer: Answer, *, provider: str = "") -> None:
+    """Return for a 2xx, and for a refusal that a retry would not change.
 
-    Raises OverloadedError for 429, 503 and 529, and UpstreamServerError for any other status.
+    The table of refusals decides (app/connectors/contract/refusals.py). Raises OverloadedError for what may pass by
+    itself or when the account is mended, and UpstreamServerError for the rest.
     """
-    status = answer.status
-    if answer.is_success or (400 <= status < 500 and status not in OVERLOAD_STATUSES):
+    if answer.is_success:
         return
+    status = answer.status
     if 300 <= status < 400:
         text = "The provider redirects to another URL, and redirects are not followed: correct its base URL."
         raise UpstreamServerError(text, code=REDIRECT, **_details(answer))
     error = error_body(answer)["error"]
-    kind, code = (OverloadedError, "overloaded") if status in OVERLOAD_STATUSES else (UpstreamServerError, "")
-    raise kind(error["message"][:MAX_MESSAGE], code=error["code"] or code or "provider_error", **_details(answer))
+    refusal = classify(provider, status, error)
+    if refusal is Kind.LINE and 400 <= status < 500:
+        return
+    kind, code = (UpstreamServerError, "") if refusal in (Kind.AGAIN, Kind.LINE) else (OverloadedError, "overloaded")
+    fields = {"param": error["param"], "kind": refusal, "error_type": error["type"]}
+    code = error["code"] or code or "provider_error"
+    raise kind(error["message"][:MAX_MESSAGE], code=code, **fields, **_details(answer))
 
 
-def raise_unless_success(answer: Answer) -> None:
+def raise_unless_success(answer: Answer, *, provider: str = "") -> None:
     """Return for a 2xx.
 
     Raises RefusedError for a 4xx that a retry would not change (MissingError for a 404), and otherwise as
-    `raise_unless_final`.
+    `raise_unless_final`: of the 4xx only a 429 may pass by itself.
     """
-    raise_unless_final(answer)
     if answer.is_success:
         return
+    if not 400 <= answer.status < 500 or answer.status == TOO_MANY:
+        raise_unless_final(answer, provider=provider)
     error = error_body(answer)["error"]
     kind = MissingError if answer.status == MISSING else RefusedError
     raise kind(
@@ -64,6 +71,8 @@ def raise_unless_success(answer: Answer) -> None:
         param=error["param"],
         body=answer.body[:MAX_QUOTED_BYTES],
         request_id=answer.request_id,
+        kind=classify(provider, answer.status, error),
+        error_type=error["type"],
     )
 
 
