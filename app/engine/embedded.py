@@ -1,18 +1,25 @@
 """The embedded engine: one process that claims segments from SQL and runs them, without a broker."""
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from app.engine.executor import Executor
 from app.engine.gate import Gate
+from app.engine.patience import Patience
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import Capacity, StoreAwayError, Work
 from app.lib.clock import Clock
 
 EXCHANGE_S = 1.0
+NOTE_EVERY_S = 1.0
+MAX_NOTES = 500
 MAX_RUNS = 64
+# Runs whose lines all wait (refused, paused) are held besides, but of one project only so many.
+MAX_IDLE_RUNS = 8
+MAX_ALL_RUNS = 4 * MAX_RUNS
 STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
 
@@ -31,6 +38,7 @@ class Options:
     sweep_s: float
     drain_s: float
     job_threads: int = 1
+    patience: Patience = Patience()
 
 
 class Embedded:
@@ -48,7 +56,7 @@ class Embedded:
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
-        self._next_heartbeat = 0.0
+        self._next_heartbeat = self._next_note = 0.0
         self._stopping = threading.Event()
         self._steps = [
             threading.Thread(target=self._loop, args=(self._step, options.poll_s), name="steps", daemon=True),
@@ -100,6 +108,7 @@ class Embedded:
     def _tick(self) -> bool:
         self._heartbeat()
         self._stop_ended()
+        self._note_waits()
         self._retire()
         claimed = self._claim()
         for capacity, gate in list(self._gates.items()):
@@ -133,9 +142,27 @@ class Embedded:
             if run.segment.id in ended or now >= run.deadline:
                 run.stop()
 
+    def _note_waits(self) -> None:
+        """Record which lines run for long or wait to be sent again, about once a second."""
+        now = self._clock.monotonic()
+        if now < self._next_note:
+            return
+        self._next_note = now + NOTE_EVERY_S
+        for run in self._scheduler.runs():
+            self._note(run)
+
+    def _note(self, run: SegmentRun) -> None:
+        if run.lost:
+            return
+        waits, over = run.news(limit=MAX_NOTES)
+        if waits or over:
+            self._work.note(run.segment, waits, over)
+
     def _retire(self) -> None:
         for run in self._scheduler.runs():
             if run.idle and not run.flushing and (run.lost or not run.unwritten):
+                if run.shows:
+                    self._note(run)
                 self._scheduler.remove(run)
                 if not run.lost:
                     self._work.release(run.segment)
@@ -148,16 +175,23 @@ class Embedded:
 
     def _claim(self) -> bool:
         for claimed in range(CLAIMS_PER_TICK):
-            if self._stopping.is_set() or len(self._scheduler.runs()) >= MAX_RUNS:
+            runs = self._scheduler.runs()
+            idle = Counter(run.segment.project_id for run in runs if self._is_held(run))
+            if self._stopping.is_set() or len(runs) - idle.total() >= MAX_RUNS or len(runs) >= MAX_ALL_RUNS:
                 return claimed > 0
+            full = [project_id for project_id, count in idle.items() if count >= MAX_IDLE_RUNS]
             at = self._clock.monotonic()
-            leased = self._work.claim(skip=self._saturated())
+            leased = self._work.claim(skip=self._saturated(), full=full)
             if leased is None:
                 return claimed > 0
             capacity, segment = leased
             gate = self._gates.get(capacity)
             run = SegmentRun(
-                segment, gate=gate or Gate(self._clock), clock=self._clock, lease_s=self._options.lease_s, claimed_at=at
+                segment,
+                gate=gate or Gate(self._clock, self._options.patience),
+                clock=self._clock,
+                lease_s=self._options.lease_s,
+                claimed_at=at,
             )
             self._gates[capacity] = run.gate
             self._scheduler.add(run)
@@ -165,15 +199,22 @@ class Embedded:
                 self._exchange(capacity, run.gate)
         return True
 
+    def _is_held(self, run: SegmentRun) -> bool:
+        """True of a run none of whose lines can be sent now: they wait for another try, or their project is paused."""
+        if run.out or not run.waiting:
+            return False
+        return not run.ready or run.gate.room_for(run.segment.project_id, age_s=run.age_s) <= 1
+
     def _saturated(self) -> list[Capacity]:
-        """Capacities that have enough lines waiting here; other workers may take the rest."""
-        waiting: dict[int, int] = {}
+        """Capacities that have enough lines to send here; other workers may take the rest."""
+        ready: dict[int, int] = {}
         for run in self._scheduler.runs():
-            waiting[id(run.gate)] = waiting.get(id(run.gate), 0) + run.waiting
+            if not self._is_held(run):
+                ready[id(run.gate)] = ready.get(id(run.gate), 0) + run.ready
         return [
             key
             for key, gate in self._gates.items()
-            if waiting.get(id(gate), 0) >= max(1, min(gate.room, self._options.concurrency))
+            if ready.get(id(gate), 0) >= max(1, min(gate.room, self._options.concurrency))
         ]
 
     def _exchange(self, capacity: Capacity, gate: Gate) -> None:
@@ -181,11 +222,12 @@ class Embedded:
         if now < self._next_exchange.get(capacity, 0.0) and not gate.has_news:
             return
         self._next_exchange[capacity] = now + min(EXCHANGE_S, self._options.heartbeat_s)
-        waiting = sum(run.waiting + run.out for run in self._scheduler.runs() if run.gate is gate)
+        runs = [run for run in self._scheduler.runs() if run.gate is gate]
+        waiting = sum(run.out + (1 if self._is_held(run) else run.waiting) for run in runs)
         grant = self._work.exchange(
             capacity, held=gate.in_flight, wanted=min(self._options.concurrency, waiting), signals=gate.drain_signals()
         )
-        gate.granted(grant.limit, pause_s=grant.pause_s)
+        gate.granted(grant.limit, grant.pauses)
         self._scheduler.wake()
 
     def _drain(self) -> None:

@@ -18,6 +18,7 @@ class Scheduler:
         self._budget = budget_bytes
         self._held = 0
         self._taken: dict[int, int] = {}
+        self._taken_by: dict[tuple[int, int], int] = {}  # by gate and project
         self._closed = False
 
     def add(self, run: SegmentRun) -> None:
@@ -66,6 +67,7 @@ class Scheduler:
         with self._changed:
             self._held -= self._cost(line)
             self._taken[id(run.gate)] -= 1
+            self._taken_by[id(run.gate), run.segment.project_id] -= 1
             self._changed.notify()
 
     def _pick(self) -> tuple[SegmentRun, Line] | None:
@@ -75,7 +77,7 @@ class Scheduler:
         for run in self._runs:
             busy[run.segment.project_id] = busy.get(run.segment.project_id, 0) + run.out
         for run in sorted(self._runs, key=lambda run: (busy[run.segment.project_id], run.deadline)):
-            if self._taken.get(id(run.gate), 0) >= run.gate.room:
+            if not self._has_room(run):
                 continue
             line = run.take()
             if line is None:
@@ -85,9 +87,17 @@ class Scheduler:
                 run.give_back(line)
                 return None  # wait for room: smaller lines that overtake it would starve it
             self._held += self._cost(line)
+            key = (id(run.gate), run.segment.project_id)
             self._taken[id(run.gate)] = self._taken.get(id(run.gate), 0) + 1
+            self._taken_by[key] = self._taken_by.get(key, 0) + 1
             return run, line
         return None
+
+    def _has_room(self, run: SegmentRun) -> bool:
+        gate, project_id = run.gate, run.segment.project_id
+        if not run.waiting or self._taken.get(id(gate), 0) >= gate.room:
+            return False
+        return self._taken_by.get((id(gate), project_id), 0) < gate.room_for(project_id, age_s=run.age_s)
 
     def _cost(self, line: Line) -> int:
         return line.length * COPIES

@@ -38,7 +38,7 @@ class UpstreamError(Exception):
 
 
 class OverloadedError(UpstreamError):
-    """The provider takes nothing now (429, 503, 529, a refused connection, no credit left): what is sent later may pass."""
+    """The provider takes nothing now (429, 503, 529, a refused connection, no credit): later it may."""
 
 
 class UpstreamServerError(UpstreamError):

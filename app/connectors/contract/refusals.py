@@ -64,7 +64,8 @@ class Rule:
 
 
 # "Limit 30000, Requested 36278": such a request fits in no minute, however empty.
-_AMOUNTS = re.compile(r"\blimit:?\s*([0-9,]{1,18})\b.{0,200}?\brequested:?\s*([0-9,]{1,18})\b", re.IGNORECASE | re.DOTALL)
+_NUMBER = r":?\s*([0-9,]{1,18})\b"
+_AMOUNTS = re.compile(rf"\blimit{_NUMBER}.{{0,200}}?\brequested{_NUMBER}", re.IGNORECASE | re.DOTALL)
 
 TABLE: Sequence[Rule] = (
     # Too many, too much, or nothing left to pay with: OpenAI's 429 is all of these.
@@ -77,14 +78,14 @@ TABLE: Sequence[Rule] = (
     Rule(
         Kind.ACCOUNT,
         429,
-        words=r"exceeded your current quota|insufficient (credit|balance|funds)|billing (hard )?limit|not active, please",
+        words=r"exceeded your current quota|insufficient (credit|balance|funds)|billing (hard )?limit|is not active",
         example="Your account is not active, please check your billing details on our website.",
     ),
     Rule(
         Kind.LINE,
         429,
         words=r"^request too large\b",
-        example="Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, Requested 36278.",
+        example="Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36278.",
     ),
     Rule(
         Kind.LINE,

@@ -25,6 +25,7 @@ from app.connectors.http.auth import HeaderAuth
 from app.connectors.http.reading import AnswerTooLargeError, read_answer
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import COMMON_HEADERS, MAX_ANSWER_BYTES, MAX_IDLE_S, Answer, check_headers, tls_context
+from app.lib import cuts
 
 # Up to here head and body leave in one packet train; above, joining them would copy too much.
 JOINED_BYTES = 64 * 1024
@@ -65,7 +66,7 @@ class LineClient:
 
         Sent once; only when a kept connection turns out to be closed before it took a byte, another one is used. Raises
         OverloadedError (refused, unreachable), UpstreamTimeoutError, UpstreamServerError (reset, cut short, too large,
-        not HTTP), and what the authorisation raises; none repeats a secret.
+        not HTTP), and what the authorisation raises; none repeats a secret. `app.lib.cuts` ends it from elsewhere.
         """
         with self.remote.redaction.in_errors():
             return self.remote.readable(self._exchange(path, body, headers or {}, time.monotonic() + timeout_s))
@@ -78,7 +79,10 @@ class LineClient:
         head = self._head(path, body, headers)
         connection = self._kept() or self._connected(deadline)
         reusable = False
+        cut = cuts.current()
         try:
+            if cut is not None:
+                cut.use(connection.sock)
             self._send(connection, head, body, deadline)
             answer, reusable = read_answer(
                 connection.sock, method="POST", deadline=deadline, max_bytes=self._max_answer_bytes
@@ -89,6 +93,8 @@ class LineClient:
         except (OSError, http.client.HTTPException) as error:
             raise failures.broken(self._where, error) from error
         finally:
+            if cut is not None:
+                cut.use(None)  # from now on the connection may serve another line
             if reusable and len(self._idle) < self._max_idle:
                 self._idle.append((time.monotonic(), connection))
             else:
@@ -144,6 +150,8 @@ class LineClient:
             # A kept connection that closed in this instant. No byte was taken, so sending again is safe.
             connection.close()
             self._connect(connection, deadline)
+            if (cut := cuts.current()) is not None:
+                cut.use(connection.sock)
             taken = 0
         try:
             if taken < len(first):

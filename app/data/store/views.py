@@ -84,10 +84,15 @@ _VIEWS = {
         FROM containers c JOIN projects p ON p.id = c.project_id LEFT JOIN accounts a ON a.id = c.account_id
         WHERE c.deleted_at IS NULL""",
     "v_capacity": """
-        SELECT a.provider, c.model, c.ceiling, c.adapted_limit, {c.pause_until} AS paused_until, p.worker, p.held,
-               p.wanted, {p.lease_until} AS lease_until
+        SELECT a.provider, c.model, c.ceiling, c.adapted_limit, p.worker, p.held, p.wanted,
+               {p.lease_until} AS lease_until
         FROM account_capacity c JOIN accounts a ON a.id = c.account_id
         LEFT JOIN capacity_permits p ON p.capacity_id = c.id""",
+    "v_pauses": """
+        SELECT u.id, a.provider, a.name AS account, CASE WHEN u.model <> '' THEN u.model END AS model,
+               p.name AS project, u.kind, {u.since} AS since, {u.paused_until} AS paused_until, u.pauses,
+               u.status_code, u.code, u.message
+        FROM pauses u JOIN accounts a ON a.id = u.account_id LEFT JOIN projects p ON p.id = u.project_id""",
     "v_prices": """
         SELECT r.id, r.provider, r.model, {rate:r.input_picodollars} AS input_per_million,
                {rate:COALESCE(r.cached_picodollars, r.input_picodollars)} AS cached_per_million,

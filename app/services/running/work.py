@@ -18,10 +18,11 @@ from app.data.batches.work import DueBatch
 from app.data.store.database import is_outage
 from app.data.store.leases import Lease
 from app.engine.gate import Signals
-from app.engine.outcomes import Line, Outcome, Result
-from app.engine.run import Segment
+from app.engine.outcomes import Line, Outcome, Result, Words
+from app.engine.run import LineWait, Segment
 from app.engine.work import Capacity, Grant, StoreAwayError
 from app.errors import UnavailableError
+from app.lib.cuts import Cut
 from app.services.access import key_stop
 from app.services.gateway import Gateway
 from app.services.jobs import harvest, poll, reconcile, submit, transition
@@ -51,9 +52,9 @@ class BatchWork:
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
-    def claim(self, *, skip: Collection[Capacity]) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Capacity], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with _store():
-            claimed = segments.claim(self._gateway, worker=self._worker, skip=skip)
+            claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full)
             if claimed is None:
                 return None
             key, segment, suspect = claimed
@@ -89,8 +90,16 @@ class BatchWork:
         with _store():
             return self._lines.prepare(segment, line)
 
-    def send(self, request: Request, *, timeout_s: float) -> Outcome:
-        return self._lines.send(request, timeout_s=timeout_s)
+    def send(self, request: Request, *, timeout_s: float, cut: Cut | None = None) -> Outcome:
+        return self._lines.send(request, timeout_s=timeout_s, cut=cut)
+
+    def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
+        with _store():
+            return self._lines.given_up(segment, line, words)
+
+    def note(self, segment: Segment, waits: Sequence[LineWait], over: Sequence[int]) -> None:
+        with _store():
+            segments.note(self._gateway, segment, waits, over)
 
     def broken(self, segment: Segment, line: Line) -> Result:
         text = "The gateway failed to process this line; its log has the details."

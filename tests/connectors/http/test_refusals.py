@@ -37,7 +37,7 @@ def outcome(given: Answer) -> str:
         (429, {"message": "Limit 30000, Requested 30000.", "code": "rate_limit_exceeded"}, "waits: busy"),
         (429, {"message": "Limit \u0663, Requested \u0664", "code": None}, "waits: busy"),
         (429, {"message": "Slow down.", "type": "requests", "code": "rate_limit_exceeded"}, "waits: busy"),
-        (429, {"message": "You exceeded", "type": "insufficient_quota", "code": "insufficient_quota"}, "waits: account"),
+        (429, {"message": "You exceeded", "code": "insufficient_quota"}, "waits: account"),
         (429, {"message": "?", "type": "insufficient_quota", "code": None}, "waits: account"),
         (429, {"message": "You exceeded your current quota, please check your plan."}, "waits: account"),
         (429, {"message": "Your account is not active, please check your billing details."}, "waits: account"),
