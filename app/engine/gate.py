@@ -59,6 +59,8 @@ class Gate:
         self._answers = 0
         self._successes = self._overloads = 0
         self._lifted: set[Scope] = set()
+        # When an operator, or another process's probe, ended a pause: refused lines need not wait for their own time.
+        self.resumed_at = -math.inf
 
     @property
     def in_flight(self) -> int:
@@ -174,6 +176,7 @@ class Gate:
         with self._free:
             self._limit = limit
             now = self._clock.monotonic()
+            before = {scope for scope, hold in self._holds.items() if hold.is_reported}
             holds = {scope: hold for scope, hold in self._holds.items() if not hold.is_reported}
             for pause in pauses:
                 scope = (pause.project_id, pause.whole_account)
@@ -184,6 +187,8 @@ class Gate:
                 hold.pauses, hold.words = pause.pauses, pause.words
                 holds[scope] = hold
             self._holds = holds
+            if before - holds.keys() - self._lifted:
+                self.resumed_at = now
             self._free.notify_all()
 
     def drain_signals(self) -> Signals:

@@ -69,7 +69,7 @@ class SegmentRun:
         self._lock = threading.Lock()
         self._lease_ends = claimed_at + lease_s
         self._waiting: deque[Line] = deque(segment.lines)
-        self._delayed: list[tuple[float, Line]] = []
+        self._delayed: list[tuple[float, float, Line]] = []  # from when, until when
         self._out = 0
         self._results: list[Result] = []
         self._result_bytes = 0
@@ -186,7 +186,7 @@ class SegmentRun:
                 self._note_oldest()
                 self._retried[line.number] = line
             if delay_s > 0:
-                self._delayed.append((now + delay_s, line))
+                self._delayed.append((now, now + delay_s, line))
             else:
                 self._waiting.appendleft(line)
 
@@ -262,10 +262,10 @@ class SegmentRun:
     def _ripen(self) -> None:
         if not self._delayed:
             return
-        now = self._clock.monotonic()
-        ripe = [line for at, line in self._delayed if at <= now]
+        now, resumed_at = self._clock.monotonic(), self.gate.resumed_at
+        ripe = [line for since, until, line in self._delayed if until <= now or since <= resumed_at]
         if ripe:
-            self._delayed = [(at, line) for at, line in self._delayed if at > now]
+            self._delayed = [entry for entry in self._delayed if entry[1] > now and entry[0] > resumed_at]
             self._waiting.extend(ripe)
 
 

@@ -1,13 +1,14 @@
 """Lines that have run for a while, or wait to be sent again: rows that come and go while a batch runs."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, literal, select
+from sqlalchemy import BigInteger, Connection, and_, bindparam, column, delete, exists, literal, select, table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.data.store.database import now_ms
-from app.data.tables import batch_line_waits, batches
+from app.data.tables import batch_line_waits, batch_segments, batches
 from app.lib.states import TERMINAL
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -28,6 +29,64 @@ class NewWait(NamedTuple):
     status_code: int | None
     code: str | None
     message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingOn:
+    """Why a batch or a line waits. Instants are Unix milliseconds; `lines` are how many wait to be sent again.
+
+    `message` is the provider's. `kind` is what the table of refusals makes of it, or `timeout`.
+    """
+
+    reason: str
+    since_ms: int | None
+    until_ms: int | None = None
+    lines: int = 0
+    kind: str | None = None
+    status_code: int | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class LineWaiting(NamedTuple):
+    """Why a line waits, as its row has it; instants are Unix milliseconds."""
+
+    line: int
+    state: str
+    since: int
+    until: int | None
+    refusals: int
+    kind: str | None
+    status_code: int | None
+    code: str | None
+    message: str | None
+
+
+_NAMES = ("batch_id", "reason", "since_ms", "until_ms", "lines", "kind", "status_code", "code", "message")
+_VIEW = table("v_waiting", *(column(name) for name in _NAMES))
+_LINE = select(*(batch_line_waits.c[name] for name in LineWaiting._fields))
+
+
+def of_batches(connection: Connection, batch_ids: Collection[int]) -> dict[int, WaitingOn]:
+    """Why each of the batches waits that does."""
+    rows = connection.execute(select(_VIEW).where(_VIEW.c.batch_id.in_(list(batch_ids)))).mappings()
+    return {row["batch_id"]: WaitingOn(**{name: row[name] for name in _NAMES if name != "batch_id"}) for row in rows}
+
+
+def of_lines(connection: Connection, batch_id: int, *, first: int, last: int) -> dict[int, LineWaiting]:
+    """Why lines wait to be sent again, and since when others run; by number, from `first` to `last`."""
+    held = exists(
+        select(literal(1)).where(
+            batch_segments.c.batch_id == batch_line_waits.c.batch_id,
+            batch_line_waits.c.line.between(batch_segments.c.first_line, batch_segments.c.last_line),
+            batch_segments.c.epoch == batch_line_waits.c.epoch,
+            batch_segments.c.lease_until >= now_ms(),
+        )
+    )
+    mine = and_(batch_line_waits.c.batch_id == batch_id, batch_line_waits.c.line.between(first, last))
+    # What a worker wrote that is gone says nothing about what runs now.
+    rows = connection.execute(_LINE.where(mine, (batch_line_waits.c.state == "retry") | held))
+    return {row.line: LineWaiting(*row) for row in rows}
 
 
 def note(connection: Connection, batch_id: int, waits: Iterable[NewWait]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from app.connectors.contract.abilities import Support
 from app.data.batches import batches, job_facts, jobs
 from app.data.batches.batches import Batch as Batch  # what callers of this module get
+from app.data.batches.waits import WaitingOn as WaitingOn  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.services import provider_errors
 from app.services.batches.create import PROVIDER
