@@ -9,7 +9,7 @@ INSTANT: dict[str, Callable[[str], str]] = {
     "postgresql": lambda column: f"date_trunc('second', to_timestamp({column} / 1000.0) AT TIME ZONE 'UTC')",
 }
 
-# What `{form:expression}` becomes: the instant, days in UTC, sums of picodollars as dollars, rates as dollars per million.
+# What `{form:expression}` becomes: the instant, days in UTC, sums of picodollars as dollars, rates per million.
 # SQLite's sums overflow at 2^63, which is nine million dollars in picodollars, so they are added in two parts.
 FORMS: dict[str, dict[str, str]] = {
     "sqlite": {
