@@ -16,6 +16,8 @@ from app.lib.clock import Clock
 EXCHANGE_S = 1.0
 NOTE_EVERY_S = 1.0
 MAX_NOTES = 500
+# For so long after its last work a project is expected to come again.
+SHARED_FOR_S = 3600.0
 MAX_RUNS = 64
 # Runs whose lines all wait (refused, paused) are held besides, but of one project only so many.
 MAX_IDLE_RUNS = 8
@@ -49,13 +51,15 @@ class Embedded:
         self._options = options
         self._clock = clock
         self._log = log
-        self._scheduler = Scheduler(budget_bytes=options.budget_bytes)
         # A quarter more threads than permits, so that some parse answers while the others send.
         threads = options.concurrency + max(4, options.concurrency // 4)
+        most = threads - max(2, options.concurrency // 8)
+        self._scheduler = Scheduler(budget_bytes=options.budget_bytes, most_per_project=most)
         chunk = ChunkRule(max_bytes=options.chunk_bytes, max_wait_ms=options.chunk_ms)
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
+        self._seen: dict[int, float] = {}  # projects, and when each was last given work
         self._next_heartbeat = self._next_note = 0.0
         self._stopping = threading.Event()
         self._steps = [
@@ -185,6 +189,7 @@ class Embedded:
             if leased is None:
                 return claimed > 0
             capacity, segment = leased
+            self._seen[segment.project_id] = at
             gate = self._gates.get(capacity)
             run = SegmentRun(
                 segment,
@@ -200,10 +205,8 @@ class Embedded:
         return True
 
     def _is_held(self, run: SegmentRun) -> bool:
-        """True of a run none of whose lines can be sent now: they wait for another try, or their project is paused."""
-        if run.out or not run.waiting:
-            return False
-        return not run.ready or run.gate.room_for(run.segment.project_id, age_s=run.age_s) <= 1
+        """True of a run none of whose lines can be sent now: they wait for another try, or their project has to."""
+        return bool(run.waiting) and (not run.ready or run.gate.holds_back(run.segment.project_id))
 
     def _saturated(self) -> list[Capacity]:
         """Capacities that have enough lines to send here; other workers may take the rest."""
@@ -227,6 +230,8 @@ class Embedded:
         grant = self._work.exchange(
             capacity, held=gate.in_flight, wanted=min(self._options.concurrency, waiting), signals=gate.drain_signals()
         )
+        self._seen = {project_id: at for project_id, at in self._seen.items() if at > now - SHARED_FOR_S}
+        gate.is_shared = len(self._seen) > 1
         gate.granted(grant.limit, grant.pauses)
         self._scheduler.wake()
 

@@ -4,6 +4,9 @@ A refusal counts against its line first: the line waits, longer each time. Sever
 their project: its limit falls, and it pauses. Only when every project that is active here is in trouble, or when it is
 the account that is refused, all pause. When a pause is over, one line probes; an answer to it ends the pause. A project
 that was not refused itself may probe a pause of all at once, so that it never waits for what others ran into.
+
+Where several projects use a worker, one that has not been answered yet, or of which many lines hang, has half of the
+permits at most: the others need not wait until its lines time out.
 """
 
 import math
@@ -19,6 +22,9 @@ from app.lib.clock import Clock
 SLACK = 4
 MIN_LINES = 2
 RECENT_S = 10.0
+# A line hangs when it has been out for so long, and for so many times as long as answers take.
+HANGS_AFTER_S = 5.0
+HANGS_AFTER_ANSWERS = 8
 Scope = tuple[int | None, bool]
 
 
@@ -59,6 +65,9 @@ class Gate:
         self._answers = 0
         self._successes = self._overloads = 0
         self._lifted: set[Scope] = set()
+        self._answer_s = 0.0  # how long answers take, on average
+        # Whether other projects are to be expected; a project that is alone has all permits.
+        self.is_shared = False
         # When an operator, or another process's probe, ended a pause: refused lines need not wait for their own time.
         self.resumed_at = -math.inf
 
@@ -80,7 +89,7 @@ class Gate:
     def room_for(self, project_id: int, *, age_s: float = 0.0) -> int:
         """How many lines of the project's batch may be prepared; `age_s` is how long the batch has been running."""
         share = self._shares.get(project_id)
-        if not self._holds and (share is None or share.limit == math.inf):
+        if not self._holds and not self.is_shared and (share is None or share.limit == math.inf):
             return self.room
         with self._free:
             share = self._share(project_id)
@@ -90,7 +99,16 @@ class Gate:
                 return self.room  # its lines are not sent: they end
             if self._pause_s(share, now) > 0:
                 return 0
-            return 1 if held else math.ceil(min(share.limit, self.room))
+            return 1 if held else math.ceil(min(share.limit, self._bound(share, now), self.room))
+
+    def holds_back(self, project_id: int) -> bool:
+        """True when none of the project's lines can go though others may: it is paused, or has all that it may have."""
+        with self._free:
+            share, now = self._share(project_id), self._clock.monotonic()
+            if self._held(share):
+                return True
+            bound = min(share.limit, self._bound(share, now))
+            return share.in_flight >= bound and bound < self._limit
 
     def hopeless(self, project_id: int, *, age_s: float) -> Words | None:
         """Why lines of a batch are no longer sent: none was answered for as long as a line may be refused."""
@@ -119,10 +137,11 @@ class Gate:
         with self._free:
             self._in_flight -= 1
             permit.share.in_flight -= 1
+            permit.share.out.pop(id(permit), None)
             for hold in permit.probes:
                 hold.probe_out = False
             # A single waiter may be one whose project has to wait, while another could go.
-            if self._holds or permit.share.limit != math.inf:
+            if self._holds or self.is_shared or permit.share.limit != math.inf:
                 self._free.notify_all()
             else:
                 self._free.notify()
@@ -132,7 +151,9 @@ class Gate:
         with self._free:
             self._successes += 1
             self._answers += 1
-            permit.share.note_answer(self._clock.monotonic(), gate_limit=self._limit)
+            now = self._clock.monotonic()
+            self._answer_s += (now - permit.at - self._answer_s) / 8
+            permit.share.note_answer(now, gate_limit=self._limit)
             if self._refused:
                 self._refused.clear()
             if not self._holds:
@@ -225,7 +246,7 @@ class Gate:
         return hold.project_id is None and share.refused_at < hold.began and not share.in_flight
 
     def _permit(self, share: Share, now: float) -> Permit | None:
-        if self._in_flight >= self._limit or share.in_flight >= share.limit:
+        if self._in_flight >= self._limit or share.in_flight >= min(share.limit, self._bound(share, now)):
             return None
         probes: tuple[Hold, ...] = ()
         if self._holds:
@@ -237,7 +258,18 @@ class Gate:
                 hold.probe_out = True
         self._in_flight += 1
         share.in_flight += 1
-        return Permit(share, now, probes)
+        permit = Permit(share, now, probes)
+        share.out[id(permit)] = now
+        return permit
+
+    def _bound(self, share: Share, now: float) -> float:
+        """How many lines the project may have out, so that others find permits."""
+        if not self.is_shared:
+            return math.inf
+        hangs_s = max(HANGS_AFTER_S, HANGS_AFTER_ANSWERS * self._answer_s)
+        if share.answered_at > now - hangs_s and not share.hangs(now - hangs_s, most=self._limit // 4):
+            return math.inf
+        return max(1, self._limit // 2)
 
     def _others_refused(self, since: float) -> bool:
         """True when lines were refused for the first time since then, whosever they are: it may be overload."""

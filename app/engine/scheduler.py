@@ -1,5 +1,6 @@
 """Which line is sent next: earliest deadline first, projects in turn, within permits and a byte budget."""
 
+import sys
 import threading
 
 from app.engine.outcomes import Line
@@ -12,10 +13,12 @@ COPIES = 3
 class Scheduler:
     """The runs of this process and the lines that its threads take from them."""
 
-    def __init__(self, *, budget_bytes: int) -> None:
+    def __init__(self, *, budget_bytes: int, most_per_project: int | None = None) -> None:
         self._changed = threading.Condition()
         self._runs: list[SegmentRun] = []
         self._budget = budget_bytes
+        # Some threads are left for the others, however many accounts and models a project uses at once.
+        self._most_per_project = most_per_project or sys.maxsize
         self._held = 0
         self._taken: dict[int, int] = {}
         self._taken_by: dict[tuple[int, int], int] = {}  # by gate and project
@@ -77,7 +80,7 @@ class Scheduler:
         for run in self._runs:
             busy[run.segment.project_id] = busy.get(run.segment.project_id, 0) + run.out
         for run in sorted(self._runs, key=lambda run: (busy[run.segment.project_id], run.deadline)):
-            if not self._has_room(run):
+            if busy[run.segment.project_id] >= self._most_per_project or not self._has_room(run):
                 continue
             line = run.take()
             if line is None:

@@ -56,13 +56,15 @@ class Hold:
 
 @dataclass(slots=True)
 class Share:
-    """One project at one gate. `refused` are the lines that were refused since its last answer.
+    """One project at one gate. `refused` are the lines that were refused since its last answer, `out` are the instants
+    since when its lines are in flight, the oldest first.
 
     `firsts` (lines that were refused for the first time) and `answers` are counted for about a second.
     """
 
     project_id: int
     in_flight: int = 0
+    out: dict[int, float] = field(default_factory=dict)
     limit: float = math.inf
     refused: set[tuple[int, int]] = field(default_factory=set)
     firsts: int = 0
@@ -82,6 +84,15 @@ class Share:
     def is_active(self, since: float) -> bool:
         """True when a line was answered or refused since then."""
         return max(self.answered_at, self.refused_at) >= since
+
+    def hangs(self, since: float, *, most: int) -> bool:
+        """True when more than `most` lines have been out since then."""
+        for count, at in enumerate(self.out.values()):
+            if at > since:
+                return False
+            if count == most:
+                return True
+        return False
 
     def note_answer(self, now: float, *, gate_limit: int) -> None:
         """A line was answered: the limit grows by one for each round of answers."""

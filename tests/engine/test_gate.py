@@ -260,3 +260,35 @@ def test_a_hanging_line_does_not_keep_a_probe_from_going(gate: Gate, clock: Fake
     refuse(gate, BAD, line(2))
     clock.sleep(1)
     assert sends(gate, BAD) is not None
+
+
+def test_of_several_projects_one_that_hangs_leaves_permits_to_the_others(gate: Gate, clock: FakeClock) -> None:
+    gate.is_shared = True
+    assert [bool(sends(gate, BAD)) for _ in range(6)] == [True] * 4 + [False] * 2
+    assert gate.holds_back(BAD)
+    clock.sleep(60)
+    assert sends(gate, BAD) is None
+    assert gate.room_for(BAD) == 4
+    assert all(sends(gate, GOOD) for _ in range(4))
+
+
+def test_a_project_that_is_answered_has_all_permits_until_its_lines_hang(gate: Gate, clock: FakeClock) -> None:
+    gate.is_shared = True
+    answer(gate, BAD)
+    assert gate.room_for(BAD) == gate.room
+    hanging = [sends(gate, BAD) for _ in range(3)]
+    assert all(hanging)
+    clock.sleep(6)
+    answer(gate, BAD)  # others of its lines are answered still
+    assert [bool(sends(gate, BAD)) for _ in range(3)] == [True, False, False]
+    for permit in hanging:
+        assert permit is not None
+        gate.leave(permit)
+    answer(gate, BAD)
+    assert not gate.holds_back(BAD)
+
+
+def test_a_project_alone_has_all_permits(gate: Gate) -> None:
+    assert all(sends(gate, BAD) for _ in range(8))
+    assert sends(gate, BAD) is None
+    assert not gate.holds_back(BAD)

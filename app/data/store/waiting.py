@@ -48,12 +48,8 @@ _REASONS = """
       ) f
     ) w"""
 
-WAITING = (
-    """
+WAITING = """
     SELECT b.public_id AS batch, p.name AS project, b.provider, w.reason, w.kind, w.lines, w.status_code, w.code,
            w.message, {w.since_ms} AS since, {w.until_ms} AS until, w.batch_id, w.since_ms, w.until_ms
-    FROM ("""
-    + _REASONS
-    + """) w JOIN batches b ON b.id = w.batch_id JOIN projects p ON p.id = b.project_id
-    WHERE w.reason IS NOT NULL"""
-)
+    FROM (REASONS) w JOIN batches b ON b.id = w.batch_id JOIN projects p ON p.id = b.project_id
+    WHERE w.reason IS NOT NULL""".replace("REASONS", _REASONS)
