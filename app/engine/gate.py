@@ -89,8 +89,8 @@ class Gate:
     def room_for(self, project_id: int, *, age_s: float = 0.0) -> int:
         """How many lines of the project's batch may be prepared; `age_s` is how long the batch has been running."""
         share = self._shares.get(project_id)
-        if not self._holds and not self.is_shared and (share is None or share.limit == math.inf):
-            return self.room
+        if not self._holds and share is not None and not share.is_bounded:
+            return self.room  # the usual case, without the lock
         with self._free:
             share = self._share(project_id)
             now = self._clock.monotonic()
@@ -99,7 +99,9 @@ class Gate:
                 return self.room  # its lines are not sent: they end
             if self._pause_s(share, now) > 0:
                 return 0
-            return 1 if held else math.ceil(min(share.limit, self._bound(share, now), self.room))
+            bound = min(share.limit, self._bound(share, now))
+            share.is_bounded = bound != math.inf
+            return 1 if held else math.ceil(min(bound, self.room))
 
     def holds_back(self, project_id: int) -> bool:
         """True when none of the project's lines can go though others may: it is paused, or has all that it may have."""
@@ -246,7 +248,9 @@ class Gate:
         return hold.project_id is None and share.refused_at < hold.began and not share.in_flight
 
     def _permit(self, share: Share, now: float) -> Permit | None:
-        if self._in_flight >= self._limit or share.in_flight >= min(share.limit, self._bound(share, now)):
+        bound = min(share.limit, self._bound(share, now))
+        share.is_bounded = bound != math.inf
+        if self._in_flight >= self._limit or share.in_flight >= bound:
             return None
         probes: tuple[Hold, ...] = ()
         if self._holds:

@@ -66,6 +66,7 @@ class Share:
     in_flight: int = 0
     out: dict[int, float] = field(default_factory=dict)
     limit: float = math.inf
+    is_bounded: bool = True  # as it was when last looked at
     refused: set[tuple[int, int]] = field(default_factory=set)
     firsts: int = 0
     answers: int = 0
@@ -117,3 +118,4 @@ class Share:
         if many and now - self.lowered_at >= LOWER_EVERY_S:
             self.limit = max(1.0, min(self.limit, float(self.in_flight + 1)) * LOWER_TO)
             self.lowered_at = self.troubled_at = now
+            self.is_bounded = True
