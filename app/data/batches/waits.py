@@ -73,6 +73,32 @@ def of_batches(connection: Connection, batch_ids: Collection[int]) -> dict[int, 
     return {row["batch_id"]: WaitingOn(**{name: row[name] for name in _NAMES if name != "batch_id"}) for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingBatch:
+    """A batch that waits, and why. Instants are Unix milliseconds."""
+
+    batch: str
+    project: str
+    provider: str
+    reason: str
+    since_ms: int | None
+    until_ms: int | None
+    lines: int
+    kind: str | None
+    status_code: int | None
+    code: str | None
+    message: str | None
+
+
+_ALL = table("v_waiting", *(column(name) for name in WaitingBatch.__annotations__))
+
+
+def list_all(connection: Connection, *, limit: int) -> list[WaitingBatch]:
+    """At most `limit` batches that wait, the longest first."""
+    rows = connection.execute(select(_ALL).order_by(_ALL.c.since_ms).limit(limit))
+    return [WaitingBatch(**row._asdict()) for row in rows]
+
+
 def of_lines(connection: Connection, batch_id: int, *, first: int, last: int) -> dict[int, LineWaiting]:
     """Why lines wait to be sent again, and since when others run; by number, from `first` to `last`."""
     held = exists(

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select, text
 
 from app.data.tables import batch_lines, usage_ledger
+from app.services.batches import batches
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
@@ -50,6 +51,8 @@ def test_a_line_that_hangs_says_since_when_and_its_batch_ends_when_cancelled(
     assert (row["custom_id"], row["state"], row["worker"]) == ("a", "running", "worker-0")
     (row,) = view(gateway, "SELECT * FROM v_waiting")
     assert (row["batch"], row["reason"]) == (batch["id"], "provider")
+    (shown,) = batches.waiting(gateway)
+    assert (shown.batch, shown.reason) == (batch["id"], "provider")
 
     client.post(f"/v1/batches/{batch['id']}/cancel")
     over = ended(client, batch["id"])
