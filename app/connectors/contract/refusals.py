@@ -67,7 +67,96 @@ class Rule:
 _NUMBER = r":?\s*([0-9,]{1,18})\b"
 _AMOUNTS = re.compile(rf"\blimit{_NUMBER}.{{0,200}}?\brequested{_NUMBER}", re.IGNORECASE | re.DOTALL)
 
+_GOOGLE = frozenset({"gemini", "vertex"})
+
 TABLE: Sequence[Rule] = (
+    # Rows of single providers, whose words or codes mean something else than others'.
+    Rule(
+        Kind.ACCOUNT,
+        429,
+        words=r"\blimit: 0\b",
+        providers=_GOOGLE,
+        example="You exceeded your current quota. Quota exceeded for metric: free_tier_requests, limit: 0",
+    ),
+    Rule(
+        Kind.BUSY,
+        429,
+        providers=_GOOGLE,
+        example="You exceeded your current quota, please check your plan. Please retry in 12s.",
+    ),
+    Rule(
+        Kind.CREDENTIAL,
+        400,
+        words=r"\bapi key (not valid|not found|expired)",
+        providers=_GOOGLE,
+        example="API key not valid. Please pass a valid API key.",
+    ),
+    Rule(
+        Kind.CREDENTIAL,
+        403,
+        words=r"^permission\b.*\bdenied|has not been used in project|\bmethod doesn't allow unregistered callers",
+        providers=_GOOGLE,
+        example="Permission 'aiplatform.endpoints.predict' denied on resource.",
+    ),
+    Rule(
+        Kind.ACCOUNT,
+        400,
+        words=r"^your credit balance is too low\b",
+        providers=frozenset({"anthropic"}),
+        example="Your credit balance is too low to access the Anthropic API.",
+    ),
+    Rule(
+        Kind.ACCOUNT,
+        403,
+        429,
+        words=r"\bcredits\b|\bspending limit\b",
+        providers=frozenset({"xai"}),
+        example="Your team has used all available credits or reached its monthly spending limit.",
+    ),
+    Rule(
+        Kind.ACCOUNT,
+        412,
+        words=r"\bsuspended\b|\bspending limit\b",
+        providers=frozenset({"fireworks"}),
+        example="Account is suspended, possibly due to reaching the monthly spending limit.",
+    ),
+    Rule(
+        Kind.CREDENTIAL,
+        403,
+        codes=frozenset({"UNAUTHORIZED"}),
+        providers=frozenset({"fireworks"}),
+        example="The API key you provided is invalid.",
+    ),
+    Rule(
+        Kind.ACCOUNT,
+        429,
+        words=r"\btrial key\b.*\bmonth\b",
+        providers=frozenset({"cohere"}),
+        example="You are using a Trial key, which is limited to 1000 API calls / month.",
+    ),
+    Rule(Kind.BUSY, 498, providers=frozenset({"groq"}), example="Flex tier capacity exceeded."),
+    Rule(
+        Kind.MODEL,
+        403,
+        words=r"\baccess to the model\b",
+        providers=frozenset({"bedrock"}),
+        example="You don't have access to the model with the specified model ID.",
+    ),
+    Rule(
+        Kind.CREDENTIAL,
+        403,
+        codes=frozenset(
+            {
+                "AccessDeniedException",
+                "ExpiredTokenException",
+                "IncompleteSignature",
+                "InvalidSignatureException",
+                "UnrecognizedClientException",
+            }
+        ),
+        providers=frozenset({"bedrock"}),
+        example="The security token included in the request is invalid.",
+    ),
     # Too many, too much, or nothing left to pay with: OpenAI's 429 is all of these.
     Rule(
         Kind.ACCOUNT,
@@ -104,7 +193,36 @@ TABLE: Sequence[Rule] = (
         codes=frozenset({"billing_hard_limit_reached", "billing_not_active", "insufficient_quota"}),
         example="Billing hard limit has been reached.",
     ),
+    Rule(Kind.CREDENTIAL, 401, example="Incorrect API key provided."),
     Rule(Kind.ACCOUNT, 402, example="Insufficient credits."),
+    # What a 403 refuses: the content, the model, or the credential; any other is the line's.
+    Rule(
+        Kind.LINE,
+        403,
+        words=r"\bmoderation\b|\bflagged\b|\bcontent (policy|filter|management)|\bsafety\b",
+        example="openai/gpt-4o requires moderation and your input was flagged for violence.",
+    ),
+    Rule(
+        Kind.MODEL,
+        403,
+        codes=frozenset({"model_not_found", "model_not_permitted", "model_permission_denied"}),
+        example="Project proj_1 does not have access to model gpt-4o.",
+    ),
+    Rule(
+        Kind.MODEL,
+        403,
+        words=r"\b(no|not have|without) (access|permission) to (use )?(the |this )?(requested )?model\b",
+        example="You do not have access to the model.",
+    ),
+    Rule(
+        Kind.CREDENTIAL,
+        403,
+        codes=frozenset({"invalid_api_key", "insufficient_permissions", "permission_error", "PERMISSION_DENIED"}),
+        example="You have insufficient permissions for this operation. Missing scopes: model.request.",
+    ),
+    Rule(Kind.AGAIN, 408, 409, example="Model timed out processing the request."),
+    Rule(Kind.AGAIN, 421, example="Misdirected request."),
+    Rule(Kind.AGAIN, 423, 425, example="The model failed while it processed the request."),
     Rule(Kind.BUSY, 503, example="The engine is currently overloaded, please try again later."),
     Rule(Kind.BUSY, 529, example="Overloaded"),
     Rule(Kind.AGAIN, 500, 599, example="The server had an error while processing your request."),

@@ -31,7 +31,13 @@ REQUIRED_LISTS = {
 
 
 def raise_unless_final(answer: Answer, *, provider: str = "") -> None:
-    """Return for a 2xx, and for a refusal that a retry would not change.
+    """Return for a 2xx, and for a 4xx, except for a 429 that may pass. Raises as `raise_unless_answered`."""
+    if not 400 <= answer.status < 500 or answer.status == TOO_MANY:
+        raise_unless_answered(answer, provider=provider)
+
+
+def raise_unless_answered(answer: Answer, *, provider: str) -> None:
+    """Return for a 2xx, and for a refusal that ends its line.
 
     The table of refusals decides (app/connectors/contract/refusals.py). Raises OverloadedError for what may pass by
     itself or when the account is mended, and UpstreamServerError for the rest.
@@ -55,13 +61,11 @@ def raise_unless_final(answer: Answer, *, provider: str = "") -> None:
 def raise_unless_success(answer: Answer, *, provider: str = "") -> None:
     """Return for a 2xx.
 
-    Raises RefusedError for a 4xx that a retry would not change (MissingError for a 404), and otherwise as
-    `raise_unless_final`: of the 4xx only a 429 may pass by itself.
+    Raises RefusedError for a 4xx (MissingError for a 404), and otherwise as `raise_unless_final`.
     """
+    raise_unless_final(answer, provider=provider)
     if answer.is_success:
         return
-    if not 400 <= answer.status < 500 or answer.status == TOO_MANY:
-        raise_unless_final(answer, provider=provider)
     error = error_body(answer)["error"]
     kind = MissingError if answer.status == MISSING else RefusedError
     raise kind(

@@ -103,7 +103,7 @@ class Translated(Connector):
         """The answer to one line: a 2xx, or a 4xx that a retry would not change. Raises UpstreamError otherwise."""
         with self._redaction.in_errors():
             answer = self._line_client.post(path, json.dumps(body), headers=headers, timeout_s=timeout_s)
-            judging.raise_unless_final(answer, provider=self.target.provider)
+            judging.raise_unless_answered(answer, provider=self.target.provider)
             return answer
 
 

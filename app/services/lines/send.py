@@ -9,8 +9,10 @@ from app.blobs import BlobReader
 from app.connectors.contract.base import Connector, LineAnswer, LineCall
 from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
 from app.connectors.contract.objects import JobResult, Usage
+from app.connectors.contract.refusals import Kind
 from app.data.batches import work
 from app.engine.outcomes import BAD_ANSWER, Faulted, Line, Outcome, Overloaded, Result, Tokens, Words
+from app.engine.patience import ACCOUNT_KINDS
 from app.engine.run import Segment
 from app.errors import UnavailableError
 from app.lib import cuts, ids, json
@@ -24,6 +26,8 @@ from app.translate.errors import TranslationError
 MAX_OPEN_BATCHES = 128
 MAX_FAULT_ATTEMPTS = 5
 MAX_TIMEOUT_ATTEMPTS = 3
+CREDENTIAL_CODE = "account_refused"
+CREDENTIAL_MESSAGE = "The provider refuses the gateway's account. Ask the operator of the gateway to mend it."
 MAX_CODE = 128
 MAX_WORDS = 500
 
@@ -98,6 +102,8 @@ class LineCalls:
             words = Words("timeout", None, "request_timeout", _plain(error.message, MAX_WORDS))
             return Faulted(MAX_TIMEOUT_ATTEMPTS, result, cost_unknown=error.sent, words=words)
         except UpstreamError as error:
+            if error.kind in ACCOUNT_KINDS:  # no token for the account, so that nothing was sent
+                return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
             return Faulted(
                 MAX_FAULT_ATTEMPTS, _faulted(batch, line, error), cost_unknown=error.sent, words=_words(error)
             )
@@ -110,8 +116,10 @@ class LineCalls:
 
     def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
         """The result of a line that was not sent, since its provider refused all others for too long."""
-        text = f"The provider refused all requests for too long, so this one was not sent: {words.message}"
-        return refused(self._batch(segment.batch_id).public_id, line, code=words.code or "overloaded", message=text)
+        own = words.kind == Kind.CREDENTIAL
+        said, code = (CREDENTIAL_MESSAGE, CREDENTIAL_CODE) if own else (words.message, words.code or "overloaded")
+        text = f"The provider refused all requests for too long, so this one was not sent: {said}"
+        return refused(self._batch(segment.batch_id).public_id, line, code=code, message=text)
 
     def _batch(self, batch_id: int) -> OpenBatch:
         with self._lock:
@@ -193,6 +201,9 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
 
 
 def _faulted(batch: OpenBatch, line: Line, error: UpstreamError) -> Result:
+    if error.kind is Kind.CREDENTIAL:
+        # The provider's words are about the operator's key, which is no tenant's business.
+        return refused(batch.public_id, line, code=CREDENTIAL_CODE, message=CREDENTIAL_MESSAGE)
     if error.status is None or error.status < 400:
         return refused(batch.public_id, line, code=error.code, message=error.message)
     kind = error.error_type or "server_error"

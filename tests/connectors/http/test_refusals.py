@@ -17,10 +17,10 @@ def answer(status: int, **error: Any) -> Answer:
     return Answer(status, {"content-type": "application/json"}, orjson.dumps({"error": error}))
 
 
-def outcome(given: Answer) -> str:
+def outcome(given: Answer, provider: str = "openai") -> str:
     """What becomes of a line with this answer."""
     try:
-        judging.raise_unless_final(given, provider="openai")
+        judging.raise_unless_answered(given, provider=provider)
     except OverloadedError as error:
         return f"waits: {error.kind}"
     except UpstreamServerError as error:
@@ -53,6 +53,60 @@ def outcome(given: Answer) -> str:
 )
 def test_what_a_line_comes_to(status: int, error: dict[str, Any], expected: str) -> None:
     assert outcome(answer(status, **error)) == expected
+
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "error", "expected"),
+    [
+        ("gemini", 429, {"message": f"{QUOTA} Please retry in 12s."}, "waits: busy"),
+        ("vertex", 429, {"message": "Resource exhausted. Please try again later."}, "waits: busy"),
+        ("gemini", 429, {"message": f"{QUOTA} * Quota exceeded for metric: free_tier, limit: 0"}, "waits: account"),
+        ("gemini", 429, {"message": f"{QUOTA} limit: 05"}, "waits: busy"),
+        ("gemini", 400, {"message": "API key not valid. Please pass a valid API key."}, "waits: credential"),
+        ("openai", 400, {"message": "API key not valid. Please pass a valid API key."}, "ends"),
+        ("vertex", 403, {"message": "Permission 'aiplatform.endpoints.predict' denied."}, "waits: credential"),
+        ("anthropic", 400, {"message": "Your credit balance is too low to access the API."}, "waits: account"),
+        ("openai", 400, {"message": "Your credit balance is too low to access the API."}, "ends"),
+        ("anthropic", 401, {"message": "invalid x-api-key", "type": "authentication_error"}, "waits: credential"),
+        ("anthropic", 403, {"message": "Not allowed.", "type": "permission_error"}, "waits: credential"),
+        ("xai", 403, {"message": "Your team doesn't have any credits or licenses yet."}, "waits: account"),
+        ("fireworks", 403, {"message": "The API key is invalid.", "code": "UNAUTHORIZED"}, "waits: credential"),
+        ("fireworks", 412, {"message": "Account acme is suspended."}, "waits: account"),
+        ("openai", 412, {"message": "Account acme is suspended."}, "ends"),
+        ("cohere", 429, {"message": "Trial key: limited to 1000 API calls / month."}, "waits: account"),
+        ("cohere", 429, {"message": "Trial key: limited to 20 API calls / minute."}, "waits: busy"),
+        ("groq", 498, {"message": "Flex tier capacity exceeded."}, "waits: busy"),
+        ("cohere", 498, {"message": "Blocked input."}, "ends"),
+        (
+            "bedrock",
+            403,
+            {"message": "You don't have access to the model.", "code": "AccessDeniedException"},
+            "waits: model",
+        ),
+        ("bedrock", 403, {"message": "Not authorized.", "code": "AccessDeniedException"}, "waits: credential"),
+        ("bedrock", 408, {"message": "Model timed out.", "code": "ModelTimeoutException"}, "tried again: again"),
+        ("bedrock", 424, {"message": "Model failed.", "code": "ModelErrorException"}, "tried again: again"),
+        ("openrouter", 403, {"message": "openai/x requires moderation: flagged for violence"}, "ends"),
+        ("openrouter", 402, {"message": "Insufficient credits."}, "waits: account"),
+        ("together", 403, {"message": "Input token count + max_tokens must be below 8193."}, "ends"),
+        ("openai", 401, {"message": "Incorrect API key provided", "code": "invalid_api_key"}, "waits: credential"),
+        ("openai", 403, {"message": "No access to model m", "code": "model_not_found"}, "waits: model"),
+        ("mycorp", 403, {"message": "You do not have access to the model."}, "waits: model"),
+        ("openai", 403, {"message": "Country, region, or territory not supported"}, "ends"),
+        ("openai", 409, {"message": "Conflict"}, "tried again: again"),
+        ("openai", 410, {"message": "Gone"}, "ends"),
+        ("openai", 421, {"message": "Misdirected"}, "tried again: again"),
+        ("openai", 422, {"message": "Wrong"}, "ends"),
+        ("openai", 425, {"message": "Too early"}, "tried again: again"),
+    ],
+)
+def test_what_a_line_comes_to_at_each_provider(
+    provider: str, status: int, error: dict[str, Any], expected: str
+) -> None:
+    assert outcome(answer(status, **error), provider) == expected
 
 
 def test_management_calls_keep_what_a_retry_would_not_change() -> None:

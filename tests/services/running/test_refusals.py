@@ -169,3 +169,50 @@ def test_the_command_line_shows_pauses_and_ends_them(
     assert "1 pauses" in CliRunner().invoke(accounts, ["resume", "local", "env"]).output
     assert rows(gateway, pauses) == []
     assert CliRunner().invoke(accounts, ["resume", "local", "nobody"]).exit_code == 2
+
+
+def test_the_words_about_the_operators_key_are_the_operators(
+    client: KeyClient, workers: Workers, fake: FakeServer, gateway: Gateway
+) -> None:
+    secret = "Incorrect API key provided: sk-ops"
+    fake.faults.add(refusal(secret, code="invalid_api_key", status=401))
+    workers.start()
+    batch = create(client, jsonl(chat_line(f"c{n}") for n in range(20)))
+    until(lambda: any(row["project_id"] is None for row in rows(gateway, pauses)))
+    assert {pause.message for pause in account_pauses.list_(gateway)} == {secret}
+    told = retrieve(client, batch["id"])["waiting_on"]
+    assert (told["reason"], told["code"]) == ("paused", None)
+    shown = client.get(f"/v1/batches/{batch['id']}/lines").text + json.dumps(told)
+    assert "sk-ops" not in shown
+    workers.stop()
+    with gateway.database.write() as connection:  # as if that had been hours ago
+        connection.execute(update(pauses).values(since=0, paused_until=0))
+        connection.execute(update(batches).values(in_progress_at=1))
+    workers.start()
+    over = ended(client, batch["id"])
+    failed = read(client, over["error_file_id"])
+    assert {line["error"]["code"] for line in failed} == {"account_refused"}
+    assert "sk-ops" not in json.dumps(failed)
+
+
+@pytest.mark.parametrize("status", [408, 409, 424])
+def test_a_refusal_that_may_pass_has_another_attempt_and_pauses_nobody(
+    client: KeyClient, workers: Workers, fake: FakeServer, gateway: Gateway, status: int
+) -> None:
+    fake.faults.add(refusal("Later, perhaps.", code=None, status=status, containing=b"mark-odd", times=1))
+    workers.start()
+    over = ended(client, create(client, jsonl([chat_line("a", "mark-odd"), chat_line("b")]))["id"])
+    assert over["request_counts"]["completed"] == 2
+    assert sorted(row["attempts"] for row in rows(gateway, batch_lines)) == [1, 2]
+    assert rows(gateway, pauses) == []
+
+
+def test_a_refusal_of_the_content_ends_its_line(
+    client: KeyClient, workers: Workers, fake: FakeServer, gateway: Gateway
+) -> None:
+    fake.faults.add(refusal("Your input was flagged.", code=None, status=403, containing=b"mark-odd"))
+    workers.start()
+    over = ended(client, create(client, jsonl([chat_line("a", "mark-odd"), chat_line("b")]))["id"])
+    (failed,) = read(client, over["error_file_id"])
+    assert failed["response"]["status_code"] == 403
+    assert fake.count("mark-odd") == 1

@@ -118,7 +118,7 @@ class OpenAICompatible(Connector):
     ) -> Answer:
         answer = self._line_client.post(self._path(endpoint), json.dumps(body), timeout_s=timeout_s)
         if answer.status not in tolerate:
-            judging.raise_unless_final(answer, provider=self.target.provider)
+            judging.raise_unless_answered(answer, provider=self.target.provider)
         return answer
 
     def _finished(self, endpoint: str, answer: Answer) -> LineAnswer:
