@@ -70,7 +70,10 @@ class Scheduler:
         with self._changed:
             self._held -= self._cost(line)
             self._taken[id(run.gate)] -= 1
-            self._taken_by[id(run.gate), run.segment.project_id] -= 1
+            key = (id(run.gate), run.segment.project_id)
+            self._taken_by[key] -= 1
+            if not self._taken_by[key]:
+                del self._taken_by[key]
             self._changed.notify()
 
     def _pick(self) -> tuple[SegmentRun, Line] | None:

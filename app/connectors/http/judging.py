@@ -4,6 +4,7 @@ Both clients hand over refusals that are free of secrets, in JSON wherever the p
 """
 
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,12 @@ MISSING = 404
 REDIRECT = "redirect"
 MAX_QUOTE = 300
 MAX_RETRY_AFTER_S = 24 * 3600.0
+# What OpenAI and those like it count, each with headers of its own.
+RATE_LIMITS = ("requests", "tokens")
+DURATION = re.compile(
+    r"(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m(?!s))?(?:([0-9]{1,6}(?:\.[0-9]{1,9})?)s)?(?:([0-9.]{1,9})ms)?"
+)
+TRY_AGAIN = re.compile(r"\b(?:try again|retry) in ((?:[0-9.]{1,12}(?:h|ms?|s)){1,3})", re.IGNORECASE)
 # The list that an answer of the endpoint must have.
 REQUIRED_LISTS = {
     "/v1/chat/completions": "choices",
@@ -137,6 +144,23 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float | None = None) -> 
     return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
+def wait_s(answer: Answer) -> float | None:
+    """Seconds to wait before the next try: `Retry-After`, else when a limit that is used up resets, else the words."""
+    asked = retry_after_s(answer.headers)
+    if asked is not None or answer.status != TOO_MANY:
+        return asked
+    resets = [
+        _duration_s(answer.headers.get(f"x-ratelimit-reset-{limit}", ""))
+        for limit in RATE_LIMITS
+        if answer.headers.get(f"x-ratelimit-remaining-{limit}", "").strip() == "0"
+    ]
+    if known := [seconds for seconds in resets if seconds is not None]:
+        return min(max(known), MAX_RETRY_AFTER_S)
+    said = TRY_AGAIN.search(answer.body[:MAX_QUOTED_BYTES].decode("utf-8", "replace"))
+    seconds = _duration_s(said[1]) if said else None
+    return None if seconds is None else min(seconds, MAX_RETRY_AFTER_S)
+
+
 def one_line(body: bytes) -> bytes:
     """JSON without line breaks; valid JSON has them only between tokens."""
     if b"\n" in body or b"\r" in body:
@@ -173,7 +197,7 @@ def kind_of(answer: Answer) -> str:
 def _details(answer: Answer) -> dict[str, Any]:
     return {
         "status": answer.status,
-        "retry_after_s": retry_after_s(answer.headers),
+        "retry_after_s": wait_s(answer),
         "body": answer.body[:MAX_QUOTED_BYTES],
         "request_id": answer.request_id,
     }
@@ -239,6 +263,15 @@ def _count(holder: Mapping[str, Any], *names: str) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
             return value
     return 0
+
+
+def _duration_s(text: str) -> float | None:
+    """Seconds of `20ms`, `7.66s`, `6m0s` or `1h2m`; None for anything else."""
+    match = DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        return None
+    hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
 
 
 def _number(text: str) -> float | None:

@@ -116,7 +116,7 @@ account_capacity = Table(
     Column("model", String(256), nullable=False),
     number("ceiling"),
     Column("adapted_limit", Float, nullable=False),
-    instant("pause_until"),
+    instant("pause_until"),  # read by workers of the release before; now pauses are rows of `pauses`
     instant("lowered_at"),
     UniqueConstraint("account_id", "model"),
     **IDS_NEVER_REUSED,

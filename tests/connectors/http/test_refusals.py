@@ -122,6 +122,29 @@ def test_management_calls_keep_what_a_retry_would_not_change() -> None:
     assert raised(answer(503, message="Away.")) == (OverloadedError, Kind.BUSY)
 
 
+@pytest.mark.parametrize(
+    ("headers", "message", "expected"),
+    [
+        ({"retry-after": "7", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0s"}, "", 7.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, "", 360.0),
+        ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "6m0s"}, "", None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, "", 0.02),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, "", None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "9999h"}, "", 86_400.0),
+        ({}, "Limit 500, Used 500, Requested 1. Please try again in 120ms.", 0.12),
+        ({}, "Please try again in 7m12.5s. Visit our site.", 432.5),
+        ({}, "Quota exceeded. Please retry in 12.345s.", 12.345),
+        ({}, "Please try again in a moment.", None),
+        ({}, "Please try again in 1.2.3s", None),
+    ],
+)
+def test_how_long_to_wait_is_taken_from_headers_and_words(
+    headers: dict[str, str], message: str, expected: float | None
+) -> None:
+    given = answer(429, message=message)
+    assert judging.wait_s(Answer(429, headers, given.body)) == expected
+
+
 def test_each_row_decides_about_its_own_example() -> None:
     for row in TABLE:
         error = {"message": row.example, "code": next(iter(sorted(row.codes)), None), "type": None}

@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from click.testing import CliRunner
+from sqlalchemy import select, text, update
 
+from app.cli.commands.batches import batches as batch_commands
+from app.data import tables
 from app.data.tables import batch_lines, usage_ledger
 from app.services.batches import batches
 from app.services.gateway import Gateway
@@ -82,3 +85,22 @@ def test_attempts_that_time_out_are_counted_while_the_line_waits(
     (line,) = lines(client, batch["id"])
     assert (line["attempts"], line["unknown_attempts"], line["error_code"]) == (3, 3, "request_timeout")
     assert fake.count("mark-hang") == 3
+
+
+def test_the_command_line_lists_what_batches_wait_for(
+    client: KeyClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    """A batch that nobody has planned waits for nothing that this view knows; one of a disabled account does."""
+    batch = create(client, jsonl([chat_line("a")]))
+    with gateway.database.write() as connection:
+        connection.execute(update(tables.batches).values(status="in_progress", lines_total=1))
+        connection.execute(update(tables.accounts).values(disabled_at=1_700_000_000_000))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    shown = CliRunner().invoke(batch_commands, ["waiting"])
+    assert shown.exit_code == 0, shown.output
+    assert batch["id"] in shown.output
+    assert "account_disabled" in shown.output
+    told = retrieve(client, batch["id"])["waiting_on"]
+    assert (told["reason"], told["since"]) == ("account_disabled", 1_700_000_000)
+    assert '"reason":"account_disabled"' in CliRunner().invoke(batch_commands, ["waiting", "--json"]).output
