@@ -237,6 +237,12 @@ class Settings:
         600.0,
         "Seconds to wait for a provider's answer to one line. Raise it for models that think for longer.",
     )
+    refused_s: float = _var(
+        "BATCHGATE_REFUSED_SECONDS",
+        6 * 3600.0,
+        "Seconds for which a line may be refused (429, 503, no credit left) before it ends with the refusal that it "
+        "got. Lower it to learn sooner; raise it if your provider refuses for hours and then goes on.",
+    )
     job_threads: int = _var(
         "BATCHGATE_JOB_THREADS",
         4,

@@ -9,6 +9,7 @@ from types import FrameType
 
 from app.data.batches import workers
 from app.engine.embedded import Embedded, Options
+from app.engine.patience import Patience
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from app.settings import Settings
@@ -74,5 +75,6 @@ def build_engine(gateway: Gateway, *, name: str) -> Embedded:
         sweep_s=settings.sweep_s,
         drain_s=settings.drain_s,
         job_threads=settings.job_threads,
+        patience=Patience(max_refused_s=settings.refused_s),
     )
     return Embedded(BatchWork(gateway, worker=name), options, clock=gateway.clock, log=gateway.log)

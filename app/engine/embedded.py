@@ -8,13 +8,21 @@ from typing import Any
 
 from app.engine.executor import Executor
 from app.engine.gate import Gate
+from app.engine.patience import Patience
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import Capacity, Share, StoreAwayError, Work
 from app.lib.clock import Clock
 
 EXCHANGE_S = 1.0
+NOTE_EVERY_S = 1.0
+MAX_NOTES = 500
+# For so long after its last work a project is expected to come again.
+SHARED_FOR_S = 3600.0
 MAX_RUNS = 64
+# Runs whose lines all wait (refused, paused) are held besides, but of one project only so many.
+MAX_IDLE_RUNS = 8
+MAX_ALL_RUNS = 4 * MAX_RUNS
 STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
 # Threads that plan, and as many that finalise: one that waits for the store leaves the others to another.
@@ -35,6 +43,7 @@ class Options:
     sweep_s: float
     drain_s: float
     job_threads: int = 1
+    patience: Patience = Patience()
 
 
 class Embedded:
@@ -45,14 +54,16 @@ class Embedded:
         self._options = options
         self._clock = clock
         self._log = log
-        self._scheduler = Scheduler(budget_bytes=options.budget_bytes)
         # A quarter more threads than permits, so that some parse answers while the others send.
         threads = options.concurrency + max(4, options.concurrency // 4)
+        most = threads - max(2, options.concurrency // 8)
+        self._scheduler = Scheduler(budget_bytes=options.budget_bytes, most_per_project=most)
         chunk = ChunkRule(max_bytes=options.chunk_bytes, max_wait_ms=options.chunk_ms)
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
-        self._next_heartbeat = 0.0
+        self._seen: dict[int, float] = {}  # projects, and when each was last given work
+        self._next_heartbeat = self._next_note = 0.0
         self._stopping = threading.Event()
         self._steps = [
             *self._threads(self._plan, "plan", STEP_THREADS),
@@ -111,6 +122,7 @@ class Embedded:
     def _tick(self) -> bool:
         self._heartbeat()
         self._stop_ended()
+        self._note_waits()
         self._retire()
         claimed = self._claim()
         for capacity, gate in list(self._gates.items()):
@@ -144,9 +156,27 @@ class Embedded:
             if run.segment.id in ended or now >= run.deadline:
                 run.stop()
 
+    def _note_waits(self) -> None:
+        """Record which lines run for long or wait to be sent again, about once a second."""
+        now = self._clock.monotonic()
+        if now < self._next_note:
+            return
+        self._next_note = now + NOTE_EVERY_S
+        for run in self._scheduler.runs():
+            self._note(run)
+
+    def _note(self, run: SegmentRun) -> None:
+        if run.lost:
+            return
+        waits, over = run.news(limit=MAX_NOTES)
+        if waits or over:
+            self._work.note(run.segment, waits, over)
+
     def _retire(self) -> None:
         for run in self._scheduler.runs():
             if run.idle and not run.flushing and (run.lost or not run.unwritten):
+                if run.shows:
+                    self._note(run)
                 self._scheduler.remove(run)
                 if not run.lost:
                     self._work.release(run.segment)
@@ -159,16 +189,24 @@ class Embedded:
 
     def _claim(self) -> bool:
         for claimed in range(CLAIMS_PER_TICK):
-            if self._stopping.is_set() or len(self._scheduler.runs()) >= MAX_RUNS:
+            runs = self._scheduler.runs()
+            idle = Counter(run.segment.project_id for run in runs if self._is_held(run))
+            if self._stopping.is_set() or len(runs) - idle.total() >= MAX_RUNS or len(runs) >= MAX_ALL_RUNS:
                 return claimed > 0
+            full = [project_id for project_id, count in idle.items() if count >= MAX_IDLE_RUNS]
             at = self._clock.monotonic()
-            leased = self._work.claim(skip=self._saturated())
+            leased = self._work.claim(skip=self._saturated(), full=full)
             if leased is None:
                 return claimed > 0
             capacity, segment = leased
+            self._seen[segment.project_id] = at
             gate = self._gates.get(capacity)
             run = SegmentRun(
-                segment, gate=gate or Gate(self._clock), clock=self._clock, lease_s=self._options.lease_s, claimed_at=at
+                segment,
+                gate=gate or Gate(self._clock, self._options.patience),
+                clock=self._clock,
+                lease_s=self._options.lease_s,
+                claimed_at=at,
             )
             self._gates[capacity] = run.gate
             self._scheduler.add(run)
@@ -176,18 +214,23 @@ class Embedded:
                 self._exchange(capacity, run.gate)
         return True
 
+    def _is_held(self, run: SegmentRun) -> bool:
+        """True of a run none of whose lines can be sent now: they wait for another try, or their project has to."""
+        return bool(run.waiting) and (not run.ready or run.gate.holds_back(run.segment.project_id))
+
     def _saturated(self) -> list[Share]:
         """Shares that have enough lines waiting here; other workers may take the rest.
 
         Each project counts for itself: the lines of a large segment must not keep out those of another project.
         """
         keys = {id(gate): key for key, gate in self._gates.items()}
-        waiting: Counter[Share] = Counter()
+        ready: Counter[Share] = Counter()
         for run in self._scheduler.runs():
-            waiting[Share(run.segment.project_id, keys[id(run.gate)])] += run.waiting
+            if not self._is_held(run):
+                ready[Share(run.segment.project_id, keys[id(run.gate)])] += run.ready
         return [
             share
-            for share, lines in waiting.items()
+            for share, lines in ready.items()
             if lines >= max(1, min(self._gates[share.capacity].room, self._options.concurrency))
         ]
 
@@ -196,11 +239,14 @@ class Embedded:
         if now < self._next_exchange.get(capacity, 0.0) and not gate.has_news:
             return
         self._next_exchange[capacity] = now + min(EXCHANGE_S, self._options.heartbeat_s)
-        waiting = sum(run.waiting + run.out for run in self._scheduler.runs() if run.gate is gate)
+        runs = [run for run in self._scheduler.runs() if run.gate is gate]
+        waiting = sum(run.out + (1 if self._is_held(run) else run.waiting) for run in runs)
         grant = self._work.exchange(
             capacity, held=gate.in_flight, wanted=min(self._options.concurrency, waiting), signals=gate.drain_signals()
         )
-        gate.granted(grant.limit, pause_s=grant.pause_s)
+        self._seen = {project_id: at for project_id, at in self._seen.items() if at > now - SHARED_FOR_S}
+        gate.is_shared = len(self._seen) > 1
+        gate.granted(grant.limit, grant.pauses)
         self._scheduler.wake()
 
     def _drain(self) -> None:

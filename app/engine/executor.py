@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.engine.outcomes import Line, Outcome, Overloaded, Result
+from app.engine.gate import Permit
+from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result
 from app.engine.room import Share
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
@@ -87,7 +88,7 @@ class Executor:
 
     def _try_line(self, run: SegmentRun, line: Line, share: Share) -> None:
         try:
-            outcome = self._attempt(run, line, share)
+            outcome, permit = self._attempt(run, line, share)
         except StoreAwayError as error:
             self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
@@ -96,24 +97,30 @@ class Executor:
             self._log.exception("line.broken", batch=run.segment.batch_id, line=line.number)
             self._end_broken(run, line)
         else:
-            self._settle(run, line, outcome)
+            self._settle(run, line, outcome, permit)
 
-    def _attempt(self, run: SegmentRun, line: Line, share: Share) -> Outcome | Unsent:
+    def _attempt(self, run: SegmentRun, line: Line, share: Share) -> tuple[Outcome | Unsent, Permit | None]:
+        hopeless = run.gate.hopeless(run.segment.project_id, age_s=run.age_s)
+        if hopeless is not None:
+            return Unsent(self._work.given_up(run.segment, line, hopeless)), None
         request = self._work.prepare(run.segment, line)
         if isinstance(request, Result):
-            return Unsent(request)
+            return Unsent(request), None
         if run.segment.solo:
             self._work.probe(run.segment, line)
-        if not run.gate.enter(timeout_s=PERMIT_TIMEOUT_S):
-            return Unsent()
+        permit = run.gate.enter(run.segment.project_id, timeout_s=PERMIT_TIMEOUT_S)
+        if permit is None:
+            return Unsent(), None
+        cut = run.begin_call(line)
         try:
             if not run.sendable:
-                return Unsent()
+                return Unsent(), None
             failpoints.hit("line.sending")
             left_s = max(0.001, run.deadline - self._clock.monotonic())
-            return self._work.send(request, timeout_s=left_s, room=share.take)
+            return self._work.send(request, timeout_s=left_s, room=share.take, cut=cut), permit
         finally:
-            run.gate.leave()
+            run.end_call(line)
+            run.gate.leave(permit)
 
     def _end_broken(self, run: SegmentRun, line: Line) -> None:
         try:
@@ -128,24 +135,42 @@ class Executor:
         else:
             run.finish(result)
 
-    def _settle(self, run: SegmentRun, line: Line, outcome: Outcome | Unsent) -> None:
-        if isinstance(outcome, Unsent):
-            run.finish(outcome.result) if outcome.result else run.give_back(line)
-            return
-        if isinstance(outcome, Overloaded):
-            run.gate.overloaded(outcome.retry_after_s)
-            run.give_back(line)
-            return
-        if isinstance(outcome, Result):
-            run.gate.succeeded()
+    def _settle(self, run: SegmentRun, line: Line, outcome: Outcome | Unsent, permit: Permit | None) -> None:
+        if isinstance(outcome, Unsent) or permit is None:
+            result = outcome.result if isinstance(outcome, Unsent) else None
+            run.finish(result) if result else run.give_back(line)
+        elif isinstance(outcome, Overloaded):
+            self._settle_refused(run, line, outcome, permit)
+        elif isinstance(outcome, Result):
+            run.gate.answered(permit)
             run.finish(replace(outcome, line=_tried(line)))
+        else:
+            self._settle_fault(run, line, outcome)
+
+    def _settle_refused(self, run: SegmentRun, line: Line, outcome: Overloaded, permit: Permit) -> None:
+        segment, words = run.segment, outcome.words
+        refused, delay_s = run.gate.refused(permit, line, (segment.batch_id, line.number), outcome)
+        times = refused.refused.times if refused.refused else 0
+        if run.gate.gives_up(refused):
+            self._log.warning(
+                "line.given_up", batch=segment.batch_id, line=line.number, refusals=times, code=words.code
+            )
+            run.finish(replace(outcome.result, line=refused))
             return
+        self._log.info("line.refused", batch=segment.batch_id, line=line.number, refusals=times, code=words.code)
+        run.give_back(refused, delay_s=delay_s, words=words)
+
+    def _settle_fault(self, run: SegmentRun, line: Line, outcome: Faulted) -> None:
         tried = _tried(line, cost_unknown=outcome.cost_unknown)
+        if run.stopped:
+            # Its batch has ended, so its call was cut: the attempt is written, and the line ends with its batch.
+            run.give_back(tried, retried=True)
+            return
         if tried.attempts >= outcome.max_attempts:
             run.finish(replace(outcome.result, line=tried))
             return
         self._log.info("line.retried", batch=run.segment.batch_id, line=line.number, attempt=tried.attempts)
-        run.give_back(tried, delay_s=_backoff_s(tried.attempts), retried=True)
+        run.give_back(tried, delay_s=_backoff_s(tried.attempts), retried=True, words=outcome.words)
 
     def _write_results(self) -> None:
         while True:
@@ -203,7 +228,8 @@ class Executor:
 
 
 def _tried(line: Line, *, cost_unknown: bool = False) -> Line:
-    return replace(line, attempts=line.attempts + 1, unknown_attempts=line.unknown_attempts + cost_unknown)
+    unknown = line.unknown_attempts + cost_unknown
+    return replace(line, attempts=line.attempts + 1, unknown_attempts=unknown, refused=None)
 
 
 def _backoff_s(attempts: int) -> float:

@@ -12,10 +12,34 @@ GATEWAY_ERROR: Final = "gateway_error"
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """Why a provider refused a line, or did not answer it: the kind of refusal, the status, and its own words."""
+
+    kind: str = "busy"
+    status_code: int | None = None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """How a line has been refused without an answer between: how often, and how often of those while others were
+    answered (`alone`). Instants are on the monotonic clock; `answers` is how many others had been answered at the last
+    refusal.
+    """
+
+    times: int
+    alone: int
+    since: float
+    at: float
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line to run: the place of its request in the input blob, and how often it was tried.
 
-    `unknown_attempts` are those that the provider may have answered, and charged for, unheard.
+    `unknown_attempts` are those that the provider may have answered, and charged for, unheard. A refusal is no attempt.
     """
 
     number: int
@@ -24,6 +48,7 @@ class Line:
     length: int
     attempts: int = 0
     unknown_attempts: int = 0
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +90,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """The provider is overloaded: the line waits, and the attempt does not count."""
+    """The provider took nothing: the line waits, and the attempt does not count.
+
+    `result` ends the line if it is refused for too long.
+    """
 
     retry_after_s: float | None
+    result: Result
+    words: Words = Words()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +111,7 @@ class Faulted:
     max_attempts: int
     result: Result
     cost_unknown: bool
+    words: Words = Words()
 
 
 Outcome = Result | Overloaded | Faulted

@@ -2,11 +2,16 @@
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.engine.gate import Gate
-from app.engine.outcomes import Line, Result
+from app.engine.outcomes import Line, Result, Words
 from app.lib.clock import Clock
+from app.lib.cuts import Cut
+
+# What lasts for less is not worth a row.
+SHOWN_AFTER_S = 1.0
 
 FIRST_PAUSE_S = 0.5
 MAX_MISSES = 3
@@ -14,7 +19,10 @@ MAX_MISSES = 3
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A claimed run of lines. `deadline_s` is seconds of window left at the claim; `solo` runs one line at a time."""
+    """A claimed run of lines. `deadline_s` is seconds of window left at the claim; `solo` runs one line at a time.
+
+    `age_s` is how long the batch had been running at the claim.
+    """
 
     id: int
     batch_id: int
@@ -23,6 +31,26 @@ class Segment:
     deadline_s: float
     solo: bool
     lines: tuple[Line, ...]
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LineWait:
+    """A line that has run for `age_s`, or waits for `left_s` to be sent again, for the reason in `words`."""
+
+    line: Line
+    state: str
+    age_s: float
+    left_s: float = 0.0
+    refused_s: float = 0.0
+    words: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    line: Line
+    since: float
+    cut: Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +72,7 @@ class SegmentRun:
         self._lock = threading.Lock()
         self._lease_ends = claimed_at + lease_s
         self._waiting: deque[Line] = deque(segment.lines)
-        self._delayed: list[tuple[float, Line]] = []
+        self._delayed: list[tuple[float, float, Line]] = []  # from when, until when
         self._out = 0
         self._results: list[Result] = []
         self._result_bytes = self._drained_bytes = 0
@@ -52,6 +80,10 @@ class SegmentRun:
         self._retried: dict[int, Line] = {}
         self._write_after = 0.0
         self._misses = 0
+        self._calls: dict[int, _Call] = {}
+        self._waits: dict[int, tuple[float, float, Line, Words]] = {}  # lines to be sent again: from when, until when
+        self._shown: dict[int, str] = {}  # lines that have a row, and its state
+        self._began = claimed_at - segment.age_s
         self._stopped = False
         self._lost = False
         self.flushing = False
@@ -67,6 +99,11 @@ class SegmentRun:
         return not self._stopped and not self.lost
 
     @property
+    def stopped(self) -> bool:
+        """True when the batch has ended."""
+        return self._stopped
+
+    @property
     def waiting(self) -> int:
         """How many lines could be sent, now or after a pause."""
         return 0 if self._stopped else len(self._waiting) + len(self._delayed)
@@ -76,6 +113,16 @@ class SegmentRun:
         """True when writing failed several times in a row and the batch is over: then nobody waits for the results."""
         over = self._stopped or self._clock.monotonic() >= self.deadline
         return over and self._misses >= MAX_MISSES
+
+    @property
+    def ready(self) -> int:
+        """How many lines could be sent now."""
+        return 0 if self._stopped else len(self._waiting)
+
+    @property
+    def age_s(self) -> float:
+        """How long the batch has been running."""
+        return self._clock.monotonic() - self._began
 
     @property
     def out(self) -> int:
@@ -106,8 +153,25 @@ class SegmentRun:
         self._lost = True
 
     def stop(self) -> None:
-        """Send no more lines; those in flight may finish."""
+        """Send no more lines, and cut the calls that are out: nobody waits for their answers any more."""
         self._stopped = True
+        with self._lock:
+            calls = list(self._calls.values())
+        for call in calls:
+            call.cut.cut()
+
+    def begin_call(self, line: Line) -> Cut:
+        """Note that the line is being sent; returns what ends its call."""
+        call = _Call(line, self._clock.monotonic(), Cut())
+        with self._lock:
+            self._calls[line.number] = call
+            self._waits.pop(line.number, None)
+        return call.cut
+
+    def end_call(self, line: Line) -> None:
+        """Note that the line is no longer being sent."""
+        with self._lock:
+            self._calls.pop(line.number, None)
 
     def take(self) -> Line | None:
         """The next line to send, or None."""
@@ -122,15 +186,18 @@ class SegmentRun:
             self._out += 1
             return self._waiting.popleft()
 
-    def give_back(self, line: Line, *, delay_s: float = 0.0, retried: bool = False) -> None:
+    def give_back(self, line: Line, *, delay_s: float = 0.0, retried: bool = False, words: Words | None = None) -> None:
         """Let the line be sent again, after `delay_s` at the earliest; `retried` has its attempts written."""
+        now = self._clock.monotonic()
         with self._lock:
             self._out -= 1
+            if words is not None:
+                self._waits[line.number] = (now, now + delay_s, line, words)
             if retried:
                 self._note_oldest()
                 self._retried[line.number] = line
             if delay_s > 0:
-                self._delayed.append((self._clock.monotonic() + delay_s, line))
+                self._delayed.append((now, now + delay_s, line))
             else:
                 self._waiting.appendleft(line)
 
@@ -142,6 +209,34 @@ class SegmentRun:
             self._results.append(result)
             self._result_bytes += len(result.data)
             self._retried.pop(result.line.number, None)
+            self._waits.pop(result.line.number, None)
+
+    def news(self, *, limit: int) -> tuple[Sequence[LineWait], Sequence[int]]:
+        """(lines that now run for long or wait to be sent again, numbers of those that no longer do), since the last
+        call; at most `limit` of each."""
+        now = self._clock.monotonic()
+        with self._lock:
+            if not (self._calls or self._waits or self._shown):
+                return (), ()
+            current = {
+                number: LineWait(call.line, "running", now - call.since)
+                for number, call in self._calls.items()
+                if now - call.since >= SHOWN_AFTER_S
+            } | {
+                number: LineWait(line, "retry", now - since, until - now, _refused_s(line, now), words)
+                for number, (since, until, line, words) in self._waits.items()
+                if until - since >= SHOWN_AFTER_S
+            }
+            marks = {
+                number: f"{wait.state} {wait.line.attempts} {_times(wait.line)}" for number, wait in current.items()
+            }
+            fresh = [wait for number, wait in current.items() if self._shown.get(number) != marks[number]][:limit]
+            over = [number for number in self._shown if number not in current][:limit]
+            for wait in fresh:
+                self._shown[wait.line.number] = marks[wait.line.number]
+            for number in over:
+                del self._shown[number]
+        return fresh, over
 
     def ripe(self, rule: ChunkRule, *, at_once: bool = False) -> bool:
         """True when results should be written now; `at_once`: without waiting for more of them."""
@@ -176,6 +271,11 @@ class SegmentRun:
             self._result_bytes += sum(len(result.data) for result in results)
             self._retried = {line.number: line for line in retried} | self._retried
 
+    @property
+    def shows(self) -> bool:
+        """True when lines of the run have rows that say why they wait."""
+        return bool(self._shown)
+
     def _note_oldest(self) -> None:
         if not self.unwritten:
             self._oldest = self._clock.monotonic()
@@ -183,8 +283,16 @@ class SegmentRun:
     def _ripen(self) -> None:
         if not self._delayed:
             return
-        now = self._clock.monotonic()
-        ripe = [line for at, line in self._delayed if at <= now]
+        now, resumed_at = self._clock.monotonic(), self.gate.resumed_at
+        ripe = [line for since, until, line in self._delayed if until <= now or since <= resumed_at]
         if ripe:
-            self._delayed = [(at, line) for at, line in self._delayed if at > now]
+            self._delayed = [entry for entry in self._delayed if entry[1] > now and entry[0] > resumed_at]
             self._waiting.extend(ripe)
+
+
+def _times(line: Line) -> int:
+    return line.refused.times if line.refused else 0
+
+
+def _refused_s(line: Line, now: float) -> float:
+    return now - line.refused.since if line.refused else 0.0

@@ -1,5 +1,6 @@
 """Which line is sent next: earliest deadline first, projects in turn, within permits and a byte budget."""
 
+import sys
 import threading
 
 from app.engine.outcomes import Line
@@ -17,12 +18,15 @@ class Scheduler:
     keep it all.
     """
 
-    def __init__(self, *, budget_bytes: int) -> None:
+    def __init__(self, *, budget_bytes: int, most_per_project: int | None = None) -> None:
         self._changed = threading.Condition()
         self._runs: list[SegmentRun] = []
         self._budget = budget_bytes
+        # Some threads are left for the others, however many accounts and models a project uses at once.
+        self._most_per_project = most_per_project or sys.maxsize
         self._held = 0
         self._taken: dict[int, int] = {}
+        self._taken_by: dict[tuple[int, int], int] = {}  # by gate and project
         self._closed = False
         self.room = Room(limit_bytes=budget_bytes // 2, unwritten=self._unwritten)
 
@@ -72,6 +76,10 @@ class Scheduler:
         with self._changed:
             self._held -= self._cost(line)
             self._taken[id(run.gate)] -= 1
+            key = (id(run.gate), run.segment.project_id)
+            self._taken_by[key] -= 1
+            if not self._taken_by[key]:
+                del self._taken_by[key]
             self._changed.notify()
 
     def _pick(self) -> tuple[SegmentRun, Line] | None:
@@ -81,7 +89,7 @@ class Scheduler:
         for run in self._runs:
             busy[run.segment.project_id] = busy.get(run.segment.project_id, 0) + run.out
         for run in sorted(self._runs, key=lambda run: (busy[run.segment.project_id], run.deadline)):
-            if self._taken.get(id(run.gate), 0) >= run.gate.room:
+            if busy[run.segment.project_id] >= self._most_per_project or not self._has_room(run):
                 continue
             line = run.take()
             if line is None:
@@ -91,12 +99,20 @@ class Scheduler:
                 run.give_back(line)
                 return None  # wait for room: smaller lines that overtake it would starve it
             self._held += self._cost(line)
+            key = (id(run.gate), run.segment.project_id)
             self._taken[id(run.gate)] = self._taken.get(id(run.gate), 0) + 1
+            self._taken_by[key] = self._taken_by.get(key, 0) + 1
             return run, line
         return None
 
     def _unwritten(self) -> int:
         return sum(run.unwritten_bytes for run in self._runs)
+
+    def _has_room(self, run: SegmentRun) -> bool:
+        gate, project_id = run.gate, run.segment.project_id
+        if not run.waiting or self._taken.get(id(gate), 0) >= gate.room:
+            return False
+        return self._taken_by.get((id(gate), project_id), 0) < gate.room_for(project_id, age_s=run.age_s)
 
     def _cost(self, line: Line) -> int:
         return line.length * COPIES

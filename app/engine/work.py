@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.engine.gate import Signals
-from app.engine.outcomes import Line, Outcome, Result
-from app.engine.run import Segment
+from app.engine.outcomes import Line, Outcome, Result, Words
+from app.engine.run import LineWait, Segment
+from app.engine.shares import Pause
+from app.lib.cuts import Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +29,17 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """This process's permits, and the pause that all processes observe."""
+    """This process's permits, and the pauses that all processes observe."""
 
     limit: int
-    pause_s: float
+    pauses: Sequence[Pause] = ()
 
 
 class Work(Protocol):
     """The store and the providers, as an engine sees them. Every call may raise StoreAwayError."""
 
-    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
-        """Lease the best open segment whose share is not in `skip`."""
+    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+        """Lease the best open segment whose share is not in `skip`, and whose project is not in `full`."""
         ...
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:
@@ -64,11 +66,21 @@ class Work(Protocol):
         """The request of a line, ready for `send`, or a Result when it can never be sent."""
         ...
 
-    def send(self, request: Any, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
-        """Make one attempt at the provider.
+    def send(
+        self, request: Any, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
+    ) -> Outcome:
+        """Make one attempt at the provider, which `cut` may end.
 
         `room` is asked for the bytes of a large answer before they are read, and how long that may take.
         """
+        ...
+
+    def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
+        """The result of a line that is not sent any more, since all are refused for too long."""
+        ...
+
+    def note(self, segment: Segment, waits: Sequence[LineWait], over: Sequence[int]) -> None:
+        """Record which lines run for long or wait to be sent again, and which (by number) no longer do."""
         ...
 
     def broken(self, segment: Segment, line: Line) -> Result:

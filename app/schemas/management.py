@@ -193,6 +193,15 @@ class ChangeAccount(Strict):
     disabled = Flag()
 
 
+class ListPauses(Limited):
+    after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
+
+
+class EndPauses(Strict):
+    account = Text(required=True, max_length=2 * NAME_LENGTH + 1)
+    model = Text(load_default=None, max_length=MODEL_LENGTH)
+
+
 class ListPrices(Limited):
     after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
     provider = Text(load_default=None, max_length=NAME_LENGTH)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from app.engine.gate import Signals
-from app.engine.outcomes import Line, Outcome, Result
-from app.engine.run import Segment
+from app.engine.outcomes import Line, Outcome, Overloaded, Result, Words
+from app.engine.run import LineWait, Segment
+from app.engine.shares import Pause
 from app.engine.work import Capacity, Grant, Share
+from app.lib.cuts import Cut
 
 CAPACITY = Capacity(account_id=1, model="m")
 
@@ -22,6 +24,11 @@ def done(line: Line) -> Result:
     return Result(line=line, succeeded=True, data=f"{line.number}\n".encode(), status_code=200)
 
 
+def refused(line: Line, retry_after_s: float | None = None, *, kind: str = "busy") -> Overloaded:
+    result = Result(line=line, succeeded=False, data=f"{line.number} 429\n".encode(), status_code=429)
+    return Overloaded(retry_after_s, result, Words(kind, 429, "rate_limit_exceeded", "Slow down."))
+
+
 class FakeWork:
     """Serves `segments`; `answer(line, attempt)` says what sending comes to."""
 
@@ -31,7 +38,10 @@ class FakeWork:
         self.open = list(segments)
         self.answer = answer
         self.ceiling = ceiling
-        self.pause_s = 0.0
+        self.pauses: list[Pause] = []
+        self.signals: list[Signals] = []
+        self.waits: dict[int, LineWait] = {}
+        self.cuts: dict[int, Cut] = {}
         self.lock = threading.Lock()
         self.sent: list[int] = []
         self.out = self.most_out = 0
@@ -45,10 +55,10 @@ class FakeWork:
         self.flush_errors: dict[int, Exception] = {}  # by the segment whose flush raises it
         self.flushes: list[int] = []
 
-    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with self.lock:
             for found in self.open:
-                if Share(found.project_id, CAPACITY) not in skip:
+                if Share(found.project_id, CAPACITY) not in skip and found.project_id not in full:
                     self.open.remove(found)
                     return CAPACITY, found
             return None
@@ -63,7 +73,8 @@ class FakeWork:
         self.released.append(segment.id)
 
     def exchange(self, capacity: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
-        return Grant(limit=min(wanted, self.ceiling), pause_s=self.pause_s)
+        self.signals.append(signals)
+        return Grant(limit=min(wanted, self.ceiling), pauses=self.pauses)
 
     def leave(self, capacity: Capacity) -> None:
         pass
@@ -77,8 +88,20 @@ class FakeWork:
     def probe(self, segment: Segment, line: Line) -> None:
         self.probed.append(line.number)
 
-    def send(self, request: Line, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
+    def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
+        return Result(line=line, succeeded=False, data=b"given up\n", error_code=words.code)
+
+    def note(self, segment: Segment, waits: Sequence[LineWait], over: Sequence[int]) -> None:
+        self.waits.update({wait.line.number: wait for wait in waits})
+        for number in over:
+            del self.waits[number]
+
+    def send(
+        self, request: Line, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
+    ) -> Outcome:
         with self.lock:
+            if cut is not None:
+                self.cuts[request.number] = cut
             self.sent.append(request.number)
             self.out += 1
             self.most_out = max(self.most_out, self.out)

@@ -1,5 +1,6 @@
 """The embedded engine on work that needs neither store nor provider."""
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +11,22 @@ import structlog
 
 from app.engine.embedded import Embedded, Options
 from app.engine.executor import FLUSH_THREADS
-from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result
+from app.engine.outcomes import Faulted, Line, Outcome, Result, Words
+from app.engine.patience import Patience
 from app.engine.run import Segment
+from app.engine.shares import Pause
 from app.engine.work import NotWrittenError, StoreAwayError
 from app.lib.clock import SystemClock
-from tests.engine.fake_work import FakeWork, done, segment
+from tests.engine.fake_work import FakeWork, done, refused, segment
 from tests.support.waiting import until
+
+QUICK = Patience(first_s=0.002, max_s=0.01, first_account_s=0.01, max_pause_s=0.05)
 
 
 @contextmanager
-def running(work: FakeWork, *, concurrency: int = 8, budget_bytes: int = 10**6) -> Iterator[Embedded]:
+def running(
+    work: FakeWork, *, concurrency: int = 8, budget_bytes: int = 10**6, patience: Patience = QUICK
+) -> Iterator[Embedded]:
     options = Options(
         concurrency=concurrency,
         budget_bytes=budget_bytes,
@@ -30,6 +37,7 @@ def running(work: FakeWork, *, concurrency: int = 8, budget_bytes: int = 10**6) 
         poll_s=0.01,
         sweep_s=60.0,
         drain_s=5.0,
+        patience=patience,
     )
     engine = Embedded(work, options, clock=SystemClock(), log=structlog.get_logger())
     thread = threading.Thread(target=engine.run)
@@ -81,7 +89,7 @@ def test_a_large_segment_of_one_project_does_not_keep_out_another() -> None:
 
 
 def test_an_overloaded_line_is_sent_again_and_nothing_counts_against_it() -> None:
-    work = FakeWork([segment(1, 1)], lambda line, n: Overloaded(0.01) if n < 7 else done(line))
+    work = FakeWork([segment(1, 1)], lambda line, n: refused(line, 0.01) if n < 7 else done(line))
     with running(work):
         until(lambda: work.flushed)
     assert work.flushed[0].succeeded
@@ -229,3 +237,76 @@ def test_the_byte_budget_bounds_what_is_out_but_never_blocks_a_large_line() -> N
         until(lambda: work.released)
     assert work.most_out == 1
     assert len(work.flushed) == 8
+
+
+def test_a_line_that_is_always_refused_ends_with_its_refusal_while_the_others_go_on() -> None:
+    """The hostile project has more such lines than the worker has threads, and more segments than it may hold."""
+    hostile = [segment(number, 4, project=1) for number in range(1, 41)]
+    good = segment(50, 200, project=2)
+
+    def answer(line: Line, attempt: int) -> Outcome:
+        return refused(line, 86_400.0) if line.number < 50_000 else done(line)
+
+    work = FakeWork([*hostile, good], answer)
+    with running(work, patience=replace(QUICK, max_alone=3, max_refused_s=60)):
+        until(lambda: sum(result.succeeded for result in work.flushed) == 200)
+        assert all(len(signals.pauses) <= 2 for signals in work.signals)
+        assert {pause.project_id for signals in work.signals for pause in signals.pauses} <= {1}
+    assert all(work.sent.count(number) == 1 for number in range(50_000, 50_200))
+
+
+def test_a_refused_line_ends_with_the_answer_that_it_got() -> None:
+    work = FakeWork([segment(1, 3)], lambda line, attempt: refused(line) if line.number == 1001 else done(line))
+    with running(work, patience=replace(QUICK, max_refused_s=0.2)):
+        until(lambda: work.released)
+    (ended,) = [result for result in work.flushed if not result.succeeded]
+    assert (ended.line.number, ended.status_code, ended.line.attempts) == (1001, 429, 0)
+    assert ended.line.refused is not None
+    assert ended.line.refused.times == work.sent.count(1001) > 1
+
+
+def test_lines_end_unsent_once_nothing_was_answered_for_as_long_as_a_line_is_tried() -> None:
+    work = FakeWork([replace(segment(1, 30), age_s=100.0)], lambda line, attempt: refused(line))
+    work.pauses = [Pause(None, True, 60.0, 100.0, 3, Words("account", 429, "insufficient_quota", "Paid?"))]
+    with running(work, patience=replace(QUICK, max_refused_s=50)):
+        until(lambda: work.released)
+    assert work.sent == []
+    assert {result.error_code for result in work.flushed} == {"insufficient_quota"}
+
+
+def test_a_call_that_is_out_is_cut_when_its_batch_ends_and_the_attempt_counts() -> None:
+    mine, peer = socket.socketpair()
+
+    def hang(line: Line, attempt: int) -> Outcome:
+        work.cuts[line.number].use(mine)
+        assert mine.recv(1) == b""  # the peer says nothing
+        return Faulted(max_attempts=1, result=replace(done(line), succeeded=False), cost_unknown=True)
+
+    work = FakeWork([segment(1, 1)], hang)
+    with mine, peer, running(work):
+        until(lambda: work.out == 1)
+        work.over.add(1)
+        until(lambda: work.released)
+    assert work.flushed == []  # the line ends with its batch
+    assert [(line.attempts, line.unknown_attempts) for line in work.retried] == [(1, 1)]
+
+
+def test_a_line_that_runs_for_long_or_waits_to_be_tried_again_is_recorded_and_then_no_longer() -> None:
+    answers = threading.Event()
+
+    def answer(line: Line, attempt: int) -> Outcome:
+        if line.number == 1000:
+            answers.wait(20)
+        elif line.number == 1001 and not answers.is_set():
+            return refused(line, 1.5)
+        return done(line)
+
+    work = FakeWork([segment(1, 3)], answer)
+    with running(work, patience=replace(QUICK, max_pause_s=2.0)):
+        until(lambda: {wait.state for wait in work.waits.values()} == {"running", "retry"})
+        assert work.waits[1000].age_s >= 1
+        assert work.waits[1001].words is not None
+        assert work.waits[1001].words.message == "Slow down."
+        answers.set()
+        until(lambda: work.released)
+        assert work.waits == {}

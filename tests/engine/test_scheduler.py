@@ -3,8 +3,10 @@
 import pytest
 
 from app.engine.gate import Gate
+from app.engine.outcomes import Words
 from app.engine.run import SegmentRun
 from app.engine.scheduler import Scheduler
+from app.engine.shares import Pause
 from tests.engine.fake_work import segment
 from tests.engine.test_run import LEASE_S, FakeClock
 
@@ -18,7 +20,7 @@ def clock() -> FakeClock:
 def gate(clock: FakeClock) -> Gate:
     """Permits for eight lines."""
     gate = Gate(clock)
-    gate.granted(8, pause_s=0)
+    gate.granted(8, [])
     return gate
 
 
@@ -55,25 +57,12 @@ def test_within_a_project_the_earliest_deadline_goes_first(scheduler: Scheduler,
     assert taken(scheduler, 6) == [2, 2, 2, 2, 1, 1]
 
 
-def test_a_pause_lasts_as_long_as_the_longest_that_was_asked_for(gate: Gate, clock: FakeClock) -> None:
-    gate.overloaded(5.0)
-    gate.overloaded(2.0)
-    clock.sleep(4.9)
-    assert not gate.enter(timeout_s=0)
-    gate.granted(8, pause_s=1.0)  # another process was told to wait
-    clock.sleep(0.2)
-    assert not gate.enter(timeout_s=0)
-    clock.sleep(0.9)
-    assert gate.enter(timeout_s=0)
-
-
-def test_an_overload_that_says_nothing_pauses_longer_each_time(gate: Gate, clock: FakeClock) -> None:
-    pauses = []
-    for _ in range(3):
-        gate.overloaded(None)
-        pauses.append(gate.paused_s())
-        clock.sleep(gate.paused_s())
-    assert pauses == sorted(set(pauses))
-    gate.succeeded()
-    gate.overloaded(None)
-    assert gate.paused_s() == pytest.approx(pauses[0])
+def test_a_project_that_is_paused_or_may_send_one_line_leaves_the_threads_to_others(
+    scheduler: Scheduler, gate: Gate, clock: FakeClock
+) -> None:
+    gate.granted(8, [Pause(1, False, left_s=5.0, age_s=0.0, pauses=0, words=Words())])
+    add(scheduler, gate, clock, 1, project=1)
+    add(scheduler, gate, clock, 2, project=2)
+    assert taken(scheduler, 6) == [2, 2, 2, 2]
+    clock.sleep(6)
+    assert taken(scheduler, 6) == [1]  # it probes

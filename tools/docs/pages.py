@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from tools.docs import access, dialects, providers, schema, settings
+from tools.docs import access, dialects, providers, refusals, schema, settings
 
 PAGES: dict[str, Callable[[], str]] = {
     "access.md": access.render,
     "dialects.md": dialects.render,
     "providers.md": providers.render,
+    "refusals.md": refusals.render,
     "schema.md": schema.render,
     "settings.md": settings.render,
 }

@@ -3,10 +3,10 @@
 from flask import Blueprint, Flask
 
 from app.api.auth import require_admin, require_key
-from app.api.management import accounts, budgets, events, keys, prices, projects, quota, usage
+from app.api.management import accounts, budgets, events, keys, pauses, prices, projects, quota, usage
 
 PREFIX = "/api"
-FOR_ADMINS = (projects, keys, accounts, prices, budgets, usage, events)
+FOR_ADMINS = (projects, keys, accounts, pauses, prices, budgets, usage, events)
 
 
 def register(app: Flask) -> None:

@@ -7,6 +7,7 @@ from app.lib import money
 from app.schemas.management import PERIODS
 from app.services.access.projects import Project
 from app.services.accounts.admin import AccountInfo
+from app.services.accounts.pauses import ShownPause
 from app.services.events.browse import Event
 from app.services.money import price_import
 from app.services.money.budgets import Budget
@@ -47,6 +48,24 @@ def account_wire(account: AccountInfo) -> dict[str, Any]:
         "models": dict(account.models),
         "options": list(account.options),
         "abilities": account.abilities,
+    }
+
+
+def pause_wire(pause: ShownPause) -> dict[str, Any]:
+    """Renders a pause. `model` is null for the whole account, `project` for all projects."""
+    return {
+        "id": pause.id,
+        "object": "pause",
+        "account": f"{pause.provider}/{pause.account}",
+        "model": pause.model or None,
+        "project": pause.project,
+        "kind": pause.kind,
+        "since": seconds(pause.since),
+        "paused_until": seconds(pause.paused_until),
+        "pauses": pause.pauses,
+        "status_code": pause.status_code,
+        "code": pause.code or None,
+        "message": pause.message or None,
     }
 
 

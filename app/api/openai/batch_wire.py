@@ -3,9 +3,18 @@
 from typing import Any
 
 from app.lib.states import TERMINAL
-from app.services.batches.batches import Batch
-from app.services.batches.results import LineStatus
+from app.services.batches.batches import Batch, WaitingOn
+from app.services.batches.results import LineStatus, LineWaiting
 from app.services.lines import output
+
+# A refusal of the account's key: its words are the operator's.
+OF_OPERATOR = "credential"
+MESSAGES = {
+    "paused": "The provider refuses requests for this model or account; one is tried from time to time.",
+    "retry": "Requests failed or were refused, and are sent again.",
+    "account_disabled": "The account at the provider is disabled or gone. Ask the operator of the gateway.",
+    "provider": "Requests are at the provider, which has not answered them yet.",
+}
 
 
 def render(batch: Batch, *, public_url: str, has_operations: bool) -> dict[str, Any]:
@@ -41,6 +50,7 @@ def render(batch: Batch, *, public_url: str, has_operations: bool) -> dict[str, 
         "operation_name": batch.first_native_id if has_operations else None,
         "execution": batch.execution,
         "retry_of": batch.retry_of_batch,
+        "waiting_on": _waiting_on(batch.waiting_on),
     }
 
 
@@ -80,15 +90,20 @@ def processing_status(status: str) -> str:
     return "canceling" if status == "cancelling" else "in_progress"
 
 
-def line(batch: Batch, row: LineStatus) -> dict[str, Any]:
+def line(batch: Batch, row: LineStatus, wait: LineWaiting | None = None) -> dict[str, Any]:
     """The state of a line, as `GET /batches/{id}/lines` lists it."""
+    if row.state != "pending":
+        wait = None  # it ended a moment ago
+    is_running = wait is not None and wait.state == "running"
     return {
         "id": output.line_id(batch.public_id, row.line),
         "object": "batch.line",
         "line": row.line,
         "custom_id": row.custom_id,
         "wire_id": row.wire_id,
-        "state": row.state,
+        "state": "running" if is_running else row.state,
+        "running_since": _seconds(wait.since) if wait and is_running else None,
+        "waiting_on": _line_waits_on(batch, row, wait),
         "attempts": row.attempts,
         "unknown_attempts": row.unknown_attempts,
         "status_code": row.status_code,
@@ -98,6 +113,47 @@ def line(batch: Batch, row: LineStatus) -> dict[str, Any]:
         "output_tokens": row.output_tokens,
         "dropped_fields": row.dropped_fields.split(",") if row.dropped_fields else [],
     }
+
+
+def _waiting_on(waits: WaitingOn | None) -> dict[str, Any] | None:
+    if waits is None:
+        return None
+    message = waits.message if waits.reason in ("paused", "retry") else None
+    return {
+        "reason": waits.reason,
+        "since": _seconds(waits.since_ms),
+        "until": _seconds(waits.until_ms),
+        "message": _said(waits.reason, waits.kind, message),
+        "status_code": waits.status_code if message else None,
+        "code": waits.code if message and waits.kind != OF_OPERATOR else None,
+        "lines": waits.lines if waits.reason == "retry" and waits.lines else None,
+    }
+
+
+def _line_waits_on(batch: Batch, row: LineStatus, wait: LineWaiting | None) -> dict[str, Any] | None:
+    """Why a line without a result waits: for itself, else for the reason of its batch."""
+    if row.state != "pending":
+        return None
+    if wait is None:
+        held = batch.waiting_on is not None and batch.waiting_on.reason in ("paused", "account_disabled")
+        return _waiting_on(batch.waiting_on) if held else None
+    reason = "provider" if wait.state == "running" else "retry"
+    return {
+        "reason": reason,
+        "since": _seconds(wait.since),
+        "until": _seconds(wait.until),
+        "message": _said(reason, wait.kind, wait.message),
+        "status_code": wait.status_code,
+        "code": wait.code if wait.kind != OF_OPERATOR else None,
+        "refusals": wait.refusals,
+    }
+
+
+def _said(reason: str, kind: str | None, message: str | None) -> str:
+    """The provider's words, unless they are about the operator's key, after what is waited for."""
+    if kind == OF_OPERATOR or not message:
+        return MESSAGES[reason]
+    return f"{MESSAGES[reason]} The provider said: {message}"
 
 
 def _seconds(at_ms: int | None) -> int | None:

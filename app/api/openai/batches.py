@@ -134,7 +134,7 @@ def lines(batch_id: str) -> Response:
         after=fields["after"],
         state=state,
     )
-    data = [batch_wire.line(page.batch, row) for row in page.lines]
+    data = [batch_wire.line(page.batch, row, page.waits.get(row.line)) for row in page.lines]
     return list_answer(data, has_more=page.has_more, provider=page.batch.provider)
 
 

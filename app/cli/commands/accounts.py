@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from app.cli.shared import account_key, context
+from app.cli.shared import account_key, context, instants
 from app.cli.shared.key_options import parse_limits
 from app.connectors.catalogue import registry
 from app.lib import json
 from app.services.accounts import add as account_add
 from app.services.accounts import admin
+from app.services.accounts import pauses as account_pauses
 from app.services.accounts.add import DEFAULT_NAME, NewAccount
 
 MAX_WEIGHT = 1000
@@ -271,3 +272,51 @@ def remove(provider: str, name: str) -> None:
         busy = admin.remove(gateway, provider=provider, name=name)
     rest = "is kept until its last batch, file copy and container are gone" if busy else "is wiped within minutes"
     click.echo(f"Account {provider}/{name} is removed; its key {rest}.")
+
+
+@accounts.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def pauses(as_json: bool) -> None:
+    """List pauses: what providers refuse, since when, until when, and their words.
+
+    A pause ends by itself once a line is answered; `batchgate accounts resume` ends it at once.
+
+    \b
+    Example:
+      batchgate accounts pauses
+    """
+    with context.gateway() as gateway:
+        listed = account_pauses.list_(gateway)
+    if as_json:
+        click.echo(json.dumps([asdict(pause) for pause in listed]))
+        return
+    rows = [
+        (
+            f"{pause.provider}/{pause.account}",
+            pause.model or "all",
+            pause.project or "all",
+            pause.kind,
+            instants.shown(pause.since),
+            instants.shown(pause.paused_until),
+            pause.message,
+        )
+        for pause in listed
+    ]
+    click.echo(context.columns(("ACCOUNT", "MODEL", "PROJECT", "KIND", "SINCE", "UNTIL", "REASON"), rows))
+
+
+@accounts.command()
+@click.argument("provider")
+@click.argument("name", default=DEFAULT_NAME)
+@click.option("--model", help="Only pauses of this model.")
+def resume(provider: str, name: str, model: str | None) -> None:
+    """End the pauses of an account, such as after you topped up its credit. Workers send again within seconds.
+
+    \b
+    Examples:
+      batchgate accounts resume openai env
+      batchgate accounts resume openai team-a --model gpt-4o
+    """
+    with context.gateway() as gateway:
+        ended = account_pauses.end(gateway, provider=provider, name=name, model=model)
+    click.echo(f"{ended} pauses of {provider}/{name} are ended.")

@@ -1,10 +1,13 @@
 """`batchgate batches`: shows and resolves jobs at providers, and adopts batches that exist only there."""
 
+from dataclasses import asdict
+
 import click
 
-from app.cli.shared import context
+from app.cli.shared import context, instants
 from app.lib import json
 from app.services.batches import adoption
+from app.services.batches import batches as batch_lists
 from app.services.batches.adoption import Selection
 from app.services.jobs import admin
 from app.services.jobs.admin import Resolution, ShownJob
@@ -47,6 +50,35 @@ def jobs(batch: str, as_json: bool) -> None:
         for row in shown
     ]
     click.echo(context.columns(HEADS, rows))
+
+
+@batches.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def waiting(as_json: bool) -> None:
+    """List what running batches wait for: a pause, another try, an account, their provider.
+
+    \b
+    Example:
+      batchgate batches waiting
+    """
+    with context.gateway() as gateway:
+        shown = batch_lists.waiting(gateway)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in shown]))
+        return
+    rows = [
+        (
+            row.batch,
+            row.project,
+            row.reason,
+            instants.shown(row.since_ms),
+            instants.shown(row.until_ms),
+            row.lines or None,
+            row.message,
+        )
+        for row in shown
+    ]
+    click.echo(context.columns(("BATCH", "PROJECT", "WAITS FOR", "SINCE", "UNTIL", "LINES", "REASON"), rows))
 
 
 @batches.command()

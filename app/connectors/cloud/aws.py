@@ -17,6 +17,7 @@ from requests import PreparedRequest
 from requests.auth import AuthBase
 
 from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamServerError
+from app.connectors.contract.refusals import Kind
 from app.connectors.http.auth import body_sha256
 from app.lib import json
 
@@ -55,7 +56,8 @@ class Keys:
                 if self._found is None:
                     self._found = self._find()
             if self._found is None:
-                raise RefusedError(NOT_FOUND, status=UNAUTHORIZED, code="no_credentials", sent=False)
+                refusal = Kind.CREDENTIAL
+                raise RefusedError(NOT_FOUND, status=UNAUTHORIZED, code="no_credentials", kind=refusal, sent=False)
             keys = self._found.get_frozen_credentials()
         except ClientError as error:
             details = error.response.get("Error", {})

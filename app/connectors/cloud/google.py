@@ -30,6 +30,7 @@ from app.connectors.contract.errors import (
     UpstreamError,
     UpstreamServerError,
 )
+from app.connectors.contract.refusals import Kind
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.transport import Client
 from app.lib import json
@@ -106,7 +107,8 @@ class Tokens(AuthBase):
         except exceptions.GoogleAuthError as error:
             kind = OverloadedError if getattr(error, "retryable", False) is True else RefusedError
             text = f"Google refused a token for this account: {self._reason(error)}"
-            raise kind(text, status=UNAUTHORIZED, code="invalid_client", sent=False) from None
+            refusal = Kind.CREDENTIAL
+            raise kind(text, status=UNAUTHORIZED, code="invalid_client", kind=refusal, sent=False) from None
         except (ValueError, TypeError, KeyError, AttributeError, OSError, ArithmeticError) as error:
             # google-auth raises these for an invalid key or answer, and may quote either.
             text = f"Google's token for this account is invalid ({type(error).__name__})."

@@ -1,5 +1,6 @@
 """How calls to providers fail: one tree of exceptions for all connectors."""
 
+from app.connectors.contract.refusals import Kind
 from app.lib import bounds
 
 
@@ -7,7 +8,9 @@ class UpstreamError(Exception):
     """A call without a usable answer.
 
     `sent` is false if nothing of the request was sent, so that repeating it is safe. Texts are clean, so that they can
-    be stored; they are cut later, because a cut could leave part of a secret that is still to be redacted.
+    be stored; they are cut later, because a cut could leave part of a secret that is still to be redacted. `kind` is
+    what the table of refusals makes of an answer with an error status, and `error_type` the provider's type of the
+    error.
     """
 
     def __init__(
@@ -21,6 +24,8 @@ class UpstreamError(Exception):
         body: bytes = b"",
         request_id: str = "",
         param: str | None = None,
+        kind: Kind | None = None,
+        error_type: str | None = None,
     ) -> None:
         self.message = bounds.clean(message)
         super().__init__(self.message)
@@ -31,10 +36,12 @@ class UpstreamError(Exception):
         self.body = body
         self.request_id = bounds.clean(request_id)
         self.param = None if param is None else bounds.clean(param)
+        self.kind = kind
+        self.error_type = None if error_type is None else bounds.clean(error_type)
 
 
 class OverloadedError(UpstreamError):
-    """429, 503, 529 or a refused connection: the line is retried for as long as the window lasts."""
+    """The provider takes nothing now (429, 503, 529, a refused connection, no credit): later it may."""
 
 
 class UpstreamServerError(UpstreamError):

@@ -230,7 +230,7 @@ class Api:
 
     def _check(self, answer: Answer) -> Answer:
         """A 2xx itself; any other status raises what it means."""
-        judging.raise_unless_success(self.remote.readable(answer))
+        judging.raise_unless_success(self.remote.readable(answer), provider=self._target.provider)
         return answer
 
     def _guarded(self, call: Callable[[], T]) -> T:

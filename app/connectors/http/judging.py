@@ -4,25 +4,32 @@ Both clients hand over refusals that are free of secrets, in JSON wherever the p
 """
 
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import Usage
+from app.connectors.contract.refusals import Kind, classify
 from app.connectors.http.redaction import MAX_MESSAGE, MAX_QUOTED_BYTES
 from app.connectors.http.wire import Answer
 from app.lib import bounds, json
 
 TOO_MANY = 429
 MISSING = 404
-OVERLOAD_STATUSES = frozenset({TOO_MANY, 503, 529})
 # The code of a redirect, which is never followed.
 REDIRECT = "redirect"
 MAX_QUOTE = 300
 # Makes a whole Usage unknown.
 NO_COUNT = -1
 MAX_RETRY_AFTER_S = 24 * 3600.0
+# What OpenAI and those like it count, each with headers of its own.
+RATE_LIMITS = ("requests", "tokens")
+DURATION = re.compile(
+    r"(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m(?!s))?(?:([0-9]{1,6}(?:\.[0-9]{1,9})?)s)?(?:([0-9.]{1,9})ms)?"
+)
+TRY_AGAIN = re.compile(r"\b(?:try again|retry) in ((?:[0-9.]{1,12}(?:h|ms?|s)){1,3})", re.IGNORECASE)
 # The list that an answer of the endpoint must have.
 REQUIRED_LISTS = {
     "/v1/chat/completions": "choices",
@@ -32,29 +39,40 @@ REQUIRED_LISTS = {
 }
 
 
-def raise_unless_final(answer: Answer) -> None:
-    """Return for a 2xx, and for a 4xx that a retry would not change.
+def raise_unless_final(answer: Answer, *, provider: str = "") -> None:
+    """Return for a 2xx, and for a 4xx, except for a 429 that may pass. Raises as `raise_unless_answered`."""
+    if not 400 <= answer.status < 500 or answer.status == TOO_MANY:
+        raise_unless_answered(answer, provider=provider)
 
-    Raises OverloadedError for 429, 503 and 529, and UpstreamServerError for any other status.
+
+def raise_unless_answered(answer: Answer, *, provider: str) -> None:
+    """Return for a 2xx, and for a refusal that ends its line.
+
+    The table of refusals decides (app/connectors/contract/refusals.py). Raises OverloadedError for what may pass by
+    itself or when the account is mended, and UpstreamServerError for the rest.
     """
-    status = answer.status
-    if answer.is_success or (400 <= status < 500 and status not in OVERLOAD_STATUSES):
+    if answer.is_success:
         return
+    status = answer.status
     if 300 <= status < 400:
         text = "The provider redirects to another URL, and redirects are not followed: correct its base URL."
         raise UpstreamServerError(text, code=REDIRECT, **_details(answer))
     error = error_body(answer)["error"]
-    kind, code = (OverloadedError, "overloaded") if status in OVERLOAD_STATUSES else (UpstreamServerError, "")
-    raise kind(error["message"][:MAX_MESSAGE], code=error["code"] or code or "provider_error", **_details(answer))
+    refusal = classify(provider, status, error)
+    if refusal is Kind.LINE and 400 <= status < 500:
+        return
+    kind, code = (UpstreamServerError, "") if refusal in (Kind.AGAIN, Kind.LINE) else (OverloadedError, "overloaded")
+    fields = {"param": error["param"], "kind": refusal, "error_type": error["type"]}
+    code = error["code"] or code or "provider_error"
+    raise kind(error["message"][:MAX_MESSAGE], code=code, **fields, **_details(answer))
 
 
-def raise_unless_success(answer: Answer) -> None:
+def raise_unless_success(answer: Answer, *, provider: str = "") -> None:
     """Return for a 2xx.
 
-    Raises RefusedError for a 4xx that a retry would not change (MissingError for a 404), and otherwise as
-    `raise_unless_final`.
+    Raises RefusedError for a 4xx (MissingError for a 404), and otherwise as `raise_unless_final`.
     """
-    raise_unless_final(answer)
+    raise_unless_final(answer, provider=provider)
     if answer.is_success:
         return
     error = error_body(answer)["error"]
@@ -66,6 +84,8 @@ def raise_unless_success(answer: Answer) -> None:
         param=error["param"],
         body=answer.body[:MAX_QUOTED_BYTES],
         request_id=answer.request_id,
+        kind=classify(provider, answer.status, error),
+        error_type=error["type"],
     )
 
 
@@ -126,6 +146,23 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float | None = None) -> 
     return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
+def wait_s(answer: Answer) -> float | None:
+    """Seconds to wait before the next try: `Retry-After`, else when a limit that is used up resets, else the words."""
+    asked = retry_after_s(answer.headers)
+    if asked is not None or answer.status != TOO_MANY:
+        return asked
+    resets = [
+        _duration_s(answer.headers.get(f"x-ratelimit-reset-{limit}", ""))
+        for limit in RATE_LIMITS
+        if answer.headers.get(f"x-ratelimit-remaining-{limit}", "").strip() == "0"
+    ]
+    if known := [seconds for seconds in resets if seconds is not None]:
+        return min(max(known), MAX_RETRY_AFTER_S)
+    said = TRY_AGAIN.search(answer.body[:MAX_QUOTED_BYTES].decode("utf-8", "replace"))
+    seconds = _duration_s(said[1]) if said else None
+    return None if seconds is None else min(seconds, MAX_RETRY_AFTER_S)
+
+
 def one_line(body: bytes) -> bytes:
     """JSON without line breaks; valid JSON has them only between tokens."""
     if b"\n" in body or b"\r" in body:
@@ -162,7 +199,7 @@ def kind_of(answer: Answer) -> str:
 def _details(answer: Answer) -> dict[str, Any]:
     return {
         "status": answer.status,
-        "retry_after_s": retry_after_s(answer.headers),
+        "retry_after_s": wait_s(answer),
         "body": answer.body[:MAX_QUOTED_BYTES],
         "request_id": answer.request_id,
     }
@@ -229,6 +266,15 @@ def _count(holder: Mapping[str, Any], *names: str) -> int:
             count = bounds.count(value, bounds.MAX_TOKENS)
             return NO_COUNT if count is None else count
     return 0
+
+
+def _duration_s(text: str) -> float | None:
+    """Seconds of `20ms`, `7.66s`, `6m0s` or `1h2m`; None for anything else."""
+    match = DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        return None
+    hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
 
 
 def _number(text: str) -> float | None:

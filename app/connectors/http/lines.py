@@ -26,6 +26,7 @@ from app.connectors.http.auth import HeaderAuth
 from app.connectors.http.reading import NoRoomError, OverLimitError, read_answer
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import COMMON_HEADERS, MAX_ANSWER_BYTES, MAX_IDLE_S, Answer, check_headers, tls_context
+from app.lib import cuts
 
 # Up to here head and body leave in one packet train; above, joining them would copy too much.
 JOINED_BYTES = 64 * 1024
@@ -75,7 +76,7 @@ class LineClient:
         `room` (see LineCall) is asked before a large answer is read. Sent once; only when a kept connection turns out
         to be closed before it took a byte, another one is used. Raises OverloadedError (refused, unreachable),
         UpstreamTimeoutError, UpstreamServerError (reset, cut short, too large, not HTTP), and what the authorisation
-        raises; none repeats a secret.
+        raises; none repeats a secret. `app.lib.cuts` ends it from elsewhere.
         """
         with self.remote.redaction.in_errors():
             deadline = time.monotonic() + timeout_s
@@ -91,7 +92,10 @@ class LineClient:
         head = self._head(path, body, headers)
         connection = self._kept() or self._connected(deadline)
         reusable = False
+        cut = cuts.current()
         try:
+            if cut is not None:
+                cut.use(connection.sock)
             self._send(connection, head, body, deadline)
             answer, reusable = read_answer(
                 connection.sock, method="POST", deadline=deadline, max_bytes=self._max_answer_bytes, room=room
@@ -104,6 +108,8 @@ class LineClient:
         except (OSError, http.client.HTTPException) as error:
             raise failures.broken(self._where, error) from error
         finally:
+            if cut is not None:
+                cut.use(None)  # from now on the connection may serve another line
             if reusable and len(self._idle) < self._max_idle:
                 self._idle.append((time.monotonic(), connection))
             else:
@@ -159,6 +165,8 @@ class LineClient:
             # A kept connection that closed in this instant. No byte was taken, so sending again is safe.
             connection.close()
             self._connect(connection, deadline)
+            if (cut := cuts.current()) is not None:
+                cut.use(connection.sock)
             taken = 0
         try:
             if taken < len(first):

@@ -104,7 +104,7 @@ class Translated(Connector):
         with self._redaction.in_errors():
             data = json.dumps(body)
             answer = self._line_client.post(path, data, headers=headers, timeout_s=call.timeout_s, room=call.room)
-            judging.raise_unless_final(answer)
+            judging.raise_unless_answered(answer, provider=self.target.provider)
             return answer
 
 

@@ -1,12 +1,14 @@
 """Batches as clients create, list, cancel and delete them; `work` has what workers do with them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, select, update
 
+from app.data.batches import waits
 from app.data.batches.job_facts import Errors
+from app.data.batches.waits import WaitingOn
 from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.store.rows import columns
@@ -26,7 +28,8 @@ class Batch:
     """A batch, with the ids of its files. Instants are Unix milliseconds; `status` and `lines_state` as in SQL.
 
     `native_id` is the id of its job at the provider, None when it was split into several; `first_native_id` is the id
-    of the first of them. `retry_of_batch` is the id of the batch whose failed lines this one repeats.
+    of the first of them. `retry_of_batch` is the id of the batch whose failed lines this one repeats. `waiting_on` is
+    why it waits, None of one that does not.
     """
 
     id: int
@@ -70,6 +73,7 @@ class Batch:
     retry_of_batch: str | None
     native_id: str | None
     first_native_id: str | None
+    waiting_on: WaitingOn | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -135,9 +139,8 @@ def insert_batch(connection: Connection, new: NewBatch, *, window_ms: int) -> Ba
 
 def find(connection: Connection, *, project_id: int, public_id: str) -> Batch | None:
     """A batch of the project that is not deleted."""
-    mine = and_(paging.within(batches.c.project_id, project_id), paging.alive(batches.c.deleted_at))
-    row = connection.execute(_BATCH.where(mine, batches.c.public_id == public_id)).first()
-    return None if row is None else _batch(row)
+    row = connection.execute(_BATCH.where(_visible(project_id), batches.c.public_id == public_id)).first()
+    return None if row is None else _with_waits(connection, [_batch(row)])[0]
 
 
 def list_page(
@@ -157,7 +160,7 @@ def list_page(
         same = batches.c.status == statuses[0] if len(statuses) == 1 else batches.c.status.in_(statuses)
         statement = statement.where(same)
     page = paging.page(statement, batches, after=after, descending=True, limit=limit)
-    return [_batch(row) for row in connection.execute(page)]
+    return _with_waits(connection, [_batch(row) for row in connection.execute(page)])
 
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
@@ -169,7 +172,7 @@ def find_native(connection: Connection, *, project_id: int, native_id: str) -> B
     """As `find`, by the id of a job at its provider. None when several jobs have it."""
     mine = select(batch_jobs.c.batch_id).where(batch_jobs.c.native_id == native_id)
     rows = connection.execute(_BATCH.where(_visible(project_id), batches.c.id.in_(mine)).limit(2)).all()
-    return _batch(rows[0]) if len(rows) == 1 else None
+    return _with_waits(connection, [_batch(rows[0])])[0] if len(rows) == 1 else None
 
 
 def cancel(connection: Connection, batch_id: int) -> bool:
@@ -192,8 +195,14 @@ def mark_deleted(connection: Connection, batch_id: int) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
+def _with_waits(connection: Connection, found: list[Batch]) -> list[Batch]:
+    running = [batch.id for batch in found if not batch.has_ended]
+    reasons = waits.of_batches(connection, running) if running else {}
+    return [replace(batch, waiting_on=reasons[batch.id]) if batch.id in reasons else batch for batch in found]
+
+
 def _visible(project_id: int) -> ColumnElement[bool]:
-    return and_(batches.c.project_id == project_id, batches.c.deleted_at.is_(None))
+    return and_(paging.within(batches.c.project_id, project_id), paging.alive(batches.c.deleted_at))
 
 
 def _batch(row: Row[*tuple[Any, ...]]) -> Batch:

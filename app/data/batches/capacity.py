@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from app.data.store.database import insert_absent, now_ms
 from app.data.tables import account_capacity, capacity_permits
@@ -13,11 +13,10 @@ LOWER_TO = 0.7
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A capacity, and the permits that other workers hold. `pause_ms` is left of the shared pause."""
+    """A capacity, and the permits that other workers hold."""
 
     limit: float
     ceiling: int
-    pause_ms: int
     lowered_ms_ago: int | None
     others_held: int
     others_wanting: int
@@ -44,7 +43,6 @@ def lock(connection: Connection, capacity_id: int, *, worker: str) -> State:
     statement = select(
         account_capacity.c.adapted_limit,
         account_capacity.c.ceiling,
-        (account_capacity.c.pause_until - now_ms()).label("pause_ms"),
         (now_ms() - account_capacity.c.lowered_at).label("lowered_ms_ago"),
     ).where(account_capacity.c.id == capacity_id)
     row = connection.execute(statement.with_for_update()).one()
@@ -58,7 +56,6 @@ def lock(connection: Connection, capacity_id: int, *, worker: str) -> State:
     return State(
         limit=row.adapted_limit,
         ceiling=row.ceiling,
-        pause_ms=max(0, row.pause_ms or 0),
         lowered_ms_ago=row.lowered_ms_ago,
         others_held=sum(other.held for other in others),
         others_wanting=sum(1 for other in others if other.wanted),
@@ -72,15 +69,6 @@ def set_limit(connection: Connection, capacity_id: int, limit: float, *, lowered
     if lowered:
         values["lowered_at"] = now_ms()
     connection.execute(update(account_capacity).where(account_capacity.c.id == capacity_id).values(**values))
-
-
-def pause(connection: Connection, capacity_id: int, milliseconds: int) -> None:
-    """Let nobody send for this long; a longer pause that is already set stays."""
-    until = now_ms() + milliseconds
-    statement = update(account_capacity).where(
-        account_capacity.c.id == capacity_id, func.coalesce(account_capacity.c.pause_until, 0) < until
-    )
-    connection.execute(statement.values(pause_until=until))
 
 
 def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:

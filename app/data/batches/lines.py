@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from app.data.tables import batch_chunks, batch_lines, batch_segments, blobs
+from app.data.store.database import now_ms
+from app.data.tables import batch_chunks, batch_line_waits, batch_lines, batch_segments, blobs
 
 UNSUCCESSFUL = ("failed", "expired", "cancelled")
 
@@ -75,7 +76,7 @@ class NewLine(NamedTuple):
 
 
 class WaitingLine(NamedTuple):
-    """A line of a segment that has no result yet."""
+    """A line of a segment that has no result yet. It was refused `refusals` times, the first time `refused_ms` ago."""
 
     line: int
     custom_id: str
@@ -83,6 +84,8 @@ class WaitingLine(NamedTuple):
     request_bytes: int
     attempts: int
     unknown_attempts: int
+    refusals: int
+    refused_ms: int | None
 
 
 class LineOfJob(NamedTuple):
@@ -169,7 +172,12 @@ class DuplicateId(NamedTuple):
     custom_id: str
 
 
-_WAITING = [batch_lines.c[name] for name in WaitingLine._fields]
+_WAITS = and_(batch_line_waits.c.batch_id == batch_lines.c.batch_id, batch_line_waits.c.line == batch_lines.c.line)
+_WAITING = select(
+    *(batch_lines.c[name] for name in WaitingLine._fields[:-2]),
+    func.coalesce(batch_line_waits.c.refusals, 0),
+    now_ms() - batch_line_waits.c.refused_since,
+).outerjoin_from(batch_lines, batch_line_waits, _WAITS)
 _OF_JOB = [batch_lines.c[name] for name in LineOfJob._fields]
 _PLACE = [batch_lines.c[name] for name in RequestPlace._fields]
 _STATUS = [batch_lines.c[name] for name in LineStatus._fields]
@@ -232,8 +240,8 @@ def delete_lines(connection: Connection, batch_id: int, *, limit: int) -> int:
 
 def waiting(connection: Connection, batch_id: int, *, first: int, last: int) -> list[WaitingLine]:
     """Lines of a segment without a result, in order."""
-    statement = select(*_WAITING).where(_within(batch_id, first, last), _PENDING).order_by(batch_lines.c.line)
-    return [WaitingLine(*row) for row in connection.execute(statement)]
+    statement = _WAITING.where(_within(batch_id, first, last), _PENDING).order_by(batch_lines.c.line)
+    return [WaitingLine._make(row) for row in connection.execute(statement)]
 
 
 def any_waiting_in_segment() -> ColumnElement[bool]:

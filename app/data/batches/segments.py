@@ -29,7 +29,8 @@ _LOST_EPOCHS = batch_segments.c.lost_epochs + case((batch_segments.c.worker.is_(
 
 @dataclass(frozen=True, slots=True)
 class OpenSegment:
-    """A segment that may be claimed. `worker` is the last holder, if it went silent; `left_ms` is left of the window.
+    """A segment that may be claimed. `worker` is the last holder, if it went silent; `left_ms` is left of the window,
+    and the batch has been running for `age_ms`.
 
     `probe_line` is the line that the last holder was sending alone.
     """
@@ -46,6 +47,7 @@ class OpenSegment:
     account_id: int
     model: str
     left_ms: int
+    age_ms: int
 
 
 _SEGMENT = select(
@@ -61,6 +63,7 @@ _SEGMENT = select(
     batches.c.account_id,
     batches.c.model,
     (batches.c.expires_at - now_ms()).label("left_ms"),
+    (now_ms() - func.coalesce(batches.c.in_progress_at, batches.c.created_at)).label("age_ms"),
 ).join_from(batch_segments, batches)
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 
+from app.data.store.waiting import WAITING
+
 INSTANT: dict[str, Callable[[str], str]] = {
     "sqlite": lambda column: f"strftime('%Y-%m-%d %H:%M:%S', {column} / 1000, 'unixepoch')",
     "postgresql": lambda column: f"date_trunc('second', to_timestamp({column} / 1000.0) AT TIME ZONE 'UTC')",
 }
 
-# What `{form:expression}` becomes: days in UTC, exact sums of picodollars as dollars, rates as dollars per million.
+# What `{form:expression}` becomes: the instant, days in UTC, sums of picodollars as dollars, rates per million.
 # SQLite's sums overflow at 2^63, which is nine million dollars in picodollars, so they are added in two parts.
 FORMS: dict[str, dict[str, str]] = {
     "sqlite": {
+        "now": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
         "day": "strftime('%Y-%m-%d', {} / 1000, 'unixepoch')",
         "dollars": "CASE WHEN {0} IS NOT NULL THEN printf('%d.%012d', {0} / 1000000000000, {0} % 1000000000000) END",
         "dollars_sum": """CASE WHEN count({0}) > 0 THEN printf('%d.%06d%06d',
@@ -19,6 +22,7 @@ FORMS: dict[str, dict[str, str]] = {
         "rate": "CASE WHEN {0} IS NOT NULL THEN printf('%d.%06d', {0} / 1000000, {0} % 1000000) END",
     },
     "postgresql": {
+        "now": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
         "day": "to_char(to_timestamp({} / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
         "dollars": "CAST({} * 0.000000000001 AS TEXT)",
         "dollars_sum": "CAST(sum({}) * 0.000000000001 AS TEXT)",
@@ -27,6 +31,7 @@ FORMS: dict[str, dict[str, str]] = {
 }
 
 _VIEWS = {
+    "v_waiting": WAITING,
     "v_files": """
         SELECT f.public_id AS file, p.name AS project, f.home AS provider, f.purpose, f.filename, f.status,
                f.bytes, f.lines, b.state AS blob_state, b.key AS blob_key, f.origin,
@@ -56,6 +61,14 @@ _VIEWS = {
         SELECT b.public_id AS batch, l.line, l.custom_id, l.wire_id, l.state, l.attempts, l.unknown_attempts,
                l.status_code, l.error_code, l.latency_ms, l.input_tokens, l.output_tokens, l.dropped_fields
         FROM batch_lines l JOIN batches b ON b.id = l.batch_id""",
+    "v_line_waits": """
+        SELECT b.public_id AS batch, l.line, l.custom_id, w.state, l.attempts, w.refusals, w.kind, w.status_code,
+               w.code, w.message, {w.since} AS since, {w.until} AS until, {w.refused_since} AS refused_since, s.worker
+        FROM batch_line_waits w JOIN batches b ON b.id = w.batch_id
+        JOIN batch_lines l ON l.batch_id = w.batch_id AND l.line = w.line AND l.state = 'pending'
+        LEFT JOIN batch_segments s ON s.batch_id = w.batch_id AND w.line BETWEEN s.first_line AND s.last_line
+            AND s.epoch = w.epoch AND s.lease_until >= {now:}
+        WHERE w.state = 'retry' OR s.id IS NOT NULL""",
     "v_segments": """
         SELECT b.public_id AS batch, s.first_line, s.last_line, s.state, s.worker, s.epoch, s.lost_epochs,
                {s.lease_until} AS lease_until
@@ -84,10 +97,15 @@ _VIEWS = {
         FROM containers c JOIN projects p ON p.id = c.project_id LEFT JOIN accounts a ON a.id = c.account_id
         WHERE c.deleted_at IS NULL""",
     "v_capacity": """
-        SELECT a.provider, c.model, c.ceiling, c.adapted_limit, {c.pause_until} AS paused_until, p.worker, p.held,
-               p.wanted, {p.lease_until} AS lease_until
+        SELECT a.provider, c.model, c.ceiling, c.adapted_limit, p.worker, p.held, p.wanted,
+               {p.lease_until} AS lease_until
         FROM account_capacity c JOIN accounts a ON a.id = c.account_id
         LEFT JOIN capacity_permits p ON p.capacity_id = c.id""",
+    "v_pauses": """
+        SELECT u.id, a.provider, a.name AS account, CASE WHEN u.model <> '' THEN u.model END AS model,
+               p.name AS project, u.kind, {u.since} AS since, {u.paused_until} AS paused_until, u.pauses,
+               u.status_code, u.code, u.message
+        FROM pauses u JOIN accounts a ON a.id = u.account_id LEFT JOIN projects p ON p.id = u.project_id""",
     "v_prices": """
         SELECT r.id, r.provider, r.model, {rate:r.input_picodollars} AS input_per_million,
                {rate:COALESCE(r.cached_picodollars, r.input_picodollars)} AS cached_per_million,

@@ -1,12 +1,13 @@
 """The tables, grouped by what they are about: identity, files, batches, native, containers, money, operations."""
 
-from app.data.tables.batches import batch_chunks, batch_lines, batch_segments, batches
+from app.data.tables.batches import batch_chunks, batch_line_waits, batch_lines, batch_segments, batches
 from app.data.tables.containers import container_files, containers
 from app.data.tables.files import blobs, files, idempotency_keys, upload_parts, uploads
 from app.data.tables.identity import (
     account_capacity,
     accounts,
     capacity_permits,
+    pauses,
     projects,
     sealed_secrets,
     virtual_keys,
@@ -21,6 +22,7 @@ __all__ = [
     "accounts",
     "batch_chunks",
     "batch_jobs",
+    "batch_line_waits",
     "batch_lines",
     "batch_segments",
     "batches",
@@ -37,6 +39,7 @@ __all__ = [
     "limit_counters",
     "metadata",
     "native_objects",
+    "pauses",
     "periodic_leases",
     "prices",
     "projects",

@@ -18,6 +18,7 @@ from app.data.tables.meta import (
 from app.lib.states import BATCH_STATUSES, LINE_STATES
 
 SEGMENT_STATES = ("open", "done")
+WAIT_STATES = ("running", "retry")
 
 batches = Table(
     "batches",
@@ -170,3 +171,23 @@ batch_lines = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_batch_lines_custom_id", batch_lines.c.batch_id, batch_lines.c.custom_id)
+
+batch_line_waits = Table(
+    "batch_line_waits",
+    metadata,
+    Column("batch_id", BigInt, primary_key=True, autoincrement=False),
+    Column("line", BigInt, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    number("epoch"),
+    instant("since", required=True),
+    instant("until"),
+    number("refusals"),
+    instant("refused_since"),
+    Column("kind", String(16)),
+    number("status_code", None),
+    Column("code", String(128)),
+    Column("message", String(512)),
+    one_of("state", WAIT_STATES),
+    comment="Lines that have run for a while, or wait to be sent again; the rows of others are gone within seconds.",
+    sqlite_with_rowid=False,
+)

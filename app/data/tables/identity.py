@@ -116,7 +116,7 @@ account_capacity = Table(
     Column("model", String(256), nullable=False),
     number("ceiling"),
     Column("adapted_limit", Float, nullable=False),
-    instant("pause_until"),
+    instant("pause_until"),  # read by workers of the release before; now pauses are rows of `pauses`
     instant("lowered_at"),
     UniqueConstraint("account_id", "model"),
     **IDS_NEVER_REUSED,
@@ -136,3 +136,30 @@ capacity_permits = Table(
     **IDS_NEVER_REUSED,
     comment="The share of a capacity that each worker process holds, on lease.",
 )
+
+pauses = Table(
+    "pauses",
+    metadata,
+    identity(),
+    reference("account_id", "accounts"),
+    Column("model", String(256), nullable=False),
+    reference("project_id", "projects", required=False),
+    Column("kind", String(16), nullable=False),
+    instant("since", required=True),
+    instant("paused_until", required=True),
+    number("pauses"),
+    number("status_code", None),
+    Column("code", String(128)),
+    Column("message", String(512)),
+    **IDS_NEVER_REUSED,
+    comment="What is refused: no lines but probes go there. Model '' is the whole account, no project is all of them.",
+)
+partial_index(
+    "uq_pauses_project",
+    pauses.c.account_id,
+    pauses.c.model,
+    pauses.c.project_id,
+    where="project_id IS NOT NULL",
+    unique=True,
+)
+partial_index("uq_pauses_all", pauses.c.account_id, pauses.c.model, where="project_id IS NULL", unique=True)

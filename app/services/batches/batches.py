@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
-from app.data.batches import batches, job_facts, jobs
+from app.data.batches import batches, job_facts, jobs, waits
 from app.data.batches.batches import Batch as Batch  # what callers of this module get
+from app.data.batches.waits import WaitingBatch as WaitingBatch  # what callers of this module get
+from app.data.batches.waits import WaitingOn as WaitingOn  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.services import provider_errors
 from app.services.batches.create import PROVIDER
 from app.services.gateway import Caller, Gateway
 from app.services.jobs import poll
+
+MAX_SHOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,12 @@ def list_(
             connection, project_id=caller.project_id, provider=provider, statuses=statuses, after=cursor, limit=limit
         )
     return BatchPage(rows[:limit], has_more=len(rows) > limit)
+
+
+def waiting(gateway: Gateway) -> list[WaitingBatch]:
+    """Batches of all projects that wait, and for what, the longest first."""
+    with gateway.database.read() as connection:
+        return waits.list_all(connection, limit=MAX_SHOWN)
 
 
 def cancel(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Batch:

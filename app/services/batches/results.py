@@ -1,12 +1,14 @@
 """The results of a batch's lines, in input order: finished ones while it runs, all of them in the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.blobs import BlobError
 from app.data.batches import lines as batch_lines
+from app.data.batches import waits
 from app.data.batches.lines import LineAnswer
 from app.data.batches.lines import LineStatus as LineStatus  # what callers of this module get
+from app.data.batches.waits import LineWaiting as LineWaiting  # what callers of this module get
 from app.errors import InvalidRequestError, UnavailableError
 from app.services.batches import batches
 from app.services.batches.batches import Batch
@@ -32,11 +34,12 @@ class ResultsPage:
 
 @dataclass(frozen=True, slots=True)
 class LinesPage:
-    """Lines of a batch with their states."""
+    """Lines of a batch with their states. `waits` are, by number, those that run for long or wait to be sent again."""
 
     batch: Batch
     lines: Sequence[LineStatus]
     has_more: bool
+    waits: Mapping[int, LineWaiting]
 
 
 def stream(
@@ -105,7 +108,10 @@ def states(
     position = _position(batch, after)
     with gateway.database.read() as connection:
         rows = batch_lines.statuses(connection, batch.id, state=state, after=position, limit=limit + 1)
-    return LinesPage(batch, rows[:limit], has_more=len(rows) > limit)
+        noted = {}
+        if rows and not batch.has_ended:
+            noted = waits.of_lines(connection, batch.id, first=rows[0].line, last=rows[-1].line)
+    return LinesPage(batch, rows[:limit], has_more=len(rows) > limit, waits=noted)
 
 
 def buffered(lines: Iterator[bytes], buffer_bytes: int) -> Iterator[bytes]:

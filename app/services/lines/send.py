@@ -15,11 +15,14 @@ from app.connectors.contract.errors import (
     UpstreamTimeoutError,
 )
 from app.connectors.contract.objects import JobResult, Usage
+from app.connectors.contract.refusals import Kind
 from app.data.batches import work
-from app.engine.outcomes import BAD_ANSWER, Faulted, Line, Outcome, Overloaded, Result, Tokens
+from app.engine.outcomes import BAD_ANSWER, Faulted, Line, Outcome, Overloaded, Result, Tokens, Words
+from app.engine.patience import ACCOUNT_KINDS
 from app.engine.run import Segment
 from app.errors import UnavailableError
-from app.lib import bounds, ids, json
+from app.lib import bounds, cuts, ids, json
+from app.lib.cuts import Cut
 from app.services.gateway import Gateway
 from app.services.lines import dialects, rules
 from app.services.lines.output import answered_line, failed_line, line_id
@@ -29,6 +32,10 @@ from app.translate.errors import TranslationError
 MAX_OPEN_BATCHES = 128
 MAX_FAULT_ATTEMPTS = 5
 MAX_TIMEOUT_ATTEMPTS = 3
+CREDENTIAL_CODE = "account_refused"
+CREDENTIAL_MESSAGE = "The provider refuses the gateway's account. Ask the operator of the gateway to mend it."
+MAX_CODE = 128
+MAX_WORDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,13 @@ class LineCalls:
             return untranslatable(batch.public_id, line, error)
         return Request(line, batch, written.body, target, tuple(written.dropped), original=body)
 
-    def send(self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool]) -> Outcome:
-        """One attempt at the provider. `room` is asked for the bytes of a large answer before they are read."""
+    def send(
+        self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
+    ) -> Outcome:
+        """One attempt at the provider, which `cut` may end.
+
+        `room` is asked for the bytes of a large answer before they are read.
+        """
         gateway, batch, line = self._gateway, request.batch, request.line
         started = gateway.clock.monotonic()
         call = LineCall(
@@ -95,18 +107,23 @@ class LineCalls:
             room=room,
         )
         try:
-            answer = batch.connector.run_line(call)
+            with cuts.watched(cut):
+                answer = batch.connector.run_line(call)
         except OverloadedError as error:
-            return Overloaded(retry_after_s=error.retry_after_s)
+            return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
         except UpstreamTimeoutError as error:
             result = refused(batch.public_id, line, code="request_timeout", message=error.message)
-            return Faulted(max_attempts=MAX_TIMEOUT_ATTEMPTS, result=result, cost_unknown=error.sent)
+            words = Words("timeout", None, "request_timeout", _plain(error.message, MAX_WORDS))
+            return Faulted(MAX_TIMEOUT_ATTEMPTS, result, cost_unknown=error.sent, words=words)
         except UpstreamError as error:
+            if error.kind in ACCOUNT_KINDS:  # no token for the account, so that nothing was sent
+                return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
             again = not isinstance(error, AnswerTooLargeError)
             return Faulted(
                 max_attempts=MAX_FAULT_ATTEMPTS if again else 1,
                 result=_faulted(batch, line, error),
                 cost_unknown=error.sent,
+                words=_words(error),
             )
         latency_ms = int((gateway.clock.monotonic() - started) * 1000)
         return _answered(request, answer, latency_ms=latency_ms, now_s=gateway.clock.now_ms() // 1000)
@@ -114,6 +131,13 @@ class LineCalls:
     def broken(self, segment: Segment, line: Line, *, code: str, message: str) -> Result:
         """The result of a line that the gateway itself failed to process."""
         return refused(self._batch(segment.batch_id).public_id, line, code=code, message=message)
+
+    def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
+        """The result of a line that was not sent, since its provider refused all others for too long."""
+        own = words.kind == Kind.CREDENTIAL
+        said, code = (CREDENTIAL_MESSAGE, CREDENTIAL_CODE) if own else (words.message, words.code or "overloaded")
+        text = f"The provider refused all requests for too long, so this one was not sent: {said}"
+        return refused(self._batch(segment.batch_id).public_id, line, code=code, message=text)
 
     def _batch(self, batch_id: int) -> OpenBatch:
         with self._lock:
@@ -196,9 +220,13 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
 
 
 def _faulted(batch: OpenBatch, line: Line, error: UpstreamError) -> Result:
-    if error.status is None or error.status < 500:
+    if error.kind is Kind.CREDENTIAL:
+        # The provider's words are about the operator's key, which is no tenant's business.
+        return refused(batch.public_id, line, code=CREDENTIAL_CODE, message=CREDENTIAL_MESSAGE)
+    if error.status is None or error.status < 400:
         return refused(batch.public_id, line, code=error.code, message=error.message)
-    value = {"message": error.message, "type": "server_error", "param": None, "code": error.code}
+    kind = error.error_type or "server_error"
+    value = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
     data = answered_line(
         batch.public_id,
         line.number,
@@ -208,6 +236,17 @@ def _faulted(batch: OpenBatch, line: Line, error: UpstreamError) -> Result:
         body=json.dumps({"error": value}),
     )
     return Result(line=line, succeeded=False, data=data, status_code=error.status, error_code=error.code)
+
+
+def _words(error: UpstreamError) -> Words:
+    return Words(
+        str(error.kind or "busy"), error.status, _plain(error.code, MAX_CODE), _plain(error.message, MAX_WORDS)
+    )
+
+
+def _plain(text: str, size: int) -> str:
+    """`text` as every database takes it, and as short as its column."""
+    return text[:size].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def error_code(body: bytes) -> str:

@@ -2,19 +2,24 @@
 
 import math
 
-from app.data.batches import capacity
+from sqlalchemy import Connection
+
+from app.data.batches import capacity, pauses
 from app.data.batches.capacity import LOWER_EVERY_MS, LOWER_TO, State
+from app.data.batches.pauses import PauseState
 from app.engine.gate import Signals
+from app.engine.outcomes import Words
+from app.engine.shares import Pause
 from app.engine.work import Capacity, Grant
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
 
 
 def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted: int, signals: Signals) -> Grant:
-    """Adapt the shared limit to what this process saw; returns the process's share of it."""
+    """Adapt the shared limit and pauses to what this process saw; returns its share of the limit, and all pauses."""
     account = gateway.accounts.by_id(key.account_id)
     if account is None:
-        return Grant(limit=0, pause_s=0.0)
+        return Grant(limit=0)
     with gateway.database.write() as connection:
         capacity_id = capacity.ensure(
             connection, account_id=key.account_id, model=key.model, ceiling=account.max_concurrency
@@ -23,10 +28,8 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
         limit, lowered = adapted(state, signals)
         if limit != state.limit:
             capacity.set_limit(connection, capacity_id, limit, lowered=lowered)
-        pause_ms = state.pause_ms
-        if signals.retry_after_s:
-            capacity.pause(connection, capacity_id, int(signals.retry_after_s * 1000))
-            pause_ms = max(pause_ms, int(signals.retry_after_s * 1000))
+        _write_pauses(connection, key, signals)
+        paused = pauses.of_capacity(connection, account_id=key.account_id, model=key.model)
         share = fair_share(int(limit), state, wanted=wanted)
         # Lines in flight cannot be called back: they keep their permits until they end.
         capacity.hold(
@@ -39,7 +42,57 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
         )
     if lowered:
         gateway.log.info("capacity.lowered", account=key.account_id, model=key.model, limit=int(limit))
-    return Grant(limit=share, pause_s=pause_ms / 1000)
+    _log(gateway, key, signals)
+    return Grant(limit=share, pauses=[_pause(row) for row in paused])
+
+
+def _write_pauses(connection: Connection, key: Capacity, signals: Signals) -> None:
+    for project_id, whole_account in signals.lifted:
+        model = "" if whole_account else key.model
+        pauses.lift(connection, account_id=key.account_id, model=model, project_id=project_id)
+    for new in signals.pauses:
+        pauses.note(
+            connection,
+            account_id=key.account_id,
+            model="" if new.whole_account else key.model,
+            project_id=new.project_id,
+            pause_ms=int(new.pause_s * 1000),
+            kind=new.words.kind,
+            status_code=new.words.status_code,
+            code=new.words.code,
+            message=new.words.message,
+        )
+
+
+def _pause(row: PauseState) -> Pause:
+    return Pause(
+        project_id=row.project_id,
+        whole_account=row.model == "",
+        left_s=row.left_ms / 1000,
+        age_s=row.age_ms / 1000,
+        pauses=row.pauses,
+        words=Words(row.kind, row.status_code, row.code or "", row.message or ""),
+    )
+
+
+def _log(gateway: Gateway, key: Capacity, signals: Signals) -> None:
+    for new in signals.pauses:
+        # Of an account it is the operator's; a project's pauses come and go.
+        say = gateway.log.warning if new.project_id is None else gateway.log.info
+        say(
+            "capacity.paused",
+            account=key.account_id,
+            model=None if new.whole_account else key.model,
+            project=new.project_id,
+            seconds=round(new.pause_s, 1),
+            kind=new.words.kind,
+            status=new.words.status_code,
+            code=new.words.code,
+            reason=new.words.message,
+        )
+    for project_id, whole_account in signals.lifted:
+        model = None if whole_account else key.model
+        gateway.log.info("capacity.resumed", account=key.account_id, model=model, project=project_id)
 
 
 def adapted(state: State, signals: Signals) -> tuple[float, bool]:

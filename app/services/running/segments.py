@@ -5,12 +5,13 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection
 
 from app.data.batches import lines as batch_lines
-from app.data.batches import segments
+from app.data.batches import segments, waits
 from app.data.batches.lines import LineAttempts, WaitingLine
 from app.data.batches.segments import OpenSegment
+from app.data.batches.waits import NewWait
 from app.data.store.leases import Lease
-from app.engine.outcomes import Line, Result
-from app.engine.run import Segment
+from app.engine.outcomes import Line, Refused, Result
+from app.engine.run import LineWait, Segment
 from app.engine.work import Capacity, Share
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
@@ -23,19 +24,26 @@ SOLO_AFTER = 3
 FAILPOINTS = "chunk"
 
 
-def claim(gateway: Gateway, *, worker: str, skip: Collection[Share]) -> tuple[Capacity, Segment, int | None] | None:
-    """Lease the best free segment; with it the line that its last holder was sending alone when it died, if any."""
+def claim(
+    gateway: Gateway, *, worker: str, skip: Collection[Share], full: Collection[int] = ()
+) -> tuple[Capacity, Segment, int | None] | None:
+    """Lease the best free segment; with it the line that its last holder was sending alone when it died, if any.
+
+    Nothing whose share is in `skip`, and nothing of a project in `full`.
+    """
     accounts = gateway.accounts.ids()
     skipped = [(share.project_id, share.capacity.account_id, share.capacity.model) for share in skip]
     with gateway.database.read() as connection:
         projects = segments.projects_with_work(connection, accounts=accounts, skip=skipped)
     for project_id in projects:
+        if project_id in full:
+            continue
         with gateway.database.read() as connection:
             row = segments.next_segment(connection, project_id=project_id, accounts=accounts, skip=skipped)
         if row is not None and _claimed(gateway, row, worker=worker):
             with gateway.database.read() as connection:
                 lines = batch_lines.waiting(connection, row.batch_id, first=row.first_line, last=row.last_line)
-            return _segment(row, lines)
+            return _segment(row, lines, now=gateway.clock.monotonic())
     return None
 
 
@@ -107,6 +115,32 @@ def flush(
     return True
 
 
+def note(gateway: Gateway, segment: Segment, noted: Sequence[LineWait], over: Sequence[int]) -> None:
+    """Record which lines run for long or wait to be sent again, and which no longer do."""
+    with gateway.database.write() as connection:
+        if over:
+            waits.forget(connection, segment.batch_id, over)
+        if noted:
+            waits.note(connection, segment.batch_id, [_wait(segment, wait) for wait in noted])
+
+
+def _wait(segment: Segment, wait: LineWait) -> NewWait:
+    words, refused = wait.words, wait.line.refused
+    return NewWait(
+        line=wait.line.number,
+        state=wait.state,
+        epoch=segment.epoch,
+        age_ms=int(wait.age_s * 1000),
+        left_ms=int(wait.left_s * 1000) if wait.state == "retry" else None,
+        refusals=refused.times if refused else 0,
+        refused_ms=int(wait.refused_s * 1000) if refused else None,
+        kind=words.kind if words else None,
+        status_code=words.status_code if words else None,
+        code=words.code if words else None,
+        message=words.message if words else None,
+    )
+
+
 def _write_retries(connection: Connection, gateway: Gateway, segment: Segment, lines: Sequence[Line]) -> None:
     attempts = [LineAttempts(line.number, line.attempts, line.unknown_attempts) for line in lines]
     batch_lines.write_retries(connection, segment.batch_id, attempts)
@@ -122,7 +156,7 @@ def _claimed(gateway: Gateway, row: OpenSegment, *, worker: str) -> bool:
     return claimed
 
 
-def _segment(row: OpenSegment, lines: Sequence[WaitingLine]) -> tuple[Capacity, Segment, int | None]:
+def _segment(row: OpenSegment, lines: Sequence[WaitingLine], *, now: float) -> tuple[Capacity, Segment, int | None]:
     died = row.worker is not None
     lost = row.lost_epochs + died
     solo = lost >= SOLO_AFTER
@@ -136,10 +170,20 @@ def _segment(row: OpenSegment, lines: Sequence[WaitingLine]) -> tuple[Capacity, 
         epoch=row.epoch + 1,
         deadline_s=row.left_ms / 1000,
         solo=solo,
-        lines=tuple(Line(*line) for line in lines),
+        lines=tuple(_line(line, now) for line in lines),
+        age_s=row.age_ms / 1000,
     )
     suspect = row.probe_line if died and lost > SOLO_AFTER else None
     return Capacity(account_id=row.account_id, model=row.model), segment, suspect
+
+
+def _line(row: WaitingLine, now: float) -> Line:
+    refused = None
+    if row.refusals:
+        # How many of them were the line's own is not kept: it has to show that again.
+        refused = Refused(row.refusals, alone=0, since=now - (row.refused_ms or 0) / 1000, at=now, answers=0)
+    place = (row.line, row.custom_id, row.request_offset, row.request_bytes)
+    return Line(*place, row.attempts, row.unknown_attempts, refused)
 
 
 def _lease(segment: Segment, worker: str) -> Lease:

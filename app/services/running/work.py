@@ -11,9 +11,10 @@ from app.data.batches import capacity as permits
 from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
 from app.engine.gate import Signals
-from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result
-from app.engine.run import Segment
+from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result, Words
+from app.engine.run import LineWait, Segment
 from app.engine.work import Capacity, Grant, Share, StoreAwayError
+from app.lib.cuts import Cut
 from app.services import store_errors
 from app.services.access import key_stop
 from app.services.gateway import Gateway
@@ -49,9 +50,9 @@ class BatchWork:
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
-    def claim(self, *, skip: Collection[Share]) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with _store():
-            claimed = segments.claim(self._gateway, worker=self._worker, skip=skip)
+            claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full)
             if claimed is None:
                 return None
             key, segment, suspect = claimed
@@ -89,8 +90,23 @@ class BatchWork:
         with _store():
             return self._lines.prepare(segment, line)
 
-    def send(self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool] = always_room) -> Outcome:
-        return self._lines.send(request, timeout_s=timeout_s, room=room)
+    def send(
+        self,
+        request: Request,
+        *,
+        timeout_s: float,
+        room: Callable[[int, float], bool] = always_room,
+        cut: Cut | None = None,
+    ) -> Outcome:
+        return self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut)
+
+    def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
+        with _store():
+            return self._lines.given_up(segment, line, words)
+
+    def note(self, segment: Segment, waits: Sequence[LineWait], over: Sequence[int]) -> None:
+        with _store():
+            segments.note(self._gateway, segment, waits, over)
 
     def broken(self, segment: Segment, line: Line) -> Result:
         text = "The gateway failed to process this line; its log has the details."

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.data.batches import capacity, workers
+from app.data.batches import capacity, pauses, waits, workers
 from app.services import blobs, idempotency
 from app.services.access import key_stop
 from app.services.accounts import admin
@@ -14,6 +14,7 @@ from app.services.money import budgets
 from app.services.upkeep import retention
 
 FORGET_WORKERS_MS = 24 * 3600 * 1000
+FORGET_PAUSES_MS = 3600 * 1000
 NAME = "sweep"
 
 
@@ -47,6 +48,8 @@ def sweep(gateway: Gateway) -> dict[str, int]:
     swept = {name: act(gateway) for name, act in acts.items()}
     with gateway.database.write() as connection:
         capacity.forget_silent(connection)
+        pauses.forget_old(connection, after_ms=FORGET_PAUSES_MS)
+        waits.forget_ended(connection)
         workers.forget_silent(connection, after_ms=FORGET_WORKERS_MS)
     if any(swept.values()):
         gateway.log.info("swept", **swept)

@@ -13,7 +13,7 @@ FIELDS = {
     *("id", "object", "endpoint", "model", "input_file_id", "completion_window", "status", "errors"),
     *("output_file_id", "error_file_id", "request_counts", "usage", "metadata", "created_at", "in_progress_at"),
     *("expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"),
-    *("processing_status", "results_url", "operation_name", "execution", "retry_of", "extra_fields"),
+    *("processing_status", "results_url", "operation_name", "execution", "retry_of", "waiting_on", "extra_fields"),
 }
 THREE = jsonl([request(1), request(2), request(3)])
 

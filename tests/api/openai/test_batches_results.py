@@ -128,6 +128,8 @@ def test_states_of_lines(client: FlaskClient, running: RunningBatch) -> None:
         "custom_id": "r1",
         "wire_id": None,
         "state": "completed",
+        "running_since": None,
+        "waiting_on": None,
         "attempts": 1,
         "unknown_attempts": 0,
         "status_code": 200,

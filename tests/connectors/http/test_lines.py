@@ -17,8 +17,10 @@ from app.connectors.http.auth import TokenAuth, bearer, body_sha256
 from app.connectors.http.lines import LineClient
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import MAX_IDLE_S
+from app.lib.cuts import Cut, watched
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
+from tests.support.waiting import until
 
 
 def echo(environ, start_response):
@@ -393,3 +395,36 @@ def test_a_large_answer_asks_for_room_before_it_is_read_and_a_small_one_does_not
     with pytest.raises(UpstreamTimeoutError, match="no memory free"):
         client.post("/x", large, timeout_s=5, room=room)
     assert client.post("/x", b"{}", timeout_s=5).body == b"{}"
+
+
+def test_a_call_can_be_cut_from_another_thread_at_any_time(server, client):
+    client.post("/", b"{}", timeout_s=5)  # a kept connection, too
+    server.faults.add(Fault(hold_s=60))
+    for cut_first in (True, False):
+        cut = Cut()
+        before = server.accepted
+
+        def call(cut=cut):
+            with watched(cut), pytest.raises(UpstreamServerError) as caught:
+                client.post("/", b'{"a": 1}', timeout_s=50)
+            return caught.value.code
+
+        if cut_first:
+            cut.cut()
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(call)
+            if not cut_first:
+                until(lambda: server.in_flight == 1)
+                cut.cut()
+            assert answer.result(20) == "connection_broken"
+        until(lambda: server.in_flight == 0)
+        assert server.accepted <= before + 1
+
+
+def test_a_cut_that_comes_too_late_leaves_the_connection_to_the_next_call(server, client):
+    cut = Cut()
+    with watched(cut):
+        client.post("/", b"{}", timeout_s=5)
+    cut.cut()
+    assert client.post("/", b"{}", timeout_s=5).is_success
+    assert server.accepted == 1

@@ -74,7 +74,7 @@ READS = (
     "healthz", "readyz", "file_list", "file_retrieve", "file_content", "file_estimate", "batch_list", "batch_retrieve",
     "batch_results", "batch_lines", "container_list", "container_retrieve", "container_file_list",
     "container_file_retrieve", "container_file_content", "model_list", "key_quota", "project_list", "project_retrieve",
-    "key_list", "key_retrieve", "account_list", "price_list", "budget_list", "event_list", "usage_list",
+    "key_list", "key_retrieve", "account_list", "pause_list", "price_list", "budget_list", "event_list", "usage_list",
     "key_check",
 )  # fmt: skip
 BODIES: dict[str, Callable[[Names, str], Body]] = {

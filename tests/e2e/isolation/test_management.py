@@ -52,9 +52,19 @@ def sent(route: Route, names: Mapping[str, str]) -> Sent:
         "price_set": {"json": {"provider": "local", "model": model, "input": "1", "output": "2"}},
         "budget_set": {"json": {**budget, "max_limit": "10"}},
         "budget_remove": {"query_string": budget},
+        "pause_end": {"query_string": {"account": "local/env"}},
     }
     plain = {"project_archive", "project_list", "project_retrieve", "key_list", "key_retrieve", "key_rotate"}
-    plain |= {"key_expire", "key_revoke", "account_list", "price_list", "budget_list", "usage_list", "event_list"}
+    plain |= {
+        "key_expire",
+        "key_revoke",
+        "account_list",
+        "pause_list",
+        "price_list",
+        "budget_list",
+        "usage_list",
+        "event_list",
+    }
     assert route.operation in plain | set(found), "a new route: say what is sent to it"
     return found.get(route.operation, {})
 

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 
 from app.connectors.cloud.renewal import Renewal
 from app.connectors.contract.errors import ConfigurationError, OverloadedError, RefusedError
+from app.connectors.contract.refusals import Kind
 from app.connectors.http import judging
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.transport import Client
@@ -165,7 +166,7 @@ class Entra:
         if not answer.is_success:
             reason = parsing.text(fields, "error_description") or "it gave no reason"
             text = redaction.text(f"{self._identity.refusal}: {reason.splitlines()[0]}")
-            raise RefusedError(text, status=answer.status, code="invalid_client")
+            raise RefusedError(text, status=answer.status, code="invalid_client", kind=Kind.CREDENTIAL)
         return parsing.required(fields, "access_token"), float(parsing.count(fields, "expires_in") or 0)
 
 

@@ -77,7 +77,7 @@ class OpenAICompatible(Connector):
     def _models(self, timeout_s: float) -> Answer:
         """The 2xx answer to a request for the models; asked once, whatever the breaker says."""
         answer = self._api.fetch(self._models_path(), timeout_s=timeout_s)
-        judging.raise_unless_final(answer)
+        judging.raise_unless_final(answer, provider=self.target.provider)
         if answer.status >= 400:
             message = judging.error_body(answer)["error"]["message"]
             raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
@@ -118,7 +118,7 @@ class OpenAICompatible(Connector):
         body = json.dumps(call.body)
         answer = self._line_client.post(self._path(call.endpoint), body, timeout_s=call.timeout_s, room=call.room)
         if answer.status not in tolerate:
-            judging.raise_unless_final(answer)
+            judging.raise_unless_answered(answer, provider=self.target.provider)
         return answer
 
     def _finished(self, endpoint: str, answer: Answer) -> LineAnswer:
