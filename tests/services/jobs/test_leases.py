@@ -18,7 +18,7 @@ from tests.services.jobs.conftest import asked, jobs_of
 from tests.support.batches import chat_line, create, jsonl, retrieve
 from tests.support.losing_blobs import LosingBlobs
 from tests.support.waiting import until
-from tests.support.working import step
+from tests.support.working import settle
 
 LEASE_MS = 60_000
 
@@ -28,7 +28,7 @@ def test_a_job_whose_lease_ran_out_may_be_taken_by_a_neighbour(
 ) -> None:
     create(client, jsonl([chat_line("a")]))
     work = BatchWork(gateway, worker="worker")
-    until(lambda: step(work))
+    settle(work)
     server.faults.add(Fault(path="/batches", method="POST", hold_s=1.8, times=1))
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(work.job)  # nobody renews its lease of a second
@@ -43,7 +43,7 @@ def test_results_count_once_though_two_bring_them_home(
 ) -> None:
     batch = create(client, jsonl([chat_line("a"), chat_line("b")]))
     work = BatchWork(gateway, worker="worker")
-    until(lambda: step(work))
+    settle(work)
     until(lambda: work.job() and jobs_of(gateway)[0].state == "ended")
     server.faults.add(Fault(path="/content", method="GET", hold_s=1.8, times=1))
     with ThreadPoolExecutor(1) as threads:
@@ -52,7 +52,7 @@ def test_results_count_once_though_two_bring_them_home(
         until(work.job)
         assert jobs_of(gateway)[0].state == "done"
         assert slow.result() is True
-    until(lambda: step(work))
+    settle(work)
     found = retrieve(client, batch["id"])
     assert (found["status"], found["request_counts"]["completed"]) == ("completed", 2)
     assert jobs_of(gateway)[0].lines_completed == 2
@@ -62,7 +62,7 @@ def test_results_count_once_though_two_bring_them_home(
 
 def test_only_the_last_attempt_to_make_a_job_is_confirmed(client: KeyClient, gateway: Gateway) -> None:
     create(client, jsonl([chat_line("a")]))
-    until(lambda: step(BatchWork(gateway, worker="worker")))
+    settle(BatchWork(gateway, worker="worker"))
     (job,) = jobs_of(gateway)
     with gateway.database.write() as connection:
         connection.execute(update(batch_jobs).values(state="creating", attempt=2))
@@ -75,7 +75,7 @@ def test_only_the_last_attempt_to_make_a_job_is_confirmed(client: KeyClient, gat
 
 def test_a_job_is_one_worker_s_and_written_under_its_last_epoch_alone(client: KeyClient, gateway: Gateway) -> None:
     create(client, jsonl([chat_line("a")]))
-    until(lambda: step(BatchWork(gateway, worker="worker")))
+    settle(BatchWork(gateway, worker="worker"))
     (job,) = jobs_of(gateway)
     first = JobLease(job.id, 1, "worker", job.batch_id, job.account_id, job.state)
     second = replace(first, epoch=2)
@@ -98,7 +98,7 @@ def test_a_job_is_one_worker_s_and_written_under_its_last_epoch_alone(client: Ke
 def test_results_are_not_written_by_who_lost_the_job_meanwhile(client: KeyClient, gateway: Gateway) -> None:
     create(client, jsonl([chat_line("a")]))
     work = BatchWork(gateway, worker="worker")
-    until(lambda: step(work))
+    settle(work)
     until(lambda: work.job() and jobs_of(gateway)[0].state == "ended")
     slow = BatchWork(replace(gateway, blobs=LosingBlobs(gateway, batch_jobs)), worker="worker")
     until(slow.job)

@@ -21,6 +21,7 @@ from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, read, retrieve
 from tests.support.refusing import refusing
 from tests.support.waiting import until
+from tests.support.working import step
 
 LINES = jsonl(chat_line(f"c{n}", f"text {n}") for n in range(4))
 BODY = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2**62, "total_tokens": 2**63}}
@@ -123,7 +124,7 @@ def claimed(gateway: Gateway, client: KeyClient, *, state: str) -> tuple[str, Jo
     """A batch whose job has failed often in `state`, and is claimed once more."""
     batch = create(client, LINES)
     work = BatchWork(gateway, worker="w")
-    until(lambda: work.step() and jobs_of(gateway))
+    until(lambda: step(work) and jobs_of(gateway))
     made = {"native_id": "batch_1", "status": "completed"} if state in ("running", "ended") else {}
     with gateway.database.write() as connection:
         connection.execute(update(batch_jobs).values(state=state, faults=broken.MAX_ATTEMPTS - 1, next_at=1, **made))

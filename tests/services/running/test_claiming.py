@@ -8,8 +8,7 @@ from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.support.batches import chat_line, create, jsonl, retrieve
-from tests.support.waiting import until
-from tests.support.working import step
+from tests.support.working import settle, step
 
 # Enough for several segments each.
 LINES = 40
@@ -55,7 +54,7 @@ def test_what_is_saturated_is_left_to_others(gateway: Gateway, client: KeyClient
 
 def test_a_segment_whose_workers_die_runs_one_line_at_a_time(gateway: Gateway, client: KeyClient) -> None:
     create(client, jsonl([chat_line("a"), chat_line("b")]))
-    until(lambda: step(BatchWork(gateway, worker="planner")))
+    settle(BatchWork(gateway, worker="planner"))
     solo = []
     for number in range(4):
         found = BatchWork(gateway, worker=f"worker-{number}").claim(skip=())
@@ -69,7 +68,7 @@ def test_a_segment_whose_workers_die_runs_one_line_at_a_time(gateway: Gateway, c
 def test_who_holds_a_segment_hears_that_its_batch_was_cancelled(gateway: Gateway, client: KeyClient) -> None:
     batch = create(client, jsonl([chat_line("a")]))
     work = BatchWork(gateway, worker="worker")
-    until(lambda: step(work))
+    settle(work)
     found = work.claim(skip=())
     assert found is not None
     assert work.ended([found[1]]) == set()
@@ -80,7 +79,7 @@ def test_who_holds_a_segment_hears_that_its_batch_was_cancelled(gateway: Gateway
 def test_nothing_is_claimed_after_the_window_and_the_batch_expires(gateway: Gateway, client: KeyClient) -> None:
     batch = create(client, jsonl([chat_line("a")]))
     work = BatchWork(gateway, worker="worker")
-    until(lambda: step(work))
+    settle(work)
     with gateway.database.write() as connection:
         connection.execute(update(batches).values(expires_at=1))
     assert work.claim(skip=()) is None

@@ -17,7 +17,7 @@ from tests.conftest import KeyClient
 from tests.support.batches import chat_line, create, jsonl, retrieve
 from tests.support.losing_blobs import LosingBlobs
 from tests.support.waiting import until
-from tests.support.working import step
+from tests.support.working import settle, step
 
 LEASE_MS = 60_000
 STATUSES = ("validating",)
@@ -31,7 +31,7 @@ def batch(client: KeyClient) -> str:
 
 def test_a_segment_is_written_under_its_last_epoch_alone(gateway: Gateway, client: KeyClient, batch: str) -> None:
     work = BatchWork(gateway, worker="worker")
-    until(lambda: step(work))
+    settle(work)
     first = claimed(work)
     assert work.claim(skip=()) is None  # it holds the only one
     expire(gateway, tables.batch_segments)
@@ -63,31 +63,33 @@ def test_a_batch_is_held_under_its_last_epoch_alone(gateway: Gateway, batch: str
 def test_a_batch_whose_lease_is_lost_while_its_files_are_written_is_not_ended(
     gateway: Gateway, client: KeyClient, batch: str
 ) -> None:
-    until(lambda: step(BatchWork(gateway, worker="worker")))
+    planner = BatchWork(gateway, worker="worker")
+    settle(planner)
     assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
     slow = replace(gateway, blobs=LosingBlobs(gateway, tables.batches))
-    while step(BatchWork(slow, worker="worker")):
+    late = BatchWork(slow, worker="worker")
+    while step(late):
         pass
     assert retrieve(client, batch)["status"] == "cancelling"
     expire(gateway, tables.batches)
-    until(lambda: step(BatchWork(gateway, worker="worker")))
-    assert retrieve(client, batch)["status"] == "cancelled"
+    work = BatchWork(gateway, worker="worker")
+    until(lambda: step(work) and retrieve(client, batch)["status"] == "cancelled")
 
 
 def test_a_batch_is_not_finalised_while_a_worker_may_write_to_it(
     gateway: Gateway, client: KeyClient, batch: str
 ) -> None:
     work = BatchWork(gateway, worker="worker")
-    until(lambda: step(work))
+    settle(work)
     segment = claimed(work)
     assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
-    assert not step(BatchWork(gateway, worker="other"))
+    other = BatchWork(gateway, worker="other")
+    assert not step(other)
     lease = Lease(segment.batch_id, 2, "other")
     with gateway.database.write() as connection:
         assert not batch_rows.close_segments(connection, lease)
     expire(gateway, tables.batch_segments)
-    until(lambda: step(BatchWork(gateway, worker="other")))
-    assert retrieve(client, batch)["status"] == "cancelled"
+    until(lambda: step(other) and retrieve(client, batch)["status"] == "cancelled")
     assert not work.flush(segment, [result(segment)], (), last=True)
 
 

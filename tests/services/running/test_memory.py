@@ -13,6 +13,7 @@ from tests.fakes.openai_server import FakeServer
 from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, read
 from tests.support.waiting import until
+from tests.support.working import settle
 
 pytestmark = pytest.mark.one_database
 
@@ -67,7 +68,7 @@ def test_a_neighbours_small_answers_pass_large_ones(
     fake.faults.add(Fault(containing=b"long", status=200, body=answer(MIB)))
     create(client, jsonl([chat_line("a", "long"), chat_line("b", "short")]))
     work = BatchWork(gateway, worker="w")
-    until(work.step)
+    settle(work)
     found = work.claim(skip=())
     assert found is not None
     segment = found[1]

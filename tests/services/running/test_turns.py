@@ -14,7 +14,7 @@ from app.engine.outcomes import Result
 from app.engine.work import StoreAwayError
 from app.lib.clock import Clock
 from app.services.gateway import Gateway
-from app.services.running.turns import MAX_FAILURES
+from app.services.running.surrender import MAX_ATTEMPTS
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.support.batches import chat_line, create, jsonl, retrieve
@@ -224,7 +224,7 @@ def test_an_outage_leaves_the_batch_to_whoever_comes_first(
     batch = small(client)
     blobs.on_read = away
     work = begin(watched)
-    for _ in range(MAX_FAILURES + 1):
+    for _ in range(MAX_ATTEMPTS + 1):
         with pytest.raises(StoreAwayError):
             work.plan()
     assert begin(gateway, "other").plan()
@@ -239,7 +239,7 @@ def test_a_batch_that_cannot_be_planned_ends_with_a_reason_and_stops_no_other(
 
     batch = small(client)
     work = begin(watched)
-    for _ in range(MAX_FAILURES):
+    for _ in range(MAX_ATTEMPTS):
         blobs.on_read = broken
         assert work.plan()
         blobs.on_read = lambda: None
