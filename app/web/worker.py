@@ -72,7 +72,9 @@ class Worker(ThreadWorker):
                 self._no_room(error)
             return
         self.nr_conns += 1
-        client = Client(connection, silence_s=self._silence_s, bytes_per_s=self._bytes_per_s)
+        client = Client(
+            connection, silence_s=self._silence_s, bytes_per_s=self._bytes_per_s, is_pressed=self._is_pressed
+        )
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.init()
         self._await_head(conn, b"")
@@ -139,6 +141,10 @@ class Worker(ThreadWorker):
         error = InvalidRequestError(f"This is not a valid HTTP request: {exc!s:.200}")
         error.status = STATUSES.get(type(exc), error.status)
         self._refuse(client, error)
+
+    def _is_pressed(self) -> bool:
+        """True while complete requests wait for a thread."""
+        return bool(self.tpool._work_queue.qsize())
 
     def _watch_health(self, probe: Probe) -> None:
         if probe.run():
