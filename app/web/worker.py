@@ -36,6 +36,7 @@ SERVER_FAULTS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, erro
 NOTHING_TO_ACCEPT = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
 # What a client may still send after its last answer. Closed at once, it would get a reset instead of the answer.
 CLOSING_S = 5.0
+STOPPING_CLOSING_S = 1.0
 CLOSING_BYTES = 64 * 2**20
 SPARE_FILES = 16
 WARNING_S = 60.0
@@ -49,7 +50,7 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         settings = from_environment()
         self._log = logs.get_logger()
-        self._head_s = settings.client_head_s
+        self._head_s = min(settings.client_head_s, settings.client_silence_s or settings.client_head_s)
         self._silence_s = settings.client_silence_s
         self._bytes_per_s = settings.client_bytes_per_s
         self._warn_at = 0.0
@@ -119,7 +120,7 @@ class Worker(ThreadWorker):
     def murder_pending(self) -> None:
         now = time.monotonic()
         for conn in _expired(self._heads, now):
-            if self._taken_back(conn, self._heads).data:
+            if self._taken_back(conn, self._heads).data and self.alive:
                 late = RequestTimeoutError(f"The head of a request must arrive within {self._head_s:g} seconds.")
                 self._refuse(conn.sock, late)
                 self._close_gently(conn)
@@ -188,7 +189,7 @@ class Worker(ThreadWorker):
         except OSError:
             self._end(conn)
             return
-        conn.timeout = time.monotonic() + CLOSING_S
+        conn.timeout = time.monotonic() + (CLOSING_S if self.alive else STOPPING_CLOSING_S)
         self._closing[conn] = 0
         self._watch(conn, self._on_rest)
 
