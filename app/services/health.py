@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, replace
+from secrets import token_hex
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,7 +15,6 @@ from app.services import blobs
 from app.services.access import pepper
 from app.services.gateway import Gateway
 
-PROBE = "probe"
 CHECK_S = 5.0
 # While something is not as it should be, so that a start and a recovery show soon.
 HURRIED_CHECK_S = 1.0
@@ -58,6 +58,7 @@ class Probe:
         self._lock = threading.Lock()
         self._latest: tuple[float, Report] | None = None
         self._episodes = Episodes()
+        self._name = f"probe {token_hex(8)}"
         self._is_running = False
         self._stop = threading.Event()
 
@@ -120,7 +121,7 @@ class Probe:
     def _database(self) -> tuple[str, float | None]:
         database = self.gateway.database
         try:
-            database.run(lambda connection: workers.touch_periodic(connection, name=PROBE))
+            database.run(lambda connection: workers.try_write(connection, name=self._name))
             with database.read() as connection:
                 age_ms = workers.newest_age_ms(connection)
         except SQLAlchemyError as error:

@@ -36,6 +36,7 @@ SERVER_FAULTS = (errors.ConfigurationProblem, errors.InvalidResponseHeader, erro
 NOTHING_TO_ACCEPT = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
 # What a client may still send after its last answer. Closed at once, it would get a reset instead of the answer.
 CLOSING_S = 5.0
+STOPPING_CLOSING_S = 1.0
 CLOSING_BYTES = 64 * 2**20
 SPARE_FILES = 16
 WARNING_S = 60.0
@@ -49,7 +50,7 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         settings = from_environment()
         self._log = logs.get_logger()
-        self._head_s = settings.client_head_s
+        self._head_s = min(settings.client_head_s, settings.client_silence_s or settings.client_head_s)
         self._silence_s = settings.client_silence_s
         self._bytes_per_s = settings.client_bytes_per_s
         self._warn_at = 0.0
@@ -72,7 +73,9 @@ class Worker(ThreadWorker):
                 self._no_room(error)
             return
         self.nr_conns += 1
-        client = Client(connection, silence_s=self._silence_s, bytes_per_s=self._bytes_per_s)
+        client = Client(
+            connection, silence_s=self._silence_s, bytes_per_s=self._bytes_per_s, is_pressed=self._is_pressed
+        )
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.init()
         self._await_head(conn, b"")
@@ -117,7 +120,7 @@ class Worker(ThreadWorker):
     def murder_pending(self) -> None:
         now = time.monotonic()
         for conn in _expired(self._heads, now):
-            if self._taken_back(conn, self._heads).data:
+            if self._taken_back(conn, self._heads).data and self.alive:
                 late = RequestTimeoutError(f"The head of a request must arrive within {self._head_s:g} seconds.")
                 self._refuse(conn.sock, late)
                 self._close_gently(conn)
@@ -139,6 +142,10 @@ class Worker(ThreadWorker):
         error = InvalidRequestError(f"This is not a valid HTTP request: {exc!s:.200}")
         error.status = STATUSES.get(type(exc), error.status)
         self._refuse(client, error)
+
+    def _is_pressed(self) -> bool:
+        """True while complete requests wait for a thread."""
+        return bool(self.tpool._work_queue.qsize())
 
     def _watch_health(self, probe: Probe) -> None:
         if probe.run():
@@ -182,7 +189,7 @@ class Worker(ThreadWorker):
         except OSError:
             self._end(conn)
             return
-        conn.timeout = time.monotonic() + CLOSING_S
+        conn.timeout = time.monotonic() + (CLOSING_S if self.alive else STOPPING_CLOSING_S)
         self._closing[conn] = 0
         self._watch(conn, self._on_rest)
 

@@ -6,6 +6,7 @@ upgrade, compare `app/web/` with the new source of gunicorn before changing the 
 """
 
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -57,6 +58,8 @@ def test_connections_are_what_our_worker_takes_them_for() -> None:
     assert "self.sock = sock" in connection
     assert "http.get_parser(self.cfg, self.sock, self.client)" in connection
     assert "if not conn.initialized and not conn.data_ready" in worker
+    assert "futures.ThreadPoolExecutor(" in worker
+    assert ThreadPoolExecutor(1)._work_queue.qsize() == 0
     assert list(inspect.signature(unreader.Unreader.unread).parameters) == ["self", "data"]
     assert list(inspect.signature(unreader.Unreader.take_buffered).parameters) == ["self"]
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from app.web.client import Client, Pace
+from app.web.client import PRESSED_SILENCE_S, Client, Pace
 from app.web.head import MAX_HEAD_BYTES, Head
 
 
@@ -24,22 +24,45 @@ def test_a_burst_buys_no_long_silence() -> None:
     assert pace.keeps_up(9.9, 1)
 
 
-@pytest.mark.parametrize(("silence_s", "bytes_per_s"), [(0, 100), (10, 0)])
-def test_without_a_limit_any_pace_is_kept(silence_s: float, bytes_per_s: int) -> None:
-    pace = Pace(silence_s=silence_s, bytes_per_s=bytes_per_s)
-    assert all(pace.keeps_up(3600, 1) for _ in range(10))
+def test_without_a_limit_on_silence_any_pace_is_kept() -> None:
+    pace = Pace(silence_s=0, bytes_per_s=100)
+    assert all(pace.keeps_up(3600, 0) for _ in range(10))
+
+
+def test_without_a_limit_on_the_pace_only_silence_ends_it() -> None:
+    pace = Pace(silence_s=10, bytes_per_s=0)
+    assert all(pace.keeps_up(9, 1) for _ in range(10))
+    assert not pace.keeps_up(10.1, 0)
+
+
+def connected(ours: socket.socket, *, silence_s: float, is_pressed: bool = False) -> Client:
+    return Client(ours, silence_s=silence_s, bytes_per_s=1, is_pressed=lambda: is_pressed)
+
+
+@pytest.mark.parametrize("is_pressed", [False, True])
+def test_while_others_wait_a_client_must_be_faster(is_pressed: bool) -> None:
+    ours, theirs = socket.socketpair()
+    with closing(connected(ours, silence_s=600, is_pressed=is_pressed)) as client, theirs:
+        client._pressed_pace.keeps_up(PRESSED_SILENCE_S - 0.01, 0)  # it had waited nearly so long already
+        theirs.sendall(b"x")
+        assert client.recv(1) == b"x"
+        if is_pressed:
+            assert (client.recv(1), client.timed_out) == (b"", True)
+        else:
+            theirs.close()
+            assert (client.recv(1), client.timed_out) == (b"", False)
 
 
 def test_a_client_that_reads_too_slowly_is_reset() -> None:
     ours, theirs = socket.socketpair()
-    stopped = pytest.raises(ConnectionResetError, match="stopped reading")
-    with closing(Client(ours, silence_s=0.2, bytes_per_s=1)) as client, theirs, stopped:
+    stopped = pytest.raises(ConnectionResetError, match="does not read")
+    with closing(connected(ours, silence_s=0.2)) as client, theirs, stopped:
         client.sendall(bytes(50 * 2**20))
 
 
 def test_a_client_that_trickled_is_not_read_again() -> None:
     ours, theirs = socket.socketpair()
-    with closing(Client(ours, silence_s=0.05, bytes_per_s=1)) as client, theirs:
+    with closing(connected(ours, silence_s=0.05)) as client, theirs:
         assert (client.recv(10), client.timed_out) == (b"", True)
         theirs.sendall(b"late")
         assert client.recv(10) == b""

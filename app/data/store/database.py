@@ -67,8 +67,9 @@ class Database:
             database = make_url(url).database
             if not database or database == ":memory:":
                 raise ValueError("DATABASE_URL must name an SQLite file, because web and worker processes share it.")
-            self._file: Path | None = Path(database).absolute()
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file: Path | None = None if database.startswith("file:") else Path(database).absolute()
+            if self._file is not None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
             self._file = None
@@ -112,10 +113,13 @@ class Database:
         raise AssertionError("unreachable")
 
     def free_bytes(self) -> int | None:
-        """Free space on the disk of the SQLite file; None for a server, which looks after its own."""
+        """Free space on the disk of the SQLite file; None for a server, which looks after its own, or if unknown."""
         if self._file is None:
             return None
-        disk = os.statvfs(self._file.parent)
+        try:
+            disk = os.statvfs(self._file.parent)
+        except OSError:
+            return None
         return disk.f_bavail * disk.f_frsize
 
     def is_replaced(self) -> bool:
@@ -135,8 +139,10 @@ class Database:
 
     def _found(self) -> tuple[int, int] | None:
         """What identifies the SQLite file, whatever its name; None if there is none."""
+        if self._file is None:
+            return None
         try:
-            found = os.stat(self._file or "")
+            found = os.stat(self._file)
         except OSError:
             return None
         return found.st_dev, found.st_ino

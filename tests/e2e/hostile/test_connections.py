@@ -115,6 +115,9 @@ def test_what_is_no_request_is_refused_in_the_same_words(web: Gunicorn, key: str
             wrong.append(f"{text:.80}: {found}")
         assert key not in str(found)
     assert wrong == [], "\n".join(wrong)
+    # Headers of gunicorn's front ends, which a client may send as well, move nothing.
+    moving = ("SCRIPT_NAME: /v1", "PATH_INFO: /v1/batches", "X-Forwarded-Proto: https", "X-Forwarded-Ssl: off")
+    assert [status for status, _ in exchange(web, head(key, "GET", "/v1/files?limit=1", *moving))] == [200]
     assert_quiet(web, key)
 
 

@@ -62,6 +62,20 @@ def test_strangers_that_wait_hold_no_thread(environment: dict[str, str]) -> None
         assert "Traceback" not in web.log
 
 
+def test_slow_bodies_end_when_others_wait_for_their_threads(environment: dict[str, str], key: str) -> None:
+    """A project whose uploads trickle takes all threads only until somebody else needs one."""
+    patient = {"BATCHGATE_CLIENT_SILENCE_SECONDS": "600", "BATCHGATE_CLIENT_BYTES_PER_SECOND": "0"}
+    slow = head(key, "POST", "/v1/files", FORM, "Content-Length: 100000") + CUT_FORM
+    with Gunicorn({**environment, **patient}) as web, stalled(web, slow, 4) as connections:
+        with web.connect() as connection:
+            connection.settimeout(60)
+            connection.sendall(head("", "GET", "/healthz", "Connection: close"))
+            assert [status for status, _ in answers(connection)] == [200]
+        ended, _, _ = select.select(connections, [], [], 30)
+        assert answers(ended[0])[0][0] == 408
+        assert "Traceback" not in web.log
+
+
 def test_clients_that_stop_or_trickle_end_with_a_reason(environment: dict[str, str], key: str) -> None:
     """Those that trickle send each byte long before the limit on silence."""
     limits = {"BATCHGATE_CLIENT_HEAD_SECONDS": "1", "BATCHGATE_CLIENT_BYTES_PER_SECOND": "1000000"}
