@@ -1,7 +1,7 @@
 """The most that a batch input can cost, in picodollars: the estimate of its tokens at current prices."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.connectors.contract.abilities import Support
 from app.data.money import prices as price_rows
@@ -122,11 +122,18 @@ def _priced(
         now = price_rows.clock(connection)
         for model, sums in models.items():
             price = prices.find(connection, provider=provider, model=model, at_ms=now)
-            tokens = Tokens(input=sums.input_tokens, output=sums.output_tokens(default))
-            costs[model] = prices.cost_of(price, tokens, execution=execution)
+            costs[model] = _most(price, sums, output=sums.output_tokens(default), execution=execution)
             if price is not None and costs[model] == 0 and sums.lines and not price.is_free_for(execution):
                 unseen.append(model)
     return costs, unseen
+
+
+def _most(price: prices.Price | None, sums: Sums, *, output: int, execution: str) -> int | None:
+    """What the tokens cost, with cached input if that costs more."""
+    used = Tokens(input=sums.input_tokens, output=output)
+    uncached = prices.cost_of(price, used, execution=execution)
+    cached = prices.cost_of(price, replace(used, cached=sums.input_tokens), execution=execution)
+    return None if uncached is None or cached is None else max(uncached, cached)
 
 
 def _unknown(provider: str, models: list[str]) -> InvalidRequestError:

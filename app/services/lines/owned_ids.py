@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Names without `_id` whose text is an id, or whose value reads the account's objects.
-OWNED = frozenset({"container", "conversation", "data_sources"})
+OWNED = frozenset({"container", "conversation", "data_sources", "files", "skills", "vector_stores"})
 # Ids that pair things within the body, or that the caller made up.
 FREE = frozenset(
     {
@@ -43,9 +43,11 @@ TOOL_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 SCHEMAS = frozenset({"schema", "input_schema", "output_schema"})
 SCHEMA_HOLDERS = frozenset({"json_schema", "format", "response_format", "output_format"})
 FUNCTIONS = (None, "function")
-# Members of an item that say nothing: with no others, it stands for one that the account keeps.
 INPUT = "input"
+# Members of an item that say nothing: with no others, it stands for one that the account keeps. In some lists it is a
+# choice from a public list, or pairs things within the body.
 BARE = frozenset({"id", "type", "status"})
+CHOICES = frozenset({"plugins", "rules", "pending_safety_checks", "acknowledged_safety_checks", "tool_calls"})
 
 _NOTHING, _OWNED, _ID, _PAIRS, _MAYBE = range(5)
 _NESTED = (dict, list)
@@ -156,13 +158,13 @@ def _names(kind: int, name: str, inner: Any, holder: Mapping[str, Any], reached_
 def _is_reference(item: Mapping[str, Any], reached_by: str) -> bool:
     """True for an item of a list that has an id in place of its content."""
     named = item.get("type")
-    if named is None:
-        return reached_by == INPUT and "role" not in item
+    if named is None and reached_by == INPUT:
+        return "role" not in item
     if named == "reasoning":
         return not (item.get("encrypted_content") or item.get("content"))
     if named == "image_generation_call":
         return not item.get("result")
-    return named == "item_reference" or (reached_by == INPUT and item.keys() <= BARE)
+    return named == "item_reference" or (item.keys() <= BARE and reached_by not in CHOICES)
 
 
 def _is_free(kind: int, name: str, holder: Mapping[str, Any], reached_by: str) -> bool:

@@ -167,6 +167,14 @@ def test_a_batch_at_the_provider_is_cheaper(client: KeyClient, gateway: Gateway,
     assert client.get(f"/v1/files/{file_id}/estimate?execution=nobody").status_code == 400
 
 
+def test_cached_input_that_costs_more_counts(client: KeyClient, gateway: Gateway, caller: Caller) -> None:
+    price(gateway, input_picodollars=0, cached_picodollars=CENT, output_picodollars=0)
+    line = chat_line("a", max_tokens=1)
+    file_id = put_file(gateway, caller, jsonl([line]))
+    used = line_tokens.of_line(line["body"], CHAT).input
+    assert client.get(f"/v1/files/{file_id}/estimate").json["estimated_cost"] == money.dollars(used * CENT)
+
+
 def test_numbers_without_sense_break_nothing(client: KeyClient, gateway: Gateway, caller: Caller) -> None:
     price(gateway)
     lines = jsonl(chat_line(f"c{n}", max_tokens=10**30) for n in range(2**14))
