@@ -49,7 +49,24 @@ INPUT = "input"
 BARE = frozenset({"id", "type", "status"})
 CHOICES = frozenset({"plugins", "rules", "pending_safety_checks", "acknowledged_safety_checks", "tool_calls"})
 
-_NOTHING, _OWNED, _ID, _PAIRS, _MAYBE = range(5)
+# Addresses that a server reads with the account's permissions, or from its own disk.
+STORES = (
+    "gs://",
+    "s3://",
+    "az://",
+    "abfs://",
+    "abfss://",
+    "wasbs://",
+    "oss://",
+    "cos://",
+    "fileid://",
+    "ms://",
+    "file://",
+)
+SCHEME_LENGTH = 12
+ADDRESSES = frozenset({"url", "uri", "file_data", "content"})
+
+_NOTHING, _OWNED, _ID, _PAIRS, _MAYBE, _ADDRESS = range(6)
 _NESTED = (dict, list)
 _kinds: dict[str, int] = {}
 MAX_KINDS = 4096
@@ -97,7 +114,10 @@ def _holds(body: Mapping[str, Any]) -> bool:
             kind = kinds.get(name)
             if kind is None:
                 kind = _learn(name)
-            if kind and inner:
+            if kind == _ADDRESS:  # without a call: each message has content
+                if type(inner) is str and "://" in inner[:SCHEME_LENGTH] and _is_stored(inner):
+                    return True
+            elif kind and inner:
                 if _names(kind, name, inner, value, reached_by, in_list):
                     return True
                 if _is_free(kind, name, value, reached_by):
@@ -136,6 +156,8 @@ def _kind(name: str) -> int:
         return _PAIRS
     if word in _MAYBE_PAIRS:
         return _MAYBE
+    if word in ADDRESSES or word.endswith(("_url", "_uri")):
+        return _ADDRESS
     is_id = word.endswith(("_id", "_ids")) and word not in FREE
     return _OWNED if is_id or word in OWNED or word.replace("_", "") in _FLAT else _NOTHING
 
@@ -148,11 +170,17 @@ def _names(kind: int, name: str, inner: Any, holder: Mapping[str, Any], reached_
         if isinstance(inner, list):
             return any(isinstance(each, str) for each in inner) or name.lower() == "data_sources"
         return isinstance(inner, str)
+    if kind == _ADDRESS:
+        return isinstance(inner, str) and _is_stored(inner)
     if kind != _ID or not isinstance(inner, str):
         return False
     if not in_list:
         return reached_by != "" and reached_by not in FREE_HOLDERS
     return _is_reference(holder, reached_by)
+
+
+def _is_stored(address: str) -> bool:
+    return address[:SCHEME_LENGTH].lower().startswith(STORES)
 
 
 def _is_reference(item: Mapping[str, Any], reached_by: str) -> bool:

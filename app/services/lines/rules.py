@@ -90,8 +90,10 @@ def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
         return Finding("invalid_url", "url must be a string.", "url", number)
     if not isinstance(body, dict):
         return Finding("invalid_request", "body must be a JSON object.", "body", number)
-    if body.get("stream"):
-        return Finding("streaming_unsupported", "stream is not supported in a batch.", "body.stream", number)
+    # In another case it is the same to some servers; nobody could read the usage of such an answer.
+    stream = next((name for name, inner in body.items() if inner and name.lower() == "stream"), None)
+    if stream is not None:
+        return Finding("streaming_unsupported", "stream is not supported in a batch.", f"body.{stream}", number)
     model = body.get("model")
     if model is not None and (not isinstance(model, str) or not 1 <= len(model) <= 256 or "\0" in model):
         return Finding("invalid_request", "body.model must be a string of 1 to 256 characters.", "body.model", number)
