@@ -39,8 +39,9 @@ Projects share the accounts of providers, so a line may not name an object in an
 `unsupported_id` and is never sent. That holds in every dialect, for `file_id`, `container`, `conversation`,
 `previous_response_id`, `vector_store_ids`, `skill_id` and every other member that ends with `_id` or `_ids`, for
 objects with an `id` (`prompt`, `container`, `audio`, a voice), for items of a response that stand for one that the
-account keeps, and for addresses that are read with the account's permissions (`gs://`, `s3://`, `file://`, ...). Ids that pair things within the line, such as `tool_call_id`, are free, and so are names of the caller's
-own: in `metadata`, in schemas, and in the arguments of tools.
+account keeps, and for addresses that are read with the account's permissions (`gs://`, `s3://`, `file://`, ...). Ids
+that pair things within the line, such as `tool_call_id`, are free, and so are names of the caller's own: in
+`metadata`, in schemas, and in the arguments of tools.
 
 ## Embeddings
 
