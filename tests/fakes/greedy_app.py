@@ -82,7 +82,7 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
             yield value
         elif isinstance(value, dict):
             if value.get("type") in ("image_url", "input_image", "image", "input_audio"):
-                continue  # a thousand tokens at most: see below
+                continue  # its bytes are no text
             yield from value
             waiting += value.values()
         elif isinstance(value, list):
