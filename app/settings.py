@@ -145,6 +145,11 @@ class Settings:
         "Free space, in bytes, that uploads and new batches leave on the disks of the blob folder and of the SQLite "
         "file. With less, they are refused with 507, while deletes work and running batches write their results.",
     )
+    max_pending_uploads: int = _var(
+        "BATCHGATE_MAX_PENDING_UPLOADS",
+        1000,
+        "Maximum number of uploads of a project that wait for their parts. Each ends after an hour. 0: no maximum.",
+    )
     keep_files: bool = _var(
         "BATCHGATE_KEEP_FILES",
         True,
@@ -271,6 +276,11 @@ class Settings:
         "BATCHGATE_LINES_RETENTION_DAYS",
         30,
         "Days after which the lines and partial results of a finished batch are deleted; its files stay. 0: never.",
+    )
+    events_retention_days: int = _var(
+        "BATCHGATE_EVENTS_RETENTION_DAYS",
+        400,
+        "Days after which events are deleted. 0: never.",
     )
     upload_lease_s: float = _var(
         "BATCHGATE_UPLOAD_LEASE_SECONDS",

@@ -1,22 +1,28 @@
 """What surrounds every request: its id, its clock, its log line, its row in `events`."""
 
-from flask import Flask, Response, g, request
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.context import gateway
+from app.api.idempotency import REPLAYED_HEADER
 from app.api.operation import WRITES, latency_ms
 from app.errors import RateLimitedError
 from app.lib import ids
 from app.services.events import record
+from app.services.events.refusals import Refusals
 from app.services.gateway import Actor, Caller
 
 # What clients and supervisors ask again and again; in the log only if it fails, or at level debug.
 POLLS = frozenset({"healthz", "readyz", "key_check", "batch_retrieve", "batch_list"})
 MAX_REASON = 500
+REFUSALS = "batchgate_refusals"
 
 
 def register(app: Flask) -> None:
     """Register the hooks of `app`."""
+    app.extensions[REFUSALS] = Refusals()
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -57,7 +63,9 @@ def _end(response: Response) -> Response:
     # What an admin does is recorded in the transaction that does it; of many refusals in a row only the first is news.
     if isinstance(error, RateLimitedError) and not error.is_news:
         return response
-    if caller and (error is not None or operation.endswith(WRITES)):
+    # An answer that is given again wrote nothing.
+    is_write = operation.endswith(WRITES) and REPLAYED_HEADER not in response.headers
+    if caller and (error is not None or is_write):
         _record(caller, operation, response.status_code, elapsed_ms)
     elif actor and error is not None:
         _record(actor, operation, response.status_code, elapsed_ms)
@@ -66,6 +74,15 @@ def _end(response: Response) -> Response:
 
 def _record(caller: Caller | Actor, operation: str, status: int, elapsed_ms: int) -> None:
     error = g.get("error")
+    detail: dict[str, Any] | None = None
+    if error is not None:
+        refusals: Refusals = current_app.extensions[REFUSALS]
+        unrecorded = refusals.take(f"{caller.key_id} {caller.name}", now=gateway().clock.monotonic())
+        if unrecorded is None:
+            return
+        detail = {"code": error.code, "param": error.param, "message": error.message}
+        if unrecorded:
+            detail["unrecorded"] = unrecorded
     try:
         record.record(
             gateway(),
@@ -75,7 +92,7 @@ def _record(caller: Caller | Actor, operation: str, status: int, elapsed_ms: int
             outcome="done" if error is None else "refused" if status < 500 else "failed",
             status_code=status,
             latency_ms=elapsed_ms,
-            detail=None if error is None else {"code": error.code, "param": error.param, "message": error.message},
+            detail=detail,
         )
     except SQLAlchemyError as failure:
         # The operation is committed, so its response must not turn into a failure.

@@ -33,6 +33,16 @@ A model may support less than its dialect: newer Claude models do not accept `te
 these are dropped. A `custom_id` that a provider would reject is sent as `bg-<line number>`; the results carry the
 original.
 
+## Ids in lines
+
+Projects share the accounts of providers, so a line may not name an object in an account: it fails with
+`unsupported_id` and is never sent. That holds in every dialect, for `file_id`, `container`, `conversation`,
+`previous_response_id`, `vector_store_ids`, `skill_id` and every other member that ends with `_id` or `_ids`, for
+objects with an `id` (`prompt`, `container`, `audio`, a voice), for items of a response that stand for one that the
+account keeps, and for addresses that are read with the account's permissions (`gs://`, `s3://`, `file://`, ...). Ids
+that pair things within the line, such as `tool_call_id`, are free, and so are names of the caller's own: in
+`metadata`, in schemas, and in the arguments of tools.
+
 ## Embeddings
 
 Gemini, Vertex and Amazon Titan get one text per request, Cohere's models up to 96; the answer is one list, in the order

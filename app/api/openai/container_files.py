@@ -23,6 +23,7 @@ from app.services.containers import containers, files
 from app.services.containers.containers import Container
 from app.services.containers.files import ContainerFile
 from app.services.containers.paths import checked_path
+from app.services.limits import limits
 
 blueprint = Blueprint("container_files", __name__)
 
@@ -100,6 +101,7 @@ def delete(container_id: str, file_id: str) -> Response:
 def _upload(container_id: str) -> Response:
     # Looked up before the first byte is read, and again with the form's provider.
     container = _writable(container_id)
+    limits.check_room(gateway(), caller())
     with incoming(gateway(), spares_reserve=True) as blob:
         sink = _Bounded(blob, max_bytes=gateway().settings.max_file_bytes)
         form = read_form(request, file_field="file", open_file=lambda _: sink)
@@ -110,7 +112,8 @@ def _upload(container_id: str) -> Response:
         identify({"fields": form.fields, "filename": filename, "sha256": blob.sha256})
         blob.seal()
         render = partial(_answer, container)
-        return render(files.add(gateway(), container, blob, filename=filename, path=path, settle=settling(render)))
+        settle = settling(render)
+        return render(files.add(gateway(), caller(), container, blob, filename=filename, path=path, settle=settle))
 
 
 def _copy(container_id: str) -> Response:

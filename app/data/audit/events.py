@@ -1,10 +1,10 @@
-"""Queries on events: written once, never edited."""
+"""Queries on events: written once, never edited, and deleted when they are old."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from app.data.store.database import now_ms
 from app.data.tables import events, projects, virtual_keys
@@ -103,6 +103,14 @@ def ids_beyond(connection: Connection, after: int, *, limit: int) -> list[int]:
 def ids_among(connection: Connection, ids: Collection[int]) -> list[int]:
     """Returns those of `ids` that exist."""
     return list(connection.execute(select(events.c.id).where(events.c.id.in_(ids))).scalars())
+
+
+def drop(connection: Connection, *, older_than_ms: int, limit: int) -> int:
+    """Deletes at most `limit` events that are older than `older_than_ms`, oldest first; returns how many."""
+    now = int(connection.execute(select(now_ms())).scalar_one())
+    first_kept = _first_since(connection, now - older_than_ms)
+    oldest = select(events.c.id).where(events.c.id < first_kept).order_by(events.c.id).limit(limit)
+    return connection.execute(delete(events).where(events.c.id.in_(oldest))).rowcount
 
 
 def newest_ids(connection: Connection, limit: int) -> list[int]:

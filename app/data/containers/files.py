@@ -1,13 +1,14 @@
 """Rows of files in containers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, or_, select, update
 
+from app.data.money import limit_counters
 from app.data.store import paging
 from app.data.store.database import insert_absent, now_ms
-from app.data.tables import container_files, files
+from app.data.tables import container_files, containers, files
 
 # How many ids one statement takes as parameters, on either database.
 MAX_IDS = 1000
@@ -29,10 +30,12 @@ class ContainerFile:
 
 @dataclass(frozen=True, slots=True)
 class HeldFile:
-    """A file that may hold a blob."""
+    """A file that may hold a blob. `key_id` is the key whose stored bytes it counts towards; None for none."""
 
     id: int
     blob_id: int | None
+    bytes: int
+    key_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +79,36 @@ _COLUMNS = (
     container_files.c.created_at,
     container_files.c.native_id,
 )
+_HELD = (container_files.c.id, container_files.c.blob_id, container_files.c.bytes, container_files.c.key_id)
 _alive = container_files.c.deleted_at.is_(None)
 
 
 def insert_file(
-    connection: Connection, *, public_id: str, container_id: int, path: str, source: str, blob_id: int, size: int
+    connection: Connection,
+    *,
+    public_id: str,
+    container_id: int,
+    project_id: int,
+    key_id: int,
+    path: str,
+    source: str,
+    blob_id: int,
+    size: int,
 ) -> ContainerFile:
-    """A new file of `size` bytes, which holds a blob."""
+    """A new file of `size` bytes, which holds a blob; they count towards what the key, and its project, store."""
     statement = insert(container_files).values(
         public_id=public_id,
         container_id=container_id,
+        key_id=key_id,
         path=path,
         source=source,
         blob_id=blob_id,
         bytes=size,
         created_at=now_ms(),
     )
-    return ContainerFile(*connection.execute(statement.returning(*_COLUMNS)).one())
+    file = ContainerFile(*connection.execute(statement.returning(*_COLUMNS)).one())
+    limit_counters.add_stored(connection, project_id=project_id, key_id=key_id, size=size)
+    return file
 
 
 def find(connection: Connection, *, container_id: int, public_id: str) -> ContainerFile | None:
@@ -135,12 +151,32 @@ def list_page(
 def list_held(connection: Connection, *, container_id: int, limit: int) -> list[HeldFile]:
     """At most `limit` files of the container that are not deleted, ordered by blob."""
     statement = (
-        select(container_files.c.id, container_files.c.blob_id)
+        select(*_HELD)
         .where(container_files.c.container_id == container_id, _alive)
         .order_by(container_files.c.blob_id)
         .limit(limit)
     )
     return [HeldFile(*row) for row in connection.execute(statement)]
+
+
+def held(connection: Connection, file_id: int) -> HeldFile | None:
+    """What a file that is not deleted holds."""
+    row = connection.execute(select(*_HELD).where(container_files.c.id == file_id, _alive)).first()
+    return None if row is None else HeldFile(*row)
+
+
+def uncount(connection: Connection, files_gone: Iterable[HeldFile], *, container_id: int) -> None:
+    """Take files that were deleted from what their keys, and the project, store."""
+    sizes: dict[int, int] = {}
+    for file in files_gone:
+        if file.key_id is not None and file.blob_id is not None:
+            sizes[file.key_id] = sizes.get(file.key_id, 0) + file.bytes
+    if not sizes:
+        return
+    project = select(containers.c.project_id).where(containers.c.id == container_id)
+    project_id = int(connection.execute(project).scalar_one())
+    for key_id, size in sorted(sizes.items()):
+        limit_counters.add_stored(connection, project_id=project_id, key_id=key_id, size=-size)
 
 
 def record(connection: Connection, seen: SeenFile, *, container_id: int, public_id: str) -> None:

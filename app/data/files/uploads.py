@@ -116,12 +116,23 @@ def hold(connection: Connection, upload_id: int) -> bool:
 
 
 def insert_part(connection: Connection, *, public_id: str, upload_id: int, blob_id: int, size: int) -> Part:
-    """A part of `size` bytes, whose blob the same transaction marks live."""
+    """A part of `size` bytes. Its blob is live: the same transaction marks it so, or it is an equal part's."""
     statement = insert(upload_parts).values(
         public_id=public_id, upload_id=upload_id, blob_id=blob_id, bytes=size, created_at=now_ms()
     )
     row = connection.execute(statement.returning(upload_parts.c.public_id, upload_parts.c.created_at)).one()
     return Part(*row)
+
+
+def equal_part(connection: Connection, upload_id: int, *, sha256: str | None, size: int) -> int | None:
+    """The row id of the blob of a part of the upload with the same content."""
+    statement = (
+        select(blobs.c.id)
+        .join_from(upload_parts, blobs, blobs.c.id == upload_parts.c.blob_id)
+        .where(upload_parts.c.upload_id == upload_id, upload_parts.c.bytes == size, blobs.c.sha256 == sha256)
+        .limit(1)
+    )
+    return connection.execute(statement).scalar()
 
 
 def count_parts(connection: Connection, upload_id: int) -> int:
@@ -178,11 +189,11 @@ def _end(connection: Connection, upload_id: int, *where: Any, **values: Any) -> 
     held = select(upload_parts.c.blob_id).where(
         upload_parts.c.upload_id == upload_id, upload_parts.c.blob_id.is_not(None)
     )
-    # A constant number of statements, however many parts there are: each part has a blob of its own.
+    # A constant number of statements, however many parts there are: nothing else refers to their blobs.
     connection.execute(
         update(blobs)
         .where(blobs.c.id.in_(held), blobs.c.state == "live")
-        .values(refs=blobs.c.refs - 1, state="deleting", lease_until=None)
+        .values(refs=0, state="deleting", lease_until=None)
     )
     connection.execute(update(upload_parts).where(upload_parts.c.upload_id == upload_id).values(blob_id=None))
     return True

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, func, literal, select, union_all, update
+from sqlalchemy import Connection, bindparam, case, func, literal, select, text, union_all, update
 
 from app.data.store.database import insert_absent, now_ms
-from app.data.tables import accounts, batches, files, limit_counters, projects, virtual_keys
+from app.data.tables import accounts, batches, files, limit_counters, projects, uploads, virtual_keys
 from app.lib.states import BATCH_STATUSES, TERMINAL
 
 STORED_BYTES = "stored_bytes"
@@ -14,7 +14,15 @@ _TABLES = {"account": accounts, "key": virtual_keys, "project": projects}
 _OWNER_COLUMNS = {"account": batches.c.account_id, "key": batches.c.key_id, "project": batches.c.project_id}
 # Literals instead of parameters: a partial index serves only statements that contain its condition.
 _RUNNING = [status for status in BATCH_STATUSES if status not in TERMINAL]
+_IS_PENDING = text("uploads.state = 'pending'")
 _IS_OPEN = batches.c.status.in_(bindparam("running", _RUNNING, expanding=True, literal_execute=True))
+
+
+class PendingUploads(NamedTuple):
+    """How many uploads wait for their parts, and how many bytes those were announced with."""
+
+    uploads: int
+    bytes: int
 
 
 class OpenWork(NamedTuple):
@@ -46,6 +54,19 @@ def value(connection: Connection, *, owner: str, owner_id: int, name: str) -> in
     """Returns the sum `name` of an owner."""
     statement = select(limit_counters.c.value).where(*_is(owner, owner_id, name))
     return int(connection.execute(statement).scalar() or 0)
+
+
+def pending_uploads(connection: Connection, *, owner: str, owner_id: int) -> PendingUploads:
+    """Returns the uploads of a project or key that wait for their parts, until a sweep ends those that have expired."""
+    project_id: Any = owner_id
+    if owner == "key":
+        # The index is by project.
+        project_id = select(virtual_keys.c.project_id).where(virtual_keys.c.id == owner_id).scalar_subquery()
+    statement = select(func.count(), func.coalesce(func.sum(uploads.c.bytes), 0))
+    statement = statement.where(uploads.c.project_id == project_id, _IS_PENDING)
+    if owner == "key":
+        statement = statement.where(uploads.c.key_id == owner_id)
+    return PendingUploads(*(int(count) for count in connection.execute(statement).one()))
 
 
 def lock(connection: Connection, *, owner: str, owner_id: int, name: str) -> tuple[Mapping[str, Any] | None, int]:

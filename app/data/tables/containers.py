@@ -69,6 +69,7 @@ container_files = Table(
     identity(),
     public_id(),
     reference("container_id", "containers"),
+    reference("key_id", "virtual_keys", required=False),
     Column("path", String(1024), nullable=False),
     Column("source", String(16), nullable=False),
     reference("blob_id", "blobs", required=False),
@@ -78,7 +79,7 @@ container_files = Table(
     Column("native_id", String(512)),
     one_of("source", ("user", "assistant")),
     **IDS_NEVER_REUSED,
-    comment="Files in containers, under /mnt/data/.",
+    comment="Files in containers, under /mnt/data/. `key_id` is the key whose stored bytes they count towards.",
 )
 partial_index(
     "ix_container_files_list",

@@ -110,6 +110,7 @@ uploads = Table(
     **IDS_NEVER_REUSED,
     comment="Uploads in parts; pending ones expire an hour after they were made.",
 )
+partial_index("ix_uploads_pending", uploads.c.project_id, where="state = 'pending'")
 partial_index(
     "ix_uploads_expiry",
     uploads.c.expires_at,

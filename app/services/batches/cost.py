@@ -1,7 +1,7 @@
 """The most that a batch input can cost, in picodollars: the estimate of its tokens at current prices."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from app.connectors.contract.abilities import Support
 from app.data.money import prices as price_rows
@@ -15,15 +15,20 @@ from app.services.money import budgets, prices
 
 PROVIDER, GATEWAY = "provider", "gateway"
 UNKNOWN_PRICE = "price_unknown"
+NOTHING_TO_RESERVE = "estimate_unknown"
 MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The most that lines can cost, by model and in total, in picodollars; None is unknown."""
+    """The most that lines can cost, by model and in total, in picodollars; None is unknown.
+
+    `unseen` are the models that have a price, but nothing that their lines show has one.
+    """
 
     models: Mapping[str, int | None]
     total: int | None
+    unseen: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,10 @@ def of_file(
 def costs(gateway: Gateway, estimate: Estimate, *, provider: str, model: str | None, execution: str) -> Costs:
     """The most that an input can cost at a provider; `model`, if given, replaces the models of the lines."""
     sums = {model: estimate.total} if model is not None else estimate.models
-    each = _priced(gateway, sums, provider=provider, execution=execution)
+    each, unseen = _priced(gateway, sums, provider=provider, execution=execution)
     unknown = model is None and (estimate.unnamed.lines or estimate.other_models.lines)
     known = [cost for cost in each.values() if cost is not None]
-    return Costs(models=each, total=None if unknown or len(known) < len(each) else sum(known))
+    return Costs(models=each, total=None if unknown or len(known) < len(each) else sum(known), unseen=unseen)
 
 
 def execution_of(gateway: Gateway, provider: str, execution: str | None) -> str:
@@ -87,8 +92,8 @@ def to_reserve(
     """The most that a new batch on the input can cost; None, and nothing is read, when no budget applies.
 
     `key` is the input's in the blob store, of `size` bytes; None for an input that cannot be used. Raises
-    InvalidRequestError when a price is unknown (a cost that cannot be estimated cannot be held to a budget), and
-    RateLimitedError.
+    InvalidRequestError when a price is unknown, or when the price is not 0 and the estimate is (a cost that cannot be
+    estimated cannot be held to a budget), and RateLimitedError.
     """
     if not budgets.applies(gateway, caller):
         return None
@@ -103,21 +108,33 @@ def to_reserve(
     priced = costs(gateway, estimate, provider=provider, model=model, execution=execution)
     if priced.total is None:
         raise _unknown(provider, [name for name, cost in priced.models.items() if cost is None])
+    if priced.unseen:
+        raise _nothing_to_reserve(provider, priced.unseen)
     return priced.total
 
 
-def _priced(gateway: Gateway, models: Mapping[str, Sums], *, provider: str, execution: str) -> dict[str, int | None]:
+def _priced(
+    gateway: Gateway, models: Mapping[str, Sums], *, provider: str, execution: str
+) -> tuple[dict[str, int | None], list[str]]:
     default = gateway.settings.default_output_tokens
+    costs: dict[str, int | None] = {}
+    unseen = []
     with gateway.database.read() as connection:
         now = price_rows.clock(connection)
-        return {
-            model: prices.cost_of(
-                prices.find(connection, provider=provider, model=model, at_ms=now),
-                Tokens(input=sums.input_tokens, output=sums.output_tokens(default)),
-                execution=execution,
-            )
-            for model, sums in models.items()
-        }
+        for model, sums in models.items():
+            price = prices.find(connection, provider=provider, model=model, at_ms=now)
+            costs[model] = _most(price, sums, output=sums.output_tokens(default), execution=execution)
+            if price is not None and costs[model] == 0 and sums.lines and not price.is_free_for(execution):
+                unseen.append(model)
+    return costs, unseen
+
+
+def _most(price: prices.Price | None, sums: Sums, *, output: int, execution: str) -> int | None:
+    """What the tokens cost, with cached input if that costs more."""
+    used = Tokens(input=sums.input_tokens, output=output)
+    uncached = prices.cost_of(price, used, execution=execution)
+    cached = prices.cost_of(price, replace(used, cached=sums.input_tokens), execution=execution)
+    return None if uncached is None or cached is None else max(uncached, cached)
 
 
 def _unknown(provider: str, models: list[str]) -> InvalidRequestError:
@@ -127,4 +144,15 @@ def _unknown(provider: str, models: list[str]) -> InvalidRequestError:
         f"one with `batchgate prices set {provider} MODEL --input ... --output ...`.",
         param="model",
         code=UNKNOWN_PRICE,
+    )
+
+
+def _nothing_to_reserve(provider: str, models: Sequence[str]) -> InvalidRequestError:
+    named = ", ".join(f"{model!r:.100}" for model in models[:MAX_NAMED])
+    return InvalidRequestError(
+        f"model: {named} at {provider} has a price, but not for what these lines show, so nothing can be reserved, and "
+        f"a budget applies to this key. An operator can complete the price with `batchgate prices set {provider} "
+        "MODEL --input ... --output ...`.",
+        param="model",
+        code=NOTHING_TO_RESERVE,
     )

@@ -1,6 +1,5 @@
 """Estimating a batch input before it runs: its lines, and the tokens of each model as far as the lines show them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,29 +7,17 @@ from typing import Any
 from app.blobs import BlobError
 from app.errors import InvalidRequestError, RateLimitedError, UnavailableError
 from app.lib import json, jsonl
+from app.services.batches import line_tokens
 from app.services.copies import remote
 from app.services.files import files
 from app.services.files.files import FileRow
 from app.services.gateway import Caller, Gateway
 from app.services.lines import rules
 
-# For English text with the usual tokenizers; only the provider knows the exact number.
-BYTES_PER_TOKEN = 4
-# For an image, a document or a sound of any size: about what models count for an image.
-TOKENS_PER_MEDIUM = 1000
 MAX_MODELS = 100
 # Reading so much takes a fraction of a second.
 MAX_SMALL_BYTES = 8 * 2**20
 RETRY_AFTER_S = 5
-MAX_OUTPUT_TOKENS = 2**40  # a larger number is nonsense
-OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-# Members of a body that hold texts for the model, and members of messages that do not.
-READ = ("messages", "input", "prompt", "instructions", "system", "tools", "response_format", "text")
-NOT_READ = frozenset({"role", "type", "id", "detail"})
-MEDIA = frozenset(
-    {"image_url", "input_image", "image", "input_audio", "audio", "video_url", "file", "input_file", "document"}
-)
-EMBEDDINGS = "/embeddings"
 
 
 @dataclass(slots=True)
@@ -124,11 +111,11 @@ def read(gateway: Gateway, key: str) -> Estimate:
 def _add(estimate: Estimate, data: bytes | None) -> None:
     estimate.lines += 1
     line = _line(data)
-    if line is None:
+    sums = None if line is None else _sums(line["body"], line.get("url"))
+    if line is None or sums is None:
         estimate.invalid_lines += 1
         return
-    body = line["body"]
-    _sums_of(estimate, body.get("model")).add(_sums(body, answers=_answers(line["body"], line.get("url"))))
+    _sums_of(estimate, line["body"].get("model")).add(sums)
 
 
 def _line(data: bytes | None) -> Mapping[str, Any] | None:
@@ -147,55 +134,16 @@ def _sums_of(estimate: Estimate, model: Any) -> Sums:
     return estimate.models.setdefault(model, Sums())
 
 
-def _sums(body: Mapping[str, Any], *, answers: int) -> Sums:
-    texts = sum(_text_bytes(body[name]) for name in READ if name in body)
-    sums = Sums(lines=1, input_tokens=-(-texts // BYTES_PER_TOKEN))
-    limit = _whole([body.get(name) for name in OUTPUT_LIMITS], least=0)
-    if limit is None:
-        sums.unlimited_answers = answers
-    else:
-        sums.lines_with_limit = 1
-        sums.max_output_tokens = min(limit * answers, MAX_OUTPUT_TOKENS)
-    return sums
-
-
-def _answers(body: Mapping[str, Any], url: Any) -> int:
-    """How many answers a line is charged for: none for embeddings, else every choice for every prompt."""
-    if isinstance(url, str) and url.endswith(EMBEDDINGS):
-        return 0
-    choices = max(_whole([body.get("n")], least=1) or 1, _whole([body.get("best_of")], least=1) or 1)
-    prompts = body.get("prompt")
-    several = len(prompts) if isinstance(prompts, list) and all(isinstance(text, str) for text in prompts) else 1
-    return min(choices * max(several, 1), MAX_OUTPUT_TOKENS)
-
-
-def _whole(values: list[Any], *, least: int) -> int | None:
-    """The first number of at least `least`, rounded up (huge numbers arrive as floats); None without one."""
-    for value in values:
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= least:
-            return math.ceil(min(value, MAX_OUTPUT_TOKENS))
-    return None
-
-
-def _text_bytes(value: Any) -> int:
-    """UTF-8 bytes of the texts in `value`; an image, a document or a sound counts as the text of as many tokens."""
-    waiting = [value]
-    size = 0
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            size += 0 if value.startswith("data:") else len(value.encode())
-        elif isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
-            if _is_medium(value):
-                size += TOKENS_PER_MEDIUM * BYTES_PER_TOKEN
-            else:
-                waiting += [inner for name, inner in value.items() if name not in NOT_READ]
-    return size
-
-
-def _is_medium(part: Mapping[str, Any]) -> bool:
-    kind, source = part.get("type"), part.get("source")
-    is_text = isinstance(source, dict) and source.get("type") in ("text", "content")
-    return isinstance(kind, str) and kind in MEDIA and not is_text
+def _sums(body: Mapping[str, Any], url: Any) -> Sums | None:
+    """The sums of one line; None for a line that is nested too deep to be sent."""
+    try:
+        tokens = line_tokens.of_line(body, url)
+    except json.JSONEncodeError:
+        return None
+    return Sums(
+        lines=1,
+        lines_with_limit=int(tokens.is_limited),
+        input_tokens=tokens.input,
+        max_output_tokens=tokens.output,
+        unlimited_answers=tokens.unlimited_answers,
+    )

@@ -68,6 +68,7 @@ class Backend(Protocol):
 
     def add_file(
         self,
+        caller: Caller,
         container: Container,
         blob: IncomingBlob,
         *,

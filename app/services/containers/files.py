@@ -21,6 +21,7 @@ class ContainerFilePage:
 
 def add(
     gateway: Gateway,
+    caller: Caller,
     container: Container,
     blob: IncomingBlob,
     *,
@@ -30,10 +31,11 @@ def add(
 ) -> ContainerFile:
     """Put sealed bytes into the container, at `path` or at one made of `filename`; `settle` ends the transaction.
 
-    Raises InvalidRequestError when the container has expired, ConflictError when the path is taken, and the
-    GatewayError that matches the provider's failure.
+    Raises InvalidRequestError when the container has expired, ConflictError when the path is taken, RateLimitedError
+    when the caller may not store as much, and the GatewayError that matches the provider's failure.
     """
-    return backend_of(gateway, container).add_file(container, blob, filename=filename, path=path, settle=settle)
+    backend = backend_of(gateway, container)
+    return backend.add_file(caller, container, blob, filename=filename, path=path, settle=settle)
 
 
 def add_copy(

@@ -18,6 +18,7 @@ from app.services.containers.paths import default_path
 from app.services.each_due import each_due
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Settle
+from app.services.limits import limits
 
 USER = "user"
 # A container that is being read writes its row at most this often.
@@ -50,7 +51,9 @@ class Hosted:
         def unit(connection: Connection) -> Container:
             container = containers.insert_container(connection, values(caller, new))
             for source in sources:
-                _share(connection, container, source, path=None, param="file_ids")
+                _share(connection, caller, container, source, path=None, param="file_ids")
+            if sources:
+                limits.check_stored(connection, caller)
             if settle is not None:
                 settle(connection, container)
             return container
@@ -79,6 +82,7 @@ class Hosted:
 
     def add_file(
         self,
+        caller: Caller,
         container: Container,
         blob: IncomingBlob,
         *,
@@ -86,14 +90,18 @@ class Hosted:
         path: str | None,
         settle: Settle[ContainerFile] | None,
     ) -> ContainerFile:
-        """Raises InvalidRequestError when the container expired meanwhile, ConflictError when the path is taken."""
+        """Raises InvalidRequestError when the container expired meanwhile, ConflictError when the path is taken.
+
+        Raises RateLimitedError when the caller may not store as much.
+        """
 
         def insert(connection: Connection) -> ContainerFile:
-            file = _insert(connection, container, path=path, filename=filename, blob_id=blob.id, size=blob.bytes)
             blob.settle(connection)
-            return file
+            return _insert(
+                connection, caller, container, path=path, filename=filename, blob_id=blob.id, size=blob.bytes
+            )
 
-        return self._add(container, insert, path=path, settle=settle)
+        return self._add(caller, container, insert, path=path, settle=settle)
 
     def copy_file(
         self,
@@ -108,9 +116,9 @@ class Hosted:
         [source] = self._sources(caller, [file_id], param="file_id")
 
         def share(connection: Connection) -> ContainerFile:
-            return _share(connection, container, source, path=path, param="file_id")
+            return _share(connection, caller, container, source, path=path, param="file_id")
 
-        return self._add(container, share, path=path, settle=settle)
+        return self._add(caller, container, share, path=path, settle=settle)
 
     def list_files(
         self, container: Container, *, after: str | None, descending: bool, limit: int
@@ -141,16 +149,19 @@ class Hosted:
         def unit(connection: Connection) -> ContainerFile:
             _hold(connection, container)
             file = _find(connection, container, file_id)
-            if not files.mark_deleted(connection, file.id):
+            held = files.held(connection, file.id)
+            if held is None or not files.mark_deleted(connection, file.id):
                 raise file_not_found(container, file_id)
-            if file.blob_id is not None:
-                blobs.release(connection, file.blob_id)
+            if held.blob_id is not None:
+                blobs.release(connection, held.blob_id)
+            files.uncount(connection, [held], container_id=container.id)
             return file
 
         return self.database.run(unit)
 
     def _add(
         self,
+        caller: Caller,
         container: Container,
         insert: Callable[[Connection], ContainerFile],
         *,
@@ -166,6 +177,7 @@ class Hosted:
                     param="file_path",
                 )
             file = insert(connection)
+            limits.check_stored(connection, caller)
             if settle is not None:
                 settle(connection, file)
             return file
@@ -194,9 +206,11 @@ def _release(database: Database, container_id: int) -> bool:
         if not containers.hold_due(connection, container_id):
             return False
         held = files.list_held(connection, container_id=container_id, limit=RELEASE_SLICE_ROWS)
-        for file in held:
-            if files.mark_deleted(connection, file.id) and file.blob_id is not None:
+        gone = [file for file in held if files.mark_deleted(connection, file.id)]
+        for file in gone:
+            if file.blob_id is not None:
                 blobs.release(connection, file.blob_id)
+        files.uncount(connection, gone, container_id=container_id)
         if len(held) == RELEASE_SLICE_ROWS:
             return None
         containers.finish(connection, container_id)
@@ -233,24 +247,33 @@ def _source(connection: Connection, caller: Caller, file_id: str, param: str) ->
 
 
 def _share(
-    connection: Connection, container: Container, source: _Source, *, path: str | None, param: str
+    connection: Connection, caller: Caller, container: Container, source: _Source, *, path: str | None, param: str
 ) -> ContainerFile:
-    """A new file of the container that shares the bytes of `source`."""
+    """A new file of the container that shares the bytes of `source`. They count again: the source may be deleted."""
     if not blobs.acquire(connection, source.blob_id):
         raise _no_such_file(source.public_id, param)
     return _insert(
-        connection, container, path=path, filename=source.filename, blob_id=source.blob_id, size=source.bytes
+        connection, caller, container, path=path, filename=source.filename, blob_id=source.blob_id, size=source.bytes
     )
 
 
 def _insert(
-    connection: Connection, container: Container, *, path: str | None, filename: str, blob_id: int, size: int
+    connection: Connection,
+    caller: Caller,
+    container: Container,
+    *,
+    path: str | None,
+    filename: str,
+    blob_id: int,
+    size: int,
 ) -> ContainerFile:
     public_id = ids.new(ids.CONTAINER_FILE)
     return files.insert_file(
         connection,
         public_id=public_id,
         container_id=container.id,
+        project_id=caller.project_id,
+        key_id=caller.key_id,
         path=path or default_path(public_id, filename),
         source=USER,
         blob_id=blob_id,

@@ -47,6 +47,7 @@ class NativeFiles:
 
     def add_file(
         self,
+        caller: Caller,
         container: Container,
         blob: IncomingBlob,
         *,

@@ -35,7 +35,7 @@ class NewFile:
     """What a client says about a new file. `filename` has been checked; `expires_after_s` is seconds.
 
     `is_kept`: whether the gateway keeps the bytes; None leaves it to the operator's setting. `place` is where in an
-    operator's bucket they go.
+    operator's bucket they go. `counted_bytes` count towards limits already, as a pending upload.
     """
 
     provider: str
@@ -44,6 +44,7 @@ class NewFile:
     expires_after_s: int | None
     is_kept: bool | None = None
     place: Place | None = None
+    counted_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class IncomingFile:
         if not size:
             raise InvalidRequestError("file is empty.", param="file")
         is_direct = _check(self._gateway, caller, new, size=size)
-        limits.check_upload(self._gateway, caller, size=size)  # before the provider is called
+        # Before the provider is called.
+        limits.check_upload(self._gateway, caller, size=size, counted=new.counted_bytes)
         self._blob.seal()
         failpoints.hit("file.before_row")
         if is_direct:
@@ -143,6 +145,7 @@ class IncomingFile:
             raise RuntimeError(f"The file {public_id} that this transaction inserted cannot be read.")
         if settle is not None:
             settle(connection, row)
+        limits.settle_upload(connection, caller)
         return row
 
     def _insert(
@@ -172,7 +175,6 @@ class IncomingFile:
             expires_after_s=new.expires_after_s or default_expiry_s,
             expires_at=only_at.expires_at if only_at else None,
         )
-        limits.settle_upload(connection, caller)
         return row_id
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app.blobs import BlobError
-from app.data.files import uploads
+from app.data.files import blobs, uploads
 from app.data.files.files import FileRow
 from app.data.files.uploads import Part as Part  # what callers of this module get
 from app.data.files.uploads import StoredPart
@@ -58,6 +58,7 @@ def create(gateway: Gateway, caller: Caller, new: NewUpload, *, settle: Settle[U
     limits.check_upload(gateway, caller, size=new.bytes)
 
     def unit(connection: Connection) -> Upload:
+        limits.check_pending(gateway, connection, caller)
         upload = uploads.insert_upload(
             connection,
             lifetime_ms=LIFETIME_MS,
@@ -71,6 +72,7 @@ def create(gateway: Gateway, caller: Caller, new: NewUpload, *, settle: Settle[U
             size=new.bytes,
             expires_after_s=new.expires_after_s,
         )
+        limits.check_stored(connection, caller)
         if settle is not None:
             settle(connection, upload)
         return upload
@@ -104,6 +106,7 @@ class IncomingPart:
         self._gateway = gateway
         self._blob = blob
         self._announced_bytes = announced_bytes
+        self._is_shared = False
 
     @property
     def sha256(self) -> str | None:
@@ -135,12 +138,15 @@ class IncomingPart:
                 return None
             if uploads.count_parts(connection, upload.id) >= MAX_PARTS:
                 raise InvalidRequestError(f"An upload has at most {MAX_PARTS} parts; send larger ones.", param="data")
-            self._blob.settle(connection)
+            blob_id = self._stored_already(connection, upload)
+            self._is_shared = blob_id is not None
+            if not self._is_shared:
+                self._blob.settle(connection)
             part = uploads.insert_part(
                 connection,
                 public_id=ids.new(ids.PART),
                 upload_id=upload.id,
-                blob_id=self._blob.id,
+                blob_id=blob_id or self._blob.id,
                 size=self._blob.bytes,
             )
             _check_total(connection, upload)
@@ -151,7 +157,14 @@ class IncomingPart:
         part = self._gateway.database.run(unit)
         if part is None:
             raise _over(retrieve(self._gateway, caller, upload.public_id))
+        if self._is_shared:
+            self._blob.abort()
         return part
+
+    def _stored_already(self, connection: Connection, upload: Upload) -> int | None:
+        """The row id of the bytes of an equal part, with one more reference: equal parts are stored once."""
+        blob_id = uploads.equal_part(connection, upload.id, sha256=self._blob.sha256, size=self._blob.bytes)
+        return blob_id if blob_id is not None and blobs.acquire(connection, blob_id) else None
 
 
 @contextmanager
@@ -196,6 +209,7 @@ def complete(
             purpose=upload.purpose,
             filename=upload.filename,
             expires_after_s=upload.expires_after_s,
+            counted_bytes=upload.bytes,
         )
         return _completed(upload, incoming_file.create(caller, new, settle=end))
 

@@ -7,7 +7,7 @@ from app.data.batches.jobs import NewJob
 from app.lib import json, jsonl
 from app.services.accounts.directory import Account
 from app.services.jobs.input import OPENAI, Encoder
-from app.services.lines import rules
+from app.services.lines import owned_ids
 from app.services.lines.rules import Finding, LineFacts
 from app.translate.errors import TranslationError
 
@@ -66,7 +66,7 @@ class JobCutter:
     def add(self, line: jsonl.Line, facts: LineFacts) -> Finding | Added:
         """Take a valid line. A Finding when no job can hold it."""
         data = line.data or b""
-        if rules.owned_id(data, facts.body) is not None:
+        if owned_ids.find(facts.body) is not None:
             return self._hold_back(line.number, UNSUPPORTED_ID)
         try:
             encoded, differs = self.encoder.line(line.number, facts.custom_id, data, facts.body)

@@ -67,7 +67,9 @@ class Encoder:
         line_model: Any = body.get("model")
         model = self.account.native_model(self.override or line_model)
         target = self.target
-        if self.limits.dialect == OPENAI and wire_id == custom_id and model == line_model and target == self.endpoint:
+        is_same = wire_id == custom_id and model == line_model and target == self.endpoint
+        # A line with a member twice is written anew: the provider might read the one that was not checked.
+        if is_same and self.limits.dialect == OPENAI and not json.repeats_member(data):
             return EncodedLine(data + b"\n"), False
         written = dialects.outgoing(self.endpoint, target, body, output_limit=self.account.abilities.output_limit)
         encoded = self.account.connector.encode_line(JobLine(wire_id, target, model, written.body))

@@ -71,22 +71,30 @@ def check_request(gateway: Gateway, caller: Caller) -> None:
         raise error
 
 
-def check_upload(gateway: Gateway, caller: Caller, *, size: int = 0) -> None:
-    """Raises RateLimitedError when a file of `size` bytes (0 if unknown) cannot be accepted now.
-
-    Counts nothing: `settle_upload` counts the file and makes the final decision.
-    """
-    owners = [owner for owner in _owners(caller) if UPLOADS in owner[2] or STORED in owner[2]]
+def check_room(gateway: Gateway, caller: Caller, *, size: int = 1) -> None:
+    """Raises RateLimitedError when `size` more bytes cannot be stored now. `check_stored` decides."""
+    owners = [owner for owner in _owners(caller) if STORED in owner[2]]
     if not owners:
         return
     with gateway.database.read() as connection:
         for owner, owner_id, limits in owners:
-            if STORED in limits:
-                stored = limit_counters.value(connection, owner=owner, owner_id=owner_id, name=STORED)
-                _check_stored(owner, limits[STORED], stored=stored, more=max(1, size))
-            if UPLOADS in limits:
-                window = _day(*limit_counters.read(connection, owner=owner, owner_id=owner_id, name=UPLOADS))
-                _check_uploads(owner, limits[UPLOADS], window)
+            _check_stored(owner, limits[STORED], stored=_stored(connection, owner, owner_id), more=size)
+
+
+def check_upload(gateway: Gateway, caller: Caller, *, size: int = 0, counted: int = 0) -> None:
+    """Raises RateLimitedError when a file of `size` bytes (0 if unknown) cannot be accepted now.
+
+    `counted` of them count already, as those of a pending upload. Counts nothing: `settle_upload` counts the file and
+    makes the final decision.
+    """
+    check_room(gateway, caller, size=max(1, size) - counted)
+    owners = [owner for owner in _owners(caller) if UPLOADS in owner[2]]
+    if not owners:
+        return
+    with gateway.database.read() as connection:
+        for owner, owner_id, limits in owners:
+            window = _day(*limit_counters.read(connection, owner=owner, owner_id=owner_id, name=UPLOADS))
+            _check_uploads(owner, limits[UPLOADS], window)
 
 
 def settle_upload(connection: Connection, caller: Caller) -> None:
@@ -100,11 +108,21 @@ def settle_upload(connection: Connection, caller: Caller) -> None:
 
 
 def check_stored(connection: Connection, caller: Caller) -> None:
-    """Raises RateLimitedError when what the caller stored in this transaction exceeds a limit."""
+    """Raises RateLimitedError when what the caller stored, or announced, in this transaction exceeds a limit."""
     for owner, owner_id, limits in _owners(caller):
         if STORED in limits:
-            stored = limit_counters.value(connection, owner=owner, owner_id=owner_id, name=STORED)
-            _check_stored(owner, limits[STORED], stored=stored, more=0)
+            # Pending uploads are summed up: without the lock, two at once would not see each other.
+            limit_counters.lock(connection, owner=owner, owner_id=owner_id, name=STORED)
+            _check_stored(owner, limits[STORED], stored=_stored(connection, owner, owner_id), more=0)
+
+
+def check_pending(gateway: Gateway, connection: Connection, caller: Caller) -> None:
+    """Raises RateLimitedError when a project has as many uploads that wait for parts as it may."""
+    limit = gateway.settings.max_pending_uploads
+    pending = limit_counters.pending_uploads(connection, owner="project", owner_id=caller.project_id)
+    if limit and pending.uploads >= limit:
+        text = f"This project may have {limit} uploads that wait for their parts. Complete or cancel some of them."
+        raise _rate_limited(text, RETRY_AFTER_S)
 
 
 def check_new_batch(
@@ -165,7 +183,7 @@ def used(connection: Connection, owner: str, owner_id: int, limits: Mapping[str,
     work = limit_counters.open_work(connection, owner=owner, owner_id=owner_id) if {OPEN, LINES} & set(limits) else None
     for name in limits:
         if name == STORED:
-            use[name] = limit_counters.value(connection, owner=owner, owner_id=owner_id, name=name)
+            use[name] = _stored(connection, owner, owner_id)
         elif name in (OPEN, LINES) and work is not None:
             use[name] = work.batches if name == OPEN else work.lines
         else:
@@ -173,6 +191,12 @@ def used(connection: Connection, owner: str, owner_id: int, limits: Mapping[str,
             span_ms = MINUTE_MS if name == REQUESTS else DAY_MS
             use[name] = Window.of(stored, now=now, span_ms=span_ms).count
     return use
+
+
+def _stored(connection: Connection, owner: str, owner_id: int) -> int:
+    """Bytes of files, also in containers, and those that pending uploads were announced with."""
+    stored = limit_counters.value(connection, owner=owner, owner_id=owner_id, name=STORED)
+    return stored + limit_counters.pending_uploads(connection, owner=owner, owner_id=owner_id).bytes
 
 
 def _owners(caller: Caller) -> Iterator[Owner]:
@@ -209,7 +233,7 @@ def _save(connection: Connection, owner: str, owner_id: int, name: str, window: 
 
 def _check_stored(owner: str, limit: int, *, stored: int, more: int) -> None:
     if stored + more > limit:
-        text = f"This {owner} may store {limit} bytes. Delete files, or wait until some expire."
+        text = f"This {owner} may store {limit} bytes. Delete files, cancel uploads, or wait until some expire."
         raise _rate_limited(text, RETRY_AFTER_S)
 
 

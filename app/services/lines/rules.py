@@ -1,19 +1,11 @@
 """What makes a line of a batch input invalid, with OpenAI's messages and codes (contracts: OpenAI, batches)."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.lib import bounds, json
 
 MAX_CUSTOM_ID = 512
-# Ids in a body name objects that have an owner. Projects share accounts, so no such id is passed on unchecked.
-OWNED_IDS = ("file_id", "file_ids", "container", "previous_response_id", "vector_store_ids", "conversation")
-# JSON schemas describe fields and hold no ids; neither do the arguments of the caller's tools.
-SCHEMAS = ("parameters", "schema", "input_schema")
-# JSON may escape a letter of those names, which hides them from a search.
-ESCAPED = b"\\u00"
-_SIGNS = tuple(f'"{name}"'.encode() for name in OWNED_IDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +75,6 @@ def too_many_lines(max_lines: int) -> Finding:
     return Finding("too_many_lines", text, None, None)
 
 
-def owned_id(data: bytes, body: Mapping[str, Any]) -> str | None:
-    """The path of an id in `body` that names an object with an owner, or None. `data` is the line with that `body`."""
-    if ESCAPED not in data and not any(sign in data for sign in _SIGNS):
-        return None
-    return next(_owned(body, "body"), None)
-
-
 def _is_too_deep(data: bytes, value: Any) -> bool:
     """True for a line that can be parsed, but not serialised again, and so not sent."""
     if data.count(b"{") + data.count(b"[") <= json.MAX_WRITE_DEPTH:
@@ -115,27 +100,11 @@ def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
         return Finding("invalid_url", "url must be a string.", "url", number)
     if not isinstance(body, dict):
         return Finding("invalid_request", "body must be a JSON object.", "body", number)
-    if body.get("stream"):
-        return Finding("streaming_unsupported", "stream is not supported in a batch.", "body.stream", number)
+    # In another case it is the same to some servers; nobody could read the usage of such an answer.
+    stream = next((name for name, inner in body.items() if inner and name.lower() == "stream"), None)
+    if stream is not None:
+        return Finding("streaming_unsupported", "stream is not supported in a batch.", f"body.{stream}", number)
     model = body.get("model")
     if model is not None and (not isinstance(model, str) or not 1 <= len(model) <= 256 or "\0" in model):
         return Finding("invalid_request", "body.model must be a string of 1 to 256 characters.", "body.model", number)
     return LineFacts(custom_id, url, model, body)
-
-
-def _owned(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if name in OWNED_IDS and inner and not isinstance(inner, bool) and _names_object(name, inner):
-                yield f"{path}.{name}"
-            elif name not in SCHEMAS and not (name == "input" and value.get("type") == "tool_use"):
-                yield from _owned(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from _owned(inner, f"{path}[{position}]")
-
-
-def _names_object(name: str, inner: Any) -> bool:
-    if name == "container":
-        return isinstance(inner, str)  # an object such as {"type": "auto"} creates a new container
-    return isinstance(inner, str | list)

@@ -58,6 +58,11 @@ class Budget:
         return max(0, self.limit - self.spent - self.reserved)
 
     @property
+    def is_spent(self) -> bool:
+        """True when all of it is spent. A budget of $0 of which nothing is spent leaves room for work that is free."""
+        return 0 < self.spent >= self.limit
+
+    @property
     def name(self) -> str:
         """What messages call the budget."""
         return _name(self.project, self.key, self.period)
@@ -166,13 +171,14 @@ def reserve(
     """Reserves the estimated cost of a new batch from every budget that applies, in the transaction that creates it.
 
     The estimate is None when no budget applied before the transaction; a budget that was set since then only counts
-    what the batch costs. Raises BudgetError, and reserves nothing, when a budget has too little left.
+    what the batch costs. Raises BudgetError, and reserves nothing, when a budget has too little left, or is spent:
+    then it refuses free work too.
     """
     estimate = estimate_picodollars or 0
     applying = rows.applying(connection, project_id=caller.project_id, key_id=caller.key_id)
     for budget in _locked(connection, applying):
         # A larger amount than any budget may also overflow SQL's integers.
-        fits = estimate <= MAX_PICODOLLARS
+        fits = estimate <= MAX_PICODOLLARS and not budget.is_spent
         if not fits or not rows.take(connection, budget.id, batch_id=batch_id, amount=estimate):
             log.info("budget.refused", budget=budget.id, project=caller.project, estimate=money.dollars(estimate))
             raise BudgetError(

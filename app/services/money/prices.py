@@ -34,6 +34,10 @@ class Price:
         """True when tokens cost nothing."""
         return self.input == 0 and self.output == 0 and not self.cached
 
+    def is_free_for(self, execution: str) -> bool:
+        """True when batches of this `execution` cost nothing."""
+        return self.is_free or (execution == PROVIDER and self.batch_percent == 0)
+
 
 def find(connection: Connection, *, provider: str, model: str, at_ms: int) -> Price | None:
     """Returns the price of a model at `at_ms` (Unix ms), else of the longest pattern that matches it, else None."""

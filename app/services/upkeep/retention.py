@@ -1,5 +1,6 @@
-"""Drops the lines and chunks of batches that ended long ago; their output and error files hold the results."""
+"""Drops what is old: events, and lines and chunks of batches that ended long ago, whose files hold the results."""
 
+from app.data.audit import events
 from app.data.batches import lines, retention
 from app.services.each_due import each_due
 from app.services.gateway import Gateway
@@ -18,6 +19,19 @@ def drop_due(gateway: Gateway) -> int:
         lambda connection, limit: retention.due(connection, older_than_ms=older_than_ms, limit=limit),
         lambda batch_id: _drop(gateway, batch_id),
     )
+
+
+def drop_events(gateway: Gateway) -> int:
+    """Drop events older than `BATCHGATE_EVENTS_RETENTION_DAYS`, a slice at a time; returns how many."""
+    older_than_ms = gateway.settings.events_retention_days * DAY_MS
+    dropped = 0
+    while older_than_ms:
+        with gateway.database.write() as connection:
+            count = events.drop(connection, older_than_ms=older_than_ms, limit=SLICE_ROWS)
+        dropped += count
+        if count < SLICE_ROWS:
+            break
+    return dropped
 
 
 def _drop(gateway: Gateway, batch_id: int) -> bool:

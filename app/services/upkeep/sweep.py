@@ -40,6 +40,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "container_looks": native.look_at_overdue,
         "idempotency_keys": idempotency.purge_due,
         "batch_lines": retention.drop_due,
+        "events": retention.drop_events,
         "reservations": budgets.sweep,
         "blobs": blobs.sweep,
         "accounts": admin.retire_due,

@@ -234,7 +234,7 @@ def test_a_container_that_expires_while_bytes_come_in_takes_none(
         blob.write(b"late")
         blob.seal()
         age(gateway, container.public_id, minutes=21)
-        files.add(gateway, container, blob, filename="late.txt", path=None)
+        files.add(gateway, caller, container, blob, filename="late.txt", path=None)
 
     with gateway.database.read() as connection:
         assert blob_rows.count_orphans(connection) == 0

@@ -260,11 +260,25 @@ def test_an_upload_that_is_over_accepts_nothing_more(client: KeyClient, gateway:
 
 def test_cancelling_deletes_the_bytes(client: KeyClient, gateway: Gateway) -> None:
     upload_id = begun(client)
-    for _ in range(3):
-        added(client, upload_id, b"abc")
+    for data in (b"abc", b"def", b"ghi"):
+        added(client, upload_id, data)
     assert swept(gateway) == 3
     cancel(client, upload_id)
     assert swept(gateway) == 0
+
+
+def test_equal_parts_are_stored_once(client: KeyClient, gateway: Gateway) -> None:
+    upload_id, other = begun(client, 7), begun(client, 3)
+    equal = [added(client, upload_id, b"abc") for _ in range(3)]
+    last = added(client, upload_id, b"d")
+    added(client, other, b"abc")
+    assert swept(gateway) == 3
+
+    made = complete(client, upload_id, [equal[2], last, equal[0]]).json["file"]["id"]
+    assert client.get(f"/v1/files/{made}/content").data == b"abcdabc"
+    assert swept(gateway) == 2
+    cancel(client, other)
+    assert swept(gateway) == 1
 
 
 def test_an_upload_expires_after_an_hour(client: KeyClient, gateway: Gateway) -> None:

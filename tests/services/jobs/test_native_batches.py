@@ -47,6 +47,18 @@ def test_the_file_goes_as_it_is_and_once(client: KeyClient, workers: Workers, ap
     assert [file.data for file in app.files.values() if file.purpose == "batch"] == [data]
 
 
+def test_of_a_member_that_is_there_twice_only_the_one_that_was_checked_is_sent(
+    client: KeyClient, workers: Workers, app: JobsApp
+) -> None:
+    data = lines(2).replace(b'"model": "m"', b'"model": "unchecked", "model": "m"', 1)
+    workers.start()
+    over = ended(client, create(client, data)["id"])
+    assert over["request_counts"]["completed"] == 2
+    (sent,) = [file.data for file in app.files.values() if file.purpose == "batch"]
+    assert b"unchecked" not in sent
+    assert [line["body"]["model"] for job in app.jobs.values() for line in job.lines] == ["m", "m"]
+
+
 def test_refused_lines_are_in_the_error_file(client: KeyClient, workers: Workers) -> None:
     workers.start()
     data = jsonl(chat_line(f"c{n}", "refuse-this" if n % 5 == 0 else "good") for n in range(20))

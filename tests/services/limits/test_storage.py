@@ -9,13 +9,15 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from app import migrate
 from app.data.files import blobs as blob_rows
 from app.data.files import files as file_rows
+from app.data.money import limit_counters as limit_counter_rows
 from app.data.store.database import Database
-from app.data.tables import blobs, files, limit_counters, projects, upload_parts
+from app.data.tables import blobs, containers, files, limit_counters, projects, upload_parts
+from app.services.containers import hosted
 from app.services.files import files as file_service
 from app.services.gateway import Caller, Gateway
 from app.settings import from_environment
@@ -26,7 +28,13 @@ from tests.support.batch_states import put_file
 from tests.support.batches import CHAT, chat_line, ended, jsonl, upload
 from tests.support.keyed import keyed
 
+MAX_PENDING_UPLOADS = 4
 LINES = jsonl([chat_line("a"), chat_line("b")])
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return {**environment, "BATCHGATE_MAX_PENDING_UPLOADS": str(MAX_PENDING_UPLOADS)}
 
 
 def stored(gateway: Gateway, owner: str) -> int:
@@ -209,6 +217,108 @@ def test_an_upload_in_parts_counts_when_it_is_complete(gateway: Gateway) -> None
         assert len(connection.execute(live).all()) == 2
 
 
+def begin(client: KeyClient, size: int) -> Any:
+    announced = {"filename": "in.jsonl", "purpose": "batch", "bytes": size, "mime_type": "text/jsonl"}
+    return client.post("/v1/uploads", json=announced)
+
+
+def used(client: KeyClient) -> int:
+    return int(client.get("/api/governance/virtual-keys/quota").json["limits_used"]["key"]["stored_bytes"])
+
+
+def test_a_pending_upload_counts_with_what_it_was_announced_with(gateway: Gateway) -> None:
+    size = len(LINES)
+    client = keyed(gateway, limits={"stored_bytes": 2 * size})
+    first = begin(client, size).json["id"]
+    assert begin(client, size + 1).status_code == 429
+    second = begin(client, size).json["id"]
+    assert used(client) == 2 * size
+    assert send(client, b"x").status_code == begin(client, 1).status_code == 429
+
+    assert client.post(f"/v1/uploads/{second}/cancel").status_code == 200
+    part = client.post(f"/v1/uploads/{first}/parts", data={"data": (io.BytesIO(LINES), "part")}).json["id"]
+    assert client.post(f"/v1/uploads/{first}/complete", json={"part_ids": [part]}).status_code == 200
+    assert used(client) == stored(gateway, "key") == size
+    assert send(client).status_code == 200
+    assert send(client, b"x").status_code == 429
+
+
+def test_an_upload_as_large_as_the_limit_can_be_completed(gateway: Gateway) -> None:
+    client = keyed(gateway, limits={"stored_bytes": len(LINES)})
+    upload_id = begin(client, len(LINES)).json["id"]
+    part = client.post(f"/v1/uploads/{upload_id}/parts", data={"data": (io.BytesIO(LINES), "part")}).json["id"]
+    assert client.post(f"/v1/uploads/{upload_id}/complete", json={"part_ids": [part]}).status_code == 200
+
+
+def test_a_project_has_a_limit_of_uploads_that_wait(
+    gateway: Gateway, client: KeyClient, other_client: KeyClient
+) -> None:
+    waiting = [begin(client, 1).json["id"] for _ in range(MAX_PENDING_UPLOADS)]
+    refused = begin(client, 1)
+    assert refused.status_code == 429
+    assert "wait for their parts" in refused.json["error"]["message"]
+    assert begin(other_client, 1).status_code == 200
+    client.post(f"/v1/uploads/{waiting[0]}/cancel")
+    assert begin(client, 1).status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL plans by how much there is
+@pytest.mark.parametrize("owner", ["key", "project"])
+def test_pending_uploads_are_found_by_an_index_of_their_own(gateway: Gateway, owner: str) -> None:
+    seen: list[tuple[str, Any]] = []
+    event.listen(gateway.database.readers, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
+    with gateway.database.read() as connection:
+        limit_counter_rows.pending_uploads(connection, owner=owner, owner_id=1)
+        statement, parameters = seen[-1]
+        plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    assert "ix_uploads_pending" in plan, plan
+
+
+def put(client: KeyClient, box: str, data: bytes) -> Any:
+    return client.post(f"/v1/containers/{box}/files", data={"file": (io.BytesIO(data), "a.txt")})
+
+
+def test_files_in_containers_count_for_who_put_them_there(gateway: Gateway, client: KeyClient) -> None:
+    limited = keyed(gateway, limits={"stored_bytes": 10})
+    box = client.post("/v1/containers", json={"name": "box", "provider": "local"}).json["id"]
+    first = put(limited, box, b"123456")
+    assert first.status_code == 200
+    assert put(limited, box, b"12345").status_code == 429
+    assert put(client, box, b"12345").status_code == 200
+    assert (used(limited), stored(gateway, "project")) == (6, 11)
+
+    assert limited.delete(f"/v1/containers/{box}/files/{first.json['id']}").status_code == 200
+    assert (used(limited), stored(gateway, "project")) == (0, 5)
+    assert put(limited, box, b"1234567890").status_code == 200
+    assert put(limited, box, b"1").status_code == 429
+
+    assert client.delete(f"/v1/containers/{box}").status_code == 200
+    assert (used(limited), stored(gateway, "project"), stored(gateway, "key")) == (0, 0, 0)
+    file_service.blobs.sweep(gateway)
+    assert leftovers(gateway) == (0, 0)
+
+
+def test_a_copy_in_a_container_counts_again_since_it_outlives_its_source(gateway: Gateway) -> None:
+    client = keyed(gateway, limits={"stored_bytes": 2 * len(LINES)})
+    file_id = upload(client, LINES)
+    made = client.post("/v1/containers", json={"name": "box", "provider": "local", "file_ids": [file_id]})
+    assert used(client) == 2 * len(LINES)
+    client.delete(f"/v1/files/{file_id}")
+    assert used(client) == len(LINES)
+    assert send(client).status_code == 200
+    refused = client.post("/v1/containers", json={"name": "box", "provider": "local", "file_ids": [file_id]})
+    assert refused.status_code == 400  # it is deleted
+    other = upload(keyed(gateway), LINES)
+    refused = client.post(f"/v1/containers/{made.json['id']}/files", json={"file_id": other})
+    assert refused.status_code == 429
+
+    with gateway.database.write() as connection:
+        connection.execute(update(containers).values(expires_at=1))
+    assert hosted.expire_due(gateway) == 1
+    assert used(client) == len(LINES)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a store without any table."""
@@ -255,6 +365,17 @@ def test_the_migration_counts_what_is_stored_already(new_url: str) -> None:
                 f"origin, status, created_at) VALUES ({told}, 'local', 'batch', 'f', 'upload', 'processed', 1)"
             )
 
+        for statement in (
+            "INSERT INTO containers (id, public_id, project_id, key_id, provider, name, status, expires_after_minutes, "
+            "memory_limit, created_at, last_active_at, expires_at) VALUES (1, 'c', 1, 7, 'local', 'c', 'running', 20, "
+            "'1g', 1, 1, 1)",
+            "INSERT INTO container_files "
+            "(public_id, container_id, path, source, blob_id, bytes, created_at, deleted_at) "
+            "VALUES ('f1', 1, 'a', 'user', 1, 1000, 1, NULL), ('f2', 1, 'b', 'user', NULL, 2000, 1, NULL), "
+            "('f3', 1, 'c', 'user', 1, 4000, 1, 1)",
+        ):
+            connection.exec_driver_sql(statement)
+
     migrate.upgrade(from_environment({"DATABASE_URL": new_url, "BATCHGATE_SECRET_KEY": "x"}))
 
     columns = (limit_counters.c.owner, limit_counters.c.owner_id, limit_counters.c.name, limit_counters.c.value)
@@ -262,7 +383,7 @@ def test_the_migration_counts_what_is_stored_already(new_url: str) -> None:
         found = {tuple(row) for row in connection.execute(select(*columns))}
     database.dispose()
     assert found == {
-        ("project", 1, "stored_bytes", 15),
+        ("project", 1, "stored_bytes", 1015),
         ("project", 2, "stored_bytes", 0),
-        ("key", 7, "stored_bytes", 10),
+        ("key", 7, "stored_bytes", 1010),
     }
