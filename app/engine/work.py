@@ -21,10 +21,11 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """This process's permits, and the pauses that all processes observe."""
+    """This process's permits, the pauses that all processes observe, and whether there are several projects."""
 
     limit: int
     pauses: Sequence[Pause] = ()
+    is_shared: bool = False
 
 
 class Work(Protocol):
