@@ -149,21 +149,16 @@ class Embedded:
         if now < self._next_note:
             return
         self._next_note = now + NOTE_EVERY_S
-        for run in self._scheduler.runs():
-            self._note(run)
-
-    def _note(self, run: SegmentRun) -> None:
-        if run.lost:
-            return
-        waits, over = run.news(limit=MAX_NOTES)
-        if waits or over:
-            self._work.note(run.segment, waits, over)
+        news = [run.news(limit=MAX_NOTES) for run in self._scheduler.runs() if not run.lost]
+        if changed := [each for each in news if each is not None]:
+            self._work.note(changed)
 
     def _retire(self) -> None:
         for run in self._scheduler.runs():
             if run.idle and not run.flushing and (run.lost or not run.unwritten):
-                if run.shows:
-                    self._note(run)
+                over = None if run.lost else run.news(limit=MAX_NOTES)
+                if over is not None:
+                    self._work.note([over])
                 self._scheduler.remove(run)
                 if not run.lost:
                     self._work.release(run.segment)
