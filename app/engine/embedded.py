@@ -17,8 +17,6 @@ from app.lib.clock import Clock
 EXCHANGE_S = 1.0
 NOTE_EVERY_S = 1.0
 MAX_NOTES = 500
-# For so long after its last work a project is expected to come again.
-SHARED_FOR_S = 3600.0
 MAX_RUNS = 64
 # Runs whose lines all wait (refused, paused) are held besides, but of one project only so many.
 MAX_IDLE_RUNS = 8
@@ -62,7 +60,6 @@ class Embedded:
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
-        self._seen: dict[int, float] = {}  # projects, and when each was last given work
         self._next_heartbeat = self._next_note = 0.0
         self._stopping = threading.Event()
         self._steps = [
@@ -162,21 +159,16 @@ class Embedded:
         if now < self._next_note:
             return
         self._next_note = now + NOTE_EVERY_S
-        for run in self._scheduler.runs():
-            self._note(run)
-
-    def _note(self, run: SegmentRun) -> None:
-        if run.lost:
-            return
-        waits, over = run.news(limit=MAX_NOTES)
-        if waits or over:
-            self._work.note(run.segment, waits, over)
+        news = [run.news(limit=MAX_NOTES) for run in self._scheduler.runs() if not run.lost]
+        if changed := [each for each in news if each is not None]:
+            self._work.note(changed)
 
     def _retire(self) -> None:
         for run in self._scheduler.runs():
             if run.idle and not run.flushing and (run.lost or not run.unwritten):
-                if run.shows:
-                    self._note(run)
+                over = None if run.lost else run.news(limit=MAX_NOTES)
+                if over is not None:
+                    self._work.note([over])
                 self._scheduler.remove(run)
                 if not run.lost:
                     self._work.release(run.segment)
@@ -199,7 +191,6 @@ class Embedded:
             if leased is None:
                 return claimed > 0
             capacity, segment = leased
-            self._seen[segment.project_id] = at
             gate = self._gates.get(capacity)
             run = SegmentRun(
                 segment,
@@ -244,9 +235,7 @@ class Embedded:
         grant = self._work.exchange(
             capacity, held=gate.in_flight, wanted=min(self._options.concurrency, waiting), signals=gate.drain_signals()
         )
-        self._seen = {project_id: at for project_id, at in self._seen.items() if at > now - SHARED_FOR_S}
-        gate.is_shared = len(self._seen) > 1
-        gate.granted(grant.limit, grant.pauses)
+        gate.granted(grant.limit, grant.pauses, is_shared=grant.is_shared)
         self._scheduler.wake()
 
     def _drain(self) -> None:

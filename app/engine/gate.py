@@ -5,7 +5,7 @@ their project: its limit falls, and it pauses. Only when every project that is a
 the account that is refused, all pause. When a pause is over, one line probes; an answer to it ends the pause. A project
 that was not refused itself may probe a pause of all at once, so that it never waits for what others ran into.
 
-Where several projects use a worker, one that has not been answered yet, or of which many lines hang, has half of the
+Where there are several projects, one that has not been answered of late, or of which many lines hang, has half of the
 permits at most: the others need not wait until its lines time out.
 """
 
@@ -66,8 +66,7 @@ class Gate:
         self._successes = self._overloads = 0
         self._lifted: set[Scope] = set()
         self._answer_s = 0.0  # how long answers take, on average
-        # Whether other projects are to be expected; a project that is alone has all permits.
-        self.is_shared = False
+        self._is_shared = False
         # When an operator, or another process's probe, ended a pause: refused lines need not wait for their own time.
         self.resumed_at = -math.inf
 
@@ -143,7 +142,7 @@ class Gate:
             for hold in permit.probes:
                 hold.probe_out = False
             # A single waiter may be one whose project has to wait, while another could go.
-            if self._holds or self.is_shared or permit.share.limit != math.inf:
+            if self._holds or self._is_shared or permit.share.limit != math.inf:
                 self._free.notify_all()
             else:
                 self._free.notify()
@@ -194,10 +193,13 @@ class Gate:
             return False
         return refused.alone >= patience.max_alone or refused.at - refused.since >= patience.max_refused_s
 
-    def granted(self, limit: int, pauses: Iterable[Pause]) -> None:
-        """Set this process's share of permits, and what all processes pause for. A pause that is gone is over."""
+    def granted(self, limit: int, pauses: Iterable[Pause], *, is_shared: bool = False) -> None:
+        """Set this process's share of permits, and what all processes pause for. A pause that is gone is over.
+
+        `is_shared` is false while there is but one project, which then has all permits.
+        """
         with self._free:
-            self._limit = limit
+            self._limit, self._is_shared = limit, is_shared
             now = self._clock.monotonic()
             before = {scope for scope, hold in self._holds.items() if hold.is_reported}
             holds = {scope: hold for scope, hold in self._holds.items() if not hold.is_reported}
@@ -268,7 +270,7 @@ class Gate:
 
     def _bound(self, share: Share, now: float) -> float:
         """How many lines the project may have out, so that others find permits."""
-        if not self.is_shared:
+        if not self._is_shared:
             return math.inf
         hangs_s = max(HANGS_AFTER_S, HANGS_AFTER_ANSWERS * self._answer_s)
         if share.answered_at > now - hangs_s and not share.hangs(now - hangs_s, most=self._limit // 4):

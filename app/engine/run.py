@@ -47,6 +47,15 @@ class LineWait:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitNews:
+    """Lines of a segment that now wait, and the numbers of those that no longer do."""
+
+    segment: Segment
+    waits: Sequence[LineWait]
+    over: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Call:
     line: Line
     since: float
@@ -211,13 +220,12 @@ class SegmentRun:
             self._retried.pop(result.line.number, None)
             self._waits.pop(result.line.number, None)
 
-    def news(self, *, limit: int) -> tuple[Sequence[LineWait], Sequence[int]]:
-        """(lines that now run for long or wait to be sent again, numbers of those that no longer do), since the last
-        call; at most `limit` of each."""
+    def news(self, *, limit: int) -> WaitNews | None:
+        """What changed since the last call: lines that run for long or wait to be sent again; at most `limit` each."""
         now = self._clock.monotonic()
         with self._lock:
             if not (self._calls or self._waits or self._shown):
-                return (), ()
+                return None
             current = {
                 number: LineWait(call.line, "running", now - call.since)
                 for number, call in self._calls.items()
@@ -236,7 +244,7 @@ class SegmentRun:
                 self._shown[wait.line.number] = marks[wait.line.number]
             for number in over:
                 del self._shown[number]
-        return fresh, over
+        return WaitNews(self.segment, fresh, over) if fresh or over else None
 
     def ripe(self, rule: ChunkRule, *, at_once: bool = False) -> bool:
         """True when results should be written now; `at_once`: without waiting for more of them."""
@@ -270,11 +278,6 @@ class SegmentRun:
             self._drained_bytes = 0
             self._result_bytes += sum(len(result.data) for result in results)
             self._retried = {line.number: line for line in retried} | self._retried
-
-    @property
-    def shows(self) -> bool:
-        """True when lines of the run have rows that say why they wait."""
-        return bool(self._shown)
 
     def _note_oldest(self) -> None:
         if not self.unwritten:

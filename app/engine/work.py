@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result, Words
-from app.engine.run import LineWait, Segment
+from app.engine.run import Segment, WaitNews
 from app.engine.shares import Pause
 from app.lib.cuts import Cut
 
@@ -29,10 +29,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """This process's permits, and the pauses that all processes observe."""
+    """This process's permits, the pauses that all processes observe, and whether there are several projects."""
 
     limit: int
     pauses: Sequence[Pause] = ()
+    is_shared: bool = False
 
 
 class Work(Protocol):
@@ -79,8 +80,8 @@ class Work(Protocol):
         """The result of a line that is not sent any more, since all are refused for too long."""
         ...
 
-    def note(self, segment: Segment, waits: Sequence[LineWait], over: Sequence[int]) -> None:
-        """Record which lines run for long or wait to be sent again, and which (by number) no longer do."""
+    def note(self, news: Sequence[WaitNews]) -> None:
+        """Record which lines run for long or wait to be sent again, and which no longer do."""
         ...
 
     def broken(self, segment: Segment, line: Line) -> Result:

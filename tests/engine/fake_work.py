@@ -6,7 +6,7 @@ from typing import Any
 
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Overloaded, Result, Words
-from app.engine.run import LineWait, Segment
+from app.engine.run import LineWait, Segment, WaitNews
 from app.engine.shares import Pause
 from app.engine.work import Capacity, Grant, Share
 from app.lib.cuts import Cut
@@ -91,10 +91,11 @@ class FakeWork:
     def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
         return Result(line=line, succeeded=False, data=b"given up\n", error_code=words.code)
 
-    def note(self, segment: Segment, waits: Sequence[LineWait], over: Sequence[int]) -> None:
-        self.waits.update({wait.line.number: wait for wait in waits})
-        for number in over:
-            del self.waits[number]
+    def note(self, news: Sequence[WaitNews]) -> None:
+        for each in news:
+            self.waits.update({wait.line.number: wait for wait in each.waits})
+            for number in each.over:
+                del self.waits[number]
 
     def send(
         self, request: Line, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None

@@ -263,7 +263,7 @@ def test_a_hanging_line_does_not_keep_a_probe_from_going(gate: Gate, clock: Fake
 
 
 def test_of_several_projects_one_that_hangs_leaves_permits_to_the_others(gate: Gate, clock: FakeClock) -> None:
-    gate.is_shared = True
+    gate.granted(8, [], is_shared=True)
     assert [bool(sends(gate, BAD)) for _ in range(6)] == [True] * 4 + [False] * 2
     assert gate.holds_back(BAD)
     clock.sleep(60)
@@ -273,7 +273,7 @@ def test_of_several_projects_one_that_hangs_leaves_permits_to_the_others(gate: G
 
 
 def test_a_project_that_is_answered_has_all_permits_until_its_lines_hang(gate: Gate, clock: FakeClock) -> None:
-    gate.is_shared = True
+    gate.granted(8, [], is_shared=True)
     answer(gate, BAD)
     assert gate.room_for(BAD) == gate.room
     hanging = [sends(gate, BAD) for _ in range(3)]

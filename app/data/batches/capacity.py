@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from app.data.store.database import insert_absent, now_ms
-from app.data.tables import account_capacity, capacity_permits
+from app.data.tables import account_capacity, capacity_permits, projects
 
 LOWER_EVERY_MS = 1000
 LOWER_TO = 0.7
@@ -61,6 +61,12 @@ def lock(connection: Connection, capacity_id: int, *, worker: str) -> State:
         others_wanting=sum(1 for other in others if other.wanted),
         others_short=any(other.held < other.wanted for other in others),
     )
+
+
+def is_shared(connection: Connection) -> bool:
+    """True when there is more than one project."""
+    active = select(projects.c.id).where(projects.c.archived_at.is_(None)).limit(2)
+    return len(connection.execute(active).all()) > 1
 
 
 def set_limit(connection: Connection, capacity_id: int, limit: float, *, lowered: bool) -> None:

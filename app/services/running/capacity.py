@@ -29,6 +29,7 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
         if limit != state.limit:
             capacity.set_limit(connection, capacity_id, limit, lowered=lowered)
         _write_pauses(connection, key, signals)
+        is_shared = capacity.is_shared(connection)
         paused = pauses.of_capacity(connection, account_id=key.account_id, model=key.model)
         share = fair_share(int(limit), state, wanted=wanted)
         # Lines in flight cannot be called back: they keep their permits until they end.
@@ -43,7 +44,7 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
     if lowered:
         gateway.log.info("capacity.lowered", account=key.account_id, model=key.model, limit=int(limit))
     _log(gateway, key, signals)
-    return Grant(limit=share, pauses=[_pause(row) for row in paused])
+    return Grant(limit=share, pauses=[_pause(row) for row in paused], is_shared=is_shared)
 
 
 def _write_pauses(connection: Connection, key: Capacity, signals: Signals) -> None:

@@ -11,7 +11,7 @@ from app.data.batches.segments import OpenSegment
 from app.data.batches.waits import NewWait
 from app.data.store.leases import Lease
 from app.engine.outcomes import Line, Refused, Result
-from app.engine.run import LineWait, Segment
+from app.engine.run import LineWait, Segment, WaitNews
 from app.engine.work import Capacity, Share
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
@@ -115,13 +115,15 @@ def flush(
     return True
 
 
-def note(gateway: Gateway, segment: Segment, noted: Sequence[LineWait], over: Sequence[int]) -> None:
+def note(gateway: Gateway, news: Sequence[WaitNews]) -> None:
     """Record which lines run for long or wait to be sent again, and which no longer do."""
     with gateway.database.write() as connection:
-        if over:
-            waits.forget(connection, segment.batch_id, over)
-        if noted:
-            waits.note(connection, segment.batch_id, [_wait(segment, wait) for wait in noted])
+        for each in news:
+            batch_id = each.segment.batch_id
+            if each.over:
+                waits.forget(connection, batch_id, each.over)
+            if each.waits:
+                waits.note(connection, batch_id, [_wait(each.segment, wait) for wait in each.waits])
 
 
 def _wait(segment: Segment, wait: LineWait) -> NewWait:

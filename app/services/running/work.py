@@ -12,7 +12,7 @@ from app.data.batches import job_facts, jobs, work
 from app.data.batches.jobs import JobLease
 from app.engine.gate import Signals
 from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result, Words
-from app.engine.run import LineWait, Segment
+from app.engine.run import Segment, WaitNews
 from app.engine.work import Capacity, Grant, Share, StoreAwayError
 from app.lib.cuts import Cut
 from app.services import store_errors
@@ -104,9 +104,9 @@ class BatchWork:
         with _store():
             return self._lines.given_up(segment, line, words)
 
-    def note(self, segment: Segment, waits: Sequence[LineWait], over: Sequence[int]) -> None:
+    def note(self, news: Sequence[WaitNews]) -> None:
         with _store():
-            segments.note(self._gateway, segment, waits, over)
+            segments.note(self._gateway, news)
 
     def broken(self, segment: Segment, line: Line) -> Result:
         text = "The gateway failed to process this line; its log has the details."

@@ -42,7 +42,6 @@ def test_lines_that_are_always_refused_hold_up_nobody_else(
 
 def test_lines_that_hang_leave_permits_to_others_and_end_when_cancelled(street: Street) -> None:
     street.measure_alone()
-    street.hostile.run(1)  # the worker knows that it has two projects
     street.fake.faults.add(Fault(containing=HOSTILE, hold_s=600))
     data, _ = street.hostile.lines(10 * CONCURRENCY)
     batch = street.hostile.start(data)

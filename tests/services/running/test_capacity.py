@@ -10,6 +10,7 @@ from app.engine.gate import Signals
 from app.engine.outcomes import Words
 from app.engine.shares import NewPause
 from app.engine.work import Capacity, Grant
+from app.services.access import keys, projects
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from app.services.upkeep import sweep
@@ -45,6 +46,14 @@ def test_workers_share_the_ceiling(gateway: Gateway, capacity: Capacity) -> None
     assert ask(gateway, capacity, "two", wanted=20).limit == 0  # lines that are out keep their permits
     assert ask(gateway, capacity, "one", wanted=20, held=CEILING // 2).limit == CEILING // 2
     assert ask(gateway, capacity, "two", wanted=20).limit == CEILING // 2
+
+
+def test_workers_learn_whether_there_are_several_projects(gateway: Gateway, capacity: Capacity) -> None:
+    for name, expected in (("alpha", False), ("beta", True)):
+        keys.create(gateway, project=name, name="k")
+        assert ask(gateway, capacity, "one", wanted=1).is_shared is expected
+    projects.archive(gateway, "beta")
+    assert not ask(gateway, capacity, "one", wanted=1).is_shared
 
 
 def test_what_a_worker_gives_back_is_there_for_the_others(gateway: Gateway, capacity: Capacity) -> None:
