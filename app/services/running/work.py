@@ -24,7 +24,7 @@ from app.services.gateway import Gateway
 from app.services.jobs import harvest, poll, reconcile, submit, transition
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines.send import LineCalls, Request
-from app.services.running import capacity, finalise, plan, segments
+from app.services.running import capacity, finalise, index, plan, segments
 from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 
@@ -38,6 +38,7 @@ JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
     "unknown": reconcile.give_up,
 }
 PLANNING = Task(plan.STATUSES, plan.plan, work.projects_to_plan, work.to_plan, give_up=plan.give_up)
+INDEXING = Task(index.STATUSES, index.index, work.projects_to_index, work.to_index)
 FINALISING = Task(finalise.STATUSES, finalise.finalise, work.projects_to_finalise, work.to_finalise)
 
 
@@ -49,6 +50,7 @@ class BatchWork:
         self._worker = worker
         self._lines = LineCalls(gateway)
         self._plans = Turns(gateway, PLANNING, worker=worker)
+        self._indexings = Turns(gateway, INDEXING, worker=worker)
         self._finalisings = Turns(gateway, FINALISING, worker=worker)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
@@ -68,6 +70,7 @@ class BatchWork:
             upkeep_sweep.seen(self._gateway, worker=self._worker)
             self._renew_jobs()
             self._plans.renew()
+            self._indexings.renew()
             self._finalisings.renew()
             lost = segments.renew(self._gateway, held, worker=self._worker)
             key_stop.stop_some(self._gateway)
@@ -110,7 +113,8 @@ class BatchWork:
 
     def plan(self) -> bool:
         with _store():
-            return self._plans.step()
+            is_planned = self._plans.step()
+            return self._indexings.step() or is_planned
 
     def finalise(self) -> bool:
         with _store():
@@ -120,6 +124,7 @@ class BatchWork:
     def close(self) -> None:
         with _store():
             self._plans.close()
+            self._indexings.close()
             self._finalisings.close()
 
     def job(self) -> bool:
