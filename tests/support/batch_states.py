@@ -92,6 +92,9 @@ class RunningBatch:
     def end(self, ending: str) -> None:
         """End it as `ending`, without the files that a worker would write."""
         with self.gateway.database.write() as connection:
+            if ending != "completed":
+                count = len(self.lines)
+                batch_lines.end_pending(connection, self._lease.id, state=ending, after=0, limit=count + 1)
             work.end(connection, self._lease, ending=ending, output_file_id=None, error_file_id=None)
 
     def _plan(self) -> Lease:

@@ -1,6 +1,6 @@
 """Planning: every line of a new batch is checked and indexed, then cut into segments for the gateway, or into jobs."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from app.data.access import keys
@@ -8,7 +8,6 @@ from app.data.batches import lines as batch_lines
 from app.data.batches import work
 from app.data.batches.lines import DuplicateId, NewLine
 from app.data.batches.work import BatchFacts
-from app.data.store.database import Database
 from app.data.store.leases import Lease
 from app.errors import UnavailableError
 from app.lib import failpoints, jsonl
@@ -65,7 +64,7 @@ def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
     with gateway.database.read() as connection:
         batch = work.facts(connection, lease.id)
         allowed_models = keys.models_of(connection, batch.key_id)
-    yield from delete_lines(gateway.database, lease.id)  # of a worker that died while it planned
+    yield from delete_lines(gateway, lease)  # of a worker that died while it planned
     draft = _Draft(LineModels(allowed_models, batch.provider, batch.model_override), cutter=_cutter(gateway, batch))
     if draft.cutter is None and batch.input_lines is not None and batch.input_lines <= QUICK_LINES:
         draft.ids = set()
@@ -94,11 +93,13 @@ def give_up(gateway: Gateway, lease: Lease) -> None:
         pass
 
 
-def delete_lines(database: Database, batch_id: int) -> Generator[None]:
-    """Delete the lines of a batch that never ran, a slice at a time."""
+def delete_lines(gateway: Gateway, lease: Lease, *, statuses: Sequence[str] = STATUSES) -> Generator[None]:
+    """Delete the lines of a claimed batch that never ran, a slice at a time. Raises LeaseLostError."""
     while True:
-        with database.write() as connection:
-            if batch_lines.delete_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
+        with gateway.database.write() as connection:
+            # Whoever has the lease meanwhile may be writing them.
+            require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
+            if batch_lines.delete_lines(connection, lease.id, limit=SLICE_LINES) < SLICE_LINES:
                 return
         yield
 
@@ -250,9 +251,9 @@ def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> 
 
 
 def _fail(gateway: Gateway, lease: Lease, findings: list[Finding]) -> Generator[None]:
+    yield from delete_lines(gateway, lease)
     errors = [finding.as_dict() for finding in sorted(findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors[:MAX_FINDINGS])
     gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
-    yield from delete_lines(gateway.database, lease.id)
