@@ -4,6 +4,10 @@ from app.services.running.work import BatchWork
 
 
 def step(work: BatchWork) -> bool:
-    """One turn of planning and one of finalising; False when there was nothing to do."""
-    planned = work.plan()
-    return work.finalise() or planned
+    """Plan and finalise what there is, however many slices of time it takes; False when there was nothing to do."""
+    turns = 0
+    while work.plan():
+        turns += 1
+    while work.finalise():
+        turns += 1
+    return turns > 0
