@@ -25,6 +25,8 @@ STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
 # Threads that plan, and as many that finalise: one that waits for the store leaves the others to another.
 STEP_THREADS = 2
+# A new batch is looked for more often than other work: whoever sent it waits for its first line.
+PLAN_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +64,30 @@ class Embedded:
         self._next_exchange: dict[Capacity, float] = {}
         self._next_heartbeat = self._next_note = 0.0
         self._stopping = threading.Event()
+        self._news = threading.Event()
         self._steps = [
-            *self._threads(self._plan, "plan", STEP_THREADS),
-            *self._threads(self._finalise, "finalise", STEP_THREADS),
-            *self._threads(self._job, "job", options.job_threads),
-            threading.Thread(target=self._loop, args=(self._sweep, options.sweep_s), name="sweep", daemon=True),
+            self._thread(self._plan, "plan-0", min(options.poll_s, PLAN_POLL_S)),
+            *(self._thread(self._plan, f"plan-{n}", options.poll_s) for n in range(1, STEP_THREADS)),
+            *(self._thread(self._finalise, f"finalise-{n}", options.poll_s) for n in range(STEP_THREADS)),
+            *(self._thread(self._job, f"job-{n}", options.poll_s) for n in range(options.job_threads)),
+            self._thread(self._sweep, "sweep", options.sweep_s),
         ]
 
     def stop(self) -> None:
         """Claim no more segments, and end when the lines in flight have. Safe in a signal handler."""
         self._stopping.set()
+        self._news.set()
 
     def run(self) -> None:
         """Work until `stop`; returns when all results are written, or the time to drain has passed."""
         self._executor.start()
         for thread in self._steps:
             thread.start()
-        self._loop(self._tick, self._options.poll_s)
+        self._loop(self._tick, self._options.poll_s, wait=self._await_news)
         self._drain()
 
-    def _loop(self, act: Any, pause_s: float) -> None:
+    def _loop(self, act: Any, pause_s: float, wait: Callable[[float], object] | None = None) -> None:
+        wait = wait or self._stopping.wait
         while not self._stopping.is_set():
             try:
                 more = act()
@@ -95,16 +101,21 @@ class Embedded:
                 self._stopping.wait(STORE_AWAY_S)
                 continue
             if not more:
-                self._stopping.wait(pause_s)
+                wait(pause_s)
 
-    def _threads(self, act: Callable[[], bool], name: str, count: int) -> list[threading.Thread]:
-        loop, pause_s = self._loop, self._options.poll_s
-        return [
-            threading.Thread(target=loop, args=(act, pause_s), name=f"{name}-{n}", daemon=True) for n in range(count)
-        ]
+    def _await_news(self, pause_s: float) -> None:
+        """Wait for segments that this process itself has planned, but not longer than `pause_s`."""
+        self._news.wait(pause_s)
+        self._news.clear()
+
+    def _thread(self, act: Callable[[], bool], name: str, pause_s: float) -> threading.Thread:
+        return threading.Thread(target=self._loop, args=(act, pause_s), name=name, daemon=True)
 
     def _plan(self) -> bool:
-        return self._work.plan()
+        is_planned = self._work.plan()
+        if is_planned:
+            self._news.set()
+        return is_planned
 
     def _finalise(self) -> bool:
         return self._work.finalise()

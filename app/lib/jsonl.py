@@ -44,6 +44,11 @@ class LineSplitter:
         self._long: _LongLine | None = None
 
     @property
+    def lines(self) -> int:
+        """How many lines there were so far, blank ones included."""
+        return self._number
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of the unfinished line in memory."""
         return len(self._held)

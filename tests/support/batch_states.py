@@ -92,17 +92,23 @@ class RunningBatch:
     def end(self, ending: str) -> None:
         """End it as `ending`, without the files that a worker would write."""
         with self.gateway.database.write() as connection:
+            if ending != "completed":
+                count = len(self.lines)
+                batch_lines.end_pending(connection, self._lease.id, state=ending, after=0, limit=count + 1)
             work.end(connection, self._lease, ending=ending, output_file_id=None, error_file_id=None)
 
     def _plan(self) -> Lease:
         with self.gateway.database.write() as connection:
-            waiting = work.to_plan(connection)
-            assert waiting is not None
+            projects = work.projects_to_plan(connection)
+            found = [due for project_id in projects for due in work.to_plan(connection, project_id)]
+            waiting = next(due for due in found if work.facts(connection, due.id).public_id == self.id)
             lease = Lease(id=waiting.id, epoch=waiting.epoch + 1, worker=WORKER)
             assert work.claim(connection, lease, statuses=("validating",), lease_ms=LEASE_MS)
             batch_lines.insert_lines(connection, lease.id, self._rows())
             bounds = [(1, len(self.lines))]
-            work.start(connection, lease, model="tiny", lines=len(self.lines), segments=bounds)
+            work.start(
+                connection, lease, model="tiny", lines=len(self.lines), segments=bounds, indexed_to=len(self.lines)
+            )
         return lease
 
     def _rows(self) -> list[NewLine]:

@@ -5,13 +5,15 @@ from tests.support.waiting import until
 
 
 def step(work: BatchWork) -> bool:
-    """One turn of planning and one of finalising; False when there was nothing to do."""
-    planned = work.plan()
-    return work.finalise() or planned
+    """Plan and finalise what there is, however many slices of time it takes; False when there was nothing to do."""
+    turns = 0
+    while work.plan():
+        turns += 1
+    while work.finalise():
+        turns += 1
+    return turns > 0
 
 
 def settle(work: BatchWork) -> None:
-    """Turns from the first that finds something to do to the last: one may be cut short when its time is over."""
+    """As `step`, from when there is something to do."""
     until(lambda: step(work))
-    while step(work):
-        pass

@@ -207,6 +207,12 @@ def insert_lines(connection: Connection, batch_id: int, lines: Iterable[NewLine]
     connection.execute(insert(batch_lines), rows)
 
 
+def last_line(connection: Connection, batch_id: int) -> int:
+    """The number of the last line that is in SQL; 0 when there is none."""
+    statement = select(batch_lines.c.line).where(batch_lines.c.batch_id == batch_id)
+    return connection.execute(statement.order_by(batch_lines.c.line.desc()).limit(1)).scalar() or 0
+
+
 def duplicates(
     connection: Connection, batch_id: int, *, first_id: str, slice_lines: int, limit: int
 ) -> tuple[list[DuplicateId], str | None]:

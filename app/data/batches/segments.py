@@ -13,6 +13,8 @@ from app.data.tables import batch_chunks, batch_segments, batches
 from app.data.tables.batches import IS_RUNNING
 
 _LEASES = LeasedTable(batch_segments)
+# The lease of a segment whose lines are not in SQL yet: nobody's, and without an end (it is the last day of year 9999).
+HELD_UNTIL = 253_402_214_400_000
 _OPEN = batch_segments.c.state == "open"
 _OF_BATCH = and_(batch_segments.c.batch_id == batches.c.id, _OPEN)
 # Two conditions, since an index answers each: a batch may have many segments that are done, or leased.
@@ -77,7 +79,7 @@ def projects_with_work(
     leased = (
         select(batches.c.project_id, func.count().label("leased"))
         .join_from(batch_segments, batches)
-        .where(_OPEN, batch_segments.c.lease_until >= now_ms())
+        .where(_OPEN, batch_segments.c.lease_until >= now_ms(), batch_segments.c.lease_until < HELD_UNTIL)
         .group_by(batches.c.project_id)
         .subquery()
     )
@@ -120,6 +122,13 @@ def renew(connection: Connection, leases: Collection[Lease], *, worker: str, lea
 def hold(connection: Connection, lease: Lease, *, lease_ms: int) -> bool:
     """Fence the writes of this transaction. False when the lease is lost."""
     return _LEASES.hold(connection, lease, _OPEN, lease_ms=lease_ms)
+
+
+def let_go(connection: Connection, batch_id: int, *, last_line: int) -> None:
+    """Offer the held segments of a batch up to `last_line`: their lines are in SQL now."""
+    held = (batch_segments.c.batch_id == batch_id, _OPEN, batch_segments.c.lease_until == HELD_UNTIL)
+    upto = batch_segments.c.last_line <= last_line
+    connection.execute(update(batch_segments).where(*held, upto).values(lease_until=None))
 
 
 def release(connection: Connection, lease: Lease) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, insert, li
 from app.data.batches import lines as batch_lines
 from app.data.batches.job_facts import Errors
 from app.data.batches.jobs import Instant, NewJob, stamped
+from app.data.batches.segments import HELD_UNTIL
 from app.data.money import budgets
 from app.data.store.database import now_ms
 from app.data.store.leases import RELEASED, Lease, LeasedTable
@@ -33,6 +34,7 @@ _LEASED_SEGMENT = exists(
         batch_segments.c.lease_until >= now_ms(),
     )
 ).correlate(batches)
+_HELD = and_(batch_segments.c.state == "open", batch_segments.c.lease_until == HELD_UNTIL)
 _OPEN = and_(batch_segments.c.batch_id == batches.c.id, batch_segments.c.state == "open")
 # Two conditions, since an index answers each: a batch may have many segments that are done.
 _OPEN_SEGMENT = or_(
@@ -91,7 +93,8 @@ class BatchChanges(TypedDict, total=False):
 class BatchFacts:
     """What planning, sending and finalising need to know of a batch and its input.
 
-    `input_key` is None when the bytes of the input file are deleted.
+    `input_lines` is how many lines the upload counted, None if it did not; `input_key` is None when the bytes of the
+    input file are deleted.
     """
 
     id: int
@@ -108,6 +111,7 @@ class BatchFacts:
     lines_total: int
     output_expires_after_s: int | None
     input_bytes: int
+    input_lines: int | None
     input_key: str | None
 
 
@@ -115,6 +119,7 @@ _FACTS = (
     select(
         *columns(batches, BatchFacts),
         files.c.bytes.label("input_bytes"),
+        files.c.lines.label("input_lines"),
         blobs.c.key.label("input_key"),
     )
     .select_from(batches)
@@ -136,6 +141,18 @@ def to_plan(connection: Connection, project_id: int) -> Sequence[DueBatch]:
 def projects_to_finalise(connection: Connection) -> Sequence[int]:
     """Projects with a batch that is to be finalised, or is being finalised."""
     return connection.execute(select(batches.c.project_id).where(_UNFINISHED).distinct()).scalars().all()
+
+
+def projects_to_index(connection: Connection) -> Sequence[int]:
+    """Projects with a batch that has been started, but some of whose lines are not in SQL yet."""
+    statement = select(batches.c.project_id).join_from(batch_segments, batches).where(_HELD)
+    return connection.execute(statement.distinct()).scalars().all()
+
+
+def to_index(connection: Connection, project_id: int) -> Sequence[DueBatch]:
+    """As `to_plan`, of batches that have been started, but some of whose lines are not in SQL yet."""
+    held = batches.c.id.in_(select(batch_segments.c.batch_id).where(_HELD))
+    return _due(connection, project_id, and_(IS_RUNNING, held))
 
 
 def to_finalise(connection: Connection, project_id: int) -> Sequence[DueBatch]:
@@ -198,9 +215,29 @@ def facts(connection: Connection, batch_id: int) -> BatchFacts:
     return BatchFacts(**row._asdict())
 
 
-def start(connection: Connection, lease: Lease, *, model: str, lines: int, segments: Sequence[tuple[int, int]]) -> None:
-    """Run a planned batch in `segments` (first and last line of each). The caller holds the lease."""
-    rows = [{"batch_id": lease.id, "first_line": first, "last_line": last, "state": "open"} for first, last in segments]
+def start(
+    connection: Connection,
+    lease: Lease,
+    *,
+    model: str,
+    lines: int,
+    segments: Sequence[tuple[int, int]],
+    indexed_to: int,
+) -> None:
+    """Run a planned batch in `segments` (first and last line of each). The caller holds the lease.
+
+    The lines up to number `indexed_to` are in SQL; segments with later ones are held until they are let go.
+    """
+    rows = [
+        {
+            "batch_id": lease.id,
+            "first_line": first,
+            "last_line": last,
+            "state": "open",
+            "lease_until": None if last <= indexed_to else HELD_UNTIL,
+        }
+        for first, last in segments
+    ]
     connection.execute(insert(batch_segments), rows)
     connection.execute(
         update(batches)

@@ -102,9 +102,8 @@ def insert_upload(
 
 def find(connection: Connection, *, project_id: int, public_id: str) -> Upload | None:
     """An upload of the project."""
-    statement = select(*_COLUMNS).where(
-        uploads.c.public_id == public_id, paging.within(uploads.c.project_id, project_id)
-    )
+    mine = paging.within(uploads.c.project_id, project_id)
+    statement = select(*_COLUMNS).where(uploads.c.public_id == public_id, mine)
     row = connection.execute(statement).first()
     return None if row is None else Upload(*row)
 

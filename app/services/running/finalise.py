@@ -40,7 +40,7 @@ def finalise(gateway: Gateway, lease: Lease) -> Generator[None]:
     ending = "cancelled" if batch.status == "cancelling" else str(batch.ending)
     if not batch.lines_total:
         # It was cancelled while it was planned, and nothing of it ran.
-        yield from delete_lines(gateway.database, lease.id)
+        yield from delete_lines(gateway, lease, statuses=STATUSES)
     with ExitStack() as stack:
         output = _ResultFile(stack.enter_context(incoming(gateway)))
         errors = _ResultFile(stack.enter_context(incoming(gateway)))

@@ -1,14 +1,13 @@
 """Planning: every line of a new batch is checked and indexed, then cut into segments for the gateway, or into jobs."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from app.data.access import keys
 from app.data.batches import lines as batch_lines
 from app.data.batches import work
-from app.data.batches.lines import NewLine
+from app.data.batches.lines import DuplicateId, NewLine
 from app.data.batches.work import BatchFacts
-from app.data.store.database import Database
 from app.data.store.leases import Lease
 from app.errors import UnavailableError
 from app.lib import bounds, failpoints, jsonl
@@ -23,6 +22,9 @@ from app.services.money import prices
 
 SLICE_LINES = 1000
 MAX_FINDINGS = 100
+# Up to so many lines an input is first read to its end and then started with the lines of one slice, so that these are
+# sent soon; `index` has the others written. The ids of larger ones would take too much memory.
+QUICK_LINES = 50_000
 # More than MAX_FINDINGS, and few enough for a query of a tenth of a second.
 DUPLICATES_SLICE_LINES = 50_000
 # A batch is not put aside while it holds a longer part of a line in memory.
@@ -36,7 +38,11 @@ STATUSES = ("validating",)
 
 @dataclass(slots=True)
 class _Draft:
-    """The plan so far. `cutter` is set when the provider runs the batch; `rows` are lines that are not in SQL yet."""
+    """The plan so far. `cutter` is set when the provider runs the batch.
+
+    `rows` are lines that are not in SQL yet. `ids` are the custom_ids so far of an input that is checked as a whole
+    before anything is written; then `rows` are only its first lines, and `repeated` the lines whose id is not new.
+    """
 
     models: LineModels
     cutter: JobCutter | None = None
@@ -46,6 +52,8 @@ class _Draft:
     model: str | None = None
     findings: list[Finding] = field(default_factory=list)
     rows: list[NewLine] = field(default_factory=list)
+    ids: set[str] | None = None
+    repeated: list[DuplicateId] = field(default_factory=list)
 
 
 def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
@@ -56,8 +64,10 @@ def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
     with gateway.database.read() as connection:
         batch = work.facts(connection, lease.id)
         allowed_models = keys.models_of(connection, batch.key_id)
-    yield from delete_lines(gateway.database, lease.id)  # of a worker that died while it planned
+    yield from delete_lines(gateway, lease)  # of a worker that died while it planned
     draft = _Draft(LineModels(allowed_models, batch.provider, batch.model_override), cutter=_cutter(gateway, batch))
+    if draft.cutter is None and batch.input_lines is not None and batch.input_lines <= QUICK_LINES:
+        draft.ids = set()
     if batch.input_key is None:
         draft.findings.append(Finding("invalid_request", "The input file has been deleted.", "file_id", None))
     else:
@@ -76,11 +86,13 @@ def segments(first_line: int, last_line: int, lines: int) -> list[tuple[int, int
     return [(first, min(first + size - 1, last_line)) for first in range(first_line, last_line + 1, size)]
 
 
-def delete_lines(database: Database, batch_id: int) -> Generator[None]:
-    """Delete the lines of a batch that never ran, a slice at a time."""
+def delete_lines(gateway: Gateway, lease: Lease, *, statuses: Sequence[str] = STATUSES) -> Generator[None]:
+    """Delete the lines of a claimed batch that never ran, a slice at a time. Raises LeaseLostError."""
     while True:
-        with database.write() as connection:
-            if batch_lines.delete_lines(connection, batch_id, limit=SLICE_LINES) < SLICE_LINES:
+        with gateway.database.write() as connection:
+            # Whoever has the lease meanwhile may be writing them.
+            require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
+            if batch_lines.delete_lines(connection, lease.id, limit=SLICE_LINES) < SLICE_LINES:
                 return
         yield
 
@@ -101,7 +113,7 @@ def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key:
         for data in gateway.blobs.stream(key):
             for line in splitter.feed(data):
                 _add(draft, line, batch=batch, max_line_bytes=settings.max_line_bytes)
-                if len(draft.rows) >= SLICE_LINES:
+                if len(draft.rows) >= SLICE_LINES and draft.ids is None:
                     _write(gateway, lease, draft)
                 if _is_hopeless(gateway, draft):
                     return
@@ -111,7 +123,8 @@ def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key:
             _add(draft, line, batch=batch, max_line_bytes=settings.max_line_bytes)
     except TooManyLinesError:
         draft.findings.append(rules.too_many_lines(settings.max_input_lines))
-    _write(gateway, lease, draft)
+    if draft.ids is None:
+        _write(gateway, lease, draft)
 
 
 def _is_hopeless(gateway: Gateway, draft: _Draft) -> bool:
@@ -129,7 +142,14 @@ def _add(draft: _Draft, line: jsonl.Line, *, batch: BatchFacts, max_line_bytes: 
     draft.lines += 1
     draft.first_line = draft.first_line or line.number
     draft.last_line = line.number
-    draft.rows.append(row)
+    if draft.ids is None:
+        draft.rows.append(row)
+        return
+    if len(draft.rows) < SLICE_LINES:
+        draft.rows.append(row)
+    if row.custom_id in draft.ids:
+        draft.repeated.append(DuplicateId(row.line, row.custom_id))
+    draft.ids.add(row.custom_id)
 
 
 def _fit(draft: _Draft, line: jsonl.Line, checked: LineFacts, batch: BatchFacts) -> Finding | NewLine:
@@ -186,18 +206,18 @@ def _check_whole(gateway: Gateway, lease: Lease, draft: _Draft) -> Generator[Non
 
 
 def _find_duplicates(gateway: Gateway, lease: Lease, draft: _Draft) -> Generator[None]:
-    found: dict[int, Finding] = {}
-    first_id: str | None = ""
+    found = {duplicate.line: duplicate for duplicate in draft.repeated[:MAX_FINDINGS]}
+    first_id = "" if draft.ids is None else None
     while first_id is not None and len(found) < MAX_FINDINGS:
         yield
         with gateway.database.read() as connection:
             duplicates, first_id = batch_lines.duplicates(
                 connection, lease.id, first_id=first_id, slice_lines=DUPLICATES_SLICE_LINES, limit=MAX_FINDINGS
             )
-        for duplicate in duplicates:
-            text = f"The custom_id {duplicate.custom_id!r:.100} is used by an earlier line."
-            found[duplicate.line] = Finding("duplicate_custom_id", text, "custom_id", duplicate.line)
-    draft.findings += found.values()
+        found |= {duplicate.line: duplicate for duplicate in duplicates}
+    for duplicate in found.values():
+        text = f"The custom_id {duplicate.custom_id!r:.100} is used by an earlier line."
+        draft.findings.append(Finding("duplicate_custom_id", text, "custom_id", duplicate.line))
 
 
 def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> None:
@@ -206,22 +226,27 @@ def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> 
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         if draft.cutter is None:
             spans = segments(draft.first_line, draft.last_line, draft.lines)
-            work.start(connection, lease, model=model, lines=draft.lines, segments=spans)
+            indexed_to = draft.last_line
+            if draft.rows:
+                batch_lines.insert_lines(connection, lease.id, draft.rows)
+                indexed_to = draft.last_line if len(draft.rows) == draft.lines else draft.rows[-1].line
+            work.start(connection, lease, model=model, lines=draft.lines, segments=spans, indexed_to=indexed_to)
             parts = len(spans)
         else:
             jobs = draft.cutter.jobs(marker=batch.public_id, input_bytes=batch.input_bytes)
             work.start_jobs(connection, lease, model=model, lines=draft.lines, jobs=jobs)
             parts = len(jobs)
         prices.freeze(connection, lease.id)
+    failpoints.hit("plan.between_slices")
     gateway.log.info(
         "batch.started", batch=lease.id, execution=batch.execution, parts=parts, model=model, lines=draft.lines
     )
 
 
 def _fail(gateway: Gateway, lease: Lease, findings: list[Finding]) -> Generator[None]:
+    yield from delete_lines(gateway, lease)
     errors = [finding.as_dict() for finding in sorted(findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors[:MAX_FINDINGS])
     gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
-    yield from delete_lines(gateway.database, lease.id)

@@ -27,11 +27,12 @@ def fail(gateway: Gateway, lease: Lease, error: Exception, *, statuses: tuple[st
     """Fail a claimed batch. Lines that ended keep their results. Raises LeaseLostError."""
     text = f"The gateway failed to process this batch ({type(error).__name__}); its log has the details."
     errors = [{"code": GATEWAY_ERROR, "message": text, "param": None, "line": None}]
+    with gateway.database.read() as connection:
+        is_planned = work.facts(connection, lease.id).lines_total > 0
+    if not is_planned:
+        for _ in delete_lines(gateway, lease, statuses=statuses):
+            pass
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
-        is_planned = work.facts(connection, lease.id).lines_total > 0
         work.fail(connection, lease, errors=errors)
     gateway.log.error("batch.given_up", batch=lease.id, exc_info=error)
-    if not is_planned:
-        for _ in delete_lines(gateway.database, lease.id):
-            pass

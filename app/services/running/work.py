@@ -21,7 +21,7 @@ from app.services.gateway import Gateway
 from app.services.jobs import broken, harvest, poll, reconcile, submit
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines.send import LineCalls, Request
-from app.services.running import capacity, finalise, plan, segments
+from app.services.running import capacity, finalise, index, plan, segments
 from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 
@@ -35,6 +35,7 @@ JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
     "unknown": reconcile.give_up,
 }
 PLANNING = Task(plan.STATUSES, plan.plan, work.projects_to_plan, work.to_plan)
+INDEXING = Task(index.STATUSES, index.index, work.projects_to_index, work.to_index)
 FINALISING = Task(finalise.STATUSES, finalise.finalise, work.projects_to_finalise, work.to_finalise)
 
 
@@ -46,6 +47,7 @@ class BatchWork:
         self._worker = worker
         self._lines = LineCalls(gateway)
         self._plans = Turns(gateway, PLANNING, worker=worker)
+        self._indexings = Turns(gateway, INDEXING, worker=worker)
         self._finalisings = Turns(gateway, FINALISING, worker=worker)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
@@ -65,6 +67,7 @@ class BatchWork:
             upkeep_sweep.seen(self._gateway, worker=self._worker)
             self._renew_jobs()
             self._plans.renew()
+            self._indexings.renew()
             self._finalisings.renew()
             lost = segments.renew(self._gateway, held, worker=self._worker)
             key_stop.stop_some(self._gateway)
@@ -122,7 +125,8 @@ class BatchWork:
 
     def plan(self) -> bool:
         with _store():
-            return self._plans.step()
+            is_planned = self._plans.step()
+            return self._indexings.step() or is_planned
 
     def finalise(self) -> bool:
         with _store():
@@ -132,6 +136,7 @@ class BatchWork:
     def close(self) -> None:
         with _store():
             self._plans.close()
+            self._indexings.close()
             self._finalisings.close()
 
     def job(self) -> bool:

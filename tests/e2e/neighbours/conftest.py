@@ -34,7 +34,9 @@ def local_base_url(fake: FakeServer) -> str:
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
     limit = str(CONCURRENCY)
-    return {**environment, "LOCAL_MAX_CONCURRENCY": limit, "BATCHGATE_WORKER_CONCURRENCY": limit}
+    # No lease ends by itself, however busy the machine is: its lines would be sent again.
+    leases = {"BATCHGATE_LEASE_SECONDS": "60", "BATCHGATE_HEARTBEAT_SECONDS": "0.5"}
+    return {**environment, **leases, "LOCAL_MAX_CONCURRENCY": limit, "BATCHGATE_WORKER_CONCURRENCY": limit}
 
 
 @pytest.fixture(params=(1, 2) if IS_SOAK else (1,), ids="{}-workers".format)

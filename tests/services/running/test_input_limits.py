@@ -11,6 +11,7 @@ from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.support.batch_states import put_file
 from tests.support.batches import chat_line, create, jsonl, retrieve, upload
+from tests.support.working import step
 
 TOO_MANY = "The file has more than 10 lines, blank ones included. Split it, or remove blank lines."
 INPUTS = [b"\n" * 11, b"\n" * 10 + jsonl([chat_line("a")]), jsonl(chat_line(f"c{n}") for n in range(11)), b" \n" * 11]
@@ -25,7 +26,7 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 def test_a_batch_on_too_many_lines_fails_with_the_reason(gateway: Gateway, client: KeyClient, data: bytes) -> None:
     batch = create(client, data)
     assert client.get(f"/v1/files/{batch['input_file_id']}").json["status_details"].startswith(TOO_MANY)
-    assert BatchWork(gateway, worker="worker").plan()
+    assert step(BatchWork(gateway, worker="worker"))
     over = retrieve(client, batch["id"])
     assert over["status"] == "failed"
     assert [(error["code"], error["message"]) for error in over["errors"]["data"]] == [("too_many_lines", TOO_MANY)]
@@ -33,7 +34,7 @@ def test_a_batch_on_too_many_lines_fails_with_the_reason(gateway: Gateway, clien
 
 def test_as_many_lines_as_are_allowed_run(gateway: Gateway, client: KeyClient) -> None:
     batch = create(client, b"\n" * 9 + jsonl([chat_line("a")]))
-    assert BatchWork(gateway, worker="worker").plan()
+    assert step(BatchWork(gateway, worker="worker"))
     assert retrieve(client, batch["id"])["status"] == "in_progress"
 
 
@@ -46,7 +47,7 @@ def test_too_many_lines_are_not_estimated(client: KeyClient) -> None:
 def test_a_batch_larger_than_this_gateway_runs_is_not_read_to_its_end(gateway: Gateway, client: KeyClient) -> None:
     small = replace(gateway, settings=replace(gateway.settings, max_batch_lines=2))
     batch = create(client, jsonl(chat_line(f"c{n}") for n in range(3)) + b"{not json}\n")
-    assert BatchWork(small, worker="worker").plan()
+    assert step(BatchWork(small, worker="worker"))
     errors = retrieve(client, batch["id"])["errors"]["data"]
     assert [error["code"] for error in errors] == ["maximum_requests_exceeded"]
 

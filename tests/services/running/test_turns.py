@@ -9,15 +9,16 @@ from sqlalchemy import func, select, update
 
 from app.blobs import BlobError
 from app.blobs.local import LocalBlobs
-from app.data.tables import batch_lines, batch_segments, batches
+from app.data.tables import batch_lines, batch_segments, batches, files
 from app.engine.outcomes import Result
+from app.engine.run import Segment
 from app.engine.work import StoreAwayError
 from app.lib.clock import Clock
 from app.services.gateway import Gateway
 from app.services.running.surrender import MAX_ATTEMPTS
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
-from tests.support.batches import chat_line, create, jsonl, retrieve
+from tests.support.batches import chat_line, create, jsonl, read, retrieve
 from tests.support.waiting import until
 
 # Several buffers of the blob store: planning may be put aside after each.
@@ -36,6 +37,13 @@ class HastyClock(Clock):
         return self._now
 
 
+class StillClock(Clock):
+    """A clock by which no slice of time ever ends."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
 class WatchedBlobs(LocalBlobs):
     """The gateway's store, which calls `on_read` before each piece that it reads."""
 
@@ -48,6 +56,18 @@ class WatchedBlobs(LocalBlobs):
         for data in super().stream(key, offset=offset, length=length):
             self.on_read()
             yield data
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """No lease ends by itself, however busy the machine is."""
+    return {**environment, "BATCHGATE_LEASE_SECONDS": "600", "BATCHGATE_HEARTBEAT_SECONDS": "60"}
+
+
+@pytest.fixture
+def gateway(gateway: Gateway) -> Gateway:
+    """Every batch is done in one turn, however slow the machine is; with `hasty`, in as many as possible."""
+    return replace(gateway, clock=StillClock())
 
 
 @pytest.fixture
@@ -106,13 +126,39 @@ def count_lines(gateway: Gateway) -> int:
         return int(connection.execute(select(func.count()).select_from(batch_lines)).scalar_one())
 
 
+def claimed(work: BatchWork) -> list[Segment]:
+    """All segments that the worker gets."""
+    found = []
+    while one := work.claim(skip=()):
+        found.append(one[1])
+    return found
+
+
+def answer(work: BatchWork, segment: Segment) -> list[Result]:
+    """Let each line of a segment go well."""
+    results = [Result(line=line, succeeded=True, data=b"{}\n", status_code=200) for line in segment.lines]
+    assert work.flush(segment, results, (), last=True)
+    return results
+
+
+def forget_counts(gateway: Gateway) -> None:
+    """Nobody counted the lines of the inputs: then they are written while they are read."""
+    with gateway.database.write() as connection:
+        connection.execute(update(files).values(lines=None))
+
+
 def expire_leases(gateway: Gateway) -> None:
     with gateway.database.write() as connection:
         connection.execute(update(batches).where(batches.c.lease_until.is_not(None)).values(lease_until=0))
 
 
-def test_a_huge_batch_is_planned_in_many_turns(hasty: Gateway, client: KeyClient, begin: Begin) -> None:
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_huge_batch_is_planned_in_many_turns(
+    hasty: Gateway, client: KeyClient, begin: Begin, is_counted: bool
+) -> None:
     batch = huge(client)
+    if not is_counted:
+        forget_counts(hasty)
     work = begin(hasty)
     turns = 0
     while work.plan():
@@ -177,7 +223,6 @@ def test_the_heartbeat_renews_the_lease_while_the_input_is_read(
         expire_leases(watched)
         work.renew([])
         renewed.append(lease_until(watched))
-        assert not begin(watched, "other").plan()
 
     blobs.on_read = heartbeat
     assert work.plan()
@@ -185,13 +230,17 @@ def test_the_heartbeat_renews_the_lease_while_the_input_is_read(
     assert status(client, batch) == "in_progress"
 
 
+@pytest.mark.parametrize("is_counted", [True, False])
 def test_a_batch_that_is_cancelled_while_it_is_planned_goes_no_further(
-    hasty: Gateway, client: KeyClient, begin: Begin
+    hasty: Gateway, client: KeyClient, begin: Begin, is_counted: bool
 ) -> None:
     batch = huge(client)
+    if not is_counted:
+        forget_counts(hasty)
     work = begin(hasty)
-    until(lambda: work.plan() and count_lines(hasty))
-    assert status(client, batch) == "validating"
+    for _ in range(8):
+        assert work.plan()
+    assert bool(count_lines(hasty)) is not is_counted
     assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
     work.renew([])
     assert work.plan()  # it is put down
@@ -200,6 +249,70 @@ def test_a_batch_that_is_cancelled_while_it_is_planned_goes_no_further(
         pass
     assert status(client, batch) == "cancelled"
     assert not count_lines(hasty)
+
+
+def test_the_first_lines_run_before_the_others_are_in_sql(
+    hasty: Gateway, gateway: Gateway, client: KeyClient, begin: Begin
+) -> None:
+    batch = huge(client)
+    work = begin(hasty)
+    until(lambda: work.plan() and count_lines(hasty))
+    assert count_lines(hasty) < LINES
+    assert (status(client, batch), retrieve(client, batch)["request_counts"]["total"]) == ("in_progress", LINES)
+    first = claimed(work)
+    assert 0 < sum(len(segment.lines) for segment in first) < LINES
+    for segment in first:
+        answer(work, segment)
+    assert not work.finalise()  # what is sent is done, but not the batch
+    work.close()
+    other = begin(gateway, "other")
+    while other.plan():
+        pass
+    assert count_lines(hasty) == LINES
+    for segment in claimed(other):
+        answer(other, segment)
+    while other.finalise():
+        pass
+    over = retrieve(client, batch)
+    assert (over["status"], over["request_counts"]["completed"]) == ("completed", LINES)
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "expired"])
+def test_a_batch_that_ends_before_all_its_lines_are_in_sql_has_them_all_in_the_end(
+    hasty: Gateway, client: KeyClient, begin: Begin, ending: str
+) -> None:
+    batch = huge(client)
+    work = begin(hasty)
+    until(lambda: work.plan() and count_lines(hasty))
+    if ending == "cancelled":
+        assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
+    else:
+        with hasty.database.write() as connection:
+            connection.execute(update(batches).values(expires_at=1))
+    while work.finalise():
+        pass
+    assert status(client, batch) in ("cancelling", "finalizing")
+    while work.plan():
+        pass
+    while work.finalise():
+        pass
+    over = retrieve(client, batch)
+    assert over["status"] == ending
+    assert len(read(client, over["error_file_id"])) == over["request_counts"]["total"] == LINES
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("last", [b"{not json}\n", jsonl([chat_line("c0")])], ids=("no-json", "same-id"))
+def test_nothing_runs_while_a_later_line_may_be_invalid(
+    hasty: Gateway, client: KeyClient, begin: Begin, last: bytes, is_counted: bool
+) -> None:
+    batch = str(create(client, HUGE + last)["id"])
+    if not is_counted:
+        forget_counts(hasty)
+    work = begin(hasty)
+    while work.plan():
+        assert work.claim(skip=()) is None
+    assert status(client, batch) == "failed"
 
 
 def test_a_worker_that_stops_gives_back_what_it_has_begun(hasty: Gateway, client: KeyClient, begin: Begin) -> None:
@@ -257,11 +370,8 @@ def test_finalising_takes_turns_too(hasty: Gateway, client: KeyClient, other_cli
     work = begin(hasty)
     while work.plan():
         pass
-    found = work.claim(skip=())
-    assert found is not None
-    segment = next(each for each in (found[1], *_claimed(work)) if len(each.lines) > 1)
-    answered = [Result(line=line, succeeded=True, data=b"{}\n", status_code=200) for line in segment.lines]
-    assert work.flush(segment, answered, (), last=True)
+    segment = next(each for each in claimed(work) if len(each.lines) > 1)
+    answered = answer(work, segment)
     work.close()
     with hasty.database.write() as connection:
         connection.execute(update(batches).values(expires_at=1))
@@ -273,13 +383,6 @@ def test_finalising_takes_turns_too(hasty: Gateway, client: KeyClient, other_cli
     over = retrieve(client, large)
     counts = over["request_counts"]
     assert (over["status"], counts["completed"], counts["expired"]) == ("expired", len(answered), LINES - len(answered))
-
-
-def _claimed(work: BatchWork) -> list[Any]:
-    found = []
-    while claimed := work.claim(skip=()):
-        found.append(claimed[1])
-    return found
 
 
 def expire_segments(gateway: Gateway) -> None:
