@@ -15,6 +15,8 @@ EXCHANGE_S = 1.0
 MAX_RUNS = 64
 STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
+# How long lines of a batch that was cancelled may still be sent.
+LOOK_FOR_ENDED_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Embedded:
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
-        self._next_heartbeat = 0.0
+        self._next_heartbeat = self._next_look = self._next_claim = 0.0
+        self._found_nothing = False
         self._stopping = threading.Event()
         self._steps = [
             threading.Thread(target=self._loop, args=(self._step, options.poll_s), name="steps", daemon=True),
@@ -88,7 +91,10 @@ class Embedded:
                 self._stopping.wait(pause_s)
 
     def _step(self) -> bool:
-        return self._work.step()
+        stepped = self._work.step()
+        if stepped:
+            self._next_claim = 0.0  # there may be new segments
+        return stepped
 
     def _job(self) -> bool:
         return self._work.job()
@@ -101,7 +107,7 @@ class Embedded:
         self._heartbeat()
         self._stop_ended()
         self._retire()
-        claimed = self._claim()
+        claimed = self._claim_due() and self._claim()
         for capacity, gate in list(self._gates.items()):
             self._exchange(capacity, gate)
         # While lines run, look often enough to have the next segment before the last one runs dry.
@@ -124,13 +130,16 @@ class Embedded:
                 run.renew(now + self._options.lease_s)
 
     def _stop_ended(self) -> None:
-        runs = self._scheduler.runs()
-        if not runs:
-            return
-        ended = self._work.ended([run.segment for run in runs])
-        now = self._clock.monotonic()
+        runs, now = self._scheduler.runs(), self._clock.monotonic()
         for run in runs:
-            if run.segment.id in ended or now >= run.deadline:
+            if now >= run.deadline:
+                run.stop()
+        if not runs or now < self._next_look:
+            return
+        self._next_look = now + min(LOOK_FOR_ENDED_S, self._options.poll_s)
+        ended = self._work.ended([run.segment for run in runs])
+        for run in runs:
+            if run.segment.id in ended:
                 run.stop()
 
     def _retire(self) -> None:
@@ -146,13 +155,26 @@ class Embedded:
                 del self._gates[capacity]
                 self._next_exchange.pop(capacity, None)
 
+    def _claim_due(self) -> bool:
+        """True when it is time to ask for segments: lines run out here, or nobody has asked for a while.
+
+        An answer that there are none holds until then, however hungry this process is.
+        """
+        if self._clock.monotonic() >= self._next_claim:
+            return True
+        return not self._found_nothing and self._is_hungry()
+
+    def _is_hungry(self) -> bool:
+        return not self._gates or len(self._saturated()) < len(self._gates)
+
     def _claim(self) -> bool:
         for claimed in range(CLAIMS_PER_TICK):
             if self._stopping.is_set() or len(self._scheduler.runs()) >= MAX_RUNS:
                 return claimed > 0
-            at = self._clock.monotonic()
+            at, hungry = self._clock.monotonic(), self._is_hungry()
             leased = self._work.claim(skip=self._saturated())
             if leased is None:
+                self._found_nothing, self._next_claim = hungry, at + self._options.poll_s
                 return claimed > 0
             capacity, segment = leased
             gate = self._gates.get(capacity)

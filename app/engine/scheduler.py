@@ -23,7 +23,7 @@ class Scheduler:
         self._budget = budget_bytes
         self._held = 0
         self._taken: dict[int, int] = {}
-        self._closed = False
+        self._closed = self._short = False
         self.room = Room(limit_bytes=budget_bytes // 2, unwritten=self._unwritten)
 
     def add(self, run: SegmentRun) -> None:
@@ -46,6 +46,14 @@ class Scheduler:
         """Let waiting threads look again, since permits or pauses changed."""
         with self._changed:
             self._changed.notify_all()
+
+    def freed(self) -> None:
+        """Let waiting threads look again if they wait for memory, of which written results have freed some.
+
+        Waking all of them for nothing would cost as much as sending a line.
+        """
+        if self._short:
+            self.wake()
 
     def close(self) -> None:
         """Hand out no more lines; waiting threads get None."""
@@ -89,7 +97,9 @@ class Scheduler:
             held = self._held + self._unwritten() + self.room.held
             if held and held + self._cost(line) > self._budget:
                 run.give_back(line)
+                self._short = True
                 return None  # wait for room: smaller lines that overtake it would starve it
+            self._short = False
             self._held += self._cost(line)
             self._taken[id(run.gate)] = self._taken.get(id(run.gate), 0) + 1
             return run, line
