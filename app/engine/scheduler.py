@@ -76,11 +76,12 @@ class Scheduler:
             return picked
 
     def done(self, run: SegmentRun, line: Line) -> None:
-        """The line is no longer held in memory."""
+        """The line is no longer held in memory. The thread that had it takes the next one itself."""
         with self._changed:
             self._held -= self._cost(line)
             self._taken[id(run.gate)] -= 1
-            self._changed.notify()
+            if self._short:
+                self._changed.notify_all()  # a large line makes room for several
 
     def _pick(self) -> tuple[SegmentRun, Line] | None:
         if self._closed:
