@@ -52,6 +52,12 @@ class Process:
         """True while the process runs."""
         return self._process.poll() is None
 
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the process has used, all of its threads together."""
+        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> int:
         """Send SIGTERM and wait; returns the exit status."""
         self._process.terminate()

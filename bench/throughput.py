@@ -37,6 +37,7 @@ class _Run:
     batch: FinishedBatch
     max_in_flight: int
     is_exact: bool
+    cpu_s: float
 
 
 def run(report: Report, *, quick: bool) -> None:
@@ -57,14 +58,19 @@ def _run(case: Case, lines: int) -> _Run:
             Store(LOCAL_BASE_URL=f"{fake.url}/v1", LOCAL_MAX_CONCURRENCY=str(CEILING), BENCH_PUT_MS=PUT_MS)
         )
         file_id = store.put(chat_lines(lines))
-        for number in range(case.workers):
-            log = store.home / f"worker-{number}.log"
-            stack.enter_context(worker(store.environment, log=log, module=case.module))
+        workers = [
+            stack.enter_context(worker(store.environment, log=store.home / f"worker-{number}.log", module=case.module))
+            for number in range(case.workers)
+        ]
+        store.wait_for(store.start(store.put(chat_lines(1))), seconds=TIMEOUT_S)  # they load what they need
+        fake.forget()
+        before_s = sum(each.cpu_s for each in workers)
         batch = store.wait_for(store.start(file_id), seconds=TIMEOUT_S)
+        cpu_s = sum(each.cpu_s for each in workers) - before_s
         stats = fake.stats()
         custom_ids = store.custom_ids(batch.output_key)
     is_exact = custom_ids == dict.fromkeys((f"c{n}" for n in range(lines)), 1) and not stats["repeated_marks"]
-    return _Run(batch, stats["most_in_flight"], is_exact)
+    return _Run(batch, stats["most_in_flight"], is_exact, cpu_s)
 
 
 def _report(report: Report, case: Case, runs: list[_Run], lines: int) -> None:
@@ -74,6 +80,8 @@ def _report(report: Report, case: Case, runs: list[_Run], lines: int) -> None:
     whole = median(lines / run.batch.whole_s for run in runs)
     report.add(f"{case.name}: in_progress to completed", running, "lines/s", baseline=IDEAL, target=target)
     report.add(f"{case.name}: POST to completed", whole, "lines/s", baseline=IDEAL)
+    cpu_ms = median(run.cpu_s / lines * 1000 for run in runs)
+    report.add(f"{case.name}: CPU of the workers, planning and finalising included", cpu_ms, "ms/line")
     report.add(f"{case.name}: most in flight", max(run.max_in_flight for run in runs), "lines", target=("<=", CEILING))
     exact = sum(run.is_exact for run in runs)
     report.add(f"{case.name}: runs with each custom_id once", exact, "runs", target=("==", len(runs)))

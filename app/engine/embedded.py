@@ -27,6 +27,8 @@ CLAIMS_PER_TICK = 8
 STEP_THREADS = 2
 # A new batch is looked for more often than other work: whoever sent it waits for its first line.
 PLAN_POLL_S = 0.1
+# How long lines of a batch that was cancelled may still be sent.
+LOOK_FOR_ENDED_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Embedded:
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
-        self._next_heartbeat = self._next_note = 0.0
+        self._next_heartbeat = self._next_note = self._next_look = self._next_claim = 0.0
+        self._found_nothing = False
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._steps = [
@@ -114,6 +117,7 @@ class Embedded:
     def _plan(self) -> bool:
         is_planned = self._work.plan()
         if is_planned:
+            self._next_claim = 0.0  # there may be new segments
             self._news.set()
         return is_planned
 
@@ -132,7 +136,7 @@ class Embedded:
         self._stop_ended()
         self._note_waits()
         self._retire()
-        claimed = self._claim()
+        claimed = self._claim_due() and self._claim()
         for capacity, gate in list(self._gates.items()):
             self._exchange(capacity, gate)
         # While lines run, look often enough to have the next segment before the last one runs dry.
@@ -155,13 +159,16 @@ class Embedded:
                 run.renew(now + self._options.lease_s)
 
     def _stop_ended(self) -> None:
-        runs = self._scheduler.runs()
-        if not runs:
-            return
-        ended = self._work.ended([run.segment for run in runs])
-        now = self._clock.monotonic()
+        runs, now = self._scheduler.runs(), self._clock.monotonic()
         for run in runs:
-            if run.segment.id in ended or now >= run.deadline:
+            if now >= run.deadline:
+                run.stop()
+        if not runs or now < self._next_look:
+            return
+        self._next_look = now + min(LOOK_FOR_ENDED_S, self._options.poll_s)
+        ended = self._work.ended([run.segment for run in runs])
+        for run in runs:
+            if run.segment.id in ended:
                 run.stop()
 
     def _note_waits(self) -> None:
@@ -190,6 +197,18 @@ class Embedded:
                 del self._gates[capacity]
                 self._next_exchange.pop(capacity, None)
 
+    def _claim_due(self) -> bool:
+        """True when it is time to ask for segments: lines run out here, or nobody has asked for a while.
+
+        An answer that there are none holds until then, however hungry this process is.
+        """
+        if self._clock.monotonic() >= self._next_claim:
+            return True
+        return not self._found_nothing and self._is_hungry()
+
+    def _is_hungry(self) -> bool:
+        return not self._gates or len({share.capacity for share in self._saturated()}) < len(self._gates)
+
     def _claim(self) -> bool:
         for claimed in range(CLAIMS_PER_TICK):
             runs = self._scheduler.runs()
@@ -197,9 +216,10 @@ class Embedded:
             if self._stopping.is_set() or len(runs) - idle.total() >= MAX_RUNS or len(runs) >= MAX_ALL_RUNS:
                 return claimed > 0
             full = [project_id for project_id, count in idle.items() if count >= MAX_IDLE_RUNS]
-            at = self._clock.monotonic()
+            at, hungry = self._clock.monotonic(), self._is_hungry()
             leased = self._work.claim(skip=self._saturated(), full=full)
             if leased is None:
+                self._found_nothing, self._next_claim = hungry, at + self._options.poll_s
                 return claimed > 0
             capacity, segment = leased
             gate = self._gates.get(capacity)

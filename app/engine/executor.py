@@ -184,7 +184,7 @@ class Executor:
                 self._flush(run)
             finally:
                 run.flushing = False
-                self._scheduler.wake()  # written results free memory for lines
+                self._scheduler.freed()
 
     def _ripe_run(self) -> SegmentRun | None:
         with self._flush_lock:

@@ -27,7 +27,7 @@ class Scheduler:
         self._held = 0
         self._taken: dict[int, int] = {}
         self._taken_by: dict[tuple[int, int], int] = {}  # by gate and project
-        self._closed = False
+        self._closed = self._short = False
         self.room = Room(limit_bytes=budget_bytes // 2, unwritten=self._unwritten)
 
     def add(self, run: SegmentRun) -> None:
@@ -51,6 +51,14 @@ class Scheduler:
         with self._changed:
             self._changed.notify_all()
 
+    def freed(self) -> None:
+        """Let waiting threads look again if they wait for memory, of which written results have freed some.
+
+        Waking all of them for nothing would cost as much as sending a line.
+        """
+        if self._short:
+            self.wake()
+
     def close(self) -> None:
         """Hand out no more lines; waiting threads get None."""
         with self._changed:
@@ -72,7 +80,7 @@ class Scheduler:
             return picked
 
     def done(self, run: SegmentRun, line: Line) -> None:
-        """The line is no longer held in memory."""
+        """The line is no longer held in memory. The thread that had it takes the next one itself."""
         with self._changed:
             self._held -= self._cost(line)
             self._taken[id(run.gate)] -= 1
@@ -80,7 +88,8 @@ class Scheduler:
             self._taken_by[key] -= 1
             if not self._taken_by[key]:
                 del self._taken_by[key]
-            self._changed.notify()
+            if self._short:
+                self._changed.notify_all()  # a large line makes room for several
 
     def _pick(self) -> tuple[SegmentRun, Line] | None:
         if self._closed:
@@ -97,7 +106,9 @@ class Scheduler:
             held = self._held + self._unwritten() + self.room.held
             if held and held + self._cost(line) > self._budget:
                 run.give_back(line)
+                self._short = True
                 return None  # wait for room: smaller lines that overtake it would starve it
+            self._short = False
             self._held += self._cost(line)
             key = (id(run.gate), run.segment.project_id)
             self._taken[id(run.gate)] = self._taken.get(id(run.gate), 0) + 1

@@ -15,6 +15,10 @@ BUFFER_BYTES = 16 * 1024
 PIECE_BYTES = 64 * 1024
 # Answers up to here are read at once: a line may always hold that much.
 FREE_BYTES = 64 * 1024
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 64 * 1024
+# Headers that say where the answer ends: two that differ could make one answer look like two.
+FRAMING = ("content-length", "transfer-encoding")
 
 
 class OverLimitError(Exception):
@@ -35,14 +39,13 @@ def read_answer(
     NoRoomError, http.client.HTTPException (cut short, or not HTTP) and OSError.
     """
     source = _Source(sock, deadline, max_bytes + OVERHEAD_BYTES)
-    response = http.client.HTTPResponse(cast(Any, source), method=method)
+    response = _Response(cast(Any, source), method=method)
     try:
         response.begin()
         if response.length is not None and response.length > max_bytes:
             raise OverLimitError
         body = _body(response, deadline, max_bytes, room)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, headers, body), not response.will_close
+        return Answer(response.status, response.fields, body), not response.will_close
     except (ValueError, OverflowError) as error:
         raise http.client.HTTPException("the framing of the answer is wrong") from error
     except MemoryError as error:
@@ -72,6 +75,59 @@ def _body(
             held += more
         pieces.append(piece)
     return b"".join(pieces)
+
+
+class _Response(http.client.HTTPResponse):
+    """The standard library's, with headers as a dictionary: its parser of e-mail headers takes as long as the rest.
+
+    `fields` are the headers, their names in lower case.
+    """
+
+    fields: dict[str, str]
+
+    def begin(self) -> None:
+        """Read the head of the answer. Raises http.client.HTTPException."""
+        version, self.status, self.reason = self._read_status()  # type: ignore[attr-defined]
+        while self.status == http.client.CONTINUE:
+            _headers(self.fp)
+            version, self.status, self.reason = self._read_status()  # type: ignore[attr-defined]
+        if not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.fields = _headers(self.fp)
+        self.headers = self.msg = cast(Any, self.fields)
+        self.chunked = self.fields.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.length = None if self.chunked else _length(self.fields.get("content-length", ""))
+        if self.status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or self.status < 200:
+            self.length = 0
+        closes = self._check_close()  # type: ignore[attr-defined]
+        self.will_close = closes or (self.length is None and not self.chunked)
+
+
+def _headers(file: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    name = ""
+    for _ in range(MAX_HEADERS + 1):
+        line = file.readline(MAX_HEADER_BYTES + 1)
+        if len(line) > MAX_HEADER_BYTES:
+            raise http.client.LineTooLong("header line")
+        if line in (b"\r\n", b"\n", b""):
+            return found
+        text = line.decode("latin-1")
+        if text[0] in " \t" and name:  # the value goes on
+            found[name] = f"{found[name]} {text.strip()}"
+            continue
+        name, _colon, value = text.partition(":")
+        name, value = name.lower(), value.strip()
+        if name in FRAMING and found.get(name, value) != value:
+            raise http.client.HTTPException(f"{name} is sent twice")
+        found[name] = value
+    raise http.client.HTTPException(f"more than {MAX_HEADERS} headers")
+
+
+def _length(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 class _Source(io.RawIOBase):

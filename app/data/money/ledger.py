@@ -1,7 +1,8 @@
 """Queries on the usage ledger. Each charge has a key and is stored once, however often it is written."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import JSON, Connection, Text, bindparam, cast, column, func, select
@@ -49,6 +50,10 @@ class Charge:
     price_id: int | None = None
     cost_picodollars: int | None = None
 
+
+# `dataclasses.asdict` copies every value, which takes as long as all else that a flush does.
+_NAMES = [field.name for field in fields(Charge)]
+_values = attrgetter(*_NAMES)
 
 # Built once: every flush of results runs it.
 _FACTS = (
@@ -125,7 +130,7 @@ def other_models(connection: Connection, batch_id: int, lines: Collection[int]) 
 
 def insert(connection: Connection, charges: Sequence[Charge]) -> set[str]:
     """Inserts charges and returns the keys of those that were not there before."""
-    rows: list[dict[str, Any]] = [asdict(charge) for charge in charges]
+    rows: list[dict[str, Any]] = [dict(zip(_NAMES, _values(charge), strict=True)) for charge in charges]
     if connection.dialect.name == "postgresql":
         return set(connection.execute(_INSERT_JSON, {"rows": json.dumps(rows).decode()}).scalars())
     return set(connection.execute(_INSERT, rows).scalars())

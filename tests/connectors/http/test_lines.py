@@ -428,3 +428,22 @@ def test_a_cut_that_comes_too_late_leaves_the_connection_to_the_next_call(server
     cut.cut()
     assert client.post("/", b"{}", timeout_s=5).is_success
     assert server.accepted == 1
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 2\r\nContent-Length: 3", b"Transfer-Encoding: chunked\r\ntransfer-encoding: identity"]
+)
+def test_an_answer_with_two_ends_is_an_error(raw_server, head):
+    client = LineClient(Remote(raw_server(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n{}")))
+
+    with pytest.raises(UpstreamServerError):
+        client.post("/x", b"{}", timeout_s=5)
+
+
+def test_headers_are_read_in_any_case_and_over_several_lines(raw_server):
+    head = b"HTTP/1.1 100 Continue\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\nX-REQUEST-ID:  r1 \r\nLong: a\r\n  b\r\nOdd\r\n"
+    client = LineClient(Remote(raw_server(head + b"content-LENGTH: 2\r\n\r\n{}")))
+
+    answer = client.post("/x", b"{}", timeout_s=5)
+
+    assert (answer.request_id, answer.headers["long"], answer.body) == ("r1", "a b", b"{}")
