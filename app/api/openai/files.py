@@ -51,10 +51,12 @@ class _FormFile:
 
     def open(self, form: Form) -> IncomingFile:
         """Begin to receive the file. Raises at once what is wrong with the fields that came before it."""
-        if "purpose" in form.fields:
-            _fields(form)
         self.name = names.checked_name(form.filename or "")
-        self.incoming = self._stack.enter_context(files.receiving(gateway(), self.name))
+        purpose = None
+        if "purpose" in form.fields:
+            purpose = _fields(form).purpose
+            names.check_format(purpose, self.name)
+        self.incoming = self._stack.enter_context(files.receiving(gateway(), self.name, purpose=purpose))
         return self.incoming
 
 

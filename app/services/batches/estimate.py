@@ -12,6 +12,7 @@ from app.services.copies import remote
 from app.services.files import files
 from app.services.files.files import FileRow
 from app.services.gateway import Caller, Gateway
+from app.services.lines import rules
 
 # For English text with the usual tokenizers; only the provider knows the exact number.
 BYTES_PER_TOKEN = 4
@@ -104,8 +105,8 @@ def _add(estimate: Estimate, data: bytes | None) -> None:
     if line is None:
         estimate.invalid_lines += 1
         return
-    body = line["body"]
-    _sums_of(estimate, body.get("model")).add(_sums(body, answers=_answers(line["body"], line.get("url"))))
+    body = rules.body_of(line)
+    _sums_of(estimate, body.get("model")).add(_sums(body, answers=_answers(body, line.get("url"))))
 
 
 def _line(data: bytes | None) -> Mapping[str, Any] | None:
@@ -113,7 +114,7 @@ def _line(data: bytes | None) -> Mapping[str, Any] | None:
         line = json.loads(data or b"")
     except ValueError:
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("body"), dict) else None
+    return line if isinstance(line, dict) and isinstance(line.get(rules.form_of(line)), dict) else None
 
 
 def _sums_of(estimate: Estimate, model: Any) -> Sums:

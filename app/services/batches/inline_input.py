@@ -10,11 +10,10 @@ from app.lib import json, jsonl
 from app.lib.json_stream import JsonStreamError, Member, PieceTooLargeError, Source, members
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
-from app.services.lines.rules import MAX_CUSTOM_ID
+from app.services.lines.rules import MAX_CUSTOM_ID, PARAMS, endpoint_of
+from app.services.lines.rules import MESSAGES as MESSAGES_ENDPOINT
 
 REQUESTS = "requests"
-PARAMS = "params"
-MESSAGES_ENDPOINT = "/v1/messages"
 METHOD = "POST"
 URL_LENGTH = 256
 SHOWN_NAME = 64
@@ -178,7 +177,7 @@ def _line(request: dict[str, Any], name: str, index: int) -> dict[str, Any]:
         raise _wrong(index, ".url", f"must be a string of at most {URL_LENGTH} characters.")
     if name == PARAMS and url != MESSAGES_ENDPOINT:
         raise _wrong(index, ".url", f"requests with params are of {MESSAGES_ENDPOINT}; leave it out.")
-    return {"custom_id": custom_id, "method": METHOD, "url": url, "body": body}
+    return {"custom_id": custom_id, "method": METHOD, "url": None if url is None else endpoint_of(url), "body": body}
 
 
 def _dumps(line: dict[str, Any], index: int) -> bytes:

@@ -17,9 +17,8 @@ from app.services.access import permissions
 from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import direct, reconcile, remote
 from app.services.each_due import SLICE_ROWS, each_due
-from app.services.files import placement
+from app.services.files import names, placement
 from app.services.files.names import BATCH as BATCH  # what callers of this module compare purposes with
-from app.services.files.names import BATCH_SUFFIX
 from app.services.files.placement import Place
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Settle
@@ -177,10 +176,12 @@ class IncomingFile:
 
 
 @contextmanager
-def receiving(gateway: Gateway, filename: str) -> Iterator[IncomingFile]:
-    """A file being received, under a name that `names.checked_name` returned; nothing is left after an exception."""
-    # The purpose may come after the file, so whatever could be a batch input is indexed.
-    index = LineIndex() if filename.endswith(BATCH_SUFFIX) else None
+def receiving(gateway: Gateway, filename: str, *, purpose: str | None = None) -> Iterator[IncomingFile]:
+    """A file being received, under a name that `names.checked_name` returned; nothing is left after an exception.
+
+    `purpose` is None while it is not known: it may come after the file, so whatever could be a batch input is indexed.
+    """
+    index = LineIndex() if purpose in (None, BATCH) and names.may_be_batch(filename) else None
     with incoming(gateway) as blob:
         yield IncomingFile(gateway, blob, index)
 

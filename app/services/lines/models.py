@@ -27,7 +27,7 @@ class LineModels:
         """A Finding for the first model of the line that the key may not use; None if there is none."""
         if self.patterns is None:
             return None
-        for path, model in _named(facts.body, "body", has_override=self.override is not None):
+        for path, model in _named(facts.body, facts.form, has_override=self.override is not None):
             if not self._allows(model):
                 text = f"The key of this batch may not use model {model!r:.300}."
                 return Finding(CODE, text, path, number)

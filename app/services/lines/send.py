@@ -63,7 +63,7 @@ class LineCalls:
         data = batch.reader.read(line.offset, line.length)
         if len(data) != line.length:
             raise UnavailableError("The input file is shorter than its line index.")
-        body: dict[str, Any] = json.loads(data)["body"]
+        body: dict[str, Any] = rules.body_of(json.loads(data))
         owned = rules.owned_id(data, body)
         if owned is not None:
             text = f"{owned} names an object in a provider's account; batch lines may not refer to such objects."

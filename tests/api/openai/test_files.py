@@ -117,8 +117,20 @@ def test_an_invalid_purpose_is_refused_with_the_valid_ones(client: KeyClient, ga
     assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
 
 
-def test_a_batch_input_must_be_named_jsonl(client: KeyClient, gateway: Gateway) -> None:
-    response = send(client, LINE, name="in.json", purpose="batch")
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [*((name, "/v1") for name in ("blob", "-", "in.JSONL", "in.Jsonl", ".jsonl", "in.", "dir.v2/in"))]
+    + [("upload", base) for base in BASES],
+)
+def test_a_batch_input_may_have_no_extension(client: KeyClient, gateway: Gateway, name: str, base: str) -> None:
+    body = made(client, LINE * 3, name=name, purpose="batch", path=f"{base}/files")
+    assert body["filename"] == name.rpartition("/")[2]
+    assert row(gateway, body["id"]).lines == 3
+
+
+@pytest.mark.parametrize("name", ["in.json", "in.txt", "in.jsonl.gz", "in.csv", "jsonl.zip", "v1.2-batch"])
+def test_a_batch_input_must_be_named_jsonl(client: KeyClient, gateway: Gateway, name: str) -> None:
+    response = send(client, LINE, name=name, purpose="batch")
     assert refusal(response) == (400, "file")
     assert response.json["error"]["message"] == "Invalid file format for Batch API. Must be .jsonl"
     assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
