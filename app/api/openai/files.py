@@ -11,11 +11,11 @@ from flask import Blueprint, Response, g, request
 from app.api.context import caller, gateway
 from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import HEADER, idempotent, identify, settling
-from app.api.multipart import Form, nested, read_form
-from app.api.openai import file_wire
+from app.api.multipart import Form, read_form, with_nested
+from app.api.openai import file_wire, query
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
-from app.api.storage import StorageChoice, storage_choice
+from app.api.storage import StorageChoice, names_storage, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services.accounts import choose
@@ -77,19 +77,19 @@ def upload() -> Response:
 
 
 @blueprint.get("/files")
-@operation("file_list")
+@operation("file_list", ListFiles)
 def list_() -> Response:
     """The project's files, newest first by default."""
-    query = load(ListFiles, request.args)
+    fields = query.read(ListFiles)
     provider = explicit_provider()
     page = files.list_(
         gateway(),
         caller(),
-        purpose=query["purpose"],
+        purpose=fields["purpose"],
         provider=provider,
-        after=query["after"],
-        descending=query["order"] == "desc",
-        limit=query["limit"],
+        after=fields["after"],
+        descending=fields["order"] == "desc",
+        limit=fields["limit"],
     )
     backend = gateway().blobs.backend
     # One dict for all files of a home: a page may have ten thousand.
@@ -144,10 +144,9 @@ def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:
 
 def _fields(form: Form) -> _Fields:
     """The fields that have been read. Raises InvalidRequestError for what is wrong with them."""
-    storage = storage_choice(form.fields)
-    # `expires_after` as one field is invalid: ignoring it would keep a file that was to expire.
-    expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
-    loaded = load(UploadFile, {**form.fields, "expires_after": expires_after})
+    storage = storage_choice(form.given)
+    rest = {name: value for name, value in form.given.items() if not names_storage(name)}
+    loaded = load(UploadFile, with_nested(rest, "expires_after"))
     return _Fields(
         purpose=loaded["purpose"],
         provider=explicit_provider(loaded["provider"]),

@@ -57,7 +57,7 @@ def add_part(upload_id: str) -> Response:
     upload = look_up(gateway(), caller(), upload_id, provider=explicit_provider())
     with uploads.receiving_part(gateway(), upload) as incoming:
         form = read_form(request, file_field="data", open_file=lambda _: incoming)
-        fields = load(AddPart, form.fields)
+        fields = load(AddPart, form.given)
         identify({**form.fields, "sha256": incoming.sha256})
         provider = explicit_provider(fields["provider"])
         upload = uploads.retrieve_pending(gateway(), caller(), upload_id, provider=provider)

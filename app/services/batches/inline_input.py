@@ -10,12 +10,13 @@ from app.lib import json, jsonl
 from app.lib.json_stream import JsonStreamError, Member, PieceTooLargeError, Source, members
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
-from app.services.lines.rules import MAX_CUSTOM_ID, PARAMS, endpoint_of
+from app.services.lines.rules import BODY, MAX_CUSTOM_ID, PARAMS, endpoint_of
 from app.services.lines.rules import MESSAGES as MESSAGES_ENDPOINT
 
 REQUESTS = "requests"
 METHOD = "POST"
 URL_LENGTH = 256
+MEMBERS = ("custom_id", "method", "url", BODY, PARAMS)
 SHOWN_NAME = 64
 ENDPOINT_ROOM = 64  # bytes by which a line without url may still grow
 
@@ -164,6 +165,10 @@ def _form(request: Any, index: int) -> str:
 
 
 def _line(request: dict[str, Any], name: str, index: int) -> dict[str, Any]:
+    unknown = [member for member in request if member not in MEMBERS]
+    if unknown:
+        shown = unknown[0][:SHOWN_NAME]
+        raise _wrong(index, f".{shown}", f"is not known here; the known members are {', '.join(MEMBERS)}.")
     custom_id = request.get("custom_id")
     if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
         raise _wrong(index, ".custom_id", f"must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL.")
