@@ -5,8 +5,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from app.api import paths, vendors
+from app.api import paths
 from app.api.context import gateway
+from app.api.openai import vendors
 from app.data.store.database import is_outage
 from app.errors import (
     GatewayError,

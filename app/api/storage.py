@@ -60,7 +60,7 @@ def where(native_id: str | None, home: str) -> tuple[str, str]:
 def _stores(fields: Mapping[str, str]) -> dict[str, Any]:
     """What the form says of each store that it names."""
     stores: dict[str, Any] = {}
-    if PARAM in fields:
+    if fields.get(PARAM, "").strip():
         try:
             stores.update(parse_object(fields[PARAM].encode()))
         except InvalidRequestError as error:

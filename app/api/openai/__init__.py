@@ -2,9 +2,8 @@
 
 from flask import Blueprint, Flask
 
-from app.api import vendors
 from app.api.auth import require_key
-from app.api.openai import batches, container_files, containers, files, models, query, uploads
+from app.api.openai import batches, container_files, containers, files, models, query, uploads, vendors
 
 PREFIXES = {"native": "/v1", "openai_v1": "/openai/v1", "openai": "/openai"}
 # What the Azure SDK sends when its endpoint is the gateway + /openai.

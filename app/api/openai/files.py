@@ -1,6 +1,5 @@
 """Files, in OpenAI's shape."""
 
-import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from app.api.context import caller, gateway
 from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import Form, read_form, with_nested
-from app.api.openai import file_wire, query
+from app.api.openai import azure, file_wire, query
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
 from app.api.storage import StorageChoice, names_storage, storage_choice
@@ -28,7 +27,6 @@ blueprint = Blueprint("files", __name__)
 
 FILE = "/files/<object('content', 'estimate'):file_id>"
 CONTENT = "/files/<object:file_id>/content"
-DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,7 @@ class _FormFile:
 
 @blueprint.post("/files")
 @operation("file_upload")
+@azure.located
 @idempotent
 def upload() -> Response:
     """Upload a file, which is stored while it is received; form fields may come before or after it."""
@@ -144,7 +143,7 @@ def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:
 
 def _fields(form: Form) -> _Fields:
     """The fields that have been read. Raises InvalidRequestError for what is wrong with them."""
-    storage = storage_choice(form.given)
+    storage = storage_choice(form.fields)
     rest = {name: value for name, value in form.given.items() if not names_storage(name)}
     loaded = load(UploadFile, with_nested(rest, "expires_after"))
     return _Fields(
@@ -169,6 +168,5 @@ def _new_file(fields: _Fields, filename: str) -> NewFile:
 
 
 def _created(row: FileRow) -> Response:
-    # Azure's dated API answers 201, its v1 API 200.
-    status = 201 if DATED.match(request.args.get("api-version", "")) else 200
+    status = 201 if azure.is_dated() else 200
     return answer(_wire(row), provider=row.home, native_id=row.native_id, status=status)

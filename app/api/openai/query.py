@@ -5,7 +5,7 @@ from typing import Any
 from flask import current_app, request
 from marshmallow import Schema
 
-from app.api import vendors
+from app.api.openai import vendors
 from app.errors import InvalidRequestError
 from app.schemas.base import load
 

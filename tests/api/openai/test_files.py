@@ -94,6 +94,29 @@ def test_a_file_has_the_fields_of_the_contract(client: KeyClient, gateway: Gatew
     assert client.delete(f"{base}/files/{body['id']}").json["deleted"] is True
 
 
+@pytest.mark.parametrize("base", ["/openai", "/openai/openai"])
+def test_an_azure_client_is_told_where_a_new_file_is(client: KeyClient, gateway: Gateway, base: str) -> None:
+    upload = {"filename": "a.txt", "purpose": "user_data", "bytes": 5, "mime_type": "text/plain"}
+    query = "api-version=2024-10-21"
+    for answer in (send(client, path=f"{base}/files?{query}"), client.post(f"{base}/uploads?{query}", json=upload)):
+        kind = "files" if answer.json["object"] == "file" else "uploads"
+        at = f"{gateway.settings.public_url}{base}/{kind}/{answer.json['id']}?{query}"
+        assert (answer.status_code, answer.headers["Location"]) == (201 if kind == "files" else 200, at)
+    for version in ("", "?api-version=v1", "?api-version=preview", "?api-version="):
+        assert "Location" not in send(client, path=f"{base}/files{version}").headers
+
+
+def test_a_repeated_upload_of_an_azure_client_is_answered_alike(client: KeyClient) -> None:
+    path = "/openai/files?api-version=2024-10-21"
+    form = {"purpose": "user_data"}
+    first, second = (
+        client.post(path, data={**form, "file": (BytesIO(b"x"), "a")}, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    )
+    assert (first.status_code, first.headers["Location"]) == (second.status_code, second.headers["Location"])
+    assert second.headers["Idempotent-Replayed"] == "true"
+
+
 def test_an_azure_client_with_a_dated_version_gets_201(client: KeyClient) -> None:
     assert send(client, path="/openai/files?api-version=2024-10-21").status_code == 201
     assert send(client, path="/openai/v1/files?api-version=preview").status_code == 200
@@ -375,6 +398,59 @@ def test_a_file_whose_batches_are_over_can_go(client: KeyClient, gateway: Gatewa
     file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
     make_batch(client, gateway, file_id, status)
     assert client.delete(f"/v1/files/{file_id}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("validating", "cancel it"),
+        ("in_progress", "cancel it"),
+        ("cancelling", "wait until"),
+        ("finalizing", "wait until"),
+    ],
+)
+def test_a_file_in_use_says_what_to_do(client: KeyClient, gateway: Gateway, status: str, advice: str) -> None:
+    file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    make_batch(client, gateway, file_id, status)
+    [batch] = client.get("/v1/batches").json["data"]
+    for path in (f"/v1/files/{file_id}", f"/openai/openai/files/{file_id}?api-version=2024-10-21"):
+        message = client.delete(path).json["error"]["message"]
+        assert advice in message and batch["id"] in message, message
+        assert ("cancel" in message.replace("cancelling", "")) == (advice == "cancel it"), message
+    message = client.delete(f"/v1/batches/{batch['id']}").json["error"]["message"]
+    assert ("cancel it" in message) == (advice == "cancel it"), message
+
+
+def test_of_several_batches_the_one_to_cancel_is_named(client: KeyClient, gateway: Gateway) -> None:
+    file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    make_batch(client, gateway, file_id, "cancelling")
+    body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    second = client.post("/v1/batches", json=body).json["id"]
+    message = client.delete(f"/v1/files/{file_id}").json["error"]["message"]
+    assert second in message and "cancel it" in message
+
+
+def test_an_expired_file_is_gone_before_it_is_swept(client: KeyClient, gateway: Gateway) -> None:
+    timed = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    over, kept = made(client, LINE, name="in.jsonl", purpose="batch", **timed)["id"], made(client)["id"]
+    box = client.post("/v1/containers", json={"name": "box"}).json["id"]
+    age(gateway, over, seconds=3601)
+
+    for base in BASES:
+        assert client.get(f"{base}/files/{over}").status_code == 404
+        assert client.get(f"{base}/files/{over}/content").status_code == 404
+        assert client.head(f"{base}/files/{over}/content").status_code == 404
+        assert client.delete(f"{base}/files/{over}").status_code == 404
+        assert [item["id"] for item in client.get(f"{base}/files").json["data"]] == [kept]
+    assert client.get("/v1/files?purpose=batch").json["data"] == []
+    assert client.get(f"/v1/files/{over}/estimate").status_code == 404
+    assert [item["id"] for item in client.get(f"/v1/files?after={over}&order=asc").json["data"]] == [kept]
+    body = {"input_file_id": over, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    assert refusal(client.post("/v1/batches", json=body)) == (400, "input_file_id")
+    assert refusal(client.post(f"/v1/containers/{box}/files", json={"file_id": over}))[0] in (400, 404)
+    assert refusal(client.post("/v1/containers", json={"name": "b", "file_ids": [over]})) == (400, "file_ids")
+    assert len(stored(gateway)) == 2
+    assert file_service.expire_due(gateway) == 1
 
 
 def test_expired_files_go_and_others_stay(client: KeyClient, gateway: Gateway) -> None:
