@@ -60,11 +60,11 @@ _NOW = select(now_ms()).scalar_subquery()
 _ALIVE = and_(files.c.deleted_at.is_(None), or_(files.c.expires_at.is_(None), files.c.expires_at > _NOW, _IN_USE))
 
 _COLUMNS = (*(files.c[name] for name in FileRow._fields[:-1]), file_copies.shown_id())
-# Built once: every request for a file runs it.
-_FIND = select(*_COLUMNS).where(
+# Built once and kept small: every request for a file runs it. Only of a file that has expired is more asked.
+_FIND = select(*_COLUMNS, now_ms()).where(
     files.c.public_id == bindparam("public_id"),
     files.c.project_id == bindparam("project_id"),
-    _ALIVE,
+    files.c.deleted_at.is_(None),
 )
 _HOLDING = select(files.c.project_id, files.c.key_id, files.c.blob_id, files.c.bytes).with_for_update()
 
@@ -125,7 +125,12 @@ def mark_adopted(connection: Connection, file_id: int) -> None:
 def find(connection: Connection, project_id: int, public_id: str) -> FileRow | None:
     """A file of the project that is neither deleted nor expired."""
     row = connection.execute(_FIND, {"project_id": project_id, "public_id": public_id}).first()
-    return None if row is None else FileRow(*row)
+    if row is None:
+        return None
+    file, now = FileRow(*row[:-1]), row[-1]
+    if file.expires_at is not None and file.expires_at <= now and not users(connection, file.id):
+        return None
+    return file
 
 
 def resolve(connection: Connection, project_id: int, given: str) -> FileRow | None:
