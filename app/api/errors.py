@@ -5,7 +5,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from app.api import paths
 from app.api.context import gateway
+from app.api.openai import vendors
 from app.data.store.database import is_full, is_outage
 from app.errors import (
     GatewayError,
@@ -59,16 +61,25 @@ def _envelope(error: GatewayError) -> Response:
 
 def _http(error: HTTPException) -> Response:
     if isinstance(error, NotFound):
-        return _envelope(NotFoundError(f"There is no {request.method} {request.path:.200}."))
+        return _envelope(_nothing_there())
     if isinstance(error, MethodNotAllowed):
-        not_allowed = MethodNotAllowedError(f"{request.method} is not allowed for {request.path:.200}.")
-        not_allowed.allowed = error.valid_methods or ()  # type: ignore[attr-defined]
+        allowed = paths.methods()
+        if not allowed:
+            return _envelope(_nothing_there())
+        text = f"{request.method} is not allowed for {request.path:.200}; {', '.join(allowed)} are."
+        not_allowed = MethodNotAllowedError(text)
+        not_allowed.allowed = allowed  # type: ignore[attr-defined]
         return _envelope(not_allowed)
     if isinstance(error, RequestEntityTooLarge):
         return _envelope(PayloadTooLargeError("The request body is too large."))
     if (error.code or 500) < 500:
         return _envelope(InvalidRequestError(error.description or "The request is not valid."))
     return _envelope(InternalError(FAILED))
+
+
+def _nothing_there() -> NotFoundError:
+    text = f"There is no {request.method} {request.path:.200}. {vendors.hint(request.path)}"
+    return NotFoundError(text.rstrip())
 
 
 def _unexpected(error: Exception) -> Response:

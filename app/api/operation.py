@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from flask import Response, g
+from marshmallow import Schema
 
 from app.api.context import gateway
 from app.lib import json
@@ -16,8 +17,12 @@ R = TypeVar("R")
 WRITES = ("_upload", "_create", "_delete", "_cancel", "_complete", "_part_add", "_retry")
 
 
-def operation(request_type: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Name the operation of a view (`file_list`, ... in the contract's table of routes)."""
+def operation(request_type: str, *query: type[Schema]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Name the operation of a view (`file_list`, ... in the contract's table of routes).
+
+    `query` are the schemas of its query, besides the parameters that all have.
+    """
+    parameters = frozenset(field.data_key or name for schema in query for name, field in schema().fields.items())
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
@@ -26,6 +31,7 @@ def operation(request_type: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             return view(*args, **kwargs)
 
         named.request_type = request_type  # type: ignore[attr-defined]
+        named.parameters = parameters  # type: ignore[attr-defined]
         return named
 
     return decorate

@@ -1,9 +1,11 @@
 """Ids in paths: a provider's may contain slashes (`s3://bucket/key`, `files/abc`), percent-encoded or not."""
 
-from flask import Flask
-from werkzeug.routing import Map, PathConverter, ValidationError
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, MapAdapter, PathConverter, RequestRedirect, ValidationError
 
 OBJECT = "object"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 class ObjectId(PathConverter):
@@ -24,3 +26,28 @@ def register(app: Flask) -> None:
     """Register `<object:...>`, and leave two slashes in a row in an id as they are."""
     app.url_map.merge_slashes = False
     app.url_map.converters[OBJECT] = ObjectId
+    app.after_request(_correct_allow)
+
+
+def methods() -> list[str]:
+    """The methods that work for the path of the request.
+
+    Werkzeug's own answer counts routes whose converter refuses the path.
+    """
+    adapter = current_app.create_url_adapter(request)
+    found = [method for method in METHODS if adapter is not None and _matches(adapter, method)]
+    return sorted([*found, "OPTIONS"]) if found else []
+
+
+def _matches(adapter: MapAdapter, method: str) -> bool:
+    try:
+        adapter.match(method=method)
+    except (HTTPException, RequestRedirect):
+        return False
+    return True
+
+
+def _correct_allow(response: Response) -> Response:
+    if request.method == "OPTIONS" and "Allow" in response.headers:
+        response.headers["Allow"] = ", ".join(methods())
+    return response

@@ -35,4 +35,4 @@ def explicit_provider(*values: str | None) -> str | None:
 
 def sdk_provider() -> str | None:
     """The provider whose own SDK sent the request, if that can be told."""
-    return "azure" if "api-version" in request.args else None
+    return "azure" if request.args.get("api-version", "").strip() else None

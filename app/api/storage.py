@@ -38,9 +38,15 @@ def storage_choice(fields: Mapping[str, str]) -> StorageChoice:
         raise InvalidRequestError(f"{PARAM}: name one store, not both {' and '.join(sorted(stores))}.", param=PARAM)
     for kind, value in stores.items():
         if kind in (backend, API):
+            _check_empty(kind, value)
             return StorageChoice(is_kept=kind == backend)
         return StorageChoice(is_kept=False, place=_place(kind, value))
     return StorageChoice()
+
+
+def names_storage(field: str) -> bool:
+    """True for the fields of a form that `storage_choice` reads."""
+    return field == PARAM or BRACKETED.fullmatch(field) is not None
 
 
 def where(native_id: str | None, home: str) -> tuple[str, str]:
@@ -54,13 +60,13 @@ def where(native_id: str | None, home: str) -> tuple[str, str]:
 def _stores(fields: Mapping[str, str]) -> dict[str, Any]:
     """What the form says of each store that it names."""
     stores: dict[str, Any] = {}
-    if PARAM in fields:
+    if fields.get(PARAM, "").strip():
         try:
             stores.update(parse_object(fields[PARAM].encode()))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"{PARAM}: {error.message}", param=PARAM) from error
     for key, value in fields.items():
-        match = BRACKETED.match(key)
+        match = BRACKETED.fullmatch(key)
         if match is not None:
             store = stores.setdefault(match[1], {})
             if match[2] is not None and isinstance(store, dict):
@@ -68,10 +74,20 @@ def _stores(fields: Mapping[str, str]) -> dict[str, Any]:
     return stores
 
 
+def _check_empty(kind: str, value: Any) -> None:
+    for name in value if isinstance(value, dict) else ():
+        param = f"{PARAM}.{kind}.{name:.60}"
+        raise InvalidRequestError(f"{param}: is not known here; leave it out.", param=param)
+
+
 def _place(kind: str, value: Any) -> Place:
     if not isinstance(value, dict):
         raise InvalidRequestError(f'{PARAM}.{kind}: must be an object, such as {{"bucket": ...}}.', param=PARAM)
-    given = {name: value[name] for name in FIELDS if value.get(name) is not None}
+    given = {name: text for name, text in value.items() if text is not None}
+    unknown = set(given) - set(FIELDS)
+    if unknown:
+        param = f"{PARAM}.{kind}.{min(unknown):.60}"
+        raise InvalidRequestError(f"{param}: is not known here; use {', '.join(FIELDS)}.", param=param)
     for name, text in given.items():
         if not isinstance(text, str) or not text.isprintable() or len(text) > MAX_FIELD_LENGTH:
             param = f"{PARAM}.{kind}.{name}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from app.errors import InvalidRequestError
 
@@ -13,11 +13,29 @@ MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_VALUE_LENGTH = 512
 
 
+# What to do about fields that clients of other APIs send.
+HINTS = {
+    "custom_llm_provider": "name the provider as provider",
+    "target_model_names": "name the provider as provider, and the model in each line",
+    "litellm_metadata": "batches have metadata",
+    "skills": "the gateway passes no skills on; put what the container needs into it as files",
+    "input_blob": "upload the input, and name it as input_file_id",
+    "output_folder": "results are files of the gateway: output_file_id and error_file_id of the batch",
+    "callback_url": "poll the batch",
+}
+
+
 class RequestSchema(Schema):
-    """Ignores unknown fields: SDKs and clients of other gateways send fields of their own."""
+    """Rejects unknown fields and names the known ones: what ignores a field may do something else than was asked."""
 
     class Meta:
-        unknown = EXCLUDE
+        unknown = RAISE
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        known = sorted(field.data_key or name for name, field in self.fields.items())
+        hint = f"the known fields are {', '.join(known)}" if known else "no fields are accepted"
+        self.error_messages = {**self.error_messages, "unknown": f"is not known here; {hint}."}
 
 
 class Text(fields.String):
@@ -77,6 +95,8 @@ def load(schema: type[Schema], data: Mapping[str, Any]) -> dict[str, Any]:
         loaded: dict[str, Any] = _instance(schema).load(data)
     except ValidationError as error:
         param, message = _first(error.normalized_messages())  # type: ignore[no-untyped-call]
+        if param in HINTS:
+            message = f"is not known here; {HINTS[param]}."
         raise InvalidRequestError(f"{param}: {message}" if param else message, param=param or None) from error
     return loaded
 

@@ -10,6 +10,7 @@ NATIVE_ID_LENGTH = 512
 MODEL_LENGTH = 256
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
+OPENAI = "openai"
 RAW = "raw"
 EXECUTIONS = ("auto", "provider", "gateway")
 # Every status in the spellings of OpenAI's, Anthropic's and Bifrost's clients, and the statuses that it selects.
@@ -79,7 +80,7 @@ class ListBatches(RequestSchema):
 class ResultsFormat(RequestSchema):
     """`openai`: lines of OpenAI's output format; `raw`: the provider's own."""
 
-    format = Text(load_default="openai", validate=one_of("openai", RAW))
+    format = Text(required=True, validate=one_of(OPENAI, RAW))
 
 
 class StreamResults(RequestSchema):

@@ -81,7 +81,8 @@ class CopyFile(RequestSchema):
 
 
 class UploadFile(RequestSchema):
-    """The form fields of an upload, besides the file."""
+    """The form fields of an upload, besides the file, or in its place."""
 
+    file_id = Text(load_default=None, max_length=MAX_ID_LENGTH)
     file_path = Text(load_default=None, max_length=MAX_PATH_LENGTH)
     provider = Text(load_default=None, max_length=64)

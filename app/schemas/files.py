@@ -39,7 +39,7 @@ class UploadFile(RequestSchema):
 class ListFiles(RequestSchema):
     """The query of a list of files."""
 
-    purpose = Text(load_default=None, validate=one_of(*PURPOSES))
+    purpose = Text(load_default=None, max_length=64)  # no file has an unknown one
     limit = WholeNumber(load_default=MAX_LIST, min=1, max=MAX_LIST)
     after = Text(load_default=None, max_length=64)
     order = Text(load_default="desc", validate=one_of("asc", "desc"))

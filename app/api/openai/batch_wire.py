@@ -15,6 +15,7 @@ MESSAGES = {
     "account_disabled": "The account at the provider is disabled or gone. Ask the operator of the gateway.",
     "provider": "Requests are at the provider, which has not answered them yet.",
 }
+COUNTS = ("total", "completed", "failed", "succeeded", "expired", "canceled", "pending")
 
 
 def render(batch: Batch, *, public_url: str, has_operations: bool) -> dict[str, Any]:
@@ -58,8 +59,11 @@ def request_counts(batch: Batch) -> dict[str, int]:
     """Lines by how they ended.
 
     `failed` counts every line that ended without success, as many as the error file will have, so that `completed` and
-    `failed` add up to `total` in the end; `expired` and `canceled` are how many of those never ran.
+    `failed` add up to `total` in the end; `expired` and `canceled` are how many of those never ran. A batch that failed
+    as a whole counts no lines, as at OpenAI, wherever it was to run.
     """
+    if batch.status == "failed" and not batch.lines_completed:
+        return dict.fromkeys(COUNTS, 0)
     unexecuted = batch.lines_expired + batch.lines_cancelled
     return {
         "total": batch.lines_total,

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 from app.api.body import Body, read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
-from app.api.openai import batch_wire
+from app.api.openai import batch_wire, query
 from app.api.openai.estimate_wire import wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
@@ -60,10 +60,10 @@ def create() -> Response:
 
 
 @blueprint.get("/batches")
-@operation("batch_list")
+@operation("batch_list", schemas.ListBatches)
 def list_() -> Response:
     """The project's batches, newest first."""
-    fields = load(schemas.ListBatches, request.args)
+    fields = query.read(schemas.ListBatches)
     provider = explicit_provider()
     statuses = schemas.STATUSES[fields["status"]] if fields["status"] else None
     page = batches.list_(
@@ -95,20 +95,21 @@ def delete(batch_id: str) -> Response:
 
 
 @extras.get(f"{BELOW}/results")
-@operation("batch_results")
+@operation("batch_results", schemas.ResultsFormat, schemas.StreamResults, schemas.PageResults)
 def results(batch_id: str) -> Response:
     """One output line for each line that has ended: JSONL, or a paged document for `Accept: application/json`.
 
     With `format=raw` the lines as the provider wrote them, with the ids that it has, in its own order.
     """
     provider = explicit_provider()
-    if load(schemas.ResultsFormat, request.args)["format"] == schemas.RAW:
+    given = query.given()
+    if load(schemas.ResultsFormat, {"format": given.pop("format", schemas.OPENAI)})["format"] == schemas.RAW:
         return _raw(batch_id, provider)
     if not _wants_document():
-        fields = load(schemas.StreamResults, request.args)
+        fields = load(schemas.StreamResults, given)
         lines = batch_results.stream(gateway(), caller(), batch_id, provider=provider, **fields)
         return Response(lines, mimetype=JSONL)
-    fields = load(schemas.PageResults, request.args)
+    fields = load(schemas.PageResults, given)
     page = batch_results.page(gateway(), caller(), batch_id, provider=provider, **fields)
     body = {
         "batch_id": page.batch.public_id,
@@ -120,10 +121,10 @@ def results(batch_id: str) -> Response:
 
 
 @extras.get(f"{BELOW}/lines")
-@operation("batch_lines")
+@operation("batch_lines", schemas.ListLines)
 def lines(batch_id: str) -> Response:
     """The state of each line, in order."""
-    fields = load(schemas.ListLines, request.args)
+    fields = query.read(schemas.ListLines)
     state = schemas.LINE_STATES[fields["state"]] if fields["state"] else None
     page = batch_results.states(
         gateway(),
@@ -154,10 +155,10 @@ def retry(batch_id: str) -> Response:
 
 
 @extras.get("/files/<object:file_id>/estimate")
-@operation("file_estimate")
+@operation("file_estimate", schemas.Estimate)
 def estimate(file_id: str) -> Response:
     """The tokens and the most that a batch on a file can cost, as far as lines and prices show; null is unknown."""
-    fields = load(schemas.Estimate, request.args)
+    fields = query.read(schemas.Estimate)
     estimated = cost.of_file(gateway(), caller(), file_id, provider=explicit_provider(), **fields)
     g.object_id = estimated.file_id
     return answer(wire(estimated), provider=estimated.provider, model_requested=fields["model"])
@@ -174,7 +175,7 @@ def _source(input_file_id: str | None, inline: InlineInput | None) -> str | Inli
 
 def _raw(batch_id: str, provider: str | None) -> Response:
     for name in ("after", "limit"):
-        if name in request.args:
+        if name in query.given():
             raise InvalidRequestError(f"{name}: format=raw returns all lines; leave out {name}.", param=name)
     raw = raw_results.find(gateway(), caller(), batch_id, provider=provider)
     g.object_id = raw.batch.public_id

@@ -1,6 +1,7 @@
 """Files in containers, in OpenAI's shape."""
 
 import posixpath
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,11 @@ from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import idempotent, identify, settling
-from app.api.multipart import is_multipart, read_form
-from app.api.openai import container_wire
+from app.api.multipart import Form, is_multipart, read_form
+from app.api.openai import container_wire, query
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider
-from app.errors import PayloadTooLargeError
+from app.errors import InvalidRequestError, PayloadTooLargeError
 from app.schemas.base import load
 from app.schemas.containers import CopyFile, ListContainerFiles, UploadFile
 from app.services.access import permissions
@@ -44,6 +45,19 @@ class _Bounded:
         self._blob.write(data)
 
 
+class _FormFile:
+    """The file of a form; `blob` is None until its part of the body begins."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.blob: IncomingBlob | None = None
+
+    def open(self, _: Form) -> _Bounded:
+        """Begin to receive the file."""
+        self.blob = self._stack.enter_context(incoming(gateway(), spares_reserve=True))
+        return _Bounded(self.blob, max_bytes=gateway().settings.max_file_bytes)
+
+
 @blueprint.post(FILES)
 @operation("container_file_create")
 @idempotent
@@ -53,13 +67,13 @@ def create(container_id: str) -> Response:
 
 
 @blueprint.get(FILES)
-@operation("container_file_list")
+@operation("container_file_list", ListContainerFiles)
 def list_(container_id: str) -> Response:
     """The files of a container, newest first by default."""
-    query = load(ListContainerFiles, request.args)
+    fields = query.read(ListContainerFiles)
     container = _running(container_id)
     page = files.list_(
-        gateway(), container, limit=query["limit"], descending=query["order"] == "desc", after=query["after"]
+        gateway(), container, limit=fields["limit"], descending=fields["order"] == "desc", after=fields["after"]
     )
     data = [_item(container, file) for file in page.items]
     return list_answer(data, has_more=page.has_more, provider=container.provider)
@@ -99,28 +113,39 @@ def delete(container_id: str, file_id: str) -> Response:
 
 
 def _upload(container_id: str) -> Response:
+    """The file of a form, or one of the project that the form names instead."""
     # Looked up before the first byte is read, and again with the form's provider.
     container = _writable(container_id)
     limits.check_room(gateway(), caller())
-    with incoming(gateway(), spares_reserve=True) as blob:
-        sink = _Bounded(blob, max_bytes=gateway().settings.max_file_bytes)
-        form = read_form(request, file_field="file", open_file=lambda _: sink)
-        fields = load(UploadFile, form.fields)
+    with ExitStack() as stack:
+        file = _FormFile(stack)
+        form = read_form(request, file_field="file", open_file=file.open, optional=True)
+        fields = load(UploadFile, form.given)
+        if (file.blob is None) == (fields["file_id"] is None):
+            text = "Send either a file, as file with a filename, or the id of one of the project's as file_id."
+            raise InvalidRequestError(text, param="file")
         path = checked_path(fields["file_path"])
+        if file.blob is None:
+            identify(form.fields)
+            return _copied(container_id, fields, path)
         container = _writable(container_id, fields["provider"])
         filename = form.filename or ""
-        identify({"fields": form.fields, "filename": filename, "sha256": blob.sha256})
-        blob.seal()
+        identify({"fields": form.fields, "filename": filename, "sha256": file.blob.sha256})
+        file.blob.seal()
         render = partial(_answer, container)
         settle = settling(render)
-        return render(files.add(gateway(), caller(), container, blob, filename=filename, path=path, settle=settle))
+        made = files.add(gateway(), caller(), container, file.blob, filename=filename, path=path, settle=settle)
+        return render(made)
 
 
 def _copy(container_id: str) -> Response:
     body = read_json()
     identify(body)
     fields = load(CopyFile, body)
-    path = checked_path(fields["file_path"])
+    return _copied(container_id, fields, checked_path(fields["file_path"]))
+
+
+def _copied(container_id: str, fields: dict[str, Any], path: str | None) -> Response:
     container = _writable(container_id, fields["provider"])
     render = partial(_answer, container)
     file_id = fields["file_id"]

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
-from app.api.openai import container_wire
+from app.api.openai import container_wire, query
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load
@@ -44,18 +44,18 @@ def create() -> Response:
 
 
 @blueprint.get("/containers")
-@operation("container_list")
+@operation("container_list", ListContainers)
 def list_() -> Response:
     """The project's containers, newest first by default."""
-    query = load(ListContainers, request.args)
+    fields = query.read(ListContainers)
     provider = explicit_provider()
     page = containers.list_(
         gateway(),
         caller(),
-        limit=query["limit"],
-        descending=query["order"] == "desc",
-        after=query["after"],
-        name=query["name"],
+        limit=fields["limit"],
+        descending=fields["order"] == "desc",
+        after=fields["after"],
+        name=fields["name"],
         provider=provider,
     )
     data = [_item(container) for container in page.items]

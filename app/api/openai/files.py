@@ -1,6 +1,5 @@
 """Files, in OpenAI's shape."""
 
-import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +10,11 @@ from flask import Blueprint, Response, g, request
 from app.api.context import caller, gateway
 from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import HEADER, idempotent, identify, settling
-from app.api.multipart import Form, nested, read_form
-from app.api.openai import file_wire
+from app.api.multipart import Form, read_form, with_nested
+from app.api.openai import azure, file_wire, query
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
-from app.api.storage import StorageChoice, storage_choice
+from app.api.storage import StorageChoice, names_storage, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services.accounts import choose
@@ -28,7 +27,6 @@ blueprint = Blueprint("files", __name__)
 
 FILE = "/files/<object('content', 'estimate'):file_id>"
 CONTENT = "/files/<object:file_id>/content"
-DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +49,18 @@ class _FormFile:
 
     def open(self, form: Form) -> IncomingFile:
         """Begin to receive the file. Raises at once what is wrong with the fields that came before it."""
-        if "purpose" in form.fields:
-            _fields(form)
         self.name = names.checked_name(form.filename or "")
-        self.incoming = self._stack.enter_context(files.receiving(gateway(), self.name))
+        purpose = None
+        if "purpose" in form.fields:
+            purpose = _fields(form).purpose
+            names.check_format(purpose, self.name)
+        self.incoming = self._stack.enter_context(files.receiving(gateway(), self.name, purpose=purpose))
         return self.incoming
 
 
 @blueprint.post("/files")
 @operation("file_upload")
+@azure.located
 @idempotent
 def upload() -> Response:
     """Upload a file, which is stored while it is received; form fields may come before or after it."""
@@ -75,19 +76,19 @@ def upload() -> Response:
 
 
 @blueprint.get("/files")
-@operation("file_list")
+@operation("file_list", ListFiles)
 def list_() -> Response:
     """The project's files, newest first by default."""
-    query = load(ListFiles, request.args)
+    fields = query.read(ListFiles)
     provider = explicit_provider()
     page = files.list_(
         gateway(),
         caller(),
-        purpose=query["purpose"],
+        purpose=fields["purpose"],
         provider=provider,
-        after=query["after"],
-        descending=query["order"] == "desc",
-        limit=query["limit"],
+        after=fields["after"],
+        descending=fields["order"] == "desc",
+        limit=fields["limit"],
     )
     backend = gateway().blobs.backend
     # One dict for all files of a home: a page may have ten thousand.
@@ -143,9 +144,8 @@ def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:
 def _fields(form: Form) -> _Fields:
     """The fields that have been read. Raises InvalidRequestError for what is wrong with them."""
     storage = storage_choice(form.fields)
-    # `expires_after` as one field is invalid: ignoring it would keep a file that was to expire.
-    expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
-    loaded = load(UploadFile, {**form.fields, "expires_after": expires_after})
+    rest = {name: value for name, value in form.given.items() if not names_storage(name)}
+    loaded = load(UploadFile, with_nested(rest, "expires_after"))
     return _Fields(
         purpose=loaded["purpose"],
         provider=explicit_provider(loaded["provider"]),
@@ -168,6 +168,5 @@ def _new_file(fields: _Fields, filename: str) -> NewFile:
 
 
 def _created(row: FileRow) -> Response:
-    # Azure's dated API answers 201, its v1 API 200.
-    status = 201 if DATED.match(request.args.get("api-version", "")) else 200
+    status = 201 if azure.is_dated() else 200
     return answer(_wire(row), provider=row.home, native_id=row.native_id, status=status)

@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 
 from app.api.context import caller, gateway
 from app.api.operation import answer, operation
+from app.api.provider import explicit_provider
 from app.services.accounts import models
 from app.services.accounts.models import Model
 
@@ -16,7 +17,9 @@ blueprint = Blueprint("models", __name__)
 @operation("model_list")
 def list_models() -> Response:
     """Every model that a reachable account lists; `id` is the name to use in batch lines."""
-    return answer({"object": "list", "data": [_wire(model) for model in models.list_(gateway(), caller())]})
+    provider = explicit_provider()
+    found = models.list_(gateway(), caller(), provider=provider)
+    return answer({"object": "list", "data": [_wire(model) for model in found]}, provider=provider)
 
 
 def _wire(model: Model) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import HEADER, idempotent, identify, settling
 from app.api.multipart import read_form
-from app.api.openai import file_wire, upload_wire
+from app.api.openai import azure, file_wire, upload_wire
 from app.api.operation import answer, extra_fields, operation
 from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load
@@ -24,6 +24,7 @@ UPLOAD = "/uploads/<string:upload_id>"
 
 @blueprint.post("/uploads")
 @operation("upload_create")
+@azure.located
 @idempotent
 def create() -> Response:
     """Announce a file that will be sent in parts."""
@@ -57,7 +58,7 @@ def add_part(upload_id: str) -> Response:
     upload = look_up(gateway(), caller(), upload_id, provider=explicit_provider())
     with uploads.receiving_part(gateway(), upload) as incoming:
         form = read_form(request, file_field="data", open_file=lambda _: incoming)
-        fields = load(AddPart, form.fields)
+        fields = load(AddPart, form.given)
         identify({**form.fields, "sha256": incoming.sha256})
         provider = explicit_provider(fields["provider"])
         upload = uploads.retrieve_pending(gateway(), caller(), upload_id, provider=provider)

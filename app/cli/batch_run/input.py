@@ -9,7 +9,7 @@ FIRST_LINE_BYTES = 16 * 2**20
 
 
 def endpoint(path: Path) -> str:
-    """Returns the `url` of the first line. Raises Refused when there is none."""
+    """Returns the `url` of the first line; that of Anthropic's form needs none. Raises Refused when there is none."""
     with path.open("rb") as file:
         line = file.readline(FIRST_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").strip()
         while not line and (more := file.readline(FIRST_LINE_BYTES)):
@@ -21,6 +21,8 @@ def endpoint(path: Path) -> str:
     except ValueError as error:
         raise Refused(f"The first line of {path} is not JSON ({error}). Each line is one request.") from error
     url = request.get("url") if isinstance(request, dict) else None
+    if isinstance(request, dict) and url is None and request.get("body") is None and request.get("params"):
+        return "/v1/messages"
     if not isinstance(url, str) or not url:
         raise Refused(f"The first line of {path} has no `url`: give --endpoint, such as /v1/chat/completions.")
     return url

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from app.data.files import native_objects as object_rows
@@ -157,4 +157,6 @@ def file_of(connection: Connection, project_id: int, native_id: str) -> str | No
             files.c.deleted_at.is_(None),
         )
     )
-    return connection.execute(statement.order_by(files.c.id).limit(1)).scalar()
+    # Of files that share the object, one that has expired and only waits to be swept comes last.
+    is_over = case((files.c.expires_at <= select(now_ms()).scalar_subquery(), 1), else_=0)
+    return connection.execute(statement.order_by(is_over, files.c.id).limit(1)).scalar()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Connection, bindparam, exists, literal, or_, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, exists, literal, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.sql import ColumnElement
 
@@ -49,18 +49,24 @@ class FileRow(NamedTuple):
 
 
 NATIVE_ID_LENGTH = 512
+MAX_USERS = 10
+
+_IN_USE = exists(
+    select(literal(1)).where(batches.c.input_file_id == files.c.id, batches.c.status.not_in(TERMINAL))
+).correlate(files)
+# Read once for each statement, not for each row.
+_NOW = select(now_ms()).scalar_subquery()
+# A file is gone when it expires, swept or not, unless an unfinished batch uses it.
+_ALIVE = and_(files.c.deleted_at.is_(None), or_(files.c.expires_at.is_(None), files.c.expires_at > _NOW, _IN_USE))
 
 _COLUMNS = (*(files.c[name] for name in FileRow._fields[:-1]), file_copies.shown_id())
-# Built once: every request for a file runs it.
-_FIND = select(*_COLUMNS).where(
+# Built once and kept small: every request for a file runs it. Only of a file that has expired is more asked.
+_FIND = select(*_COLUMNS, now_ms()).where(
     files.c.public_id == bindparam("public_id"),
     paging.within(files.c.project_id, bindparam("project_id", type_=BigInteger)),
     paging.alive(files.c.deleted_at),
 )
 _HOLDING = select(files.c.project_id, files.c.key_id, files.c.blob_id, files.c.bytes).with_for_update()
-_IN_USE = exists(
-    select(literal(1)).where(batches.c.input_file_id == files.c.id, batches.c.status.not_in(TERMINAL))
-).correlate(files)
 
 
 def insert(
@@ -106,15 +112,25 @@ def insert(
     return int(connection.execute(statement.returning(files.c.id)).scalar_one())
 
 
+def read_new(connection: Connection, file_id: int) -> FileRow:
+    """The file that this transaction inserted."""
+    return FileRow(*connection.execute(select(*_COLUMNS).where(files.c.id == file_id)).one())
+
+
 def mark_adopted(connection: Connection, file_id: int) -> None:
     """Record that the file was at its provider before the gateway knew of it."""
     connection.execute(update(files).where(files.c.id == file_id).values(adopted_at=now_ms()))
 
 
 def find(connection: Connection, project_id: int, public_id: str) -> FileRow | None:
-    """A file of the project that is not deleted."""
+    """A file of the project that is neither deleted nor expired."""
     row = connection.execute(_FIND, {"project_id": project_id, "public_id": public_id}).first()
-    return None if row is None else FileRow(*row)
+    if row is None:
+        return None
+    file, now = FileRow(*row[:-1]), row[-1]
+    if file.expires_at is not None and file.expires_at <= now and not users(connection, file.id):
+        return None
+    return file
 
 
 def resolve(connection: Connection, project_id: int, given: str) -> FileRow | None:
@@ -144,7 +160,7 @@ def page(
     limit: int,
 ) -> list[FileRow]:
     """Up to `limit` + 1 files of the project beyond `after`."""
-    statement = select(*_COLUMNS).where(files.c.project_id == project_id, files.c.deleted_at.is_(None))
+    statement = select(*_COLUMNS).where(files.c.project_id == project_id, _ALIVE)
     if purpose is not None:
         statement = statement.where(files.c.purpose == purpose)
     if home is not None:
@@ -218,6 +234,13 @@ def keep(
         return False
     limit_counters.add_stored(connection, project_id=row.project_id, key_id=row.key_id, size=size)
     return True
+
+
+def users(connection: Connection, file_id: int) -> list[tuple[str, str]]:
+    """(id, status) of a few unfinished batches that use a file."""
+    where = (batches.c.input_file_id == file_id, batches.c.status.not_in(TERMINAL))
+    statement = select(batches.c.public_id, batches.c.status).where(*where).order_by(batches.c.id).limit(MAX_USERS)
+    return [(row.public_id, row.status) for row in connection.execute(statement)]
 
 
 def lock_alive(connection: Connection, file_id: int) -> bool:

@@ -23,17 +23,17 @@ class Model:
     provider: str
 
 
-def list_(gateway: Gateway, caller: Caller) -> list[Model]:
-    """Returns the models of all accounts that the caller's key may use.
+def list_(gateway: Gateway, caller: Caller, *, provider: str | None = None) -> list[Model]:
+    """Returns the models of all accounts that the caller's key may use, or of `provider`.
 
     An account that does not answer is logged and left out.
     """
     allowed = caller.providers
-    providers = [name for name in gateway.accounts.providers() if allowed is None or name in allowed]
-    candidates = [gateway.accounts.of(provider) for provider in providers]
+    names = [name for name in gateway.accounts.providers() if allowed is None or name in allowed]
+    candidates = [gateway.accounts.of(name) for name in names]
     if caller.own_account is not None:
         candidates = [gateway.accounts.by_id(caller.own_account)]
-    accounts = [account for account in candidates if account is not None]
+    accounts = [account for account in candidates if account and provider in (None, account.provider)]
     if not accounts:
         return []
     with ThreadPoolExecutor(max_workers=len(accounts)) as pool:

@@ -120,7 +120,8 @@ def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
         batch = _find(connection, caller, public_id, provider)
         if not batches.mark_deleted(connection, batch.id):
             status = _find(connection, caller, public_id, provider).status
-            raise ConflictError(f"Batch {public_id} is {status}; cancel it or wait for its end before deleting it.")
+            act = "cancel it or wait" if status in batches.CANCELLABLE else "wait"
+            raise ConflictError(f"Batch {public_id} is {status}; {act} for its end before deleting it.")
         return batch
 
     return gateway.database.run(unit)

@@ -26,7 +26,7 @@ from app.services.copies import ensure, remote
 from app.services.files.files import BATCH_EXPIRY_S
 from app.services.gateway import Caller, Gateway
 from app.services.limits import limits
-from app.services.lines import dialects
+from app.services.lines import dialects, rules
 from app.services.money import budgets
 
 PURPOSE = "batch"
@@ -198,8 +198,8 @@ def _holders(gateway: Gateway, source: _Source) -> Sequence[int]:
 
 
 def _endpoint(account: Account, execution: str, named: str | None, source: _Source) -> str:
-    endpoint = named or (source.endpoint if isinstance(source, InlineInput) else None)
-    if endpoint is None:
+    endpoint = rules.endpoint_of(named or (source.endpoint if isinstance(source, InlineInput) else None) or "")
+    if not endpoint:
         raise InvalidRequestError("endpoint is required, such as /v1/chat/completions.", param="endpoint")
     if isinstance(source, InlineInput):
         source.check_urls(endpoint)

@@ -111,11 +111,11 @@ def read(gateway: Gateway, key: str) -> Estimate:
 def _add(estimate: Estimate, data: bytes | None) -> None:
     estimate.lines += 1
     line = _line(data)
-    sums = None if line is None else _sums(line["body"], line.get("url"))
+    sums = None if line is None else _sums(rules.body_of(line), line.get("url"))
     if line is None or sums is None:
         estimate.invalid_lines += 1
         return
-    _sums_of(estimate, line["body"].get("model")).add(sums)
+    _sums_of(estimate, rules.body_of(line).get("model")).add(sums)
 
 
 def _line(data: bytes | None) -> Mapping[str, Any] | None:
@@ -123,7 +123,7 @@ def _line(data: bytes | None) -> Mapping[str, Any] | None:
         line = json.loads(data or b"")
     except ValueError:
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("body"), dict) else None
+    return line if isinstance(line, dict) and isinstance(line.get(rules.form_of(line)), dict) else None
 
 
 def _sums_of(estimate: Estimate, model: Any) -> Sums:

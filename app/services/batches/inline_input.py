@@ -10,13 +10,13 @@ from app.lib import json, jsonl
 from app.lib.json_stream import JsonStreamError, Member, PieceTooLargeError, Source, members
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
-from app.services.lines.rules import MAX_CUSTOM_ID
+from app.services.lines.rules import BODY, MAX_CUSTOM_ID, PARAMS, endpoint_of
+from app.services.lines.rules import MESSAGES as MESSAGES_ENDPOINT
 
 REQUESTS = "requests"
-PARAMS = "params"
-MESSAGES_ENDPOINT = "/v1/messages"
 METHOD = "POST"
 URL_LENGTH = 256
+MEMBERS = ("custom_id", "method", "url", BODY, PARAMS)
 SHOWN_NAME = 64
 ENDPOINT_ROOM = 64  # bytes by which a line without url may still grow
 
@@ -170,6 +170,10 @@ def _form(request: Any, index: int) -> str:
 
 
 def _line(request: dict[str, Any], name: str, index: int) -> dict[str, Any]:
+    unknown = [member for member in request if member not in MEMBERS]
+    if unknown:
+        shown = unknown[0][:SHOWN_NAME]
+        raise _wrong(index, f".{shown}", f"is not known here; the known members are {', '.join(MEMBERS)}.")
     custom_id = request.get("custom_id")
     if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
         raise _wrong(index, ".custom_id", f"must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL.")
@@ -183,7 +187,7 @@ def _line(request: dict[str, Any], name: str, index: int) -> dict[str, Any]:
         raise _wrong(index, ".url", f"must be a string of at most {URL_LENGTH} characters.")
     if name == PARAMS and url != MESSAGES_ENDPOINT:
         raise _wrong(index, ".url", f"requests with params are of {MESSAGES_ENDPOINT}; leave it out.")
-    return {"custom_id": custom_id, "method": METHOD, "url": url, "body": body}
+    return {"custom_id": custom_id, "method": METHOD, "url": None if url is None else endpoint_of(url), "body": body}
 
 
 def _dumps(line: dict[str, Any], index: int) -> bytes:

@@ -1,6 +1,6 @@
 """Files: streamed in, listed, read, deleted, expired."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.objects import NativeFile, Payload
 from app.connectors.contract.objects import NewFile as NewNativeFile
+from app.data.batches.batches import CANCELLABLE
 from app.data.files import file_copies, files
 from app.data.files.files import FileRow as FileRow  # what callers of this module get
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, PayloadTooLargeError
@@ -17,9 +18,8 @@ from app.services.access import permissions
 from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import direct, reconcile, remote
 from app.services.each_due import SLICE_ROWS, each_due
-from app.services.files import placement
+from app.services.files import names, placement
 from app.services.files.names import BATCH as BATCH  # what callers of this module compare purposes with
-from app.services.files.names import BATCH_SUFFIX
 from app.services.files.placement import Place
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Settle
@@ -140,9 +140,7 @@ class IncomingFile:
         row_id = self._insert(connection, caller, new, public_id=public_id, only_at=only_at)
         if object_id is not None:
             file_copies.add(connection, file_id=row_id, object_id=object_id, variant=file_copies.RAW)
-        row = files.find(connection, caller.project_id, public_id)
-        if row is None:
-            raise RuntimeError(f"The file {public_id} that this transaction inserted cannot be read.")
+        row = files.read_new(connection, row_id)
         if settle is not None:
             settle(connection, row)
         limits.settle_upload(connection, caller)
@@ -179,10 +177,13 @@ class IncomingFile:
 
 
 @contextmanager
-def receiving(gateway: Gateway, filename: str) -> Iterator[IncomingFile]:
-    """A file being received, under a name that `names.checked_name` returned; nothing is left after an exception."""
-    # The purpose may come after the file, so whatever could be a batch input is indexed.
-    index = LineIndex(max_lines=gateway.settings.max_input_lines) if filename.endswith(BATCH_SUFFIX) else None
+def receiving(gateway: Gateway, filename: str, *, purpose: str | None = None) -> Iterator[IncomingFile]:
+    """A file being received, under a name that `names.checked_name` returned; nothing is left after an exception.
+
+    `purpose` is None while it is not known: it may come after the file, so whatever could be a batch input is indexed.
+    """
+    is_indexed = purpose in (None, BATCH) and names.may_be_batch(filename)
+    index = LineIndex(max_lines=gateway.settings.max_input_lines) if is_indexed else None
     with incoming(gateway, spares_reserve=True) as blob:
         yield IncomingFile(gateway, blob, index)
 
@@ -238,13 +239,23 @@ def delete(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | No
             return unused
         if files.find(connection, caller.project_id, row.public_id) is None:
             raise NotFoundError(f"No such File object: {file_id}", param="id")
-        raise ConflictError(f"The file {file_id} is used by an unfinished batch; cancel the batch first.", param="id")
+        raise ConflictError(_in_use(file_id, files.users(connection, row.id)), param="id")
 
     unused = gateway.database.run(unit)
     blobs.remove_condemned(gateway, row.blob_id)
     for object_id in unused:
         reconcile.delete_now(gateway, object_id, worker=caller.request_id[:MAX_WORKER_LENGTH])
     return row
+
+
+def _in_use(file_id: str, users: Sequence[tuple[str, str]]) -> str:
+    """What to do about a file that batches use: those that can be cancelled come first."""
+    text = f"The file {file_id:.100} is used by an unfinished batch"
+    for batch_id, status in sorted(users, key=lambda user: user[1] not in CANCELLABLE):
+        if status in CANCELLABLE:
+            return f"{text}, {batch_id}: cancel it, or wait for its end, and then delete the file."
+        return f"{text}, {batch_id}, which is {status}: wait until it has ended, and then delete the file."
+    return f"{text}: try again."  # it has ended since
 
 
 def blob_key(gateway: Gateway, row: FileRow) -> str:

@@ -1,5 +1,7 @@
 """What files may be called, and what each purpose asks of the name."""
 
+import posixpath
+
 from app.errors import InvalidRequestError
 
 MAX_LENGTH = 255
@@ -20,6 +22,11 @@ def checked_name(filename: str, *, param: str = "file") -> str:
 
 
 def check_format(purpose: str, filename: str, *, param: str = "file") -> None:
-    """Raises InvalidRequestError naming `param` when a batch input is not called `*.jsonl`."""
-    if purpose == BATCH and not filename.endswith(BATCH_SUFFIX):
+    """Raises InvalidRequestError naming `param` when the name of a batch input has another extension than `.jsonl`."""
+    if purpose == BATCH and not may_be_batch(filename):
         raise InvalidRequestError("Invalid file format for Batch API. Must be .jsonl", param=param)
+
+
+def may_be_batch(filename: str) -> bool:
+    """True for `*.jsonl` in any case, and for a name without an extension: what SDKs call bytes that have no name."""
+    return filename.lower().endswith(BATCH_SUFFIX) or posixpath.splitext(filename)[1] in ("", ".")

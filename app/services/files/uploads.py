@@ -197,7 +197,7 @@ def complete(
         if settle is not None:
             settle(connection, _completed(upload, file))
 
-    with files.receiving(gateway, upload.filename) as incoming_file:
+    with files.receiving(gateway, upload.filename, purpose=upload.purpose) as incoming_file:
         for data in _joined(gateway, caller, upload, parts):
             incoming_file.write(data)
             if md5 is not None:

@@ -69,7 +69,7 @@ class JobCutter:
         if owned_ids.find(facts.body) is not None:
             return self._hold_back(line.number, UNSUPPORTED_ID)
         try:
-            encoded, differs = self.encoder.line(line.number, facts.custom_id, data, facts.body)
+            encoded, differs = self.encoder.line(line.number, facts.custom_id, data, facts)
         except TranslationError as error:
             return self._hold_back(line.number, error.code)
         except (ValueError, json.JSONEncodeError) as error:  # the latter: translated, it is nested too deep

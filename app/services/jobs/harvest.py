@@ -21,7 +21,7 @@ from app.services.jobs import transition
 from app.services.jobs.cut import UNSUPPORTED_ID
 from app.services.jobs.input import Encoder, Requests, line_number
 from app.services.leases import lease_ms
-from app.services.lines import chunks, dialects, send
+from app.services.lines import chunks, dialects, rules, send
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
@@ -211,7 +211,7 @@ def _translated(work: _Harvest, row: LineOfJob, result: JobResult) -> JobResult:
         result,
         endpoint=facts.endpoint,
         target=dialects.spoken(facts.endpoint, account.abilities.jobs.endpoints),
-        request=lambda: json.loads(work.requests.read(row))["body"],
+        request=lambda: rules.body_of(json.loads(work.requests.read(row))),
         answer_id=line_id(facts.public_id, row.line).removeprefix(ids.LINE),
         model=facts.model,
         now_s=ended_at // 1000,

@@ -17,7 +17,8 @@ from app.data.batches.lines import LineOfJob
 from app.lib import json
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
-from app.services.lines import dialects
+from app.services.lines import dialects, rules
+from app.services.lines.rules import LineFacts
 
 OPENAI = "openai"
 RAW = "raw"
@@ -54,20 +55,20 @@ class Encoder:
         return dialects.spoken(self.endpoint, self.limits.endpoints)
 
     def line(
-        self, number: int, custom_id: str, data: bytes, body: dict[str, Any] | None = None
+        self, number: int, custom_id: str, data: bytes, facts: LineFacts | None = None
     ) -> tuple[EncodedLine, bool]:
         """(the line of the job, whether it differs from `data`, the line of the batch's input).
 
-        `body` is the parsed body of the line, if the caller has it. Raises TranslationError when the provider's dialect
+        `facts` are those of the line, if the caller has them. Raises TranslationError when the provider's dialect
         cannot express the request.
         """
         wire_id = self.wire_id(number, custom_id)
-        if body is None:
-            body = dict(json.loads(data)["body"])
+        facts = facts or rules.facts_of(json.loads(data))
+        body = facts.body
         line_model: Any = body.get("model")
         model = self.account.native_model(self.override or line_model)
         target = self.target
-        is_same = wire_id == custom_id and model == line_model and target == self.endpoint
+        is_same = facts.is_standard and wire_id == custom_id and model == line_model and target == self.endpoint
         # A line with a member twice is written anew: the provider might read the one that was not checked.
         if is_same and self.limits.dialect == OPENAI and not json.repeats_member(data):
             return EncodedLine(data + b"\n"), False

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.services.access import permissions
 from app.services.lines import owned_ids
-from app.services.lines.rules import Finding, LineFacts
+from app.services.lines.rules import BODY, Finding, LineFacts
 
 CODE = "model_not_allowed"
 # Members that hold content, in which "model" is an ordinary word; only tools in it name models.
@@ -36,7 +36,7 @@ class LineModels:
         """A Finding for the first model of the line that the key may not use; None if there is none."""
         if self.patterns is None:
             return None
-        for path, model in named(facts.body, has_override=self.override is not None):
+        for path, model in named(facts.body, facts.form, has_override=self.override is not None):
             if not self._allows(model):
                 text = f"The key of this batch may not use model {model!r:.300}."
                 return Finding(CODE, text, path, number)
@@ -48,12 +48,15 @@ class LineModels:
         return self._known[model]
 
 
-def named(body: Mapping[str, Any], *, has_override: bool = False) -> Iterator[tuple[str, str]]:
-    """(path, name) of all models that a body names, without its `model` if that is replaced."""
+def named(body: Mapping[str, Any], form: str = BODY, *, has_override: bool = False) -> Iterator[tuple[str, str]]:
+    """(path, name) of all models that a body names, without its `model` if that is replaced.
+
+    `form` is the member of the line that has the body.
+    """
     for name, inner in body.items():
         # In another case it is not replaced, and a server that ignores case may read it.
         if not (has_override and name == "model"):
-            yield from _member(name, inner, body, "body", "")
+            yield from _member(name, inner, body, form, "")
 
 
 def _member(name: str, inner: Any, holder: Mapping[str, Any], path: str, reached_by: str) -> Iterator[tuple[str, str]]:

@@ -1,11 +1,26 @@
 """What makes a line of a batch input invalid, with OpenAI's messages and codes (contracts: OpenAI, batches)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.lib import bounds, json
+from app.lib import bounds, encodings, json
 
 MAX_CUSTOM_ID = 512
+MESSAGES = "/v1/messages"
+# The member that has the request itself, in OpenAI's form of a line and in Anthropic's (`{custom_id, params}`).
+BODY, PARAMS = "body", "params"
+# Azure's dated API leaves the version out of these.
+UNVERSIONED = (
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/moderations",
+    "/images/generations",
+    "/images/edits",
+    "/videos",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +43,42 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """A valid line. Nobody changes its `body`."""
+    """A valid line. Nobody changes its `body`, which is the member `form` of the line.
+
+    `is_standard` is false when OpenAI's API would not take the line as it is written: it has Azure's url or
+    Anthropic's form.
+    """
 
     custom_id: str
     url: str
     model: str | None
     body: dict[str, Any] = field(default_factory=dict, repr=False)
+    form: str = BODY
+    is_standard: bool = True
+
+
+def endpoint_of(url: str) -> str:
+    """The endpoint that `url` names: Azure's dated API leaves `/v1` out."""
+    return f"/v1{url}" if url in UNVERSIONED else url
+
+
+def form_of(line: Mapping[str, Any]) -> str:
+    """The member of a line that has the request itself."""
+    return PARAMS if line.get(BODY) is None and line.get(PARAMS) is not None else BODY
+
+
+def body_of(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a valid line, in either form."""
+    body: dict[str, Any] = line[form_of(line)]
+    return body
+
+
+def facts_of(line: Mapping[str, Any]) -> LineFacts:
+    """The facts of a valid line."""
+    form, url = form_of(line), line.get("url")
+    body, endpoint = line[form], MESSAGES if url is None else endpoint_of(url)
+    is_standard = form == BODY and endpoint == url
+    return LineFacts(line["custom_id"], endpoint, body.get("model"), body, form, is_standard=is_standard)
 
 
 def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts | Finding:
@@ -43,7 +88,9 @@ def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts |
     try:
         value = json.loads(data)
     except ValueError:
-        return Finding("invalid_json_line", "This line is not parseable as valid JSON.", None, number)
+        text = encodings.described(data)
+        text = f"This line {text}." if text else "This line is not parseable as valid JSON."
+        return Finding("invalid_json_line", text, None, number)
     if not isinstance(value, dict):
         return Finding("invalid_json_line", "This line must be a JSON object.", None, number)
     if _is_too_deep(data, value):
@@ -51,21 +98,29 @@ def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts |
     return _fields(value, number)
 
 
-def fits(facts: LineFacts, *, number: int, endpoint: str, model: str | None, override: str | None) -> Finding | None:
-    """A Finding when a valid line does not fit this batch: another url, no model, or another model than before it."""
+def fits(
+    facts: LineFacts, *, number: int, endpoint: str, model: str | None, override: str | None, form: str | None = None
+) -> Finding | None:
+    """A Finding when a valid line does not fit this batch.
+
+    It has another url, another `form` than the lines before it, no model, or another model than those.
+    """
     if facts.url != endpoint:
-        text = f"The url {facts.url!r} of this line is not the endpoint {endpoint!r} of the batch."
-        return Finding("invalid_url", text, "url", number)
+        return _other_url(facts, number=number, endpoint=endpoint)
+    if form not in (None, facts.form):
+        text = f"This line has {facts.form}, but the lines before it have {form}: write all lines in one form."
+        return Finding("invalid_request", text, facts.form, number)
     if override is not None:
         return None
+    at = f"{facts.form}.model"
     if facts.model is None:
-        return Finding("invalid_request", "body.model is missing, and the batch names no model.", "body.model", number)
+        return Finding("invalid_request", f"{at} is missing, and the batch names no model.", at, number)
     if model is not None and facts.model != model:
         text = (
             f"The model {facts.model!r} of this line differs from {model!r} of the lines before it. "
             "Each batch must contain requests for a single model."
         )
-        return Finding("mismatched_model", text, "body.model", number)
+        return Finding("mismatched_model", text, at, number)
     return None
 
 
@@ -86,25 +141,52 @@ def _is_too_deep(data: bytes, value: Any) -> bool:
     return False
 
 
+def _other_url(facts: LineFacts, *, number: int, endpoint: str) -> Finding:
+    if facts.form == PARAMS:
+        text = f"A line with params is for {MESSAGES}, but the endpoint of the batch is {endpoint!r}."
+        return Finding("invalid_url", text, PARAMS, number)
+    text = f"The url {facts.url!r} of this line is not the endpoint {endpoint!r} of the batch."
+    return Finding("invalid_url", text, "url", number)
+
+
 def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
-    for name in ("custom_id", "method", "url", "body"):
+    form = form_of(value)
+    for name in ("custom_id", "method", "url", BODY) if form == BODY else ("custom_id",):
         if value.get(name) is None:
             return Finding("missing_required_parameter", f"{name} is missing.", name, number)
-    custom_id, method, url, body = value["custom_id"], value["method"], value["url"], value["body"]
+    if form == BODY and value.get(PARAMS) is not None:
+        text = "This line has body (OpenAI's form) and params (Anthropic's): send one of them."
+        return Finding("invalid_request", text, PARAMS, number)
+    custom_id = value["custom_id"]
     if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
         text = f"custom_id must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL."
         return Finding("invalid_custom_id", text, "custom_id", number)
-    if method != "POST":
+    return _address(value, form, number) or _request(value, form, number)
+
+
+def _address(value: dict[str, Any], form: str, number: int) -> Finding | None:
+    """What is wrong with the method or the url; a line in Anthropic's form may leave both out."""
+    method, url = value.get("method"), value.get("url")
+    if method not in (("POST",) if form == BODY else ("POST", None)):
         return Finding("invalid_method", f"method must be POST, not {method!r:.40}.", "method", number)
-    if not isinstance(url, str):
+    if url is not None and not isinstance(url, str):
         return Finding("invalid_url", "url must be a string.", "url", number)
+    if form == PARAMS and url not in (None, MESSAGES):
+        text = f"A line with params is for {MESSAGES}, not {url!r:.80}; leave url out."
+        return Finding("invalid_url", text, "url", number)
+    return None
+
+
+def _request(value: dict[str, Any], form: str, number: int) -> LineFacts | Finding:
+    body = value[form]
     if not isinstance(body, dict):
-        return Finding("invalid_request", "body must be a JSON object.", "body", number)
+        return Finding("invalid_request", f"{form} must be a JSON object.", form, number)
     # In another case it is the same to some servers; nobody could read the usage of such an answer.
     stream = next((name for name, inner in body.items() if inner and name.lower() == "stream"), None)
     if stream is not None:
-        return Finding("streaming_unsupported", "stream is not supported in a batch.", f"body.{stream}", number)
+        return Finding("streaming_unsupported", "stream is not supported in a batch.", f"{form}.{stream}", number)
     model = body.get("model")
     if model is not None and (not isinstance(model, str) or not 1 <= len(model) <= 256 or "\0" in model):
-        return Finding("invalid_request", "body.model must be a string of 1 to 256 characters.", "body.model", number)
-    return LineFacts(custom_id, url, model, body)
+        at = f"{form}.model"
+        return Finding("invalid_request", f"{at} must be a string of 1 to 256 characters.", at, number)
+    return facts_of(value)

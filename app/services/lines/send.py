@@ -24,7 +24,7 @@ from app.errors import UnavailableError
 from app.lib import bounds, cuts, ids, json
 from app.lib.cuts import Cut
 from app.services.gateway import Gateway
-from app.services.lines import dialects, owned_ids
+from app.services.lines import dialects, owned_ids, rules
 from app.services.lines.output import answered_line, failed_line, line_id
 from app.translate.errors import TranslationError
 
@@ -76,7 +76,7 @@ class LineCalls:
         data = batch.reader.read(line.offset, line.length)
         if len(data) != line.length:
             raise UnavailableError("The input file is shorter than its line index.")
-        body: dict[str, Any] = json.loads(data)["body"]
+        body: dict[str, Any] = rules.body_of(json.loads(data))
         owned = owned_ids.find(body)
         if owned is not None:
             text = f"{owned} names an object in a provider's account; batch lines may not refer to such objects."

@@ -50,6 +50,7 @@ class _Draft:
     first_line: int = 0
     last_line: int = 0
     model: str | None = None
+    form: str | None = None
     findings: list[Finding] = field(default_factory=list)
     rows: list[NewLine] = field(default_factory=list)
     ids: set[str] | None = None
@@ -161,6 +162,7 @@ def _fit(draft: _Draft, line: jsonl.Line, checked: LineFacts, batch: BatchFacts)
         endpoint=batch.endpoint,
         model=None if mixed else draft.model,
         override=batch.model_override,
+        form=draft.form,
     )
     misfit = misfit or draft.models.check(checked, number=line.number)
     if misfit is not None:
@@ -169,6 +171,7 @@ def _fit(draft: _Draft, line: jsonl.Line, checked: LineFacts, batch: BatchFacts)
     if isinstance(added, Finding):
         return added
     draft.model = draft.model or checked.model
+    draft.form = checked.form
     return NewLine(
         line.number,
         checked.custom_id,

@@ -94,6 +94,29 @@ def test_a_file_has_the_fields_of_the_contract(client: KeyClient, gateway: Gatew
     assert client.delete(f"{base}/files/{body['id']}").json["deleted"] is True
 
 
+@pytest.mark.parametrize("base", ["/openai", "/openai/openai"])
+def test_an_azure_client_is_told_where_a_new_file_is(client: KeyClient, gateway: Gateway, base: str) -> None:
+    upload = {"filename": "a.txt", "purpose": "user_data", "bytes": 5, "mime_type": "text/plain"}
+    query = "api-version=2024-10-21"
+    for answer in (send(client, path=f"{base}/files?{query}"), client.post(f"{base}/uploads?{query}", json=upload)):
+        kind = "files" if answer.json["object"] == "file" else "uploads"
+        at = f"{gateway.settings.public_url}{base}/{kind}/{answer.json['id']}?{query}"
+        assert (answer.status_code, answer.headers["Location"]) == (201 if kind == "files" else 200, at)
+    for version in ("", "?api-version=v1", "?api-version=preview", "?api-version="):
+        assert "Location" not in send(client, path=f"{base}/files{version}").headers
+
+
+def test_a_repeated_upload_of_an_azure_client_is_answered_alike(client: KeyClient) -> None:
+    path = "/openai/files?api-version=2024-10-21"
+    form = {"purpose": "user_data"}
+    first, second = (
+        client.post(path, data={**form, "file": (BytesIO(b"x"), "a")}, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    )
+    assert (first.status_code, first.headers["Location"]) == (second.status_code, second.headers["Location"])
+    assert second.headers["Idempotent-Replayed"] == "true"
+
+
 def test_an_azure_client_with_a_dated_version_gets_201(client: KeyClient) -> None:
     assert send(client, path="/openai/files?api-version=2024-10-21").status_code == 201
     assert send(client, path="/openai/v1/files?api-version=preview").status_code == 200
@@ -117,8 +140,20 @@ def test_an_invalid_purpose_is_refused_with_the_valid_ones(client: KeyClient, ga
     assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
 
 
-def test_a_batch_input_must_be_named_jsonl(client: KeyClient, gateway: Gateway) -> None:
-    response = send(client, LINE, name="in.json", purpose="batch")
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [*((name, "/v1") for name in ("blob", "-", "in.JSONL", "in.Jsonl", ".jsonl", "in.", "dir.v2/in"))]
+    + [("upload", base) for base in BASES],
+)
+def test_a_batch_input_may_have_no_extension(client: KeyClient, gateway: Gateway, name: str, base: str) -> None:
+    body = made(client, LINE * 3, name=name, purpose="batch", path=f"{base}/files")
+    assert body["filename"] == name.rpartition("/")[2]
+    assert row(gateway, body["id"]).lines == 3
+
+
+@pytest.mark.parametrize("name", ["in.json", "in.txt", "in.jsonl.gz", "in.csv", "jsonl.zip", "v1.2-batch"])
+def test_a_batch_input_must_be_named_jsonl(client: KeyClient, gateway: Gateway, name: str) -> None:
+    response = send(client, LINE, name=name, purpose="batch")
     assert refusal(response) == (400, "file")
     assert response.json["error"]["message"] == "Invalid file format for Batch API. Must be .jsonl"
     assert (count(gateway, files), count(gateway, blobs), stored(gateway)) == (0, 0, [])
@@ -266,7 +301,7 @@ def test_lists_are_filtered(client: KeyClient) -> None:
         assert [item["id"] for item in client.get(f"/v1/files?{query}").json["data"]] == expected
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "abc", "10001", "1.5", ""])
+@pytest.mark.parametrize("limit", ["0", "-1", "abc", "10001", "1.5"])
 def test_a_wrong_limit_is_refused(client: KeyClient, limit: str) -> None:
     assert refusal(client.get(f"/v1/files?limit={limit}")) == (400, "limit")
 
@@ -363,6 +398,59 @@ def test_a_file_whose_batches_are_over_can_go(client: KeyClient, gateway: Gatewa
     file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
     make_batch(client, gateway, file_id, status)
     assert client.delete(f"/v1/files/{file_id}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("validating", "cancel it"),
+        ("in_progress", "cancel it"),
+        ("cancelling", "wait until"),
+        ("finalizing", "wait until"),
+    ],
+)
+def test_a_file_in_use_says_what_to_do(client: KeyClient, gateway: Gateway, status: str, advice: str) -> None:
+    file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    make_batch(client, gateway, file_id, status)
+    [batch] = client.get("/v1/batches").json["data"]
+    for path in (f"/v1/files/{file_id}", f"/openai/openai/files/{file_id}?api-version=2024-10-21"):
+        message = client.delete(path).json["error"]["message"]
+        assert advice in message and batch["id"] in message, message
+        assert ("cancel" in message.replace("cancelling", "")) == (advice == "cancel it"), message
+    message = client.delete(f"/v1/batches/{batch['id']}").json["error"]["message"]
+    assert ("cancel it" in message) == (advice == "cancel it"), message
+
+
+def test_of_several_batches_the_one_to_cancel_is_named(client: KeyClient, gateway: Gateway) -> None:
+    file_id = made(client, LINE, name="in.jsonl", purpose="batch")["id"]
+    make_batch(client, gateway, file_id, "cancelling")
+    body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    second = client.post("/v1/batches", json=body).json["id"]
+    message = client.delete(f"/v1/files/{file_id}").json["error"]["message"]
+    assert second in message and "cancel it" in message
+
+
+def test_an_expired_file_is_gone_before_it_is_swept(client: KeyClient, gateway: Gateway) -> None:
+    timed = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    over, kept = made(client, LINE, name="in.jsonl", purpose="batch", **timed)["id"], made(client)["id"]
+    box = client.post("/v1/containers", json={"name": "box"}).json["id"]
+    age(gateway, over, seconds=3601)
+
+    for base in BASES:
+        assert client.get(f"{base}/files/{over}").status_code == 404
+        assert client.get(f"{base}/files/{over}/content").status_code == 404
+        assert client.head(f"{base}/files/{over}/content").status_code == 404
+        assert client.delete(f"{base}/files/{over}").status_code == 404
+        assert [item["id"] for item in client.get(f"{base}/files").json["data"]] == [kept]
+    assert client.get("/v1/files?purpose=batch").json["data"] == []
+    assert client.get(f"/v1/files/{over}/estimate").status_code == 404
+    assert [item["id"] for item in client.get(f"/v1/files?after={over}&order=asc").json["data"]] == [kept]
+    body = {"input_file_id": over, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    assert refusal(client.post("/v1/batches", json=body)) == (400, "input_file_id")
+    assert refusal(client.post(f"/v1/containers/{box}/files", json={"file_id": over}))[0] in (400, 404)
+    assert refusal(client.post("/v1/containers", json={"name": "b", "file_ids": [over]})) == (400, "file_ids")
+    assert len(stored(gateway)) == 2
+    assert file_service.expire_due(gateway) == 1
 
 
 def test_expired_files_go_and_others_stay(client: KeyClient, gateway: Gateway) -> None:

@@ -147,10 +147,90 @@ def test_a_form_cannot_fill_the_memory(client: KeyClient, gateway: Gateway, body
     assert nothing_is_left(gateway)
 
 
-def test_unknown_fields_are_ignored(client: KeyClient) -> None:
-    nameless = f"--{forms.BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nmore\r\n".encode()
-    made = send(client, forms.form(PURPOSE, file(), forms.part("custom", b"1"), nameless))
-    assert (made.status_code, made.json.get("bytes")) == (200, 5)
+EXPIRY = b'{"anchor": "created_at", "seconds": 7200}'
+
+
+def json_part(name: str, value: bytes, *, filename: str = "") -> bytes:
+    """A field as JSON; browsers give a Blob a filename."""
+    named = f'; filename="{filename}"' if filename else ""
+    head = f'Content-Disposition: form-data; name="{name}"{named}\r\nContent-Type: application/json'
+    return f"--{forms.BOUNDARY}\r\n{head}\r\n\r\n".encode() + value + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        forms.part("expires_after", EXPIRY),
+        json_part("expires_after", EXPIRY),
+        json_part("expires_after", EXPIRY, filename="blob"),
+        forms.part("expires_after.anchor", b"created_at") + forms.part("expires_after[seconds]", b"7200"),
+    ],
+)
+@pytest.mark.parametrize("file_first", [True, False])
+def test_an_expiry_may_be_json(client: KeyClient, part: bytes, *, file_first: bool) -> None:
+    parts = [PURPOSE, file(), part] if file_first else [PURPOSE, part, file()]
+    made = send(client, forms.form(*parts))
+    assert made.status_code == 200, made.text
+    assert made.json["expires_at"] - made.json["created_at"] == 7200
+
+
+@pytest.mark.parametrize(
+    ("value", "param"),
+    [
+        (b"[1]", "expires_after"),
+        (b"soon", "expires_after"),
+        (b'{"anchor": "created_at"}', "expires_after.seconds"),
+        (b'{"anchor": "created_at", "seconds": 5}', "expires_after.seconds"),
+        (b'{"anchor": "created_at", "seconds": 7200, "minutes": 1}', "expires_after.minutes"),
+    ],
+)
+def test_a_wrong_expiry_in_json_is_refused_by_name(
+    client: KeyClient, gateway: Gateway, value: bytes, param: str
+) -> None:
+    assert refusal(send(client, forms.form(PURPOSE, file(), json_part("expires_after", value)))) == (400, param)
+    assert nothing_is_left(gateway)
+
+
+def test_an_expiry_in_two_ways_is_refused(client: KeyClient) -> None:
+    twice = forms.part("expires_after", EXPIRY) + forms.part("expires_after[seconds]", b"3600")
+    assert refusal(send(client, forms.form(PURPOSE, file(), twice))) == (400, "expires_after")
+
+
+def test_a_store_may_be_a_blob_of_json(client: KeyClient) -> None:
+    made = send(client, forms.form(PURPOSE, json_part("storage_config", b'{"local": {}}', filename="blob"), file()))
+    assert (made.status_code, made.json.get("storage_backend")) == (200, "local"), made.text
+
+
+def test_empty_fields_count_as_absent(client: KeyClient) -> None:
+    empty = b"".join(forms.part(name, b"") for name in ("provider", "expires_after", "storage_config"))
+    made = send(client, forms.form(PURPOSE, empty, file()))
+    assert (made.status_code, made.json.get("expires_at")) == (200, None), made.text
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        (forms.part("custom", b"1"), "custom"),
+        (forms.part("visibility", b"workspace"), "visibility"),
+        (forms.part("custom_llm_provider", b"openai"), "custom_llm_provider"),
+        (forms.part("target_model_names", b"gpt-4o"), "target_model_names"),
+        (forms.part("metadata[k]", b"v"), "metadata[k]"),
+        (forms.part("expires_at", b"1"), "expires_at"),
+        (forms.part("expires_after", EXPIRY[:-1] + b', "days": 1}'), "expires_after.days"),
+        (forms.part("storage_config[s3][acl]", b"public"), "storage_config.s3.acl"),
+        (forms.part("storage_config", b'{"local": {"path": "/x"}}'), "storage_config.local.path"),
+        (forms.part("storage_config[s3][bucket][x]", b"1"), "storage_config[s3][bucket][x]"),
+        (f"--{forms.BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nmore\r\n".encode(), None),
+    ],
+)
+@pytest.mark.parametrize("file_first", [True, False])
+def test_unknown_fields_are_refused_by_name(
+    client: KeyClient, gateway: Gateway, part: bytes, param: str | None, *, file_first: bool
+) -> None:
+    parts = [PURPOSE, file(), part] if file_first else [PURPOSE, part, file()]
+    refused = send(client, forms.form(*parts))
+    assert refusal(refused) == (400, param), refused.text
+    assert nothing_is_left(gateway)
 
 
 def test_a_name_in_utf8_by_rfc_5987(client: KeyClient) -> None:

@@ -118,6 +118,16 @@ def test_lines_across_parts_are_indexed(client: KeyClient, gateway: Gateway) -> 
         assert connection.execute(select(files.c.lines)).scalar_one() == 101
 
 
+@pytest.mark.parametrize(
+    ("filename", "accepted"), [("upload", True), ("in.JSONL", True), ("-", True), ("a.txt", False)]
+)
+def test_the_name_of_a_batch_input_may_lack_an_extension(client: KeyClient, filename: str, *, accepted: bool) -> None:
+    body = {"filename": filename, "purpose": "batch", "bytes": 10, "mime_type": "text/jsonl"}
+    response = client.post("/v1/uploads", json=body)
+    assert response.status_code == (200 if accepted else 400), response.text
+    assert accepted or response.json["error"]["param"] == "filename"
+
+
 def test_the_file_expires_as_announced(client: KeyClient) -> None:
     upload_id = begun(client, 3, expires_after={"anchor": "created_at", "seconds": 7200})
     file = complete(client, upload_id, [added(client, upload_id, b"abc")]).json["file"]

@@ -307,10 +307,28 @@ def test_refusals_of_lines_are_read_in_every_form(server, connector, form):
     assert {error["code"] for error in told} == {None}
 
 
-@pytest.mark.parametrize(
-    "row", [b"{", b"[]", b"{}", b'{"key":7}', b'{"metadata":[]}', b'{"metadata":{"key":""}}', b'{"key":"a"} x']
-)
-def test_rows_without_an_owner_are_a_bad_answer(server, connector, row):
+NOBODYS = [b"{}", b'{"key":7}', b'{"key":""}', b'{"key":null}', b'{"metadata":[]}', b'{"metadata":{"key":""}}']
+
+
+@pytest.mark.parametrize("row", NOBODYS)
+def test_a_row_without_an_owner_does_not_hold_up_the_others(server, connector, row):
+    good = b'{"key":"a","error":{"code":3}}\n'
+    server.faults.add(Fault(status=200, body=good + row + b"\n" + good.replace(b'"a"', b'"b"')))
+
+    assert [result.custom_id for result in connector.results(BY_FILE)] == ["a", "", "b"]
+
+
+@pytest.mark.parametrize("row", NOBODYS)
+@pytest.mark.parametrize("endpoint", [CHAT, EMBEDDINGS])
+def test_results_without_any_owner_are_a_bad_answer(server, connector, row, endpoint):
+    server.faults.add(Fault(status=200, body=(row + b"\n") * 2))
+
+    with pytest.raises(UpstreamServerError, match="no row of the results names a line"):
+        list(connector.results(replace(BY_FILE, endpoint=endpoint)))
+
+
+@pytest.mark.parametrize("row", [b"{", b"[]", b'{"key":"a"} x'])
+def test_rows_that_cannot_be_read_are_a_bad_answer(server, connector, row):
     server.faults.add(Fault(status=200, body=b'{"key":"a","error":{"code":3}}\n' + row + b"\n"))
 
     results = connector.results(BY_FILE)

@@ -119,6 +119,16 @@ def test_rows_that_make_no_sense():
     assert none.error_code == "bad_answer"
 
 
+def test_a_row_without_an_owner_does_not_hold_up_the_others():
+    good = {"status": "Never.", "request": {"labels": {"batchgate_id": "a"}}}
+    for nobodys in ({}, {"custom_id": ""}, {"request": []}, {"request": {"labels": {"batchgate_id": 7}}}):
+        rows = [good, nobodys, {"custom_id": "b", "status": "Never."}]
+        found = shapes.chats(iter([orjson.dumps(row) for row in rows]), lambda _: None)
+        assert [result.custom_id for result in found] == ["a", "", "b"]
+    pieces = [orjson.dumps({"key": key, "status": "Never."}) for key in ("a", None, "b")]
+    assert [r.custom_id for r in shapes.embeddings(iter(pieces), lambda _: None, status="completed")] == ["a", "", "b"]
+
+
 def test_answers_that_make_no_sense_end_their_lines_only(app, connector):
     app.looks_to_end = None
     job = app.job(submit(connector, count=3).id.rpartition("/")[2])

@@ -160,7 +160,7 @@ def test_a_refusal_fails_the_batch_in_openais_words(client: KeyClient, workers: 
     assert over["status"] == "failed"
     told = {"code": "not_today", "message": "no batches today", "param": "model", "line": None}
     assert over["errors"] == {"object": "list", "data": [told]}
-    assert over["request_counts"]["failed"] == 3
+    assert set(over["request_counts"].values()) == {0}  # as when the gateway itself refuses an input
     assert asked(server, "POST", "/batches") == 1
     again = client.post(f"/v1/batches/{over['id']}/retry").json
     server.faults.clear()

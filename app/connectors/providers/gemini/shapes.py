@@ -9,6 +9,7 @@ from typing import Any
 from app.connectors.contract.objects import OVER, JobError, JobResult, NativeFile, NativeJob, NewJob, Page, Payload
 from app.connectors.http.wire import Answer
 from app.connectors.shared import parsing, refusals, regrouping
+from app.connectors.shared.nobody import NOBODY, owned, owner, unread
 from app.connectors.shared.translated import BAD_ANSWER, answered
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
@@ -175,10 +176,14 @@ def _error(error: Mapping[str, Any]) -> JobError:
 
 def chats(rows: Rows, *, created: int | None) -> Iterator[JobResult]:
     """The result of each line; `created` (Unix seconds) is for answers without a time of their own."""
-    with closing(rows):
-        for value in rows:
-            row, key = _row(value)
-            yield _result(row, key, lambda body: read_answer(body, created=created))
+
+    def results() -> Iterator[JobResult]:
+        with closing(rows):
+            for value in rows:
+                row, key = _row(value)
+                yield _result(row, key, lambda body: read_answer(body, created=created))
+
+    return owned(results())
 
 
 def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
@@ -190,20 +195,20 @@ def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: st
                 row, key = _row(value)
                 yield regrouping.Piece(key, _result(row, key, read))
 
-    return regrouping.regrouped(pieces(), status=status)
+    return owned(regrouping.regrouped(pieces(), status=status))
 
 
 def _row(value: Any) -> tuple[Mapping[str, Any], str]:
     """A row and its key, which is in the row itself (in a file) or in its metadata (inline)."""
     row = parsing.fields(value, "a result")
-    key = parsing.text(row, "key") or parsing.text(parsing.part(row, "metadata"), "key")
-    if key is None:
-        raise parsing.bad_answer("a result has no key")
-    return row, key
+    metadata = row.get("metadata")
+    return row, owner(row.get("key"), metadata.get("key") if isinstance(metadata, dict) else None)
 
 
 def _result(row: Mapping[str, Any], key: str, read: Callable[[Any], Any]) -> JobResult:
     response, error = row.get("response"), row.get("error")
+    if key == NOBODY:
+        return unread()
     if response is not None:
         return answered(key, response, read)
     if error:

@@ -8,6 +8,7 @@ from typing import Any
 from app.connectors.contract.objects import OVER, JobError, JobResult, NativeJob, NewJob, Page
 from app.connectors.providers.anthropic.shapes import ERROR_STATUSES
 from app.connectors.shared import parsing, refusals, regrouping
+from app.connectors.shared.nobody import NOBODY, owned, owner, unread
 from app.connectors.shared.translated import BAD_ANSWER, answered
 from app.lib import json
 from app.translate.errors import TranslationError
@@ -146,14 +147,16 @@ def _error(error: Mapping[str, Any]) -> JobError:
 
 def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
     """The result of each line of a job of chats."""
-    for number, line in enumerate(rows, start=1):
-        row = _row(line, number)
-        name = row.get("custom_id")
-        if type(name) is not str:
+
+    def results() -> Iterator[JobResult]:
+        for number, line in enumerate(rows, start=1):
+            row = _row(line, number)
             request = row.get("request")
             labels = request.get("labels") if type(request) is dict else None
-            name = labels.get(LINE) if type(labels) is dict else None
-        yield _result(row, name, number, read)
+            label = labels.get(LINE) if type(labels) is dict else None
+            yield _result(row, owner(row.get("custom_id"), label), read)
+
+    return owned(results())
 
 
 def embeddings(rows: Iterator[bytes], read: Read, *, status: str) -> Iterator[JobResult]:
@@ -162,10 +165,10 @@ def embeddings(rows: Iterator[bytes], read: Read, *, status: str) -> Iterator[Jo
     def pieces() -> Iterator[regrouping.Piece]:
         for number, line in enumerate(rows, start=1):
             row = _row(line, number)
-            outcome = _result(row, row.get("key"), number, read)
+            outcome = _result(row, owner(row.get("key")), read)
             yield regrouping.Piece(outcome.custom_id, outcome)
 
-    return regrouping.regrouped(pieces(), status=status)
+    return owned(regrouping.regrouped(pieces(), status=status))
 
 
 def _row(line: bytes, number: int) -> Mapping[str, Any]:
@@ -175,9 +178,9 @@ def _row(line: bytes, number: int) -> Mapping[str, Any]:
         raise parsing.bad_answer(f"line {number} of the results is not JSON") from error
 
 
-def _result(row: Mapping[str, Any], name: Any, number: int, read: Read) -> JobResult:
-    if type(name) is not str or not name:
-        raise parsing.bad_answer(f"line {number} of the results has no id of a line")
+def _result(row: Mapping[str, Any], name: str, read: Read) -> JobResult:
+    if name == NOBODY:
+        return unread()
     status = row.get("status")
     if status:
         return _refused(name, status)
