@@ -38,15 +38,17 @@ def storage_choice(fields: Mapping[str, str]) -> StorageChoice:
         raise InvalidRequestError(f"{PARAM}: name one store, not both {' and '.join(sorted(stores))}.", param=PARAM)
     for kind, value in stores.items():
         if kind in (backend, API):
-            _check_empty(kind, value)
+            if isinstance(value, dict) and value:
+                text = f"{PARAM}.{kind}.{min(map(str, value)):.60} is not known; the store {kind!r} has no fields."
+                raise InvalidRequestError(text, param=PARAM)
             return StorageChoice(is_kept=kind == backend)
         return StorageChoice(is_kept=False, place=_place(kind, value))
     return StorageChoice()
 
 
-def names_storage(field: str) -> bool:
-    """True for the fields of a form that `storage_choice` reads."""
-    return field == PARAM or BRACKETED.fullmatch(field) is not None
+def is_storage_field(name: str) -> bool:
+    """True for a field of a form that says where its bytes are to be kept."""
+    return name == PARAM or BRACKETED.fullmatch(name) is not None
 
 
 def where(native_id: str | None, home: str) -> tuple[str, str]:
@@ -74,20 +76,13 @@ def _stores(fields: Mapping[str, str]) -> dict[str, Any]:
     return stores
 
 
-def _check_empty(kind: str, value: Any) -> None:
-    for name in value if isinstance(value, dict) else ():
-        param = f"{PARAM}.{kind}.{name:.60}"
-        raise InvalidRequestError(f"{param}: is not known here; leave it out.", param=param)
-
-
 def _place(kind: str, value: Any) -> Place:
     if not isinstance(value, dict):
         raise InvalidRequestError(f'{PARAM}.{kind}: must be an object, such as {{"bucket": ...}}.', param=PARAM)
-    given = {name: text for name, text in value.items() if text is not None}
-    unknown = set(given) - set(FIELDS)
-    if unknown:
-        param = f"{PARAM}.{kind}.{min(unknown):.60}"
-        raise InvalidRequestError(f"{param}: is not known here; use {', '.join(FIELDS)}.", param=param)
+    if unknown := sorted(set(map(str, value)) - set(FIELDS)):
+        text = f"{PARAM}.{kind}.{unknown[0]:.60} is not known; the fields are {', '.join(FIELDS)}."
+        raise InvalidRequestError(text, param=PARAM)
+    given = {name: value[name] for name in FIELDS if value.get(name) is not None}
     for name, text in given.items():
         if not isinstance(text, str) or not text.isprintable() or len(text) > MAX_FIELD_LENGTH:
             param = f"{PARAM}.{kind}.{name}"

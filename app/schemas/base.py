@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from app.errors import InvalidRequestError
 
+MAX_SHOWN_NAME = 100
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_VALUE_LENGTH = 512
@@ -25,8 +26,15 @@ HINTS = {
 }
 
 
-class RequestSchema(Schema):
-    """Rejects unknown fields and names the known ones: what ignores a field may do something else than was asked."""
+class QuerySchema(Schema):
+    """A query. Unknown names are ignored: SDKs and proxies add names of their own, such as `api-version`."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class BodySchema(Schema):
+    """A body. Unknown fields are refused by name: otherwise a typing error would silently mean a default."""
 
     class Meta:
         unknown = RAISE
@@ -113,8 +121,15 @@ def _first(messages: Any, path: str = "") -> tuple[str, str]:
         messages = messages[key]
         if key == "_schema" or (path and key in ("key", "value")):
             continue
-        path = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
+        name = _name(key)
+        path = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{name}" if path else name
     return path, str(messages[0] if isinstance(messages, list) else messages)[:500]
+
+
+def _name(key: Any) -> str:
+    """The name of a field as it may be shown: one that is unknown is whatever the client likes."""
+    text = str(key)[:MAX_SHOWN_NAME] or "(a field without a name)"
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _shown(value: Any) -> str:

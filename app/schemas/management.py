@@ -1,4 +1,5 @@
-"""Schemas of requests under `/api`."""
+"""Schemas of requests under `/api`, queries included: a typing error in the name of a filter or limit would silently
+mean none."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
@@ -7,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.lib import money
-from app.schemas.base import RequestSchema, Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, Text, WholeNumber, one_of
 
 NAME_LENGTH = 64
 ID_LENGTH = 128
@@ -72,7 +73,7 @@ def limits() -> fields.Dict:
     return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=number, allow_none=True)
 
 
-class Limited(RequestSchema):
+class Limited(BodySchema):
     limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100)
 
 
@@ -80,7 +81,7 @@ class Page(Limited):
     after = Text(load_default=None, max_length=MODEL_LENGTH + NAME_LENGTH + 1)
 
 
-class Nothing(RequestSchema):
+class Nothing(BodySchema):
     """An empty or missing body."""
 
 
@@ -88,35 +89,35 @@ class ListProjects(Page):
     archived = Flag(load_default=None)
 
 
-class ChangeProject(RequestSchema):
+class ChangeProject(BodySchema):
     description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
     default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
     limits = limits()
     archived = Flag()
 
 
-class CreateProject(RequestSchema):
+class CreateProject(BodySchema):
     name = Text(required=True, max_length=NAME_LENGTH)
     description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
     default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
     limits = limits()
 
 
-class ProviderConfig(RequestSchema):
+class ProviderConfig(BodySchema):
     """Bifrost's provider config. An `allowed_models` that is empty or contains `*` allows all of its models."""
 
     provider = Text(required=True, max_length=NAME_LENGTH)
     allowed_models = texts(max_length=MODEL_LENGTH)
 
 
-class KeyBudget(RequestSchema):
+class KeyBudget(BodySchema):
     """Bifrost's budget: dollars, and how often it resets (`1d`, `1M`, or null for never)."""
 
     max_limit = Dollars(required=True)
     reset_duration = Text(allow_none=True, load_default=None, validate=one_of(*PERIODS))
 
 
-class RateLimit(RequestSchema):
+class RateLimit(BodySchema):
     """Bifrost's rate limit, for what the gateway counts: requests a minute and tokens a day."""
 
     request_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
@@ -125,7 +126,7 @@ class RateLimit(RequestSchema):
     token_reset_duration = Text(allow_none=True, validate=one_of("1d"))
 
 
-class ChangeKey(RequestSchema):
+class ChangeKey(BodySchema):
     name = Text(max_length=NAME_LENGTH)
     description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
     role = Text(max_length=16)
@@ -164,15 +165,15 @@ class ListKeys(Page):
     project = Text(load_default=None, max_length=NAME_LENGTH)
 
 
-class RotateKey(RequestSchema):
+class RotateKey(BodySchema):
     grace_seconds = WholeNumber(min=0, max=30 * 86_400, load_default=0)
 
 
-class RevokeKey(RequestSchema):
+class RevokeKey(BodySchema):
     stop = Flag(load_default=False)
 
 
-class ChangeAccount(RequestSchema):
+class ChangeAccount(BodySchema):
     weight = WholeNumber(min=1, max=1000)
     max_concurrency = WholeNumber(min=1, max=100_000)
     limits = limits()
@@ -183,7 +184,7 @@ class ListPauses(Limited):
     after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
 
 
-class EndPauses(RequestSchema):
+class EndPauses(BodySchema):
     account = Text(required=True, max_length=2 * NAME_LENGTH + 1)
     model = Text(load_default=None, max_length=MODEL_LENGTH)
 
@@ -195,7 +196,7 @@ class ListPrices(Limited):
     ended = Flag(load_default=False)
 
 
-class SetPrice(RequestSchema):
+class SetPrice(BodySchema):
     """A price in dollars for a million tokens. The service validates the rates, as in files of prices."""
 
     provider = Text(required=True, max_length=NAME_LENGTH)
@@ -213,7 +214,7 @@ class ListBudgets(Limited):
     key = Text(load_default=None, max_length=ID_LENGTH)
 
 
-class NameBudget(RequestSchema):
+class NameBudget(BodySchema):
     project = Text(required=True, max_length=NAME_LENGTH)
     key = Text(allow_none=True, load_default=None, max_length=ID_LENGTH)
     period = Text(required=True, validate=one_of("day", "month", "total"))

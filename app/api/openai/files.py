@@ -14,7 +14,7 @@ from app.api.multipart import Form, read_form, with_nested
 from app.api.openai import azure, file_wire, query
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
-from app.api.storage import StorageChoice, names_storage, storage_choice
+from app.api.storage import StorageChoice, is_storage_field, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services.accounts import choose
@@ -144,7 +144,7 @@ def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:
 def _fields(form: Form) -> _Fields:
     """The fields that have been read. Raises InvalidRequestError for what is wrong with them."""
     storage = storage_choice(form.fields)
-    rest = {name: value for name, value in form.given.items() if not names_storage(name)}
+    rest = {name: value for name, value in form.given.items() if not is_storage_field(name)}
     loaded = load(UploadFile, with_nested(rest, "expires_after"))
     return _Fields(
         purpose=loaded["purpose"],

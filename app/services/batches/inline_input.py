@@ -10,13 +10,13 @@ from app.lib import json, jsonl
 from app.lib.json_stream import JsonStreamError, Member, PieceTooLargeError, Source, members
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
-from app.services.lines.rules import BODY, MAX_CUSTOM_ID, PARAMS, endpoint_of
+from app.services.lines.rules import MAX_CUSTOM_ID, PARAMS, endpoint_of
 from app.services.lines.rules import MESSAGES as MESSAGES_ENDPOINT
 
+MEMBERS = frozenset({"custom_id", "method", "url", "body", "params"})
 REQUESTS = "requests"
 METHOD = "POST"
 URL_LENGTH = 256
-MEMBERS = ("custom_id", "method", "url", BODY, PARAMS)
 SHOWN_NAME = 64
 ENDPOINT_ROOM = 64  # bytes by which a line without url may still grow
 
@@ -164,16 +164,15 @@ def _form(request: Any, index: int) -> str:
     """The member that has the request itself."""
     if not isinstance(request, dict):
         raise _wrong(index, "", "must be a JSON object.")
+    if unknown := sorted(set(request) - MEMBERS):
+        known = ", ".join(sorted(MEMBERS))
+        raise _wrong(index, f".{unknown[0][:SHOWN_NAME]}", f"is not known here; the known members are {known}.")
     if request.get("body") is not None and request.get(PARAMS) is not None:
         raise _wrong(index, f".{PARAMS}", "send either body (OpenAI's form) or params (Anthropic's), not both.")
     return PARAMS if request.get("body") is None and PARAMS in request else "body"
 
 
 def _line(request: dict[str, Any], name: str, index: int) -> dict[str, Any]:
-    unknown = [member for member in request if member not in MEMBERS]
-    if unknown:
-        shown = unknown[0][:SHOWN_NAME]
-        raise _wrong(index, f".{shown}", f"is not known here; the known members are {', '.join(MEMBERS)}.")
     custom_id = request.get("custom_id")
     if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
         raise _wrong(index, ".custom_id", f"must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL.")

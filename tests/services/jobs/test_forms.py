@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import KeyClient
 from tests.services.jobs.app import JobsApp
-from tests.services.lines.test_rules import params_line
+from tests.services.lines.test_line_forms import params_line
 from tests.services.running.conftest import Workers
 from tests.support.batches import CHAT, chat_line, create, ended, jsonl, read, upload
 from tests.support.messages import MESSAGES, message_of, text_of

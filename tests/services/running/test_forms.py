@@ -7,7 +7,7 @@ import pytest
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.openai_server import FakeServer
-from tests.services.lines.test_rules import params_line
+from tests.services.lines.test_line_forms import params_line
 from tests.services.running.conftest import Workers
 from tests.support.batches import CHAT, chat_line, create, ended, jsonl, read
 from tests.support.messages import MESSAGES, message_line, message_of, text_of
