@@ -76,10 +76,7 @@ class OpenAICompatible(Connector):
     def _models(self, timeout_s: float) -> Answer:
         """The 2xx answer to a request for the models; asked once, whatever the breaker says."""
         answer = self._api.fetch(self._models_path(), timeout_s=timeout_s)
-        judging.raise_unless_final(answer)
-        if answer.status >= 400:
-            message = judging.error_body(answer)["error"]["message"]
-            raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
+        judging.raise_unless_success(answer)
         return answer
 
     def _models_path(self) -> str:
