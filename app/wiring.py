@@ -11,7 +11,8 @@ from app.lib.clock import Clock, SystemClock
 from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper
 from app.services.accounts.directory import Accounts
-from app.services.gateway import Gateway
+from app.services.accounts.environment import PROCESS
+from app.services.gateway import Actor, Gateway
 from app.services.limits.windows import Rates
 from app.settings import Settings, SettingsError, from_environment
 
@@ -26,10 +27,17 @@ def create_app(settings: Settings | None = None, *, gateway: Gateway | None = No
     return app
 
 
-def build_gateway(settings: Settings, *, clock: Clock | None = None, retry_pause_s: float | None = None) -> Gateway:
+def build_gateway(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    retry_pause_s: float | None = None,
+    applied_by: Actor | None = PROCESS,
+) -> Gateway:
     """What the web process, the worker and the command line all build on. Raises SettingsError.
 
-    `retry_pause_s` is the pause before the first retry of a management call; None for the default.
+    `retry_pause_s` is the pause before the first retry of a management call; None for the default. `applied_by`
+    applies the environment's accounts to the store: None for what does not serve.
     """
     logs.configure(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
@@ -44,6 +52,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None, retry_pause
         pepper=pepper,
         log=log,
         clock=clock,
+        applied_by=applied_by,
         timeouts=Timeouts(
             settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s, retry_pause_s
         ),

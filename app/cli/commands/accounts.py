@@ -12,7 +12,8 @@ from app.connectors.catalogue import registry
 from app.lib import json
 from app.services.accounts import add as account_add
 from app.services.accounts import admin
-from app.services.accounts.add import DEFAULT_NAME, NewAccount
+from app.services.accounts.add import DEFAULT_NAME, RESERVED, NewAccount
+from app.services.events import record
 
 MAX_WEIGHT = 1000
 
@@ -127,7 +128,8 @@ def add(
 def list_(as_json: bool) -> None:
     """List accounts. Keys and values of options are never shown.
 
-    The state "unused" means that the variables of an env account are not set in this shell.
+    Accounts called env are those that web and worker found in their environment. If this shell's variables say
+    something else, a note says so; nothing is changed.
 
     \b
     Example:
@@ -135,6 +137,9 @@ def list_(as_json: bool) -> None:
     """
     with context.gateway() as gateway:
         listed = admin.list_(gateway)
+        unapplied = gateway.accounts.unapplied()
+    for label in unapplied:
+        click.echo(f"Note: {label} is not stored as this shell's variables describe it: {admin.STORE_IT}.", err=True)
     if as_json:
         click.echo(json.dumps([asdict(account) for account in listed]))
         return
@@ -175,6 +180,30 @@ def test(provider: str | None, name: str | None) -> None:
         verdict = verdict if trial.tried else "not tried: there is no call to try it with"
         click.echo(f"{trial.provider}/{trial.name}  {verdict}")
     if any(trial.error for trial in trials):
+        raise SystemExit(1)
+
+
+@accounts.command("apply")
+def apply_() -> None:
+    """Store the accounts that this shell's variables describe, for all processes.
+
+    Web and worker do so when they start. No other command changes what is stored because of a variable.
+
+    \b
+    Example:
+      OPENAI_API_KEY=sk-... batchgate accounts apply
+    """
+    with context.gateway(applied_by=record.OPERATOR) as gateway:
+        configured = gateway.accounts.configured()
+        is_done = gateway.accounts.settle_now()
+        pending = gateway.accounts.unapplied()
+    if not configured:
+        raise context.Refused("This shell has no variables of an account: docs/settings.md lists them.")
+    for provider in configured:
+        label = f"{provider}/{RESERVED}"
+        failed = "FAILED: its key or URL changed, and the provider does not answer"
+        click.echo(f"{label}  {failed if label in pending else 'is stored'}")
+    if not is_done:
         raise SystemExit(1)
 
 

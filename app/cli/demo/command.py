@@ -14,6 +14,7 @@ import click
 import requests
 
 import app as batchgate
+from app.cli.demo import lock
 from app.cli.demo.model import HOST, SLOTS, port_is_free, weights
 from app.cli.demo.supervisor import Child, Supervisor
 from app.cli.demo.terminal import foreground
@@ -51,6 +52,11 @@ def demo() -> None:
     """
     os.environ.update({name: value for name, value in DEFAULTS.items() if name not in os.environ})
     settings = context.settings()
+    with lock.held(settings.home):
+        raise SystemExit(_serve(settings))
+
+
+def _serve(settings: Settings) -> int:
     if not port_is_free(settings.port):
         raise context.Refused(f"Port {settings.port} is in use. Choose another: PORT={settings.port + 10} make run")
     children = [_web(settings), _command("worker", "worker")]
@@ -61,8 +67,9 @@ def demo() -> None:
         children.append(_command("model", "demo-model", "--port", str(port), rank=1))
     with context.plain_errors():
         context.upgrade(settings)
+        lock.refuse_others(settings)
     with foreground():
-        raise SystemExit(_run(replace(settings, environment=dict(os.environ)), children))
+        return _run(replace(settings, environment=dict(os.environ)), children)
 
 
 def _run(settings: Settings, children: list[Child]) -> int:

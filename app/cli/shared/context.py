@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import DBAPIError
 
-from app import build_gateway, migrate
+from app import migrate
 from app.auth.secrets import SealError
 from app.connectors.contract.errors import ConfigurationError, UpstreamError
 from app.data.store.database import Database
 from app.errors import GatewayError
-from app.services.gateway import Gateway
+from app.services.gateway import Actor, Gateway
 from app.services.money import price_book, price_import
 from app.settings import Settings, SettingsError, from_environment
+from app.wiring import build_gateway
 
 SQLITE = "sqlite:///"
 
@@ -54,14 +55,17 @@ def plain_errors() -> Iterator[None]:
 
 
 @contextmanager
-def gateway() -> Iterator[Gateway]:
-    """Yields a gateway on the configured store. Raises Refused if the store is not migrated."""
+def gateway(*, applied_by: Actor | None = None) -> Iterator[Gateway]:
+    """Yields a gateway on the configured store. Raises Refused if the store is not migrated.
+
+    Accounts are those in the store, whatever this shell's variables say, unless `applied_by` applies them.
+    """
     loaded = settings(quiet=True)
     with plain_errors():
         if is_absent(loaded) or migrate.pending(loaded):
             raise Refused("The store is not up to date: run `batchgate db upgrade` first.")
         try:
-            built = build_gateway(loaded)
+            built = build_gateway(loaded, applied_by=applied_by)
         except ValueError as error:  # an environment variable has an invalid value
             raise Refused(str(error)) from error
         try:
