@@ -83,6 +83,13 @@ def pause(connection: Connection, capacity_id: int, milliseconds: int) -> None:
     connection.execute(statement.values(pause_until=until))
 
 
+def start_over(connection: Connection, account_id: int) -> None:
+    """Forget what an account's limits and pauses were: they belong to the key or URL that it had."""
+    where = account_capacity.c.account_id == account_id
+    values = {"pause_until": None, "adapted_limit": account_capacity.c.ceiling}
+    connection.execute(update(account_capacity).where(where).values(**values))
+
+
 def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:
     """Lease the worker its share."""
     where = (capacity_permits.c.capacity_id == capacity_id, capacity_permits.c.worker == worker)

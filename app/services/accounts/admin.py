@@ -78,7 +78,7 @@ def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None =
 
 
 def set_enabled(gateway: Gateway, *, provider: str, name: str, enabled: bool) -> None:
-    """Enables or disables an account for new work; existing work continues. Raises NotFoundError."""
+    """Enables or disables an account: nothing new is sent to a disabled one. Raises NotFoundError."""
     operation = "account_enable" if enabled else "account_disable"
     _change(gateway, provider, name, operation=operation, values={"disabled_at": None if enabled else True})
 
@@ -123,7 +123,7 @@ def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
     """
     gateway.accounts.providers()  # a process that serves inserts the rows of its environment's accounts
     with gateway.database.write() as connection:
-        row = _existing(gateway, connection, provider, name)
+        row = existing(gateway, connection, provider, name)
         if row.source == accounts.ENVIRONMENT and provider in gateway.accounts.configured():
             raise ConflictError(
                 f"{provider}/{name} is configured by the environment: unset its variables in all processes instead. "
@@ -170,6 +170,19 @@ def retire_due(gateway: Gateway) -> int:
     return len(wiped)
 
 
+def existing(gateway: Gateway, connection: Connection, provider: str, name: str) -> AccountRow:
+    """Returns the row of an account that is not retired. Raises NotFoundError."""
+    # Names are printable. Anything else is rejected here, since PostgreSQL raises an error on NUL in text.
+    is_possible = provider.isprintable() and name.isprintable()
+    row = accounts.find(connection, provider=provider, name=name) if is_possible else None
+    if row is None:
+        hint = "`batchgate accounts list` shows all accounts"
+        if name == RESERVED and provider in gateway.accounts.configured():
+            hint = f"This environment describes it, but no process has stored it: {STORE_IT}"
+        raise NotFoundError(f"Provider {provider!r:.80} has no account {name!r:.80}. {hint}.")
+    return row
+
+
 def _trial(account: Account) -> Trial:
     began = time.monotonic()
     if type(account.connector) is Connector:
@@ -196,28 +209,16 @@ def _change(
 ) -> AccountInfo:
     gateway.accounts.providers()  # a process that serves inserts the rows of its environment's accounts
     with gateway.database.write() as connection:
-        row = _existing(gateway, connection, provider, name)
+        row = existing(gateway, connection, provider, name)
         accounts.change(connection, row.id, **values)
         detail = {field.removesuffix("_at"): value for field, value in values.items()}
         record.record_act(
             connection, operation=operation, object_id=f"{provider}/{name}", detail=detail or None, actor=actor
         )
-        changed = _existing(gateway, connection, provider, name)
+        changed = existing(gateway, connection, provider, name)
     gateway.accounts.reread()
     gateway.log.info("account.changed", act=operation, provider=provider, account=name)
     return _info(gateway, changed)
-
-
-def _existing(gateway: Gateway, connection: Connection, provider: str, name: str) -> AccountRow:
-    # Names are printable. Anything else is rejected here, since PostgreSQL raises an error on NUL in text.
-    is_possible = provider.isprintable() and name.isprintable()
-    row = accounts.find(connection, provider=provider, name=name) if is_possible else None
-    if row is None:
-        hint = "`batchgate accounts list` shows all accounts"
-        if name == RESERVED and provider in gateway.accounts.configured():
-            hint = f"This environment describes it, but no process has stored it: {STORE_IT}"
-        raise NotFoundError(f"Provider {provider!r:.80} has no account {name!r:.80}. {hint}.")
-    return row
 
 
 def _info(gateway: Gateway, row: AccountRow) -> AccountInfo:

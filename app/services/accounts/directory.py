@@ -112,6 +112,10 @@ class Accounts:
         """Returns the row ids of all accounts that can be called, including retired ones, whose work continues."""
         return list(self._view().by_id)
 
+    def sending_ids(self) -> list[int]:
+        """Returns the row ids of the accounts that lines may be sent to: all but the disabled ones."""
+        return [account.id for account in self._view().by_id.values() if not account.disabled]
+
     def of(self, provider: str) -> Account | None:
         """Returns an account for new work at `provider`, or None."""
         return self.choose(provider)

@@ -15,6 +15,7 @@ from app.connectors.catalogue.registry import Configured
 from app.connectors.contract.base import Target
 from app.data.access import accounts
 from app.data.access.accounts import AccountRow, AccountValues
+from app.data.batches import capacity
 from app.data.store.database import Connection, Database
 from app.services.accounts import identity
 from app.services.accounts.identity import Verdict
@@ -97,6 +98,8 @@ class Settler:
         with self._database.write() as connection:
             changed = accounts.change(connection, row.id, seen=row.changed_at or 0, **values)
             if changed:
+                if not self._is_same(row, entry):
+                    capacity.start_over(connection, row.id)
                 self._note(connection, "account_change", entry, self._difference(row, entry))
             return changed
 

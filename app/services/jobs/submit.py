@@ -25,6 +25,7 @@ from app.services.provider_errors import AUTH_STATUSES
 # Codes by which a provider says that this account has enough in its queue: the job waits until the window ends.
 FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})
 COPY_WAIT_S = 1.0
+DISABLED_WAIT_S = 5.0
 MAX_METADATA = 15  # OpenAI's limit is 16, and the marker needs one
 
 
@@ -41,6 +42,10 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
     account = gateway.accounts.by_id(facts.account_id)
     if account is None:
         transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
+        return
+    if account.disabled:
+        why = f"The account {account.label} is disabled; the job is submitted once it is enabled."
+        transition.move(gateway, lease, delay_s=DISABLED_WAIT_S, last_error=why)
         return
     with job_input.opened(gateway, facts, account) as source:
         if not source.lines:  # none of them may be sent

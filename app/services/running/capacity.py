@@ -13,7 +13,7 @@ from app.services.leases import lease_ms
 def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted: int, signals: Signals) -> Grant:
     """Adapt the shared limit to what this process saw; returns the process's share of it."""
     account = gateway.accounts.by_id(key.account_id)
-    if account is None:
+    if account is None or account.disabled:
         return Grant(limit=0, pause_s=0.0)
     with gateway.database.write() as connection:
         capacity_id = capacity.ensure(

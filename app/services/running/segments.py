@@ -26,7 +26,7 @@ FAILPOINTS = "chunk"
 
 def claim(gateway: Gateway, *, worker: str, skip: Collection[Capacity]) -> tuple[Capacity, Segment, int | None] | None:
     """Lease the best free segment; with it the line that its last holder was sending alone when it died, if any."""
-    accounts = gateway.accounts.ids()
+    accounts = gateway.accounts.sending_ids()
     skipped = [(capacity.account_id, capacity.model) for capacity in skip]
     with gateway.database.read() as connection:
         projects = segments.projects_with_work(connection, accounts=accounts, skip=skipped)
@@ -51,7 +51,7 @@ def renew(gateway: Gateway, held: Sequence[Segment], *, worker: str) -> set[int]
 
 
 def ended(gateway: Gateway, held: Sequence[Segment]) -> set[int]:
-    """Ids of segments whose batch no longer runs."""
+    """Ids of segments whose batch no longer runs, or whose account has been disabled."""
     with gateway.database.read() as connection:
         batch_ids = segments.ended(connection, {segment.batch_id for segment in held})
     return {segment.id for segment in held if segment.batch_id in batch_ids}
