@@ -6,6 +6,7 @@ from app import api, logs
 from app.auth.secrets import KeyRing, kept_key
 from app.blobs import open_store
 from app.connectors.contract.base import Timeouts
+from app.data.access import secrets
 from app.data.store.database import Database
 from app.lib.clock import Clock, SystemClock
 from app.services.access import jwt_issuers
@@ -41,7 +42,7 @@ def build_gateway(
     """
     logs.configure(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
-    ring = _ring(settings)
+    ring = _ring(settings, database)
     pepper = Pepper(database, ring)
     clock = clock or SystemClock()
     log = logs.get_logger()
@@ -62,7 +63,7 @@ def build_gateway(
     return Gateway(
         settings=settings,
         database=database,
-        blobs=open_store(settings.blob_url),
+        blobs=open_store(settings.blob_url, group_reads=bool(settings.accel_prefix)),
         accounts=accounts,
         pepper=pepper,
         clock=clock,
@@ -73,7 +74,7 @@ def build_gateway(
     )
 
 
-def _ring(settings: Settings) -> KeyRing:
+def _ring(settings: Settings, database: Database) -> KeyRing:
     if settings.secret_key:
         return KeyRing(settings.secret_key)
     if not settings.is_embedded:
@@ -82,4 +83,19 @@ def _ring(settings: Settings) -> KeyRing:
             "the same for every process (for example the output of `openssl rand -base64 32`)."
         )
     file = settings.home / SECRET_FILE
+    # A new key would open nothing. Looked for again at the end: another process may have just made the first one.
+    if not file.exists() and _has_secrets(database) and not file.exists():
+        raise SettingsError(
+            f"The key file {file} is missing, and the store has secrets that only its key opens. Restore the file from "
+            "a backup, or set BATCHGATE_SECRET_KEY if the store was used with that."
+        )
     return KeyRing(kept_key(file), file=file)
+
+
+def _has_secrets(database: Database) -> bool:
+    if not database.is_created:
+        return False
+    with database.read() as connection:
+        found = secrets.any_stored(connection)
+    database.dispose()  # nothing stays open: this may run before a fork
+    return found

@@ -10,6 +10,7 @@ from app.data.batches import workers
 from app.engine.embedded import Embedded, Options
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
+from app.services.upkeep import preflight
 from app.settings import Settings
 from app.wiring import build_gateway
 
@@ -20,8 +21,9 @@ def run(settings: Settings) -> int:
 
 
 def serve(gateway: Gateway) -> int:
-    """As `run`, on an existing gateway."""
+    """As `run`, on an existing gateway. Raises SealError when its key ring does not belong to the store."""
     settings = gateway.settings
+    preflight.require_ring(gateway)
     name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
     engine = build_engine(gateway, name=name)
 

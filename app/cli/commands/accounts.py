@@ -13,6 +13,7 @@ from app.lib import json
 from app.services.accounts import add as account_add
 from app.services.accounts import admin, replacement
 from app.services.accounts.add import DEFAULT_NAME, RESERVED, NewAccount
+from app.services.accounts.environment import STORE_IT
 from app.services.accounts.replacement import Replacement
 from app.services.events import record
 
@@ -138,7 +139,7 @@ def list_(as_json: bool) -> None:
         listed = admin.list_(gateway)
         unapplied = gateway.accounts.unapplied()
     for label in unapplied:
-        click.echo(f"Note: {label} is not stored as this shell's variables describe it: {admin.STORE_IT}.", err=True)
+        click.echo(f"Note: {label} is not stored as this shell's variables describe it: {STORE_IT}.", err=True)
     if as_json:
         click.echo(json.dumps([asdict(account) for account in listed]))
         return

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.cli.shared.context import Refused
 from app.data.batches import workers
 from app.data.store.database import Database
+from app.lib import private
 from app.settings import Settings
 
 FILE = "demo.lock"
@@ -18,8 +19,9 @@ FILE = "demo.lock"
 @contextmanager
 def held(home: Path) -> Iterator[None]:
     """Holds the lock of `home`; the kernel releases it when this process ends, however that happens. Raises Refused."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(home / FILE, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+    private.make_folder(home)
+    private.make_file(home / FILE)
+    with (home / FILE).open("r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,14 +12,17 @@ from sqlalchemy.exc import DBAPIError
 from app import migrate
 from app.auth.secrets import SealError
 from app.connectors.contract.errors import ConfigurationError, UpstreamError
-from app.data.store.database import Database
+from app.data.store.database import Database, DatabaseUrlError
 from app.errors import GatewayError
+from app.lib import private
 from app.services.gateway import Actor, Gateway
 from app.services.money import price_book, price_import
 from app.settings import Settings, SettingsError, from_environment
-from app.wiring import build_gateway
+from app.wiring import SECRET_FILE, build_gateway
 
 SQLITE = "sqlite:///"
+# What `make run` keeps for client commands: a URL and a key.
+CLIENT_FILE = "client.json"
 
 
 class Refused(click.ClickException):
@@ -48,7 +51,7 @@ def plain_errors() -> Iterator[None]:
         raise Refused(error.message) from error
     except UpstreamError as error:
         raise Refused(f"The provider failed: {error.message}") from error
-    except (ConfigurationError, SealError) as error:
+    except (ConfigurationError, DatabaseUrlError, SealError, SettingsError) as error:
         raise Refused(str(error)) from error
     except DBAPIError as error:
         raise Refused(f"The database reported an error: {str(error.orig or error).strip()}") from error
@@ -76,6 +79,7 @@ def gateway(*, applied_by: Actor | None = None) -> Iterator[Gateway]:
 
 def upgrade(settings: Settings) -> None:
     """Migrates the store to the newest revision and loads the prices that ship with this version."""
+    _close_to_others(settings)
     migrate.upgrade(settings)
     database = Database(settings.database_url)
     try:
@@ -84,6 +88,19 @@ def upgrade(settings: Settings) -> None:
         )
     finally:
         database.dispose()
+
+
+def _close_to_others(settings: Settings) -> None:
+    """Takes from other users what an earlier release let them read."""
+    mask = private.OTHERS_BUT_GROUP_READS if settings.accel_prefix else private.OTHERS
+    private.make_folder(settings.home, mode=0o777 & ~mask)
+    private.close_to_others(settings.home, mask=mask)
+    files = [settings.home / SECRET_FILE, settings.home / CLIENT_FILE]
+    if settings.is_embedded:
+        store = settings.database_url.removeprefix(SQLITE)
+        files += [Path(store + suffix) for suffix in ("", "-wal", "-shm")]
+    for file in files:
+        private.close_to_others(file)
 
 
 def is_absent(settings: Settings) -> bool:

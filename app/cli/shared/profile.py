@@ -5,10 +5,10 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from app.cli.shared.context import Refused
-from app.lib import json
+from app.cli.shared.context import CLIENT_FILE, Refused
+from app.lib import json, private
 
-FILE = "client.json"
+FILE = CLIENT_FILE
 API_KEY = "BATCHGATE_API_KEY"
 BASE_URL = "BATCHGATE_BASE_URL"
 
@@ -60,7 +60,7 @@ def load(home: Path) -> Profile | None:
 
 def save(home: Path, profile: Profile) -> None:
     """Writes `profile` where `load` finds it, readable only by its owner."""
-    home.mkdir(parents=True, exist_ok=True)
+    private.make_folder(home)
     # mkstemp creates the file with mode 0600, which the rename keeps.
     descriptor, name = tempfile.mkstemp(dir=home, prefix=f".{FILE}.")
     with open(descriptor, "wb") as file:

@@ -13,7 +13,7 @@ from app.data.access.accounts import AccountRow, AccountValues
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.accounts.add import RESERVED, checked_models
 from app.services.accounts.directory import Account
-from app.services.accounts.environment import PROCESS, UNSEEN_MS, retired_name
+from app.services.accounts.environment import PROCESS, STORE_IT, UNSEEN_MS, retired_name
 from app.services.accounts.load import concurrency
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
@@ -23,7 +23,6 @@ from app.services.limits import limits as rates
 WIPE_AFTER_MS = 5 * 60 * 1000
 # The account of a caller's own provider key is retired when it has had no work and no request for this time.
 CALLER_IDLE_MS = 3600 * 1000
-STORE_IT = "start web or worker with these variables, or run `batchgate accounts apply`"
 
 
 @dataclass(frozen=True, slots=True)

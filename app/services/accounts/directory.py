@@ -86,6 +86,11 @@ class Accounts:
         """Returns the providers that have an account for new work, in the order of the catalogue."""
         return list(self._view().usable)
 
+    @property
+    def applies(self) -> bool:
+        """True when this process stores the accounts of its environment."""
+        return self._settler is not None
+
     def configured(self) -> list[str]:
         """Returns the providers that this process's environment configures an account for, usable or not."""
         return list(self._configured)

@@ -28,6 +28,7 @@ MAX_ATTEMPTS = 10  # every other process that updates the same account may cost 
 # How often a process records that it has an account, and when an account that no process has is retired.
 SEEN_EVERY_MS = 3600 * 1000
 UNSEEN_MS = 24 * SEEN_EVERY_MS
+STORE_IT = "start web or worker with these variables, or run `batchgate accounts apply`"
 # Who changes an account when a process applies its environment.
 PROCESS = Actor(name="environment", source="environment", request_id="environment")
 

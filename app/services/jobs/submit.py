@@ -56,7 +56,7 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
 
 def made(gateway: Gateway, facts: JobFacts, native: NativeJob, *, attempt: int) -> bool:
     """Note that the provider has the job. False, and an error in the log, when the row has another job by now."""
-    changes = transition.observed(gateway.database, facts, native)
+    changes = transition.observed(gateway, facts, native)
     changes["native_id"] = native.id
 
     def act(connection: Connection, batch: LockedBatch) -> bool:

@@ -68,6 +68,10 @@ class OpenAICompatible(Connector):
             data = judging.json_object(answer, endpoint=MODELS).get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
+    def hide_text(self, text: str) -> str:
+        """`text` without the secrets of the account."""
+        return self._redaction.text(text)
+
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
         self._line_client.close()
@@ -120,7 +124,7 @@ class OpenAICompatible(Connector):
 
     def _finished(self, endpoint: str, answer: Answer) -> LineAnswer:
         if answer.status >= 400:
-            return LineAnswer(answer.status, answer.request_id, json.dumps(judging.error_body(answer)))
+            return LineAnswer(answer.status, answer.request_id, json.dumps(self.hide(judging.error_body(answer))))
         value = judging.json_object(answer, endpoint=endpoint)
         return LineAnswer(answer.status, answer.request_id, judging.one_line(answer.body), judging.usage_of(value))
 
