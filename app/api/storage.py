@@ -38,9 +38,17 @@ def storage_choice(fields: Mapping[str, str]) -> StorageChoice:
         raise InvalidRequestError(f"{PARAM}: name one store, not both {' and '.join(sorted(stores))}.", param=PARAM)
     for kind, value in stores.items():
         if kind in (backend, API):
+            if isinstance(value, dict) and value:
+                text = f"{PARAM}.{kind}.{min(map(str, value)):.60} is not known; the store {kind!r} has no fields."
+                raise InvalidRequestError(text, param=PARAM)
             return StorageChoice(is_kept=kind == backend)
         return StorageChoice(is_kept=False, place=_place(kind, value))
     return StorageChoice()
+
+
+def is_storage_field(name: str) -> bool:
+    """True for a field of a form that says where its bytes are to be kept."""
+    return name == PARAM or BRACKETED.fullmatch(name) is not None
 
 
 def where(native_id: str | None, home: str) -> tuple[str, str]:
@@ -60,7 +68,7 @@ def _stores(fields: Mapping[str, str]) -> dict[str, Any]:
         except InvalidRequestError as error:
             raise InvalidRequestError(f"{PARAM}: {error.message}", param=PARAM) from error
     for key, value in fields.items():
-        match = BRACKETED.match(key)
+        match = BRACKETED.fullmatch(key)
         if match is not None:
             store = stores.setdefault(match[1], {})
             if match[2] is not None and isinstance(store, dict):
@@ -71,6 +79,9 @@ def _stores(fields: Mapping[str, str]) -> dict[str, Any]:
 def _place(kind: str, value: Any) -> Place:
     if not isinstance(value, dict):
         raise InvalidRequestError(f'{PARAM}.{kind}: must be an object, such as {{"bucket": ...}}.', param=PARAM)
+    if unknown := sorted(set(map(str, value)) - set(FIELDS)):
+        text = f"{PARAM}.{kind}.{unknown[0]:.60} is not known; the fields are {', '.join(FIELDS)}."
+        raise InvalidRequestError(text, param=PARAM)
     given = {name: value[name] for name in FIELDS if value.get(name) is not None}
     for name, text in given.items():
         if not isinstance(text, str) or not text.isprintable() or len(text) > MAX_FIELD_LENGTH:

@@ -4,20 +4,34 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from app.errors import InvalidRequestError
 
+MAX_SHOWN_NAME = 100
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_VALUE_LENGTH = 512
 
 
-class RequestSchema(Schema):
-    """Ignores unknown fields: SDKs and clients of other gateways send fields of their own."""
+class QuerySchema(Schema):
+    """A query. Unknown names are ignored: SDKs and proxies add names of their own, such as `api-version`."""
 
     class Meta:
         unknown = EXCLUDE
+
+
+class BodySchema(Schema):
+    """A body. Unknown fields are refused by name: otherwise a typing error would silently mean a default."""
+
+    class Meta:
+        unknown = RAISE
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        known = sorted(field.data_key or name for name, field in self.fields.items())
+        hint = f"the known fields are {', '.join(known)}" if known else "no fields are accepted"
+        self.error_messages = {**self.error_messages, "unknown": f"is not known here; {hint}."}
 
 
 class Text(fields.String):
@@ -93,8 +107,15 @@ def _first(messages: Any, path: str = "") -> tuple[str, str]:
         messages = messages[key]
         if key == "_schema" or (path and key in ("key", "value")):
             continue
-        path = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
+        name = _name(key)
+        path = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{name}" if path else name
     return path, str(messages[0] if isinstance(messages, list) else messages)[:500]
+
+
+def _name(key: Any) -> str:
+    """The name of a field as it may be shown: one that is unknown is whatever the client likes."""
+    text = str(key)[:MAX_SHOWN_NAME] or "(a field without a name)"
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _shown(value: Any) -> str:

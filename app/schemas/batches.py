@@ -3,7 +3,7 @@
 from marshmallow import fields
 
 from app.lib.states import TERMINAL
-from app.schemas.base import Metadata, RequestSchema, Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, Metadata, QuerySchema, Text, WholeNumber, one_of
 
 ID_LENGTH = 256
 NATIVE_ID_LENGTH = 512
@@ -38,12 +38,12 @@ LINE_STATES = {
 }
 
 
-class OutputExpiresAfter(RequestSchema):
+class OutputExpiresAfter(BodySchema):
     anchor = Text(required=True, validate=one_of("created_at"))
     seconds = WholeNumber(min=HOUR_S, max=30 * DAY_S, required=True)
 
 
-class CreateBatch(RequestSchema):
+class CreateBatch(BodySchema):
     """All members except `requests`, which is read as a stream."""
 
     model = Text(allow_none=True, load_default=None, max_length=MODEL_LENGTH)
@@ -56,47 +56,54 @@ class CreateBatch(RequestSchema):
     execution = Text(allow_none=True, load_default=None, validate=one_of(*EXECUTIONS))
 
 
-class Estimate(RequestSchema):
+class Estimate(QuerySchema):
     """Fields of the batch that is estimated."""
 
     model = Text(load_default=None, max_length=MODEL_LENGTH)
     execution = Text(load_default=None, validate=one_of(*EXECUTIONS))
 
 
-class RetryBatch(RequestSchema):
-    """Fields of the new batch; it takes the others from the first one."""
+class CancelBatch(BodySchema):
+    """Nothing but the provider, which must be the batch's."""
 
+    provider = Text(allow_none=True, load_default=None, max_length=64)
+
+
+class RetryBatch(BodySchema):
+    """Fields of the new batch; it takes the others from the first one. `provider` must be that one's."""
+
+    provider = Text(allow_none=True, load_default=None, max_length=64)
     completion_window = Text(allow_none=True, load_default=None, max_length=16)
     metadata = Metadata(allow_none=True, load_default=None)
 
 
-class ListBatches(RequestSchema):
+class ListBatches(QuerySchema):
     limit = WholeNumber(min=1, max=100, load_default=20)
     after = Text(load_default=None, max_length=ID_LENGTH)
     status = Text(load_default=None, validate=one_of(*STATUSES))
 
 
-class ResultsFormat(RequestSchema):
+class ResultsFormat(QuerySchema):
     """`openai`: lines of OpenAI's output format; `raw`: the provider's own."""
 
     format = Text(load_default="openai", validate=one_of("openai", RAW))
 
 
-class StreamResults(RequestSchema):
+class StreamResults(QuerySchema):
     """Results as JSONL: all of them, or at most `limit`."""
 
     limit = WholeNumber(min=1, max=2**53, load_default=None)
     after = Text(load_default=None, max_length=ID_LENGTH)
 
 
-class PageResults(RequestSchema):
+class PageResults(QuerySchema):
     """Results as one JSON document."""
 
     limit = WholeNumber(min=1, max=10_000, load_default=1000)
     after = Text(load_default=None, max_length=ID_LENGTH)
 
 
-class ListLines(RequestSchema):
+class ListLines(QuerySchema):
     limit = WholeNumber(min=1, max=1000, load_default=100)
     after = Text(load_default=None, max_length=ID_LENGTH)
     state = Text(load_default=None, validate=one_of(*LINE_STATES))

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from app.schemas.base import Metadata, RequestSchema, Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, Metadata, QuerySchema, Text, WholeNumber, one_of
 
 MAX_MINUTES = 20
 MAX_FILE_IDS = 500
@@ -18,18 +18,18 @@ DISABLED = "disabled"
 ALLOWLIST = "allowlist"
 
 
-class ExpiresAfter(RequestSchema):
+class ExpiresAfter(BodySchema):
     anchor = Text(required=True, validate=one_of("last_active_at"))
     minutes = WholeNumber(min=1, max=MAX_MINUTES, required=True)
 
 
-class DomainSecret(RequestSchema):
+class DomainSecret(BodySchema):
     domain = Text(required=True, max_length=253)
     name = Text(required=True)
     value = Text(required=True, max_length=MAX_SECRET_LENGTH, multiline=True)
 
 
-class NetworkPolicy(RequestSchema):
+class NetworkPolicy(BodySchema):
     type = Text(required=True, validate=one_of(DISABLED, ALLOWLIST))
     allowed_domains = fields.List(Text(max_length=253), allow_none=True, validate=validate.Length(max=MAX_DOMAINS))
     domain_secrets = fields.List(fields.Nested(DomainSecret), allow_none=True)
@@ -49,7 +49,7 @@ class NetworkPolicy(RequestSchema):
         return {"type": ALLOWLIST, "allowed_domains": data["allowed_domains"], **secrets}
 
 
-class CreateContainer(RequestSchema):
+class CreateContainer(BodySchema):
     name = Text(required=True, max_length=MAX_NAME_LENGTH)
     provider = Text(allow_none=True, load_default=None, max_length=64)
     expires_after = fields.Nested(ExpiresAfter, allow_none=True, load_default=None)
@@ -64,7 +64,7 @@ class CreateContainer(RequestSchema):
     metadata = Metadata(allow_none=True, load_default=None)
 
 
-class ListContainerFiles(RequestSchema):
+class ListContainerFiles(QuerySchema):
     limit = WholeNumber(min=1, max=100, load_default=20)
     order = Text(load_default="desc", validate=one_of("asc", "desc"))
     after = Text(load_default=None, max_length=MAX_ID_LENGTH)
@@ -74,13 +74,13 @@ class ListContainers(ListContainerFiles):
     name = Text(load_default=None, max_length=MAX_NAME_LENGTH)
 
 
-class CopyFile(RequestSchema):
+class CopyFile(BodySchema):
     file_id = Text(required=True, max_length=MAX_ID_LENGTH)
     file_path = Text(allow_none=True, load_default=None, max_length=MAX_PATH_LENGTH)
     provider = Text(allow_none=True, load_default=None, max_length=64)
 
 
-class UploadFile(RequestSchema):
+class UploadFile(BodySchema):
     """The form fields of an upload, besides the file."""
 
     file_path = Text(load_default=None, max_length=MAX_PATH_LENGTH)

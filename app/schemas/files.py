@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from app.schemas.base import RequestSchema, Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, QuerySchema, Text, WholeNumber, one_of
 
 PURPOSES = (
     "assistants",
@@ -21,22 +21,27 @@ MAX_EXPIRY_S = 30 * 24 * 3600
 MAX_LIST = 10_000
 
 
-class ExpiresAfter(RequestSchema):
+class ExpiresAfter(BodySchema):
     """`expires_after`: when a file expires."""
 
     anchor = Text(required=True, validate=one_of("created_at"))
     seconds = WholeNumber(required=True, min=MIN_EXPIRY_S, max=MAX_EXPIRY_S)
 
 
-class UploadFile(RequestSchema):
-    """The form fields of an upload, besides the file."""
+class UploadFile(BodySchema):
+    """The form fields of an upload, besides the file and `storage_config`.
 
+    `visibility` (Mistral's SDK) and `target_model_names` (LiteLLM) are sent by clients and have no meaning here.
+    """
+
+    visibility = fields.Raw(load_default=None)
+    target_model_names = fields.Raw(load_default=None)
     purpose = Text(required=True, validate=one_of(*PURPOSES))
     provider = Text(load_default=None, max_length=64)
     expires_after = fields.Nested(ExpiresAfter, load_default=None)
 
 
-class ListFiles(RequestSchema):
+class ListFiles(QuerySchema):
     """The query of a list of files."""
 
     purpose = Text(load_default=None, validate=one_of(*PURPOSES))

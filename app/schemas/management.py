@@ -1,14 +1,14 @@
-"""Schemas of requests under `/api`. Unlike elsewhere, unknown fields are rejected: otherwise a typing error in the name
-of a limit would silently mean no limit."""
+"""Schemas of requests under `/api`, queries included: a typing error in the name of a filter or limit would silently
+mean none."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.lib import money
-from app.schemas.base import Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, Text, WholeNumber, one_of
 
 NAME_LENGTH = 64
 ID_LENGTH = 128
@@ -22,19 +22,6 @@ MAX_DOLLARS = 4_000_000
 # Bifrost's reset durations of budgets, and our periods. A budget without a duration is a total.
 PERIODS = {"1d": "day", "1M": "month"}
 GROUPS = ("key", "project", "provider", "model", "day")
-
-
-class Strict(Schema):
-    """Rejects unknown fields; the error names the known ones."""
-
-    class Meta:
-        unknown = RAISE
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        known = sorted(field.data_key or name for name, field in self.fields.items())
-        hint = f"the known fields are {', '.join(known)}" if known else "no fields are accepted"
-        self.error_messages = {**self.error_messages, "unknown": f"is not known here; {hint}."}
 
 
 class Flag(fields.Boolean):
@@ -86,7 +73,7 @@ def limits() -> fields.Dict:
     return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=number, allow_none=True)
 
 
-class Limited(Strict):
+class Limited(BodySchema):
     limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100)
 
 
@@ -94,7 +81,7 @@ class Page(Limited):
     after = Text(load_default=None, max_length=MODEL_LENGTH + NAME_LENGTH + 1)
 
 
-class Nothing(Strict):
+class Nothing(BodySchema):
     """An empty or missing body."""
 
 
@@ -102,35 +89,35 @@ class ListProjects(Page):
     archived = Flag(load_default=None)
 
 
-class ChangeProject(Strict):
+class ChangeProject(BodySchema):
     description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
     default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
     limits = limits()
     archived = Flag()
 
 
-class CreateProject(Strict):
+class CreateProject(BodySchema):
     name = Text(required=True, max_length=NAME_LENGTH)
     description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
     default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
     limits = limits()
 
 
-class ProviderConfig(Strict):
+class ProviderConfig(BodySchema):
     """Bifrost's provider config. An `allowed_models` that is empty or contains `*` allows all of its models."""
 
     provider = Text(required=True, max_length=NAME_LENGTH)
     allowed_models = texts(max_length=MODEL_LENGTH)
 
 
-class KeyBudget(Strict):
+class KeyBudget(BodySchema):
     """Bifrost's budget: dollars, and how often it resets (`1d`, `1M`, or null for never)."""
 
     max_limit = Dollars(required=True)
     reset_duration = Text(allow_none=True, load_default=None, validate=one_of(*PERIODS))
 
 
-class RateLimit(Strict):
+class RateLimit(BodySchema):
     """Bifrost's rate limit, for what the gateway counts: requests a minute and tokens a day."""
 
     request_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
@@ -139,7 +126,7 @@ class RateLimit(Strict):
     token_reset_duration = Text(allow_none=True, validate=one_of("1d"))
 
 
-class ChangeKey(Strict):
+class ChangeKey(BodySchema):
     name = Text(max_length=NAME_LENGTH)
     description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
     role = Text(max_length=16)
@@ -178,15 +165,15 @@ class ListKeys(Page):
     project = Text(load_default=None, max_length=NAME_LENGTH)
 
 
-class RotateKey(Strict):
+class RotateKey(BodySchema):
     grace_seconds = WholeNumber(min=0, max=30 * 86_400, load_default=0)
 
 
-class RevokeKey(Strict):
+class RevokeKey(BodySchema):
     stop = Flag(load_default=False)
 
 
-class ChangeAccount(Strict):
+class ChangeAccount(BodySchema):
     weight = WholeNumber(min=1, max=1000)
     max_concurrency = WholeNumber(min=1, max=100_000)
     limits = limits()
@@ -200,7 +187,7 @@ class ListPrices(Limited):
     ended = Flag(load_default=False)
 
 
-class SetPrice(Strict):
+class SetPrice(BodySchema):
     """A price in dollars for a million tokens. The service validates the rates, as in files of prices."""
 
     provider = Text(required=True, max_length=NAME_LENGTH)
@@ -218,7 +205,7 @@ class ListBudgets(Limited):
     key = Text(load_default=None, max_length=ID_LENGTH)
 
 
-class NameBudget(Strict):
+class NameBudget(BodySchema):
     project = Text(required=True, max_length=NAME_LENGTH)
     key = Text(allow_none=True, load_default=None, max_length=ID_LENGTH)
     period = Text(required=True, validate=one_of("day", "month", "total"))

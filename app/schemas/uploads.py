@@ -2,14 +2,14 @@
 
 from marshmallow import fields, validate
 
-from app.schemas.base import RequestSchema, Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, Text, WholeNumber, one_of
 from app.schemas.files import PURPOSES, ExpiresAfter
 
 MAX_PARTS = 10_000
 MAX_ID_LENGTH = 256
 
 
-class CreateUpload(RequestSchema):
+class CreateUpload(BodySchema):
     filename = Text(required=True, max_length=4096)
     purpose = Text(required=True, validate=one_of(*PURPOSES))
     bytes = WholeNumber(required=True, min=1, max=2**53)
@@ -18,13 +18,13 @@ class CreateUpload(RequestSchema):
     provider = Text(allow_none=True, load_default=None, max_length=64)
 
 
-class AddPart(RequestSchema):
+class AddPart(BodySchema):
     """The form fields of a part, besides its bytes."""
 
     provider = Text(load_default=None, max_length=64)
 
 
-class CompleteUpload(RequestSchema):
+class CompleteUpload(BodySchema):
     part_ids = fields.List(
         Text(max_length=MAX_ID_LENGTH),
         required=True,
@@ -34,5 +34,5 @@ class CompleteUpload(RequestSchema):
     provider = Text(allow_none=True, load_default=None, max_length=64)
 
 
-class CancelUpload(RequestSchema):
+class CancelUpload(BodySchema):
     provider = Text(allow_none=True, load_default=None, max_length=64)

@@ -81,7 +81,9 @@ def retrieve(batch_id: str) -> Response:
 @operation("batch_cancel")
 def cancel(batch_id: str) -> Response:
     """Send no more lines; finished ones are kept."""
-    return _answer(batches.cancel(gateway(), caller(), batch_id, provider=explicit_provider()))
+    fields = load(schemas.CancelBatch, read_json(required=False))
+    provider = explicit_provider(fields["provider"])
+    return _answer(batches.cancel(gateway(), caller(), batch_id, provider=provider))
 
 
 @blueprint.delete(BATCH)
@@ -144,9 +146,8 @@ def retry(batch_id: str) -> Response:
     body = read_json(required=False)
     identify(body)
     fields = load(schemas.RetryBatch, body)
-    batch = batch_retry.retry(
-        gateway(), caller(), batch_id, provider=explicit_provider(), settle=settling(_answer), **fields
-    )
+    provider = explicit_provider(fields.pop("provider"))
+    batch = batch_retry.retry(gateway(), caller(), batch_id, provider=provider, settle=settling(_answer), **fields)
     return _answer(batch)
 
 

@@ -15,7 +15,7 @@ from app.api.multipart import Form, nested, read_form
 from app.api.openai import file_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
-from app.api.storage import StorageChoice, storage_choice
+from app.api.storage import StorageChoice, is_storage_field, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
 from app.services.accounts import choose
@@ -145,13 +145,18 @@ def _fields(form: Form) -> _Fields:
     storage = storage_choice(form.fields)
     # `expires_after` as one field is invalid: ignoring it would keep a file that was to expire.
     expires_after = nested(form.fields, "expires_after") or form.fields.get("expires_after") or None
-    loaded = load(UploadFile, {**form.fields, "expires_after": expires_after})
+    others = {name: value for name, value in form.fields.items() if not _is_read_apart(name)}
+    loaded = load(UploadFile, {**others, "expires_after": expires_after})
     return _Fields(
         purpose=loaded["purpose"],
         provider=explicit_provider(loaded["provider"]),
         expires_after_s=loaded["expires_after"]["seconds"] if loaded["expires_after"] else None,
         storage=storage,
     )
+
+
+def _is_read_apart(name: str) -> bool:
+    return is_storage_field(name) or name.startswith(("expires_after[", "expires_after."))
 
 
 def _new_file(fields: _Fields, filename: str) -> NewFile:

@@ -12,6 +12,7 @@ from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
 from app.services.lines.rules import MAX_CUSTOM_ID
 
+MEMBERS = frozenset({"custom_id", "method", "url", "body", "params"})
 REQUESTS = "requests"
 PARAMS = "params"
 MESSAGES_ENDPOINT = "/v1/messages"
@@ -159,6 +160,9 @@ def _form(request: Any, index: int) -> str:
     """The member that has the request itself."""
     if not isinstance(request, dict):
         raise _wrong(index, "", "must be a JSON object.")
+    if unknown := sorted(set(request) - MEMBERS):
+        known = ", ".join(sorted(MEMBERS))
+        raise _wrong(index, f".{unknown[0][:SHOWN_NAME]}", f"is not known here; the known members are {known}.")
     if request.get("body") is not None and request.get(PARAMS) is not None:
         raise _wrong(index, f".{PARAMS}", "send either body (OpenAI's form) or params (Anthropic's), not both.")
     return PARAMS if request.get("body") is None and PARAMS in request else "body"

@@ -147,10 +147,11 @@ def test_a_form_cannot_fill_the_memory(client: KeyClient, gateway: Gateway, body
     assert nothing_is_left(gateway)
 
 
-def test_unknown_fields_are_ignored(client: KeyClient) -> None:
+def test_a_field_without_a_name_is_refused(client: KeyClient, gateway: Gateway) -> None:
     nameless = f"--{forms.BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nmore\r\n".encode()
-    made = send(client, forms.form(PURPOSE, file(), forms.part("custom", b"1"), nameless))
-    assert (made.status_code, made.json.get("bytes")) == (200, 5)
+    refused = send(client, forms.form(PURPOSE, file(), nameless))
+    assert (refused.status_code, "without a name" in refused.json["error"]["message"]) == (400, True)
+    assert nothing_is_left(gateway)
 
 
 def test_a_name_in_utf8_by_rfc_5987(client: KeyClient) -> None:
