@@ -8,7 +8,7 @@ from app.cli.batch_run import http, report, results
 from app.cli.batch_run import input as batch_run_input
 from app.cli.batch_run.progress import Progress, watch
 from app.cli.shared import profile
-from app.cli.shared.context import Refused
+from app.cli.shared.refusal import Refused
 
 INTERRUPTED = 130
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import requests
 
-from app.cli.shared.context import Refused
 from app.cli.shared.profile import Profile
+from app.cli.shared.refusal import Refused
 from app.lib import json, multipart
 
 PIECE_BYTES = 64 * 1024

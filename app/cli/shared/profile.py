@@ -5,10 +5,10 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from app.cli.shared.context import CLIENT_FILE, Refused
+from app.cli.shared.refusal import Refused
 from app.lib import json, private
 
-FILE = CLIENT_FILE
+FILE = "client.json"
 API_KEY = "BATCHGATE_API_KEY"
 BASE_URL = "BATCHGATE_BASE_URL"
 
