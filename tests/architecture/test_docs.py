@@ -1,6 +1,7 @@
 """The documentation is true: its links, paths, commands, variables, queries and generated pages."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import click
@@ -39,6 +40,15 @@ def test_links_have_targets(page: str) -> None:
 def test_make_commands_exist(page: str) -> None:
     named = set(re.findall(r"\bmake ([a-z-]+)(?=[`\s])", "\n".join(_code(ROOT / page))))
     assert named <= targets()
+
+
+def test_a_first_run_installs_only_what_it_needs(tmp_path: Path) -> None:
+    def steps(target: str) -> str:
+        command = ["make", "--dry-run", target, f"VENV={tmp_path / 'new'}"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert ".[demo]" in steps("run") and ".[dev]" not in steps("run")
+    assert ".[dev]" in steps("test")
 
 
 @pytest.mark.parametrize("page", PAGES_OF_REPOSITORY)

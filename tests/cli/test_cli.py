@@ -196,6 +196,11 @@ def test_the_kept_key_goes_to_its_own_gateway_only(tmp_path: Path, monkeypatch: 
     profile.save(tmp_path, profile.Profile(base_url="http://127.0.0.1:1", api_key="sk-bf-a-b"))
 
     assert (tmp_path / profile.FILE).stat().st_mode & 0o777 == 0o600
+    sourced = ["sh", "-c", f'. {tmp_path / profile.SHELL_FILE} && echo "$OPENAI_BASE_URL $OPENAI_API_KEY"']
+    assert (
+        subprocess.run(sourced, capture_output=True, text=True, check=True).stdout
+        == "http://127.0.0.1:1/v1 sk-bf-a-b\n"
+    )
     assert profile.find(base_url=None, api_key=None).api_key == "sk-bf-a-b"
     assert profile.find(base_url="http://127.0.0.1:1/v1/", api_key=None).api_key == "sk-bf-a-b"
     with pytest.raises(Refused, match="BATCHGATE_API_KEY"):

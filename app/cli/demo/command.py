@@ -66,6 +66,7 @@ def _serve(settings: Settings) -> int:
         os.environ["LOCAL_BASE_URL"] = f"http://{HOST}:{port}/v1"
         children.append(_command("model", "demo-model", "--port", str(port), rank=1))
     with context.plain_errors():
+        click.echo(f"Preparing the store in {settings.home} ...")
         context.upgrade(settings)
         lock.refuse_others(settings)
     with foreground():
@@ -81,6 +82,7 @@ def _run(settings: Settings, children: list[Child]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     environment = os.environ | {"BATCHGATE_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+    click.echo(f"Starting {', '.join(child.name for child in children)} ...")
     supervisor = Supervisor(children, environment=environment)
     try:
         return _until_stopped(settings, supervisor, stopping)
@@ -155,9 +157,10 @@ Run a batch of 20 questions, in another terminal:
 
   {_relative(Path(sys.executable).with_name("batchgate"))} batch run {_relative(ROOT / "examples" / "chat.jsonl")}
 
-Or use the OpenAI SDK:
+Or use the OpenAI SDK, with the variables that it reads:
 
-  export OPENAI_BASE_URL={current.base_url}/v1 OPENAI_API_KEY={current.api_key}
+  . {_relative(settings.home / profile.SHELL_FILE)}
+  {_relative(Path(sys.executable))} {_relative(ROOT / "examples" / "openai_sdk.py")}
 
 Ctrl-C stops everything; the store stays.
 """)

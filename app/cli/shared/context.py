@@ -96,7 +96,7 @@ def _close_to_others(settings: Settings) -> None:
     private.close_to_others(settings.home, mask=mask)
     from app.wiring import SECRET_FILE
 
-    files = [settings.home / SECRET_FILE, settings.home / profile.FILE]
+    files = [settings.home / SECRET_FILE, settings.home / profile.FILE, settings.home / profile.SHELL_FILE]
     if settings.is_embedded:
         store = settings.database_url.removeprefix(SQLITE)
         files += [Path(store + suffix) for suffix in ("", "-wal", "-shm")]
