@@ -51,6 +51,15 @@ def test_a_first_run_installs_only_what_it_needs(tmp_path: Path) -> None:
     assert ".[dev]" in steps("test")
 
 
+def test_every_error_in_the_log_has_its_remedy() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    sources = [*ROOT.glob("app/**/*.py"), ROOT / "wsgi.py"]
+    code = "\n".join(path.read_text() for path in sources)
+    events = set(re.findall(r'\.(?:error|exception)\(\s*"([a-z_]+\.[a-z_.]+)"', code))
+    assert events
+    assert sorted(event for event in events if f"`{event}`" not in page) == []
+
+
 @pytest.mark.parametrize("page", PAGES_OF_REPOSITORY)
 def test_batchgate_commands_exist(page: str) -> None:
     scripts = re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
