@@ -1,10 +1,13 @@
 """Fixtures, named after what they give. Everything is on a fresh store, on SQLite and on PostgreSQL."""
 
 import io
+import multiprocessing.util
 import os
+import re
 import shutil
 import signal
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +44,7 @@ def _in_memory(config: pytest.Config) -> None:
     """
     if config.option.basetemp or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
         return
+    multiprocessing.util.get_temp_dir()  # its own folder, which it removes after ours
     home = Path(tempfile.mkdtemp(prefix="batchgate-tests-", dir=MEMORY))
     config.option.basetemp = str(home / "pytest")
     os.environ["TMPDIR"] = tempfile.tempdir = str(home)
@@ -65,6 +69,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marker = metafunc.definition.get_closest_marker("one_database")
         only_one = marker is not None and "BATCHGATE_SOAK" not in os.environ
         metafunc.parametrize("database_url", DATABASES[:1] if only_one else DATABASES, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "BATCHGATE_SOAK" in os.environ or any("::" in argument for argument in config.args):
+        return  # all of them, or what was asked for by name
+    other_half = [item for item in items if item.get_closest_marker("spread") and not _is_its_database(item)]
+    if other_half:
+        left_out = set(other_half)
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=other_half)
+
+
+def _is_its_database(item: pytest.Item) -> bool:
+    # By the name of the case, so that every run and every process of it chooses alike.
+    parts = re.split(r"([\[\]-])", item.nodeid)
+    mine = next((part for part in parts if part in DATABASES), None)
+    case = "".join(part for part in parts if part not in DATABASES)
+    return mine is None or mine == DATABASES[zlib.crc32(case.encode()) % 2]
 
 
 @pytest.fixture(scope="session")

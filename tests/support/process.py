@@ -1,89 +1,96 @@
-"""A worker or web process of the gateway, to be killed: `python -m tests.support.process worker|web`.
+"""A worker or web process of the gateway, to be killed.
 
+It is forked from a server that has imported the gateway already: an import for each process costs a second of CPU.
 With DROP_UNSYNCED set, its blob store keeps bytes in memory until they are committed.
 """
 
+import importlib
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from multiprocessing.connection import Connection
 
 from app import create_app
 from app.blobs.local import LocalBlobs
+from app.lib import failpoints
 from app.services.gateway import Gateway
 from app.settings import from_environment
 from app.wiring import build_gateway
+from app.worker import serve
 from tests.support.dropping_blobs import DroppingBlobs
+from tests.support.server import LiveServer
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload([__name__, "psycopg", "sqlalchemy.dialects.postgresql.psycopg"])
 
 
 class Process:
-    """One such process; killed at the end of its `with` block if it still runs."""
+    """One such process (`worker` or `web`), ready when made; killed at the end of its `with` block if it still runs."""
 
     def __init__(self, kind: str, environment: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "tests.support.process", kind]
-        full = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), **environment}
-        self._process = subprocess.Popen(command, env=full, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()  # a worker prints an empty line when it is ready
+        full = {"PATH": os.environ["PATH"], **environment}
+        ready, ours = _forks.Pipe(duplex=False)
+        self._process = _forks.Process(target=_run, args=(kind, full, ours), daemon=True)
+        self._process.start()
+        ours.close()
+        with ready:
+            self.url: str = ready.recv()  # a worker has none
 
     def __enter__(self) -> "Process":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
+        self._process.close()
 
     @property
     def pid(self) -> int:
         """Of the process itself."""
+        assert self._process.pid is not None
         return self._process.pid
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """As by kill -9."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.join(10)
 
     @property
     def died(self) -> bool:
         """True when it was killed by SIGKILL."""
-        return self._process.poll() == -signal.SIGKILL
+        return self._process.exitcode == -signal.SIGKILL
 
     def ended(self) -> int:
         """Ask it to stop in good order; returns the exit status."""
         self._process.terminate()
-        return self._process.wait(20)
+        self._process.join(20)
+        assert self._process.exitcode is not None, "it did not stop"
+        return self._process.exitcode
 
 
-def _gateway() -> Gateway:
+def _run(kind: str, environment: Mapping[str, str], ready: Connection) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    importlib.reload(failpoints)  # it reads the environment once
     gateway = build_gateway(from_environment())
-    if "DROP_UNSYNCED" in os.environ:
+    if "DROP_UNSYNCED" in environment:
         assert isinstance(gateway.blobs, LocalBlobs)
         gateway = replace(gateway, blobs=DroppingBlobs(gateway.blobs.root))
-    return gateway
+    {"web": _web, "worker": _worker}[kind](gateway, ready)
 
 
-def _web(gateway: Gateway) -> None:
-    from tests.support.server import LiveServer
-
+def _web(gateway: Gateway, ready: Connection) -> None:
     with LiveServer(create_app(gateway=gateway)) as server:
-        sys.stdout.write(f"{server.url}\n")
-        sys.stdout.flush()
+        ready.send(server.url)
         signal.sigwait({signal.SIGTERM})
 
 
-def _worker(gateway: Gateway) -> None:
-    from app.worker import serve
-
-    sys.stdout.write("\n")
-    sys.stdout.flush()
-    serve(gateway)
-
-
-if __name__ == "__main__":
-    {"web": _web, "worker": _worker}[sys.argv[1]](_gateway())
+def _worker(gateway: Gateway, ready: Connection) -> None:
+    ready.send("")
+    status = serve(gateway)
+    if status:
+        raise SystemExit(status)

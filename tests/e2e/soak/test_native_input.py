@@ -13,6 +13,8 @@ from tests.support.batch_states import put_file
 from tests.support.batches import CHAT, chat_line, ended, jsonl
 from tests.support.process import Process
 
+pytestmark = pytest.mark.soak
+
 LINES = 100_000
 MOST_MIB = 180
 
@@ -29,7 +31,6 @@ def environment(environment: dict[str, str], openai_app: OpenAIProviderApp) -> I
 
 
 # One database is enough for what SQL has little to do with.
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_hundred_thousand_lines_become_two_jobs_and_one_result(
     client: KeyClient,
