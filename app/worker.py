@@ -17,7 +17,11 @@ from app.wiring import build_gateway
 
 def run(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT; a second signal stops at once. Returns the exit status."""
-    return serve(build_gateway(settings))
+    gateway = build_gateway(settings)
+    try:
+        return serve(gateway)
+    finally:
+        gateway.database.dispose()
 
 
 def serve(gateway: Gateway) -> int:
@@ -40,7 +44,6 @@ def serve(gateway: Gateway) -> int:
     engine.run()
     with gateway.database.write() as connection:
         workers.unregister(connection, name=name)
-    gateway.database.dispose()
     return 0
 
 
