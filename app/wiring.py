@@ -1,39 +1,56 @@
 """How the pieces are put together: the one place that knows them all."""
 
-from flask import Flask
+from typing import TYPE_CHECKING
 
-from app import api, logs
+from app import logs
 from app.auth.secrets import KeyRing, kept_key
 from app.blobs import open_store
 from app.connectors.contract.base import Timeouts
+from app.data.access import secrets
 from app.data.store.database import Database
 from app.lib.clock import Clock, SystemClock
 from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper
 from app.services.accounts.directory import Accounts
-from app.services.gateway import Gateway
+from app.services.accounts.environment import PROCESS
+from app.services.gateway import Actor, Gateway
 from app.services.limits.windows import Rates
 from app.settings import Settings, SettingsError, from_environment
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file
 
 
-def create_app(settings: Settings | None = None, *, gateway: Gateway | None = None) -> Flask:
+def create_app(settings: Settings | None = None, *, gateway: Gateway | None = None) -> "Flask":
     """The WSGI application: wire, register, return. Opens nothing, so it may run before a fork."""
+    # Imported here, as only web processes need them: commands start in half the time without.
+    from flask import Flask
+
+    from app import api
+
     gateway = gateway or build_gateway(settings or from_environment())
     app = Flask(__name__, static_folder=None)
     api.register(app, gateway)
     return app
 
 
-def build_gateway(settings: Settings, *, clock: Clock | None = None, retry_pause_s: float | None = None) -> Gateway:
+def build_gateway(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    retry_pause_s: float | None = None,
+    applied_by: Actor | None = PROCESS,
+) -> Gateway:
     """What the web process, the worker and the command line all build on. Raises SettingsError.
 
-    `retry_pause_s` is the pause before the first retry of a management call; None for the default.
+    `retry_pause_s` is the pause before the first retry of a management call; None for the default. `applied_by`
+    applies the environment's accounts to the store: None for what does not serve.
     """
     logs.configure(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
-    ring = _ring(settings)
+    ring = _ring(settings, database)
     pepper = Pepper(database, ring)
     clock = clock or SystemClock()
     log = logs.get_logger()
@@ -44,6 +61,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None, retry_pause
         pepper=pepper,
         log=log,
         clock=clock,
+        applied_by=applied_by,
         timeouts=Timeouts(
             settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s, retry_pause_s
         ),
@@ -53,7 +71,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None, retry_pause
     return Gateway(
         settings=settings,
         database=database,
-        blobs=open_store(settings.blob_url),
+        blobs=open_store(settings.blob_url, group_reads=bool(settings.accel_prefix)),
         accounts=accounts,
         pepper=pepper,
         clock=clock,
@@ -64,7 +82,7 @@ def build_gateway(settings: Settings, *, clock: Clock | None = None, retry_pause
     )
 
 
-def _ring(settings: Settings) -> KeyRing:
+def _ring(settings: Settings, database: Database) -> KeyRing:
     if settings.secret_key:
         return KeyRing(settings.secret_key)
     if not settings.is_embedded:
@@ -73,4 +91,19 @@ def _ring(settings: Settings) -> KeyRing:
             "the same for every process (for example the output of `openssl rand -base64 32`)."
         )
     file = settings.home / SECRET_FILE
+    # A new key would open nothing. Looked for again at the end: another process may have just made the first one.
+    if not file.exists() and _has_secrets(database) and not file.exists():
+        raise SettingsError(
+            f"The key file {file} is missing, and the store has secrets that only its key opens. Restore the file from "
+            "a backup, or set BATCHGATE_SECRET_KEY if the store was used with that."
+        )
     return KeyRing(kept_key(file), file=file)
+
+
+def _has_secrets(database: Database) -> bool:
+    if not database.is_created:
+        return False
+    with database.read() as connection:
+        found = secrets.any_stored(connection)
+    database.dispose()  # nothing stays open: this may run before a fork
+    return found

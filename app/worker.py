@@ -12,6 +12,7 @@ from app.engine.embedded import Embedded, Options
 from app.engine.patience import Patience
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
+from app.services.upkeep import preflight
 from app.settings import Settings
 from app.wiring import build_gateway
 
@@ -20,12 +21,17 @@ WATCH_S = 2.0
 
 def run(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT; a second signal stops at once. Returns the exit status."""
-    return serve(build_gateway(settings))
+    gateway = build_gateway(settings)
+    try:
+        return serve(gateway)
+    finally:
+        gateway.database.dispose()
 
 
 def serve(gateway: Gateway) -> int:
-    """As `run`, on an existing gateway."""
+    """As `run`, on an existing gateway. Raises SealError when its key ring does not belong to the store."""
     settings = gateway.settings
+    preflight.require_ring(gateway)
     name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
     engine = build_engine(gateway, name=name)
 
@@ -48,7 +54,6 @@ def serve(gateway: Gateway) -> int:
         return 1
     with gateway.database.write() as connection:
         workers.unregister(connection, name=name)
-    gateway.database.dispose()
     return 0
 
 

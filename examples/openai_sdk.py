@@ -1,6 +1,7 @@
-"""Run a batch with the OpenAI SDK. `make run` prints the two variables that it needs:
+"""Run a batch with the OpenAI SDK, which reads OPENAI_BASE_URL and OPENAI_API_KEY. `make run` writes both to a file:
 
-export OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=sk-bf-...
+.venv/bin/pip install openai
+. var/client.env
 .venv/bin/python examples/openai_sdk.py
 """
 

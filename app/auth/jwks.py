@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from app.lib import json
@@ -128,6 +127,8 @@ def parsed(document: bytes) -> list[PublicKey]:
 
 
 def _key(entry: Mapping[str, Any]) -> PublicKey | None:
+    import jwt
+
     kind, kid, operations = entry.get("kty"), entry.get("kid"), entry.get("key_ops", ["verify"])
     algorithm = next((name for name, needed in KINDS.items() if needed == kind), None)
     if algorithm is None or entry.get("alg", algorithm) != algorithm or entry.get("use", "sig") != "sig":

@@ -10,6 +10,8 @@ from secrets import token_urlsafe
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.lib import private
+
 NONCE_BYTES = 12
 KEY_ID_BYTES = 4
 
@@ -27,7 +29,7 @@ class KeyRing:
 
     def __init__(self, ring: str, *, file: Path | None = None) -> None:
         self.file = file
-        self._keys: Mapping[bytes, bytes] = _parse(ring)
+        self._keys: Mapping[bytes, bytes] = _parse(ring, file)
         self._removed: Mapping[bytes, bytes] = {}
         self._lock = threading.Lock()
 
@@ -66,7 +68,7 @@ class KeyRing:
             return self._keys
         with self._lock:  # the last read wins
             try:
-                keys = _parse(self.file.read_text())
+                keys = _parse(self.file.read_text(), self.file)
             except OSError as error:
                 raise SealError(f"The key ring cannot be read from {self.file}: {error.strerror}.") from error
             # Update _removed first, so that other threads find each key in one of the two at any time.
@@ -99,12 +101,19 @@ def key_id(sealed: bytes) -> str:
 
 
 def kept_key(path: Path) -> str:
-    """Read the key ring of the embedded store from `path`, or create it there on the first run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Read the key ring of the embedded store from `path`, or create it there on the first run. Raises SealError."""
+    private.make_folder(path.parent)
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        temporary = _write_temporary(path, token_urlsafe(32))
+        pass
+    except OSError as error:
+        raise SealError(f"The key ring cannot be read from {path}: {error.strerror}.") from error
+    return _made_key(path)
+
+
+def _made_key(path: Path) -> str:
+    temporary = _write_temporary(path, token_urlsafe(32))
     try:
         os.link(temporary, path)  # the first of two processes wins, and both read its key
         _sync_folder(path)
@@ -138,9 +147,10 @@ def _parts(ring: str) -> list[str]:
     return [part.strip() for part in ring.split(",") if part.strip()]
 
 
-def _parse(ring: str) -> dict[bytes, bytes]:
+def _parse(ring: str, file: Path | None) -> dict[bytes, bytes]:
     """Derive the keys of a ring, by id and in order. Raises SealError."""
     keys = [hashlib.sha256(b"batchgate.seal\0" + part.encode()).digest() for part in _parts(ring)]
     if not keys:
-        raise SealError("BATCHGATE_SECRET_KEY is empty.")
+        where = f"The key file {file} is empty: restore it from a backup" if file else "BATCHGATE_SECRET_KEY is empty"
+        raise SealError(f"{where}.")
     return {hashlib.sha256(b"batchgate.key-id\0" + key).digest()[:KEY_ID_BYTES]: key for key in keys}

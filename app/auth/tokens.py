@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jwt
-
 from app.auth.issuers import ADMIN, VIRTUAL_KEY, Issuer
 from app.auth.jwks import KeySet
 
@@ -104,6 +102,8 @@ def looks_like_one(credential: str) -> bool:
 
 def _peek(token: str) -> tuple[Mapping[str, Any], str]:
     """Return the header and issuer of an unverified token."""
+    import jwt  # at first use: a gateway without issuers, and every command, starts sooner
+
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -118,6 +118,8 @@ def _peek(token: str) -> tuple[Mapping[str, Any], str]:
 
 
 def _decode(token: str, key: Any, **options: Any) -> Mapping[str, Any]:
+    import jwt
+
     try:
         return dict(jwt.decode(token, key, **options))
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:

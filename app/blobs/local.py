@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.blobs.base import BUFFER_BYTES, BlobError, BlobFullError, BlobMissingError
-from app.lib import failpoints
+from app.lib import failpoints, private
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # With fewer inodes, a disk is full whatever its bytes: each blob takes one, and sometimes another for its folder.
@@ -20,15 +20,16 @@ class LocalBlobs:
 
     backend = "local"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, group_reads: bool = False) -> None:
         self.root = root
         self.url = root.as_uri()
+        self._group = 0o050 if group_reads else 0
         self._identity: tuple[int, int] | None = None
         self._check_key = f"00check{secrets.token_hex(8)}"
 
     def open_write(self, key: str) -> "LocalWriter":
         self._check_root()
-        return LocalWriter(self._file(key))
+        return LocalWriter(self._file(key), group=self._group)
 
     def open_read(self, key: str) -> "LocalReader":
         try:
@@ -90,11 +91,14 @@ class LocalBlobs:
 
 
 class LocalWriter:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, group: int = 0) -> None:
         self._path = path
+        mode = private.FILE_MODE | group & 0o060
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(_part(path), "xb", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by commit or abort
+            private.make_folder(path.parent, mode=private.FOLDER_MODE | group)
+            self._file = open(  # noqa: SIM115 - closed by commit or abort
+                _part(path), "xb", buffering=BUFFER_BYTES, opener=lambda name, flags: os.open(name, flags, mode)
+            )
         except OSError as error:
             raise _blob_error(error) from error
 

@@ -7,26 +7,30 @@ import click
 from app.cli.shared import dotenv
 from app.version import VERSION
 
+# What a command is, and what it does: the list of commands is shown without importing any of them.
 COMMANDS = {
-    "accounts": "app.cli.commands.accounts:accounts",
-    "batch": "app.cli.batch_run.command:batch",
-    "batches": "app.cli.commands.batches:batches",
-    "budgets": "app.cli.commands.budgets:budgets",
-    "containers": "app.cli.commands.containers:containers",
-    "db": "app.cli.operate.db:db",
-    "demo": "app.cli.demo.command:demo",
-    "demo-model": "app.cli.demo.model:demo_model",
-    "events": "app.cli.commands.events:events",
-    "files": "app.cli.commands.files:files",
-    "keys": "app.cli.commands.keys:keys",
-    "prices": "app.cli.commands.prices:prices",
-    "projects": "app.cli.commands.projects:projects",
-    "providers": "app.cli.commands.providers:providers",
-    "release": "app.cli.operate.release:release",
-    "secrets": "app.cli.commands.secrets:secrets",
-    "sweep": "app.cli.operate.sweep:sweep",
-    "usage": "app.cli.commands.usage:usage",
-    "worker": "app.cli.operate.worker:worker",
+    "accounts": ("app.cli.commands.accounts:accounts", "Manage accounts: credentials at providers."),
+    "batch": ("app.cli.batch_run.command:batch", "Run batches from the command line."),
+    "batches": ("app.cli.commands.batches:batches", "Show and resolve jobs at providers, and adopt batches."),
+    "budgets": ("app.cli.commands.budgets:budgets", "Limit what batches may cost."),
+    "containers": ("app.cli.commands.containers:containers", "Adopt containers that exist at a provider."),
+    "db": ("app.cli.operate.db:db", "Migrate the store, or query it with SQL."),
+    "demo": ("app.cli.demo.command:demo", "Run a gateway with a small real model here."),
+    "demo-model": ("app.cli.demo.model:demo_model", "Serve a small language model with llama.cpp."),
+    "events": ("app.cli.commands.events:events", "Read events: who wrote what, and what was rejected."),
+    "files": ("app.cli.commands.files:files", "Adopt files that exist at a provider."),
+    "keys": ("app.cli.commands.keys:keys", "Create, list, change and end virtual keys."),
+    "prices": ("app.cli.commands.prices:prices", "Set, import and list prices, in dollars for a million tokens."),
+    "projects": ("app.cli.commands.projects:projects", "Create, list, change and archive projects."),
+    "providers": ("app.cli.commands.providers:providers", "Show what each provider supports."),
+    "release": (
+        "app.cli.operate.release:release",
+        "Migrate the store, and check all that web and worker will need.",
+    ),
+    "secrets": ("app.cli.commands.secrets:secrets", "Show and rotate the keys that encrypt secrets in the store."),
+    "sweep": ("app.cli.operate.sweep:sweep", "Delete expired objects and leftovers now."),
+    "usage": ("app.cli.commands.usage:usage", "Sum up usage and cost."),
+    "worker": ("app.cli.operate.worker:worker", "Run batches until SIGTERM or Ctrl-C."),
 }
 
 
@@ -37,9 +41,13 @@ class _Lazy(click.Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name].partition(":")
+        module, _, attribute = COMMANDS[name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

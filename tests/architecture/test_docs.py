@@ -1,6 +1,7 @@
 """The documentation is true: its links, paths, commands, variables, queries and generated pages."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import click
@@ -39,6 +40,24 @@ def test_links_have_targets(page: str) -> None:
 def test_make_commands_exist(page: str) -> None:
     named = set(re.findall(r"\bmake ([a-z-]+)(?=[`\s])", "\n".join(_code(ROOT / page))))
     assert named <= targets()
+
+
+def test_a_first_run_installs_only_what_it_needs(tmp_path: Path) -> None:
+    def steps(target: str) -> str:
+        command = ["make", "--dry-run", target, f"VENV={tmp_path / 'new'}"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert ".[demo]" in steps("run") and ".[dev]" not in steps("run")
+    assert ".[dev]" in steps("test")
+
+
+def test_every_error_in_the_log_has_its_remedy() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    sources = [*ROOT.glob("app/**/*.py"), ROOT / "wsgi.py"]
+    code = "\n".join(path.read_text() for path in sources)
+    events = set(re.findall(r'\.(?:error|exception)\(\s*"([a-z_]+\.[a-z_.]+)"', code))
+    assert events
+    assert sorted(event for event in events if f"`{event}`" not in page) == []
 
 
 @pytest.mark.parametrize("page", PAGES_OF_REPOSITORY)

@@ -3,12 +3,18 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 from click.testing import CliRunner, Result
 
 from app.cli import batchgate
+from app.cli.batch_run import http
+from app.cli.batch_run.progress import Progress, watch
+from app.cli.shared import profile
+from app.data.batches import workers
 from app.engine.embedded import Embedded
 from app.services.gateway import Gateway
 from app.worker import build_engine
@@ -169,3 +175,118 @@ def test_the_input_is_never_replaced(run: Run, questions: Path) -> None:
     answer = run(questions, "--output", questions)
     assert answer.exit_code == 2
     assert questions.read_bytes() == before
+
+
+def uploads(live_server: LiveServer) -> list[str]:
+    headers = {"Authorization": f"Bearer {live_server.key}"}
+    return [
+        file["id"] for file in requests.get(f"{live_server.url}/v1/files", headers=headers, timeout=30).json()["data"]
+    ]
+
+
+@pytest.mark.parametrize("options", [["--completion-window", "1y"], ["--model", "x" * 300]], ids=["window", "model"])
+def test_a_batch_that_is_refused_leaves_no_upload(
+    run: Run, questions: Path, live_server: LiveServer, options: list[str]
+) -> None:
+    answer = run(questions, *options)
+    assert answer.exit_code == 2, answer.output
+    assert uploads(live_server) == []
+
+
+class StillError(Exception):
+    """Ends a wait that nothing else would end."""
+
+
+@pytest.mark.one_database
+def test_a_batch_without_a_worker_says_so_once(
+    run: Run, questions: Path, live_server: LiveServer, gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = http.Gateway(profile.Profile(live_server.url, live_server.key))
+    file_id = client.upload(questions, provider=None, sent=lambda _: None)["id"]
+    endpoint = "/v1/chat/completions"
+    batch = client.create_batch({"input_file_id": file_id, "endpoint": endpoint, "completion_window": "24h"})
+    polls: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        polls.append(seconds)
+        if len(polls) > 20:
+            raise StillError
+
+    with pytest.raises(StillError):
+        watch(client, batch["id"], progress=Progress(enabled=False), sleep=sleep)
+    assert capsys.readouterr().err.count("No worker is running") == 1
+
+    with gateway.database.write() as connection:
+        workers.register(connection, name="w", host="h", pid=1)
+    polls.clear()
+    with pytest.raises(StillError):
+        watch(client, batch["id"], progress=Progress(enabled=False), sleep=sleep)
+    assert "No worker" not in capsys.readouterr().err
+
+
+class Answering:
+    """A server that is no gateway: it answers everything in one way."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self) -> "Answering":
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"404 page not found"),
+        (404, b'{"error": {"message": "Unknown path."}}'),
+        (200, b"<html>Welcome</html>"),
+        (200, b'{"models": []}'),
+        (301, b""),
+    ],
+)
+def test_a_url_that_is_not_a_gateways_is_named_before_anything_is_sent(
+    questions: Path, status: int, body: bytes
+) -> None:
+    with Answering(status, body) as server:
+        runner = CliRunner(env={"BATCHGATE_BASE_URL": server.url, "BATCHGATE_API_KEY": "sk-bf-a-b"})
+        answer = runner.invoke(batchgate, ["batch", "run", str(questions)])
+    assert answer.exit_code == 2
+    assert server.url in answer.stderr
+    assert "base URL" in answer.stderr or "--base-url" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("http://127.0.0.1:9", "nothing listens there"),
+        ("ftp://127.0.0.1", "must start with http"),
+    ],
+)
+def test_a_gateway_that_is_away_is_told_with_the_reason(questions: Path, url: str, text: str) -> None:
+    runner = CliRunner(env={"BATCHGATE_BASE_URL": url, "BATCHGATE_API_KEY": "sk-bf-a-b"})
+    answer = runner.invoke(batchgate, ["batch", "run", str(questions)])
+    assert (answer.exit_code, text in answer.stderr) == (2, True), answer.output
+
+
+def test_tls_where_there_is_none_is_named(questions: Path, live_server: LiveServer) -> None:
+    url = live_server.url.replace("http://", "https://")
+    runner = CliRunner(env={"BATCHGATE_BASE_URL": url, "BATCHGATE_API_KEY": live_server.key})
+    answer = runner.invoke(batchgate, ["batch", "run", str(questions)])
+    assert answer.exit_code == 2
+    assert "does not speak TLS" in answer.stderr and "--base-url" in answer.stderr

@@ -98,7 +98,9 @@ def test_a_stranger_sees_a_real_batch_finish(environment: dict[str, str], tmp_pa
 
 
 @pytest.mark.timeout(180)
-def test_the_next_run_finds_key_and_store_again(environment: dict[str, str], fake: FakeServer) -> None:
+def test_the_next_run_finds_key_and_store_again_and_no_second_one_runs_beside_it(
+    environment: dict[str, str], fake: FakeServer, tmp_path: Path
+) -> None:
     environment |= {"LOCAL_BASE_URL": fake.base_url}
     kept = Path(environment["BATCHGATE_HOME"]) / FILE
     with Demo(environment) as first:
@@ -107,16 +109,12 @@ def test_the_next_run_finds_key_and_store_again(environment: dict[str, str], fak
         assert first.stop(signal.SIGTERM) == 0
     with Demo(environment) as second:
         assert key in second.said
-        taken = subprocess.run(
-            [sys.executable, "-m", "app.cli", "demo"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert taken.returncode == 2
-        assert re.search(r"Port \d+ is in use.*PORT=", taken.stderr)
+        refused = [
+            started(environment | {"BATCHGATE_HOME": home}) for home in (str(tmp_path / "other"), str(kept.parent))
+        ]
+        assert [again.returncode for again in refused] == [2, 2]
+        assert re.search(r"Port \d+ is in use.*PORT=", refused[0].stderr)
+        assert f"already runs on {kept.parent} (process {second.process.pid})" in refused[1].stderr
         assert second.stop() == 0
 
 
@@ -125,6 +123,12 @@ def test_nothing_stays_behind_when_the_demo_is_killed(environment: dict[str, str
     with Demo(environment | {"LOCAL_BASE_URL": fake.base_url}) as demo:
         demo.stop(signal.SIGKILL)
     until(lambda: _is_free(int(environment["PORT"])), what="the gateway is gone")
+
+
+def started(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A demo that ends by itself."""
+    command = [sys.executable, "-m", "app.cli", "demo"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def _is_free(port: int) -> bool:

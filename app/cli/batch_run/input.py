@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.cli.shared.context import Refused
+from app.cli.shared.refusal import Refused
 from app.lib import json
 
 FIRST_LINE_BYTES = 16 * 2**20

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,6 +25,9 @@ from app.lib.states import TERMINAL
 FIRST_POLL_S, POLL_GROWTH, MAX_POLL_S = 0.3, 1.3, 5.0
 # How long the gateway may be unreachable: longer than a deployment takes.
 MAX_AWAY_S = 120.0
+# After so many polls without progress (a few seconds) it is asked whether a worker runs.
+STILL_POLLS = 6
+NO_WORKER_S = 60.0
 SMALL_UPLOAD_BYTES = 2**20
 
 Sleep = Callable[[float], None]
@@ -77,9 +81,37 @@ class Progress:
             self._bar = None
 
 
+class _Waits:
+    """Says on standard error why a batch does not move, once for each reason."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._seen: object = None
+        self._still = 0
+        self._said: set[str] = set()
+
+    def look(self, batch: dict[str, Any]) -> None:
+        counts = batch["request_counts"]
+        seen = (batch["status"], counts["completed"], counts["failed"])
+        self._still = self._still + 1 if seen == self._seen else 0
+        self._seen = seen
+        waiting_on = batch.get("waiting_on")
+        if isinstance(waiting_on, dict) and waiting_on.get("message"):
+            self._say(str(waiting_on["message"]))
+        elif self._still == STILL_POLLS and batch["status"] not in TERMINAL:
+            seconds = self._gateway.seconds_without_worker()
+            if seconds is not None and seconds > NO_WORKER_S:
+                self._say("No worker is running, so the batch waits. Start one with `batchgate worker`.")
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            click.echo(text, err=True)
+
+
 def watch(gateway: Gateway, batch_id: str, *, progress: Progress, sleep: Sleep = time.sleep) -> dict[str, Any]:
     """Waits until the batch ends and returns it. Raises Refused, or AwayError when the gateway stays unreachable."""
-    wait_s, away_since = FIRST_POLL_S, None
+    wait_s, away_since, waits = FIRST_POLL_S, None, _Waits(gateway)
     done = -1
     try:
         while True:
@@ -93,6 +125,7 @@ def watch(gateway: Gateway, batch_id: str, *, progress: Progress, sleep: Sleep =
                 continue
             away_since = None
             progress.show(batch)
+            waits.look(batch)
             if batch["status"] in TERMINAL:
                 return batch
             counts = batch["request_counts"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.batch_run.http import Gateway
-from app.cli.shared.context import Refused
+from app.cli.shared.refusal import Refused
 
 OUTPUT_ENDING = ".output.jsonl"
 ERRORS_ENDING = ".errors.jsonl"

@@ -11,9 +11,12 @@ from app.cli.shared.key_options import parse_limits
 from app.connectors.catalogue import registry
 from app.lib import json
 from app.services.accounts import add as account_add
-from app.services.accounts import admin
+from app.services.accounts import admin, replacement
 from app.services.accounts import pauses as account_pauses
-from app.services.accounts.add import DEFAULT_NAME, NewAccount
+from app.services.accounts.add import DEFAULT_NAME, RESERVED, NewAccount
+from app.services.accounts.environment import STORE_IT
+from app.services.accounts.replacement import Replacement
+from app.services.events import record
 
 MAX_WEIGHT = 1000
 
@@ -72,11 +75,7 @@ def _nothing(_context: click.Context, _parameter: click.Parameter, values: tuple
     callback=_pairs,
     help="An option of the connector; repeatable.",
 )
-@click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
-@click.option(
-    "--key-file", type=click.Path(path_type=Path, dir_okay=False), metavar="PATH", help="Read the key from a file."
-)
-@click.option("--key-env", metavar="VARIABLE", help="Read the key from this variable. Default: prompt for it.")
+@account_key.options
 @click.option(
     "--compatible", is_flag=True, help="Add a provider outside the catalogue that has an OpenAI-compatible API."
 )
@@ -100,6 +99,8 @@ def add(
     **settings: object,
 ) -> None:
     """Add an account at PROVIDER. Its key is stored encrypted; running processes use it within seconds.
+
+    Without an option for the key, the command asks for it.
 
     \b
     Examples:
@@ -128,7 +129,8 @@ def add(
 def list_(as_json: bool) -> None:
     """List accounts. Keys and values of options are never shown.
 
-    The state "unused" means that the variables of an env account are not set in this shell.
+    Accounts called env are those that web and worker found in their environment. If this shell's variables say
+    something else, a note says so; nothing is changed.
 
     \b
     Example:
@@ -136,6 +138,9 @@ def list_(as_json: bool) -> None:
     """
     with context.gateway() as gateway:
         listed = admin.list_(gateway)
+        unapplied = gateway.accounts.unapplied()
+    for label in unapplied:
+        click.echo(f"Note: {label} is not stored as this shell's variables describe it: {STORE_IT}.", err=True)
     if as_json:
         click.echo(json.dumps([asdict(account) for account in listed]))
         return
@@ -179,6 +184,30 @@ def test(provider: str | None, name: str | None) -> None:
         raise SystemExit(1)
 
 
+@accounts.command("apply")
+def apply_() -> None:
+    """Store the accounts that this shell's variables describe, for all processes.
+
+    Web and worker do so when they start. No other command changes what is stored because of a variable.
+
+    \b
+    Example:
+      OPENAI_API_KEY=sk-... batchgate accounts apply
+    """
+    with context.gateway(applied_by=record.OPERATOR) as gateway:
+        configured = gateway.accounts.configured()
+        is_done = gateway.accounts.settle_now()
+        pending = gateway.accounts.unapplied()
+    if not configured:
+        raise context.Refused("This shell has no variables of an account: docs/settings.md lists them.")
+    for provider in configured:
+        label = f"{provider}/{RESERVED}"
+        failed = "FAILED: its key or URL changed, and the provider does not answer"
+        click.echo(f"{label}  {failed if label in pending else 'is stored'}")
+    if not is_done:
+        raise SystemExit(1)
+
+
 def _named(act: Callable[[str, str], None]) -> Callable[[str, str], None]:
     named = click.argument("provider")(click.argument("name", default=DEFAULT_NAME)(act))
     return named
@@ -207,13 +236,28 @@ def _named(act: Callable[[str, str], None]) -> Callable[[str, str], None]:
     help="A limit, such as open_batches=20; replaces all. Repeatable.",
 )
 @click.option("--no-limits", is_flag=True, help="Remove all limits.")
+@account_key.options
+@click.option("--base-url", metavar="URL", help="New base URL of the API.")
 def set_(
-    provider: str, name: str, models: Pairs, no_models: bool, limits: dict[str, int], no_limits: bool, **numbers: int
+    provider: str,
+    name: str,
+    models: Pairs,
+    no_models: bool,
+    limits: dict[str, int],
+    no_limits: bool,
+    key_stdin: bool,
+    key_file: Path | None,
+    key_env: str | None,
+    base_url: str | None,
+    **numbers: int,
 ) -> None:
-    """Change an account, including env accounts.
+    """Change an account, including env accounts. Running batches use what is new within seconds.
+
+    A new key or URL is stored only if it reaches what the account holds at the provider.
 
     \b
     Examples:
+      batchgate accounts set openai team-a --key-env NEW_TEAM_A_KEY
       batchgate accounts set azure env --model gpt-4o=my-deployment
       batchgate accounts set openai team-a --limit enqueued_lines=100000 --limit tokens_per_day=500000000
     """
@@ -222,19 +266,27 @@ def set_(
         "models": {} if no_models else (models or None),
         "limits": {} if no_limits else (limits or None),
     }
-    if all(value is None for value in changes.values()):
-        raise click.UsageError(
-            "Nothing to change: give --weight, --max-concurrency, --model, --limit, --no-models or --no-limits."
-        )
+    has_changes = any(value is not None for value in changes.values())
+    key = {"from_stdin": key_stdin, "path": key_file, "variable": key_env}
+    new_key = account_key.is_given(**key)  # type: ignore[arg-type]
+    if not has_changes and not new_key and base_url is None:
+        raise click.UsageError("Nothing to change: `batchgate accounts set --help` lists the options.")
     with context.gateway() as gateway:
-        admin.change(gateway, provider=provider, name=name, **changes)  # type: ignore[arg-type]
+        if new_key or base_url is not None:
+            credential = account_key.read(**key, optional=True) if new_key else None  # type: ignore[arg-type]
+            replacement.replace(gateway, Replacement(credential, base_url), provider=provider, name=name)
+        if has_changes:
+            admin.change(gateway, provider=provider, name=name, **changes)  # type: ignore[arg-type]
     click.echo(f"Account {provider}/{name} is changed.")
 
 
 @accounts.command()
 @_named
 def disable(provider: str, name: str) -> None:
-    """Give an account no new work. Running batches continue.
+    """Send nothing new to an account, within seconds: its batches wait, and go on once it is enabled.
+
+    Lines that are being sent finish, and jobs that run at the provider are followed to their end. Batches that are
+    still waiting at their deadline expire.
 
     \b
     Example:
@@ -242,13 +294,13 @@ def disable(provider: str, name: str) -> None:
     """
     with context.gateway() as gateway:
         admin.set_enabled(gateway, provider=provider, name=name, enabled=False)
-    click.echo(f"Account {provider}/{name} is disabled: no new work goes there.")
+    click.echo(f"Account {provider}/{name} is disabled: nothing new is sent there.")
 
 
 @accounts.command()
 @_named
 def enable(provider: str, name: str) -> None:
-    """Enable a disabled account for new work.
+    """Enable a disabled account: it gets new work, and its waiting batches go on.
 
     \b
     Example:

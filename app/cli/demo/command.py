@@ -14,6 +14,7 @@ import click
 import requests
 
 import app as batchgate
+from app.cli.demo import lock
 from app.cli.demo.model import HOST, SLOTS, port_is_free, weights
 from app.cli.demo.supervisor import Child, Supervisor
 from app.cli.demo.terminal import foreground
@@ -51,6 +52,11 @@ def demo() -> None:
     """
     os.environ.update({name: value for name, value in DEFAULTS.items() if name not in os.environ})
     settings = context.settings()
+    with lock.held(settings.home):
+        raise SystemExit(_serve(settings))
+
+
+def _serve(settings: Settings) -> int:
     if not port_is_free(settings.port):
         raise context.Refused(f"Port {settings.port} is in use. Choose another: PORT={settings.port + 10} make run")
     children = [_web(settings), _command("worker", "worker")]
@@ -60,9 +66,11 @@ def demo() -> None:
         os.environ["LOCAL_BASE_URL"] = f"http://{HOST}:{port}/v1"
         children.append(_command("model", "demo-model", "--port", str(port), rank=1))
     with context.plain_errors():
+        click.echo(f"Preparing the store in {settings.home} ...")
         context.upgrade(settings)
+        lock.refuse_others(settings)
     with foreground():
-        raise SystemExit(_run(replace(settings, environment=dict(os.environ)), children))
+        return _run(replace(settings, environment=dict(os.environ)), children)
 
 
 def _run(settings: Settings, children: list[Child]) -> int:
@@ -74,6 +82,7 @@ def _run(settings: Settings, children: list[Child]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     environment = os.environ | {"BATCHGATE_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+    click.echo(f"Starting {', '.join(child.name for child in children)} ...")
     supervisor = Supervisor(children, environment=environment)
     try:
         return _until_stopped(settings, supervisor, stopping)
@@ -148,9 +157,10 @@ Run a batch of 20 questions, in another terminal:
 
   {_relative(Path(sys.executable).with_name("batchgate"))} batch run {_relative(ROOT / "examples" / "chat.jsonl")}
 
-Or use the OpenAI SDK:
+Or use the OpenAI SDK, with the variables that it reads:
 
-  export OPENAI_BASE_URL={current.base_url}/v1 OPENAI_API_KEY={current.api_key}
+  . {_relative(settings.home / profile.SHELL_FILE)}
+  {_relative(Path(sys.executable))} {_relative(ROOT / "examples" / "openai_sdk.py")}
 
 Ctrl-C stops everything; the store stays.
 """)

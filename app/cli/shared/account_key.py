@@ -2,13 +2,39 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from app.services.accounts.add import checked_credential
 
+Command = TypeVar("Command", bound=Callable[..., object])
+
 HOW = "--key-stdin, --key-file PATH or --key-env VARIABLE"
+
+
+def options(command: Command) -> Command:
+    """Adds the options that say where the key comes from."""
+    options = (
+        click.option("--key-stdin", is_flag=True, help="Read the key from standard input."),
+        click.option(
+            "--key-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="PATH",
+            help="Read the key from a file.",
+        ),
+        click.option("--key-env", metavar="VARIABLE", help="Read the key from this variable."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def is_given(*, from_stdin: bool, path: Path | None, variable: str | None) -> bool:
+    """Returns True when an option says where the key comes from."""
+    return from_stdin or path is not None or variable is not None
 
 
 def read(*, from_stdin: bool, path: Path | None, variable: str | None, optional: bool) -> str:

@@ -5,26 +5,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import click
 from sqlalchemy.exc import DBAPIError
 
-from app import build_gateway, migrate
+from app import migrate
 from app.auth.secrets import SealError
+from app.cli.shared import profile
+from app.cli.shared.refusal import Refused
 from app.connectors.contract.errors import ConfigurationError, UpstreamError
-from app.data.store.database import Database
+from app.data.store.database import Database, DatabaseUrlError
 from app.errors import GatewayError
-from app.services.gateway import Gateway
-from app.services.money import price_book, price_import
+from app.lib import private
 from app.settings import Settings, SettingsError, from_environment
 
+if TYPE_CHECKING:
+    from app.services.gateway import Actor, Gateway
+
 SQLITE = "sqlite:///"
-
-
-class Refused(click.ClickException):
-    """An error that ends the command with exit status 2. The message says what is wrong and what to do."""
-
-    exit_code = 2
 
 
 def settings(*, quiet: bool = False) -> Settings:
@@ -47,21 +45,26 @@ def plain_errors() -> Iterator[None]:
         raise Refused(error.message) from error
     except UpstreamError as error:
         raise Refused(f"The provider failed: {error.message}") from error
-    except (ConfigurationError, SealError) as error:
+    except (ConfigurationError, DatabaseUrlError, SealError, SettingsError) as error:
         raise Refused(str(error)) from error
     except DBAPIError as error:
         raise Refused(f"The database reported an error: {str(error.orig or error).strip()}") from error
 
 
 @contextmanager
-def gateway() -> Iterator[Gateway]:
-    """Yields a gateway on the configured store. Raises Refused if the store is not migrated."""
+def gateway(*, applied_by: "Actor | None" = None) -> "Iterator[Gateway]":
+    """Yields a gateway on the configured store. Raises Refused if the store is not migrated.
+
+    Accounts are those in the store, whatever this shell's variables say, unless `applied_by` applies them.
+    """
+    from app.wiring import build_gateway  # here, as half of the commands need no gateway and start sooner without
+
     loaded = settings(quiet=True)
     with plain_errors():
         if is_absent(loaded) or migrate.pending(loaded):
             raise Refused("The store is not up to date: run `batchgate db upgrade` first.")
         try:
-            built = build_gateway(loaded)
+            built = build_gateway(loaded, applied_by=applied_by)
         except ValueError as error:  # an environment variable has an invalid value
             raise Refused(str(error)) from error
         try:
@@ -72,6 +75,10 @@ def gateway() -> Iterator[Gateway]:
 
 def upgrade(settings: Settings) -> None:
     """Migrates the store to the newest revision and loads the prices that ship with this version."""
+    _close_to_others(settings)
+    # Imported here, as no other command needs it.
+    from app.services.money import price_book, price_import
+
     migrate.upgrade(settings)
     database = Database(settings.database_url)
     try:
@@ -80,6 +87,21 @@ def upgrade(settings: Settings) -> None:
         )
     finally:
         database.dispose()
+
+
+def _close_to_others(settings: Settings) -> None:
+    """Takes from other users what an earlier release let them read."""
+    mask = private.OTHERS_BUT_GROUP_READS if settings.accel_prefix else private.OTHERS
+    private.make_folder(settings.home, mode=0o777 & ~mask)
+    private.close_to_others(settings.home, mask=mask)
+    from app.wiring import SECRET_FILE
+
+    files = [settings.home / SECRET_FILE, settings.home / profile.FILE, settings.home / profile.SHELL_FILE]
+    if settings.is_embedded:
+        store = settings.database_url.removeprefix(SQLITE)
+        files += [Path(store + suffix) for suffix in ("", "-wal", "-shm")]
+    for file in files:
+        private.close_to_others(file)
 
 
 def is_absent(settings: Settings) -> bool:
@@ -94,3 +116,6 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+__all__ = ["Refused", "columns", "gateway", "is_absent", "plain_errors", "settings", "upgrade"]

@@ -1,14 +1,17 @@
 """Finds the gateway that a client command uses: from options, the environment, or the file of `make run`."""
 
 import os
+import shlex
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from app.cli.shared.context import Refused
-from app.lib import json
+from app.cli.shared.refusal import Refused
+from app.lib import json, private
 
 FILE = "client.json"
+# The same for a shell, which reads it with `.`.
+SHELL_FILE = "client.env"
 API_KEY = "BATCHGATE_API_KEY"
 BASE_URL = "BATCHGATE_BASE_URL"
 
@@ -59,10 +62,17 @@ def load(home: Path) -> Profile | None:
 
 
 def save(home: Path, profile: Profile) -> None:
-    """Writes `profile` where `load` finds it, readable only by its owner."""
-    home.mkdir(parents=True, exist_ok=True)
+    """Writes `profile` where `load` finds it, and as variables for SDKs; readable only by its owner."""
+    private.make_folder(home)
+    _write(home / FILE, json.dumps(asdict(profile)))
+    variables = {"OPENAI_BASE_URL": f"{profile.base_url}/v1", "OPENAI_API_KEY": profile.api_key}
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+    _write(home / SHELL_FILE, "".join(lines).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
     # mkstemp creates the file with mode 0600, which the rename keeps.
-    descriptor, name = tempfile.mkstemp(dir=home, prefix=f".{FILE}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with open(descriptor, "wb") as file:
-        file.write(json.dumps(asdict(profile)))
-    os.replace(name, home / FILE)
+        file.write(data)
+    os.replace(name, path)

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.connectors.catalogue.declarations import LINES, LINES_ONLY, MIB, OPENAI_SHAPED
 from app.connectors.contract.abilities import Abilities, FileLimits, JobLimits, Support, operations
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import UpstreamServerError
-from app.connectors.http.api import Api
-from app.connectors.http.wire import Answer
-from app.connectors.providers.openai.lines import has_version
 from app.lib import json
+
+if TYPE_CHECKING:
+    from app.connectors.http.api import Api
+    from app.connectors.http.wire import Answer
 
 GROUPS = ("files", "batches")
 NATIVE: str = Support.NATIVE.value
@@ -69,6 +70,10 @@ def shape(stored: Mapping[str, Any]) -> Shape:
 
 def probed(target: Target) -> dict[str, str]:
     """Abilities as the server's answers show. Raises UpstreamError if it is away or its answers are inconclusive."""
+    # Imported here: this module also describes stored accounts, which needs no HTTP.
+    from app.connectors.http.api import Api
+    from app.connectors.providers.openai.lines import has_version
+
     api = Api(target)
     version = "" if has_version(target.base_url) else "/v1"
     try:
@@ -80,7 +85,7 @@ def probed(target: Target) -> dict[str, str]:
     return abilities
 
 
-def _support(api: Api, path: str, timeout_s: float) -> str:
+def _support(api: "Api", path: str, timeout_s: float) -> str:
     answer = api.fetch(path, timeout_s=timeout_s)
     if answer.status == 404:
         return EMULATED
@@ -92,7 +97,7 @@ def _support(api: Api, path: str, timeout_s: float) -> str:
     )
 
 
-def _is_json(answer: Answer) -> bool:
+def _is_json(answer: "Answer") -> bool:
     try:
         return isinstance(json.loads(answer.body), dict | list)
     except ValueError:

@@ -124,6 +124,22 @@ class Connector:
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
 
+    def hide(self, value: Any) -> Any:
+        """JSON `value` without the secrets of the account, in any name or text.
+
+        What a provider says of a failure may repeat its key, in any of the spellings that JSON has for a character.
+        """
+        if isinstance(value, str):
+            return self.hide_text(value)
+        if isinstance(value, dict):
+            return {self.hide_text(name): self.hide(each) for name, each in value.items()}
+        return [self.hide(each) for each in value] if isinstance(value, list) else value
+
+    def hide_text(self, text: str) -> str:
+        """`text` without the secrets of the account; a connector that has more than its credential overrides it."""
+        credential = self.target.credential
+        return text.replace(credential, "[redacted]") if credential else text
+
     def check(self) -> None:
         """Check the credential with a read-only call. Raises UpstreamError."""
         self.list_models(timeout_s=self.target.call_timeout_s)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from app.connectors.contract.errors import UpstreamError
 from app.connectors.http.wire import Answer
+from app.lib import json
 
 REDACTED = "[redacted]"
 MAX_MESSAGE = 4096
@@ -32,12 +33,14 @@ class Redaction:
     def data(self, data: bytes) -> bytes:
         """`data` without the secrets."""
         for secret in self._longest_first():
-            data = data.replace(secret.encode(), REDACTED.encode())
+            for spelling in {secret, json.dumps(secret)[1:-1].decode(), secret.replace("/", "\\/")}:
+                data = data.replace(spelling.encode(), REDACTED.encode())
         return data
 
     def answer(self, answer: Answer) -> Answer:
-        """`answer` with a body that holds no secret."""
-        return replace(answer, body=self.data(answer.body))
+        """`answer` with a body and headers that hold no secret."""
+        headers = {name: self.text(value) for name, value in answer.headers.items()}
+        return replace(answer, body=self.data(answer.body), headers=headers)
 
     def error(self, error: UpstreamError) -> UpstreamError:
         """`error` itself, with every text free of secrets and no longer than is worth keeping."""

@@ -52,6 +52,10 @@ class Translated(Connector):
         """False while the account's breaker is open: new work goes elsewhere."""
         return self._api.healthy
 
+    def hide_text(self, text: str) -> str:
+        """`text` without the secrets of the account."""
+        return self._redaction.text(text)
+
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
         self._api.close()
@@ -80,7 +84,7 @@ class Translated(Connector):
             too_deep = TranslationError("body", "is nested too deep for the provider's dialect.")
             return LineAnswer(400, "", refusal(too_deep))
         if answer.status >= 400:
-            return refused(answer)
+            return self.refused(answer)
         try:
             value = native.read(json.loads(answer.body))
         except (UnexpectedAnswerError, json.JSONDecodeError) as error:
@@ -99,6 +103,10 @@ class Translated(Connector):
             answers.append(answer)
         return _joined(answers)
 
+    def refused(self, answer: HttpAnswer) -> LineAnswer:
+        """A line that the provider refused."""
+        return LineAnswer(answer.status, answer.request_id, json.dumps(self.hide(judging.error_body(answer))))
+
     def _post(self, path: str, body: Any, call: LineCall, *, headers: Mapping[str, str] | None = None) -> HttpAnswer:
         """The answer to one line: a 2xx, or a 4xx that a retry would not change. Raises UpstreamError otherwise."""
         with self._redaction.in_errors():
@@ -106,11 +114,6 @@ class Translated(Connector):
             answer = self._line_client.post(path, data, headers=headers, timeout_s=call.timeout_s, room=call.room)
             judging.raise_unless_answered(answer, provider=self.target.provider)
             return answer
-
-
-def refused(answer: HttpAnswer) -> LineAnswer:
-    """A line that the provider refused."""
-    return LineAnswer(answer.status, answer.request_id, json.dumps(judging.error_body(answer)))
 
 
 def refusal(error: TranslationError) -> bytes:

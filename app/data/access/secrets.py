@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Table, select, update
+from sqlalchemy import Column, Connection, Table, inspect, select, update
 
 from app.data.tables import accounts, sealed_secrets
 
@@ -40,6 +40,14 @@ COLUMNS = (
     SealedColumn(accounts, "sealed_credential", bound_to="id"),
     SealedColumn(sealed_secrets, "sealed", bound_to="name"),
 )
+
+
+def any_stored(connection: Connection) -> bool:
+    """Returns True when the store has a sealed value. A store that is not migrated has none."""
+    existing = set(inspect(connection).get_table_names())
+    columns = [column for column in COLUMNS if column.table.name in existing]
+    looks = (select(column.table.c.id).where(column.sealed.is_not(None)).limit(1) for column in columns)
+    return any(connection.execute(look).first() is not None for look in looks)
 
 
 def page(connection: Connection, column: SealedColumn, *, after: int, limit: int) -> Sequence[SealedValue]:

@@ -9,7 +9,7 @@ from sqlalchemy.sql import ColumnElement
 from app.data.batches import lines
 from app.data.store.database import inserted_id, now_ms
 from app.data.store.leases import Lease, LeasedTable
-from app.data.tables import batch_chunks, batch_segments, batches
+from app.data.tables import accounts, batch_chunks, batch_segments, batches
 from app.data.tables.batches import IS_RUNNING
 
 _LEASES = LeasedTable(batch_segments)
@@ -147,8 +147,10 @@ def set_probe(connection: Connection, lease: Lease, *, line: int | None) -> bool
 
 
 def ended(connection: Connection, batch_ids: Collection[int]) -> set[int]:
-    """Those of the batches that no longer run."""
-    statement = select(batches.c.id).where(batches.c.id.in_(batch_ids), batches.c.status != "in_progress")
+    """Those of the batches that no longer run, or that must not: their account has been disabled."""
+    disabled = select(accounts.c.id).where(accounts.c.disabled_at.is_not(None))
+    stops = or_(batches.c.status != "in_progress", batches.c.account_id.in_(disabled))
+    statement = select(batches.c.id).where(batches.c.id.in_(batch_ids), stops)
     return set(connection.execute(statement).scalars())
 
 

@@ -27,6 +27,12 @@ def forget_silent(connection: Connection, *, after_ms: int) -> None:
     connection.execute(delete(workers).where(workers.c.seen_at < now_ms() - after_ms))
 
 
+def alive(connection: Connection, *, within_ms: int) -> list[tuple[str, int]]:
+    """Returns host and process id of the workers that were seen within the last `within_ms`."""
+    statement = select(workers.c.host, workers.c.pid).where(workers.c.seen_at > now_ms() - within_ms)
+    return [(row.host, row.pid) for row in connection.execute(statement.order_by(workers.c.id))]
+
+
 def newest_age_ms(connection: Connection) -> int | None:
     """Milliseconds since any worker was last seen, or None when there is none."""
     return connection.execute(select(now_ms() - func.max(workers.c.seen_at))).scalar()

@@ -4,16 +4,18 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from app.lib import private
 
 BUSY_TIMEOUT_S = 30
 MAX_WRITE_ATTEMPTS = 5
@@ -26,6 +28,10 @@ SQLITE_DISK_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 class StoreReplacedError(sqlite3.OperationalError):
     """The SQLite file is not the one that this process opened, so what the process knows may be wrong."""
+
+
+class DatabaseUrlError(ValueError):
+    """DATABASE_URL names no database that can be used here; the message says why."""
 
 
 # The two dialects share the syntax of ON CONFLICT, but SQLAlchemy has no common name for it.
@@ -59,36 +65,46 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 16, max_overflow: int = 0) -> None:
         self.url = url
-        self.dialect = make_url(url).get_backend_name()
-        if self.dialect not in ("sqlite", "postgresql"):
-            raise ValueError(f"DATABASE_URL must be sqlite or postgresql, not {self.dialect}.")
+        self.dialect = _dialect(url)
+        self._file: Path | None = None
         options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": 30}
         if self.dialect == "sqlite":
             database = make_url(url).database
             if not database or database == ":memory:":
-                raise ValueError("DATABASE_URL must name an SQLite file, because web and worker processes share it.")
-            self._file: Path | None = None if database.startswith("file:") else Path(database).absolute()
-            if self._file is not None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                raise DatabaseUrlError(
+                    "DATABASE_URL must name an SQLite file, because web and worker processes share it."
+                )
+            self._file = None if database.startswith("file:") else Path(database).absolute()
+            if self._file:
+                private.make_folder(self._file.parent)
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
-            self._file = None
             options["pool_pre_ping"] = True
         self._identity: tuple[int, int] | None = None
         # Two engines, because resetting a pooled SQLite connection from autocommit puts the driver back into its
         # legacy mode, which silently loses updates.
-        self.readers = create_engine(url, isolation_level="AUTOCOMMIT", **options)
-        self.writers = create_engine(url, **options)
+        try:
+            self.readers = create_engine(url, isolation_level="AUTOCOMMIT", **options)
+            self.writers = create_engine(url, **options)
+        except (ModuleNotFoundError, ArgumentError) as error:
+            hint = "install the driver with `pip install 'batchgate[postgres]'`"
+            raise DatabaseUrlError(f"DATABASE_URL cannot be used ({error}): {hint}, or correct the URL.") from error
         for engine in (self.readers, self.writers):
             if self.dialect == "sqlite":
-                # Before SQLite could make an empty file in the place of one that is gone.
+                # Before either could make an empty file in the place of one that is gone.
                 event.listen(engine, "do_connect", self._check_file)
+                event.listen(engine, "do_connect", self._keep_private)
                 event.listen(engine, "connect", self._open_sqlite)
                 event.listen(engine, "checkout", self._check_file)
             else:
                 event.listen(engine, "connect", _open_postgresql)
         if self.dialect == "sqlite":
             event.listen(self.writers, "begin", _begin_immediate)
+
+    @property
+    def is_created(self) -> bool:
+        """False for an SQLite file that does not exist yet; using the database would create it."""
+        return self._file is None or self._file.exists()
 
     def read(self) -> AbstractContextManager[Connection]:
         """A connection in autocommit: each statement sees the newest committed state."""
@@ -158,6 +174,23 @@ class Database:
         if found is None:
             raise StoreReplacedError(f"The database file {self._file} is gone; put it back, then restart this process.")
         raise StoreReplacedError(f"The database file {self._file} was replaced; restart this process.")
+
+    def _keep_private(self, *_: Any) -> None:
+        """Creates the file with the mode that SQLite would not give it; SQLite's own files beside it get the same."""
+        if self._file:
+            with suppress(OSError):  # SQLite says what is wrong with the file, as the database's error
+                private.make_file(self._file)
+
+
+def _dialect(url: str) -> str:
+    try:
+        dialect = make_url(url).get_backend_name()
+    except ArgumentError as error:
+        text = "DATABASE_URL must be a URL such as postgresql://user:password@host/name."
+        raise DatabaseUrlError(text) from error
+    if dialect not in ("sqlite", "postgresql"):
+        raise DatabaseUrlError(f"DATABASE_URL must be sqlite or postgresql, not {dialect}.")
+    return dialect
 
 
 def inserted_id(connection: Connection, statement: Insert) -> int:

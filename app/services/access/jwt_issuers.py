@@ -10,7 +10,6 @@ from structlog.typing import FilteringBoundLogger
 from app.auth import issuers, tokens
 from app.auth.jwks import PATIENCE_S, JwksError
 from app.connectors.contract.errors import UpstreamError
-from app.connectors.http.transport import Client
 from app.settings import Settings, SettingsError
 
 VARIABLE = "BATCHGATE_JWT_ISSUERS"
@@ -54,6 +53,8 @@ def _from_file(path: Path) -> bytes:
 
 def _from_url(url: str) -> bytes:
     """Fetches a key set within `PATIENCE_S` in total, without following redirects. Raises JwksError."""
+    from app.connectors.http.transport import Client  # which imports requests
+
     client = Client(connect_timeout_s=PATIENCE_S)
     parts = urlsplit(url)
     url = parts._replace(path=parts.path or "/", fragment="").geturl()

@@ -13,7 +13,7 @@ from app.data.access.accounts import AccountRow, AccountValues
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.accounts.add import RESERVED, checked_models
 from app.services.accounts.directory import Account
-from app.services.accounts.environment import UNSEEN_MS, retired_name
+from app.services.accounts.environment import PROCESS, STORE_IT, UNSEEN_MS, retired_name
 from app.services.accounts.load import concurrency
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
@@ -56,7 +56,7 @@ class Trial:
 
 def list_(gateway: Gateway) -> list[AccountInfo]:
     """Returns all accounts by provider and name, including retired ones whose credential is still kept."""
-    gateway.accounts.providers()  # inserts the rows of the environment's accounts
+    gateway.accounts.providers()  # a process that serves inserts the rows of its environment's accounts
     with gateway.database.read() as connection:
         return [_info(gateway, row) for row in accounts.list_all(connection)]
 
@@ -77,7 +77,7 @@ def try_out(gateway: Gateway, *, provider: str | None = None, name: str | None =
 
 
 def set_enabled(gateway: Gateway, *, provider: str, name: str, enabled: bool) -> None:
-    """Enables or disables an account for new work; existing work continues. Raises NotFoundError."""
+    """Enables or disables an account: nothing new is sent to a disabled one. Raises NotFoundError."""
     operation = "account_enable" if enabled else "account_disable"
     _change(gateway, provider, name, operation=operation, values={"disabled_at": None if enabled else True})
 
@@ -120,9 +120,9 @@ def remove(gateway: Gateway, *, provider: str, name: str) -> bool:
 
     Raises NotFoundError, or ConflictError when this process's environment configures the account.
     """
-    gateway.accounts.providers()  # inserts the rows of the environment's accounts
+    gateway.accounts.providers()  # a process that serves inserts the rows of its environment's accounts
     with gateway.database.write() as connection:
-        row = _existing(connection, provider, name)
+        row = existing(gateway, connection, provider, name)
         if row.source == accounts.ENVIRONMENT and provider in gateway.accounts.configured():
             raise ConflictError(
                 f"{provider}/{name} is configured by the environment: unset its variables in all processes instead. "
@@ -152,12 +152,34 @@ def retire_due(gateway: Gateway) -> int:
         for row in accounts.idle_callers(connection, older_ms=CALLER_IDLE_MS):
             accounts.retire(connection, row.id, name=retired_name(row.id, row.name))
         left = [row for row in unseen if accounts.retire(connection, row.id, name=retired_name(row.id, row.name))]
+        for row in left:
+            detail = {"reason": "No process has had it in its environment for a day."}
+            record.record_act(
+                connection,
+                operation="account_remove",
+                object_id=f"{row.provider}/{row.name}",
+                detail=detail,
+                actor=PROCESS,
+            )
         wiped = [row for row in idle if accounts.wipe(connection, row.id, older_ms=WIPE_AFTER_MS)]
     for row in left:
         gateway.log.info("account.left_environment", provider=row.provider, account=row.name)
     for row in wiped:
         gateway.log.info("account.wiped", provider=row.provider, account=row.name)
     return len(wiped)
+
+
+def existing(gateway: Gateway, connection: Connection, provider: str, name: str) -> AccountRow:
+    """Returns the row of an account that is not retired. Raises NotFoundError."""
+    # Names are printable. Anything else is rejected here, since PostgreSQL raises an error on NUL in text.
+    is_possible = provider.isprintable() and name.isprintable()
+    row = accounts.find(connection, provider=provider, name=name) if is_possible else None
+    if row is None:
+        hint = "`batchgate accounts list` shows all accounts"
+        if name == RESERVED and provider in gateway.accounts.configured():
+            hint = f"This environment describes it, but no process has stored it: {STORE_IT}"
+        raise NotFoundError(f"Provider {provider!r:.80} has no account {name!r:.80}. {hint}.")
+    return row
 
 
 def _trial(account: Account) -> Trial:
@@ -184,29 +206,18 @@ def _change(
     values: AccountValues,
     actor: Actor = record.OPERATOR,
 ) -> AccountInfo:
-    gateway.accounts.providers()  # inserts the rows of the environment's accounts
+    gateway.accounts.providers()  # a process that serves inserts the rows of its environment's accounts
     with gateway.database.write() as connection:
-        row = _existing(connection, provider, name)
+        row = existing(gateway, connection, provider, name)
         accounts.change(connection, row.id, **values)
         detail = {field.removesuffix("_at"): value for field, value in values.items()}
         record.record_act(
             connection, operation=operation, object_id=f"{provider}/{name}", detail=detail or None, actor=actor
         )
-        changed = _existing(connection, provider, name)
+        changed = existing(gateway, connection, provider, name)
     gateway.accounts.reread()
     gateway.log.info("account.changed", act=operation, provider=provider, account=name)
     return _info(gateway, changed)
-
-
-def _existing(connection: Connection, provider: str, name: str) -> AccountRow:
-    # Names are printable. Anything else is rejected here, since PostgreSQL raises an error on NUL in text.
-    is_possible = provider.isprintable() and name.isprintable()
-    row = accounts.find(connection, provider=provider, name=name) if is_possible else None
-    if row is None:
-        raise NotFoundError(
-            f"Provider {provider!r:.80} has no account {name!r:.80}. `batchgate accounts list` shows all accounts."
-        )
-    return row
 
 
 def _info(gateway: Gateway, row: AccountRow) -> AccountInfo:

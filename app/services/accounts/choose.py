@@ -9,6 +9,7 @@ from app.connectors.contract.abilities import OPERATIONS, Support
 from app.errors import InvalidRequestError, PermissionDeniedError, UnavailableError, UnsupportedOperationError
 from app.lib import headers
 from app.services.accounts.directory import Account
+from app.services.accounts.environment import STORE_IT
 from app.services.gateway import Caller, Gateway
 
 
@@ -99,6 +100,8 @@ def _own(gateway: Gateway, account_id: int, provider: str) -> Account:
 
 def _no_account(gateway: Gateway, provider: str) -> str:
     entry = registry.find(provider)
+    if provider in gateway.accounts.configured() and not gateway.accounts.applies:
+        return f"Provider {provider} has no stored account: {STORE_IT}."
     if entry is None or provider in gateway.accounts.configured():
         return f"Provider {provider} has no account that accepts new work now. The gateway's log says why."
     variables = entry.url_env if entry.keyless else " or ".join(entry.key_envs)

@@ -15,14 +15,15 @@ from structlog.typing import FilteringBoundLogger
 from app.auth.secrets import KeyRing
 from app.connectors.catalogue import registry
 from app.connectors.contract.abilities import Abilities
-from app.connectors.contract.base import Timeouts
+from app.connectors.contract.base import Target, Timeouts
 from app.data.access import accounts
 from app.data.access.accounts import AccountRow
 from app.data.store.database import Database, is_outage
 from app.lib.clock import Clock, SystemClock
-from app.services.accounts.environment import SEEN_EVERY_MS, Settler
+from app.services.accounts.environment import PROCESS, SEEN_EVERY_MS, Settler
 from app.services.accounts.load import Account, Loader
 from app.services.accounts.vault import Vault
+from app.services.gateway import Actor
 
 REFRESH_S = 2.0
 SETTLE_AGAIN_S = 15.0
@@ -50,7 +51,11 @@ class _Due:
 
 
 class Accounts:
-    """Reads the accounts at the first lookup, so a gateway can be built before the database is migrated."""
+    """Reads the accounts at the first lookup, so a gateway can be built before the database is migrated.
+
+    `applied_by` applies the accounts of `environment` to the store. With None nothing is written, and the accounts are
+    those that other processes stored.
+    """
 
     def __init__(
         self,
@@ -63,22 +68,28 @@ class Accounts:
         timeouts: Timeouts,
         clock: Clock | None = None,
         refresh_s: float = REFRESH_S,
+        applied_by: Actor | None = PROCESS,
     ) -> None:
         self.vault = Vault(ring, pepper)
         self.loader = Loader(self.vault, timeouts=timeouts, log=log)
-        self._settler = Settler(database, self.vault, self.loader)
+        self._settler = None if applied_by is None else Settler(database, self.vault, self.loader, actor=applied_by)
         self._database = database
         self._log = log
         self._clock = clock or SystemClock()
         self._refresh_s = refresh_s
         self._configured = {entry.provider: entry for entry in registry.configured(environment)}
-        self._due = _Due(unsettled=dict(self._configured))
+        self._due = _Due(unsettled={} if applied_by is None else dict(self._configured))
         self._lock = threading.Lock()
         self._seen: _View | None = None
 
     def providers(self) -> list[str]:
         """Returns the providers that have an account for new work, in the order of the catalogue."""
         return list(self._view().usable)
+
+    @property
+    def applies(self) -> bool:
+        """True when this process stores the accounts of its environment."""
+        return self._settler is not None
 
     def configured(self) -> list[str]:
         """Returns the providers that this process's environment configures an account for, usable or not."""
@@ -105,6 +116,10 @@ class Accounts:
     def ids(self) -> list[int]:
         """Returns the row ids of all accounts that can be called, including retired ones, whose work continues."""
         return list(self._view().by_id)
+
+    def sending_ids(self) -> list[int]:
+        """Returns the row ids of the accounts that lines may be sent to: all but the disabled ones."""
+        return [account.id for account in self._view().by_id.values() if not account.disabled]
 
     def of(self, provider: str) -> Account | None:
         """Returns an account for new work at `provider`, or None."""
@@ -144,6 +159,15 @@ class Accounts:
         self._due.settle = 0.0
         self.reread()
         return not self._due.unsettled
+
+    def unapplied(self) -> list[str]:
+        """Returns the accounts of this process's environment that are not stored, or stored with other values."""
+        stored = {account.label: account.connector.target for account in self._view().by_id.values()}
+        return [
+            f"{entry.provider}/{entry.name}"
+            for entry in self._configured.values()
+            if (target := stored.get(f"{entry.provider}/{entry.name}")) is None or not _describes(entry, target)
+        ]
 
     def reread(self) -> None:
         """Reads the accounts now, since this process has just changed one."""
@@ -186,7 +210,7 @@ class Accounts:
         """Updates rows of the environment's accounts where that is due. Returns True when one became usable."""
         now = self._clock.monotonic()
         settled: list[str] = []
-        if self._due.unsettled and now >= self._due.settle:
+        if self._settler and self._due.unsettled and now >= self._due.settle:
             settled = [name for name, entry in self._due.unsettled.items() if self._settler.settle(entry)]
             for name in settled:
                 del self._due.unsettled[name]
@@ -214,9 +238,9 @@ class Accounts:
     def _note_seen(self, rows: Collection[AccountRow]) -> None:
         """Records periodically which of the environment's accounts this process has; the sweeper retires the others."""
         now = self._clock.monotonic()
-        own = [row.id for row in rows if row.source == accounts.ENVIRONMENT and self._is_own(row)]
-        if now < self._due.seen:
+        if self._settler is None or now < self._due.seen:
             return
+        own = [row.id for row in rows if row.source == accounts.ENVIRONMENT and self._is_own(row)]
         if own:
             with self._database.write() as connection:
                 accounts.verified(connection, own, older_ms=SEEN_EVERY_MS)
@@ -228,17 +252,26 @@ class Accounts:
     def _is_usable(self, row: AccountRow) -> bool:
         """Returns True for an account that accepts new work of any caller.
 
-        Of the environment's accounts, only those in this process's own environment count.
+        Of the environment's accounts, only those in this process's own environment count, if it applies that.
         """
         if row.retired_at is not None or row.disabled_at is not None or row.source == accounts.CALLER:
             return False
-        return row.source != accounts.ENVIRONMENT or (self._is_own(row) and row.provider not in self._due.unsettled)
+        if row.source != accounts.ENVIRONMENT or self._settler is None:
+            return True
+        return self._is_own(row) and row.provider not in self._due.unsettled
 
 
 def fits(account: Account, name: str | None, allowed: Collection[str] | None) -> bool:
     """Returns True when `account` has the name `name` (None for any) and is one of `allowed` (None for all)."""
     names = (account.name, account.label)
     return (name is None or name in names) and (allowed is None or any(each in allowed for each in names))
+
+
+def _describes(entry: registry.Configured, target: Target) -> bool:
+    found = registry.find(entry.provider)
+    options = {**(found.options if found else {}), **entry.options}
+    ours = (entry.base_url, entry.api_key, entry.max_concurrency, options)
+    return ours == (target.base_url, target.credential, target.max_concurrency, dict(target.options))
 
 
 def _position(provider: str) -> tuple[int, str]:

@@ -16,7 +16,10 @@ from app.services.accounts.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One credential and base URL at a provider, ready to be called. `models` maps callers' names to its own."""
+    """One credential and base URL at a provider, ready to be called. `models` maps callers' names to its own.
+
+    While it is `disabled`, nothing new is sent there: neither lines nor jobs.
+    """
 
     id: int
     provider: str
@@ -27,6 +30,7 @@ class Account:
     models: Mapping[str, str]
     connector: Connector = field(repr=False)
     limits: Mapping[str, int] = field(default_factory=dict)
+    disabled: bool = False
 
     @property
     def label(self) -> str:
@@ -99,6 +103,7 @@ class Loader:
             models=row.models or {},
             connector=connector,
             limits=row.limits or {},
+            disabled=row.disabled_at is not None,
         )
 
     def _kept_connector(self, row: AccountRow) -> Connector:

@@ -218,8 +218,19 @@ def _translated(work: _Harvest, row: LineOfJob, result: JobResult) -> JobResult:
     )
 
 
+def _without_secrets(work: _Harvest, result: JobResult) -> JobResult:
+    """A failed result as it may be shown: what the provider says of the failure may repeat the account's key."""
+    if work.account is None or (result.status_code is not None and result.status_code < 400):
+        return result
+    hide = work.account.connector.hide
+    body = json.dumps(hide(json.loads(result.body))) if result.body else result.body
+    code = None if result.error_code is None else hide(result.error_code)
+    return replace(result, body=body, error_code=code, message=hide(result.message), request_id=hide(result.request_id))
+
+
 def _result(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:
     batch = work.facts.public_id
+    result = _without_secrets(work, result)
     line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0, attempts=1)
     if result.status_code is None:
         code = result.error_code or "provider_error"

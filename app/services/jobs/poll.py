@@ -130,7 +130,7 @@ def _look_at_all(gateway: Gateway, batch: str, running: list[job_facts.JobRow]) 
 
 def _note(gateway: Gateway, facts: JobFacts, native: NativeJob) -> None:
     """Write what was seen of a running job outside of its lease. Its end is left to the worker, but made due now."""
-    changes = transition.observed(gateway.database, facts, native)
+    changes = transition.observed(gateway, facts, native)
     if "state" in changes:
         # The worker sees the end itself, under its lease; until then the row shows how far the job is.
         changes = {
@@ -181,7 +181,7 @@ def _write(
     if _is_full(facts, native):
         _make_again(gateway, lease, facts, native)
         return
-    changes = transition.observed(gateway.database, facts, native)
+    changes = transition.observed(gateway, facts, native)
     changes["refreshed_at"] = NOW
     if cancelled:
         changes["cancel_sent_at"] = NOW

@@ -25,6 +25,7 @@ from app.services.provider_errors import AUTH_STATUSES
 # Codes by which a provider says that this account has enough in its queue: the job waits until the window ends.
 FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})
 COPY_WAIT_S = 1.0
+DISABLED_WAIT_S = 5.0
 MAX_METADATA = 15  # OpenAI's limit is 16, and the marker needs one
 
 
@@ -42,6 +43,10 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
     if account is None:
         transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
         return
+    if account.disabled:
+        why = f"The account {account.label} is disabled; the job is submitted once it is enabled."
+        transition.move(gateway, lease, delay_s=DISABLED_WAIT_S, last_error=why)
+        return
     with job_input.opened(gateway, facts, account) as source:
         if not source.lines:  # none of them may be sent
             transition.move(gateway, lease, state="ended", status="completed")
@@ -51,7 +56,7 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
 
 def made(gateway: Gateway, facts: JobFacts, native: NativeJob, *, attempt: int) -> bool:
     """Note that the provider has the job. False, and an error in the log, when the row has another job by now."""
-    changes = transition.observed(gateway.database, facts, native)
+    changes = transition.observed(gateway, facts, native)
     changes["native_id"] = native.id
 
     def act(connection: Connection, batch: LockedBatch) -> bool:

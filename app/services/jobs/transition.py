@@ -79,7 +79,7 @@ def end_unmade(gateway: Gateway, lease: JobLease, status: str) -> None:
     move(gateway, lease, state="done", status=status, done_at=NOW)
 
 
-def observed(database: Database, facts: JobFacts, native: NativeJob) -> JobChanges:
+def observed(gateway: Gateway, facts: JobFacts, native: NativeJob) -> JobChanges:
     """Columns of a job that its provider reports as `native`. One that has ended there is `ended` here: to harvest."""
     changes: JobChanges = {
         "status": native.status,
@@ -97,16 +97,23 @@ def observed(database: Database, facts: JobFacts, native: NativeJob) -> JobChang
         changes["state"] = "ended"
         changes["ended_at"] = native.ended_at or NOW
     if native.errors:
-        changes["errors"] = errors(database, facts, native.errors)
+        changes["errors"] = errors(gateway, facts, native.errors)
     return changes
 
 
-def errors(database: Database, facts: JobFacts, native: tuple[JobError, ...]) -> Errors:
-    """Entries of `errors.data`, in which line numbers of the job's input become those of the batch's."""
-    return [
-        {"code": error.code, "message": error.message, "param": error.param, "line": _line(database, facts, error.line)}
+def errors(gateway: Gateway, facts: JobFacts, native: tuple[JobError, ...]) -> Errors:
+    """Entries of `errors.data`, without the account's secrets; line numbers of the job's input become the batch's."""
+    account = gateway.accounts.by_id(facts.account_id)
+    entries: Errors = [
+        {
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+            "line": _line(gateway.database, facts, error.line),
+        }
         for error in native[:MAX_ERRORS]
     ]
+    return entries if account is None else [account.connector.hide(entry) for entry in entries]
 
 
 def poll_s(settings: Settings, age_ms: int | None) -> float:

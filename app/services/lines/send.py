@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.blobs import BlobReader
@@ -23,6 +23,7 @@ from app.engine.run import Segment
 from app.errors import UnavailableError
 from app.lib import bounds, cuts, ids, json
 from app.lib.cuts import Cut
+from app.services.accounts.load import Account
 from app.services.gateway import Gateway
 from app.services.lines import dialects, owned_ids, rules
 from app.services.lines.output import answered_line, failed_line, line_id
@@ -46,16 +47,20 @@ class OpenBatch:
     public_id: str
     endpoint: str
     model_override: str | None
-    connector: Connector
+    account_id: int
     reader: BlobReader
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A line ready to be sent: `body` goes to the endpoint `target`; `original` is the body that the caller wrote."""
+    """A line ready to be sent: `body` goes to the endpoint `target`; `original` is the body that the caller wrote.
+
+    `connector` is the account's as it is now: a new key or URL reaches the next line of a running batch.
+    """
 
     line: Line
     batch: OpenBatch
+    connector: Connector = field(repr=False)
     body: dict[str, Any]
     target: str
     dropped: tuple[str, ...]
@@ -73,6 +78,7 @@ class LineCalls:
     def prepare(self, segment: Segment, line: Line) -> Request | Result:
         """Read and parse the line. Returns a Result when it can never be sent."""
         batch = self._batch(segment.batch_id)
+        account = self._account(batch.account_id)
         data = batch.reader.read(line.offset, line.length)
         if len(data) != line.length:
             raise UnavailableError("The input file is shorter than its line index.")
@@ -83,13 +89,14 @@ class LineCalls:
             return refused(batch.public_id, line, code="unsupported_id", message=text)
         if batch.model_override is not None:
             body["model"] = batch.model_override
-        abilities = batch.connector.abilities
+        abilities = account.abilities
         target = dialects.spoken(batch.endpoint, abilities.lines)
         try:
             written = dialects.outgoing(batch.endpoint, target, body, output_limit=abilities.output_limit)
         except TranslationError as error:
             return untranslatable(batch.public_id, line, error)
-        return Request(line, batch, written.body, target, tuple(written.dropped), original=body)
+        sent = _renamed(written.body, account)
+        return Request(line, batch, account.connector, sent, target, tuple(written.dropped), original=body)
 
     def send(
         self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
@@ -108,7 +115,7 @@ class LineCalls:
         )
         try:
             with cuts.watched(cut):
-                answer = batch.connector.run_line(call)
+                answer = request.connector.run_line(call)
         except OverloadedError as error:
             return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
         except UpstreamTimeoutError as error:
@@ -153,17 +160,29 @@ class LineCalls:
     def _load(self, batch_id: int) -> OpenBatch:
         with self._gateway.database.read() as connection:
             row = work.facts(connection, batch_id)
-        account = self._gateway.accounts.by_id(row.account_id)
-        if account is None or row.input_key is None:
-            raise UnavailableError("The account or the input file of the batch has been deleted.")
+        if row.input_key is None:
+            raise UnavailableError("The input file of the batch has been deleted.")
         return OpenBatch(
             id=batch_id,
             public_id=row.public_id,
             endpoint=row.endpoint,
             model_override=row.model_override,
-            connector=account.connector,
+            account_id=row.account_id,
             reader=self._gateway.blobs.open_read(row.input_key),
         )
+
+    def _account(self, account_id: int) -> Account:
+        account = self._gateway.accounts.by_id(account_id)
+        if account is None:
+            raise UnavailableError("The account of the batch cannot be used; the log says why (account.unusable).")
+        return account
+
+
+def _renamed(body: dict[str, Any], account: Account) -> dict[str, Any]:
+    """`body` with the account's own name of its model."""
+    model = body.get("model")
+    native = account.native_model(model) if isinstance(model, str) else model
+    return body if native == model else {**body, "model": native}
 
 
 def refused(batch: str, line: Line, *, code: str, message: str) -> Result:

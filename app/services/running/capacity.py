@@ -18,7 +18,7 @@ from app.services.leases import lease_ms
 def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted: int, signals: Signals) -> Grant:
     """Adapt the shared limit and pauses to what this process saw; returns its share of the limit, and all pauses."""
     account = gateway.accounts.by_id(key.account_id)
-    if account is None:
+    if account is None or account.disabled:
         return Grant(limit=0)
     with gateway.database.write() as connection:
         capacity_id = capacity.ensure(

@@ -31,7 +31,7 @@ def claim(
 
     Nothing whose share is in `skip`, and nothing of a project in `full`.
     """
-    accounts = gateway.accounts.ids()
+    accounts = gateway.accounts.sending_ids()
     skipped = [(share.project_id, share.capacity.account_id, share.capacity.model) for share in skip]
     with gateway.database.read() as connection:
         projects = segments.projects_with_work(connection, accounts=accounts, skip=skipped)
@@ -58,7 +58,7 @@ def renew(gateway: Gateway, held: Sequence[Segment], *, worker: str) -> set[int]
 
 
 def ended(gateway: Gateway, held: Sequence[Segment]) -> set[int]:
-    """Ids of segments whose batch no longer runs."""
+    """Ids of segments whose batch no longer runs, or whose account has been disabled."""
     with gateway.database.read() as connection:
         batch_ids = segments.ended(connection, {segment.batch_id for segment in held})
     return {segment.id for segment in held if segment.batch_id in batch_ids}

@@ -79,6 +79,7 @@ def test_keys_accounts_and_budgets_are_the_same_in_both(run: Run, admin: KeyClie
     (told,) = [key for key in json.loads(run("keys", "list", "--json").stdout) if key["id"] == made["id"]]
     assert told["role"] == "member"
 
+    assert run("accounts", "apply").exit_code == 0
     assert run("accounts", "set", "local", "env", "--limit", "open_batches=3").exit_code == 0
     assert admin.get("/api/accounts").json["data"][0]["limits"] == {"open_batches": 3}
     admin.put("/api/accounts/local/env", json={"limits": {}, "disabled": True})

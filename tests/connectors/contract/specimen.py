@@ -75,7 +75,6 @@ class Specimen:
     options: Mapping[str, str] = field(default_factory=dict)  # beside what the farm sets
     credential: str = ""  # instead of the farm's
     key_status: int = 401  # of a call whose key is wrong
-    checks_by_line: bool = False  # models are listed like a line is sent: a refusal there is an UpstreamServerError
 
     def call(self, name: str) -> Call:
         """The call of a connector that `name` stands for."""

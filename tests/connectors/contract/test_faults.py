@@ -3,7 +3,7 @@
 import pytest
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.errors import RefusedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError, UpstreamServerError
 from tests.connectors.contract.specimens import SPECIMENS, abilities
 from tests.e2e.conformance.farm import key_of
 from tests.fakes.faults import Fault
@@ -27,8 +27,6 @@ FEW = {"upload_file", "list_files", "create_job", "results"}  # enough where ano
 def test_faults_are_upstream_errors_and_posts_are_sent_once(specimen, server, connector, name, fault):
     injected, kind = FAULTS[fault]
     server.faults.add(injected)
-    if specimen.checks_by_line and name in ("check", "list_models") and issubclass(kind, RefusedError):
-        kind = UpstreamServerError
 
     try:
         specimen.call(name)(connector)
@@ -49,11 +47,28 @@ def test_a_key_that_is_refused_shows_nowhere(specimen, server, connector):
     calls = ["check", *(name for name in ("list_files", "list_jobs", "upload_file") if name in specimen.answers)]
 
     for name in calls:
-        by_line = specimen.checks_by_line and name == "check"
-        with pytest.raises(UpstreamServerError if by_line else RefusedError) as refused:
+        with pytest.raises(RefusedError) as refused:
             specimen.call(name)(connector)
         assert refused.value.status == specimen.key_status
         assert not secrets_in(refused.value, key)
+
+
+@pytest.mark.parametrize("name", ["check", "list_models"])
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.provider)
+def test_a_4xx_is_a_refusal_for_every_connector(specimen, server, connector, name):
+    for status in (400, 401, 403, 404, 422):
+        server.faults.clear()
+        server.faults.add(Fault(status=status, body=b'{"error": {"message": "No.", "code": "nope"}}'))
+        server.forget()
+
+        try:
+            specimen.call(name)(connector)
+        except RefusedError as refused:
+            assert isinstance(refused, MissingError) == (status == 404)
+            assert (refused.status, len(server.requests)) == (status, 1)  # a refusal is never repeated
+            assert refused.message
+        else:
+            assert name == "list_models" and not server.requests  # this provider lists none
 
 
 READS = {

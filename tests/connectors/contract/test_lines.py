@@ -5,6 +5,8 @@ import pytest
 
 from app.connectors.contract.base import LineCall
 from tests.connectors.contract.specimens import SPECIMENS, abilities
+from tests.e2e.conformance.farm import key_of
+from tests.fakes.faults import Fault
 from tests.support.native_jobs import CHAT, REFUSAL
 
 LINES = pytest.mark.parametrize(
@@ -51,3 +53,28 @@ def test_models_are_listed_by_their_ids(specimen, connector):
 
     assert models or "list_models" not in specimen.answers
     assert all(model["id"] for model in models)
+
+
+SPELLINGS = {
+    "plain": lambda key: key,
+    "escaped": lambda key: "".join(f"\\u{ord(character):04x}" for character in key),
+    "half": lambda key: key[:5] + f"\\u{ord(key[5]):04x}" + key[6:],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@LINES
+def test_a_refused_line_repeats_no_key_in_any_field(specimen, server, connector, spelling):
+    key = key_of(specimen.provider)
+    if not key or key.startswith("{"):
+        pytest.skip("its credential is no single word")
+    text = f'"said {SPELLINGS[spelling](key)} there"'
+    members = ", ".join(f'"{name}": {text}' for name in ("message", "code", "type", "param", "status", "detail"))
+    body = f'{{"error": {{{members}}}, "message": {text}}}'.encode()
+    server.faults.add(Fault(status=400, body=body, headers={"X-Request-Id": f"req {key}"}))
+
+    answer = answered(specimen, connector, "Hello")
+
+    assert answer.status_code == 400
+    shown = orjson.dumps(orjson.loads(answer.body)).decode() + answer.request_id
+    assert key not in shown and "[redacted]" in shown

@@ -73,5 +73,4 @@ SPECIMEN = Specimen(
     add_file=lambda app, number: app.add_file(b"", filename=f"{number}", purpose="batch").id,
     many_files=250,
     files_newest_first=False,
-    checks_by_line=True,
 )

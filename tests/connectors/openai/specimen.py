@@ -140,4 +140,4 @@ FAMILY = (
     *(family(name, alike=True, answers=WHOLE) for name in ("cerebras", "deepinfra", "nebius", "parasail")),
     family("perplexity", alike=True, answers=WHOLE, endpoint=RESPONSES, ended={"endpoint": RESPONSES}),
 )
-LINES_ONLY = tuple(Specimen(name, checks_by_line=True) for name in ("huggingface", "local", "ollama", "sgl", "vllm"))
+LINES_ONLY = tuple(Specimen(name) for name in ("huggingface", "local", "ollama", "sgl", "vllm"))

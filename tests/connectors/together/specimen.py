@@ -44,5 +44,4 @@ SPECIMEN = Specimen(
     ended={"endpoint": CHAT, "model": MODEL},
     counts=False,
     keeps_marker=False,
-    checks_by_line=True,
 )

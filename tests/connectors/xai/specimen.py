@@ -38,7 +38,6 @@ SPECIMEN = Specimen(
     "xai",
     answers=ANSWERS,
     empty_object_is_fine=frozenset({"list_files", "list_jobs", "find_jobs", "results"}),
-    checks_by_line=True,
     empty_body_is_fine=frozenset(),
     file_id="f/1",
     job=NativeJob("batch_1", "completed", endpoint=CHAT),

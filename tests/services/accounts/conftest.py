@@ -34,8 +34,12 @@ def environment(environment: dict[str, str], xai: ServedApp) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    """Runs `batchgate` on the test's store; `environ` adds variables (None takes one away)."""
+def run(environment: dict[str, str], gateway: Gateway) -> Run:
+    """Runs `batchgate` on the test's store, to which web has applied its environment.
+
+    `environ` adds variables (None takes one away).
+    """
+    gateway.accounts.providers()
 
     def invoke(*arguments: str, environ: dict[str, Any] | None = None, **more: Any) -> Result:
         return CliRunner(env=environment).invoke(command_line, arguments, env=environ, catch_exceptions=False, **more)

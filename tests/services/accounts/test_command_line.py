@@ -55,9 +55,7 @@ def test_an_account_of_the_environment_is_listed_as_such(run: Run) -> None:
     assert set(found) == {"local/env", "xai/env"}
     assert (found["xai/env"]["source"], found["xai/env"]["state"]) == ("environment", "enabled")
     elsewhere = json.loads(run("accounts", "list", "--json", environ={"XAI_API_KEY": None}).stdout)
-    assert {account["name"]: account["state"] for account in elsewhere if account["provider"] == "xai"} == {
-        "env": "unused"
-    }
+    assert elsewhere == list(found.values())  # they are those of web, whatever this shell has
 
 
 def test_a_key_that_does_not_work_is_a_clear_verdict_and_status_1(run: Run, xai: ServedApp) -> None:
@@ -187,7 +185,9 @@ def test_what_operators_do_is_an_event(run: Run, gateway: Gateway) -> None:
     for act in ("disable", "enable", "remove"):
         run("accounts", act, "xai", "a")
     with gateway.database.read() as connection:
-        told = connection.exec_driver_sql("SELECT operation, object_id, source FROM events ORDER BY id").all()
+        told = connection.exec_driver_sql(
+            "SELECT operation, object_id, source FROM events WHERE source = 'cli' ORDER BY id"
+        ).all()
     acts = ("account_add", "account_disable", "account_enable", "account_remove")
     assert [tuple(event) for event in told] == [(act, "xai/a", "cli") for act in acts]
 

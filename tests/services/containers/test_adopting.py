@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import batchgate
+from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.e2e.conformance.farm import Farm, key_of
 from tests.fakes.openai_containers import FakeContainer
@@ -27,6 +28,12 @@ def environment(environment: dict[str, str], openrouter: ServedApp) -> dict[str,
         "OPENROUTER_API_KEY": key_of("openrouter"),
         "OPENROUTER_BASE_URL": f"{openrouter.url}/api/v1",
     }
+
+
+@pytest.fixture(autouse=True)
+def stored(gateway: Gateway) -> None:
+    """Web has stored the accounts of its environment, which commands use."""
+    gateway.accounts.providers()
 
 
 def run(environment: dict[str, str], *arguments: str) -> Any:

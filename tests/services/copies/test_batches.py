@@ -48,6 +48,7 @@ def environment(environment: dict[str, str], server: ServedApp, monkeypatch: pyt
 @pytest.fixture
 def gateway(environment: dict[str, str]) -> Iterator[Gateway]:
     built = build_gateway(from_environment(environment), retry_pause_s=0.001)
+    built.accounts.providers()  # as web has stored them before any command runs
     yield built
     built.database.dispose()
 

@@ -169,6 +169,7 @@ def test_an_adopted_batch_is_spent_without_a_reservation(
     environment: dict[str, str],
     mine: int,
 ) -> None:
+    gateway.accounts.providers()  # as web stores them
     file = app.add_file(lines(4), filename="theirs.jsonl", purpose="batch")
     app.add_job([], endpoint=CHAT, model="m", input_id=file.id, fields={"window": "24h", "metadata": {}})
     command = ["batches", "adopt", "--project", "alpha", "--provider", "jobs", "--yes"]

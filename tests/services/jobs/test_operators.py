@@ -23,8 +23,9 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    """Runs `batchgate batches` on the test's store."""
+def run(environment: dict[str, str], gateway: Gateway) -> Run:
+    """Runs `batchgate batches` on the test's store, in which web has stored the accounts of its environment."""
+    gateway.accounts.providers()
     runner = CliRunner(env=environment)
     return lambda *arguments: runner.invoke(batchgate, ["batches", *arguments], catch_exceptions=False)
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from app.data.tables import batch_jobs, batches
+from app.services.accounts import admin
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, overload
@@ -119,3 +120,21 @@ def test_an_account_that_hangs_holds_up_no_other(
     assert ended(client, create(client, LINES, provider="jobs-split")["id"])["status"] == "completed"
     assert server.in_flight == gateway.settings.job_threads // 2
     server.stop()  # so that those who wait for it need not
+
+
+def test_a_job_of_a_disabled_account_waits_with_its_reason(
+    client: KeyClient, workers: Workers, server: ServedApp, app: JobsApp, gateway: Gateway
+) -> None:
+    app.looks_to_end = 1
+    batch = create(client, LINES)
+    admin.set_enabled(gateway, provider="jobs", name="env", enabled=False)
+    workers.start()
+    until(lambda: any(job.last_error for job in jobs_of(gateway)), what="the job says why it waits")
+    [job] = jobs_of(gateway)
+    assert (job.state, job.faults, "jobs/env is disabled" in job.last_error) == ("pending", 0, True)
+    assert [request for request in server.requests if request.method == "POST"] == []
+
+    admin.set_enabled(gateway, provider="jobs", name="env", enabled=True)
+    with gateway.database.write() as connection:
+        connection.execute(update(batch_jobs).values(next_at=0))
+    assert ended(client, batch["id"])["status"] == "completed"

@@ -26,7 +26,7 @@ from app.connectors.http.remote import Remote
 from app.connectors.http.spool import rows
 from app.connectors.providers.anthropic import shapes
 from app.connectors.shared import parsing
-from app.connectors.shared.translated import BAD_ANSWER, NativeCall, Translated, refused
+from app.connectors.shared.translated import BAD_ANSWER, NativeCall, Translated
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
 from app.translate import dialects
@@ -79,7 +79,7 @@ class Anthropic(Translated):
             return super().run_line(call)
         answer = self._post(MESSAGES, _unstreamed(call.body), call)
         if answer.status >= 400:
-            return refused(answer)
+            return self.refused(answer)
         with self._redaction.in_errors():
             message = shapes.message("", judging.json_object(answer, endpoint=MESSAGES))
             if message.status_code is None:

@@ -69,6 +69,10 @@ class OpenAICompatible(Connector):
             data = judging.json_object(answer, endpoint=MODELS).get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
+    def hide_text(self, text: str) -> str:
+        """`text` without the secrets of the account."""
+        return self._redaction.text(text)
+
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
         self._line_client.close()
@@ -77,10 +81,7 @@ class OpenAICompatible(Connector):
     def _models(self, timeout_s: float) -> Answer:
         """The 2xx answer to a request for the models; asked once, whatever the breaker says."""
         answer = self._api.fetch(self._models_path(), timeout_s=timeout_s)
-        judging.raise_unless_final(answer, provider=self.target.provider)
-        if answer.status >= 400:
-            message = judging.error_body(answer)["error"]["message"]
-            raise UpstreamServerError(message, status=answer.status, request_id=answer.request_id)
+        judging.raise_unless_success(answer, provider=self.target.provider)
         return answer
 
     def _models_path(self) -> str:
@@ -123,7 +124,7 @@ class OpenAICompatible(Connector):
 
     def _finished(self, endpoint: str, answer: Answer) -> LineAnswer:
         if answer.status >= 400:
-            return LineAnswer(answer.status, answer.request_id, json.dumps(judging.error_body(answer)))
+            return LineAnswer(answer.status, answer.request_id, json.dumps(self.hide(judging.error_body(answer))))
         value = judging.json_object(answer, endpoint=endpoint)
         return LineAnswer(answer.status, answer.request_id, judging.one_line(answer.body), judging.usage_of(value))
 
