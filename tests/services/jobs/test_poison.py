@@ -29,7 +29,8 @@ BODY = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2**62,
 
 @pytest.fixture
 def environment(environment: dict[str, str], server: ServedApp) -> dict[str, str]:
-    return {**environment, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
+    own = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
+    return {**environment, **own, "BATCHGATE_LEASE_SECONDS": "60"}  # no lease may end, however busy the machine is
 
 
 def row(custom_id: str, *, status: Any = 200, body: Any = None, error: Any = None) -> bytes:

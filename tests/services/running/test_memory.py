@@ -23,7 +23,12 @@ LINES = 12
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
-    return {**environment, "BATCHGATE_INFLIGHT_BYTES": str(MIB), "BATCHGATE_WORKER_CONCURRENCY": str(LINES)}
+    return {
+        **environment,
+        "BATCHGATE_INFLIGHT_BYTES": str(MIB),
+        "BATCHGATE_WORKER_CONCURRENCY": str(LINES),
+        "BATCHGATE_LEASE_SECONDS": "60",  # no lease may end here, however busy the machine is
+    }
 
 
 def answer(size: int) -> bytes:

@@ -30,6 +30,11 @@ ANSWER = {
 }
 
 
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return {**environment, "BATCHGATE_LEASE_SECONDS": "60"}  # no lease may end here, however busy the machine is
+
+
 def usage(prompt: Any, completion: Any) -> bytes:
     return json.dumps({**ANSWER, "usage": {"prompt_tokens": prompt, "completion_tokens": completion}}).encode()
 
