@@ -5,6 +5,8 @@ from typing import Final
 
 # The error code of a line whose answer could not be read; the provider has charged for it all the same.
 BAD_ANSWER: Final = "bad_answer"
+# The error code of a line whose model gave up, although the provider calls that a success.
+ABORTED_ANSWER: Final = "aborted_answer"
 
 
 @dataclass(frozen=True, slots=True)

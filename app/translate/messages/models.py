@@ -18,6 +18,7 @@ LAST_WITH_PREFILL = LAST_WITH_BUDGET_ONLY = (4, 5)
 LAST_WITH_SAMPLING = LAST_WITH_BUDGET = (4, 6)
 LAST_THINKING_ON_REQUEST = (4, 8)
 FIRST_THINKING = (3, 7)
+FIRST_STRUCTURED = (4, 5)
 FIRST_WITH_XHIGH = (4, 7)
 
 
@@ -27,6 +28,7 @@ class Traits:
 
     `thinks`: with a token budget, adaptively (the model decides how much), or never. `off` is the value that turns
     thinking off, None if it cannot be turned off. `thinks_by_default`: the model thinks unless thinking is turned off.
+    `structured`: it has structured outputs and strict tools. `prefill`: it continues a final assistant message.
     """
 
     sampling: bool = True
@@ -36,6 +38,7 @@ class Traits:
     xhigh: bool = True
     off: Literal["disabled", "between_tools"] | None = "disabled"
     thinks_by_default: bool = False
+    structured: bool = True
 
 
 # For names without a version, such as an alias: everything is sent, and the provider may reject it.
@@ -63,4 +66,5 @@ def _traits(line: str, version: tuple[int, int]) -> Traits:
         xhigh=version >= FIRST_WITH_XHIGH,
         off=("between_tools" if line == "sonnet" else None) if always else "disabled",
         thinks_by_default=version > LAST_THINKING_ON_REQUEST,
+        structured=version >= FIRST_STRUCTURED,
     )

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from app.translate.errors import TranslationError
 from app.translate.messages import settings as messages_settings
+from app.translate.messages import tools as messages_tools
 from app.translate.messages.blocks import Flavour, write_blocks, write_result
 from app.translate.messages.models import traits
 from app.translate.messages.reading import read as read
@@ -29,6 +30,7 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
     else:
         body = {"anthropic_version": VERSIONS[flavour], "max_tokens": limit, "messages": messages}
     last: Role | None = None
+    has_parts = False
     for turn in request.turns:
         role, content = turn
         if type(content) is str and role != last:
@@ -41,6 +43,7 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
                 messages.append({"role": role, "content": content})
                 last = role
         else:
+            has_parts = True
             last = _add_turn(turn, messages, system, flavour, dropped) or last
     if system:
         body["system"] = system[0] if len(system) == 1 else [{"type": "text", "text": text} for text in system]
@@ -48,6 +51,8 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
         raise TranslationError("messages", "Claude needs at least one non-empty user message.")
     if last == "assistant":
         _write_prefill(request.model, messages)
+    if has_parts and not request.tools:
+        messages_tools.declare(request, body)
     if request.tools or settings:
         messages_settings.write(request, body, flavour, dropped)
     return Written(body, dropped)
