@@ -9,10 +9,15 @@ GUIDE = "https://docs.aws.amazon.com/nova/latest/"
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a model takes: images and documents (`media`), and an effort of thinking (`thinking`)."""
+    """What a model takes: images and documents (`media`), and an effort of thinking (`thinking`).
+
+    `history_needs_tools`: it refuses a history of calls in a request without tools, so those of the history are
+    declared.
+    """
 
     media: bool = True
     thinking: bool = False
+    history_needs_tools: bool = True
 
 
 @dataclass(frozen=True, slots=True)

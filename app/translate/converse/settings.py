@@ -204,7 +204,7 @@ def _offered(request: Request, called: list[str], *, has_schema: bool, dropped: 
     is_forbidden = request.settings.get("tool_choice") == "none"
     if request.tools and not is_forbidden:
         return request.tools
-    if not called:
+    if not called or not traits(request.model).history_needs_tools:
         return []
     if is_forbidden and request.tools and not has_schema:
         dropped.append("tool_choice")

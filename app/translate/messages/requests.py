@@ -51,7 +51,7 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
         raise TranslationError("messages", "Claude needs at least one non-empty user message.")
     if last == "assistant":
         _write_prefill(request.model, messages)
-    if has_parts and not request.tools:
+    if has_parts and not request.tools and traits(request.model).history_needs_tools:
         messages_tools.declare(request, body)
     if request.tools or settings:
         messages_settings.write(request, body, flavour, dropped)

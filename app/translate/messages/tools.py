@@ -132,9 +132,10 @@ def _write_tool(tool: Tool, budget: _Budget | None, dropped: list[str]) -> Json:
 
 def _strictly(tool: Tool) -> Converted | None:
     """Return the schema of a tool for constrained calls, None if there is no equivalent."""
-    if not tool.parameters:
-        return Converted({**NO_PARAMETERS, "additionalProperties": False})
-    schema = tool.parameters if "type" in tool.parameters else {"type": "object", **tool.parameters}
+    parameters = tool.parameters or NO_PARAMETERS
+    schema = {"type": "object", **parameters}
+    if parameters.get("properties") == {}:  # a tool without parameters, rather than with any
+        schema.setdefault("additionalProperties", False)
     try:
         return strict.convert(schema, "tools")
     except TranslationError:

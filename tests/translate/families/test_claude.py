@@ -265,6 +265,15 @@ def test_bedrock_takes_no_strict_tools(model):
     assert output.dropped == ["strict"]
 
 
+@pytest.mark.parametrize("parameters", [{"type": "object", "properties": {}}, {"properties": {}}, None])
+def test_a_strict_tool_without_parameters_takes_none(parameters):
+    output = written(tools=[tool(parameters, strict=True)])
+
+    [made] = output.body["tools"]
+    assert made["input_schema"] == {"type": "object", "properties": {}, "additionalProperties": False}
+    assert (made["strict"], output.dropped) == (True, [])
+
+
 def test_only_so_many_tools_are_strict():
     names = [f"f{number}" for number in range(22)]
     output = written(tools=[tool(CITY, name=name, strict=True) for name in names])
