@@ -209,6 +209,7 @@ class SetPrice(Strict):
     cached = fields.Raw(allow_none=True)
     output = fields.Raw(allow_none=True)
     batch_percent = fields.Raw()
+    cached_batch_percent = fields.Raw(allow_none=True)
     valid_from = Instant(allow_none=True, load_default=None)
 
 
