@@ -81,6 +81,9 @@ def _write_claude(request: Request, body: Json, dropped: list[str]) -> None:
     limit = request.settings.get("max_tokens")
     claude: Json = {"max_tokens": limit or messages_settings.DEFAULT_MAX_TOKENS}
     messages_settings.write(Request(request.model, [], request.settings), claude, "bedrock", dropped)
+    if "tools" in claude:  # one stands for the schema
+        text = "structured outputs of this model cannot have the schema, such as free-form objects; use mode=invoke."
+        raise TranslationError("response_format", text)
     inference = {name: claude[theirs] for theirs, name in CLAUDE_INFERENCE.items() if theirs in claude}
     if limit is None and claude["max_tokens"] == messages_settings.DEFAULT_MAX_TOKENS:
         del inference["maxTokens"]

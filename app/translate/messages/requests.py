@@ -50,7 +50,7 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
     if not messages:
         raise TranslationError("messages", "Claude needs at least one non-empty user message.")
     if last == "assistant":
-        _write_prefill(request.model, messages)
+        _write_prefill(request, messages)
     if has_parts and not request.tools and traits(request.model).history_needs_tools:
         messages_tools.declare(request, body)
     if request.tools or settings:
@@ -98,10 +98,13 @@ def _texts(content: "str | list[Part]") -> list[str]:
     return [part for part in parts if isinstance(part, str) and part and not part.isspace()]
 
 
-def _write_prefill(model: str, messages: list[Json]) -> None:
+def _write_prefill(request: Request, messages: list[Json]) -> None:
     """Prepare a final assistant message, which the model continues. It must not end with whitespace."""
-    if not traits(model).prefill:
-        raise TranslationError("messages", f"{model} does not continue a final assistant message (prefill).")
+    if not traits(request.model).prefill:
+        raise TranslationError("messages", f"{request.model} does not continue a final assistant message (prefill).")
+    spec = request.settings.get("response_format")
+    if spec is not None and spec.schema:
+        raise TranslationError("response_format", "Claude takes no schema with a final assistant message to continue.")
     content = messages[-1]["content"]
     if isinstance(content, str):
         messages[-1]["content"] = content.rstrip()

@@ -12,6 +12,7 @@ from anthropic.lib._parse._transform import transform_schema
 
 from app.lib import json
 from app.translate.chat import requests
+from app.translate.converse import families
 from app.translate.errors import TranslationError
 from app.translate.messages import answers
 from app.translate.messages import requests as messages_requests
@@ -388,6 +389,12 @@ REFUSED = {
         {"response_format": of_schema(FREE), "tools": [tool(CITY, name="batchgate_answer")]},
         "tools",
     ),
+    "a schema and a final answer to continue": (
+        "anthropic",
+        V4_5,
+        {"response_format": of_schema(CITY), "messages": [*HELLO, {"role": "assistant", "content": "{"}]},
+        "response_format",
+    ),
     "sound": ("anthropic", V4_5, {"modalities": ["audio"]}, "modalities"),
     "a final answer to continue": (
         "anthropic",
@@ -403,6 +410,29 @@ def test_what_the_model_cannot_do_is_refused_before_sending(flavour, model, fiel
     with pytest.raises(TranslationError) as refused:
         written(model, flavour=flavour, **fields)
     assert refused.value.param == param
+
+
+CONVERSE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+def conversed(model=CONVERSE, **fields):
+    return families.family(model, mode="converse").write(requests.read({"model": model, "messages": HELLO, **fields}))
+
+
+def test_in_converse_a_schema_is_converted_in_the_same_way():
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
+    output = conversed(response_format=of_schema(schema))
+
+    sent = output.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]
+    assert json.loads(sent) == transform_schema(schema)
+    assert output.dropped == ["response_format.minimum"]
+
+
+@pytest.mark.parametrize(("model", "schema"), [(CONVERSE, FREE), ("anthropic.claude-3-haiku-20240307-v1:0", CITY)])
+def test_in_converse_no_tool_can_stand_for_a_schema(model, schema):
+    with pytest.raises(TranslationError) as refused:
+        conversed(model, response_format=of_schema(schema))
+    assert refused.value.param == "response_format"
 
 
 def test_anthropic_fetches_images():
