@@ -49,8 +49,9 @@ class _Conversion:
 
     def whole(self, schema: Json) -> Converted:
         converted = self._schema(schema, "the schema", 0)
+        checked: set[str] = set()
         for name in self.references:
-            self._check_recursion(name, ())
+            self._check_recursion(name, (), checked)
         return Converted(converted, tuple(self.dropped), self.optional, self.unions)
 
     def _schema(self, node: Any, where: str, depth: int) -> Json:
@@ -95,13 +96,17 @@ class _Conversion:
             self.references[self._within].add(name)
         return str(reference).replace("#/definitions/", "#/$defs/", 1)
 
-    def _check_recursion(self, name: str, within: tuple[str, ...]) -> None:
+    def _check_recursion(self, name: str, within: tuple[str, ...], checked: set[str]) -> None:
+        """Raise TranslationError if a definition refers to itself; each is followed once, however often it is used."""
         if name in within:
             no_recursion(self.param)(name)
         if len(within) > MAX_DEPTH:
             raise too_deep(self.param)
+        if name in checked:
+            return
         for other in self.references.get(name, ()):
-            self._check_recursion(other, (*within, name))
+            self._check_recursion(other, (*within, name), checked)
+        checked.add(name)
 
     def _kind(self, rest: Json, made: Json, where: str, depth: int) -> str | None:
         """Write what says which values are valid, and return the type if it is a single one."""
