@@ -66,8 +66,10 @@ def write_answer(
     """
     if isinstance(answer, EmbeddingAnswer):
         return embeddings.write_answer(answer, request=request, model=model)
-    if any(choice.aborted for choice in answer.choices):
-        answer = _without_aborted(answer)
+    for choice in answer.choices:
+        if choice.aborted:
+            answer = _without_aborted(answer)
+            break
     if endpoint == MESSAGES:
         return messages_answers.write(answer, answer_id=answer_id, model=model)
     chat = answers.write(answer, answer_id=answer_id, model=model, now_s=now_s)

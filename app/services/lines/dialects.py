@@ -13,7 +13,6 @@ from app.translate.dialects import CHAT, CHAT_LIKE
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Written
 
-ABORTED_WORDS = (b'"error"', b'"abort"')
 ABORTED_REASON = re.compile(rb'"finish_reason"\s*:\s*"(error|abort)"')
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 
@@ -85,7 +84,7 @@ def incoming(
 
 def _may_be_aborted(body: bytes) -> bool:
     """True if a chat completion may have a finish reason that says that it is none. Quotes in its texts are escaped."""
-    return any(word in body for word in ABORTED_WORDS) and ABORTED_REASON.search(body) is not None
+    return (b'"error"' in body or b'"abort"' in body) and ABORTED_REASON.search(body) is not None
 
 
 def _chat(body: bytes) -> Answer:

@@ -29,7 +29,10 @@ def extract_answer(parts: list[Part]) -> list[Part]:
 
     Raises UnexpectedAnswerError. Text beside such a call is not part of the answer, so it counts as thinking.
     """
-    if not any(_is_answer(part) for part in parts):
+    for part in parts:  # nearly every answer
+        if _is_answer(part):
+            break
+    else:
         return parts
     others: list[Part] = [part for part in parts if not _is_answer(part)]
     texts = [_text(part) for part in parts if isinstance(part, ToolCall) and _is_answer(part)]
@@ -37,7 +40,7 @@ def extract_answer(parts: list[Part]) -> list[Part]:
 
 
 def _is_answer(part: Part) -> bool:
-    return isinstance(part, ToolCall) and part.name == ANSWER_TOOL
+    return type(part) is ToolCall and part.name == ANSWER_TOOL
 
 
 def _text(call: ToolCall) -> str:
