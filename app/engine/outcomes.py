@@ -35,6 +35,10 @@ class Refused:
     answers: int
 
 
+# The error code of a line whose model gave up, although the provider calls that a success.
+ABORTED_ANSWER: Final = "aborted_answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line to run: the place of its request in the input blob, and how often it was tried.

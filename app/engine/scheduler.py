@@ -90,6 +90,8 @@ class Scheduler:
                 del self._taken_by[key]
             if self._short:
                 self._changed.notify_all()  # a large line makes room for several
+            else:
+                self._changed.notify()  # its project may send another line
 
     def _pick(self) -> tuple[SegmentRun, Line] | None:
         if self._closed:

@@ -205,6 +205,7 @@ class SetPrice(BodySchema):
     cached = fields.Raw(allow_none=True)
     output = fields.Raw(allow_none=True)
     batch_percent = fields.Raw()
+    cached_batch_percent = fields.Raw(allow_none=True)
     valid_from = Instant(allow_none=True, load_default=None)
 
 

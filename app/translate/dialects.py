@@ -1,11 +1,12 @@
 """Read requests and write answers in the dialect of each endpoint."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from app.translate import embeddings
 from app.translate.chat import answers, requests
-from app.translate.errors import TranslationError
+from app.translate.errors import AbortedAnswerError, TranslationError
 from app.translate.messages import answers as messages_answers
 from app.translate.messages import requests as messages_requests
 from app.translate.neutral import Answer, EmbeddingAnswer, EmbeddingRequest, Json, Request, Written
@@ -61,16 +62,28 @@ def write_answer(
     """Write the answer to `request` (a line's body) in the dialect of `endpoint`.
 
     `answer_id` (letters, digits, _), `model` and `now_s` (Unix seconds) replace values the provider does not return.
-    Raises UnexpectedAnswerError.
+    Raises UnexpectedAnswerError, which is an AbortedAnswerError if the model gave up.
     """
     if isinstance(answer, EmbeddingAnswer):
         return embeddings.write_answer(answer, request=request, model=model)
+    for choice in answer.choices:
+        if choice.aborted:
+            answer = _without_aborted(answer)
+            break
     if endpoint == MESSAGES:
         return messages_answers.write(answer, answer_id=answer_id, model=model)
     chat = answers.write(answer, answer_id=answer_id, model=model, now_s=now_s)
     if endpoint == RESPONSES:
         return from_chat(chat, request=request, response_id=f"resp_{answer_id}", now_s=now_s)
     return chat
+
+
+def _without_aborted(answer: Answer) -> Answer:
+    """Return the answer with the choices that are one. Raises AbortedAnswerError if none is."""
+    choices = [choice for choice in answer.choices if not choice.aborted]
+    if not choices:
+        raise AbortedAnswerError(*answer.choices[0].aborted)
+    return replace(answer, choices=choices)
 
 
 def _dropped(body: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 MAX_SHOWN_CHARS = 40
+MAX_DETAIL_CHARS = 500
 
 
 class TranslationError(ValueError):
@@ -16,6 +17,22 @@ class TranslationError(ValueError):
 
 class UnexpectedAnswerError(ValueError):
     """The provider's answer does not match its dialect."""
+
+    code = "bad_answer"
+
+
+class AbortedAnswerError(UnexpectedAnswerError):
+    """The model gave up, so there is no answer, though the provider calls it a success.
+
+    `reason` is the provider's word for it, such as MALFORMED_FUNCTION_CALL.
+    """
+
+    code = "aborted_answer"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        text = f"The model ended with {reason[:MAX_DETAIL_CHARS]} instead of an answer"
+        super().__init__(f"{text}: {detail[:MAX_DETAIL_CHARS]}" if detail else f"{text}.")
+        self.reason = reason
 
 
 def describe(value: Any) -> str:

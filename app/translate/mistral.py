@@ -4,10 +4,12 @@ Mistral rejects a whole file for a single unknown field at any depth, so only fi
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.lib import json
+from app.translate.errors import TranslationError
 from app.translate.neutral import Json
 
 # Fields with the same name and meaning in both.
@@ -16,6 +18,7 @@ SAME = (
     "model",
     "temperature",
     "top_p",
+    "top_k",
     "stop",
     "n",
     "presence_penalty",
@@ -58,11 +61,32 @@ EFFORTS = {"minimal": "none", "low": "high", "medium": "high", "xhigh": "high", 
 NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 MAX_TEMPERATURE = 1.5
 CALL_ID_LENGTH = 9
-FINISH_REASONS = {"model_length": "length", "error": "stop"}
+FINISH_REASONS = {"model_length": "length"}
+# Models with an effort of reasoning are the newest; these have none, and the last always reason.
+WITHOUT_EFFORT = re.compile(
+    r"(ministral|pixtral|codestral|devstral|voxtral|open-mi|mistral-(7b|tiny|nemo|saba|(small|medium|large)-2[345]\d\d))",
+    re.ASCII,
+)
+ALWAYS_REASONING = "magistral"
+# Dropping these would change the answer.
+REFUSED = ("audio", "functions", "function_call", "web_search_options", "moderation")
+# Said by the assistant between the result of a tool and the next words of the user, where Mistral needs an answer.
+BRIDGE: Json = {"role": "assistant", "content": "Understood."}
+# Fields that Mistral has no equivalent for: without effect, or with this value.
+NO_EFFECT = {"stream": False, "modalities": ["text"], "store": False, "service_tier": "auto", "verbosity": "medium"}
+IGNORED = frozenset({"stream", "stream_options"})
 
 
 def to_mistral(body: Mapping[str, Any]) -> Json:
-    """Convert a chat request to Mistral's dialect, without the fields that Mistral does not know."""
+    """Convert a chat request to Mistral's dialect, without the fields that Mistral does not know.
+
+    Raises TranslationError that names what Mistral does not support.
+    """
+    for name in REFUSED:
+        if body.get(name) is not None:
+            raise TranslationError(name, "is not supported by Mistral.")
+    if body.get("modalities") not in (None, [], ["text"]):
+        raise TranslationError("modalities", "must be text only: Mistral answers in text.")
     converted = _only(body, SAME)
     for name, mistral_name in RENAMED.items():
         if body.get(name) is not None:
@@ -71,13 +95,73 @@ def to_mistral(body: Mapping[str, Any]) -> Json:
         converted["temperature"] = min(converted["temperature"], MAX_TEMPERATURE)
     if converted.get("service_tier") not in SERVICE_TIERS:
         converted.pop("service_tier", None)
-    if isinstance(converted.get("reasoning_effort"), str):
+    if "reasoning_effort" in converted and not _has_effort(body):
+        del converted["reasoning_effort"]
+    elif isinstance(converted.get("reasoning_effort"), str):
         converted["reasoning_effort"] = EFFORTS.get(converted["reasoning_effort"], converted["reasoning_effort"])
     for name in converted.keys() & LISTS.keys():
         converted[name] = _each(LISTS[name], converted[name])
     for name in converted.keys() & VALUES.keys():
         converted[name] = VALUES[name](converted[name])
+    if isinstance(converted.get("messages"), list):
+        converted["messages"] = _ordered(converted["messages"])
     return converted
+
+
+def dropped_by_mistral(body: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a chat request that `to_mistral` leaves out, although they would have an effect."""
+    return [name for name, value in body.items() if value and _is_dropped(name, value, body)]
+
+
+def _is_dropped(name: str, value: Any, body: Mapping[str, Any]) -> bool:
+    if name == "service_tier":
+        return value not in SERVICE_TIERS
+    if name == "reasoning_effort":
+        return not _has_effort(body) and (value != "none" or ALWAYS_REASONING in str(body.get("model")))
+    return name not in SENT and value != NO_EFFECT.get(name)
+
+
+def _has_effort(body: Mapping[str, Any]) -> bool:
+    model = str(body.get("model"))
+    return ALWAYS_REASONING not in model and WITHOUT_EFFORT.search(model) is None
+
+
+def _ordered(messages: list[Any]) -> list[Any]:
+    """Put messages into an order that Mistral takes. Raises TranslationError for calls and results that do not match.
+
+    After the assistant or a tool no system message may come, so it moves to the front. After a tool the assistant must
+    speak before the user. Empty answers are left out. A final answer is marked as one to continue.
+    """
+    if not all(isinstance(message, dict) for message in messages):
+        return messages
+    ordered: list[Json] = []
+    systems = 0  # at the front
+    open_calls = 0
+    for place, message in enumerate(messages):
+        role, before = message.get("role"), ordered[-1].get("role") if ordered else "system"
+        if role == "system" and (systems == len(ordered) or before != "user" or place == len(messages) - 1):
+            ordered.insert(systems, message)
+            systems += 1
+            continue
+        if role == "tool":
+            open_calls -= 1
+        elif open_calls:
+            raise TranslationError("messages", "each tool call must be followed by its result, for Mistral.")
+        if open_calls < 0:
+            raise TranslationError("messages", "a tool message must follow the call that it is the result of.")
+        if role == "assistant":
+            calls = message.get("tool_calls")
+            open_calls = len(calls) if isinstance(calls, list) else 0
+            if not calls and not message.get("content"):
+                continue
+        elif role == "user" and before == "tool":
+            ordered.append(BRIDGE)
+        ordered.append(message)
+    if open_calls:
+        raise TranslationError("messages", "each tool call must be followed by its result, for Mistral.")
+    if len(ordered) > 1 and ordered[-1].get("role") == "assistant":
+        ordered[-1] = {**ordered[-1], "prefix": True}
+    return ordered
 
 
 def embedding_to_mistral(body: Mapping[str, Any]) -> Json:
@@ -119,6 +203,8 @@ def _each(convert: Callable[[Mapping[str, Any]], Json], items: Any) -> Any:
 
 
 def _message(message: Mapping[str, Any]) -> Json:
+    if message.get("function_call") is not None:
+        raise TranslationError("messages.function_call", "is not supported by Mistral; use tool_calls.")
     role = "system" if message.get("role") == "developer" else message.get("role")
     # Unknown roles pass unchanged: Mistral rejects them.
     converted = _only(message, MESSAGE_FIELDS.get(str(role), tuple(message)))
@@ -189,6 +275,7 @@ def _prediction(value: Any) -> Any:
     return {"type": "content", "content": _joined(content) if isinstance(content, list) else content}
 
 
+SENT = frozenset((*SAME, *RENAMED, *IGNORED))
 # Converters of nested fields: lists of objects, lists within a message, and single values.
 LISTS = {"messages": _message, "tools": _tool}
 PARTS = {"tool_calls": _call, "content": _part}

@@ -125,7 +125,6 @@ class Settings(TypedDict, total=False):
     service_tier: str
     metadata: Json
     verbosity: str
-    modalities: list[str]
     prediction: Json
 
 
@@ -162,12 +161,16 @@ class Written:
 
 @dataclass(slots=True)
 class Choice:
-    """One candidate of an answer, with its parts in order."""
+    """One candidate of an answer, with its parts in order.
+
+    `aborted` is the provider's word for why it is none, and what the provider says about it; empty for an answer.
+    """
 
     parts: list[Part]
     finish: Finish = "stop"
     stop_sequence: str | None = None
     logprobs: Any = None
+    aborted: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

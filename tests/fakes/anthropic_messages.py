@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from tests.fakes import model_rules
 from tests.fakes.openai_app import Refusal
 
 Body = dict[str, Any]
@@ -159,6 +160,7 @@ def _check(params: Body) -> None:
     _check_sampling(params)
     _check_tools(params)
     _check_output(params)
+    model_rules.claude(params)
 
 
 def _check_message(message: Body, asked: set[str], where: str) -> set[str]:

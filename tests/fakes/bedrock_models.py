@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from tests.fakes import anthropic_messages
+from tests.fakes import anthropic_messages, model_rules
 from tests.fakes.openai_app import Refusal
 
 Body = dict[str, Any]
@@ -56,7 +56,7 @@ def answer(model_id: str, given: Body, run: Run, *, converse: bool) -> Body:
     if not isinstance(given, dict):
         raise Refusal(400, "Malformed input request, please reformat your input and try again.")
     if converse:
-        return _conversed(run("/v1/chat/completions", {"model": model, **_conversation(given, converse=True)}))
+        return _conversed(run("/v1/chat/completions", {"model": model, **_conversation(given, model, converse=True)}))
     for start, family in FAMILIES.items():
         if model.startswith(start):
             return family(model, given, run)
@@ -71,13 +71,14 @@ def _claude(model: str, given: Body, run: Run) -> Body:
         sources = [block["source"]["type"] for block in blocks if block.get("type") in ("image", "document")]
         _expect(set(sources) <= {"base64", "text"}, "messages.content.source.type: URL sources are not supported")
     named = model.removeprefix("anthropic.")
+    model_rules.bedrock_claude({"model": named, **given})
     chat = anthropic_messages.chat_of({"model": named, **given})
     return anthropic_messages.message_of(run("/v1/chat/completions", chat), tier="standard")
 
 
 def _nova(model: str, given: Body, run: Run) -> Body:
     _expect(given.get("schemaVersion") == "messages-v1", "schemaVersion must be messages-v1")
-    return _conversed(run("/v1/chat/completions", {"model": model, **_conversation(given, converse=False)}))
+    return _conversed(run("/v1/chat/completions", {"model": model, **_conversation(given, model, converse=False)}))
 
 
 def _openai(model: str, given: Body, run: Run) -> Body:
@@ -142,7 +143,7 @@ FAMILIES = {
 }
 
 
-def _conversation(given: Body, *, converse: bool) -> Body:
+def _conversation(given: Body, model: str, *, converse: bool) -> Body:
     own = {"additionalModelRequestFields", "outputConfig", "requestMetadata", "performanceConfig", "guardrailConfig"}
     _known(given, {"messages", "system", "inferenceConfig", "toolConfig", *(own if converse else ("schemaVersion",))})
     _expect(not (converse and "toolConfig" in given), "toolConfig is not supported in batch inference")
@@ -156,6 +157,7 @@ def _conversation(given: Body, *, converse: bool) -> Body:
         wanted = ("user", "assistant")[number % 2]
         _expect(turn["role"] == wanted, f"messages.{number}: roles alternate, and the user begins")
         chat["messages"] += _messages(turn)
+    model_rules.nova(given, model)
     if "maxTokens" in settings:
         chat["max_tokens"] = settings["maxTokens"]
     tools = given.get("toolConfig", {})

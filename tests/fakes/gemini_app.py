@@ -12,6 +12,7 @@ import orjson
 from werkzeug import Request, Response
 
 from tests.fakes import gemini_dialect as dialect
+from tests.fakes import model_rules
 from tests.fakes.gemini_dialect import expect, message, wrong
 from tests.fakes.openai_app import Refusal
 from tests.fakes.provider_app import Body, FakeFile, FakeJob, FakeResult, Handler, ProviderApp, to_json_lines
@@ -94,6 +95,7 @@ class GeminiApp(ProviderApp):
 
     def _generate(self, request: Any, model: str) -> Body:
         chat = {**dialect.to_chat(request, model), "model": model}
+        model_rules.gemini(request, model, vertex=False)
         if dialect.is_blocked(chat):
             return dialect.blocked(model)
         return dialect.from_chat([self.model.routes[CHAT](chat) for _ in range(chat.get("n", 1))], model)

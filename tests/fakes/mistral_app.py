@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from werkzeug import Request
 
+from tests.fakes import model_rules
 from tests.fakes.openai_app import Refusal
 from tests.fakes.provider_app import (
     Body,
@@ -275,6 +276,7 @@ def _check_chat(body: Body) -> None:
     _known("ChatCompletionRequest", body)
     for message in body["messages"]:
         _check_message(message)
+    model_rules.mistral(body["messages"])
     for tool in body.get("tools") or ():
         _known("Tool", tool)
         _known("Function", tool["function"], needs=("name", "parameters"))

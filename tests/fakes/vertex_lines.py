@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from tests.fakes import anthropic_messages, gemini_dialect
+from tests.fakes import anthropic_messages, gemini_dialect, model_rules
 from tests.fakes.gemini_dialect import expect, message
 from tests.fakes.openai_app import OpenAIApp, Refusal
 from tests.fakes.provider_app import Body
@@ -32,6 +32,7 @@ def generated(model: OpenAIApp, request: Any, name: str) -> Body:
     """What a model of Gemini's answers."""
     chat = {**gemini_dialect.to_chat(request, name, also={"labels": dict}), "model": name}
     check_labels(request.get("labels", {}))
+    model_rules.gemini(request, name, vertex=True)
     if gemini_dialect.is_blocked(chat):
         return gemini_dialect.blocked(name)
     return gemini_dialect.from_chat([model.routes[CHAT](chat) for _ in range(chat.get("n", 1))], name)

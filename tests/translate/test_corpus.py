@@ -59,7 +59,7 @@ DEMANDED = ("tools, one demanded", "tools, any demanded", "message with tools")
 REFUSED: dict[str, dict[str, str]] = {
     "chat": PDF_BY_URL,
     "anthropic": CLAUDE,
-    "vertex claude": CLAUDE,
+    "vertex claude": CLAUDE | NO_ADDRESSES,
     "bedrock claude": CLAUDE | NO_ADDRESSES,
     "bedrock nova": CLAUDE | NO_ADDRESSES,
     "bedrock converse": CLAUDE | NO_ADDRESSES | NO_CALLS,
@@ -77,7 +77,7 @@ REFUSED: dict[str, dict[str, str]] = {
         **dict.fromkeys((*SCHEMAS, "any JSON"), "response_format"),
         **dict.fromkeys(DEMANDED, "tool_choice"),
     },
-    "cohere line": COHERE,
+    "cohere line": COHERE | {"many stops": "stop"},
 }
 CAN_FORBID = ("chat", "anthropic", "vertex claude", "bedrock claude", "gemini", "gemini 3", "vertex", "bedrock openai")
 # Allowed by the types; the provider rejects them.
@@ -86,6 +86,8 @@ REFUSED_THERE = {("a result of no call", name) for name in ("anthropic", "vertex
 UNOFFERED: dict[tuple[str, str], set[str]] = {
     **{("tools, none wanted", name): {*leaves(BOTH)} for name in DIALECTS if name not in CAN_FORBID},
     ("tools, one demanded", "cohere line"): {*leaves(BOTH[1])},
+    # Gemini 2 knows no ids of calls at Vertex.
+    **{(name, "vertex"): {"call_1", "call_2", "toolu_1"} for name in CALLS},
 }
 # Members whose values are not the caller's text: types, locations of files, provider-specific values.
 NO_TEXTS = frozenset(

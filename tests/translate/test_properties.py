@@ -78,11 +78,10 @@ def gemini_content(body: Any) -> Items:
         for part in content["parts"]:
             if "functionCall" in part:
                 call = part["functionCall"]
-                result.append(("call", call["id"], call["name"], call["args"]))
+                result.append(("call", call.get("id"), call["name"], call["args"]))
             elif "functionResponse" in part:
-                result.append(
-                    ("result", part["functionResponse"]["id"], part["functionResponse"]["response"]["result"])
-                )
+                answer = part["functionResponse"]
+                result.append(("result", answer.get("id"), answer["response"]["result"]))
             else:
                 result.append((role, part["text"]))
     return result
@@ -151,6 +150,8 @@ def test_a_request_keeps_its_content_in_every_dialect(dialect, request):
     body = orjson.loads(orjson.dumps(target.write(request).body))
     target.checked(body)
     expected = content_of(request)
+    if dialect == "vertex":  # Gemini 2 knows no ids of calls there
+        expected = [(item[0], None, *item[2:]) if item[0] in ("call", "result") else item for item in expected]
     assert READERS[dialect](body) == (expected if dialect in IN_PLACE else hoisted(expected))
 
 

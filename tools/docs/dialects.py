@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from app.translate import mistral
 from app.translate.chat import requests
 from app.translate.cohere import requests as cohere_requests
 from app.translate.converse import families
@@ -11,6 +12,7 @@ from app.translate.gemini import requests as gemini_requests
 from app.translate.messages import requests as messages_requests
 from app.translate.messages.settings import DEFAULT_MAX_TOKENS
 from app.translate.neutral import Request, Written
+from tools.docs import models
 
 HEAD = """# Dialects
 
@@ -28,10 +30,9 @@ Numbers outside a dialect's range are clamped, such as a `temperature` above 1 a
 `max_tokens`; a line without it gets {max_tokens}.
 
 """
-FOOT = """
-A model may support less than its dialect: newer Claude models do not accept `temperature`, `top_p` and `top_k`, so
-these are dropped. A `custom_id` that a provider would reject is sent as `bg-<line number>`; the results carry the
-original.
+NOTES = """
+Each column is of one model: others of the same dialect may take less, or more. A `custom_id` that a provider would
+reject is sent as `bg-<line number>`; the results carry the original.
 
 ## Ids in lines
 
@@ -42,7 +43,8 @@ objects with an `id` (`prompt`, `container`, `audio`, a voice), for items of a r
 account keeps, and for addresses that are read with the account's permissions (`gs://`, `s3://`, `file://`, ...). Ids
 that pair things within the line, such as `tool_call_id`, are free, and so are names of the caller's own: in
 `metadata`, in schemas, and in the arguments of tools.
-
+"""
+EMBEDDINGS = """
 ## Embeddings
 
 Gemini, Vertex and Amazon Titan get one text per request, Cohere's models up to 96; the answer is one list, in the order
@@ -51,10 +53,34 @@ need an `input_type`; the default is `search_document`.
 """
 
 USER = {"role": "user", "content": "Hello"}
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}}}
+CALLED: list[Any] = [
+    USER,
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "call_1", "content": "1"},
+]
 PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def _format(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+
+
+def _strict(tool: dict[str, Any]) -> dict[str, Any]:
+    return {**tool, "function": {**tool["function"], "strict": True}}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*properties]}
+
+
+SCHEMA = _format(_object(city={"type": "string"}))
+FREE = _object(labels={"type": "object"})
+BOUNDED = _object(count={"type": "integer", "minimum": 1}, name={"type": "string", "maxLength": 9})
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
@@ -72,11 +98,7 @@ FIELDS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "tool calls and their results",
         {
-            "messages": [
-                USER,
-                {"role": "assistant", "content": None, "tool_calls": [CALL]},
-                {"role": "tool", "tool_call_id": "call_1", "content": "1"},
-            ],
+            "messages": CALLED,
             "tools": [TOOL],
         },
     ),
@@ -105,11 +127,26 @@ FIELDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("`service_tier`", {"service_tier": "flex"}),
     ("`metadata`", {"metadata": {"a": "b"}}),
     ("`store`", {"store": True}),
+    ("a schema with a free-form object", {"response_format": _format(FREE)}),
+    ("a schema with `minimum`, `maxLength`", {"response_format": _format(BOUNDED)}),
+    ("a JSON schema beside `tools`", {"tools": [TOOL], "response_format": SCHEMA}),
+    ("`strict` tools", {"tools": [_strict(TOOL)]}),
+    ("a history of tool calls without `tools`", {"messages": CALLED}),
+    ("a user message after the result of a tool", {"tools": [TOOL], "messages": [*CALLED, USER]}),
+    ("`reasoning_effort` after tool calls", {"tools": [TOOL], "messages": CALLED, "reasoning_effort": "high"}),
+    ("a final assistant message", {"messages": [USER, {"role": "assistant", "content": "It is"}]}),
+    ("`reasoning_effort: none`", {"reasoning_effort": "none"}),
 )
 
 
 def _bedrock(model: str, mode: str = "invoke") -> Callable[[Request], Written]:
     return families.family(model, mode=mode).write
+
+
+def _mistral(request: Request) -> Written:
+    """Write a chat for Mistral, which gets it as the caller wrote it."""
+    body = requests.write(request).body
+    return Written(mistral.to_mistral(body), [*request.dropped, *mistral.dropped_by_mistral(body)])
 
 
 # (title, a model, the writer of its dialect).
@@ -120,10 +157,13 @@ TARGETS: tuple[tuple[str, str, Callable[[Request], Written]], ...] = (
     ("Bedrock Converse", "amazon.nova-pro-v1:0", _bedrock("amazon.nova-pro-v1:0", "converse")),
     ("Bedrock Llama", "meta.llama3-1-70b-instruct-v1:0", _bedrock("meta.llama3-1-70b-instruct-v1:0")),
     ("Bedrock OpenAI-shaped", "openai.gpt-oss-120b-1:0", _bedrock("openai.gpt-oss-120b-1:0")),
-    ("Gemini", "gemini-2.5-flash", gemini_requests.write),
-    ("Vertex Gemini", "gemini-2.5-flash", lambda request: gemini_requests.write(request, flavour="vertex")),
+    ("Gemini 2.5", "gemini-2.5-flash", gemini_requests.write),
+    ("Gemini 2.5 batches", "gemini-2.5-flash", lambda request: gemini_requests.write(request, in_batch=True)),
+    ("Vertex Gemini 2.5", "gemini-2.5-flash", lambda request: gemini_requests.write(request, flavour="vertex")),
     ("Vertex Claude", "claude-sonnet-4-5", lambda request: messages_requests.write(request, flavour="vertex")),
+    ("Gemini 3.8", "gemini-3.8-flash", gemini_requests.write),
     ("Cohere", "command-a-03-2025", cohere_requests.write),
+    ("Mistral", "mistral-small-latest", _mistral),
 )
 
 
@@ -134,7 +174,7 @@ def render() -> str:
     for name, fields in FIELDS:
         cells = [outcome(fields, model, write) for _, model, write in TARGETS]
         rows.append(f"| {name} | " + " | ".join(cells) + " |\n")
-    return "".join([HEAD.replace("{max_tokens}", str(DEFAULT_MAX_TOKENS)), *rows, FOOT])
+    return "".join([HEAD.replace("{max_tokens}", str(DEFAULT_MAX_TOKENS)), *rows, NOTES, models.render(), EMBEDDINGS])
 
 
 def outcome(fields: dict[str, Any], model: str, write: Callable[[Request], Written]) -> str:

@@ -80,6 +80,7 @@ def price_wire(price: ListedPrice) -> dict[str, Any]:
         "cached": price_import.dollars(price.cached),
         "output": price_import.dollars(price.output),
         "batch_percent": price.batch_percent,
+        "cached_batch_percent": price.cached_batch_percent,
         "valid_from": seconds(price.valid_from),
         "valid_until": seconds(price.valid_until),
         "source": price.source,

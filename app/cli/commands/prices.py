@@ -50,6 +50,11 @@ def _instant(_context: click.Context, _parameter: click.Parameter, value: str | 
     show_default=True,
     help="Percentage to charge in the provider's own batches; 50 is half price.",
 )
+@click.option(
+    "--cached-batch-percent",
+    type=int,
+    help="The same for cached input, where it differs; 100 where the two discounts do not stack.",
+)
 @click.option("--unknown", is_flag=True, help="The cost of the model is unknown from then on.")
 @click.option(
     "--from", "begins", metavar="INSTANT", callback=_instant, help="When the price begins (UTC). Default: now."
@@ -61,6 +66,7 @@ def set_(
     cached: str | None,
     output_rate: str | None,
     batch_percent: int,
+    cached_batch_percent: int | None,
     unknown: bool,
     begins: int | None,
 ) -> None:
@@ -76,7 +82,8 @@ def set_(
         raise click.UsageError("Give either --input (with --cached and --output as needed) or --unknown.")
     fields = {"provider": provider, "model": model, "input": input_rate, "cached": cached, "output": output_rate}
     with context.gateway() as gateway:
-        new = price_import.of({**fields, "batch_percent": batch_percent})
+        percents = {"batch_percent": batch_percent, "cached_batch_percent": cached_batch_percent}
+        new = price_import.of({**fields, **percents})
         price = price_book.set_(gateway, new, valid_from=begins)
     click.echo(f"Batches at {provider} with {model} cost {_cost(price)} from {_day(price.valid_from)} on.")
 
@@ -86,8 +93,8 @@ def set_(
 def import_(file: Path) -> None:
     """Set all prices in FILE, or none if one is invalid. Prices that are already the same stay.
 
-    FILE is a JSON array of objects with provider, model, input, and optionally cached, output and
-    batch_percent. Rates are dollars for a million tokens, as text or numbers.
+    FILE is a JSON array of objects with provider, model, input, and optionally cached, output,
+    batch_percent and cached_batch_percent. Rates are dollars for a million tokens, as text or numbers.
 
     \b
     Example:
@@ -136,7 +143,7 @@ def list_(provider: str | None, model: str | None, ended: bool, as_json: bool) -
             _rate(price.input),
             _rate(price.cached if price.cached is not None else price.input),
             _rate(price.output),
-            f"{price.batch_percent}%",
+            _percents(price),
             _day(price.valid_from) if price.valid_from else "",
             _day(price.valid_until) if price.valid_until else "",
             price.source,
@@ -154,6 +161,7 @@ def _as_dict(price: ListedPrice) -> dict[str, Any]:
         "model": price.model,
         **{name: price_import.dollars(getattr(price, name)) for name in price_import.RATES},
         "batch_percent": price.batch_percent,
+        "cached_batch_percent": price.cached_batch_percent,
         "valid_from": price.valid_from // 1000,
         "valid_until": None if price.valid_until is None else price.valid_until // 1000,
         "source": price.source,
@@ -168,6 +176,13 @@ def _cost(price: ListedPrice) -> str:
     rates = ", ".join(f"${_rate(rate)} {name}" for name, rate in parts.items() if rate is not None)
     less = "" if price.batch_percent == 100 else f" ({price.batch_percent}% of it in its own batches)"
     return f"{rates} for a million tokens{less}"
+
+
+def _percents(price: ListedPrice) -> str:
+    """The percentage charged in batches, and that of cached input if it is another."""
+    if price.cached_batch_percent in (None, price.batch_percent):
+        return f"{price.batch_percent}%"
+    return f"{price.batch_percent}%, cached {price.cached_batch_percent}%"
 
 
 def _rate(picodollars: int | None) -> str:

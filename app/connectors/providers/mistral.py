@@ -25,8 +25,16 @@ from app.connectors.providers.openai import results as openai_results
 from app.connectors.providers.openai.lines import CHAT
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing, refusals
+from app.connectors.shared.translated import refusal
 from app.lib import json
-from app.translate.mistral import embedding_to_mistral, from_mistral, moderation_to_mistral, to_mistral
+from app.translate.errors import TranslationError
+from app.translate.mistral import (
+    dropped_by_mistral,
+    embedding_to_mistral,
+    from_mistral,
+    moderation_to_mistral,
+    to_mistral,
+)
 
 FILES = "/v1/files"
 JOBS = "/v1/batch/jobs"
@@ -52,11 +60,15 @@ class Mistral(Managed):
 
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line. A 2xx and a final 4xx are answers; anything else raises an UpstreamError."""
-        answer = super().run_line(replace(call, body=_request(call.endpoint, call.body)))
+        try:
+            answer = super().run_line(replace(call, body=_request(call.endpoint, call.body)))
+        except TranslationError as error:
+            return LineAnswer(400, "", refusal(error))
         if call.endpoint != CHAT or answer.status_code >= 400:
             return answer
+        dropped = tuple(dropped_by_mistral(call.body))
         try:
-            return replace(answer, body=json.dumps(from_mistral(json.loads(answer.body))))
+            return replace(answer, body=json.dumps(from_mistral(json.loads(answer.body))), dropped=dropped)
         except json.JSONEncodeError as error:
             raise parsing.bad_answer("it is nested too deep") from error
 
@@ -93,9 +105,10 @@ class Mistral(Managed):
     # Native batches.
 
     def encode_line(self, line: JobLine) -> EncodedLine:
-        """A line in the dialect of this provider's jobs, with its newline."""
-        body = _request(line.endpoint, {**line.body, "model": line.model})
-        return EncodedLine(json.dumps_line({"custom_id": line.custom_id, "body": body}))
+        """A line in the dialect of this provider's jobs, with its newline. Raises TranslationError."""
+        own = {**line.body, "model": line.model}
+        data = json.dumps_line({"custom_id": line.custom_id, "body": _request(line.endpoint, own)})
+        return EncodedLine(data, dropped=tuple(dropped_by_mistral(own)) if line.endpoint == CHAT else ())
 
     def create_job(self, new: NewJob) -> NativeJob:
         """Create a job."""

@@ -71,6 +71,7 @@ _FACTS = (
         prices.c.cached_picodollars,
         prices.c.output_picodollars,
         prices.c.batch_percent,
+        prices.c.cached_batch_percent,
     )
     .outerjoin_from(batches, prices, prices.c.id == batches.c.price_id)
     .where(batches.c.id == bindparam("batch_id"))
@@ -106,6 +107,7 @@ def charged_batch(connection: Connection, batch_id: int) -> ChargedBatch:
             cached_picodollars=row.cached_picodollars,
             output_picodollars=row.output_picodollars,
             batch_percent=row.batch_percent,
+            cached_batch_percent=row.cached_batch_percent,
         )
     return ChargedBatch(
         id=batch_id,

@@ -11,13 +11,18 @@ from app.data.tables import batches, prices
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a token costs, in picodollars; None where unknown. `batch_percent` applies to the provider's own batches."""
+    """What a token costs, in picodollars; None where unknown.
+
+    `batch_percent` applies to the provider's own batches; there, `cached_batch_percent` applies to cached input unless
+    it is None.
+    """
 
     id: int
     input_picodollars: int | None
     cached_picodollars: int | None
     output_picodollars: int | None
     batch_percent: int
+    cached_batch_percent: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ def put(
     cached_picodollars: int | None,
     output_picodollars: int | None,
     batch_percent: int,
+    cached_batch_percent: int | None,
     valid_from: int,
     valid_until: int | None,
     source: str,
@@ -109,6 +115,7 @@ def put(
         "cached_picodollars": cached_picodollars,
         "output_picodollars": output_picodollars,
         "batch_percent": batch_percent,
+        "cached_batch_percent": cached_batch_percent,
         "valid_from": valid_from,
         "valid_until": valid_until,
         "source": source,

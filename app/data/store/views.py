@@ -110,6 +110,7 @@ _VIEWS = {
         SELECT r.id, r.provider, r.model, {rate:r.input_picodollars} AS input_per_million,
                {rate:COALESCE(r.cached_picodollars, r.input_picodollars)} AS cached_per_million,
                {rate:r.output_picodollars} AS output_per_million, r.batch_percent,
+               COALESCE(r.cached_batch_percent, r.batch_percent) AS cached_batch_percent,
                {r.valid_from} AS valid_from, {r.valid_until} AS valid_until, r.source
         FROM prices r""",
     "v_ledger": """

@@ -29,6 +29,7 @@ prices = Table(
     number("cached_picodollars", None),
     number("output_picodollars", None),
     number("batch_percent", 100),
+    number("cached_batch_percent", None),
     instant("valid_from", required=True),
     instant("valid_until"),
     Column("source", String(64), nullable=False),

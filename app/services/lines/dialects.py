@@ -1,5 +1,6 @@
 """Translating lines for providers that take another dialect, in jobs as well as in lines that the gateway sends."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.translate.dialects import CHAT, CHAT_LIKE
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Written
 
+ABORTED_REASON = re.compile(rb'"finish_reason"\s*:\s*"(error|abort)"')
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -61,17 +63,28 @@ def incoming(
     """
     if result.status_code is None or result.status_code >= 400:
         return result
+    usage = result.usage
     try:
-        answer = result.answer if result.answer is not None or endpoint == target else _chat(result.body)
+        answer = result.answer
+        if answer is None and (endpoint != target or (target == CHAT and _may_be_aborted(result.body))):
+            answer = _chat(result.body)
+            if endpoint == target and not any(choice.aborted for choice in answer.choices):
+                return result
         if answer is None:
             return result
+        usage = answer.usage
         original = request() if dialects.needs_request(endpoint) else {}
         body = dialects.write_answer(endpoint, answer, request=original, answer_id=answer_id, model=model, now_s=now_s)
         written = json.dumps(body)
-    except (UnexpectedAnswerError, json.JSONEncodeError) as error:
-        usage = result.usage if result.answer is None else result.answer.usage
-        return JobResult(result.custom_id, error_code=BAD_ANSWER, message=str(error), usage=usage)
+    except (UnexpectedAnswerError, json.JSONEncodeError, json.JSONDecodeError) as error:
+        code = error.code if isinstance(error, UnexpectedAnswerError) else BAD_ANSWER
+        return JobResult(result.custom_id, error_code=code, message=str(error), usage=usage)
     return JobResult(result.custom_id, result.status_code, result.request_id, written, usage=answer.usage)
+
+
+def _may_be_aborted(body: bytes) -> bool:
+    """True if a chat completion may have a finish reason that says that it is none. Quotes in its texts are escaped."""
+    return (b'"error"' in body or b'"abort"' in body) and ABORTED_REASON.search(body) is not None
 
 
 def _chat(body: bytes) -> Answer:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from app.data.money import ledger
 from app.data.money.ledger import Charge, ChargedBatch
-from app.engine.outcomes import BAD_ANSWER, Line, Result, Tokens
+from app.engine.outcomes import ABORTED_ANSWER, BAD_ANSWER, Line, Result, Tokens
 from app.services.gateway import Gateway
 from app.services.limits import limits
 from app.services.money import budgets, prices
@@ -15,6 +15,8 @@ from app.services.money.prices import Price
 
 # $1,000, far more than any line costs. An answer that reports more tokens than that is wrong: its cost is unknown.
 MAX_LINE_PICODOLLARS = 10**15
+# Failures of lines for which the provider sent an answer.
+ANSWERED = (BAD_ANSWER, ABORTED_ANSWER)
 
 
 def charge(connection: Connection, gateway: Gateway, batch_id: int, results: Sequence[Result]) -> None:
@@ -137,7 +139,7 @@ def _charge_of(batch: ChargedBatch, *, kind: str, charge_key: str, line: int | N
 
 
 def _is_charged(result: Result) -> bool:
-    return result.succeeded or result.error_code == BAD_ANSWER or _has_usage(result.tokens)
+    return result.succeeded or result.error_code in ANSWERED or _has_usage(result.tokens)
 
 
 def _has_usage(tokens: Tokens) -> bool:

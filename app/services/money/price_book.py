@@ -21,6 +21,7 @@ class NewPrice:
     """Picodollars for each token of one model at a provider, or of all models that match a pattern ending in `*`.
 
     `cached` is None where cached input costs the same as other input; `input` and `output` are None where unknown.
+    `cached_batch_percent` is None where cached input has the same discount in batches as other tokens.
     """
 
     provider: str
@@ -29,6 +30,7 @@ class NewPrice:
     cached: int | None = None
     output: int | None = None
     batch_percent: int = 100
+    cached_batch_percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class ListedPrice:
     cached: int | None
     output: int | None
     batch_percent: int
+    cached_batch_percent: int | None
     valid_from: int
     valid_until: int | None
     source: str
@@ -157,6 +160,7 @@ def _put(connection: Connection, new: NewPrice, *, at_ms: int, source: str) -> L
         cached_picodollars=new.cached,
         output_picodollars=new.output,
         batch_percent=new.batch_percent,
+        cached_batch_percent=new.cached_batch_percent,
         source=source,
     )
     return _listed(row)
@@ -168,8 +172,12 @@ def _differs(connection: Connection, new: NewPrice, at_ms: int) -> bool:
 
 
 def _same(row: PriceRow, new: NewPrice) -> bool:
-    stored = (row.input_picodollars, row.cached_picodollars, row.output_picodollars, row.batch_percent)
-    return stored == (new.input, new.cached, new.output, new.batch_percent)
+    stored = (row.input_picodollars, row.cached_picodollars, row.output_picodollars)
+    percents = (row.batch_percent, row.cached_batch_percent)
+    return (stored, percents) == (
+        (new.input, new.cached, new.output),
+        (new.batch_percent, new.cached_batch_percent),
+    )
 
 
 def _listed(row: PriceRow) -> ListedPrice:
@@ -181,6 +189,7 @@ def _listed(row: PriceRow) -> ListedPrice:
         cached=row.cached_picodollars,
         output=row.output_picodollars,
         batch_percent=row.batch_percent,
+        cached_batch_percent=row.cached_batch_percent,
         valid_from=row.valid_from,
         valid_until=row.valid_until,
         source=row.source,

@@ -19,7 +19,7 @@ MAX_PERCENT = 1000
 MODEL_LENGTH = 256
 RATE_HINT = "must be dollars for a million tokens, such as 0.25"
 RATES = ("input", "cached", "output")
-FIELDS = ("provider", "model", *RATES, "batch_percent")
+FIELDS = ("provider", "model", *RATES, "batch_percent", "cached_batch_percent")
 
 
 def shipped() -> list[NewPrice]:
@@ -73,10 +73,21 @@ def of(row: object) -> NewPrice:
     if "input" not in row:
         raise _invalid("input", "is missing: dollars for a million tokens, such as 0.25")
     rates = {name: None if row.get(name) is None else rate(row[name], name) for name in RATES}
-    percent = row.get("batch_percent", 100)
-    if type(percent) is not int or not 0 <= percent <= MAX_PERCENT:
-        raise _invalid("batch_percent", f"must be a whole number from 0 to {MAX_PERCENT}")
-    return NewPrice(provider, model, batch_percent=percent, **rates)
+    percent = _percent(row.get("batch_percent", 100), "batch_percent")
+    cached_percent = row.get("cached_batch_percent")
+    if cached_percent is not None:
+        _percent(cached_percent, "cached_batch_percent")
+        whole = rates["input"] or 0
+        cached = whole if rates["cached"] is None else rates["cached"]
+        if cached * cached_percent > whole * percent:  # budgets reserve the price of other input
+            raise _invalid("cached_batch_percent", "makes cached input dearer than other input in batches")
+    return NewPrice(provider, model, batch_percent=percent, cached_batch_percent=cached_percent, **rates)
+
+
+def _percent(value: object, name: str) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_PERCENT:
+        raise _invalid(name, f"must be a whole number from 0 to {MAX_PERCENT}")
+    return value
 
 
 def rate(value: object, name: str) -> int:

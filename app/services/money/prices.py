@@ -20,7 +20,8 @@ PROVIDER = "provider"
 class Price:
     """Picodollars for each token. `cached` is None where cached input costs the same as other input.
 
-    In batches that the provider runs, a token costs `batch_percent` percent of that.
+    In batches that the provider runs, a token costs `batch_percent` percent of that, and a token of cached input
+    `cached_batch_percent` percent, unless that is None: not every provider gives both discounts at once.
     """
 
     id: int
@@ -28,6 +29,7 @@ class Price:
     cached: int | None
     output: int | None
     batch_percent: int = FULL_PERCENT
+    cached_batch_percent: int | None = None
 
     @property
     def is_free(self) -> bool:
@@ -57,6 +59,7 @@ def of_rates(rates: Rates) -> Price:
         cached=rates.cached_picodollars,
         output=rates.output_picodollars,
         batch_percent=rates.batch_percent,
+        cached_batch_percent=rates.cached_batch_percent,
     )
 
 
@@ -72,17 +75,20 @@ def cost_of(price: Price | None, tokens: Tokens | None, *, execution: str) -> in
         return 0 if price.is_free else None
     cached = min(tokens.cached, tokens.input)
     output = max(tokens.output, tokens.total - tokens.input)
+    percent = price.batch_percent if execution == PROVIDER else FULL_PERCENT
+    cached_percent = percent
+    if execution == PROVIDER and price.cached_batch_percent is not None:
+        cached_percent = price.cached_batch_percent
     cost = 0
-    for count, rate in (
-        (tokens.input - cached, price.input),
-        (cached, price.input if price.cached is None else price.cached),
-        (output, price.output),
+    for count, rate, share in (
+        (tokens.input - cached, price.input, percent),
+        (cached, price.input if price.cached is None else price.cached, cached_percent),
+        (output, price.output, percent),
     ):
         if count and rate is None:
             return None
-        cost += count * (rate or 0)
-    percent = price.batch_percent if execution == PROVIDER else FULL_PERCENT
-    return -(-cost * percent // FULL_PERCENT)
+        cost += count * (rate or 0) * share
+    return -(-cost // FULL_PERCENT)
 
 
 def freeze(connection: Connection, batch_id: int) -> None:

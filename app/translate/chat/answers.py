@@ -25,6 +25,8 @@ FINISHES: dict[Any, Finish] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+# The server gave up; what the model said before, if anything, is no answer.
+ABORTED = frozenset({"error", "abort"})
 
 
 def write(answer: Answer, *, answer_id: str, model: str, now_s: int) -> Json:
@@ -110,6 +112,8 @@ def _read_choice(choice: Any) -> Choice:
         raise UnexpectedAnswerError("The provider's chat answer has tool_calls that are not a list.")
     parts += [_read_call(call) for call in calls or []]
     reason = choice.get("finish_reason")
+    if isinstance(reason, str) and reason in ABORTED:
+        return Choice(parts, aborted=(f"finish_reason {reason}",))
     finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
     return Choice(parts, finish, logprobs=_logprobs(choice.get("logprobs")))
 

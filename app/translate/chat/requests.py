@@ -107,7 +107,7 @@ SETTINGS: dict[str, Check] = {
 }
 # Read elsewhere, or meaningless in a batch.
 SKIPPED = frozenset({"model", "messages", "tool_choice", "stream", "stream_options"})
-SAME = ("stop", "tool_choice", "reasoning_effort", "user", "modalities")
+SAME = ("stop", "tool_choice", "reasoning_effort", "user")
 WRITTEN = {**{name: name for name in (*SETTINGS, *SAME)}, "max_tokens": "max_completion_tokens"}
 EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 
@@ -131,7 +131,9 @@ def _stop(request: Request, value: Any) -> None:
 
 
 def _modalities(request: Request, value: Any) -> None:
-    request.settings["modalities"] = _texts("modalities", value, "a list of strings")
+    """Reject images and sound: they would be paid for, and answers in other dialects are handed out as text."""
+    if any(kind != "text" for kind in _texts("modalities", value, "a list of strings")):
+        raise TranslationError("modalities", "must be text only: other providers' answers are handed out as text.")
 
 
 def _texts(name: str, value: Any, expected: str) -> list[str]:

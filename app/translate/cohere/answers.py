@@ -7,6 +7,7 @@ from typing import Any
 
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import Answer, Choice, Finish, Json, Part, Thinking, ToolCall, Usage
+from app.translate.schemas.answering import extract_answer
 
 FINISHES: dict[Any, Finish] = {
     "COMPLETE": "stop",
@@ -30,7 +31,11 @@ def read(body: Any, *, created: int | None = None) -> Answer:
     if failure(body) is not None:
         raise UnexpectedAnswerError(f"Cohere's answer has the finish reason {reason}.")
     finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
-    choice = Choice(_parts(message), finish, logprobs=_logprobs(body.get("logprobs")))
+    parts = _parts(message)
+    if (extracted := extract_answer(parts)) is not parts:
+        parts = extracted
+        finish = "tool_calls" if any(isinstance(part, ToolCall) for part in parts) else "stop"
+    choice = Choice(parts, finish, logprobs=_logprobs(body.get("logprobs")))
     answer_id = body.get("id")
     return Answer([choice], _usage(body.get("usage")), answer_id if type(answer_id) is str else "", created=created)
 

@@ -25,8 +25,9 @@ from app.translate.neutral import (
     ToolResult,
     Written,
 )
+from app.translate.schemas.answering import NO_PARAMETERS, answer_tool, check_names
 
-NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+MAX_STOPS = 5
 # Settings that are sent unchanged, and settings that Cohere bounds (the SDK's `V2Client.chat`).
 SAME = {"max_tokens": "max_tokens", "temperature": "temperature", "logprobs": "logprobs"}
 BOUNDED: dict[str, tuple[str, float, float]] = {
@@ -151,15 +152,32 @@ def _write_tools(written: Written, request: Request, flavour: _Flavour) -> None:
     tool_name = settings.get("tool_name")
     if flavour.is_batch and settings.get("tool_choice") == "none":
         return
+    check_names(request.tools)
     tools = [tool for tool in request.tools if tool_name is None or tool.name == tool_name]
     if not tools:
         raise TranslationError("tool_choice", f"names {tool_name!r:.60}, which is not one of the tools.")
+    if not flavour.is_batch and "response_format" in written.body:
+        tools = _write_format(written, tools, settings["response_format"])
     written.body["tools"] = [_write_tool(tool, flavour) for tool in tools]
     if any(tool.strict for tool in tools):
         if flavour.is_batch:
             written.dropped.append("strict")
         else:
             written.body["strict_tools"] = True
+
+
+def _write_format(written: Written, tools: list[Tool], spec: ResponseFormat) -> list[Tool]:
+    """Replace the response format, which Cohere refuses beside tools; returns the tools, with one more for a schema."""
+    del written.body["response_format"]
+    if spec.schema is None:
+        written.dropped.append("response_format")
+        return tools
+    choice = written.body.get("tool_choice")
+    if choice == "REQUIRED":
+        return tools  # the answer must be a call
+    written.body["tool_choice"] = "REQUIRED"
+    asking = answer_tool(spec)
+    return [asking] if choice == "NONE" else [*tools, asking]
 
 
 def _write_tool(tool: Tool, flavour: _Flavour) -> Json:
@@ -174,11 +192,6 @@ def _write_tool(tool: Tool, flavour: _Flavour) -> Json:
 def _require_one_choice(written: Written, value: int) -> None:
     if value != 1:
         raise TranslationError("n", "Cohere supports only 1.")
-
-
-def _require_text(written: Written, value: list[str]) -> None:
-    if value != ["text"]:
-        raise TranslationError("modalities", "Cohere supports text only.")
 
 
 def _drop_if_false(written: Written, value: bool) -> None:
@@ -214,6 +227,8 @@ def _budget_in_batch(written: Written, value: int) -> None:
 
 
 def _stop(written: Written, value: list[str]) -> None:
+    if len(value) > MAX_STOPS:
+        raise TranslationError("stop", f"Cohere accepts at most {MAX_STOPS} stop sequences.")
     written.body["stop_sequences"] = value
 
 
@@ -249,7 +264,6 @@ def _budget(written: Written, value: int) -> None:
 
 COMMON: dict[str, Callable[[Written, Any], None]] = {
     "n": _require_one_choice,
-    "modalities": _require_text,
     "parallel_tool_calls": _drop_if_false,
 }
 BATCH = _Flavour(

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from app.lib import json
-from app.translate.converse.settings import ANSWER_TOOL
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.neutral import Answer, Choice, Finish, Part, Thinking, ToolCall, Usage
+from app.translate.schemas.answering import extract_answer
 
 FINISHES: dict[Any, Finish] = {
     "end_turn": "stop",
@@ -16,6 +15,8 @@ FINISHES: dict[Any, Finish] = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+# The model gave up; what it said before, if anything, is no answer.
+ABORTED = frozenset({"malformed_tool_use", "malformed_model_output"})
 
 
 def read(body: Any, *, created: int | None = None) -> Answer:
@@ -29,17 +30,16 @@ def read(body: Any, *, created: int | None = None) -> Answer:
     if not isinstance(content, list):
         raise UnexpectedAnswerError("The provider's answer has no message.")
     parts: list[Part] = []
-    answers: list[Part] = []
+    usage, reason = read_usage(body.get("usage")), body.get("stopReason")
+    if isinstance(reason, str) and (reason in ABORTED or (reason not in FINISHES and not content)):
+        return Answer([Choice(parts, aborted=(reason,))], usage, created=created)
     for block in content:
-        _add_block(block, parts, answers)
-    if answers:
-        # Text beside a JSON answer is not part of it, so it counts as thinking.
-        parts = [*(Thinking(part) if isinstance(part, str) else part for part in parts), *answers]
-    reason = body.get("stopReason")
+        _add_block(block, parts)
+    parts = extract_answer(parts)
     finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
     if finish == "tool_calls" and not any(isinstance(part, ToolCall) for part in parts):
         finish = "stop"  # the only call was to ANSWER_TOOL
-    return Answer([Choice(parts, finish)], read_usage(body.get("usage")), created=created)
+    return Answer([Choice(parts, finish)], usage, created=created)
 
 
 def read_usage(usage: Any) -> Usage:
@@ -61,7 +61,7 @@ def count(holder: Any, name: str) -> int:
     return value if type(value) is int and 0 <= value < 2**63 else 0
 
 
-def _add_block(block: Any, parts: list[Part], answers: list[Part]) -> None:
+def _add_block(block: Any, parts: list[Part]) -> None:
     if not isinstance(block, dict):
         raise UnexpectedAnswerError("The provider's answer has a block that is not an object.")
     if isinstance(block.get("text"), str):
@@ -69,7 +69,7 @@ def _add_block(block: Any, parts: list[Part], answers: list[Part]) -> None:
         return
     call = block.get("toolUse")
     if call is not None:
-        _add_call(call, parts, answers)
+        parts.append(_call(call))
         return
     cited = block.get("citationsContent")
     if isinstance(cited, dict) and isinstance(cited.get("content"), list):
@@ -88,16 +88,10 @@ def _add_block(block: Any, parts: list[Part], answers: list[Part]) -> None:
         raise UnexpectedAnswerError(f"The provider's answer has a block of an unknown kind: {list(block)!r:.80}.")
 
 
-def _add_call(call: Any, parts: list[Part], answers: list[Part]) -> None:
+def _call(call: Any) -> ToolCall:
     name = call.get("name") if isinstance(call, dict) else None
     arguments = call.get("input") if isinstance(call, dict) else None
     call_id = call.get("toolUseId") if isinstance(call, dict) else None
     if not isinstance(name, str) or not isinstance(arguments, dict | None) or not isinstance(call_id, str):
         raise UnexpectedAnswerError("The provider's answer has a tool call without an id, a name or an input.")
-    if name == ANSWER_TOOL:
-        try:
-            answers.append(json.dumps(arguments or {}).decode())
-        except json.JSONEncodeError as error:
-            raise UnexpectedAnswerError("The provider's answer is nested too deeply.") from error
-    else:
-        parts.append(ToolCall(call_id, name, arguments or {}))
+    return ToolCall(call_id, name, arguments or {})

@@ -4,6 +4,7 @@ import hashlib
 import re
 from typing import Any
 
+from app.translate.converse.models import traits
 from app.translate.errors import TranslationError
 from app.translate.gemini.parts import SIGNED
 from app.translate.messages.blocks import parse_arguments
@@ -25,6 +26,7 @@ CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
 CALL_ID_DIGITS = 24
 INVALID_NAME_CHARS = re.compile(r"[^A-Za-z0-9()\[\]-]+")
 MAX_NAME_LENGTH = 200
+MAX_DOCUMENTS = 5  # in a message
 
 
 def write_blocks(role: Role, parts: list[Any], dropped: list[str], *, thoughts: bool) -> list[Json]:
@@ -70,6 +72,25 @@ def valid_call_id(call_id: str) -> str:
     if CALL_ID.fullmatch(call_id):
         return call_id
     return "call_" + hashlib.sha256(call_id.encode(errors="surrogatepass")).hexdigest()[:CALL_ID_DIGITS]
+
+
+def finish_media(messages: list[Json], model: str) -> None:
+    """Give the documents of a request different names. Raises TranslationError for media that the model refuses."""
+    names: dict[str, int] = {}
+    for message in messages:
+        content = message["content"]
+        media = [block for block in content if "document" in block or "image" in block]
+        if media and not traits(model).media:
+            raise TranslationError("messages", f"{model} takes text only.")
+        documents = [block["document"] for block in media if "document" in block]
+        if documents and not any("text" in block for block in content):
+            raise TranslationError("messages", "a message with a document must also have text, for Bedrock.")
+        if len(documents) > MAX_DOCUMENTS:
+            raise TranslationError("messages", f"Bedrock takes at most {MAX_DOCUMENTS} documents in a message.")
+        for document in documents:
+            number = names[document["name"]] = names.get(document["name"], 0) + 1
+            if number > 1:
+                document["name"] = f"{document['name']} {number}"
 
 
 def _write_media(item: Media, role: Role) -> Json:

@@ -95,9 +95,22 @@ def _converse(request: Request) -> Written:
 
 
 def _chat(request: Request) -> Written:
+    """Write a chat without what Bedrock's server for them refuses by name."""
     written = requests.write(request)
-    del written.body["model"]
-    return written
+    body = written.body
+    del body["model"]
+    effort, is_oss = body.get("reasoning_effort"), GPT_OSS in request.model
+    if is_oss and effort in CHAT_EFFORTS:
+        body["reasoning_effort"] = CHAT_EFFORTS[effort]
+    was_off = is_oss and effort == "none"
+    unknown = [name for name in UNKNOWN_TO_CHATS if body.pop(name, None) is not None]
+    return Written(body, [*written.dropped, *unknown, *(["reasoning_effort"] if was_off else [])])
+
+
+# Settings that the server refuses as unknown fields, and efforts that it does not know.
+GPT_OSS = "gpt-oss"
+UNKNOWN_TO_CHATS = ("top_k", "verbosity")
+CHAT_EFFORTS = {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}
 
 
 def _mistral_chat(request: Request) -> Written:

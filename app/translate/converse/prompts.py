@@ -20,7 +20,7 @@ MISTRAL = {
     "top_k": "top_k",
     "stop": "stop",
 }
-CHECKED = frozenset({"tool_choice", "n", "modalities", "response_format"})
+CHECKED = frozenset({"tool_choice", "n", "response_format"})
 
 
 def write_llama(request: Request) -> Written:

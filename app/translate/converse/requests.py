@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from app.translate.converse import settings
-from app.translate.converse.blocks import write_blocks, write_result
+from app.translate.converse.blocks import finish_media, write_blocks, write_result
 from app.translate.converse.settings import Style
 from app.translate.errors import TranslationError
 from app.translate.neutral import Json, Request, ToolResult, Written
@@ -46,11 +46,18 @@ def write(request: Request, *, style: Style) -> Written:
         if any("text" not in block for block in system):
             raise TranslationError("messages", "system messages must be text.")
         body["system"] = system
-    if style == "converse" and not is_plain:
-        _refuse_calls(messages)
-    if request.settings or request.tools:
-        settings.write(request, body, style, dropped)
+    called = [] if is_plain else _finish(request, messages, style)
+    if request.settings or request.tools or called:
+        settings.write(request, body, style, called, dropped)
     return Written(body, dropped)
+
+
+def _finish(request: Request, messages: list[Json], style: Style) -> list[str]:
+    """Check and complete messages that are more than text; returns the names of the tools that they call."""
+    finish_media(messages, request.model)
+    if style == "converse":
+        _refuse_calls(messages)
+    return [block["toolUse"]["name"] for said in messages for block in said["content"] if "toolUse" in block]
 
 
 def _refuse_calls(messages: list[Json]) -> None:

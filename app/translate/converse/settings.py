@@ -3,28 +3,30 @@
 from typing import Any, Literal, cast
 
 from app.lib import json
+from app.translate.converse.models import traits
 from app.translate.errors import TranslationError
 from app.translate.messages import settings as messages_settings
 from app.translate.messages.settings import NO_EFFECT_IF_EMPTY
 from app.translate.neutral import Json, Request, ResponseFormat, Settings, Tool
+from app.translate.schemas import nova
+from app.translate.schemas.answering import ANSWER_TOOL, NO_PARAMETERS, answer_tool, check_names
 
 Style = Literal["nova", "converse"]
-# The model calls this tool to answer, where there is no other way to enforce a schema.
-ANSWER_TOOL = "batchgate_answer"
-NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 MAX_TEMPERATURE = 1
 # Written after the others, since they depend on each other.
 SPECIAL = frozenset({"top_k", "tool_choice", "tool_name", "response_format", "reasoning_effort", "thinking_budget"})
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
-THINKING_MODELS = "nova-2"  # the first generation does not think
 CLAUDE = "anthropic.claude"
 # Claude's own settings, and their names in Converse.
 CLAUDE_INFERENCE = {"max_tokens": "maxTokens", "temperature": "temperature", "top_p": "topP"}
 CLAUDE_OWN = ("top_k", "thinking")
 
 
-def write(request: Request, body: Json, style: Style, dropped: list[str]) -> None:
-    """Write the settings and tools into `body`. Adds to `dropped`; raises TranslationError."""
+def write(request: Request, body: Json, style: Style, called: list[str], dropped: list[str]) -> None:
+    """Write the settings and tools into `body`; the history calls the tools in `called`.
+
+    Adds to `dropped`; raises TranslationError.
+    """
     settings = request.settings
     if style == "converse" and CLAUDE in request.model:
         refuse_candidates(settings)
@@ -32,7 +34,7 @@ def write(request: Request, body: Json, style: Style, dropped: list[str]) -> Non
         _write_claude(request, body, dropped)
         return
     inference: Json = {}
-    has_special = bool(request.tools)
+    has_special = bool(request.tools or called)
     for name, value in settings.items():
         if name == "max_tokens":
             inference["maxTokens"] = value
@@ -45,7 +47,7 @@ def write(request: Request, body: Json, style: Style, dropped: list[str]) -> Non
                 inference["stopSequences"] = stops
         elif name in SPECIAL:
             has_special = True
-        elif name in ("n", "modalities"):
+        elif name == "n":
             refuse_candidates(settings)
         elif (value or name not in NO_EFFECT_IF_EMPTY) and not (name == "parallel_tool_calls" and value):
             dropped.append(name)
@@ -53,16 +55,14 @@ def write(request: Request, body: Json, style: Style, dropped: list[str]) -> Non
         body["inferenceConfig"] = inference
     if has_special:
         _write_top_k(request, body, style, dropped)
-        must_call = _write_tools(request, body, style, dropped)
+        must_call = _write_tools(request, body, style, called, dropped)
         _write_reasoning(request, body, style, must_call, dropped)
 
 
 def refuse_candidates(settings: Settings) -> None:
-    """Raise TranslationError for several choices or non-text answers, which no Bedrock model supports."""
+    """Raise TranslationError for several choices, which no Bedrock model supports."""
     if settings.get("n", 1) != 1:
         raise TranslationError("n", "this model supports only 1.")
-    if not set(settings.get("modalities", [])) <= {"text"}:
-        raise TranslationError("modalities", "this model supports text only.")
 
 
 def _temperature(value: float, dropped: list[str]) -> float:
@@ -81,6 +81,9 @@ def _write_claude(request: Request, body: Json, dropped: list[str]) -> None:
     limit = request.settings.get("max_tokens")
     claude: Json = {"max_tokens": limit or messages_settings.DEFAULT_MAX_TOKENS}
     messages_settings.write(Request(request.model, [], request.settings), claude, "bedrock", dropped)
+    if "tools" in claude:  # one stands for the schema
+        text = "structured outputs of this model cannot have the schema, such as free-form objects; use mode=invoke."
+        raise TranslationError("response_format", text)
     inference = {name: claude[theirs] for theirs, name in CLAUDE_INFERENCE.items() if theirs in claude}
     if limit is None and claude["max_tokens"] == messages_settings.DEFAULT_MAX_TOKENS:
         del inference["maxTokens"]
@@ -127,7 +130,7 @@ def _write_reasoning(request: Request, body: Json, style: Style, must_call: bool
     is_off = effort == "none" or budget == 0
     if effort is not None and not is_off and effort not in EFFORTS:
         raise TranslationError("reasoning_effort", f"must be none or one of {', '.join(EFFORTS)}.")
-    if THINKING_MODELS not in request.model or must_call:
+    if not traits(request.model).thinking or must_call:
         if effort is not None and not is_off:
             dropped.append("reasoning_effort")
         return
@@ -171,9 +174,10 @@ def _refuse_tools(request: Request) -> None:
         raise TranslationError("tools", "batches of Converse do not support tools; use the account's mode=invoke.")
 
 
-def _write_tools(request: Request, body: Json, style: Style, dropped: list[str]) -> bool:
+def _write_tools(request: Request, body: Json, style: Style, called: list[str], dropped: list[str]) -> bool:
     """Write the tools and the response format; returns True when the model must call a tool."""
     settings = request.settings
+    check_names(request.tools)
     spec = settings.get("response_format")
     if spec is not None and spec.schema is None:
         dropped.append("response_format")
@@ -186,16 +190,28 @@ def _write_tools(request: Request, body: Json, style: Style, dropped: list[str])
         if spec is not None:
             body["outputConfig"] = {"textFormat": _write_format(spec, spec.schema or {})}
         return False
-    tools = [] if settings.get("tool_choice") == "none" else [_write_tool(tool, dropped) for tool in request.tools]
-    if any(tool.name == ANSWER_TOOL for tool in request.tools):
-        raise TranslationError("tools", f"{ANSWER_TOOL} is reserved for the gateway; rename the tool.")
+    tools = _offered(request, called, has_schema=spec is not None, dropped=dropped)
+    written = [_write_tool(tool, dropped) for tool in tools]
     if spec is not None and choice == {"auto": {}}:
-        tools.append(_answer_tool(spec))
+        written.append(_write_answer_tool(spec, dropped))
         # The model must call a tool; answering is one of them.
-        choice = {"any": {}} if len(tools) > 1 else {"tool": {"name": ANSWER_TOOL}}
-    if tools:
-        body["toolConfig"] = {"tools": tools, "toolChoice": choice}
+        is_only = not request.tools or settings.get("tool_choice") == "none"
+        choice = {"tool": {"name": ANSWER_TOOL}} if is_only else {"any": {}}
+    if written:
+        body["toolConfig"] = {"tools": written, "toolChoice": choice}
     return choice != {"auto": {}}
+
+
+def _offered(request: Request, called: list[str], *, has_schema: bool, dropped: list[str]) -> list[Tool]:
+    """Return the tools to declare. Nova refuses a history of calls without any, and cannot forbid calls."""
+    is_forbidden = request.settings.get("tool_choice") == "none"
+    if request.tools and not is_forbidden:
+        return request.tools
+    if not called or not traits(request.model).history_needs_tools:
+        return []
+    if is_forbidden and request.tools and not has_schema:
+        dropped.append("tool_choice")
+    return request.tools or [Tool(name) for name in dict.fromkeys(called)]
 
 
 def _tool_choice(settings: Settings) -> Json:
@@ -204,11 +220,10 @@ def _tool_choice(settings: Settings) -> Json:
     return {"any": {}} if settings.get("tool_choice") == "required" else {"auto": {}}
 
 
-def _write_tool(tool: Tool, dropped: list[str]) -> Json:
-    parameters = tool.parameters or NO_PARAMETERS
-    if "type" not in parameters:
-        parameters = {"type": "object", **parameters}
-    spec: Json = {"name": tool.name, "inputSchema": {"json": parameters}}
+def _write_tool(tool: Tool, dropped: list[str], param: str = "tools") -> Json:
+    converted = nova.convert(tool.parameters or NO_PARAMETERS, param)
+    dropped.extend(name for name in converted.dropped if name not in dropped)
+    spec: Json = {"name": tool.name, "inputSchema": {"json": converted.schema}}
     if tool.description:
         spec["description"] = tool.description
     if tool.strict and "strict" not in dropped:
@@ -216,13 +231,11 @@ def _write_tool(tool: Tool, dropped: list[str]) -> Json:
     return {"toolSpec": spec}
 
 
-def _answer_tool(spec: ResponseFormat) -> Json:
-    schema = spec.schema or NO_PARAMETERS
-    if schema.get("type", "object") != "object":
-        raise TranslationError(
-            "response_format", "the schema must be of type object: this model answers in JSON objects."
-        )
-    return _write_tool(Tool(ANSWER_TOOL, spec.description or "Give the answer.", schema), [])
+def _write_answer_tool(spec: ResponseFormat, dropped: list[str]) -> Json:
+    written = _write_tool(answer_tool(spec), dropped, "response_format")
+    if spec.strict:
+        dropped.append("response_format.strict")
+    return written
 
 
 def _write_format(spec: ResponseFormat, schema: Any) -> Json:

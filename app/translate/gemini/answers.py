@@ -7,6 +7,7 @@ from typing import Any
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.gemini.parts import SIGNED
 from app.translate.neutral import Answer, Choice, Finish, Json, Media, Part, Thinking, ToolCall, Usage
+from app.translate.schemas.answering import extract_answer
 
 FINISHES: dict[str, Finish] = {
     "STOP": "stop",
@@ -22,6 +23,11 @@ FINISHES: dict[str, Finish] = {
     "IMAGE_RECITATION": "content_filter",
     "IMAGE_OTHER": "content_filter",
 }
+# The model gave up; what it said before, if anything, is no answer.
+ABORTED = frozenset(
+    {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE"}
+    | {"MALFORMED_RESPONSE", "NO_IMAGE"}
+)
 CALL_ID_DIGITS = 24
 
 
@@ -83,10 +89,19 @@ def _choice(candidate: Any, answer_id: str, number: int) -> Choice:
             _add_part(part, parts, f"{answer_id}:{number}")
     reason = candidate.get("finishReason")
     finish: Finish = FINISHES.get(reason, "stop") if type(reason) is str else "stop"
+    if finish == "stop" and reason != "STOP" and type(reason) is str and (reason in ABORTED or not _says(parts)):
+        detail = candidate.get("finishMessage")
+        return Choice(parts, aborted=(reason, detail) if type(detail) is str else (reason,))
     if finish == "stop" and any(type(part) is ToolCall for part in parts):
-        finish = "tool_calls"
+        parts = extract_answer(parts)
+        finish = "tool_calls" if any(type(part) is ToolCall for part in parts) else "stop"
     scores = candidate.get("logprobsResult")
     return Choice(parts, finish, logprobs=None if scores is None else _logprobs(scores))
+
+
+def _says(parts: list[Part]) -> bool:
+    """True if there is anything but thinking."""
+    return any(part and not isinstance(part, Thinking) for part in parts)
 
 
 def _add_part(part: Any, parts: list[Part], position: str) -> None:

@@ -82,10 +82,27 @@ def write_result(result: ToolResult, model: str, flavour: Flavour, names: Names,
     function: Json = {"id": result.call_id, "name": name, "response": {"error" if result.is_error else "result": text}}
     media = [_write_media(part, flavour, dropped) for part in content if not isinstance(part, str)]
     if media:
-        if traits(model).thinking != "level":
+        if not traits(model).media_results:
             raise TranslationError("messages", f"{model} accepts only text as a tool result.")
         function["parts"] = media
     return {"functionResponse": function}
+
+
+def remove_call_ids(contents: list[Json]) -> None:
+    """Remove the ids of calls and results. Without them results must come in the order of their calls."""
+    order: dict[str, int] = {}
+    for content in contents:
+        parts: list[Json] = content["parts"]
+        results = [part for part in parts if "functionResponse" in part]
+        if results:
+            results.sort(key=lambda part: order.get(part["functionResponse"]["id"], 0))
+            parts[:] = [*results, *(part for part in parts if "functionResponse" not in part)]
+        for part in parts:
+            if "functionCall" in part:
+                order[part["functionCall"].pop("id")] = len(order)
+    for content in contents:
+        for part in content["parts"]:
+            part.get("functionResponse", {}).pop("id", None)
 
 
 def _write_call(call: ToolCall, signature: str | None, names: Names, *, unsigned: bool) -> Json:

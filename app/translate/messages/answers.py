@@ -16,6 +16,7 @@ from app.translate.neutral import (
     ToolCall,
     Usage,
 )
+from app.translate.schemas.answering import extract_answer
 
 FINISHES: dict[Any, Finish] = {
     "end_turn": "stop",
@@ -49,9 +50,13 @@ def read(body: Any, *, created: int | None = None) -> Answer:
             parts.append(block["text"])
         elif (part := _read_block(block)) is not None:
             parts.append(part)
+    finish = _finish(body.get("stop_reason"))
+    if (extracted := extract_answer(parts)) is not parts:
+        parts = extracted
+        finish = "tool_calls" if any(type(part) is ToolCall for part in parts) else "stop"
     stop, model, answer_id = body.get("stop_sequence"), body.get("model"), body.get("id")
     return Answer(
-        [Choice(parts, _finish(body.get("stop_reason")), stop if type(stop) is str else None)],
+        [Choice(parts, finish, stop if type(stop) is str else None)],
         read_usage(body.get("usage")),
         answer_id if type(answer_id) is str else "",
         model if type(model) is str else "",

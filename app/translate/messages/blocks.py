@@ -12,6 +12,8 @@ from app.translate.media import PDF
 from app.translate.neutral import Json, Media, Refusal, Role, Thinking, ToolCall, ToolResult
 
 Flavour = Literal["anthropic", "bedrock", "vertex"]
+# Clouds where Claude takes no URLs of images and documents.
+NOT_FETCHING: dict[Flavour, str] = {"bedrock": "Bedrock", "vertex": "Vertex"}
 IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 TEXT = "text/plain"
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
@@ -123,8 +125,11 @@ def _source(item: Media, flavour: Flavour) -> Json:
         if not item.url.startswith(("http://", "https://")):
             scheme = item.url.partition(":")[0]
             raise TranslationError("messages", f"Claude fetches no {item.kind} from {scheme}: URLs.")
-        if flavour == "bedrock":
-            raise TranslationError("messages", f"Bedrock fetches no URL: send the {item.kind} as base64 data.")
+        if flavour in NOT_FETCHING:
+            where = NOT_FETCHING[flavour]
+            raise TranslationError(
+                "messages", f"{where} fetches no URL for Claude: send the {item.kind} as base64 data."
+            )
         return {"type": "url", "url": item.url}
     media_type = "image/jpeg" if item.media_type == "image/jpg" else item.media_type
     if media_type in IMAGES if item.kind == "image" else media_type == PDF:

@@ -18,6 +18,7 @@ LAST_WITH_PREFILL = LAST_WITH_BUDGET_ONLY = (4, 5)
 LAST_WITH_SAMPLING = LAST_WITH_BUDGET = (4, 6)
 LAST_THINKING_ON_REQUEST = (4, 8)
 FIRST_THINKING = (3, 7)
+FIRST_STRUCTURED = (4, 5)
 FIRST_WITH_XHIGH = (4, 7)
 
 
@@ -27,6 +28,9 @@ class Traits:
 
     `thinks`: with a token budget, adaptively (the model decides how much), or never. `off` is the value that turns
     thinking off, None if it cannot be turned off. `thinks_by_default`: the model thinks unless thinking is turned off.
+    `structured`: it has structured outputs and strict tools. `prefill`: it continues a final assistant message.
+    `history_needs_tools`: where the history has calls and the request no tools, those of the history are declared.
+    Whether Claude needs that has been reported both ways.
     """
 
     sampling: bool = True
@@ -36,6 +40,8 @@ class Traits:
     xhigh: bool = True
     off: Literal["disabled", "between_tools"] | None = "disabled"
     thinks_by_default: bool = False
+    structured: bool = True
+    history_needs_tools: bool = True
 
 
 # For names without a version, such as an alias: everything is sent, and the provider may reject it.
@@ -63,4 +69,19 @@ def _traits(line: str, version: tuple[int, int]) -> Traits:
         xhigh=version >= FIRST_WITH_XHIGH,
         off=("between_tools" if line == "sonnet" else None) if always else "disabled",
         thinks_by_default=version > LAST_THINKING_ON_REQUEST,
+        structured=version >= FIRST_STRUCTURED,
     )
+
+
+# The models that ship, by an id of each kind; docs/dialects.md lists what they take.
+SHIPPED = (
+    ("Claude 3, 3.5", "claude-3-5-sonnet-20241022"),
+    ("Claude Sonnet 3.7", "claude-3-7-sonnet-20250219"),
+    ("Claude 4, 4.1", "claude-opus-4-1-20250805"),
+    ("Claude 4.5", "claude-sonnet-4-5-20250929"),
+    ("Claude 4.6", "claude-opus-4-6"),
+    ("Claude 4.7, 4.8", "claude-opus-4-8"),
+    ("Claude Opus 5, Sonnet 5", "claude-opus-5"),
+    ("Claude Sonnet 5.5", "claude-sonnet-5-5"),
+    ("Claude Opus 5.5, Fable, Mythos", "claude-opus-5-5"),
+)

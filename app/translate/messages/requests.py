@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from app.translate.errors import TranslationError
 from app.translate.messages import settings as messages_settings
+from app.translate.messages import tools as messages_tools
 from app.translate.messages.blocks import Flavour, write_blocks, write_result
 from app.translate.messages.models import traits
 from app.translate.messages.reading import read as read
@@ -29,6 +30,7 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
     else:
         body = {"anthropic_version": VERSIONS[flavour], "max_tokens": limit, "messages": messages}
     last: Role | None = None
+    has_parts = False
     for turn in request.turns:
         role, content = turn
         if type(content) is str and role != last:
@@ -41,13 +43,16 @@ def write(request: Request, *, flavour: Flavour = "anthropic") -> Written:
                 messages.append({"role": role, "content": content})
                 last = role
         else:
+            has_parts = True
             last = _add_turn(turn, messages, system, flavour, dropped) or last
     if system:
         body["system"] = system[0] if len(system) == 1 else [{"type": "text", "text": text} for text in system]
     if not messages:
         raise TranslationError("messages", "Claude needs at least one non-empty user message.")
     if last == "assistant":
-        _write_prefill(request.model, messages)
+        _write_prefill(request, messages)
+    if has_parts and not request.tools and traits(request.model).history_needs_tools:
+        messages_tools.declare(request, body)
     if request.tools or settings:
         messages_settings.write(request, body, flavour, dropped)
     return Written(body, dropped)
@@ -93,10 +98,13 @@ def _texts(content: "str | list[Part]") -> list[str]:
     return [part for part in parts if isinstance(part, str) and part and not part.isspace()]
 
 
-def _write_prefill(model: str, messages: list[Json]) -> None:
+def _write_prefill(request: Request, messages: list[Json]) -> None:
     """Prepare a final assistant message, which the model continues. It must not end with whitespace."""
-    if not traits(model).prefill:
-        raise TranslationError("messages", f"{model} does not continue a final assistant message (prefill).")
+    if not traits(request.model).prefill:
+        raise TranslationError("messages", f"{request.model} does not continue a final assistant message (prefill).")
+    spec = request.settings.get("response_format")
+    if spec is not None and spec.schema:
+        raise TranslationError("response_format", "Claude takes no schema with a final assistant message to continue.")
     content = messages[-1]["content"]
     if isinstance(content, str):
         messages[-1]["content"] = content.rstrip()

@@ -1,12 +1,14 @@
 """Write settings and tools of Anthropic's Messages (contracts: providers, 28.1)."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.translate.errors import TranslationError
+from app.translate.messages import tools
 from app.translate.messages.blocks import Flavour
 from app.translate.messages.models import Traits, traits
-from app.translate.neutral import Json, Request, Settings, Tool
+from app.translate.neutral import Json, Request, Settings
 
 # Messages requires a limit; used when the caller sets none.
 DEFAULT_MAX_TOKENS = 4096
@@ -16,10 +18,14 @@ EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "
 MAX_TEMPERATURE = 1
 MIN_TOP_P_THINKING = 0.95
 SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
-NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+# Anthropic refuses user ids that identify a person, such as e-mail addresses.
+EMAIL = re.compile(r"[^@\s]@[^@\s]+\.[^@\s]")
+MAX_USER_ID = 256
 # Settings that depend on each other; written together.
 SAMPLING = frozenset({"temperature", "top_p", "top_k"})
-INTERDEPENDENT = frozenset({"tool_choice", "tool_name", "parallel_tool_calls", "reasoning_effort", "thinking_budget"})
+INTERDEPENDENT = frozenset(
+    {"tool_choice", "tool_name", "parallel_tool_calls", "response_format", "reasoning_effort", "thinking_budget"}
+)
 # Hints that have no effect when 0, false or empty.
 NO_EFFECT_IF_EMPTY = frozenset(
     {"frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "metadata", "prediction"}
@@ -42,9 +48,7 @@ def write(request: Request, body: Json, flavour: Flavour, dropped: list[str]) ->
         elif value or name not in NO_EFFECT_IF_EMPTY:
             dropped.append(name)
     if has_interdependent:
-        if request.tools:
-            body["tools"] = [_write_tool(tool) for tool in request.tools]
-        must_call = _write_tool_choice(request, body)
+        must_call = tools.write(request, body, flavour, dropped)
         if must_call or "reasoning_effort" in settings or "thinking_budget" in settings:
             _write_thinking(request.model, settings, body, must_call, dropped)
     if has_sampling:
@@ -64,21 +68,11 @@ def _n(body: Json, value: int, flavour: Flavour, dropped: list[str]) -> None:
         raise TranslationError("n", "Claude supports only 1.")
 
 
-def _modalities(body: Json, value: list[Any], flavour: Flavour, dropped: list[str]) -> None:
-    if any(kind != "text" for kind in value):
-        raise TranslationError("modalities", "Claude supports text only.")
-
-
-def _response_format(body: Json, value: Any, flavour: Flavour, dropped: list[str]) -> None:
-    if value.schema is None:
-        dropped.append("response_format")
-        return
-    schema = close_objects(value.schema) or {"type": "object", "properties": {}, "additionalProperties": False}
-    body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-
-
 def _user(body: Json, value: str, flavour: Flavour, dropped: list[str]) -> None:
-    body["metadata"] = {"user_id": value}
+    if EMAIL.search(value) or len(value) > MAX_USER_ID:
+        dropped.append("user")
+    else:
+        body["metadata"] = {"user_id": value}
 
 
 def _service_tier(body: Json, value: str, flavour: Flavour, dropped: list[str]) -> None:
@@ -91,68 +85,9 @@ def _service_tier(body: Json, value: str, flavour: Flavour, dropped: list[str]) 
 SETTINGS: dict[str, Callable[[Json, Any, Flavour, list[str]], None]] = {
     "stop": _stop,
     "n": _n,
-    "modalities": _modalities,
-    "response_format": _response_format,
     "user": _user,
     "service_tier": _service_tier,
 }
-
-
-def close_objects(schema: Any) -> Any:
-    """Set `additionalProperties: false` on every object of a schema that does not set it, as Claude requires."""
-    if isinstance(schema, list):
-        return [close_objects(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {name: _close_member(name, value) for name, value in schema.items()}
-    if schema.get("type") == "object" or isinstance(schema.get("properties"), dict):
-        closed.setdefault("additionalProperties", False)
-    return closed
-
-
-# Members of a schema that hold plain values, and those that map names to schemas.
-PLAIN_VALUES = frozenset({"enum", "const", "default", "examples", "required", "example"})
-NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-
-
-def _close_member(name: str, value: Any) -> Any:
-    if name in PLAIN_VALUES:
-        return value
-    if name in NAMED_SCHEMAS and isinstance(value, dict):
-        return {key: close_objects(inner) for key, inner in value.items()}
-    return close_objects(value)
-
-
-def _write_tool(tool: Tool) -> Json:
-    written: Json = {"name": tool.name, "input_schema": tool.parameters or NO_PARAMETERS}
-    if tool.parameters and "type" not in tool.parameters:
-        written["input_schema"] = {"type": "object", **tool.parameters}
-    if tool.description:
-        written["description"] = tool.description
-    if tool.strict:
-        written["strict"] = True
-        written["input_schema"] = close_objects(written["input_schema"])
-    return written
-
-
-def _write_tool_choice(request: Request, body: Json) -> bool:
-    """Write the tool choice; returns True when the model must call a tool."""
-    settings = request.settings
-    choice, name = settings.get("tool_choice"), settings.get("tool_name")
-    single = settings.get("parallel_tool_calls") is False
-    if not request.tools:
-        if name is not None or choice == "required":
-            raise TranslationError("tool_choice", "requires a tool call, but the request has no tools.")
-        return False
-    if name is not None:
-        body["tool_choice"] = {"type": "tool", "name": name}
-    elif choice is not None:
-        body["tool_choice"] = {"type": "any" if choice == "required" else choice}
-    elif single:
-        body["tool_choice"] = {"type": "auto"}
-    if single and choice != "none":
-        body["tool_choice"]["disable_parallel_tool_use"] = True
-    return name is not None or choice == "required"
 
 
 def _write_thinking(model: str, settings: Settings, body: Json, must_call: bool, dropped: list[str]) -> None:
@@ -173,10 +108,31 @@ def _write_thinking(model: str, settings: Settings, body: Json, must_call: bool,
         dropped.append(param)
     elif model_traits.thinks == "adaptive" and not (budget and model_traits.budget):
         _adaptive_thinking(model_traits, settings, body, dropped)
+    elif _lacks_thinking(body.get("messages", ())):
+        dropped.append(param)
     else:
         if budget and effort:
             dropped.append("reasoning_effort")
         _thinking_budget(budget or BUDGETS[effort], "max_tokens" in settings, param, body, dropped)
+
+
+def _lacks_thinking(messages: Sequence[Json]) -> bool:
+    """True if a model that thinks with a budget refuses to go on after these messages.
+
+    While it calls tools, or continues its answer, what it said must begin with thinking.
+    """
+    is_open = False
+    for message in reversed(messages):
+        content = message["content"]
+        blocks = content if isinstance(content, list) else ()
+        if message["role"] == "user":
+            if not any(block["type"] == "tool_result" for block in blocks):
+                break
+        else:
+            if blocks and blocks[0]["type"] in ("thinking", "redacted_thinking"):
+                return False
+            is_open = True
+    return is_open
 
 
 def _turn_off_thinking(model_traits: Traits, body: Json, param: str, dropped: list[str]) -> None:

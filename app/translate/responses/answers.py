@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate.errors import UnexpectedAnswerError
+from app.translate.chat.answers import ABORTED
+from app.translate.errors import AbortedAnswerError, UnexpectedAnswerError
 from app.translate.neutral import Json
 
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -15,6 +16,8 @@ def from_chat(chat: Mapping[str, Any], *, request: Mapping[str, Any], response_i
     `now_s` (Unix seconds) is used when the chat answer carries no time. Raises UnexpectedAnswerError.
     """
     choice = _choice(chat)
+    if str(choice.get("finish_reason")) in ABORTED:
+        raise AbortedAnswerError(f"finish_reason {choice['finish_reason']}")
     reason = INCOMPLETE.get(str(choice.get("finish_reason")))
     created = chat.get("created")
     created_at = created if type(created) is int and created > 0 else now_s

@@ -33,6 +33,14 @@ def test_a_price_holds_from_now_on_and_ends_the_one_before(admin: KeyClient, gat
     assert found is not None and (found.id, found.output, found.batch_percent) == (second["id"], 10_000_000, 50)
 
 
+def test_a_price_says_what_cached_input_costs_in_batches(admin: KeyClient) -> None:
+    assert admin.post("/api/prices", json=PRICE).json["cached_batch_percent"] is None
+    made = admin.post("/api/prices", json={**PRICE, "cached_batch_percent": 100}).json
+    assert made["cached_batch_percent"] == 100
+    [listed] = admin.get("/api/prices?provider=openai&model=gpt-5*").json["data"]
+    assert listed["cached_batch_percent"] == 100
+
+
 def test_a_price_can_be_announced(admin: KeyClient) -> None:
     made = admin.post("/api/prices", json={**PRICE, "valid_from": "2099-01-01"}).json
     assert made["valid_from"] == 4_070_908_800
@@ -52,6 +60,8 @@ WRONG_WITH_A_PRICE: list[tuple[Any, ...]] = [
     ({"output": []}, "output"),
     ({"batch_percent": 50.5}, "batch_percent"),
     ({"batch_percent": "50"}, "batch_percent"),
+    ({"cached_batch_percent": "50"}, "cached_batch_percent"),
+    ({"cached_batch_percent": 501}, "cached_batch_percent"),
     ({"valid_from": "2001-01-01"}, "from"),
     ({"valid_from": "soon"}, "valid_from"),
     ({"price": 5}, "price"),

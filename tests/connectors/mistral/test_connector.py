@@ -7,6 +7,7 @@ from app.connectors.contract.base import LineCall
 from app.connectors.contract.errors import RefusedError, UpstreamServerError
 from app.connectors.contract.objects import JobLine, NativeJob
 from app.connectors.providers.mistral import Mistral
+from app.translate.errors import TranslationError
 from tests.fakes.faults import Fault
 from tests.fakes.mistral_app import MistralApp
 from tests.support.native_jobs import (
@@ -143,6 +144,41 @@ def test_lines_with_fields_of_other_providers_cost_no_file(app, connector):
     assert len(app.files) == 3
     assert set(orjson.loads(line)) == {"custom_id", "body"}
     assert connector.run_line(LineCall("/v1/embeddings", {"model": MODEL, **embedding}, 5.0)).status_code == 200
+
+
+def test_fields_that_mistral_lacks_are_listed_and_turns_put_in_order(app, server, connector):
+    call = {"id": "abcDEF123", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    hello = {"role": "user", "content": "Hello"}
+    body = {
+        "model": MODEL,
+        "messages": [
+            hello,
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "abcDEF123", "content": "1"},
+            hello,
+        ],
+        "user": "someone",
+        "verbosity": "low",
+    }
+    line = connector.encode_line(JobLine("a", CHAT, MODEL, body))
+    answer = connector.run_line(LineCall(CHAT, body, 5.0))
+
+    assert line.dropped == answer.dropped == ("user", "verbosity")
+    assert answer.status_code == 200
+    assert [said["role"] for said in server.requests[-1].json["messages"]] == [
+        *("user", "assistant", "tool", "assistant", "user")
+    ]
+
+
+def test_a_line_that_mistral_cannot_do_is_refused_before_it_is_sent(server, connector):
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "modalities": ["audio"]}
+    asked = len(server.requests)
+    answer = connector.run_line(LineCall(CHAT, body, 5.0))
+
+    assert (answer.status_code, orjson.loads(answer.body)["error"]["param"]) == (400, "modalities")
+    assert len(server.requests) == asked
+    with pytest.raises(TranslationError):
+        connector.encode_line(JobLine("a", CHAT, MODEL, body))
 
 
 def test_an_answer_nested_too_deep_costs_only_its_own_line(server, connector):

@@ -9,6 +9,8 @@ from app.data.tables import budget_reservations, budgets
 from app.engine.outcomes import Line, Tokens
 from app.services.gateway import Caller, Gateway
 from app.services.money import charge as money_charge
+from app.services.money import price_book
+from app.services.money.price_book import NewPrice
 from tests.services.money.book import USED, charge, done, entries, freeze, insert_batch, set_price
 
 COST = 6 * 100 + 4 * 10 + 5 * 1000  # of USED at the price of `test_a_line_is_charged_...`
@@ -150,6 +152,20 @@ def test_the_discount_is_that_of_the_providers_own_batches(
     charge(gateway, batch_id, [done(1)])
 
     assert entries(gateway)[0].cost_picodollars == COST * percent // 100
+
+
+@pytest.mark.parametrize(("execution", "cost"), [("provider", (COST - 40) // 2 + 40), ("gateway", COST)])
+def test_cached_input_has_the_discount_that_its_price_says(
+    gateway: Gateway, caller: Caller, execution: str, cost: int
+) -> None:
+    new = NewPrice("local", "m", 100, 10, 1000, batch_percent=50, cached_batch_percent=100)
+    price = price_book.set_(gateway, new)
+    batch_id = insert_batch(gateway, caller, execution=execution)
+    freeze(gateway, batch_id, price)
+
+    charge(gateway, batch_id, [done(1)])
+
+    assert entries(gateway)[0].cost_picodollars == cost
 
 
 def test_the_price_that_the_batch_was_planned_with_counts(gateway: Gateway, caller: Caller) -> None:

@@ -127,6 +127,30 @@ def test_half_a_picodollar_is_charged_as_one() -> None:
     assert service.cost_of(price, Tokens(input=1), execution="gateway") == 3
 
 
+# 6 tokens of input at 100, 4 cached at 10, 5 of output at 1000, in a batch that the provider runs at half price.
+@pytest.mark.parametrize(
+    ("cached_percent", "cost"),
+    [
+        (None, (600 + 40 + 5000) // 2),  # the discounts stack, as at Anthropic
+        (50, (600 + 40 + 5000) // 2),
+        (100, (600 + 5000) // 2 + 40),  # the price of the cache stands, as at Google
+        (500, (600 + 5000) // 2 + 4 * 50),  # cached input costs what other input does in batches, as for GPT-4.1
+        (0, (600 + 5000) // 2),
+    ],
+)
+def test_the_discounts_of_cache_and_batch_stack_as_the_price_says(cached_percent: int | None, cost: int) -> None:
+    price = Price(1, 100, 10, 1000, batch_percent=50, cached_batch_percent=cached_percent)
+    used = Tokens(input=10, cached=4, output=5, total=15)
+
+    assert service.cost_of(price, used, execution="provider") == cost
+    assert service.cost_of(price, used, execution="gateway") == 600 + 40 + 5000
+
+
+def test_without_a_price_of_its_own_cached_input_has_the_discount_that_the_price_says() -> None:
+    price = Price(1, 100, None, 0, batch_percent=50, cached_batch_percent=20)
+    assert service.cost_of(price, Tokens(input=10, cached=4), execution="provider") == 300 + 80
+
+
 @pytest.mark.parametrize(
     ("price", "tokens"),
     [
@@ -178,6 +202,42 @@ def test_the_shipped_file_is_right_and_names_known_providers() -> None:
         assert price.cached is None or price.cached <= price.input
 
 
+# (provider, model, what a million cached input tokens cost in a batch of the provider, in dollars).
+IN_BATCHES = [
+    ("anthropic", "claude-opus-4-5", "0.25"),  # "These multipliers can stack with other pricing modifiers"
+    ("anthropic", "claude-fable-5-1", "0.125"),
+    ("gemini", "gemini-2.5-flash", "0.03"),  # "cached tokens are priced the same as for non-batch API traffic"
+    ("gemini", "gemini-2.5-pro", "0.125"),
+    ("gemini", "gemini-3.1-pro-preview", "0.2"),
+    ("gemini", "gemini-3.5-flash-lite", "0.03"),
+    ("openai", "gpt-5", "0.0625"),  # the table of prices for batches has a column for it
+    ("openai", "gpt-5.4-nano", "0.01"),
+    ("openai", "gpt-4.1", "1"),  # that column is empty: cached input costs what other input does
+    ("openai", "gpt-4.1-nano-2025-04-14", "0.05"),
+    ("openai", "gpt-4o", "1.25"),
+    ("openai", "gpt-4o-2024-05-13", "2.5"),
+    ("openai", "o1", "7.5"),
+    ("openai", "o3", "1"),
+    ("openai", "o4-mini", "0.55"),
+    ("azure", "gpt-4.1", "1"),
+    ("azure", "o3-mini", "0.55"),
+    ("azure", "gpt-5", "0.0625"),
+]
+
+
+@pytest.mark.parametrize(("provider", "model", "expected"), IN_BATCHES)
+def test_shipped_prices_say_what_cached_input_costs_in_batches(provider: str, model: str, expected: str) -> None:
+    shipped = {price.model: price for price in price_import.shipped() if price.provider == provider}
+    name = max((name for name in shipped if model == name or model.startswith(name.rstrip("*"))), key=len)
+    new = shipped[name]
+    price = Price(1, new.input, new.cached, new.output, new.batch_percent, new.cached_batch_percent)
+    million = Tokens(input=1_000_000, cached=1_000_000)
+
+    cost = service.cost_of(price, million, execution="provider")
+    assert price_import.dollars(None if cost is None else cost // 1_000_000) == expected
+    assert cost <= (service.cost_of(price, Tokens(input=1_000_000), execution="provider") or 0), "no more is reserved"
+
+
 def test_upgrading_the_store_loads_what_is_shipped(run: Run, gateway: Gateway) -> None:
     for _ in range(2):
         assert run("db", "upgrade").exit_code == 0
@@ -208,6 +268,15 @@ ROW = {"provider": "openai", "model": "m", "input": "1"}
         ({**ROW, "output": 1000001}, "row 2: output: must be at most 1000000 dollars for a million tokens."),
         ({**ROW, "batch_percent": 50.5}, "row 2: batch_percent: must be a whole number from 0 to 1000."),
         ({**ROW, "batch_percent": -1}, "row 2: batch_percent: must be a whole number from 0 to 1000."),
+        (
+            {**ROW, "cached_batch_percent": 1001},
+            "row 2: cached_batch_percent: must be a whole number from 0 to 1000.",
+        ),
+        ({**ROW, "cached_batch_percent": "50"}, "row 2: cached_batch_percent: must be a whole number from 0 to 1000."),
+        (
+            {**ROW, "batch_percent": 50, "cached_batch_percent": 60},
+            "row 2: cached_batch_percent: makes cached input dearer than other input in batches.",
+        ),
         ({**ROW, "ouput": "1"}, "row 2: ouput: is not a field of a price; the fields are "),
         ({**ROW, "model": "first"}, "row 2: openai 'first' is already in an earlier row."),
     ],
@@ -235,7 +304,7 @@ def test_a_file_that_is_no_list_of_prices_is_refused(run: Run, tmp_path: Path, d
 
 def test_importing_sets_what_is_new_and_tells_how_much(run: Run, gateway: Gateway, tmp_path: Path) -> None:
     file = tmp_path / "contract.json"
-    rates = {"input": 0.1, "cached": "0.025", "output": 1, "batch_percent": 50}
+    rates = {"input": 0.1, "cached": "0.025", "output": 1, "batch_percent": 50, "cached_batch_percent": 100}
     file.write_text(json.dumps({"prices": [{**ROW, **rates}, {**ROW, "model": "n*", "input": None}]}))
 
     assert run("prices", "import", str(file)).stdout == "2 of 2 prices are new.\n"
@@ -243,8 +312,16 @@ def test_importing_sets_what_is_new_and_tells_how_much(run: Run, gateway: Gatewa
 
     listed = json.loads(run("prices", "list", "--json").stdout)
     assert [{name: row[name] for name in price_import.FIELDS} for row in listed] == [
-        {**ROW, "input": "0.1", "cached": "0.025", "output": "1", "batch_percent": 50},
-        {**ROW, "model": "n*", "input": None, "cached": None, "output": None, "batch_percent": 100},
+        {**ROW, "input": "0.1", "cached": "0.025", "output": "1", "batch_percent": 50, "cached_batch_percent": 100},
+        {
+            **ROW,
+            "model": "n*",
+            "input": None,
+            "cached": None,
+            "output": None,
+            "batch_percent": 100,
+            "cached_batch_percent": None,
+        },
     ]
     assert {row["source"] for row in listed} == {"file contract.json"}
     with gateway.database.read() as connection:

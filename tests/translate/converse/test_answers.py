@@ -33,8 +33,6 @@ def answered(*content, stop="end_turn", usage=None):
         ("model_context_window_exceeded", "length"),
         ("guardrail_intervened", "content_filter"),
         ("content_filtered", "content_filter"),
-        ("malformed_model_output", "stop"),
-        ("malformed_tool_use", "stop"),
     ],
 )
 def test_finish_reasons(stop, finish):

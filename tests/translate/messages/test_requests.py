@@ -266,9 +266,7 @@ def test_arguments_with_many_brackets_are_not_necessarily_deep():
     assert len(written(messages=messages).body["messages"][1]["content"][0]["input"]["a"]) == 301
 
 
-def test_bedrock_rejects_urls():
-    by_address = {"messages": [user(image("https://x/y.png"))]}
-
+@pytest.mark.parametrize("flavour", ["bedrock", "vertex"])
+def test_clouds_reject_urls(flavour):
     with pytest.raises(TranslationError):
-        written("bedrock", **by_address)
-    assert written("vertex", **by_address).body["messages"]
+        written(flavour, messages=[user(image("https://x/y.png"))])

@@ -5,7 +5,6 @@ import pytest
 from app.translate.chat import requests
 from app.translate.messages import requests as messages_requests
 from app.translate.messages.models import traits
-from app.translate.messages.settings import close_objects
 from app.translate.neutral import Request
 from tests.translate.messages_types import valid
 
@@ -279,26 +278,3 @@ def test_traits_follow_from_the_model_name(model):
     result = traits(model)
 
     assert (result.sampling, result.prefill, result.thinks, result.off, result.thinks_by_default) == MODELS[model]
-
-
-def test_objects_are_closed_at_every_depth_unless_set_otherwise():
-    schema = {
-        "type": "object",
-        "properties": {
-            "properties": {"type": "object", "additionalProperties": {"type": "object"}},
-            "enum": {"type": "array", "items": {"type": "object"}},
-        },
-        "$defs": {"X": {"anyOf": [{"properties": {}}, {"const": {"type": "object"}}]}},
-        "default": {"type": "object"},
-    }
-
-    assert close_objects(schema) == {
-        "type": "object",
-        "properties": {
-            "properties": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": False}},
-            "enum": {"type": "array", "items": {"type": "object", "additionalProperties": False}},
-        },
-        "$defs": {"X": {"anyOf": [{"properties": {}, "additionalProperties": False}, {"const": {"type": "object"}}]}},
-        "default": {"type": "object"},
-        "additionalProperties": False,
-    }

@@ -128,7 +128,7 @@ class Gemini(Translated):
         try:
             if line.endpoint == EMBEDDINGS:
                 return _texts(line.custom_id, dialects.read_embedding(body))
-            written = requests.write(dialects.read_request(line.endpoint, body))
+            written = requests.write(dialects.read_request(line.endpoint, body), in_batch=True)
             data = json.dumps_line({"key": line.custom_id, "request": written.body})
         except json.JSONEncodeError as error:
             raise TranslationError("body", "is nested too deep.") from error
