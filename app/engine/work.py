@@ -20,8 +20,8 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What one project runs at a capacity."""
+class Lane:
+    """The lines of one project at one capacity."""
 
     project_id: int
     capacity: Capacity
@@ -39,8 +39,8 @@ class Grant:
 class Work(Protocol):
     """The store and the providers, as an engine sees them. Every call may raise StoreAwayError."""
 
-    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
-        """Lease the best open segment whose share is not in `skip`, and whose project is not in `full`."""
+    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+        """Lease the best open segment whose lane is not in `skip`, and whose project is not in `full`."""
         ...
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:

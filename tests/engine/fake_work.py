@@ -8,7 +8,7 @@ from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Overloaded, Result, Words
 from app.engine.run import LineWait, Segment, WaitNews
 from app.engine.shares import Pause
-from app.engine.work import Capacity, Grant, Share
+from app.engine.work import Capacity, Grant, Lane
 from app.lib.cuts import Cut
 
 CAPACITY = Capacity(account_id=1, model="m")
@@ -55,10 +55,10 @@ class FakeWork:
         self.flush_errors: dict[int, Exception] = {}  # by the segment whose flush raises it
         self.flushes: list[int] = []
 
-    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with self.lock:
             for found in self.open:
-                if Share(found.project_id, CAPACITY) not in skip and found.project_id not in full:
+                if Lane(found.project_id, CAPACITY) not in skip and found.project_id not in full:
                     self.open.remove(found)
                     return CAPACITY, found
             return None
