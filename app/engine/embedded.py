@@ -166,10 +166,12 @@ class Embedded:
         if not runs or now < self._next_look:
             return
         self._next_look = now + min(LOOK_FOR_ENDED_S, self._options.poll_s)
-        ended = self._work.ended([run.segment for run in runs])
+        stops = self._work.stops([run.segment for run in runs])
         for run in runs:
-            if run.segment.id in ended:
+            if run.segment.id in stops.over:
                 run.stop()
+            elif run.segment.id in stops.halted:
+                run.halt()
 
     def _note_waits(self) -> None:
         """Record which lines run for long or wait to be sent again, about once a second."""

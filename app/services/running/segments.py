@@ -12,7 +12,7 @@ from app.data.batches.waits import NewWait
 from app.data.store.leases import Lease
 from app.engine.outcomes import Line, Refused, Result
 from app.engine.run import LineWait, Segment, WaitNews
-from app.engine.work import Capacity, Lane
+from app.engine.work import Capacity, Lane, Stops
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines import chunks
@@ -57,11 +57,14 @@ def renew(gateway: Gateway, held: Sequence[Segment], *, worker: str) -> set[int]
     return {segment.id for segment in held} - kept
 
 
-def ended(gateway: Gateway, held: Sequence[Segment]) -> set[int]:
-    """Ids of segments whose batch no longer runs, or whose account has been disabled."""
+def stops(gateway: Gateway, held: Sequence[Segment]) -> Stops:
+    """Segments whose batch no longer runs, and those whose account has been disabled."""
     with gateway.database.read() as connection:
-        batch_ids = segments.ended(connection, {segment.batch_id for segment in held})
-    return {segment.id for segment in held if segment.batch_id in batch_ids}
+        over, halted = segments.stops(connection, {segment.batch_id for segment in held})
+    return Stops(
+        over={segment.id for segment in held if segment.batch_id in over},
+        halted={segment.id for segment in held if segment.batch_id in halted},
+    )
 
 
 def release(gateway: Gateway, segment: Segment, *, worker: str) -> None:

@@ -12,7 +12,7 @@ from app.engine.gate import Signals
 from app.engine.outcomes import Result, Words
 from app.engine.run import Segment
 from app.engine.shares import NewPause
-from app.engine.work import Capacity
+from app.engine.work import Capacity, Stops
 from app.services.accounts import add, admin, replacement
 from app.services.accounts.add import NewAccount
 from app.services.accounts.replacement import Replacement
@@ -98,10 +98,11 @@ def test_a_disabled_account_keeps_no_segment_and_gets_no_line(
     gateway: Gateway, work: BatchWork, segment: Segment
 ) -> None:
     key = Capacity(gateway.accounts.choose("local", name="a").id, "m")
-    assert (work.ended([segment]), work.exchange(key, held=0, wanted=4, signals=QUIET).limit) == (set(), 4)
+    assert work.stops([segment]) == Stops(set(), set())
+    assert work.exchange(key, held=0, wanted=4, signals=QUIET).limit == 4
     admin.set_enabled(gateway, provider="local", name="a", enabled=False)
 
-    assert work.ended([segment]) == {segment.id}
+    assert work.stops([segment]) == Stops(over=set(), halted={segment.id})
     assert work.exchange(key, held=0, wanted=4, signals=QUIET).limit == 0
     work.release(segment)
     assert work.claim(skip=()) is None

@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from app.data.tables import batch_segments, batches
-from app.engine.work import Lane
+from app.engine.work import Lane, Stops
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
@@ -71,9 +71,9 @@ def test_who_holds_a_segment_hears_that_its_batch_was_cancelled(gateway: Gateway
     settle(work)
     found = work.claim(skip=())
     assert found is not None
-    assert work.ended([found[1]]) == set()
+    assert work.stops([found[1]]) == Stops(set(), set())
     assert client.post(f"/v1/batches/{batch['id']}/cancel").status_code == 200
-    assert work.ended([found[1]]) == {found[1].id}
+    assert work.stops([found[1]]) == Stops(over={found[1].id}, halted=set())
 
 
 def test_nothing_is_claimed_after_the_window_and_the_batch_expires(gateway: Gateway, client: KeyClient) -> None:
