@@ -14,8 +14,6 @@ from tests.e2e.hostile.odd_requests import ODD, SURVIVED
 from tests.e2e.hostile.requests_table import TABLE, Bad
 from tests.support.batches import chat_line, create, jsonl, upload
 
-pytestmark = pytest.mark.spread
-
 ENVELOPE = {"event_id", "type", "is_bifrost_error", "status_code", "error", "extra_fields"}
 ERROR = {"type", "code", "message", "param", "event_id"}
 EXTRA = {"provider", "model_requested", "request_type"}
