@@ -11,7 +11,7 @@ from app.engine.gate import Gate
 from app.engine.patience import Patience
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
-from app.engine.work import Capacity, Share, StoreAwayError, Work
+from app.engine.work import Capacity, Lane, StoreAwayError, Work
 from app.lib.clock import Clock
 
 EXCHANGE_S = 1.0
@@ -166,10 +166,12 @@ class Embedded:
         if not runs or now < self._next_look:
             return
         self._next_look = now + min(LOOK_FOR_ENDED_S, self._options.poll_s)
-        ended = self._work.ended([run.segment for run in runs])
+        stops = self._work.stops([run.segment for run in runs])
         for run in runs:
-            if run.segment.id in ended:
+            if run.segment.id in stops.over:
                 run.stop()
+            elif run.segment.id in stops.halted:
+                run.halt()
 
     def _note_waits(self) -> None:
         """Record which lines run for long or wait to be sent again, about once a second."""
@@ -207,7 +209,7 @@ class Embedded:
         return not self._found_nothing and self._is_hungry()
 
     def _is_hungry(self) -> bool:
-        return not self._gates or len({share.capacity for share in self._saturated()}) < len(self._gates)
+        return not self._gates or len({lane.capacity for lane in self._saturated()}) < len(self._gates)
 
     def _claim(self) -> bool:
         for claimed in range(CLAIMS_PER_TICK):
@@ -240,20 +242,20 @@ class Embedded:
         """True of a run none of whose lines can be sent now: they wait for another try, or their project has to."""
         return bool(run.waiting) and (not run.ready or run.gate.holds_back(run.segment.project_id))
 
-    def _saturated(self) -> list[Share]:
-        """Shares that have enough lines waiting here; other workers may take the rest.
+    def _saturated(self) -> list[Lane]:
+        """Lanes that have enough lines waiting here; other workers may take the rest.
 
         Each project counts for itself: the lines of a large segment must not keep out those of another project.
         """
         keys = {id(gate): key for key, gate in self._gates.items()}
-        ready: Counter[Share] = Counter()
+        ready: Counter[Lane] = Counter()
         for run in self._scheduler.runs():
             if not self._is_held(run):
-                ready[Share(run.segment.project_id, keys[id(run.gate)])] += run.ready
+                ready[Lane(run.segment.project_id, keys[id(run.gate)])] += run.ready
         return [
-            share
-            for share, lines in ready.items()
-            if lines >= max(1, min(self._gates[share.capacity].room, self._options.concurrency))
+            lane
+            for lane, lines in ready.items()
+            if lines >= max(1, min(self._gates[lane.capacity].room, self._options.concurrency))
         ]
 
     def _exchange(self, capacity: Capacity, gate: Gate) -> None:

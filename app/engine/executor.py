@@ -8,7 +8,7 @@ from typing import Any
 
 from app.engine.gate import Permit
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result
-from app.engine.room import Share
+from app.engine.room import Portion
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import NotWrittenError, StoreAwayError, Work
@@ -83,12 +83,12 @@ class Executor:
 
     def _run_line(self, run: SegmentRun, line: Line) -> None:
         """Make one attempt; afterwards the run has either the result of the line, or the line itself to send again."""
-        with self._scheduler.room.share() as share:
-            self._try_line(run, line, share)
+        with self._scheduler.room.portion() as portion:
+            self._try_line(run, line, portion)
 
-    def _try_line(self, run: SegmentRun, line: Line, share: Share) -> None:
+    def _try_line(self, run: SegmentRun, line: Line, portion: Portion) -> None:
         try:
-            outcome, permit = self._attempt(run, line, share)
+            outcome, permit = self._attempt(run, line, portion)
         except StoreAwayError as error:
             self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
@@ -99,7 +99,7 @@ class Executor:
         else:
             self._settle(run, line, outcome, permit)
 
-    def _attempt(self, run: SegmentRun, line: Line, share: Share) -> tuple[Outcome | Unsent, Permit | None]:
+    def _attempt(self, run: SegmentRun, line: Line, portion: Portion) -> tuple[Outcome | Unsent, Permit | None]:
         hopeless = run.gate.hopeless(run.segment.project_id, age_s=run.age_s)
         if hopeless is not None:
             return Unsent(self._work.given_up(run.segment, line, hopeless)), None
@@ -117,7 +117,7 @@ class Executor:
                 return Unsent(), None
             failpoints.hit("line.sending")
             left_s = max(0.001, run.deadline - self._clock.monotonic())
-            return self._work.send(request, timeout_s=left_s, room=share.take, cut=cut), permit
+            return self._work.send(request, timeout_s=left_s, room=portion.take, cut=cut), permit
         finally:
             run.end_call(line)
             run.gate.leave(permit)

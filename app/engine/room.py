@@ -22,48 +22,48 @@ class Room:
         self._unwritten = unwritten
         self._changed = threading.Condition()
         self._held = 0
-        self._largest: Share | None = None
+        self._largest: Portion | None = None
 
     @property
     def held(self) -> int:
         """Bytes of the answers that are being read or handled."""
         return self._held
 
-    def share(self) -> "Share":
+    def portion(self) -> "Portion":
         """What one line holds. Its `with` block ends when the line has its result."""
-        return Share(self)
+        return Portion(self)
 
-    def _take(self, share: "Share", size: int, timeout_s: float) -> bool:
+    def _take(self, portion: "Portion", size: int, timeout_s: float) -> bool:
         ends = time.monotonic() + timeout_s
         with self._changed:
-            while not self._fits(share, size):
+            while not self._fits(portion, size):
                 left = ends - time.monotonic()
                 if left <= 0:
                     return False
                 self._changed.wait(min(left, LOOK_S))
             self._held += size
-            share.held += size
+            portion.held += size
             return True
 
-    def _fits(self, share: "Share", size: int) -> bool:
+    def _fits(self, portion: "Portion", size: int) -> bool:
         unwritten = self._unwritten()
         if self._held + unwritten + size <= self._limit:
             return True
         # Results that are not written yet may be as large as that answer: with many of them, it waits as well.
-        if self._largest in (None, share) and unwritten <= self._limit:
-            self._largest = share
+        if self._largest in (None, portion) and unwritten <= self._limit:
+            self._largest = portion
             return True
         return False
 
-    def _give_back(self, share: "Share") -> None:
+    def _give_back(self, portion: "Portion") -> None:
         with self._changed:
-            self._held -= share.held
-            if self._largest is share:
+            self._held -= portion.held
+            if self._largest is portion:
                 self._largest = None
             self._changed.notify_all()
 
 
-class Share:
+class Portion:
     """What one line holds of a Room."""
 
     __slots__ = ("_room", "held")

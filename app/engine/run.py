@@ -93,7 +93,7 @@ class SegmentRun:
         self._waits: dict[int, tuple[float, float, Line, Words]] = {}  # lines to be sent again: from when, until when
         self._shown: dict[int, str] = {}  # lines that have a row, and its state
         self._began = claimed_at - segment.age_s
-        self._stopped = False
+        self._halted = self._stopped = False
         self._lost = False
         self.flushing = False
 
@@ -105,7 +105,7 @@ class SegmentRun:
     @property
     def sendable(self) -> bool:
         """False when lines that were already taken must not be sent any more."""
-        return not self._stopped and not self.lost
+        return not self._halted and not self.lost
 
     @property
     def stopped(self) -> bool:
@@ -115,7 +115,7 @@ class SegmentRun:
     @property
     def waiting(self) -> int:
         """How many lines could be sent, now or after a pause."""
-        return 0 if self._stopped else len(self._waiting) + len(self._delayed)
+        return 0 if self._halted else len(self._waiting) + len(self._delayed)
 
     @property
     def hopeless(self) -> bool:
@@ -126,7 +126,7 @@ class SegmentRun:
     @property
     def ready(self) -> int:
         """How many lines could be sent now."""
-        return 0 if self._stopped else len(self._waiting)
+        return 0 if self._halted else len(self._waiting)
 
     @property
     def age_s(self) -> float:
@@ -161,9 +161,13 @@ class SegmentRun:
         """Note that the lease is lost."""
         self._lost = True
 
+    def halt(self) -> None:
+        """Send no more lines; those that are out come to their end."""
+        self._halted = True
+
     def stop(self) -> None:
         """Send no more lines, and cut the calls that are out: nobody waits for their answers any more."""
-        self._stopped = True
+        self._halted = self._stopped = True
         with self._lock:
             calls = list(self._calls.values())
         for call in calls:
@@ -185,7 +189,7 @@ class SegmentRun:
     def take(self) -> Line | None:
         """The next line to send, or None."""
         with self._lock:
-            if self._stopped or self.lost or (self.segment.solo and self._out):
+            if self._halted or self.lost or (self.segment.solo and self._out):
                 return None
             if self._clock.monotonic() >= self.deadline:
                 return None

@@ -20,8 +20,8 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What one project runs at a capacity."""
+class Lane:
+    """The lines of one project at one capacity."""
 
     project_id: int
     capacity: Capacity
@@ -36,19 +36,31 @@ class Grant:
     is_shared: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """Ids of segments that send no more lines.
+
+    Nobody waits for the answers of those that are `over`, whose batch was cancelled or has ended. Those that are
+    `halted`, whose account is disabled, go on later: lines that are out come to their end.
+    """
+
+    over: Collection[int] = ()
+    halted: Collection[int] = ()
+
+
 class Work(Protocol):
     """The store and the providers, as an engine sees them. Every call may raise StoreAwayError."""
 
-    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
-        """Lease the best open segment whose share is not in `skip`, and whose project is not in `full`."""
+    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+        """Lease the best open segment whose lane is not in `skip`, and whose project is not in `full`."""
         ...
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:
         """Renew the leases; returns the ids of segments whose lease is lost."""
         ...
 
-    def ended(self, segments: Sequence[Segment]) -> set[int]:
-        """Ids of segments whose batch was cancelled or has ended: none of their lines is sent any more."""
+    def stops(self, segments: Sequence[Segment]) -> Stops:
+        """Which of the segments send no more lines."""
         ...
 
     def release(self, segment: Segment) -> None:

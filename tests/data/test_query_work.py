@@ -122,7 +122,7 @@ QUERIES: dict[str, Query] = {
     "segment hold": Query(lambda c: segments.hold(c, SEGMENT, lease_ms=1000), 10),
     "segment close": Query(lambda c: segments.close_if_done(c, SEGMENT), SEGMENT_LINES * 3),
     "segments let go": Query(lambda c: segments.let_go(c, HUGE, last_line=HUGE_LINES), HUGE_LINES // SEGMENT_LINES * 3),
-    "segment ended": Query(lambda c: segments.ended(c, [HUGE, PLANNED]), 20),
+    "segment stops": Query(lambda c: segments.stops(c, [HUGE, PLANNED]), 20),
     "segment of_job": Query(lambda c: segments.of_job(c, HUGE, first=1), 10),
     "close_segments": Query(lambda c: work.close_segments(c, LEASE), HUGE_LINES // SEGMENT_LINES * 5),
     "retention due": Query(lambda c: retention.due(c, older_than_ms=DAY_MS, limit=50), ENDED * 2),

@@ -8,7 +8,7 @@ from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Overloaded, Result, Words
 from app.engine.run import LineWait, Segment, WaitNews
 from app.engine.shares import Pause
-from app.engine.work import Capacity, Grant, Share
+from app.engine.work import Capacity, Grant, Lane, Stops
 from app.lib.cuts import Cut
 
 CAPACITY = Capacity(account_id=1, model="m")
@@ -50,15 +50,16 @@ class FakeWork:
         self.released: list[int] = []
         self.lost: set[int] = set()
         self.over: set[int] = set()
+        self.halted: set[int] = set()
         self.probed: list[int] = []
         self.refuse_flush = False
         self.flush_errors: dict[int, Exception] = {}  # by the segment whose flush raises it
         self.flushes: list[int] = []
 
-    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with self.lock:
             for found in self.open:
-                if Share(found.project_id, CAPACITY) not in skip and found.project_id not in full:
+                if Lane(found.project_id, CAPACITY) not in skip and found.project_id not in full:
                     self.open.remove(found)
                     return CAPACITY, found
             return None
@@ -66,8 +67,8 @@ class FakeWork:
     def renew(self, segments: Sequence[Segment]) -> set[int]:
         return self.lost
 
-    def ended(self, segments: Sequence[Segment]) -> set[int]:
-        return self.over
+    def stops(self, segments: Sequence[Segment]) -> Stops:
+        return Stops(self.over, self.halted)
 
     def release(self, segment: Segment) -> None:
         self.released.append(segment.id)

@@ -291,6 +291,24 @@ def test_a_call_that_is_out_is_cut_when_its_batch_ends_and_the_attempt_counts() 
     assert [(line.attempts, line.unknown_attempts) for line in work.retried] == [(1, 1)]
 
 
+def test_a_call_that_is_out_comes_to_its_end_while_its_segment_is_halted() -> None:
+    mine, peer = socket.socketpair()
+
+    def answer(line: Line, attempt: int) -> Outcome:
+        work.cuts[line.number].use(mine)
+        return replace(done(line), succeeded=mine.recv(1) == b"x")
+
+    work = FakeWork([segment(1, 5)], answer, ceiling=1)
+    with mine, peer, running(work) as engine:
+        until(lambda: work.out == 1)
+        work.halted.add(1)
+        until(lambda: not engine._scheduler.runs()[0].sendable)
+        peer.sendall(b"x")
+        until(lambda: work.released)
+    assert [result.succeeded for result in work.flushed] == [True]
+    assert len(work.sent) == 1
+
+
 def test_a_line_that_runs_for_long_or_waits_to_be_tried_again_is_recorded_and_then_no_longer() -> None:
     answers = threading.Event()
 

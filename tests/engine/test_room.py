@@ -19,7 +19,7 @@ class Runs:
 
 def test_answers_that_fit_do_not_wait() -> None:
     room = Runs().room()
-    with room.share() as one, room.share() as other:
+    with room.portion() as one, room.portion() as other:
         assert one.take(50, 0)
         assert other.take(50, 0)
         assert room.held == LIMIT
@@ -28,18 +28,18 @@ def test_answers_that_fit_do_not_wait() -> None:
 
 def test_one_answer_may_be_larger_and_only_one() -> None:
     room = Runs().room()
-    with room.share() as large:
+    with room.portion() as large:
         assert large.take(1000, 0)
         assert large.take(1000, 0)
-        with room.share() as other:
+        with room.portion() as other:
             assert not other.take(1, 0)
-    with room.share() as other:
+    with room.portion() as other:
         assert other.take(1000, 0)
 
 
 def test_of_answers_that_come_in_pieces_one_always_comes_to_its_end() -> None:
     room = Runs().room()
-    with room.share() as one, room.share() as other:
+    with room.portion() as one, room.portion() as other:
         assert one.take(50, 0)
         assert other.take(50, 0)
         assert one.take(50, 0)
@@ -51,10 +51,10 @@ def test_results_that_are_not_written_yet_take_room() -> None:
     runs = Runs()
     room = runs.room()
     runs.unwritten = LIMIT + 1
-    with room.share() as share:
-        assert not share.take(1, 0)
+    with room.portion() as portion:
+        assert not portion.take(1, 0)
         runs.unwritten = 0
-        assert share.take(1, 0)
+        assert portion.take(1, 0)
 
 
 def test_who_waits_is_woken() -> None:
@@ -62,11 +62,11 @@ def test_who_waits_is_woken() -> None:
     granted = threading.Event()
 
     def wait() -> None:
-        with room.share() as other:
+        with room.portion() as other:
             if other.take(200, 20):
                 granted.set()
 
-    with room.share() as large:
+    with room.portion() as large:
         assert large.take(200, 0)
         waiting = threading.Thread(target=wait)
         waiting.start()
@@ -80,9 +80,9 @@ def test_never_more_than_the_limit_and_one_answer_whatever_comes() -> None:
     most = []
 
     def read(sizes: list[int]) -> None:
-        with room.share() as share:
+        with room.portion() as portion:
             for size in sizes:
-                assert share.take(size, 60)
+                assert portion.take(size, 60)
                 most.append(room.held)
 
     threads = [threading.Thread(target=read, args=([10, 20 + n, 40, 30],)) for n in range(24)]

@@ -4,7 +4,7 @@ import pytest
 
 from app.engine.gate import Gate
 from app.engine.outcomes import Line, Result
-from app.engine.run import ChunkRule, Segment, SegmentRun
+from app.engine.run import MAX_MISSES, ChunkRule, Segment, SegmentRun
 
 LEASE_S = 10.0
 RULE = ChunkRule(max_bytes=1000, max_wait_ms=500)
@@ -72,6 +72,16 @@ def test_a_line_that_is_to_be_tried_again_waits_for_its_time(run: SegmentRun, cl
     assert run.take() is None
     clock.sleep(2.0)
     assert run.take() == first
+
+
+def test_results_of_a_segment_that_is_halted_are_still_waited_for(run: SegmentRun, clock: FakeClock) -> None:
+    run.halt()
+    for _ in range(MAX_MISSES):
+        run.restore([], [], most_s=0.5)
+    assert not run.sendable
+    assert not run.hopeless
+    run.stop()
+    assert run.hopeless
 
 
 def test_results_that_could_not_be_written_are_kept_in_order(run: SegmentRun, clock: FakeClock) -> None:

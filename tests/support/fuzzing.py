@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy import select, update
 
+from app.connectors.contract.base import always_room
 from app.data.tables import batch_jobs, batch_lines, batches
 from app.engine.outcomes import Faulted, Result
 from app.services.gateway import Gateway
@@ -16,6 +17,7 @@ from app.services.running.work import BatchWork
 from tests.support.batches import CHAT, chat_line
 from tests.support.messages import MESSAGES, WEATHER, message_line
 from tests.support.mutations import mutant, mutated
+from tests.support.working import step
 
 EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
@@ -123,13 +125,13 @@ def mutated_lines(random: Random, endpoint: str, count: int) -> tuple[bytes, lis
 def run_all(gateway: Gateway, *, flush_lines: int = 16) -> Iterator[Result]:
     """Plan and run what waits for the gateway, one line after another, each attempted once; yields the results."""
     work = BatchWork(gateway, worker="fuzz")
-    while work.step():
+    while step(work):
         pass
     while found := work.claim(skip=()):
         segment, held = found[1], []
         for each in segment.lines:
             request = work.prepare(segment, each)
-            outcome = request if isinstance(request, Result) else work.send(request, timeout_s=20)
+            outcome = request if isinstance(request, Result) else work.send(request, timeout_s=20, room=always_room)
             # An overload would wait: what it says is not part of a result.
             held.append(outcome.result if isinstance(outcome, Faulted) else outcome)
             if len(held) == flush_lines or each is segment.lines[-1]:
@@ -143,14 +145,14 @@ def run_all(gateway: Gateway, *, flush_lines: int = 16) -> Iterator[Result]:
 def run_jobs(gateway: Gateway, *, most_steps: int = 400) -> None:
     """Plan what waits for providers and take each step of its jobs as soon as the one before it is done."""
     work = BatchWork(gateway, worker="fuzz")
-    while work.step():
+    while step(work):
         pass
     for _ in range(most_steps):
         with gateway.database.write() as connection:
             connection.execute(update(batch_jobs).where(batch_jobs.c.state != "done").values(next_at=1))
         if not work.job():
             break
-    while work.step():
+    while step(work):
         pass
 
 

@@ -146,12 +146,14 @@ def set_probe(connection: Connection, lease: Lease, *, line: int | None) -> bool
     return _LEASES.write(connection, lease, _OPEN, probe_line=line)
 
 
-def ended(connection: Connection, batch_ids: Collection[int]) -> set[int]:
-    """Those of the batches that no longer run, or that must not: their account has been disabled."""
+def stops(connection: Connection, batch_ids: Collection[int]) -> tuple[set[int], set[int]]:
+    """Those of the batches that no longer run, and those that wait since their account has been disabled."""
     disabled = select(accounts.c.id).where(accounts.c.disabled_at.is_not(None))
     stops = or_(batches.c.status != "in_progress", batches.c.account_id.in_(disabled))
-    statement = select(batches.c.id).where(batches.c.id.in_(batch_ids), stops)
-    return set(connection.execute(statement).scalars())
+    statement = select(batches.c.id, batches.c.status).where(batches.c.id.in_(batch_ids), stops)
+    found = {batch_id: status == "in_progress" for batch_id, status in connection.execute(statement)}
+    halted = {batch_id for batch_id, runs in found.items() if runs}
+    return found.keys() - halted, halted
 
 
 def of_job(connection: Connection, batch_id: int, *, first: int) -> int:

@@ -12,7 +12,7 @@ from app.data.batches.waits import NewWait
 from app.data.store.leases import Lease
 from app.engine.outcomes import Line, Refused, Result
 from app.engine.run import LineWait, Segment, WaitNews
-from app.engine.work import Capacity, Share
+from app.engine.work import Capacity, Lane, Stops
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines import chunks
@@ -25,14 +25,14 @@ FAILPOINTS = "chunk"
 
 
 def claim(
-    gateway: Gateway, *, worker: str, skip: Collection[Share], full: Collection[int] = ()
+    gateway: Gateway, *, worker: str, skip: Collection[Lane], full: Collection[int] = ()
 ) -> tuple[Capacity, Segment, int | None] | None:
     """Lease the best free segment; with it the line that its last holder was sending alone when it died, if any.
 
-    Nothing whose share is in `skip`, and nothing of a project in `full`.
+    Nothing whose lane is in `skip`, and nothing of a project in `full`.
     """
     accounts = gateway.accounts.sending_ids()
-    skipped = [(share.project_id, share.capacity.account_id, share.capacity.model) for share in skip]
+    skipped = [(lane.project_id, lane.capacity.account_id, lane.capacity.model) for lane in skip]
     with gateway.database.read() as connection:
         projects = segments.projects_with_work(connection, accounts=accounts, skip=skipped)
     for project_id in projects:
@@ -57,11 +57,14 @@ def renew(gateway: Gateway, held: Sequence[Segment], *, worker: str) -> set[int]
     return {segment.id for segment in held} - kept
 
 
-def ended(gateway: Gateway, held: Sequence[Segment]) -> set[int]:
-    """Ids of segments whose batch no longer runs, or whose account has been disabled."""
+def stops(gateway: Gateway, held: Sequence[Segment]) -> Stops:
+    """Segments whose batch no longer runs, and those whose account has been disabled."""
     with gateway.database.read() as connection:
-        batch_ids = segments.ended(connection, {segment.batch_id for segment in held})
-    return {segment.id for segment in held if segment.batch_id in batch_ids}
+        over, halted = segments.stops(connection, {segment.batch_id for segment in held})
+    return Stops(
+        over={segment.id for segment in held if segment.batch_id in over},
+        halted={segment.id for segment in held if segment.batch_id in halted},
+    )
 
 
 def release(gateway: Gateway, segment: Segment, *, worker: str) -> None:

@@ -13,7 +13,7 @@ from app.data.batches.jobs import JobLease
 from app.engine.gate import Signals
 from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result, Words
 from app.engine.run import Segment, WaitNews
-from app.engine.work import Capacity, Grant, Share, StoreAwayError
+from app.engine.work import Capacity, Grant, Lane, Stops, StoreAwayError
 from app.lib.cuts import Cut
 from app.services import store_errors
 from app.services.access import key_stop
@@ -52,7 +52,7 @@ class BatchWork:
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
-    def claim(self, *, skip: Collection[Share], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with _store():
             claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full)
             if claimed is None:
@@ -73,9 +73,9 @@ class BatchWork:
             key_stop.stop_some(self._gateway)
             return lost
 
-    def ended(self, held: Sequence[Segment]) -> set[int]:
+    def stops(self, held: Sequence[Segment]) -> Stops:
         with _store():
-            return segments.ended(self._gateway, held)
+            return segments.stops(self._gateway, held)
 
     def release(self, segment: Segment) -> None:
         with _store():

@@ -14,6 +14,7 @@ from app.connectors.contract.errors import (
     UpstreamServerError,
     UpstreamTimeoutError,
 )
+from app.connectors.contract.refusals import Kind
 from app.connectors.providers.azure.entra import Entra, ManagedIdentity, identity
 from tests.fakes.azure_app import AzureApp
 from tests.fakes.faults import Fault
@@ -178,11 +179,13 @@ def test_tokens_are_in_no_error(account, server, imds):
 
     with pytest.raises(RefusedError) as refusal:
         connector.check()
-    answer = connector.run_line(LineCall(CHAT, HELLO, 5))
+    with pytest.raises(OverloadedError) as line:
+        connector.run_line(LineCall(CHAT, HELLO, 5))
 
     [token] = imds.app.given
-    assert "[redacted]" in refusal.value.message and token not in str(refusal.value) + repr(refusal.value.body)
-    assert token.encode() not in answer.body
+    for error in (refusal.value, line.value):
+        assert (error.status, error.kind) == (401, Kind.CREDENTIAL)
+        assert "[redacted]" in error.message and token not in str(error) + repr(error.body)
 
 
 @pytest.mark.parametrize(

