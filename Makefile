@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 RUNNABLE := $(VENV)/.runnable
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help install run test proofs check docs sql bench soak soak-short coverage faults clean
+.PHONY: help install run test test-rest proofs check docs sql bench soak soak-short coverage faults clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ run: $(RUNNABLE) ## Run gateway, worker and a small real model on this machine (
 
 test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/lib -n 0" for some)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-rest: $(INSTALLED) ## Run the costly cases that `make test` leaves out, each on its other database
+	@BATCHGATE_TEST_REST=1 $(BIN)/python -m pytest $(ARGS)
 
 proofs: $(INSTALLED) ## Hold the fake providers against the providers' official SDKs
 	@$(BIN)/python -m pytest tests/fakes/proofs $(ARGS)

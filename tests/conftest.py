@@ -3,11 +3,9 @@
 import io
 import multiprocessing.util
 import os
-import re
 import shutil
 import signal
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +19,11 @@ from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from app.wiring import build_gateway
-from tests.support import gcs, postgres
+from tests.support import gcs, postgres, spread
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
+from tests.support.spread import DATABASES
 from tests.support.web import application
-
-DATABASES = ("sqlite", "postgresql")
 
 # No test is about time: a busy machine is slow, and what is imported at first use is, too.
 hypothesis.settings.register_profile("batchgate", deadline=None, max_examples=25, database=None)
@@ -72,21 +69,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "BATCHGATE_SOAK" in os.environ or any("::" in argument for argument in config.args):
-        return  # all of them, or what was asked for by name
-    other_half = [item for item in items if item.get_closest_marker("spread") and not _is_its_database(item)]
-    if other_half:
-        left_out = set(other_half)
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=other_half)
-
-
-def _is_its_database(item: pytest.Item) -> bool:
-    # By the name of the case, so that every run and every process of it chooses alike.
-    parts = re.split(r"([\[\]-])", item.nodeid)
-    mine = next((part for part in parts if part in DATABASES), None)
-    case = "".join(part for part in parts if part not in DATABASES)
-    return mine is None or mine == DATABASES[zlib.crc32(case.encode()) % 2]
+    gone = set(spread.left_out(config, items))
+    if gone:
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=list(gone))
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ class LocalBlobs:
         """Make the folder at the first use. Raises BlobError when it is not the same later, as without its volume."""
         try:
             if self._identity is None:
-                self.root.mkdir(parents=True, exist_ok=True)
+                private.make_folder(self.root, mode=private.FOLDER_MODE | self._group)
             found = os.stat(self.root)
         except FileNotFoundError as error:
             raise BlobError(f"The blob folder {self.root} is gone; put it back.") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.engine.gate import Gate
 from app.engine.outcomes import Line, Result, Words
 from app.lib.clock import Clock
-from app.lib.cuts import Cut
+from app.lib.threads.cuts import Cut
 
 # What lasts for less is not worth a row.
 SHOWN_AFTER_S = 1.0

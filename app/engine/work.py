@@ -8,7 +8,7 @@ from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Result, Words
 from app.engine.run import Segment, WaitNews
 from app.engine.shares import Pause
-from app.lib.cuts import Cut
+from app.lib.threads.cuts import Cut
 
 
 @dataclass(frozen=True, slots=True)

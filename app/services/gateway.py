@@ -11,8 +11,8 @@ from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.store.database import Database
 from app.lib.clock import Clock
-from app.lib.episodes import Episodes
-from app.lib.slots import Slots
+from app.lib.threads.episodes import Episodes
+from app.lib.threads.slots import Slots
 from app.settings import Settings
 
 # Every service imports this module, so the services that it holds are imported for type checking only. The token

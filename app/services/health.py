@@ -10,7 +10,7 @@ from app.auth.secrets import SealError
 from app.blobs import BlobError, BlobFullError
 from app.data.batches import workers
 from app.data.store.database import is_full
-from app.lib.episodes import Episodes
+from app.lib.threads.episodes import Episodes
 from app.services import blobs
 from app.services.access import pepper
 from app.services.gateway import Gateway

@@ -11,7 +11,7 @@ import pytest
 from app import logs
 from app.connectors.contract.errors import OverloadedError, RefusedError, UpstreamError
 from app.errors import GatewayError
-from app.lib.episodes import MAX_EPISODES, Episodes
+from app.lib.threads.episodes import MAX_EPISODES, Episodes
 from app.services.gateway import Gateway
 from app.services.provider_errors import translated
 from tests.conftest import KeyClient

@@ -1,6 +1,7 @@
 """`batchgate batch run`, against the gateway on a real socket."""
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from app.services.gateway import Gateway
 from app.worker import build_engine
 from tests.fakes.openai_server import FakeServer
 from tests.support.server import LiveServer
+from tests.support.waiting import until
 
 Run = Callable[..., Result]
 
@@ -218,6 +220,7 @@ def test_a_batch_without_a_worker_says_so_once(
 
     with gateway.database.write() as connection:
         workers.register(connection, name="w", host="h", pid=1)
+    until(lambda: client.seconds_without_worker() != math.inf, what="a report that has seen the worker")
     polls.clear()
     with pytest.raises(StillError):
         watch(client, batch["id"], progress=Progress(enabled=False), sleep=sleep)

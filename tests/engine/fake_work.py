@@ -9,7 +9,7 @@ from app.engine.outcomes import Line, Outcome, Overloaded, Result, Words
 from app.engine.run import LineWait, Segment, WaitNews
 from app.engine.shares import Pause
 from app.engine.work import Capacity, Grant, Lane, Stops
-from app.lib.cuts import Cut
+from app.lib.threads.cuts import Cut
 
 CAPACITY = Capacity(account_id=1, model="m")
 

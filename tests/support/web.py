@@ -6,6 +6,8 @@ from flask import Flask
 
 from app import create_app
 from app.api.context import EXTENSION
+from app.api.requests import REFUSALS
+from app.services.events.refusals import Refusals
 from app.services.gateway import Gateway
 
 _routes: list[Flask] = []
@@ -16,5 +18,5 @@ def application(gateway: Gateway) -> Flask:
     if not _routes:
         _routes.append(create_app(gateway=gateway))
     made = copy.copy(_routes[0])
-    made.extensions = {**made.extensions, EXTENSION: gateway}
+    made.extensions = {**made.extensions, EXTENSION: gateway, REFUSALS: Refusals()}
     return made

@@ -26,7 +26,7 @@ from app.connectors.http.auth import HeaderAuth
 from app.connectors.http.reading import NoRoomError, OverLimitError, read_answer
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import COMMON_HEADERS, MAX_ANSWER_BYTES, MAX_IDLE_S, Answer, check_headers, tls_context
-from app.lib import cuts
+from app.lib.threads import cuts
 
 # Up to here head and body leave in one packet train; above, joining them would copy too much.
 JOINED_BYTES = 64 * 1024
@@ -76,7 +76,7 @@ class LineClient:
         `room` (see LineCall) is asked before a large answer is read. Sent once; only when a kept connection turns out
         to be closed before it took a byte, another one is used. Raises OverloadedError (refused, unreachable),
         UpstreamTimeoutError, UpstreamServerError (reset, cut short, too large, not HTTP), and what the authorisation
-        raises; none repeats a secret. `app.lib.cuts` ends it from elsewhere.
+        raises; none repeats a secret. `app.lib.threads.cuts` ends it from elsewhere.
         """
         with self.remote.redaction.in_errors():
             deadline = time.monotonic() + timeout_s

@@ -139,7 +139,8 @@ def insert_batch(connection: Connection, new: NewBatch, *, window_ms: int) -> Ba
 
 def find(connection: Connection, *, project_id: int, public_id: str) -> Batch | None:
     """A batch of the project that is not deleted."""
-    row = connection.execute(_BATCH.where(_visible(project_id), batches.c.public_id == public_id)).first()
+    mine = and_(paging.within(batches.c.project_id, project_id), paging.alive(batches.c.deleted_at))
+    row = connection.execute(_BATCH.where(mine, batches.c.public_id == public_id)).first()
     return None if row is None else _with_waits(connection, [_batch(row)])[0]
 
 
@@ -202,7 +203,7 @@ def _with_waits(connection: Connection, found: list[Batch]) -> list[Batch]:
 
 
 def _visible(project_id: int) -> ColumnElement[bool]:
-    return and_(paging.within(batches.c.project_id, project_id), paging.alive(batches.c.deleted_at))
+    return and_(batches.c.project_id == project_id, batches.c.deleted_at.is_(None))
 
 
 def _batch(row: Row[*tuple[Any, ...]]) -> Batch:

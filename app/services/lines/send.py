@@ -21,8 +21,9 @@ from app.engine.outcomes import BAD_ANSWER, Faulted, Line, Outcome, Overloaded, 
 from app.engine.patience import ACCOUNT_KINDS
 from app.engine.run import Segment
 from app.errors import UnavailableError
-from app.lib import bounds, cuts, ids, json
-from app.lib.cuts import Cut
+from app.lib import bounds, ids, json
+from app.lib.threads import cuts
+from app.lib.threads.cuts import Cut
 from app.services.accounts.load import Account
 from app.services.gateway import Gateway
 from app.services.lines import dialects, owned_ids, rules

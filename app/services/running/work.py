@@ -14,7 +14,7 @@ from app.engine.gate import Signals
 from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result, Words
 from app.engine.run import Segment, WaitNews
 from app.engine.work import Capacity, Grant, Lane, Stops, StoreAwayError
-from app.lib.cuts import Cut
+from app.lib.threads.cuts import Cut
 from app.services import store_errors
 from app.services.access import key_stop
 from app.services.gateway import Gateway

@@ -207,6 +207,7 @@ def test_estimate_reads_what_the_file_tells(client: FlaskClient, gateway: Gatewa
     found = client.get(f"/v1/files/{file_id}/estimate").json
 
     del found["extra_fields"]
+    # Of inputs: the text, each sign of the JSON around it, and 1000 for an image, whatever the size of its bytes.
     assert found == {
         "object": "file.estimate",
         "file_id": file_id,
@@ -214,10 +215,10 @@ def test_estimate_reads_what_the_file_tells(client: FlaskClient, gateway: Gatewa
         "invalid_lines": 1,
         "execution": "gateway",
         "models": [
-            {"model": "a", "lines": 1, "input_tokens": 10, "output_tokens": 20, "estimated_cost": None},
-            {"model": "b", "lines": 1, "input_tokens": 1010, "output_tokens": 4096, "estimated_cost": None},
+            {"model": "a", "lines": 1, "input_tokens": 58, "output_tokens": 20, "estimated_cost": None},
+            {"model": "b", "lines": 1, "input_tokens": 1084, "output_tokens": 4096, "estimated_cost": None},
         ],
-        "input_tokens": 1020,
+        "input_tokens": 1142,
         "max_output_tokens": 20,
         "lines_without_max_output_tokens": 1,
         "output_tokens": 4116,

@@ -17,7 +17,7 @@ from app.connectors.http.auth import TokenAuth, bearer, body_sha256
 from app.connectors.http.lines import LineClient
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import MAX_IDLE_S
-from app.lib.cuts import Cut, watched
+from app.lib.threads.cuts import Cut, watched
 from tests.fakes.faults import Fault
 from tests.fakes.serving import ServedApp
 from tests.support.waiting import until

@@ -14,7 +14,7 @@ from tests.support.batches import TERMINAL, chat_line, jsonl
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.spread]
+pytestmark = pytest.mark.timeout(120)
 
 
 def put(sdk: OpenAI, data: bytes, name: str = "in.jsonl", purpose: Any = "batch") -> FileObject:

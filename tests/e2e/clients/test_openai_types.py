@@ -27,7 +27,7 @@ from tests.support.batches import CHAT, TERMINAL, chat_line, jsonl
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.spread]
+pytestmark = pytest.mark.timeout(120)
 ONCE = pytest.mark.parametrize("sdk", ["/v1"], indirect=True)
 
 

@@ -59,7 +59,6 @@ LOOKS = {
     "nonsense": Fault(method="GET", every=3, times=3, body=b"[]", content_type="application/json"),
 }
 CRASHES = ("job.before_create", "job.after_create", "harvest.before_commit:2", "harvest.after_commit:2")
-pytestmark = pytest.mark.spread
 EACH = pytest.mark.parametrize("provider", PROVIDERS)
 
 

@@ -19,8 +19,6 @@ from tests.fakes.openai_app import OpenAIApp, Refusal
 from tests.support.batches import CHAT, TERMINAL, chat_line, jsonl, read, retrieve, upload
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 GOLDEN = Path(__file__).parent / "golden"
 LINES = 100
 EVERY = 17

@@ -12,7 +12,6 @@ from tests.support.batches import chat_line, create, ended, jsonl, read
 
 LINES = 20
 PROVIDERS = [name for name in registry.names() if registry.abilities(name).jobs.inline_bytes]
-pytestmark = pytest.mark.spread
 
 
 @pytest.fixture

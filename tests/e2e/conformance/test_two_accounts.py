@@ -22,8 +22,6 @@ from tests.support.batches import CHAT, chat_line, jsonl, retrieve, upload
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 NAMES = ("env", "second")
 Servers = dict[str, ServedApp]
 

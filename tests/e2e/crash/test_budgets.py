@@ -13,8 +13,6 @@ from tests.support.money import CENT, DOLLAR, budget, ledger_sum, price, reserva
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 LINES = 40
 
 

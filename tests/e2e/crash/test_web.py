@@ -22,8 +22,6 @@ from tests.support.batches import CHAT, chat_line, jsonl, upload
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 SWEEP = "sweep.after_delete"
 POINTS = ("blob.after_intent", "blob.before_rename", "file.before_row", "batch.after_row")
 

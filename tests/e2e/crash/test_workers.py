@@ -16,8 +16,6 @@ from tests.support.batches import chat_line, create, ended, jsonl, read, retriev
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 LINES = 60
 FAIL_POINTS = (
     "blob.after_intent",

@@ -14,8 +14,6 @@ from tests.e2e.conformance.farm import Farm
 from tests.support.batches import TERMINAL, jsonl, read, retrieve, upload
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 EMBEDDINGS = "/v1/embeddings"
 LINES = 500
 TARGETS = (

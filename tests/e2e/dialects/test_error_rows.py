@@ -24,7 +24,6 @@ STATUSES = {
     "vertex": (400, 401, 403, 404, 429, 500, 503, 504),
 }
 FINE = 100  # lines that are answered: Bedrock wants so many
-pytestmark = pytest.mark.spread
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from tests.e2e.conformance.conftest import workers  # noqa: F401 - a fixture
 from tests.e2e.conformance.farm import Farm
 from tests.support.batches import CHAT, chat_line, ended, read
 
-pytestmark = pytest.mark.spread
-
 MESSAGES = "/v1/messages"
 MODEL = "claude-sonnet-4-5"
 TOOL = {"name": "clock", "description": "The time.", "input_schema": {"type": "object", "properties": {}}}

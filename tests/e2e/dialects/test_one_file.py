@@ -14,8 +14,6 @@ from tests.e2e.dialects import lines as made
 from tests.support.batches import CHAT, TERMINAL, jsonl, read, retrieve, upload
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 # (provider, model): those whose jobs take several dialects stand for each of them.
 TARGETS = (
     ("openai", "gpt-5-mini"),

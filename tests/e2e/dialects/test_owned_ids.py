@@ -11,8 +11,6 @@ from app.translate.errors import TranslationError
 from app.translate.gemini import requests
 from app.translate.gemini.parts import Flavour
 
-pytestmark = pytest.mark.spread
-
 
 def user(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(blocks)}]}

@@ -256,13 +256,13 @@ PATHS = [
 QUERIES = [
     Bad("GET", f"{path}?{query}", 400, query.partition("=")[0])
     for path, queries in {
-        "/v1/files": ("limit=", "limit=%20", "limit=+-1", "limit=1e3", "limit=0x10", "limit=%d9%a1", "order=",
-                      "order=ASC", "after=", "after=%ff", "after=" + "a" * 3000, "purpose=", "purpose=batch%00"),
-        "/v1/batches": ("limit=", "limit=1e2", "after=", "after=%00", "status=", "status=done"),
-        "/v1/containers": ("limit=", "order=up", "after=%00", "name=%00", "name=" + "n" * 3000),
+        "/v1/files": ("limit=+-1", "limit=1e3", "limit=0x10", "limit=%d9%a1", "order=ASC", "after=%ff",
+                      "after=" + "a" * 3000, "purpose=batch%00"),
+        "/v1/batches": ("limit=1e2", "after=%00", "status=done"),
+        "/v1/containers": ("order=up", "after=%00", "name=%00", "name=" + "n" * 3000),
         "/v1/containers/{container}/files": ("limit=0", "limit=-1", "limit=101", "order=x", "after=%00"),
         "/v1/batches/{batch}/results": ("limit=0", "limit=x", "after=%00", "after=batch_req_x", "after=" + "9" * 3000),
-        "/v1/batches/{batch}/lines": ("limit=0", "limit=1001", "state=", "after=-1"),
+        "/v1/batches/{batch}/lines": ("limit=0", "limit=1001", "after=-1"),
     }.items()
     for query in queries
 ]  # fmt: skip

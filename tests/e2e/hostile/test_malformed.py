@@ -1,12 +1,15 @@
 """Requests that are wrong get a clear refusal, and leave nothing behind (requests_table.py and odd_requests.py)."""
 
 import io
+import re
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from app.api.requests import REFUSALS
 from app.data.tables import events
+from app.services.events.refusals import Refusals
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
 from tests.e2e.hostile.census import census
@@ -14,13 +17,20 @@ from tests.e2e.hostile.odd_requests import ODD, SURVIVED
 from tests.e2e.hostile.requests_table import TABLE, Bad
 from tests.support.batches import chat_line, create, jsonl, upload
 
-pytestmark = pytest.mark.spread
-
 ENVELOPE = {"event_id", "type", "is_bifrost_error", "status_code", "error", "extra_fields"}
 ERROR = {"type", "code", "message", "param", "event_id"}
 EXTRA = {"provider", "model_requested", "request_type"}
 UPLOAD = {"filename": "a", "purpose": "user_data", "mime_type": "text/plain", "bytes": 3}
 PREFIXES = ("/v1", "/openai/v1", "/openai")
+# Parameters of lists that clients send without a value.
+ABSENT = {
+    "/v1/files": ("limit", "order", "after", "purpose"),
+    "/v1/batches": ("limit", "after", "status"),
+    "/v1/containers": ("limit", "order", "after", "name"),
+    "/v1/containers/{container}/files": ("limit", "order", "after"),
+    "/v1/batches/{batch}/results": ("limit", "after"),
+    "/v1/batches/{batch}/lines": ("limit", "after", "state"),
+}
 
 
 def objects(client: KeyClient) -> dict[str, str]:
@@ -128,6 +138,8 @@ def test_every_malformed_request_is_refused_clearly_and_leaves_nothing(
     before = census(gateway)
     wrong = []
     for number, bad in enumerate([*TABLE, *ODD]):
+        # Of one caller not this many refusals become events.
+        client.application.extensions[REFUSALS] = Refusals()
         answer = send(client, bad, known, PREFIXES[number % len(PREFIXES)])
         found = problems(answer, bad)
         after = census(gateway)
@@ -143,6 +155,18 @@ def test_every_malformed_request_is_refused_clearly_and_leaves_nothing(
             wrong.append(f"{bad.method} {bad.path:.80} {sent:.200}: {found} {answer.text[:300]}")
     assert wrong == [], "\n".join(wrong)
     assert_quiet(capfd, client.key)
+
+
+def test_parameters_without_a_value_count_as_absent(client: KeyClient, known: dict[str, str]) -> None:
+    def listed(path: str) -> tuple[int, list[str]]:
+        answer = client.get(filled(path, known))
+        return answer.status_code, re.findall(r'"(?:id|custom_id)":"([^"]+)"', answer.text)
+
+    for path, names in ABSENT.items():
+        plain = listed(path)
+        assert plain[0] == 200, path
+        assert {name: listed(f"{path}?{name}=") for name in names} == dict.fromkeys(names, plain), path
+    assert listed("/v1/files?limit=%20") == listed("/v1/files")
 
 
 def test_odd_headers_are_survived(client: KeyClient, known: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:

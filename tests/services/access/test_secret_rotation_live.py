@@ -18,8 +18,6 @@ from tests.support.batches import TERMINAL, chat_line, create, jsonl, read, retr
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 KEY = "canary-of-the-provider"
 RING = ["one", "two", "three"]
 LINES = 60

@@ -23,8 +23,6 @@ from tests.services.containers.test_containers import calls, made, rows
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 FAIL_POINTS = ("container.before_create", "container.after_create", "container.before_confirm")
 HOUR_MS = 3_600_000
 

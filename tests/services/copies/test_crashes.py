@@ -21,8 +21,6 @@ from tests.support.batches import chat_line, create, ended, jsonl, read
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 UPLOAD = ("file.before_row", "copy.before_upload", "copy.after_upload")
 DELETE = ("copy.before_delete", "copy.after_delete")
 WORKER = ("copy.before_upload", "copy.after_upload")

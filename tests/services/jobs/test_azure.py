@@ -16,8 +16,6 @@ from tests.support.batches import CHAT, chat_line, jsonl
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 KEY = "canary-azure-key"
 DATED = "2024-10-21"
 AZURE = "/chat/completions"

@@ -18,8 +18,6 @@ from tests.support.batches import chat_line, create, ended, jsonl, read
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 LINES = 60
 DATA = jsonl(chat_line(f"c{n}", f"text {n}") for n in range(LINES))
 FAIL_POINTS = (

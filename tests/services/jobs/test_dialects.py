@@ -20,8 +20,6 @@ from tests.support.messages import MESSAGES, WEATHER, message_line, message_of, 
 from tests.support.process import Process
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 SERVERS = [{"type": "url", "url": "https://x.example", "name": "x"}]
 RESPONSES = "/v1/responses"
 

@@ -13,8 +13,6 @@ from tests.fakes.serving import ServedApp
 from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, read
 
-pytestmark = pytest.mark.spread
-
 KEY = "canary-gemini-key"
 
 

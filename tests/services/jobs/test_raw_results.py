@@ -17,8 +17,6 @@ from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, retrieve
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.spread
-
 
 def lines(count: int) -> bytes:
     return jsonl(chat_line(f"c{n}", "refuse-this" if n == 1 else f"text {n}") for n in range(count))

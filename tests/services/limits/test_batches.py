@@ -196,7 +196,10 @@ def test_what_is_used_of_limits(gateway: Gateway) -> None:
     }
     assert 2 <= found["requests_per_minute"] <= 4
     told = client.get("/api/governance/virtual-keys/quota").json
-    assert told["limits_used"] == {"key": found | {"requests_per_minute": 3}, "project": {}}
+    # The question is a use itself; a lease that is used up within a second is followed by a larger one.
+    asked = told["limits_used"]["key"]["requests_per_minute"]
+    assert asked in (3, 4)
+    assert told["limits_used"] == {"key": found | {"requests_per_minute": asked}, "project": {}}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL plans by how much there is

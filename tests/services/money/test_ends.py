@@ -10,6 +10,7 @@ TO_NO_END = {
     "work.end_due",
     "work.hold",
     "work.release",
+    "work.renew",
     "work.start",
     "work.start_jobs",
     "batches.cancel",

@@ -14,8 +14,6 @@ from tests.services.running.conftest import Workers
 from tests.support.batches import create, ended, jsonl, read
 from tests.support.messages import MESSAGES, WEATHER, message_line, message_of, text_of
 
-pytestmark = pytest.mark.spread
-
 HINTS = {"metadata": {"user_id": "u"}, "thinking": {"type": "disabled"}, "cache_control": {"type": "ephemeral"}}
 
 

@@ -12,8 +12,6 @@ from tests.services.running.conftest import Workers
 from tests.support.batches import CHAT, chat_line, create, ended, jsonl, read
 from tests.support.messages import MESSAGES, message_line, message_of, text_of
 
-pytestmark = pytest.mark.spread
-
 AZURE = "/chat/completions"
 PREFIXES = ("/v1", "/openai/v1", "/openai", "/openai/openai")
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.lib.slots import Slots
+from app.lib.threads.slots import Slots
 
 
 def test_an_owner_gets_its_slots_and_others_theirs_up_to_the_total() -> None:
