@@ -11,17 +11,28 @@ import pytest
 from sqlalchemy import Connection, insert, text
 
 from app import migrate
-from app.data.batches import batches, inputs, job_facts, jobs, lines, retention, segments, work
+from app.data.batches import batches, inputs, job_facts, jobs, lines, pauses, retention, segments, waits, work
 from app.data.batches.jobs import JobLease
 from app.data.batches.lines import LineAttempts, LineResult
+from app.data.batches.waits import NewWait
 from app.data.files import blobs as blob_rows
 from app.data.files import files
 from app.data.money import limit_counters
 from app.data.store.database import Database
 from app.data.store.leases import Lease
-from app.data.tables import accounts, batch_chunks, batch_jobs, batch_lines, batch_segments, blobs, projects
+from app.data.tables import (
+    accounts,
+    batch_chunks,
+    batch_jobs,
+    batch_line_waits,
+    batch_lines,
+    batch_segments,
+    blobs,
+    projects,
+)
 from app.data.tables import batches as batch_rows
 from app.data.tables import files as file_rows
+from app.data.tables import pauses as pause_rows
 from app.settings import from_environment
 from tests.conftest import DATABASES
 from tests.support import postgres
@@ -39,6 +50,19 @@ STATUSES = ("validating", "in_progress", "finalizing", "cancelling")
 DAY_MS = 86_400_000
 LONG_AGO = 1_700_000_000_000
 FAR = 4_000_000_000_000
+WAITING = 100  # lines of the huge batch that wait
+PAUSED = 100  # models of another account that are paused
+FILLED = (
+    batch_rows,
+    batch_lines,
+    batch_line_waits,
+    batch_segments,
+    batch_chunks,
+    batch_jobs,
+    blobs,
+    file_rows,
+    pause_rows,
+)
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -51,7 +75,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     found = Database(from_environment({"DATABASE_URL": url, "BATCHGATE_HOME": "/nowhere"}).database_url)
     with found.write() as connection:
         if request.param == "postgresql":
-            for table in (batch_rows, batch_lines, batch_segments, batch_chunks, batch_jobs, blobs, file_rows):
+            for table in FILLED:
                 connection.execute(text(f"ALTER TABLE {table.name} SET (autovacuum_enabled = false)"))
         _fill(connection)
     yield found
@@ -70,9 +94,12 @@ class Query:
 
 # A project's running batches are looked at one by one, each with a few probes of an index.
 RUNNING = SMALL * len(STATUSES) + 2
+# Why batches wait: their waits several times; on PostgreSQL it may read all of those, and all pauses, once.
+REASONS = WAITING * 8 + PAUSED * 4
 LEASE = Lease(HUGE, 1, WORKER)
 SEGMENT = Lease(HUGE_LINES // SEGMENT_LINES, 1, WORKER)
 JOB = JobLease(1, 1, WORKER, HUGE, 1, "running")
+WAIT = NewWait(77, "retry", 1, 0, 1000, 1, 0, "overload", 429, None, None)
 RESULT = LineResult(77, "completed", 1, 0, 200, None, 5, 1, 1, None, 1, 0, 10)
 QUERIES: dict[str, Query] = {
     "any_due": Query(work.any_due, RUNNING * 10),
@@ -139,9 +166,24 @@ QUERIES: dict[str, Query] = {
         lambda c: batches.list_page(
             c, project_id=PROJECT, provider=None, statuses=["in_progress"], after=None, limit=20
         ),
-        600,
+        600 + REASONS,
     ),
-    "batch find": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_1"), 50),
+    "waits of batches": Query(
+        lambda c: waits.of_batches(c, [HUGE, *range(FIRST_SMALL, FIRST_SMALL + 19)]), RUNNING * 10 + REASONS
+    ),
+    "waits list": Query(lambda c: waits.list_all(c, limit=100), RUNNING * 10 + REASONS),
+    "waits of lines": Query(lambda c: waits.of_lines(c, HUGE, first=101, last=200), 1000),
+    "waits note": Query(lambda c: waits.note(c, HUGE, [WAIT]), 20),
+    "waits forget": Query(lambda c: waits.forget(c, HUGE, range(1, 101)), WAITING * 4),
+    "waits forget_ended": Query(waits.forget_ended, WAITING * 5),
+    "pauses of_capacity": Query(lambda c: pauses.of_capacity(c, account_id=1, model="m"), 20),
+    "pauses note": Query(lambda c: _pause(c, PROJECT), 20),
+    "pauses note, all": Query(lambda c: _pause(c, None), 20),
+    "pauses lift": Query(lambda c: pauses.lift(c, account_id=1, model="m", project_id=None), 20),
+    "pauses list": Query(lambda c: pauses.list_all(c, limit=20), PAUSED * 6),
+    "pauses forget_old": Query(lambda c: pauses.forget_old(c, after_ms=DAY_MS), PAUSED * 2),
+    "batch find": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_1"), 50 + REASONS),
+    "batch find, ended": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_500"), 50),
     "batch position": Query(lambda c: batches.position(c, project_id=PROJECT, public_id="batch_1"), 10),
     "file find": Query(lambda c: files.find(c, PROJECT, "file-1"), 50),
     "file position": Query(lambda c: files.position(c, PROJECT, "file-1"), 10),
@@ -170,6 +212,7 @@ def _fill(connection: Connection) -> None:
         connection.execute(insert(projects).values(id=number, name=f"p{number}", created_at=LONG_AGO))
     account = {"id": 1, "name": "a", "provider": "local", "source": "cli", "created_at": LONG_AGO}
     connection.execute(insert(accounts).values(base_url="http://127.0.0.1:9", **account))
+    connection.execute(insert(accounts).values(base_url="http://127.0.0.1:9", **account | {"id": 2, "name": "b"}))
     ended = range(FIRST_SMALL + 100, FIRST_SMALL + 100 + ENDED)
     small = {
         FIRST_SMALL + place: (status, OTHER if place % SMALL == 0 else PROJECT)
@@ -191,6 +234,9 @@ def _fill(connection: Connection) -> None:
     chunks = [{"batch_id": number, "segment_id": 1000 + number, "blob_id": number, **chunk} for number in ended]
     connection.execute(insert(batch_chunks), chunks)
     connection.execute(insert(batch_jobs), [_job(place, number) for place, number in enumerate(ended, 1)])
+    connection.execute(insert(batch_line_waits), [_wait(HUGE, line) for line in range(1, WAITING + 1)])
+    connection.execute(insert(batch_line_waits), [_wait(number, 1) for number in small])
+    connection.execute(insert(pause_rows), [_paused(1, "m"), *(_paused(2, f"m{n}") for n in range(PAUSED))])
 
 
 def _add_lines(connection: Connection, batch_id: int, count: int) -> None:
@@ -246,6 +292,20 @@ def _huge_segment(number: int) -> dict[str, Any]:
 def _small_segment(number: int, state: str) -> dict[str, Any]:
     free = {"worker": None, "lease_until": None}
     return {"id": 1000 + number, "batch_id": number, "first_line": 1, "last_line": 1, "state": state, **free}
+
+
+def _wait(number: int, line: int) -> dict[str, Any]:
+    return {"batch_id": number, "line": line, "state": "retry", "since": LONG_AGO, "until": FAR, "refusals": 1}
+
+
+def _paused(account: int, model: str) -> dict[str, Any]:
+    times = {"since": LONG_AGO, "paused_until": FAR}
+    return {"account_id": account, "model": model, "project_id": None, "kind": "quota", "pauses": 1, **times}
+
+
+def _pause(connection: Connection, project: int | None) -> None:
+    why = {"kind": "quota", "status_code": 429, "code": "quota", "message": "no more"}
+    pauses.note(connection, account_id=1, model="m", project_id=project, pause_ms=1000, **why)
 
 
 def _job(place: int, number: int) -> dict[str, Any]:

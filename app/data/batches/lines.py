@@ -172,12 +172,8 @@ class DuplicateId(NamedTuple):
     custom_id: str
 
 
-_WAITS = and_(batch_line_waits.c.batch_id == batch_lines.c.batch_id, batch_line_waits.c.line == batch_lines.c.line)
-_WAITING = select(
-    *(batch_lines.c[name] for name in WaitingLine._fields[:-2]),
-    func.coalesce(batch_line_waits.c.refusals, 0),
-    now_ms() - batch_line_waits.c.refused_since,
-).outerjoin_from(batch_lines, batch_line_waits, _WAITS)
+_WAITING = select(*(batch_lines.c[name] for name in WaitingLine._fields[:-2]))
+_REFUSED = select(batch_line_waits.c.line, batch_line_waits.c.refusals, now_ms() - batch_line_waits.c.refused_since)
 _OF_JOB = [batch_lines.c[name] for name in LineOfJob._fields]
 _PLACE = [batch_lines.c[name] for name in RequestPlace._fields]
 _STATUS = [batch_lines.c[name] for name in LineStatus._fields]
@@ -246,8 +242,11 @@ def delete_lines(connection: Connection, batch_id: int, *, limit: int) -> int:
 
 def waiting(connection: Connection, batch_id: int, *, first: int, last: int) -> list[WaitingLine]:
     """Lines of a segment without a result, in order."""
+    # Not joined: without statistics PostgreSQL looks at all waits of the batch for each line.
+    waits = (batch_line_waits.c.batch_id == batch_id, batch_line_waits.c.line.between(first, last))
+    refused = {line: (times, age_ms) for line, times, age_ms in connection.execute(_REFUSED.where(*waits))}
     statement = _WAITING.where(_within(batch_id, first, last), _PENDING).order_by(batch_lines.c.line)
-    return [WaitingLine._make(row) for row in connection.execute(statement)]
+    return [WaitingLine._make((*row, *refused.get(row.line, (0, None)))) for row in connection.execute(statement)]
 
 
 def any_waiting_in_segment() -> ColumnElement[bool]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import Connection, and_, delete, select, union_all, update
 from sqlalchemy.sql import ColumnElement
 
 from app.data.store.database import insert_absent, now_ms
@@ -45,7 +45,7 @@ class ShownPause:
 
 def of_capacity(connection: Connection, *, account_id: int, model: str) -> list[PauseState]:
     """The pauses that lines for `model` at the account observe, also those that only a probe can end now."""
-    statement = select(
+    columns = (
         pauses.c.model,
         pauses.c.project_id,
         pauses.c.kind,
@@ -55,7 +55,11 @@ def of_capacity(connection: Connection, *, account_id: int, model: str) -> list[
         pauses.c.message,
         (pauses.c.paused_until - now_ms()).label("left_ms"),
         (now_ms() - pauses.c.since).label("age_ms"),
-    ).where(pauses.c.account_id == account_id, pauses.c.model.in_(("", model)))
+    )
+    mine = (pauses.c.account_id == account_id, pauses.c.model.in_(("", model)))
+    # Each of the two partial indexes serves one half.
+    halves = (pauses.c.project_id.is_(None), pauses.c.project_id.is_not(None))
+    statement = union_all(*(select(*columns).where(*mine, half) for half in halves))
     return [PauseState(**row._asdict()) for row in connection.execute(statement)]
 
 

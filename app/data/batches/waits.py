@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.data.store.database import now_ms
 from app.data.tables import batch_line_waits, batch_segments, batches
-from app.lib.states import TERMINAL
+from app.data.tables.batches import IS_RUNNING
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _KEPT = ("state", "epoch", "since", "until", "refusals", "refused_since", "kind", "status_code", "code", "message")
@@ -142,10 +142,11 @@ def forget(connection: Connection, batch_id: int, lines: Collection[int]) -> Non
 
 def forget_ended(connection: Connection) -> None:
     """Delete the waits of batches that have ended."""
-    ended = exists(
-        select(literal(1)).where(batches.c.id == batch_line_waits.c.batch_id, batches.c.status.in_(TERMINAL))
-    )
-    connection.execute(delete(batch_line_waits).where(ended))
+    # Few batches wait or run, and a statement that looked for those that have ended might read all of them.
+    waiting = set(connection.execute(select(batch_line_waits.c.batch_id).distinct()).scalars())
+    ended = waiting.difference(connection.execute(select(batches.c.id).where(IS_RUNNING)).scalars())
+    if ended:
+        connection.execute(delete(batch_line_waits).where(batch_line_waits.c.batch_id.in_(ended)))
 
 
 def _row(batch_id: int, wait: NewWait) -> dict[str, Any]:

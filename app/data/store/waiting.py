@@ -4,7 +4,8 @@ A batch waits for an account that is disabled, for a pause of its model or accou
 or for its provider, in this order. Of native batches the first job that is not done decides.
 """
 
-# `lines` are how many wait to be sent again. Instants are Unix milliseconds.
+# `lines` are how many wait to be sent again. Instants are Unix milliseconds. Conditions are such that databases without
+# statistics find pauses by their indexes, and batches by that of running ones: none answers COALESCE(deleted_at, 0).
 _REASONS = """
     SELECT batch_id, reason, lines, status_code, code, message, kind,
            CASE reason WHEN 'paused' THEN pause_since WHEN 'retry' THEN COALESCE(retry_since, job_since)
@@ -37,14 +38,19 @@ _REASONS = """
                COALESCE(j.submitted_at, j.creating_at) AS job_since
         FROM batches b JOIN accounts a ON a.id = b.account_id
         LEFT JOIN pauses u ON b.execution = 'gateway' AND u.id =
-            (SELECT x.id FROM pauses x WHERE x.account_id = b.account_id AND x.model IN ('', b.model)
-             AND (x.project_id IS NULL OR x.project_id = b.project_id) ORDER BY x.paused_until DESC LIMIT 1)
+            (SELECT x.id FROM (
+               SELECT y.id, y.paused_until FROM pauses y
+               WHERE y.account_id = b.account_id AND y.model IN ('', b.model) AND y.project_id IS NULL
+               UNION ALL SELECT z.id, z.paused_until FROM pauses z
+               WHERE z.account_id = b.account_id AND z.model IN ('', b.model) AND z.project_id = b.project_id
+             ) x ORDER BY x.paused_until DESC LIMIT 1)
         LEFT JOIN batch_line_waits r ON r.batch_id = b.id AND r.line =
             (SELECT w.line FROM batch_line_waits w WHERE w.batch_id = b.id AND w.state = 'retry'
              ORDER BY w.until DESC LIMIT 1)
         LEFT JOIN batch_jobs j ON j.id =
             (SELECT k.id FROM batch_jobs k WHERE k.batch_id = b.id AND k.state <> 'done' ORDER BY k.number LIMIT 1)
-        WHERE b.deleted_at IS NULL AND (b.status = 'in_progress' OR (b.status = 'validating' AND b.lines_total > 0))
+        WHERE COALESCE(b.deleted_at, 0) = 0
+          AND (b.status = 'in_progress' OR (b.status = 'validating' AND b.lines_total > 0))
       ) f
     ) w"""
 
