@@ -5,11 +5,11 @@ import signal
 import socket
 import threading
 from secrets import token_hex
-from types import FrameType
 
 from app.data.batches import workers
 from app.engine.embedded import Embedded, Options
 from app.engine.patience import Patience
+from app.lib.threads import signals
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from app.services.upkeep import preflight
@@ -34,14 +34,7 @@ def serve(gateway: Gateway) -> int:
     preflight.require_ring(gateway)
     name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
     engine = build_engine(gateway, name=name)
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        engine.stop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signals.handle((signal.SIGTERM, signal.SIGINT), engine.stop)
     with gateway.database.write() as connection:
         workers.register(connection, name=name, host=socket.gethostname()[:255], pid=os.getpid())
     gateway.log.info("worker.started", worker=name, concurrency=settings.worker_concurrency)

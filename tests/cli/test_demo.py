@@ -5,10 +5,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -121,8 +123,11 @@ def test_the_next_run_finds_key_and_store_again_and_no_second_one_runs_beside_it
 @pytest.mark.timeout(180)
 def test_nothing_stays_behind_when_the_demo_is_killed(environment: dict[str, str], fake: FakeServer) -> None:
     with Demo(environment | {"LOCAL_BASE_URL": fake.base_url}) as demo:
+        with closing(sqlite3.connect(Path(environment["BATCHGATE_HOME"]) / "batchgate.db")) as store:
+            [(worker,)] = store.execute("SELECT pid FROM workers")
         demo.stop(signal.SIGKILL)
     until(lambda: _is_free(int(environment["PORT"])), what="the gateway is gone")
+    until(lambda: not Path(f"/proc/{worker}").exists(), what="the worker is gone")
 
 
 def started(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

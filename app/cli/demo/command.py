@@ -8,7 +8,6 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import click
 import requests
@@ -19,6 +18,7 @@ from app.cli.demo.model import HOST, SLOTS, port_is_free, weights
 from app.cli.demo.supervisor import Child, Supervisor
 from app.cli.demo.terminal import foreground
 from app.cli.shared import context, profile
+from app.lib.threads import signals
 from app.services.access import keys
 from app.settings import Settings
 
@@ -75,15 +75,10 @@ def _serve(settings: Settings) -> int:
 
 def _run(settings: Settings, children: list[Child]) -> int:
     stopping, hurry = threading.Event(), threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        (hurry if stopping.is_set() else stopping).set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
     environment = os.environ | {"BATCHGATE_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
     click.echo(f"Starting {', '.join(child.name for child in children)} ...")
     supervisor = Supervisor(children, environment=environment)
+    signals.handle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), stopping.set, hurry.set)
     try:
         return _until_stopped(settings, supervisor, stopping)
     finally:
