@@ -40,7 +40,7 @@ run: $(RUNNABLE) ## Run gateway, worker and a small real model on this machine (
 test: $(INSTALLED) ## Run the tests, on SQLite and PostgreSQL (ARGS="tests/lib -n 0" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-rest: $(INSTALLED) ## Run the costly cases that `make test` leaves out, each on its other database
+test-rest: $(INSTALLED) ## Run what `make test` leaves out: whole matrices, and costly cases on their other database
 	@BATCHGATE_TEST_REST=1 $(BIN)/python -m pytest $(ARGS)
 
 proofs: $(INSTALLED) ## Hold the fake providers against the providers' official SDKs

@@ -52,6 +52,8 @@ def _in_memory(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # A shell starts what runs in its background with SIGINT ignored, and so would every process of a test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        spread.note_names(config)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         _in_memory(config)
     # Workers of a parallel run inherit the environment, so one server serves all of them.
@@ -69,7 +71,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    gone = set(spread.left_out(config, items))
+    gone = set(spread.left_out(items))
     if gone:
         items[:] = [item for item in items if item not in gone]
         config.hook.pytest_deselected(items=list(gone))

@@ -1,8 +1,8 @@
-"""Which cases of costly tests a run has: each on one database, and in a second run on the other.
+"""Which tests a run has: `make test` most of them, `make test-rest` what it left out, `make soak` everything.
 
 A test that needs a store runs on both databases. Those that start workers or processes are most of the time of the
-suite, so `make test` runs each of their cases on one database, half of them on each; `make test-rest` runs what it
-left out, and `make soak` everything.
+suite, so `make test` runs each of their cases on one database, half of them on each. The whole matrices (SDKs,
+providers by operations and faults, neighbours) and the demo it leaves to the other run.
 """
 
 import os
@@ -13,6 +13,7 @@ import pytest
 
 DATABASES = ("sqlite", "postgresql")
 REST = "BATCHGATE_TEST_REST"
+NAMED = "BATCHGATE_TESTS_NAMED"
 FOLDERS = tuple(
     f"tests/{folder}/"
     for folder in (
@@ -25,15 +26,34 @@ FOLDERS = tuple(
         "services/running",
     )
 )
+MATRICES = (
+    "tests/cli/test_demo.py",
+    "tests/e2e/clients/",
+    "tests/e2e/conformance/test_faults.py",
+    "tests/e2e/conformance/test_operations.py",
+    "tests/e2e/neighbours/",
+)
 
 
-def left_out(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
+def note_names(config: pytest.Config) -> None:
+    """Tell this run's processes, which inherit the environment, whether tests were asked for by name."""
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
+        os.environ[NAMED] = "1"
+    else:
+        os.environ.pop(NAMED, None)
+
+
+def left_out(items: list[pytest.Item]) -> list[pytest.Item]:
     """The items that this run leaves out; none when tests are asked for by name."""
     if REST in os.environ:
-        return [item for item in items if not _is_spread(item) or _is_its_database(item)]
-    if "BATCHGATE_SOAK" in os.environ or any("::" in argument for argument in config.args):
+        return [item for item in items if not _is_for_later(item)]
+    if "BATCHGATE_SOAK" in os.environ or NAMED in os.environ:
         return []
-    return [item for item in items if _is_spread(item) and not _is_its_database(item)]
+    return [item for item in items if _is_for_later(item)]
+
+
+def _is_for_later(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(MATRICES) or (_is_spread(item) and not _is_its_database(item))
 
 
 def _is_spread(item: pytest.Item) -> bool:
