@@ -276,7 +276,6 @@ def _check_chat(body: Body) -> None:
     _known("ChatCompletionRequest", body)
     for message in body["messages"]:
         _check_message(message)
-    model_rules.mistral(body["messages"])
     for tool in body.get("tools") or ():
         _known("Tool", tool)
         _known("Function", tool["function"], needs=("name", "parameters"))
@@ -293,6 +292,7 @@ def _check_chat(body: Body) -> None:
     _expect(body.get("temperature", 0) <= 1.5, "temperature")
     _expect(body.get("service_tier", "auto") in ("auto", "standard_only"), "service_tier")
     _expect(body.get("reasoning_effort", "none") in ("none", "high"), "reasoning_effort")
+    model_rules.mistral(body["messages"])
 
 
 def _check_message(message: Body) -> None:

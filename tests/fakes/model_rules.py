@@ -120,6 +120,7 @@ def nova(given: Body, model: str) -> None:
 
 def mistral(messages: list[Body]) -> None:
     """Rules of mistral-common for the order of turns."""
+    _expect(bool(messages), "Conversation must have at least one message")
     calls = 0
     for before, message in zip([{}, *messages], messages, strict=False):
         role, previous = message["role"], before.get("role", "")
