@@ -130,13 +130,16 @@ def local_base_url() -> str:
 
 @pytest.fixture
 def environment(database_url: str, tmp_path: Path, local_base_url: str) -> dict[str, str]:
-    """What an operator would set for this store; processes that a test starts get it too."""
+    """What an operator would set for this store; processes that a test starts get it too.
+
+    No lease ends by itself, however busy the machine is; those of processes that are killed do (tests.support.process).
+    """
     return {
         "BATCHGATE_HOME": str(tmp_path / "home"),
         "DATABASE_URL": database_url,
         "BATCHGATE_SECRET_KEY": "secret-of-the-tests",
         "BATCHGATE_LOG_LEVEL": "warning",
-        "BATCHGATE_LEASE_SECONDS": "1",
+        "BATCHGATE_LEASE_SECONDS": "30",
         "BATCHGATE_HEARTBEAT_SECONDS": "0.2",
         "BATCHGATE_POLL_SECONDS": "0.05",
         "BATCHGATE_DRAIN_SECONDS": "1",

@@ -1,6 +1,7 @@
 """A worker or web process of the gateway, to be killed.
 
 It is forked from a server that has imported the gateway already: an import for each process costs a second of CPU.
+Its leases are short, since whoever follows it waits for their end.
 With DROP_UNSYNCED set, its blob store keeps bytes in memory until they are committed.
 """
 
@@ -30,7 +31,7 @@ class Process:
     """One such process (`worker` or `web`), ready when made; killed at the end of its `with` block if it still runs."""
 
     def __init__(self, kind: str, environment: Mapping[str, str]) -> None:
-        full = {"PATH": os.environ["PATH"], **environment}
+        full = {"PATH": os.environ["PATH"], **environment, "BATCHGATE_LEASE_SECONDS": "1"}
         ready, ours = _forks.Pipe(duplex=False)
         self._process = _forks.Process(target=_run, args=(kind, full, ours), daemon=True)
         self._process.start()

@@ -52,7 +52,12 @@ def test_random_kills_lose_nothing_and_repeat_nothing(
     dice = random.Random(seed)
     log = tmp_path / "processes.log"
     key = keys.create(gateway, project="alpha", name="soak").key
-    settings = {**environment, "BATCHGATE_UPLOAD_LEASE_SECONDS": "3", "BATCHGATE_LOG_LEVEL": "info"}
+    settings = {
+        **environment,
+        "BATCHGATE_LEASE_SECONDS": "1",
+        "BATCHGATE_UPLOAD_LEASE_SECONDS": "3",
+        "BATCHGATE_LOG_LEVEL": "info",
+    }
     with Fleet(settings, workers=workers, log=log) as fleet:
         customer = Customer(fleet.url, key, random.Random(seed))
         customer.start()

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import func, select, update
 
 from app.data.batches import job_facts, jobs
@@ -21,6 +22,12 @@ from tests.support.waiting import until
 from tests.support.working import settle
 
 LEASE_MS = 60_000
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """Leases end soon, and nobody renews them."""
+    return {**environment, "BATCHGATE_LEASE_SECONDS": "1"}
 
 
 def test_a_job_whose_lease_ran_out_may_be_taken_by_a_neighbour(
