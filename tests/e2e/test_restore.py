@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def lines(heading: str, *programs: str) -> list[str]:
 def shell(folder: Path, command: str, **environ: str) -> None:
     """Run a command of the page, with `folder` for the folder of the service and this user for its user."""
     text = command.replace("/srv/batchgate", str(folder)).replace(" -o batchgate -g batchgate", "")
+    text = text.replace(".venv/bin/python", sys.executable)
     done = subprocess.run(
         ["sh", "-c", text], cwd=folder, env=os.environ | environ, capture_output=True, text=True, check=False
     )
@@ -71,11 +73,10 @@ def check(environment: dict[str, str], key: str) -> None:
         gateway.database.dispose()
 
 
-@pytest.mark.skipif(not shutil.which("sqlite3"), reason="sqlite3 is not installed")
 def test_a_store_on_sqlite(environment: dict[str, str], tmp_path: Path) -> None:
     migrate.upgrade(from_environment(environment))
     key = filled(build_gateway(from_environment(environment)))
-    backup, restore = lines("Back up and restore", "sqlite3"), lines("Back up and restore", "rm", "install")
+    backup, restore = lines("Back up and restore", r"\.venv/bin/python"), lines("Back up and restore", "rm", "install")
     pack, unpack = lines("Back up and restore", "tar")
     assert (len(backup), len(restore)) == (1, 2)
     for command in (*backup, pack):
