@@ -10,6 +10,7 @@ from app.api.idempotency import REPLAYED_HEADER
 from app.api.operation import WRITES, latency_ms
 from app.errors import RateLimitedError
 from app.lib import ids
+from app.services import store_errors
 from app.services.events import record
 from app.services.events.refusals import Refusals
 from app.services.gateway import Actor, Caller
@@ -96,7 +97,9 @@ def _record(caller: Caller | Actor, operation: str, status: int, elapsed_ms: int
         )
     except SQLAlchemyError as failure:
         # The operation is committed, so its response must not turn into a failure.
-        gateway().log.error("event.not_recorded", operation=operation, request_id=g.request_id, reason=str(failure))
+        gateway().log.error(
+            "event.not_recorded", operation=operation, request_id=g.request_id, reason=store_errors.reason(failure)
+        )
 
 
 def _recordable(object_id: str | None) -> str | None:

@@ -104,7 +104,7 @@ class KeySet:
             self._read_at = self._monotonic()
         except JwksError as error:
             # The cached keys stay valid: an issuer that is down must not lock out everybody.
-            self._log.error("jwks.not_read", where=self._where, error=str(error), kept=len(self._keys or ()))
+            self._log.error("jwks.not_read", where=self._where, reason=str(error), kept=len(self._keys or ()))
         finally:
             with self._lock:
                 self._reading = None

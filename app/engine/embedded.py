@@ -95,7 +95,7 @@ class Embedded:
             try:
                 more = act()
             except StoreAwayError as error:
-                self._log.error("worker.store_away", error=str(error))
+                self._log.error("worker.store_away", reason=str(error))
                 self._stopping.wait(STORE_AWAY_S)
                 continue
             except Exception:  # noqa: BLE001
@@ -291,7 +291,7 @@ class Embedded:
                 self._work.leave(capacity)
             self._work.close()
         except StoreAwayError as error:
-            self._log.error("worker.store_away", error=str(error))
+            self._log.error("worker.store_away", reason=str(error))
         self._log.info("worker.stopped", drained=drained)
 
     def _keep_leases(self, over: threading.Event) -> None:
@@ -299,4 +299,4 @@ class Embedded:
             try:
                 self._heartbeat()
             except StoreAwayError as error:
-                self._log.error("worker.store_away", error=str(error))
+                self._log.error("worker.store_away", reason=str(error))

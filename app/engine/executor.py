@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.engine.gate import Permit
-from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result
+from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Words
 from app.engine.room import Portion
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import NotWrittenError, StoreAwayError, Work
 from app.lib import failpoints
 from app.lib.clock import Clock
+from app.lib.threads.episodes import Episodes
 
 TAKE_TIMEOUT_S = 0.5
 PERMIT_TIMEOUT_S = 1.0
@@ -42,6 +43,7 @@ class Executor:
         self._clock = clock
         self._log = log
         self._chunk = chunk
+        self._episodes = Episodes()
         self._flush_lock = threading.Lock()
         self._over = threading.Event()
         self._never = threading.Event()
@@ -90,11 +92,11 @@ class Executor:
         try:
             outcome, permit = self._attempt(run, line, portion)
         except StoreAwayError as error:
-            self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
+            self._log.warning("line.store_away", batch=run.segment.batch, line=line.number, reason=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
         except Exception:  # noqa: BLE001
             # A bug that one line triggers must end neither the thread nor the other lines.
-            self._log.exception("line.broken", batch=run.segment.batch_id, line=line.number)
+            self._log.exception("line.broken", batch=run.segment.batch, line=line.number)
             self._end_broken(run, line)
         else:
             self._settle(run, line, outcome, permit)
@@ -126,11 +128,11 @@ class Executor:
         try:
             result = self._work.broken(run.segment, line)
         except StoreAwayError as error:
-            self._log.warning("line.store_away", batch=run.segment.batch_id, line=line.number, error=str(error))
+            self._log.warning("line.store_away", batch=run.segment.batch, line=line.number, reason=str(error))
             run.give_back(line, delay_s=STORE_AWAY_S)
         except Exception:  # noqa: BLE001
             # Not even its end can be written down; the thread and the other lines go on.
-            self._log.exception("line.not_ended", batch=run.segment.batch_id, line=line.number)
+            self._log.exception("line.not_ended", batch=run.segment.batch, line=line.number)
             run.give_back(line, delay_s=MAX_RETRY_S)
         else:
             run.finish(result)
@@ -152,12 +154,11 @@ class Executor:
         refused, delay_s = run.gate.refused(permit, line, (segment.batch_id, line.number), outcome)
         times = refused.refused.times if refused.refused else 0
         if run.gate.gives_up(refused):
-            self._log.warning(
-                "line.given_up", batch=segment.batch_id, line=line.number, refusals=times, code=words.code
-            )
+            self._log.warning("line.given_up", **_of(run, line), refusals=times, **_said(words))
             run.finish(replace(outcome.result, line=refused))
             return
-        self._log.info("line.refused", batch=segment.batch_id, line=line.number, refusals=times, code=words.code)
+        log = self._log.warning if self._is_news(run, words) else self._log.info
+        log("line.refused", **_of(run, line), refusals=times, delay_s=round(delay_s, 1), **_said(words))
         run.give_back(refused, delay_s=delay_s, words=words)
 
     def _settle_fault(self, run: SegmentRun, line: Line, outcome: Faulted) -> None:
@@ -166,11 +167,19 @@ class Executor:
             # Its batch has ended, so its call was cut: the attempt is written, and the line ends with its batch.
             run.give_back(tried, retried=True)
             return
+        of, said = _of(run, line), _said(outcome.words)
         if tried.attempts >= outcome.max_attempts:
+            self._log.warning("line.given_up", **of, attempts=tried.attempts, **said)
             run.finish(replace(outcome.result, line=tried))
             return
-        self._log.info("line.retried", batch=run.segment.batch_id, line=line.number, attempt=tried.attempts)
-        run.give_back(tried, delay_s=_backoff_s(tried.attempts), retried=True, words=outcome.words)
+        delay_s = _backoff_s(tried.attempts)
+        log = self._log.warning if self._is_news(run, outcome.words) else self._log.info
+        log("line.retried", **of, attempts=tried.attempts, delay_s=round(delay_s, 1), **said)
+        run.give_back(tried, delay_s=delay_s, retried=True, words=outcome.words)
+
+    def _is_news(self, run: SegmentRun, words: Words) -> bool:
+        """True of the first failure of its kind in a batch."""
+        return self._episodes.failed((run.segment.batch_id, words.kind, words.status_code, words.code))
 
     def _write_results(self) -> None:
         while True:
@@ -206,25 +215,35 @@ class Executor:
         results, retried = run.drain()
         try:
             if not self._work.flush(run.segment, results, retried, last=last):
-                self._log.warning("segment.lost", batch=run.segment.batch_id, segment=run.segment.id)
+                self._log.warning("segment.lost", batch=run.segment.batch, reason="Its lease is over.")
                 run.lose()
             run.written()
         except StoreAwayError as error:
-            self._log.warning("chunk.store_away", batch=run.segment.batch_id, error=str(error))
+            self._log.warning("chunk.store_away", batch=run.segment.batch, reason=str(error))
             run.restore(results, retried, most_s=STORE_AWAY_S)
         except NotWrittenError as error:
-            self._log.error("chunk.not_written", batch=run.segment.batch_id, lines=len(error.results))
+            self._log.error("chunk.not_written", batch=run.segment.batch, lines=len(error.results), reason=str(error))
             self._keep(run, error.results, retried)
         except Exception:  # noqa: BLE001
             # Results are paid for: they are kept and written again while the lease holds; the trace shows the error.
-            self._log.exception("chunk.not_written", batch=run.segment.batch_id, segment=run.segment.id)
+            self._log.exception("chunk.not_written", batch=run.segment.batch)
             self._keep(run, results, retried)
 
     def _keep(self, run: SegmentRun, results: list[Result], retried: list[Line]) -> None:
         run.restore(results, retried, most_s=MAX_RETRY_S)
         if run.hopeless:
-            self._log.error("chunk.given_up", batch=run.segment.batch_id, lines=len(results))
+            reason = "They could not be written, and the batch is over."
+            self._log.error("chunk.given_up", batch=run.segment.batch, lines=len(results), reason=reason)
             run.lose()
+
+
+def _of(run: SegmentRun, line: Line) -> dict[str, Any]:
+    return {"batch": run.segment.batch, "line": line.number, "account": run.segment.account}
+
+
+def _said(words: Words) -> dict[str, Any]:
+    """A refusal for the log, in its provider's words."""
+    return {"status": words.status_code, "code": words.code or words.kind, "reason": words.message or words.kind}
 
 
 def _tried(line: Line, *, cost_unknown: bool = False) -> Line:

@@ -21,7 +21,7 @@ MAX_MISSES = 3
 class Segment:
     """A claimed run of lines. `deadline_s` is seconds of window left at the claim; `solo` runs one line at a time.
 
-    `age_s` is how long the batch had been running at the claim.
+    `age_s` is how long the batch had been running at the claim. `batch` and `account` are the names for the log.
     """
 
     id: int
@@ -32,6 +32,8 @@ class Segment:
     solo: bool
     lines: tuple[Line, ...]
     age_s: float = 0.0
+    batch: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from app.data.audit import idempotency
 from app.data.audit.idempotency import Reservation as Reservation  # what callers of this module get
 from app.data.audit.idempotency import StoredAnswer as StoredAnswer
 from app.errors import ConflictError
+from app.services import store_errors
 from app.services.gateway import Caller, Gateway
 
 MAX_KEY_LENGTH = 255
@@ -82,7 +83,7 @@ def free(gateway: Gateway, reservation: Reservation) -> None:
             idempotency.free(connection, reservation)
     except SQLAlchemyError as error:
         # The caller must hear of the failure that led here; the lease frees the key soon.
-        gateway.log.warning("idempotency.not_freed", error=str(error))
+        gateway.log.warning("idempotency.not_freed", reason=store_errors.reason(error))
 
 
 def purge_due(gateway: Gateway) -> int:

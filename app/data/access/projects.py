@@ -45,6 +45,11 @@ def find(connection: Connection, name: str) -> ProjectRow | None:
     return None if row is None else ProjectRow(**row._mapping)
 
 
+def name_of(connection: Connection, project_id: int) -> str:
+    """Returns the name of a project that exists."""
+    return str(connection.execute(select(projects.c.name).where(projects.c.id == project_id)).scalar_one())
+
+
 def page(connection: Connection, *, after: str | None, archived: bool | None, limit: int) -> Sequence[ProjectRow]:
     """Returns projects in order of their names, after the name `after`. `archived` None returns all of them."""
     statement = _ROWS

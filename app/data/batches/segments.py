@@ -34,7 +34,7 @@ class OpenSegment:
     """A segment that may be claimed. `worker` is the last holder, if it went silent; `left_ms` is left of the window,
     and the batch has been running for `age_ms`.
 
-    `probe_line` is the line that the last holder was sending alone.
+    `probe_line` is the line that the last holder was sending alone, `public_id` the batch's.
     """
 
     id: int
@@ -50,6 +50,7 @@ class OpenSegment:
     model: str
     left_ms: int
     age_ms: int
+    public_id: str
 
 
 _SEGMENT = select(
@@ -66,6 +67,7 @@ _SEGMENT = select(
     batches.c.model,
     (batches.c.expires_at - now_ms()).label("left_ms"),
     (now_ms() - func.coalesce(batches.c.in_progress_at, batches.c.created_at)).label("age_ms"),
+    batches.c.public_id,
 ).join_from(batch_segments, batches)
 
 

@@ -64,6 +64,7 @@ class DueBatch:
     id: int
     epoch: int
     lost_epochs: int
+    public_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,12 +301,21 @@ def follow(connection: Connection, batch_id: int, counts: Mapping[str, int], **c
 
 def _due(connection: Connection, project_id: int, where: ColumnElement[bool]) -> Sequence[DueBatch]:
     first = (
-        select(batches.c.id, batches.c.epoch, _LOST_EPOCHS.label("lost"), batches.c.expires_at, files.c.bytes)
+        select(
+            batches.c.id,
+            batches.c.epoch,
+            _LOST_EPOCHS.label("lost"),
+            batches.c.public_id,
+            batches.c.expires_at,
+            files.c.bytes,
+        )
         .join_from(batches, files, files.c.id == batches.c.input_file_id)
         .where(batches.c.project_id == project_id, where, _FREE)
         .order_by(batches.c.expires_at, batches.c.id)
         .limit(DUE_CONSIDERED)
         .subquery()
     )
-    statement = select(first.c.id, first.c.epoch, first.c.lost).order_by(first.c.bytes, first.c.expires_at, first.c.id)
+    statement = select(first.c.id, first.c.epoch, first.c.lost, first.c.public_id).order_by(
+        first.c.bytes, first.c.expires_at, first.c.id
+    )
     return [DueBatch(*row) for row in connection.execute(statement.limit(DUE_RETURNED))]

@@ -18,6 +18,7 @@ class ChargedBatch:
     """What all charges of a batch have in common. `rates` are None while the batch has no price."""
 
     id: int
+    public_id: str
     project_id: int
     key_id: int | None
     account_id: int
@@ -58,6 +59,7 @@ _values = attrgetter(*_NAMES)
 # Built once: every flush of results runs it.
 _FACTS = (
     select(
+        batches.c.public_id,
         batches.c.project_id,
         batches.c.key_id,
         batches.c.account_id,
@@ -111,6 +113,7 @@ def charged_batch(connection: Connection, batch_id: int) -> ChargedBatch:
         )
     return ChargedBatch(
         id=batch_id,
+        public_id=row.public_id,
         project_id=row.project_id,
         key_id=row.key_id,
         account_id=row.account_id,

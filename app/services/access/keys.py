@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.data.access import keys
 from app.data.access.keys import CallerRow, KeyRow
 from app.errors import AuthenticationError, ConflictError, InvalidRequestError, PermissionDeniedError
+from app.services import store_errors
 from app.services.access import key_fields, key_secrets, permissions
 from app.services.access.key_changes import expire as expire
 from app.services.access.key_changes import not_found
@@ -184,7 +185,7 @@ def record_refusal(gateway: Gateway, caller: Caller, error: PermissionDeniedErro
             detail={"code": error.code, "message": error.message},
         )
     except SQLAlchemyError as failure:
-        gateway.log.error("event.not_recorded", operation="authenticate", error=str(failure))
+        gateway.log.error("event.not_recorded", operation="authenticate", reason=store_errors.reason(failure))
 
 
 def _info(row: KeyRow) -> KeyInfo:

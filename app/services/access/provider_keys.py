@@ -126,13 +126,13 @@ def _verify(gateway: Gateway, bearer: _Bearer, *, is_known: bool) -> None:
                 connector.check()
     except RefusedError as error:
         gateway.attempts.refused(bearer.mark)
-        gateway.log.info("provider_key.refused", provider=name, status=error.status)
+        gateway.log.info("provider_key.refused", provider=name, status=error.status, reason=error.message)
         raise key_service.refused() from None
     except ConfigurationError as error:
-        gateway.log.error("provider_key.not_verified", provider=name, error=type(error).__name__)
+        gateway.log.error("provider_key.not_verified", provider=name, reason=type(error).__name__)
         raise key_service.refused() from None
     except UpstreamError as error:
-        gateway.log.warning("provider_key.not_verified", provider=name, error=type(error).__name__)
+        gateway.log.warning("provider_key.not_verified", provider=name, status=error.status, reason=error.message)
         # A known key counts as verified now: otherwise each of its requests would wait for the provider.
         if not is_known:
             raise provider_errors.caller_error(error, provider=name) from None

@@ -202,7 +202,7 @@ class Accounts:
         except DBAPIError as error:
             if before is None or not is_outage(error):
                 raise
-            self._log.warning("accounts.not_reread", error=type(error).__name__)
+            self._log.warning("accounts.not_reread", reason=type(error).__name__)
             return before
         return self._made(rows)
 
@@ -215,7 +215,7 @@ class Accounts:
             for name in settled:
                 del self._due.unsettled[name]
             for name in self._due.unsettled:
-                self._log.warning("account.not_verified", provider=name, hint="Its key changed; it is away.")
+                self._log.warning("account.not_verified", provider=name, reason="Its key changed; it is away.")
             self._due.settle = self._clock.monotonic() + SETTLE_AGAIN_S
         return bool(settled)
 

@@ -91,7 +91,7 @@ class Loader:
             # The message of any other error may contain a credential that failed to parse, so only its type is logged.
             known = isinstance(error, SealError | ConfigurationError)
             why = str(error) if known else type(error).__name__
-            self._log.error("account.unusable", provider=row.provider, account=row.name, error=why)
+            self._log.error("account.unusable", provider=row.provider, account=row.name, reason=why)
             return None
         return Account(
             id=row.id,

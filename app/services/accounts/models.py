@@ -59,5 +59,5 @@ def _models(gateway: Gateway, account: Account) -> list[Mapping[str, Any]]:
     try:
         return list(account.connector.list_models(timeout_s=TIMEOUT_S))
     except UpstreamError as error:
-        gateway.log.warning("models.not_listed", provider=account.provider, error=error.message)
+        gateway.log.warning("models.not_listed", provider=account.provider, reason=error.message)
         return []

@@ -79,5 +79,5 @@ def _continued(gateway: Gateway, batch: Batch, first: bytes, rest: Iterator[byte
         yield from rest
     except (UpstreamError, ProviderError) as error:
         # The response has begun: cutting it off is the only way left to tell the client that it is incomplete.
-        gateway.log.error("raw_results.cut", batch=batch.public_id, provider=batch.provider, error=error.message)
+        gateway.log.error("raw_results.cut", batch=batch.public_id, provider=batch.provider, reason=error.message)
         raise

@@ -170,5 +170,5 @@ def _continued(gateway: Gateway, batch: Batch, first: bytes, rest: Iterator[byte
         yield from rest
     except BlobError as error:
         # The response has begun: cutting it off is the only way left to tell the client that it is incomplete.
-        gateway.log.error("batch_results.cut", batch=batch.public_id, error=str(error))
+        gateway.log.error("batch_results.cut", batch=batch.public_id, reason=str(error))
         raise

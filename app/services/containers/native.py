@@ -82,7 +82,7 @@ class Native(NativeFiles):
         except MissingError:
             self.expire(container)
         except UpstreamError as error:
-            self.gateway.log.warning("container.refresh_failed", container=container.public_id, error=error.message)
+            self.gateway.log.warning("container.refresh_failed", container=container.public_id, reason=error.message)
             return container
         else:
             self._observe(container, native)
@@ -138,7 +138,7 @@ class Native(NativeFiles):
             account.connector.delete_container(native.id)
         except UpstreamError as error:
             # The intent stays, with the native id, and the reconciler retries.
-            self.gateway.log.warning("container.not_deleted", container=intent.public_id, error=error.message)
+            self.gateway.log.warning("container.not_deleted", container=intent.public_id, reason=error.message)
             return
         bury(self.gateway.database, intent.id)
 

@@ -215,7 +215,7 @@ class NativeFiles:
             yield from chunks
         except UpstreamError as error:
             # The status has been sent, so all that is left is to break the response off.
-            self.gateway.log.warning("container_file.content_cut", file=file.public_id, error=error.message)
+            self.gateway.log.warning("container_file.content_cut", file=file.public_id, reason=error.message)
             raise
 
     def _record(

@@ -44,7 +44,7 @@ def _reconcile(gateway: Gateway, intent: LostIntent, grace_ms: int) -> bool:
             if not _is_undone(gateway, account, intent, grace_ms):
                 return False
         except UpstreamError as error:
-            gateway.log.warning("container.not_reconciled", container=intent.public_id, error=error.message)
+            gateway.log.warning("container.not_reconciled", container=intent.public_id, reason=error.message)
             return False
     return bury(gateway.database, intent.id)
 

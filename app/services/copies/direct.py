@@ -61,4 +61,4 @@ def _undo(gateway: Gateway, account: Account, object_id: int, native: NativeFile
         reconcile.delete_now(gateway, object_id, worker=worker)
     except SQLAlchemyError as error:
         # The caller must hear of the error that led here; the lease expires, and the reconciler finds the file.
-        gateway.log.warning("copy.not_undone", provider=account.provider, native_id=native.id, error=str(error))
+        gateway.log.warning("copy.not_undone", provider=account.provider, native_id=native.id, reason=str(error))

@@ -68,7 +68,7 @@ def delete_now(gateway: Gateway, object_id: int, *, worker: str) -> bool:
             account.connector.delete_file(str(claimed.native_id))
         except UpstreamError as error:
             gateway.log.warning(
-                "copy.delete_failed", provider=account.provider, native_id=claimed.native_id, error=error.message
+                "copy.delete_failed", provider=account.provider, native_id=claimed.native_id, reason=error.message
             )
             return _postpone(gateway, claimed, error.message, at_least_s=error.retry_after_s)
         failpoints.hit("copy.after_delete")
@@ -178,12 +178,14 @@ def _postpone(gateway: Gateway, claimed: ClaimedObject, error: str, *, at_least_
 
 
 def _give_up(gateway: Gateway, claimed: ClaimedObject, reason: str) -> bool:
+    account = gateway.accounts.by_id(claimed.account_id)
     gateway.log.error(
         "copy.unknown",
-        object_id=claimed.id,
-        account_id=claimed.account_id,
+        provider=account.provider if account else None,
+        account=account.name if account else None,
+        native_id=claimed.native_id,
         filename=claimed.filename,
-        error=reason,
+        reason=reason,
     )
     with gateway.database.write() as connection:
         error = f"{reason} {claimed.last_error or ''}".strip()

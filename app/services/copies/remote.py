@@ -160,7 +160,7 @@ def _rest(gateway: Gateway, row: FileRow, first: bytes, download: Download) -> I
         yield from download.chunks
     except UpstreamError as error:
         # The status has been sent, so all that is left is to break the response off.
-        gateway.log.warning("file.content_cut", file=row.public_id, provider=row.home, error=error.message)
+        gateway.log.warning("file.content_cut", file=row.public_id, provider=row.home, reason=error.message)
         raise
 
 

@@ -292,7 +292,7 @@ def _joined(gateway: Gateway, caller: Caller, upload: Upload, parts: Sequence[St
         current = retrieve(gateway, caller, upload.public_id)
         if current.status != PENDING:
             raise _over(current) from error
-        gateway.log.error("upload.part_not_readable", upload=upload.public_id, error=str(error))
+        gateway.log.error("upload.part_not_readable", upload=upload.public_id, reason=str(error))
         raise UnavailableError("The gateway's store is not available; try again.", retry_after_s=5) from error
 
 

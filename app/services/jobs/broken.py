@@ -26,7 +26,7 @@ def put_off(gateway: Gateway, lease: JobLease, error: Exception) -> None:
     why = f"The gateway failed on this job ({type(error).__name__}); its log has the details."
     faults = facts.faults + 1
     if faults >= MAX_ATTEMPTS and lease.state in ENDS:
-        gateway.log.error("job.given_up", batch=facts.public_id, job=facts.number, state=lease.state)
+        gateway.log.error("job.given_up", batch=facts.public_id, job=facts.number, state=lease.state, reason=why)
         ENDS[lease.state](gateway, lease, facts, why)
         return
     delay_s = transition.backoff_s(gateway.settings, max(faults, BACKOFF_AS_FAULTS))

@@ -72,7 +72,7 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
             if not _is_last_look(work, error):
                 transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
                 return
-            gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, error=error.message)
+            gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, reason=error.message)
             _note_unknown_cost(work)
             if not isinstance(error, MissingError):
                 reason = (bounds.word(error.code, "code"), error.message)
@@ -264,7 +264,7 @@ def _write(work: _Harvest, results: Sequence[Result], *, answered: bool = True) 
     def count(connection: Connection, counts: Counts) -> None:
         jobs.count(connection, lease, answered=answered, **counts)
 
-    owner = ChunkOwner(lease.batch_id, work.segment_id, lease.epoch, hold, count, FAILPOINTS)
+    owner = ChunkOwner(lease.batch_id, work.facts.public_id, work.segment_id, lease.epoch, hold, count, FAILPOINTS)
     chunks.write(work.gateway, owner, results)
 
 

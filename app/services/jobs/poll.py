@@ -158,7 +158,7 @@ def _postpone(
     if facts.left_ms > -MAX_OVERDUE_MS:
         transition.postpone(gateway, lease, facts, why, at_least_s=at_least_s, changes=changes)
         return
-    gateway.log.error("job.silent", batch=facts.public_id, job=facts.number, native_id=facts.native_id, error=why)
+    gateway.log.error("job.silent", batch=facts.public_id, job=facts.number, native_id=facts.native_id, reason=why)
     text = f"The provider has not told how this job ended, a week after its window: {why}"
     errors = [{"code": SILENT, "message": text, "param": None, "line": None}]
     transition.move(gateway, lease, state="ended", status="failed", ended_at=NOW, errors=errors)
@@ -171,7 +171,9 @@ def _missing(gateway: Gateway, lease: JobLease, facts: JobFacts, error: MissingE
     elif settling:
         transition.postpone(gateway, lease, facts, error.message)
     else:
-        gateway.log.error("job.lost", batch=facts.public_id, job=facts.number, native_id=facts.native_id)
+        gateway.log.error(
+            "job.lost", batch=facts.public_id, job=facts.number, native_id=facts.native_id, reason=error.message
+        )
         transition.move(gateway, lease, state="ended", status="failed", ended_at=NOW, errors=[LOST])
 
 
@@ -204,11 +206,12 @@ def _is_full(facts: JobFacts, native: NativeJob) -> bool:
 
 
 def _make_again(gateway: Gateway, lease: JobLease, facts: JobFacts, native: NativeJob) -> None:
-    gateway.log.info("job.no_room", batch=facts.public_id, job=facts.number, native_id=native.id)
+    reason = native.errors[0].message
+    gateway.log.info("job.no_room", batch=facts.public_id, job=facts.number, native_id=native.id, reason=reason)
     changes: JobChanges = {
         "state": "pending",
         "status": None,
         "native_id": None,
         "marker": f"{facts.public_id}-{facts.number}.{facts.attempt}",  # the old marker would find the old job
     }
-    transition.postpone(gateway, lease, facts, native.errors[0].message, changes=changes)
+    transition.postpone(gateway, lease, facts, reason, changes=changes)

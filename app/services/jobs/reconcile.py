@@ -20,6 +20,7 @@ from app.services.leases import require
 # How far the provider's clock may be behind the database's.
 MAX_SKEW_MS = 120_000
 WORKER = "worker"
+NOT_THERE = "The provider does not have it: it is made again."
 
 
 def reconcile(gateway: Gateway, lease: JobLease) -> None:
@@ -39,7 +40,9 @@ def reconcile(gateway: Gateway, lease: JobLease) -> None:
         _postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
         return
     if native is None:
-        gateway.log.warning("job.not_found", batch=facts.public_id, job=facts.number, attempt=facts.attempt)
+        gateway.log.warning(
+            "job.not_found", batch=facts.public_id, job=facts.number, attempt=facts.attempt, reason=NOT_THERE
+        )
         transition.move(gateway, lease, state="pending")
     else:
         submit.made(gateway, facts, native, attempt=facts.attempt)
@@ -57,8 +60,8 @@ def give_up(gateway: Gateway, lease: JobLease) -> None:
 
 def unknown(gateway: Gateway, lease: JobLease, facts: JobFacts) -> None:
     """Leave a job that may or may not exist at its provider to the operator. Raises LeaseLostError."""
-    gateway.log.error("job.unknown", batch=facts.public_id, job=facts.number, provider=facts.provider)
     text = "It is not known whether the provider made this job: see `batchgate batches resolve`."
+    gateway.log.error("job.unknown", batch=facts.public_id, job=facts.number, provider=facts.provider, reason=text)
     event: EventValues = {
         "request_id": lease.worker[:64],
         "project_id": facts.project_id,

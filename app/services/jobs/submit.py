@@ -139,7 +139,7 @@ def _ask(
             _not_made(gateway, creating, facts, error, waits=missing)
             return
         # The provider may have made it. Nobody asks again before the job has been looked for.
-        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, error=error.message)
+        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, reason=error.message)
         last_error = error.message[: transition.ERROR_LENGTH]
         transition.move(gateway, creating, delay_s=gateway.settings.reconcile_s, last_error=last_error)
         return
@@ -155,7 +155,7 @@ def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
         ensure.vanished(gateway, copy.object_id)
         return True
     except UpstreamError as error:
-        gateway.log.warning("copy.not_seen", native_id=copy.native_id, error=error.message)
+        gateway.log.warning("copy.not_seen", native_id=copy.native_id, reason=error.message)
     return False
 
 
@@ -166,7 +166,7 @@ def _not_made(gateway: Gateway, lease: JobLease, facts: JobFacts, error: Upstrea
         after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
         transition.postpone(gateway, lease, facts, error.message, at_least_s=after_s, changes={"state": "pending"})
         return
-    gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, status=error.status, error=error.message)
+    gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, status=error.status, reason=error.message)
     transition.move(gateway, lease, **_refused(error))
 
 

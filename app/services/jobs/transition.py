@@ -62,12 +62,13 @@ def postpone(
 ) -> None:
     """Count a fault outside of the job, write `changes`, retry after a back-off. Raises LeaseLostError."""
     delay_s = max(at_least_s, backoff_s(gateway.settings, facts.faults + 1))
-    gateway.log.warning(
+    log = gateway.log.info if facts.faults else gateway.log.warning  # the first of an episode is news
+    log(
         "job.postponed",
         batch=facts.public_id,
         job=facts.number,
         state=lease.state,
-        error=why,
+        reason=why,
         delay_s=round(delay_s, 1),
     )
     counted: JobChanges = {"faults": facts.faults + 1, "last_error": why[:ERROR_LENGTH]}

@@ -8,7 +8,7 @@ from typing import Self
 from sqlalchemy import Connection
 
 from app.blobs import BlobError, BlobReader, BlobStore
-from app.data.batches import lines, segments, work
+from app.data.batches import lines, segments
 from app.data.batches.lines import LineAnswer, LineResult
 from app.engine.outcomes import GATEWAY_ERROR, Result, Tokens
 from app.engine.work import NotWrittenError
@@ -34,11 +34,13 @@ Then = Callable[[Connection], None]
 class ChunkOwner:
     """Under which lease results are written, and whose counters they add to.
 
-    `hold` renews the lease, and is False when it is lost; `count` adds to live counters, by the names of their columns.
-    `failpoints` is the prefix of the fail points: `<prefix>.after_bytes`, `.before_commit` and `.after_commit`.
+    `batch` is the batch's public id. `hold` renews the lease, and is False when it is lost; `count` adds to live
+    counters, by the names of their columns. `failpoints` is the prefix of the fail points: `<prefix>.after_bytes`,
+    `.before_commit` and `.after_commit`.
     """
 
     batch_id: int
+    batch: str
     segment_id: int
     epoch: int
     hold: Callable[[Connection], bool]
@@ -64,7 +66,7 @@ def write(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], *, the
         if store_errors.passes(error):
             raise
         gateway.log.error(
-            "chunk.refused", batch=owner.batch_id, lines=len(results), error=store_errors.reason(error)[:MAX_LOGGED]
+            "chunk.refused", batch=owner.batch, lines=len(results), reason=store_errors.reason(error)[:MAX_LOGGED]
         )
         _write_each(gateway, owner, results, then)
 
@@ -78,7 +80,7 @@ def _not_ended(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result]) -
     with gateway.database.read() as connection:
         rows = lines.by_number(connection, owner.batch_id, numbers, first=min(numbers), last=max(numbers))
     pending = {row.line for row in rows if row.state == "pending"}
-    gateway.log.warning("chunk.written_already", batch=owner.batch_id, lines=len(results) - len(pending))
+    gateway.log.warning("chunk.written_already", batch=owner.batch, lines=len(results) - len(pending))
     return [result for result in results if result.line.number in pending]
 
 
@@ -129,7 +131,7 @@ def _write_each(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], 
             unwritten.append(result)
             if store_errors.passes(error) or len(unwritten) >= MAX_UNWRITABLE:
                 raise NotWrittenError([*unwritten, *results[number + 1 :]]) from error
-            gateway.log.exception("line.not_ended", batch=owner.batch_id, line=result.line.number)
+            gateway.log.exception("line.not_ended", batch=owner.batch, line=result.line.number)
     if unwritten:
         raise NotWrittenError(unwritten)
     _write_rest(gateway, owner, then)
@@ -152,19 +154,17 @@ def _write_or_end(gateway: Gateway, owner: ChunkOwner, result: Result) -> None:
     except Exception as error:
         if store_errors.passes(error):
             raise
-        gateway.log.exception("line.refused", batch=owner.batch_id, line=result.line.number)
-        _write_all(gateway, owner, [_refused(gateway, owner, result, error)], None)
+        gateway.log.exception("line.refused", batch=owner.batch, line=result.line.number)
+        _write_all(gateway, owner, [_refused(owner, result, error)], None)
 
 
-def _refused(gateway: Gateway, owner: ChunkOwner, result: Result, error: Exception) -> Result:
+def _refused(owner: ChunkOwner, result: Result, error: Exception) -> Result:
     """The end of a line whose own result cannot be stored. What its answer cost stays unknown."""
-    with gateway.database.read() as connection:
-        batch = work.facts(connection, owner.batch_id).public_id
     line = result.line
     if line.attempts:
         line = replace(line, unknown_attempts=line.unknown_attempts + 1)
     text = f"The result of this line could not be stored ({type(error).__name__}); the gateway's log has the details."
-    return replace(send.refused(batch, line, code=GATEWAY_ERROR, message=text), tokens=Tokens())
+    return replace(send.refused(owner.batch, line, code=GATEWAY_ERROR, message=text), tokens=Tokens())
 
 
 class ChunkReaders:

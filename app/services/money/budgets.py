@@ -180,7 +180,14 @@ def reserve(
         # A larger amount than any budget may also overflow SQL's integers.
         fits = estimate <= MAX_PICODOLLARS and not budget.is_spent
         if not fits or not rows.take(connection, budget.id, batch_id=batch_id, amount=estimate):
-            log.info("budget.refused", budget=budget.id, project=caller.project, estimate=money.dollars(estimate))
+            said = {"estimate": money.dollars(estimate), "left": money.dollars(budget.left)}
+            log.info(
+                "budget.refused",
+                project=caller.project,
+                key=caller.name,
+                reason=f"{budget.name} has too little left.",
+                **said,
+            )
             raise BudgetError(
                 f"This batch can cost ${money.dollars(estimate)}, but {budget.name} has ${money.dollars(budget.left)} "
                 f"left (limit ${money.dollars(budget.limit)}, spent ${money.dollars(budget.spent)}, reserved by "

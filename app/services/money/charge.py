@@ -72,7 +72,7 @@ def _charge(
     tokens = sum((charge.input_tokens or 0) + (charge.output_tokens or 0) for charge in charged)
     limits.count_tokens(connection, batch.project_id, batch.key_id, batch.account_id, tokens)
     if len(charged) < len(used):
-        gateway.log.error("ledger.line_repeated", batch=batch_id, lines=len(used) - len(charged))
+        gateway.log.error("ledger.line_repeated", batch=batch.public_id, lines=len(used) - len(charged))
 
 
 class _Prices:

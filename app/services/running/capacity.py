@@ -1,9 +1,11 @@
 """How many lines each process may have in flight: one ceiling, an adapted limit, shared pauses."""
 
 import math
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
+from app.data.access import projects
 from app.data.batches import capacity, pauses
 from app.data.batches.capacity import LOWER_EVERY_MS, LOWER_TO, State
 from app.data.batches.pauses import PauseState
@@ -11,8 +13,11 @@ from app.engine.gate import Signals
 from app.engine.outcomes import Words
 from app.engine.shares import Pause
 from app.engine.work import Capacity, Grant
+from app.services.accounts.load import Account
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
+
+SLOWER = "Lines of several projects were refused in a row."
 
 
 def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted: int, signals: Signals) -> Grant:
@@ -29,6 +34,7 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
         if limit != state.limit:
             capacity.set_limit(connection, capacity_id, limit, lowered=lowered)
         _write_pauses(connection, key, signals)
+        names = _names(connection, signals)
         is_shared = capacity.is_shared(connection)
         paused = pauses.of_capacity(connection, account_id=key.account_id, model=key.model)
         share = fair_share(int(limit), state, wanted=wanted)
@@ -41,9 +47,10 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
             wanted=wanted,
             lease_ms=lease_ms(gateway.settings),
         )
+    _log(gateway, account, key.model, signals, names)
     if lowered:
-        gateway.log.info("capacity.lowered", account=key.account_id, model=key.model, limit=int(limit))
-    _log(gateway, key, signals)
+        named = {"provider": account.provider, "account": account.name}
+        gateway.log.info("capacity.lowered", **named, model=key.model, limit=int(limit), reason=SLOWER)
     return Grant(limit=share, pauses=[_pause(row) for row in paused], is_shared=is_shared)
 
 
@@ -76,15 +83,18 @@ def _pause(row: PauseState) -> Pause:
     )
 
 
-def _log(gateway: Gateway, key: Capacity, signals: Signals) -> None:
+def _log(
+    gateway: Gateway, account: Account, model: str, signals: Signals, names: Mapping[int | None, str | None]
+) -> None:
+    named = {"provider": account.provider, "account": account.name}
     for new in signals.pauses:
         # Of an account it is the operator's; a project's pauses come and go.
         say = gateway.log.warning if new.project_id is None else gateway.log.info
         say(
             "capacity.paused",
-            account=key.account_id,
-            model=None if new.whole_account else key.model,
-            project=new.project_id,
+            **named,
+            model=None if new.whole_account else model,
+            project=names[new.project_id],
             seconds=round(new.pause_s, 1),
             kind=new.words.kind,
             status=new.words.status_code,
@@ -92,8 +102,14 @@ def _log(gateway: Gateway, key: Capacity, signals: Signals) -> None:
             reason=new.words.message,
         )
     for project_id, whole_account in signals.lifted:
-        model = None if whole_account else key.model
-        gateway.log.info("capacity.resumed", account=key.account_id, model=model, project=project_id)
+        of = None if whole_account else model
+        gateway.log.info("capacity.resumed", **named, model=of, project=names[project_id])
+
+
+def _names(connection: Connection, signals: Signals) -> Mapping[int | None, str | None]:
+    """Names of the projects that are paused or go on; a pause of all has none."""
+    ids = {new.project_id for new in signals.pauses} | {project_id for project_id, _ in signals.lifted}
+    return {each: None if each is None else projects.name_of(connection, each) for each in ids}
 
 
 def adapted(state: State, signals: Signals) -> tuple[float, bool]:

@@ -76,7 +76,7 @@ def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
         yield from _check_whole(gateway, lease, draft)
     failpoints.hit("plan.before_commit")
     if draft.findings:
-        yield from _fail(gateway, lease, draft.findings)
+        yield from _fail(gateway, lease, batch, draft.findings)
     else:
         _start(gateway, lease, draft, batch)
 
@@ -242,14 +242,16 @@ def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> 
         prices.freeze(connection, lease.id)
     failpoints.hit("plan.between_slices")
     gateway.log.info(
-        "batch.started", batch=lease.id, execution=batch.execution, parts=parts, model=model, lines=draft.lines
+        "batch.started", batch=batch.public_id, execution=batch.execution, parts=parts, model=model, lines=draft.lines
     )
 
 
-def _fail(gateway: Gateway, lease: Lease, findings: list[Finding]) -> Generator[None]:
+def _fail(gateway: Gateway, lease: Lease, batch: BatchFacts, findings: list[Finding]) -> Generator[None]:
     yield from delete_lines(gateway, lease)
     errors = [finding.as_dict() for finding in sorted(findings, key=lambda finding: finding.line or 0)]
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors[:MAX_FINDINGS])
-    gateway.log.info("batch.failed", batch=lease.id, findings=len(errors), code=errors[0]["code"])
+    first = errors[0]
+    of = {"batch": batch.public_id, "line": first["line"], "findings": len(errors)}
+    gateway.log.info("batch.failed", **of, code=first["code"], reason=first["message"])

@@ -43,7 +43,7 @@ def claim(
         if row is not None and _claimed(gateway, row, worker=worker):
             with gateway.database.read() as connection:
                 lines = batch_lines.waiting(connection, row.batch_id, first=row.first_line, last=row.last_line)
-            return _segment(row, lines, now=gateway.clock.monotonic())
+            return _segment(gateway, row, lines)
     return None
 
 
@@ -111,7 +111,7 @@ def flush(
 
     try:
         if results or retried:
-            owner = ChunkOwner(segment.batch_id, segment.id, segment.epoch, hold, count, FAILPOINTS)
+            owner = ChunkOwner(segment.batch_id, segment.batch, segment.id, segment.epoch, hold, count, FAILPOINTS)
             chunks.write(gateway, owner, results, then=then)
     except LeaseLostError:
         return False
@@ -161,7 +161,8 @@ def _claimed(gateway: Gateway, row: OpenSegment, *, worker: str) -> bool:
     return claimed
 
 
-def _segment(row: OpenSegment, lines: Sequence[WaitingLine], *, now: float) -> tuple[Capacity, Segment, int | None]:
+def _segment(gateway: Gateway, row: OpenSegment, lines: Sequence[WaitingLine]) -> tuple[Capacity, Segment, int | None]:
+    account, now = gateway.accounts.by_id(row.account_id), gateway.clock.monotonic()
     died = row.worker is not None
     lost = row.lost_epochs + died
     solo = lost >= SOLO_AFTER
@@ -177,6 +178,8 @@ def _segment(row: OpenSegment, lines: Sequence[WaitingLine], *, now: float) -> t
         solo=solo,
         lines=tuple(_line(line, now) for line in lines),
         age_s=row.age_ms / 1000,
+        batch=row.public_id,
+        account=f"{account.provider}/{account.name}" if account else "",
     )
     suspect = row.probe_line if died and lost > SOLO_AFTER else None
     return Capacity(account_id=row.account_id, model=row.model), segment, suspect

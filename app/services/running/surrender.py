@@ -28,11 +28,11 @@ def fail(gateway: Gateway, lease: Lease, error: Exception, *, statuses: tuple[st
     text = f"The gateway failed to process this batch ({type(error).__name__}); its log has the details."
     errors = [{"code": GATEWAY_ERROR, "message": text, "param": None, "line": None}]
     with gateway.database.read() as connection:
-        is_planned = work.facts(connection, lease.id).lines_total > 0
-    if not is_planned:
+        batch = work.facts(connection, lease.id)
+    if not batch.lines_total:
         for _ in delete_lines(gateway, lease, statuses=statuses):
             pass
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors)
-    gateway.log.error("batch.given_up", batch=lease.id, exc_info=error)
+    gateway.log.error("batch.given_up", batch=batch.public_id, exc_info=error)

@@ -77,7 +77,7 @@ class Turns:
                 self._put_aside(opened)
                 return True
         except LeaseLostError:
-            self._gateway.log.info("batch.lease_lost", batch=opened.lease.id)
+            self._gateway.log.info("batch.lease_lost", batch=opened.due.public_id)
             self._release(opened)
         except Exception as error:
             if store_errors.passes(error) and not isinstance(error, BlobMissingError):
@@ -201,4 +201,4 @@ class Turns:
             with suppress(LeaseLostError):
                 surrender.fail(self._gateway, opened.lease, error, statuses=self._task.statuses)
         else:
-            self._gateway.log.error("batch.step_failed", batch=opened.lease.id, exc_info=error)
+            self._gateway.log.error("batch.step_failed", batch=opened.due.public_id, exc_info=error)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from app.connectors.contract.base import always_room
 from app.data.batches import capacity as permits
@@ -147,7 +148,7 @@ class BatchWork:
             try:
                 JOB_STEPS[lease.state](self._gateway, lease)
             except LeaseLostError:
-                self._gateway.log.info("job.lease_lost", job=lease.id)
+                self._gateway.log.info("job.lease_lost", **self._named(lease))
             except Exception as error:
                 if not store_errors.passes(error):  # else the lease expires by itself
                     broken.put_off(self._gateway, lease, error)
@@ -177,6 +178,11 @@ class BatchWork:
                     return None
             self._jobs.add(lease)
             return lease
+
+    def _named(self, lease: JobLease) -> dict[str, Any]:
+        with self._gateway.database.read() as connection:
+            facts = job_facts.find(connection, lease.id)
+        return {"batch": facts.public_id, "job": facts.number}
 
     def _renew_jobs(self) -> None:
         with self._jobs_lock:
@@ -208,7 +214,7 @@ class BatchWork:
         text = f"{MAX_CRASHES} workers died while they ran this line alone."
         result = self._lines.broken(segment, tried, code="worker_crashed", message=text)
         segments.flush(self._gateway, segment, [result], (), last=False, worker=self._worker)
-        self._gateway.log.error("line.poison", batch=segment.batch_id, line=suspect)
+        self._gateway.log.error("line.poison", batch=segment.batch, line=suspect, reason=text)
         return replace(segment, lines=others)
 
 
