@@ -143,6 +143,10 @@ class UnavailableError(GatewayError):
     code = "unavailable"
 
 
+class NotShownError(UnavailableError):
+    """The provider does not find an object that it should have, which may pass."""
+
+
 class StorageFullError(UnavailableError):
     status = 507
     code = "storage_full"

@@ -99,9 +99,12 @@ class Bucket:
         yield Download(sum(file.bytes or 0 for file in files), KIND, self._chained(files))
 
     def delete(self, uri: str) -> None:
-        """Delete an object. Does nothing if it is already deleted."""
-        for one in [file.id for file in self.below(uri)] if uri.endswith("/") else [uri]:
-            self._api.delete(self._path(self.place.key(one)), missing_ok=True)
+        """Delete an object, or all below a folder. Raises MissingError for an object that is not there."""
+        if not uri.endswith("/"):
+            self._api.delete(self._path(self.place.key(uri)))
+            return
+        for file in list(self.below(uri)):
+            self._api.delete(self._path(self.place.key(file.id)), missing_ok=True)
 
     def below(self, uri: str) -> Iterator[NativeFile]:
         """All objects below a native id that ends with a slash, ordered by key."""

@@ -169,7 +169,7 @@ class Connector:
         raise self._undeclared("file_list")
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file. Does nothing if it is already deleted."""
+        """Delete a file. Raises MissingError if it is not there."""
         raise self._undeclared("file_delete")
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
@@ -240,7 +240,7 @@ class Connector:
         raise self._undeclared("container_list")
 
     def delete_container(self, native_id: str) -> None:
-        """Delete a container. Does nothing if it is already deleted."""
+        """Delete a container. Raises MissingError if it is not there."""
         raise self._undeclared("container_delete")
 
     def put_container_file(self, container_id: str, filename: str, payload: Payload) -> NativeContainerFile:

@@ -17,7 +17,7 @@ from app.connectors.http.wire import Answer
 from app.lib import bounds, json
 
 TOO_MANY = 429
-MISSING = 404
+MISSING = (404, 410)
 # The code of a redirect, which is never followed.
 REDIRECT = "redirect"
 MAX_QUOTE = 300
@@ -70,13 +70,13 @@ def raise_unless_answered(answer: Answer, *, provider: str) -> None:
 def raise_unless_success(answer: Answer, *, provider: str = "") -> None:
     """Return for a 2xx.
 
-    Raises RefusedError for a 4xx (MissingError for a 404), and otherwise as `raise_unless_final`.
+    Raises RefusedError for a 4xx (MissingError for a 404 or 410), and otherwise as `raise_unless_final`.
     """
     raise_unless_final(answer, provider=provider)
     if answer.is_success:
         return
     error = error_body(answer)["error"]
-    kind = MissingError if answer.status == MISSING else RefusedError
+    kind = MissingError if answer.status in MISSING else RefusedError
     raise kind(
         error["message"],
         status=answer.status,

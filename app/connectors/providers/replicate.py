@@ -60,8 +60,8 @@ class Replicate(Connector):
         return Page(files, following)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file. Does nothing if it is already deleted."""
-        self._api.delete(_at(native_id), missing_ok=True)
+        """Delete a file. Raises MissingError if it is not there."""
+        self._api.delete(_at(native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """Stream the bytes of a file, from a signed URL on the API's own host."""

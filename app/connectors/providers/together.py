@@ -88,8 +88,8 @@ class Together(Managed):
         return Page([_file(item) for item in _listed(self._api.get(self._path(FILES)), "data")], None)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file. Does nothing if it is already deleted."""
-        self._api.delete(self._at(FILES, native_id), missing_ok=True)
+        """Delete a file. Raises MissingError if it is not there."""
+        self._api.delete(self._at(FILES, native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """Stream the bytes of a file."""

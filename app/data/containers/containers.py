@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, insert, literal_column, or_, select, update
 
-from app.data.store import paging
+from app.data.store import absence, paging
 from app.data.store.database import now_ms
 from app.data.tables import containers
 
@@ -26,8 +26,8 @@ class Container:
     """A container as it is at this moment. Instants are Unix milliseconds.
 
     `status`: running, or expired, also when the sweeper has not seen it yet. `idle_ms`: since it was last used.
-    `unseen_ms`: since its provider was last asked about it. `account_id` and `native_id` are None for hosted ones,
-    `native_id` also for intents.
+    `unseen_ms`: since its provider was last asked about it. `missing_at`: since when its provider does not find it.
+    `account_id` and `native_id` are None for hosted ones, `native_id` also for intents.
     """
 
     id: int
@@ -45,6 +45,7 @@ class Container:
     unseen_ms: int | None
     account_id: int | None
     native_id: str | None
+    missing_at: int | None = None
 
     @property
     def is_running(self) -> bool:
@@ -90,6 +91,7 @@ _COLUMNS: Sequence[ColumnElement[Any]] = (
     now_ms() - containers.c.refreshed_at,
     containers.c.account_id,
     containers.c.native_id,
+    containers.c.missing_at,
 )
 
 
@@ -214,12 +216,22 @@ def take_look(connection: Connection, container_id: int, *, stale_ms: int) -> bo
 
 def observe(connection: Connection, container_id: int, *, status: str, last_active_at: int | None = None) -> None:
     """Record what the provider says of a container; an unknown `last_active_at` stays as it is."""
-    values: dict[str, Any] = {"refreshed_at": now_ms(), "status": status}
+    values: dict[str, Any] = {"refreshed_at": now_ms(), "status": status, **absence.forgotten()}
     if last_active_at is not None:
         values["last_active_at"] = last_active_at
         values["expires_at"] = last_active_at + containers.c.expires_after_minutes * MINUTE_MS
     where = (containers.c.id == container_id, containers.c.deleted_at.is_(None))
     connection.execute(update(containers).where(*where).values(**values))
+
+
+def miss(connection: Connection, container_id: int) -> bool:
+    """Count a look that did not find a container at its provider. True when that is enough to believe it."""
+    return absence.miss(connection, containers, container_id)
+
+
+def found(connection: Connection, container_id: int) -> None:
+    """Forget the looks that did not find a container."""
+    absence.found(connection, containers, container_id)
 
 
 def bury(connection: Connection, container_id: int) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, or_, select, update
 
 from app.data.money import limit_counters
-from app.data.store import paging
+from app.data.store import absence, paging
+from app.data.store.absence import CONTENT as CONTENT  # what callers of this module name parts with
 from app.data.store.database import insert_absent, now_ms
 from app.data.tables import container_files, containers, files
 
@@ -16,7 +17,10 @@ MAX_IDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ContainerFile:
-    """A file in a container. `created_at` is Unix milliseconds. `blob_id` is None for files at a provider."""
+    """A file in a container. `created_at` is Unix milliseconds. `blob_id` is None for files at a provider.
+
+    `missing_part` is what the provider said it does not have of it.
+    """
 
     id: int
     public_id: str
@@ -26,6 +30,7 @@ class ContainerFile:
     blob_id: int | None
     created_at: int
     native_id: str | None
+    missing_part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class KnownFile:
     native_id: str
     path: str
     bytes: int
+    is_missing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ _COLUMNS = (
     container_files.c.blob_id,
     container_files.c.created_at,
     container_files.c.native_id,
+    container_files.c.missing_part,
 )
 _HELD = (container_files.c.id, container_files.c.blob_id, container_files.c.bytes, container_files.c.key_id)
 _alive = container_files.c.deleted_at.is_(None)
@@ -183,7 +190,8 @@ def record(connection: Connection, seen: SeenFile, *, container_id: int, public_
     """Record what the provider says of a file: its row is updated, or inserted as `public_id`."""
     is_known = (container_files.c.container_id == container_id, container_files.c.native_id == seen.native_id, _alive)
     size = {} if seen.bytes is None else {"bytes": seen.bytes}
-    statement = update(container_files).where(*is_known).values(path=seen.path, **size)
+    values = {"path": seen.path, **size, **absence.cleared(container_files)}
+    statement = update(container_files).where(*is_known).values(**values)
     if connection.execute(statement).rowcount:
         return
     insert_absent(
@@ -202,15 +210,31 @@ def record(connection: Connection, seen: SeenFile, *, container_id: int, public_
 def known(connection: Connection, *, container_id: int) -> list[KnownFile]:
     """The recorded files of a native container that are not deleted."""
     statement = select(
-        container_files.c.id, container_files.c.native_id, container_files.c.path, container_files.c.bytes
+        container_files.c.id,
+        container_files.c.native_id,
+        container_files.c.path,
+        container_files.c.bytes,
+        container_files.c.missing_at.is_not(None),
     ).where(container_files.c.container_id == container_id, container_files.c.native_id.is_not(None), _alive)
     return [KnownFile(*row) for row in connection.execute(statement)]
 
 
-def bury(connection: Connection, file_ids: Sequence[int]) -> None:
-    """Turn files that the provider no longer has into tombstones."""
+def miss(connection: Connection, file_id: int, *, part: str = absence.OBJECT) -> bool:
+    """Count a look that did not find a file, or its content. True when that is enough to believe it."""
+    return absence.miss(connection, container_files, file_id, part=part)
+
+
+def found(connection: Connection, file_id: int, *, part: str) -> None:
+    """Forget the looks that did not find a file. Who has seen the file has not seen its content."""
+    absence.found(connection, container_files, file_id, part=part)
+
+
+def miss_unlisted(connection: Connection, file_ids: Sequence[int]) -> None:
+    """Count that the provider did not list these files; those that it has not listed for minutes become tombstones."""
     for start in range(0, len(file_ids), MAX_IDS):
-        where = (container_files.c.id.in_(file_ids[start : start + MAX_IDS]), _alive)
+        ids = file_ids[start : start + MAX_IDS]
+        absence.miss_all(connection, container_files, ids)
+        where = (container_files.c.id.in_(ids), absence.believed(container_files), _alive)
         connection.execute(update(container_files).where(*where).values(deleted_at=now_ms()))
 
 

@@ -7,8 +7,9 @@ deleted at the provider, so that a slow request cannot confirm a container that 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, literal_column, or_, select, update
+from sqlalchemy import Connection, and_, case, exists, func, literal_column, or_, select, update
 
+from app.data.store import absence
 from app.data.store.database import now_ms
 from app.data.tables import containers
 
@@ -18,7 +19,7 @@ GIVEN_UP = 0
 
 @dataclass(frozen=True, slots=True)
 class LostIntent:
-    """An intent that nobody works on any more. `created_at` is Unix milliseconds."""
+    """An intent that nobody works on any more. `created_at` is Unix milliseconds; `age_ms` counts from its last use."""
 
     id: int
     public_id: str
@@ -74,9 +75,18 @@ def give_up(connection: Connection, container_id: int) -> bool:
     return connection.execute(statement.values(expires_at=GIVEN_UP)).rowcount == 1
 
 
+def disown(connection: Connection, container_id: int) -> bool:
+    """Hide a running container, and leave it to be deleted at its provider. False when another request was first."""
+    where = (containers.c.id == container_id, _is_running, containers.c.deleted_at.is_(None))
+    values = {"refreshed_at": None, "expires_at": GIVEN_UP, "last_active_at": now_ms(), **absence.forgotten()}
+    return connection.execute(update(containers).where(*where).values(**values)).rowcount == 1
+
+
 def lost(connection: Connection, *, grace_ms: int, held_grace_ms: int, limit: int) -> list[LostIntent]:
     """Intents that nobody has worked on for `grace_ms`, or for `held_grace_ms` where the native id is known."""
     silent_ms = now_ms() - containers.c.last_active_at
+    is_used = containers.c.last_active_at > containers.c.created_at
+    last_used = case((is_used, containers.c.last_active_at), else_=containers.c.created_at)
     statement = (
         select(
             containers.c.id,
@@ -85,7 +95,7 @@ def lost(connection: Connection, *, grace_ms: int, held_grace_ms: int, limit: in
             containers.c.native_id,
             containers.c.name,
             containers.c.created_at,
-            now_ms() - containers.c.created_at,
+            now_ms() - last_used,
         )
         .where(
             _is_intent,

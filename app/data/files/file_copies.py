@@ -33,11 +33,12 @@ class CopyRow:
 
 @dataclass(frozen=True, slots=True)
 class LiveCopy:
-    """A live native object that represents a file."""
+    """A live native object that represents a file; `missing_part` is what its provider said it does not have of it."""
 
     object_id: int
     account_id: int
     native_id: str
+    missing_part: str | None = None
 
 
 def of_file(
@@ -66,9 +67,14 @@ def of_file(
 
 
 def live_of_file(connection: Connection, file_id: int, *, variant: str) -> list[LiveCopy]:
-    """The live objects that represent a file, oldest first, without expired ones."""
+    """The live objects that represent a file, without expired ones: those that are not missing first, then oldest."""
     statement = (
-        select(native_objects.c.id, native_objects.c.account_id, native_objects.c.native_id)
+        select(
+            native_objects.c.id,
+            native_objects.c.account_id,
+            native_objects.c.native_id,
+            native_objects.c.missing_part,
+        )
         .join(file_copies, file_copies.c.native_object_id == native_objects.c.id)
         .where(
             file_copies.c.file_id == file_id,
@@ -78,7 +84,8 @@ def live_of_file(connection: Connection, file_id: int, *, variant: str) -> list[
             or_(native_objects.c.expires_at.is_(None), native_objects.c.expires_at > now_ms()),
         )
     )
-    return [LiveCopy(*row) for row in connection.execute(statement.order_by(native_objects.c.id))]
+    order = (native_objects.c.missing_at.is_not(None), native_objects.c.id)
+    return [LiveCopy(*row) for row in connection.execute(statement.order_by(*order))]
 
 
 def add(connection: Connection, *, file_id: int, object_id: int, variant: str) -> None:
@@ -102,6 +109,21 @@ def is_adopted(connection: Connection, object_id: int) -> bool:
         .where(file_copies.c.native_object_id == object_id, files.c.adopted_at.is_not(None))
     )
     return connection.execute(statement.limit(1)).first() is not None
+
+
+def only_at_provider(connection: Connection, object_id: int) -> list[int]:
+    """Ids of files that the object represents and whose bytes the gateway does not have."""
+    statement = (
+        select(files.c.id)
+        .join(file_copies, file_copies.c.file_id == files.c.id)
+        .where(
+            file_copies.c.native_object_id == object_id,
+            file_copies.c.deleted_at.is_(None),
+            files.c.blob_id.is_(None),
+            files.c.deleted_at.is_(None),
+        )
+    )
+    return list(connection.execute(statement).scalars())
 
 
 def release(connection: Connection, file_id: int) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, exists, func, insert, literal, select, update
 
+from app.data.store import absence
 from app.data.store.database import inserted_id, now_ms
 from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.tables import accounts, file_copies, native_objects
@@ -218,7 +219,13 @@ def make_live(
     """Record that the provider has the object. False when the row is deleted."""
     where = (native_objects.c.id == object_id, native_objects.c.state.in_(("pending", "live", "unknown", "deleting")))
     values = {"state": "live", "native_id": native_id, "status": status, "expires_at": expires_at}
-    more: dict[str, Any] = {"attempts": 0, "next_at": None, "last_error": None, **RELEASED}
+    more: dict[str, Any] = {
+        "attempts": 0,
+        "next_at": None,
+        "last_error": None,
+        **absence.forgotten(),
+        **RELEASED,
+    }
     if size is not None:
         more["bytes"] = size
     return connection.execute(update(native_objects).where(*where).values(**values, **more)).rowcount == 1
@@ -244,7 +251,7 @@ def condemn_unused(connection: Connection, object_ids: Sequence[int]) -> list[in
     The caller's transaction must have locked their rows (`lock`), so that no file begins to share one meanwhile.
     """
     where = (native_objects.c.id.in_(object_ids), native_objects.c.state == "live", ~_HAS_COPIES)
-    values = {"state": "deleting", "attempts": 0, "next_at": now_ms(), **RELEASED}
+    values = {"state": "deleting", "attempts": 0, "next_at": now_ms(), **absence.forgotten(), **RELEASED}
     statement = update(native_objects).where(*where).values(**values).returning(native_objects.c.id)
     return list(connection.execute(statement).scalars())
 
@@ -297,7 +304,8 @@ def finish(connection: Connection, claimed: ClaimedObject, *, note: str | None =
 def observe(connection: Connection, object_id: int, *, status: str, expires_at: int | None) -> None:
     """Record what the provider says of a live object."""
     where = (native_objects.c.id == object_id, native_objects.c.state == "live")
-    connection.execute(update(native_objects).where(*where).values(status=status, expires_at=expires_at))
+    values = {"status": status, "expires_at": expires_at, **absence.cleared(native_objects)}
+    connection.execute(update(native_objects).where(*where).values(**values))
 
 
 def vanish(connection: Connection, object_id: int, *, note: str) -> None:

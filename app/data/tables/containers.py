@@ -5,6 +5,7 @@ from sqlalchemy import JSON, Column, String, Table
 from app.data.tables.meta import (
     ALIVE,
     IDS_NEVER_REUSED,
+    absence,
     identity,
     instant,
     metadata,
@@ -38,6 +39,7 @@ containers = Table(
     reference("account_id", "accounts", required=False),
     Column("native_id", String(512)),
     instant("refreshed_at"),
+    *absence(),
     one_of("status", CONTAINER_STATUSES),
     **IDS_NEVER_REUSED,
     comment="Containers; expired ones stay readable as metadata.",
@@ -77,6 +79,7 @@ container_files = Table(
     instant("created_at", required=True),
     instant("deleted_at"),
     Column("native_id", String(512)),
+    *absence(),
     one_of("source", ("user", "assistant")),
     **IDS_NEVER_REUSED,
     comment="Files in containers, under /mnt/data/. `key_id` is the key whose stored bytes they count towards.",

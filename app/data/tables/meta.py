@@ -48,6 +48,11 @@ def number(name: str, default: int | None = 0) -> Column[int]:
     return Column(name, BigInteger, nullable=default is None, default=default, server_default=server_default)
 
 
+def absence() -> tuple[Column[Any], ...]:
+    """What is known of an object that its provider says it does not have (`app.data.store.absence`)."""
+    return instant("missing_at"), number("missing_looks"), Column("missing_part", String(16)), instant("look_at")
+
+
 def one_of(column: str, values: Sequence[str]) -> CheckConstraint:
     """CHECK that `column` holds one of `values`."""
     listed = ", ".join(f"'{value}'" for value in values)

@@ -4,6 +4,7 @@ from sqlalchemy import JSON, Column, Index, String, Table, Text
 
 from app.data.tables.meta import (
     IDS_NEVER_REUSED,
+    absence,
     identity,
     instant,
     metadata,
@@ -38,6 +39,7 @@ native_objects = Table(
     instant("created_at", required=True),
     instant("expires_at"),
     instant("deleted_at"),
+    *absence(),
     one_of("state", OBJECT_STATES),
     **IDS_NEVER_REUSED,
     comment="Files at accounts, under native ids; the row is committed before the file is made there.",
@@ -60,6 +62,11 @@ partial_index(
     "ix_native_objects_expiry",
     native_objects.c.expires_at,
     where="state = 'live' AND expires_at IS NOT NULL",
+)
+partial_index(
+    "ix_native_objects_missing",
+    native_objects.c.look_at,
+    where="state = 'live' AND look_at IS NOT NULL",
 )
 partial_index("ix_native_objects_held", native_objects.c.account_id, where="state <> 'deleted'")
 

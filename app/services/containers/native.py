@@ -13,7 +13,7 @@ from app.connectors.http.redaction import Redaction
 from app.data.containers import containers, intents
 from app.data.containers.containers import EXPIRED, RUNNING, Container
 from app.data.store.database import Database
-from app.errors import GatewayError, UnavailableError, UnsupportedOperationError
+from app.errors import GatewayError, NotFoundError, UnavailableError, UnsupportedOperationError
 from app.lib import failpoints
 from app.services import provider_errors
 from app.services.accounts import choose
@@ -64,7 +64,7 @@ class Native(NativeFiles):
     def refresh(self, container: Container) -> Container | None:
         """Asks the provider, once in a few seconds for any number of callers.
 
-        When the provider fails, the container is returned as it was last seen.
+        When the provider fails, or does not find it, the container is returned as it was last seen.
         """
         stale_ms = int(self.gateway.settings.refresh_s * 1000)
         if not container.is_running or (container.unseen_ms or 0) < stale_ms:
@@ -80,7 +80,7 @@ class Native(NativeFiles):
         try:
             native = account.connector.retrieve_container(native_id)
         except MissingError:
-            self.expire(container)
+            return None if self.missed(container, account) else container
         except UpstreamError as error:
             self.gateway.log.warning("container.refresh_failed", container=container.public_id, reason=error.message)
             return container
@@ -93,10 +93,17 @@ class Native(NativeFiles):
         return container
 
     def delete(self, container: Container) -> bool:
-        """Deletes it there, then here."""
+        """Deletes it there, then here. One that the provider does not find is hidden, and looked for again."""
         place = self.place(container, "container_delete")
-        with provider_errors.translated(self.gateway, provider=container.provider, account=place.account.name):
-            place.account.connector.delete_container(place.id)
+        try:
+            with provider_errors.translated(self.gateway, provider=container.provider, account=place.account.name):
+                place.account.connector.delete_container(place.id)
+        except NotFoundError as error:
+            if not isinstance(error.__cause__, MissingError):
+                raise
+            with self.gateway.database.write() as connection:
+                if intents.disown(connection, container.id):
+                    return True
         return bury(self.gateway.database, container.id)
 
     def _account_for(self, caller: Caller, new: NewContainer) -> Account:

@@ -12,7 +12,7 @@ from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainerFile
 from app.data.containers import containers, files
 from app.data.containers.containers import EXPIRED, Container
-from app.data.containers.files import ContainerFile, KnownFile, SeenFile
+from app.data.containers.files import CONTENT, ContainerFile, KnownFile, SeenFile
 from app.errors import GatewayError, InvalidRequestError, NotFoundError, ProviderError, UnsupportedOperationError
 from app.lib import ids
 from app.services import provider_errors
@@ -21,6 +21,7 @@ from app.services.blobs import IncomingBlob
 from app.services.containers import sources
 from app.services.containers.backend import Content, expired, file_not_found
 from app.services.containers.paths import MAX_PATH_LENGTH, ROOT
+from app.services.copies import looks
 from app.services.copies.remote import Stream
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Settle
@@ -138,6 +139,19 @@ class NativeFiles:
         """The account that holds a container; None when it is gone."""
         return None if container.account_id is None else self.gateway.accounts.by_id(container.account_id)
 
+    def missed(self, container: Container, account: Account) -> bool:
+        """Count that the provider did not find a container. After several looks it is expired; True then."""
+        with self.gateway.database.write() as connection:
+            if not containers.miss(connection, container.id):
+                return False
+        try:
+            account.connector.check()  # a wrong URL or credential finds nothing, either
+        except UpstreamError as error:
+            self.gateway.log.warning("container.not_seen", container=container.public_id, reason=error.message)
+            return False
+        self.expire(container)
+        return True
+
     def expire(self, container: Container) -> None:
         """Record that the provider no longer has a container: it stays readable as metadata."""
         with self.gateway.database.write() as connection:
@@ -166,6 +180,9 @@ class NativeFiles:
             known = {file.native_id: file for file in files.known(connection, container_id=container.id)}
         with self._caller_errors(container, place.account, is_container_missing=True):
             listed, is_whole = _listed(place, max_files=self.max_files)
+        if container.missing_at is not None:
+            with self.gateway.database.write() as connection:
+                containers.found(connection, container.id)
         news = [seen for seen in listed.values() if _is_news(seen, known.get(seen.native_id))]
         absent = [file.id for native_id, file in known.items() if native_id not in listed] if is_whole else []
         if not news and not absent:
@@ -176,7 +193,7 @@ class NativeFiles:
         with self.gateway.database.write() as connection:
             for seen in news:
                 files.record(connection, seen, container_id=container.id, public_id=ids.new(ids.CONTAINER_FILE))
-            files.bury(connection, absent)
+            files.miss_unlisted(connection, absent)
 
     def _look(self, container: Container, file: ContainerFile | None, file_id: str) -> ContainerFile:
         """Ask the provider about a file, by the native id of its row if it has one, and record the answer."""
@@ -188,9 +205,12 @@ class NativeFiles:
             with self._caller_errors(container, place.account):
                 native = place.account.connector.retrieve_container_file(place.id, native_id)
         except NotFoundError:
-            if file is not None:
-                with self.gateway.database.write() as connection:
-                    files.mark_deleted(connection, file.id)
+            if file is None:
+                raise file_not_found(container, file_id) from None
+            with self.gateway.database.write() as connection:
+                if not files.miss(connection, file.id):
+                    return file
+                files.mark_deleted(connection, file.id)
             raise file_not_found(container, file_id) from None
         return self._record(container, native, None)
 
@@ -204,9 +224,16 @@ class NativeFiles:
                         place.account.connector.read_container_file(place.id, str(file.native_id))
                     )
                     first = next(download.chunks, b"")
-            except NotFoundError:
-                raise file_not_found(container, file.public_id) from None
+            except NotFoundError as error:
+                with self.gateway.database.write() as connection:
+                    is_gone = files.miss(connection, file.id, part=CONTENT)
+                if is_gone:
+                    raise file_not_found(container, file.public_id) from None
+                raise looks.not_shown(container.provider, f"the file {file.public_id}") from error
             opened = stack.pop_all()
+        if file.missing_part is not None:
+            with self.gateway.database.write() as connection:
+                files.found(connection, file.id, part=CONTENT)
         return Stream(download.length, self._rest(file, first, download.chunks), opened.close)
 
     def _rest(self, file: ContainerFile, first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -236,9 +263,10 @@ class NativeFiles:
     def _caller_errors(
         self, container: Container, account: Account, *, is_container_missing: bool = False
     ) -> Iterator[None]:
-        """Raises the GatewayError that matches the provider's failure. A container that it no longer has is expired.
+        """Raises the GatewayError that matches the provider's failure, or says that the container is expired.
 
-        `is_container_missing` says that a 404 can only be about the container.
+        `is_container_missing` says that a 404 can only be about the container: it raises NotShownError, and expires
+        the container after several such looks.
         """
         try:
             with provider_errors.translated(self.gateway, provider=account.provider, account=account.name):
@@ -247,7 +275,10 @@ class NativeFiles:
             is_gone = is_container_missing and isinstance(error.__cause__, MissingError)
             if not is_gone and not _says_expired(error):
                 raise
-            self.expire(container)
+            if not is_gone:
+                self.expire(container)
+            elif not self.missed(container, account):
+                raise looks.not_shown(account.provider, f"the container {container.public_id}") from error
             raise expired(provider=account.provider) from error
 
 
@@ -282,7 +313,7 @@ def _listed(place: Place, *, max_files: int) -> tuple[dict[str, SeenFile], bool]
 
 
 def _is_news(seen: SeenFile, known: KnownFile | None) -> bool:
-    return known is None or known.path != seen.path or seen.bytes not in (None, known.bytes)
+    return known is None or known.is_missing or known.path != seen.path or seen.bytes not in (None, known.bytes)
 
 
 def _seen(native: NativeContainerFile) -> SeenFile:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.errors import UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeContainer
-from app.data.containers import intents
+from app.data.containers import containers, intents
 from app.data.containers.intents import LostIntent
 from app.services.accounts.directory import Account
 from app.services.containers.native import bury
@@ -52,7 +52,11 @@ def _reconcile(gateway: Gateway, intent: LostIntent, grace_ms: int) -> bool:
 def _is_undone(gateway: Gateway, account: Account, intent: LostIntent, grace_ms: int) -> bool:
     """True when nothing of it is left to be deleted. Raises UpstreamError."""
     if intent.native_id is not None:
-        account.connector.delete_container(intent.native_id)
+        try:
+            account.connector.delete_container(intent.native_id)
+        except MissingError:
+            with gateway.database.write() as connection:
+                return containers.miss(connection, intent.id)
         return True
     if account.abilities.support("container_list") is not Support.NATIVE:
         return True

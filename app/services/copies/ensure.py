@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import NativeFile, NewFile
-from app.data.files import file_copies, files, native_objects
+from app.data.files import file_copies, files, missing, native_objects
 from app.data.files.file_copies import CopyRow
 from app.services.accounts.directory import Account
-from app.services.copies import reconcile, transfer
+from app.services.copies import looks, reconcile, transfer
 from app.services.copies.transfer import CopyBusyError as CopyBusyError  # what callers of this module catch
 from app.services.gateway import Gateway
 
@@ -87,10 +87,18 @@ def record_results(
     file_copies.add(connection, file_id=file_id, object_id=object_id, variant=file_copies.RESULTS)
 
 
-def vanished(gateway: Gateway, object_id: int) -> None:
-    """Record that the provider no longer has a live object: it represents no file any more."""
+def vanished(gateway: Gateway, account: Account, copy: Copy) -> None:
+    """Record that the provider did not find a live object: the file is copied again, and this copy deleted.
+
+    One that was made just now may only not be visible yet, so it is kept until several looks have not found it, as is
+    one whose bytes the gateway does not have.
+    """
     with gateway.database.write() as connection:
-        native_objects.vanish(connection, object_id, note=reconcile.VANISHED)
+        is_sure = missing.is_settled(connection, copy.object_id)
+        if is_sure and not file_copies.only_at_provider(connection, copy.object_id):
+            file_copies.discard(connection, copy.object_id)
+            return
+    looks.missed(gateway, account, copy.object_id, copy.native_id, part=missing.OBJECT)
 
 
 def _make(
@@ -126,8 +134,8 @@ def _processed(gateway: Gateway, account: Account, row: CopyRow, native_id: str)
         try:
             native = account.connector.retrieve_file(native_id)
         except MissingError as error:
-            vanished(gateway, row.object_id)
-            raise CopyBusyError("the provider has lost this file") from error
+            vanished(gateway, account, Copy(row.object_id, native_id, account.id))
+            raise CopyBusyError("the provider does not find this file") from error
         with gateway.database.write() as connection:
             native_objects.observe(connection, row.object_id, status=native.status, expires_at=native.expires_at)
         _check_status(gateway, row.object_id, native.status)

@@ -4,13 +4,14 @@ import random
 import secrets
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.errors import UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeFile
-from app.data.files import file_copies, native_objects
+from app.data.files import file_copies, missing, native_objects
 from app.data.files.native_objects import ClaimedObject, DueObject
 from app.lib import failpoints
 from app.services.accounts.directory import Account
 from app.services.copies import transfer
+from app.services.copies.looks import VANISHED
 from app.services.copies.transfer import MAX_ERROR_LENGTH, CopyBusyError
 from app.services.each_due import each_due
 from app.services.gateway import Gateway
@@ -25,11 +26,13 @@ MAX_DELAY_S = 3600.0
 MARKER = "batchgate-"
 NOT_LISTED = "The provider does not list files, so the gateway cannot know whether this one was made."
 SEVERAL = "Several files of this name and size were made at that time; the gateway cannot know which one is this."
+# How a provider that has no such list answers.
+NO_SUCH_LIST = (404, 405, 501)
 NO_ACCOUNT = "The account of this object is gone."
 KEPT = "The provider cannot delete files; the gateway has only forgotten this one."
 ADOPTED = "It was in the operator's bucket before the gateway knew of it; the gateway has only forgotten it."
 EXPIRED = "It expired at the provider."
-VANISHED = "The provider no longer has it."
+UNSEEN = "The provider says that it does not have it; it is asked again."
 
 
 def sweep(gateway: Gateway) -> int:
@@ -66,6 +69,12 @@ def delete_now(gateway: Gateway, object_id: int, *, worker: str) -> bool:
         failpoints.hit("copy.before_delete")
         try:
             account.connector.delete_file(str(claimed.native_id))
+        except MissingError:
+            with gateway.database.write() as connection:
+                enough = missing.miss(connection, object_id)
+            if not enough:
+                return _postpone(gateway, claimed, UNSEEN)
+            note = VANISHED
         except UpstreamError as error:
             gateway.log.warning(
                 "copy.delete_failed", provider=account.provider, native_id=claimed.native_id, reason=error.message
@@ -90,6 +99,8 @@ def reconcile(gateway: Gateway, object_id: int, *, worker: str) -> bool:
     try:
         candidates = _candidates(gateway, account, claimed)
     except UpstreamError as error:
+        if error.status in NO_SUCH_LIST and claimed.attempts >= missing.LOOKS:
+            return _give_up(gateway, claimed, NOT_LISTED)
         return _postpone(gateway, claimed, error.message, at_least_s=error.retry_after_s)
     if not candidates:
         with gateway.database.write() as connection:

@@ -9,11 +9,13 @@ from app.connectors.contract.objects import Download, NativeFile
 from app.data.files import blobs as blob_rows
 from app.data.files import file_copies, files, native_objects
 from app.data.files.files import FileRow
-from app.errors import NotFoundError, ProviderError
+from app.data.files.missing import CONTENT, OBJECT
+from app.errors import NotFoundError, NotShownError, ProviderError
 from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.blobs import incoming
-from app.services.copies import reconcile
+from app.services.copies import looks
+from app.services.copies.looks import Verdict
 from app.services.gateway import Gateway
 from app.services.lines.index import LineIndex
 
@@ -23,11 +25,12 @@ STATUSES = ("uploaded", "processed", "processing", "error")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Which account has the bytes of a file, and as which native object."""
+    """Which account has the bytes of a file, and as which native object; `is_missing`: it was not found there."""
 
     object_id: int
     native_id: str
     account: Account
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def file_status(native: NativeFile) -> str:
 def refreshed(gateway: Gateway, row: FileRow) -> tuple[FileRow, bool]:
     """The file as it is now, and whether its provider was asked: once in a few seconds, however many callers ask.
 
-    Raises NotFoundError when the provider no longer has it, else the GatewayError that matches the provider's failure.
+    A file that the provider does not find is returned as it was last seen; after several looks NotFoundError is raised.
+    Otherwise raises the GatewayError that matches the provider's failure.
     """
     stale_ms = int(gateway.settings.refresh_s * 1000)
     with gateway.database.read() as connection:
@@ -57,8 +61,11 @@ def refreshed(gateway: Gateway, row: FileRow) -> tuple[FileRow, bool]:
         if not files.take_look(connection, row.id, stale_ms=stale_ms):
             return row, False
     holder = _holder(gateway, row)
-    with _caller_errors(gateway, row, holder):
-        native = holder.account.connector.retrieve_file(holder.native_id)
+    try:
+        with _caller_errors(gateway, row, holder, part=OBJECT):
+            native = holder.account.connector.retrieve_file(holder.native_id)
+    except NotShownError:
+        return row, False
     with gateway.database.write() as connection:
         files.observe(connection, row.id, status=file_status(native), expires_at=native.expires_at)
         native_objects.observe(connection, holder.object_id, status=native.status, expires_at=native.expires_at)
@@ -75,10 +82,12 @@ def content(gateway: Gateway, row: FileRow) -> Stream:
     """
     holder = _holder(gateway, row)
     with ExitStack() as stack:
-        with _caller_errors(gateway, row, holder):
+        with _caller_errors(gateway, row, holder, part=CONTENT):
             download = stack.enter_context(holder.account.connector.read_file(holder.native_id))
             first = next(download.chunks, b"")
         opened = stack.pop_all()
+    if holder.is_missing:
+        looks.found(gateway, holder.object_id, part=CONTENT)
     return Stream(download.length, _rest(gateway, row, first, download), opened.close)
 
 
@@ -94,7 +103,7 @@ def bring_home(gateway: Gateway, row: FileRow) -> None:
 def fetch(gateway: Gateway, row: FileRow) -> None:
     """As `bring_home`, for requests: raises the GatewayError that matches the provider's failure."""
     holder = _holder(gateway, row)
-    with _caller_errors(gateway, row, holder):
+    with _caller_errors(gateway, row, holder, part=CONTENT):
         if not row.is_kept:
             _store(gateway, row, holder)
 
@@ -132,25 +141,30 @@ def _holder(gateway: Gateway, row: FileRow) -> Holder:
     for copy in copies:
         account = gateway.accounts.by_id(copy.account_id)
         if account is not None:
-            return Holder(copy.object_id, copy.native_id, account)
+            return Holder(copy.object_id, copy.native_id, account, copy.missing_part is not None)
     if copies:
         raise ProviderError(f"The account at {row.home} that holds this file is gone.", provider=row.home)
     raise _not_found(row)
 
 
 @contextmanager
-def _caller_errors(gateway: Gateway, row: FileRow, holder: Holder) -> Iterator[None]:
-    """Raises the GatewayError that matches the provider's failure. A file that it no longer has is deleted here."""
+def _caller_errors(gateway: Gateway, row: FileRow, holder: Holder, *, part: str) -> Iterator[None]:
+    """Raises the GatewayError that matches the provider's failure.
+
+    A file that it does not find raises NotShownError, and is deleted here after several such looks.
+    """
     try:
         with provider_errors.translated(gateway, provider=holder.account.provider, account=holder.account.name):
             yield
     except NotFoundError as error:
         if not isinstance(error.__cause__, MissingError):
             raise
-        with gateway.database.write() as connection:
-            native_objects.vanish(connection, holder.object_id, note=reconcile.VANISHED)
-            if not file_copies.live_of_file(connection, row.id, variant=file_copies.RAW):
-                files.delete(connection, row.id)
+        verdict = looks.missed(gateway, holder.account, holder.object_id, holder.native_id, part=part)
+        if verdict is Verdict.UNSURE:
+            raise looks.not_shown(holder.account.provider, f"the file {row.public_id}") from error
+        if verdict is Verdict.EMPTY:
+            text = f"{holder.account.provider} has the file {row.public_id}, but not its content."
+            raise NotFoundError(text, param="id") from error
         raise _not_found(row) from error
 
 

@@ -123,8 +123,7 @@ def confirm(
         try:
             native = account.connector.retrieve_file(native.id)
         except MissingError as error:
-            with gateway.database.write() as connection:
-                native_objects.drop(connection, object_id)
+            disown(gateway, account, object_id, native)  # in case it only does not show it yet
             raise CopyBusyError(verdict.value) from error
         verified = True
 

@@ -152,7 +152,7 @@ def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
     try:
         account.connector.retrieve_file(copy.native_id)
     except MissingError:
-        ensure.vanished(gateway, copy.object_id)
+        ensure.vanished(gateway, account, copy)
         return True
     except UpstreamError as error:
         gateway.log.warning("copy.not_seen", native_id=copy.native_id, reason=error.message)

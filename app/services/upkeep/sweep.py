@@ -7,6 +7,7 @@ from app.services import blobs, idempotency
 from app.services.access import key_stop
 from app.services.accounts import admin
 from app.services.containers import hosted, native, reconcile
+from app.services.copies import looks
 from app.services.copies import reconcile as copies
 from app.services.files import files, uploads
 from app.services.gateway import Gateway
@@ -35,6 +36,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "files": files.expire_due,
         "uploads": uploads.expire_due,
         "copies": copies.sweep,
+        "file_looks": looks.look_at_missing,
         "containers": hosted.expire_due,
         "container_intents": reconcile.reconcile_due,
         "container_looks": native.look_at_overdue,

@@ -194,7 +194,8 @@ def test_a_file_comes_and_goes_in_either_generation(app, server, beta):
     app.files[made.id].fields["downloadable"] = True
     assert read(connector.read_file(made.id)) == b"%PDF"
     connector.delete_file(made.id)
-    connector.delete_file(made.id)
+    with pytest.raises(MissingError):
+        connector.delete_file(made.id)
     with pytest.raises(MissingError):
         connector.retrieve_file(made.id)
     connector.close()

@@ -73,7 +73,8 @@ def test_an_object_comes_and_goes(either, name):
     assert [file.bytes for file in either.objects().items if file.id == made.id] == [len(NEWLINES)]
     assert read(either.get(made.id)) == NEWLINES
     either.delete(made.id)
-    either.delete(made.id)
+    with pytest.raises(MissingError):
+        either.delete(made.id)
     for call in (lambda: either.head(made.id), lambda: read(either.get(made.id))):
         with pytest.raises(MissingError) as missing:
             call()

@@ -263,7 +263,8 @@ def test_containers_are_listed_expire_and_go(connector, fake):
     with pytest.raises(RefusedError, match="expired"):
         connector.put_container_file(made[0], "a.txt", payload(b"x"))
     connector.delete_container(made[0])
-    connector.delete_container(made[0])
+    with pytest.raises(MissingError):
+        connector.delete_container(made[0])
     with pytest.raises(MissingError):
         connector.retrieve_container(made[0])
 

@@ -119,7 +119,8 @@ def test_a_file_comes_and_goes_in_either_shape(app, connector, shape):
     app.files[made.id].fields["downloadable"] = True
     assert read(connector.read_file(made.id)) == b"hello"
     connector.delete_file(made.id)
-    connector.delete_file(made.id)
+    with pytest.raises(MissingError):
+        connector.delete_file(made.id)
     with pytest.raises(MissingError):
         connector.retrieve_file(made.id)
 

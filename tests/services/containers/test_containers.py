@@ -16,6 +16,7 @@ from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, html, overload
 from tests.fakes.openai_provider_app import OpenAIProviderApp
 from tests.fakes.serving import ServedApp
+from tests.support.absences import minutes_pass
 from tests.support.server import LiveServer
 
 
@@ -149,6 +150,10 @@ def test_an_expired_container_stays_readable(
     box, gone = made(client), made(client, name="gone")
     app.expire(box["extra_fields"]["native_id"])
     del app.containers[gone["extra_fields"]["native_id"]]
+    with gateway.database.write() as connection:
+        connection.execute(containers.update().values(refreshed_at=0))
+    assert client.get(f"/v1/containers/{gone['id']}").json["status"] == "running"  # one 404 proves nothing
+    minutes_pass(gateway)
     with gateway.database.write() as connection:
         connection.execute(containers.update().values(refreshed_at=0))
 

@@ -21,6 +21,7 @@ from tests.fakes.faults import Fault
 from tests.fakes.openai_provider_app import OpenAIProviderApp
 from tests.fakes.serving import ServedApp
 from tests.services.containers.test_containers import calls, made, put, rows
+from tests.support.absences import minutes_pass
 
 HOUR_MS = 3_600_000
 
@@ -116,7 +117,9 @@ def test_files_beyond_what_is_read_of_a_list_keep_their_ids(
     assert again[0].public_id == oldest["id"]
 
 
-def test_files_that_a_model_deletes_are_gone(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_files_that_a_model_deletes_are_gone_after_a_while(
+    client: KeyClient, gateway: Gateway, app: OpenAIProviderApp
+) -> None:
     box = made(client)
     native = app.containers[box["extra_fields"]["native_id"]]
     gone, stays = (app.put(native.id, f"/mnt/data/{n}.txt", b"") for n in range(2))
@@ -124,6 +127,8 @@ def test_files_that_a_model_deletes_are_gone(client: KeyClient, app: OpenAIProvi
     del native.files[gone["id"]]
     native.files[stays["id"]][1]["bytes"] = 77
 
+    assert paths(client, box) == ["0.txt", "1.txt"]
+    minutes_pass(gateway)
     [left] = client.get(f"/v1/containers/{box['id']}/files").json["data"]
     assert (left["extra_fields"]["native_id"], left["bytes"]) == (stays["id"], 77)
 
@@ -141,8 +146,8 @@ def test_a_list_in_which_nothing_is_new_writes_nothing(
 
 
 @pytest.mark.parametrize("work", ["list", "put", "copy"])
-def test_work_on_a_container_that_is_gone_ends_it(
-    client: KeyClient, app: OpenAIProviderApp, server: ServedApp, work: str
+def test_work_on_a_container_that_stays_gone_ends_it(
+    client: KeyClient, gateway: Gateway, app: OpenAIProviderApp, server: ServedApp, work: str
 ) -> None:
     box = made(client)
     at = f"/v1/containers/{box['id']}"
@@ -154,6 +159,10 @@ def test_work_on_a_container_that_is_gone_ends_it(
         "copy": lambda: client.post(f"{at}/files", json={"file_id": kept["id"]}),
     }
 
+    unsure = works[work]()
+    assert (unsure.status_code, unsure.headers["Retry-After"]) == (503, "30")
+    assert client.get(at).json["status"] == "running"
+    minutes_pass(gateway)
     refused = works[work]()
 
     assert (refused.status_code, refused.json["error"]["code"]) == (400, "container_expired")

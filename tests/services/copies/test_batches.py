@@ -15,6 +15,7 @@ from tests.conftest import KeyClient
 from tests.fakes.openai_provider_app import OpenAIProviderApp
 from tests.fakes.serving import ServedApp
 from tests.services.running.conftest import Workers
+from tests.support.absences import minutes_pass
 from tests.support.batches import CHAT, chat_line, ended, jsonl, read, upload
 
 DATA = jsonl(chat_line(f"c{number}") for number in range(3))
@@ -113,10 +114,15 @@ def test_a_copy_s_native_id_names_its_file(client: KeyClient, workers: Workers, 
     assert (over["input_file_id"], over["status"], uploads(server)) == (file_id, "completed", 1)
 
 
-def test_an_input_that_its_provider_lost_is_not_found(client: KeyClient, app: OpenAIProviderApp) -> None:
+def test_an_input_that_its_provider_lost_is_not_found_in_the_end(
+    client: KeyClient, gateway: Gateway, app: OpenAIProviderApp
+) -> None:
     native_id = app.add_file(DATA, filename="theirs.jsonl", purpose="batch").id
     run("--project", "alpha", "--provider", "openai", "--yes")
     app.files.clear()
+    answer = client.post("/v1/batches", json={"input_file_id": native_id, "endpoint": CHAT})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    minutes_pass(gateway)
     answer = client.post("/v1/batches", json={"input_file_id": native_id, "endpoint": CHAT})
     assert (answer.status_code, answer.json["error"]["param"]) == (400, "input_file_id")
     assert client.get("/v1/files").json["data"] == []

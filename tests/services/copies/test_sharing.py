@@ -17,6 +17,7 @@ from tests.conftest import KeyClient
 from tests.services.copies.memory import MemoryProvider
 from tests.services.copies.rows import a_file, all_rows, backdate, states
 from tests.services.copies.test_ensure import DATA, ensure
+from tests.support.absences import minutes_pass
 
 
 @pytest.fixture
@@ -210,6 +211,9 @@ def test_a_lost_file_is_made_again(
     provider.files.clear()
     with pytest.raises(MissingError):
         provider.retrieve_file(copy.native_id)
-    copy_ensure.vanished(gateway, copy.object_id)
+    copy_ensure.vanished(gateway, account, copy)
+    assert copy_ensure.holders(gateway, file_id) == [account.id]  # it may not be visible yet
+    minutes_pass(gateway)
+    copy_ensure.vanished(gateway, account, copy)
     assert copy_ensure.holders(gateway, file_id) == []
-    assert ensure(gateway, file_id, account).object_id != copy.object_id
+    assert ensure(gateway, file_id, account).native_id in provider.files

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.connectors.contract.errors import MissingError, OverloadedError, UpstreamError, UpstreamServerError
+from app.connectors.contract.errors import OverloadedError, RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import Download, NewFile, Payload
 from app.data.files import files as file_rows
 from app.data.tables import blobs
@@ -15,7 +15,7 @@ from app.services.gateway import Caller, Gateway
 from tests.api.openai.test_files import LINE, made, refusal, send, stored
 from tests.conftest import KeyClient
 from tests.services.copies.memory import MemoryProvider
-from tests.services.copies.rows import all_rows, states
+from tests.services.copies.rows import all_rows
 
 API = '{"api": {}}'
 
@@ -77,7 +77,7 @@ def test_content_comes_from_the_account_that_holds_it(
     [
         (OverloadedError("Slow.", status=429, retry_after_s=3), 429),
         (UpstreamServerError("It failed.", status=500), 502),
-        (MissingError("Gone.", status=404), 404),
+        (RefusedError("No.", status=422), 400),
     ],
 )
 @pytest.mark.parametrize("what", ["/content", ""])
@@ -109,17 +109,6 @@ def test_a_failure_after_the_first_byte_breaks_the_answer_off(
     assert next(pieces) == b"0123"
     with pytest.raises(UpstreamServerError):
         next(pieces)
-
-
-def test_a_file_that_the_provider_lost_is_gone_here_too(
-    client: KeyClient, gateway: Gateway, provider: MemoryProvider, body: dict[str, Any]
-) -> None:
-    provider.files.clear()
-    provider.calls.clear()
-    for _ in range(2):
-        assert client.get(f"/v1/files/{body['id']}").status_code == 404
-    assert (provider.calls, states(gateway)) == (["retrieve"], ["deleted"])
-    assert client.get("/v1/files").json["data"] == []
 
 
 def test_a_stale_row_is_refreshed_by_one_call(

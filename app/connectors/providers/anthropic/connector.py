@@ -115,8 +115,8 @@ class Anthropic(Translated):
         return shapes.page(self._api.get(FILES, query=_page(after)), after, shapes.file)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file. Does nothing if it is already deleted."""
-        self._api.delete(_at(FILES, native_id), missing_ok=True)
+        """Delete a file. Raises MissingError if it is not there."""
+        self._api.delete(_at(FILES, native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """Stream the bytes of a file that a model made. Raises RefusedError for an uploaded one."""

@@ -130,7 +130,7 @@ class Bedrock(Translated):
         return self._bucket.objects(after=after)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete an object. Does nothing if it is already deleted."""
+        """Delete an object. Raises MissingError if it is not there."""
         self._bucket.delete(native_id)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:

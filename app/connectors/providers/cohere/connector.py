@@ -111,8 +111,8 @@ class Cohere(Translated):
         return Page(files, str(start + len(files)) if files else None)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a dataset. Does nothing if it is already deleted."""
-        self._api.delete(_at(DATASETS, native_id), missing_ok=True)
+        """Delete a dataset. Raises MissingError if it is not there."""
+        self._api.delete(_at(DATASETS, native_id))
 
     @contextmanager
     def read_file(self, native_id: str) -> Iterator[Download]:

@@ -93,8 +93,8 @@ class Fireworks(Managed):
         return Page([shapes.dataset(item) for item in parsing.items(answer, "datasets")], following)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a dataset. Does nothing if it is already deleted."""
-        self._api.delete(self._datasets(native_id), missing_ok=True)
+        """Delete a dataset. Raises MissingError if it is not there."""
+        self._api.delete(self._datasets(native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """Stream the bytes of a dataset; of a job's results, only the successful lines."""

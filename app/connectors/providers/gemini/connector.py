@@ -113,8 +113,8 @@ class Gemini(Translated):
         return shapes.page(answer, after, "files", shapes.file)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file. Does nothing if it is already deleted."""
-        self._api.delete(_at(native_id), missing_ok=True)
+        """Delete a file. Raises MissingError if it is not there."""
+        self._api.delete(_at(native_id))
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
         """Stream the bytes of a file that Gemini made. Raises RefusedError for an uploaded one."""

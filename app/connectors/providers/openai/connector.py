@@ -57,7 +57,7 @@ class OpenAIShaped(Managed):
         return self._page(answer, shapes.file, after)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete a file. Does nothing if it is already deleted."""
+        """Delete a file. Raises MissingError if it is not there."""
         self._delete(FILES, native_id)
 
     def read_file(self, native_id: str) -> AbstractContextManager[Download]:
@@ -129,8 +129,8 @@ class OpenAIShaped(Managed):
         )
         return shapes.file(answer)
 
-    def _delete(self, path: str, *parts: str) -> None:
-        shapes.deleted(self._api.delete(self._at(path, *parts), missing_ok=True))
+    def _delete(self, path: str, *parts: str, missing_ok: bool = False) -> None:
+        shapes.deleted(self._api.delete(self._at(path, *parts), missing_ok=missing_ok))
 
     def _job(self, answer: Any) -> NativeJob:
         return shapes.job(answer, first_line=self._first_line)

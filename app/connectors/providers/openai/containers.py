@@ -34,7 +34,7 @@ class OpenAIContainers(OpenAIShaped):
         return self._page(answer, shapes.container, after)
 
     def delete_container(self, native_id: str) -> None:
-        """Delete a container. Does nothing if it is already deleted."""
+        """Delete a container. Raises MissingError if it is not there."""
         self._delete(CONTAINERS, native_id)
 
     def put_container_file(self, container_id: str, filename: str, payload: Payload) -> NativeContainerFile:
@@ -65,4 +65,4 @@ class OpenAIContainers(OpenAIShaped):
 
     def delete_container_file(self, container_id: str, file_id: str) -> None:
         """Delete a file of a container. Does nothing if it is already deleted."""
-        self._delete(CONTAINERS, container_id, "files", file_id)
+        self._delete(CONTAINERS, container_id, "files", file_id, missing_ok=True)

@@ -114,7 +114,7 @@ class Vertex(Translated):
         return self._bucket.objects(after=after)
 
     def delete_file(self, native_id: str) -> None:
-        """Delete an object, or all results of a job. Does nothing if they are already deleted."""
+        """Delete an object, or all results of a job. Raises MissingError for an object that is not there."""
         if native_id.endswith("/") and not self._is_output(native_id):
             text = f"{native_id[:200]!r} is not a folder of results."
             raise MissingError(text, status=MISSING, code="notFound", sent=False)
