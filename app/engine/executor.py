@@ -10,7 +10,7 @@ from app.engine.gate import Permit
 from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Words
 from app.engine.room import Portion
 from app.engine.run import ChunkRule, SegmentRun
-from app.engine.scheduler import Scheduler
+from app.engine.scheduler import Scheduler, Taken
 from app.engine.work import NotWrittenError, StoreAwayError, Work
 from app.lib import failpoints
 from app.lib.clock import Clock
@@ -73,15 +73,17 @@ class Executor:
         return threading.Thread(target=target, name=name, daemon=True)
 
     def _send_lines(self) -> None:
+        taken: Taken | None = None
         while not self._scheduler.closed:
-            taken = self._scheduler.take(timeout_s=TAKE_TIMEOUT_S)
             if taken is None:
+                taken = self._scheduler.take(timeout_s=TAKE_TIMEOUT_S)
                 continue
-            run, line = taken
             try:
-                self._run_line(run, line)
-            finally:
-                self._scheduler.done(run, line)
+                self._run_line(*taken)
+            except BaseException:
+                self._scheduler.done(*taken)
+                raise
+            taken = self._scheduler.swap(*taken, timeout_s=TAKE_TIMEOUT_S)
 
     def _run_line(self, run: SegmentRun, line: Line) -> None:
         """Make one attempt; afterwards the run has either the result of the line, or the line itself to send again."""

@@ -77,19 +77,25 @@ class Gate:
 
     @property
     def room(self) -> int:
-        """How many lines may be prepared: as many as there are permits, and a few more, so that no permit is idle."""
-        return self._limit + max(SLACK, self._limit // 4) if self._limit else 0
+        """How many lines may be prepared: as many as there are permits, and more where these are few, so that none is
+        idle while a line is prepared. Where they are many, handing each over to another thread would cost more.
+        """
+        return self._limit + max(0, SLACK - self._limit // 4) if self._limit else 0
 
     @property
     def has_news(self) -> bool:
         """True when the other processes should learn of something at once."""
         return bool(self._overloads or self._lifted) or any(not hold.is_reported for hold in self._holds.values())
 
+    def is_open(self, project_id: int) -> bool:
+        """True in the usual case: there is no pause, and the project may have all permits."""
+        share = self._shares.get(project_id)
+        return not self._holds and share is not None and not share.is_bounded
+
     def room_for(self, project_id: int, *, age_s: float = 0.0) -> int:
         """How many lines of the project's batch may be prepared; `age_s` is how long the batch has been running."""
-        share = self._shares.get(project_id)
-        if not self._holds and share is not None and not share.is_bounded:
-            return self.room  # the usual case, without the lock
+        if self.is_open(project_id):
+            return self.room  # without the lock
         with self._free:
             share = self._share(project_id)
             now = self._clock.monotonic()
