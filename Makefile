@@ -30,8 +30,10 @@ $(RUNNABLE): setup.cfg setup.py Makefile | $(BIN)/python
 	@touch $@
 
 $(INSTALLED): $(RUNNABLE)
-	@echo "Installing what tests and checks need: about 850 MB more to download the first time ..."
+	@echo "Installing what tests and checks need: about 1 GB more to download the first time ..."
 	@$(PIP) -e '.[dev]'
+	@command -v npm >/dev/null || { echo "npm is needed, for Azurite in the tests: apt-get install nodejs npm"; exit 1; }
+	@npm install --prefix $(VENV)/azurite --no-audit --no-fund --loglevel error 'azurite@^3.35'
 	@touch $@
 
 run: $(RUNNABLE) ## Run gateway, worker and a small real model on this machine (PORT=8080)

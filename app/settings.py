@@ -46,8 +46,40 @@ class Settings:
     blob_url: str = _var(
         "BATCHGATE_BLOB_URL",
         "",
-        "Folder of the file contents, as `file:///path`; all processes must share it. Empty: `blobs/` under "
+        "Where new file contents are kept: `file:///path`, a folder that all processes share, or `s3://bucket/prefix`, "
+        "`gs://bucket/prefix`, `az://container/prefix` ([object-stores.md](object-stores.md)). Empty: `blobs/` under "
         "`BATCHGATE_HOME`.",
+    )
+    blob_endpoint: str = _var(
+        "BATCHGATE_BLOB_ENDPOINT",
+        "",
+        "URL of the object store's server, for MinIO, R2, SeaweedFS, Azurite and the like. Empty: the cloud's own.",
+    )
+    blob_region: str = _var(
+        "BATCHGATE_BLOB_REGION", "", "Region of the S3 bucket. Empty: `AWS_REGION`, else `us-east-1`."
+    )
+    blob_path_style: bool = _var(
+        "BATCHGATE_BLOB_PATH_STYLE",
+        True,
+        "Address an S3 bucket as `endpoint/bucket`. `false`: as `bucket.endpoint`, which a few services require.",
+    )
+    blob_key_id: str = _var(
+        "BATCHGATE_BLOB_KEY_ID",
+        "",
+        "Access key id for S3, storage account for Azure. Empty: as the cloud's own tools find credentials.",
+    )
+    blob_secret: str = _var(
+        "BATCHGATE_BLOB_SECRET",
+        "",
+        "Secret access key for S3; account key or SAS token for Azure; for GCS a service account, as JSON or its file.",
+        secret=True,
+    )
+    blob_stores: str = _var(
+        "BATCHGATE_BLOB_STORES",
+        "",
+        "Other stores that have file contents, for reading, deleting and moving: a JSON list, or the path of a file "
+        "that contains one ([object-stores.md](object-stores.md)).",
+        secret=True,
     )
     secret_key: str = _var(
         "BATCHGATE_SECRET_KEY",

@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING
 
 from app import logs
 from app.auth.secrets import KeyRing, kept_key
-from app.blobs import open_store
+from app.blobs import Location, Stores, open_stores
+from app.blobs import address as addresses
+from app.blobs.address import Address
 from app.connectors.contract.base import Timeouts
 from app.data.access import secrets
+from app.data.files import blobs
 from app.data.store.database import Database
 from app.lib.clock import Clock, SystemClock
 from app.services.access import jwt_issuers
@@ -71,7 +74,7 @@ def build_gateway(
     return Gateway(
         settings=settings,
         database=database,
-        blobs=open_store(settings.blob_url, group_reads=bool(settings.accel_prefix)),
+        blobs=_stores(settings, database),
         accounts=accounts,
         pepper=pepper,
         clock=clock,
@@ -80,6 +83,33 @@ def build_gateway(
         jwt=verifier,
         rates=Rates(),
     )
+
+
+def _stores(settings: Settings, database: Database) -> Stores:
+    default = Address(
+        settings.blob_url,
+        settings.blob_endpoint,
+        settings.blob_region,
+        settings.blob_path_style,
+        settings.blob_key_id,
+        settings.blob_secret,
+    )
+
+    def locate(key: str) -> Location | None:
+        with database.read() as connection:
+            place = blobs.place(connection, key)
+        return None if place is None else Location(place.store, place.name)
+
+    try:
+        default = addresses.checked(default, name="BATCHGATE_BLOB_URL")
+        others = addresses.parsed(settings.blob_stores, name="BATCHGATE_BLOB_STORES")
+        # With the default in the list, too, the same list serves processes before and after a change of default.
+        others = [other for other in others if other.url != default.url]
+        addresses.check_distinct(others, name="BATCHGATE_BLOB_STORES")
+        logs.hide(*[address.secret for address in (default, *others) if address.secret])
+        return open_stores(default, others, locate=locate, group_reads=bool(settings.accel_prefix))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _ring(settings: Settings, database: Database) -> KeyRing:

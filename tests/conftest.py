@@ -20,6 +20,7 @@ from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from app.wiring import build_gateway
 from tests.support import gcs, postgres, spread
+from tests.support.azurite import Azurite
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
 from tests.support.spread import DATABASES
@@ -100,6 +101,13 @@ def postgresql() -> Iterator[postgres.Emptied]:
 def seaweed() -> Iterator[Seaweed]:
     """A real server that speaks S3."""
     with Seaweed() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """A stand-in for Azure Blob Storage that is not ours."""
+    with Azurite() as running:
         yield running
 
 

@@ -46,7 +46,7 @@ def content_response(gateway: Gateway, content: Content) -> Response:
     if gateway.settings.accel_prefix and path is not None:
         for name in ("Content-Length", "Content-Range", "Accept-Ranges"):  # nginx serves ranges and sets these itself
             headers.pop(name, None)
-        headers["X-Accel-Redirect"] = f"{gateway.settings.accel_prefix.rstrip('/')}/{content.key[:2]}/{content.key}"
+        headers["X-Accel-Redirect"] = f"{gateway.settings.accel_prefix.rstrip('/')}/{path.parent.name}/{path.name}"
         return Response(headers=headers, mimetype=content.mimetype)
     body = blobs.stream(gateway, content.key, offset=start, length=stop - start)
     return Response(body, status=status, headers=headers, mimetype=content.mimetype, direct_passthrough=True)

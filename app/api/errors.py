@@ -22,6 +22,7 @@ from app.errors import (
     envelope,
 )
 from app.lib import json
+from app.services import store_errors
 
 # SDKs retry these by themselves. A twin in flight is worth a retry, and carries Retry-After; a full disk stays full.
 NEVER_RETRIED = (409, 507)
@@ -92,5 +93,8 @@ def _unexpected(error: Exception) -> Response:
             "request.database_unavailable", request_id=g.request_id, reason=str(error.__cause__ or error)
         )
         return _envelope(UnavailableError("The gateway's database is not available; try again.", retry_after_s=2))
+    if store_errors.passes(error):  # what a service did not expect of the blob store
+        gateway().log.error("request.store_unavailable", request_id=g.request_id, reason=str(error))
+        return _envelope(UnavailableError("The gateway's store is not available; try again.", retry_after_s=5))
     gateway().log.error("request.failed", request_id=g.request_id, exc_info=error)
     return _envelope(InternalError(FAILED))

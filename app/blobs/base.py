@@ -34,7 +34,7 @@ class BlobWriter(Protocol):
 
 
 class BlobReader(Protocol):
-    """Random access to a committed blob, for one thread at a time."""
+    """Random access to a committed blob, also for several threads at once."""
 
     def read(self, offset: int, length: int) -> bytes: ...
 
@@ -46,6 +46,7 @@ class BlobStore(Protocol):
 
     backend: str  # `storage_backend` on the wire: local, s3, gcs, azure
     url: str  # identifies this store; recorded in blobs.store
+    commits_late: bool  # whether a commit that failed may take effect later
 
     def open_write(self, key: str) -> BlobWriter: ...
 
@@ -57,6 +58,10 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete the blob and any partial write under its key. A missing blob is not an error."""
+        ...
+
+    def at(self, url: str) -> "BlobStore":
+        """The store that rows call `url`. Raises BlobError when this process has no such store."""
         ...
 
     def path(self, key: str) -> Path | None:

@@ -19,6 +19,7 @@ class LocalBlobs:
     """A folder. Blob `a1b2...` is stored at `a1/a1b2...`; a partial write has the suffix `.part`."""
 
     backend = "local"
+    commits_late = False
 
     def __init__(self, root: Path, *, group_reads: bool = False) -> None:
         self.root = root
@@ -47,6 +48,9 @@ class LocalBlobs:
             _part(path).unlink(missing_ok=True)
         except OSError as error:
             raise _blob_error(error) from error
+
+    def at(self, url: str) -> "LocalBlobs":
+        return self
 
     def path(self, key: str) -> Path | None:
         return self._file(key)

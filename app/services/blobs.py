@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.blobs import BlobError, BlobFullError, BlobWriter
+from app.blobs import BlobError, BlobFullError, BlobStore, BlobWriter
 from app.data.files import blobs
-from app.data.files.blobs import Leftover
+from app.data.files.blobs import Leftover, Movable
 from app.errors import StorageFullError, UnavailableError
 from app.lib import failpoints
 from app.services.each_due import each_due
@@ -25,13 +25,24 @@ class IncomingBlob:
     """A pending blob: `write` its bytes, `seal` it, then call `settle` in the transaction that adds the reference."""
 
     def __init__(
-        self, gateway: Gateway, *, row_id: int, key: str, writer: BlobWriter, hashed: bool, spares_reserve: bool
+        self,
+        gateway: Gateway,
+        store: BlobStore,
+        *,
+        row_id: int,
+        key: str,
+        writer: BlobWriter,
+        hashed: bool,
+        spares_reserve: bool,
     ) -> None:
         self.id = row_id
         self.key = key
         self.bytes = 0
         self._gateway = gateway
+        self._store = store
         self._writer = writer
+        self._may_be_used = False
+        self._may_come_late = False
         self._hash = hashlib.sha256() if hashed else None
         self._look_at = LOOK_BYTES if spares_reserve else None
         self._renew_after = self._next_renewal()
@@ -60,22 +71,38 @@ class IncomingBlob:
 
     def seal(self) -> None:
         """Make the bytes durable under their key."""
+        self.keep()
+        self._may_come_late = self._store.commits_late
         with _store_errors():
             self._writer.commit()
+        self._may_come_late = False
 
     def settle(self, connection: Connection) -> None:
         """Mark the blob live in the caller's transaction. Raises UnavailableError when the sweeper has taken it."""
         if not blobs.mark_live(connection, self.id, size=self.bytes, sha256=self.sha256):
             raise _lease_lost()
+        self._may_be_used = True
+
+    def exchange(self, connection: Connection, blob: Movable) -> bool:
+        """Let a live blob have these bytes in place of its own, which are then this one's, to be deleted.
+
+        False when that blob was deleted or moved meanwhile, or the sweeper has taken this one.
+        """
+        self._may_be_used = True
+        return blobs.exchange(connection, blob, self.id)
 
     def abort(self) -> None:
         """Delete what was written and the row, unless the blob is live. The sweeper retries what fails here."""
         try:
             with self._gateway.database.write() as connection:
-                if not blobs.condemn(connection, self.id):
-                    return
+                is_ours = blobs.condemn(connection, self.id)
+            if not is_ours and self._may_be_used:
+                return
             self._writer.abort()
-            self._gateway.blobs.delete(self.key)
+            # Also when the sweeper was here before: an object appears with its commit, however late that is.
+            self._store.delete(self.key)
+            if self._may_come_late:
+                return  # and even later than this: the sweeper deletes it once more
             with self._gateway.database.write() as connection:
                 blobs.forget(connection, self.id)
         except (BlobError, SQLAlchemyError) as error:
@@ -93,22 +120,26 @@ class IncomingBlob:
 
 
 @contextmanager
-def incoming(gateway: Gateway, *, hashed: bool = True, spares_reserve: bool = False) -> Iterator[IncomingBlob]:
+def incoming(
+    gateway: Gateway, *, hashed: bool = True, spares_reserve: bool = False, store: BlobStore | None = None
+) -> Iterator[IncomingBlob]:
     """A pending blob, its row committed first. After an exception neither row nor bytes are left.
 
-    What callers send `spares_reserve`: it is refused while the disk has less than its reserve.
+    What callers send `spares_reserve`: it is refused while the disk has less than its reserve. `store` is another one
+    than that of new blobs.
     """
+    into = store or gateway.blobs
     if spares_reserve:
         check_reserve(gateway)
     key = secrets.token_hex(20)
     with gateway.database.write() as connection:
-        row_id = blobs.insert_pending(
-            connection, key=key, store=gateway.blobs.url, lease_s=gateway.settings.upload_lease_s
-        )
+        row_id = blobs.insert_pending(connection, key=key, store=into.url, lease_s=gateway.settings.upload_lease_s)
     failpoints.hit("blob.after_intent")
     with _store_errors():
-        writer = gateway.blobs.open_write(key)
-    blob = IncomingBlob(gateway, row_id=row_id, key=key, writer=writer, hashed=hashed, spares_reserve=spares_reserve)
+        writer = into.open_write(key)
+    blob = IncomingBlob(
+        gateway, into, row_id=row_id, key=key, writer=writer, hashed=hashed, spares_reserve=spares_reserve
+    )
     try:
         yield blob
     except BaseException:
@@ -166,9 +197,9 @@ def _sweep_one(gateway: Gateway, leftover: Leftover) -> bool:
             if not blobs.condemn_abandoned(connection, leftover.id):
                 return False
     try:
-        gateway.blobs.delete(leftover.key)
+        gateway.blobs.at(leftover.store).delete(leftover.name)
     except BlobError as error:
-        gateway.log.warning("blob.delete_failed", key=leftover.key, reason=str(error))
+        gateway.log.warning("blob.delete_failed", key=leftover.name, store=leftover.store, reason=str(error))
         return False
     failpoints.hit("sweep.after_delete")
     with gateway.database.write() as connection:

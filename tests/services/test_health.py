@@ -11,10 +11,10 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from app.blobs.local import LocalBlobs
 from app.data.store.database import Database
 from app.services.gateway import Gateway
 from app.services.health import CHECK_S, STALE_S, Probe
+from tests.support import stored
 from tests.support.full_disk import full
 from tests.support.web import application
 
@@ -135,17 +135,17 @@ KEY = "sk-bf-0011223344556677-" + "x" * 43
 
 @pytest.mark.one_database
 def test_a_blob_folder_that_is_gone_is_not_made_again(timed: Gateway, clock: Clock) -> None:
-    assert isinstance(timed.blobs, LocalBlobs)
+    folder = stored.local(timed).root
     probe = Probe(timed)
     assert probe.latest().ready
-    away = timed.blobs.root.with_name("away")
-    timed.blobs.root.rename(away)
+    away = folder.with_name("away")
+    folder.rename(away)
     clock.seconds += CHECK_S
-    assert (probe.latest().blobs, timed.blobs.root.exists()) == ("not available", False)
-    timed.blobs.root.mkdir()  # the empty mount point of a volume that is not there
+    assert (probe.latest().blobs, folder.exists()) == ("not available", False)
+    folder.mkdir()  # the empty mount point of a volume that is not there
     clock.seconds += CHECK_S
     assert probe.latest().blobs == "not available"
-    timed.blobs.root.rmdir()
-    away.rename(timed.blobs.root)
+    folder.rmdir()
+    away.rename(folder)
     clock.seconds += CHECK_S
     assert probe.latest().ready

@@ -4,15 +4,14 @@ from sqlalchemy import Table, update
 
 from app.blobs.local import LocalBlobs, LocalWriter
 from app.services.gateway import Gateway
+from tests.support import stored
 
 
 class LosingBlobs(LocalBlobs):
     """The gateway's store; with each blob that is committed, all leases of `table` go to somebody else."""
 
     def __init__(self, gateway: Gateway, table: Table) -> None:
-        found = gateway.blobs
-        assert isinstance(found, LocalBlobs)
-        super().__init__(found.root)
+        super().__init__(stored.local(gateway).root)
         self._gateway = gateway
         self._table = table
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from app import create_app
-from app.blobs.local import LocalBlobs
 from app.lib import failpoints
 from app.services.gateway import Gateway
 from app.settings import from_environment
 from app.wiring import build_gateway
 from app.worker import serve
+from tests.support import stored
 from tests.support.dropping_blobs import DroppingBlobs
 from tests.support.server import LiveServer
 
@@ -79,8 +79,7 @@ def _run(kind: str, environment: Mapping[str, str], ready: Connection) -> None:
     importlib.reload(failpoints)  # it reads the environment once
     gateway = build_gateway(from_environment())
     if "DROP_UNSYNCED" in environment:
-        assert isinstance(gateway.blobs, LocalBlobs)
-        gateway = replace(gateway, blobs=DroppingBlobs(gateway.blobs.root))
+        gateway = replace(gateway, blobs=DroppingBlobs(stored.local(gateway).root))
     {"web": _web, "worker": _worker}[kind](gateway, ready)
 
 

@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from app.blobs import Address
 from tests.support.waiting import until
 
 ACCESS_KEY_ID = "AKIAFAKEFAKEFAKEFAKE"
@@ -70,6 +71,10 @@ class Seaweed:
         name = f"{start}-{secrets.token_hex(4)}"
         self.client.create_bucket(Bucket=name)
         return name
+
+    def address(self) -> Address:
+        """A prefix in a new bucket, as the gateway's own store."""
+        return Address(f"s3://{self.bucket('blobs')}/kept", self.url, REGION, key_id=ACCESS_KEY_ID, secret=SECRET)
 
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, "SeaweedFS has ended"

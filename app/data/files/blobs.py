@@ -14,8 +14,37 @@ class Leftover:
     """A blob whose bytes are to be deleted. `state`: deleting, or pending when its writer went silent."""
 
     id: int
-    key: str
+    store: str
+    name: str
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where bytes are: the URL of the store, and their name there."""
+
+    store: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Movable:
+    """A live blob in another store than the one it is to be in. `sha256` is None for blobs written without a hash."""
+
+    id: int
+    key: str
+    place: Place
+    bytes: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a store has: how many live blobs, and how many bytes."""
+
+    store: str
+    blobs: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +55,11 @@ class LiveBlob:
     store: str
     bytes: int
     sha256: str | None
+
+
+# A blob that was moved has another name than its key, which stays what everything else knows it by.
+_name = func.coalesce(blobs.c.object, blobs.c.key)
+_LEFTOVER = (blobs.c.id, blobs.c.store, _name, blobs.c.state)
 
 
 def insert_pending(connection: Connection, *, key: str, store: str, lease_s: float) -> int:
@@ -104,7 +138,7 @@ def unsettled(connection: Connection, *, limit: int) -> list[Leftover]:
     found: list[Leftover] = []
     # Two queries, since the index answers each of them, but not the two together.
     for which in (blobs.c.state == "deleting", and_(blobs.c.state == "pending", blobs.c.lease_until < now_ms())):
-        statement = select(blobs.c.id, blobs.c.key, blobs.c.state).where(blobs.c.state != "live", which)
+        statement = select(*_LEFTOVER).where(blobs.c.state != "live", which)
         rows = connection.execute(statement.order_by(blobs.c.lease_until).limit(limit - len(found)))
         found += [Leftover(*row) for row in rows]
     return found
@@ -112,9 +146,59 @@ def unsettled(connection: Connection, *, limit: int) -> list[Leftover]:
 
 def condemned(connection: Connection, blob_id: int) -> Leftover | None:
     """A blob that is marked for deletion; None for any other."""
-    statement = select(blobs.c.id, blobs.c.key, blobs.c.state).where(blobs.c.id == blob_id, blobs.c.state == "deleting")
+    statement = select(*_LEFTOVER).where(blobs.c.id == blob_id, blobs.c.state == "deleting")
     row = connection.execute(statement).first()
     return None if row is None else Leftover(*row)
+
+
+def place(connection: Connection, key: str) -> Place | None:
+    """Where the bytes of the blob with this key are, or were to be."""
+    row = connection.execute(select(blobs.c.store, _name).where(blobs.c.key == key)).first()
+    return None if row is None else Place(*row)
+
+
+def elsewhere(connection: Connection, *, store: str, after: int, limit: int) -> list[Movable]:
+    """Live blobs that are in other stores than `store`, in the order of their ids, from the one behind `after`."""
+    statement = (
+        select(blobs.c.id, blobs.c.key, blobs.c.store, _name, blobs.c.bytes, blobs.c.sha256)
+        .where(blobs.c.id > after, blobs.c.state == "live", blobs.c.store != store)
+        .order_by(blobs.c.id)
+        .limit(limit)
+    )
+    return [
+        Movable(row_id, key, Place(at, name), size, sha256)
+        for row_id, key, at, name, size, sha256 in connection.execute(statement)
+    ]
+
+
+def exchange(connection: Connection, blob: Movable, copy_id: int) -> bool:
+    """Let a live blob be where its copy is, the pending blob `copy_id`, which is left with the old place, for deletion.
+
+    False, and nothing is changed, when the blob was deleted or moved meanwhile, or the sweeper has taken the copy.
+    """
+    copy = connection.execute(
+        select(blobs.c.store, _name).where(blobs.c.id == copy_id, blobs.c.state == "pending").with_for_update()
+    ).first()
+    if copy is None:
+        return False
+    is_there = and_(blobs.c.store == blob.place.store, _name == blob.place.name, blobs.c.state == "live")
+    moved = update(blobs).where(blobs.c.id == blob.id, is_there).values(store=copy[0], object=copy[1])
+    if connection.execute(moved).rowcount != 1:
+        return False
+    left = update(blobs).where(blobs.c.id == copy_id, blobs.c.state == "pending")
+    left = left.values(state="deleting", lease_until=None, store=blob.place.store, object=blob.place.name)
+    return connection.execute(left).rowcount == 1
+
+
+def holdings(connection: Connection) -> list[Holding]:
+    """What each store has. Reads the whole table; for operators."""
+    statement = (
+        select(blobs.c.store, func.count(), func.coalesce(func.sum(blobs.c.bytes), 0))
+        .where(blobs.c.state == "live")
+        .group_by(blobs.c.store)
+        .order_by(blobs.c.store)
+    )
+    return [Holding(*row) for row in connection.execute(statement)]
 
 
 def locate(connection: Connection, blob_id: int) -> LiveBlob | None:

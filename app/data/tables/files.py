@@ -25,6 +25,7 @@ blobs = Table(
     identity(),
     Column("key", String(255), nullable=False, unique=True),
     Column("store", String(255), nullable=False),
+    Column("object", String(255)),
     Column("state", String(16), nullable=False),
     number("bytes", None),
     Column("sha256", String(64)),
@@ -33,7 +34,8 @@ blobs = Table(
     instant("created_at", required=True),
     one_of("state", BLOB_STATES),
     **IDS_NEVER_REUSED,
-    comment="Bytes the gateway holds. The row is committed before the first byte and goes after the last.",
+    comment="Bytes the gateway holds, in `store`, under the name `object` if they were moved, else under `key`. The "
+    "row is committed before the first byte and goes after the last.",
 )
 # The sweeper reads only these few rows; live ones never enter its index.
 partial_index(

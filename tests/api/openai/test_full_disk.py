@@ -18,6 +18,7 @@ from app.services.gateway import Gateway
 from app.worker import build_engine
 from tests.conftest import KeyClient
 from tests.fakes.openai_server import FakeServer
+from tests.support import stored
 from tests.support.batches import chat_line, jsonl
 from tests.support.full_disk import full
 from tests.support.waiting import until
@@ -47,8 +48,7 @@ class SmallDisk(LocalBlobs):
 
 @pytest.fixture
 def disk(gateway: Gateway) -> SmallDisk:
-    assert isinstance(gateway.blobs, LocalBlobs)
-    return SmallDisk(gateway.blobs.root)
+    return SmallDisk(stored.local(gateway).root)
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 from sqlalchemy import func, select, update
 
-from app.blobs.local import LocalBlobs
 from app.data.files import blobs as blob_rows
 from app.data.tables import batch_chunks, batch_lines, batches, blobs
 from app.services.gateway import Gateway
 from app.services.upkeep import sweep
+from tests.support import stored
 
 
 def assert_clean(gateway: Gateway) -> None:
@@ -14,8 +14,7 @@ def assert_clean(gateway: Gateway) -> None:
     with gateway.database.write() as connection:
         connection.execute(update(blobs).where(blobs.c.state == "pending").values(lease_until=0))
     sweep.sweep(gateway)
-    assert isinstance(gateway.blobs, LocalBlobs)
-    on_disk = {path.name: path.stat().st_size for path in gateway.blobs.root.rglob("*") if path.is_file()}
+    on_disk = {path.name: path.stat().st_size for path in stored.local(gateway).root.rglob("*") if path.is_file()}
     with gateway.database.read() as connection:
         known = {row.key: row.bytes for row in connection.execute(select(blobs.c.key, blobs.c.bytes, blobs.c.state))}
         states = set(connection.execute(select(blobs.c.state)).scalars())

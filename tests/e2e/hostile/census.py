@@ -2,9 +2,9 @@
 
 from sqlalchemy import func, select
 
-from app.blobs.local import LocalBlobs
 from app.data.tables import metadata
 from app.services.gateway import Gateway
+from tests.support import stored
 
 # A refusal is an event; keys and projects are made by tests.
 UNCOUNTED = {"events"}
@@ -12,8 +12,7 @@ UNCOUNTED = {"events"}
 
 def census(gateway: Gateway) -> tuple[dict[str, int], list[str]]:
     """Rows by table, of every table that a request can write to, and the names of the files on disk."""
-    assert isinstance(gateway.blobs, LocalBlobs)
-    on_disk = sorted(path.name for path in gateway.blobs.root.rglob("*") if path.is_file())
+    on_disk = sorted(path.name for path in stored.local(gateway).root.rglob("*") if path.is_file())
     with gateway.database.read() as connection:
         counts = {
             table.name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())

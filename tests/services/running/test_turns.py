@@ -18,6 +18,7 @@ from app.services.gateway import Gateway
 from app.services.running.surrender import MAX_ATTEMPTS
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
+from tests.support import stored
 from tests.support.batches import chat_line, create, jsonl, read, retrieve
 from tests.support.waiting import until
 
@@ -48,8 +49,7 @@ class WatchedBlobs(LocalBlobs):
     """The gateway's store, which calls `on_read` before each piece that it reads."""
 
     def __init__(self, gateway: Gateway) -> None:
-        assert isinstance(gateway.blobs, LocalBlobs)
-        super().__init__(gateway.blobs.root)
+        super().__init__(stored.local(gateway).root)
         self.on_read: Any = lambda: None
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:

@@ -41,7 +41,7 @@ def test_a_release_that_lacks_nothing_succeeds(run: Run) -> None:
     [
         ("BATCHGATE_SECRET_KEY", "another", "The key ring in BATCHGATE_SECRET_KEY does not belong to this store"),
         ("BATCHGATE_BLOB_URL", "file:///proc/none/blobs", "The blob store file:///proc/none/blobs cannot be used"),
-        ("BATCHGATE_BLOB_URL", "s3://bucket", "BATCHGATE_BLOB_URL must be file:///path"),
+        ("BATCHGATE_BLOB_URL", "ftp://bucket", "BATCHGATE_BLOB_URL must be file:///path"),
         ("BATCHGATE_DEFAULT_PROVIDER", "nonesuch", "BATCHGATE_DEFAULT_PROVIDER names a provider that does not exist"),
         ("BATCHGATE_JWT_ISSUERS", "{not json", "BATCHGATE_JWT_ISSUERS"),
         ("LOCAL_BASE_URL", "ftp://x", "LOCAL_BASE_URL must be a URL"),

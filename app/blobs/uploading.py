@@ -1,0 +1,113 @@
+"""Writing one object: small ones by one request that overwrites nothing, others in parts, few of them in memory."""
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+
+from app.blobs.base import BUFFER_BYTES, BlobError
+from app.lib import failpoints
+
+if TYPE_CHECKING:
+    from app.blobs.objects import ObjectBlobs
+
+# The least that S3 takes as a part. It takes 10,000 of them, so a blob can have 48 GiB.
+PART_BYTES = 5 * 2**20
+# So many parts may be on their way besides the one that each upload has: eight uploads at once hold 50 MiB.
+EXTRA_PARTS = 2
+
+
+class Parts:
+    """The parts of all uploads of a process that may be in memory besides the first one of each."""
+
+    def __init__(self, extra: int = EXTRA_PARTS) -> None:
+        self._lock = threading.Lock()
+        self._free = extra
+
+    def take(self) -> int:
+        """All that are free."""
+        with self._lock:
+            taken, self._free = self._free, 0
+            return taken
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._free += count
+
+
+class ObjectWriter:
+    """Holds one part at most, and those that the store is being sent."""
+
+    def __init__(self, blobs: "ObjectBlobs", name: str) -> None:
+        self._blobs = blobs
+        self._name = name
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._sent_bytes = 0
+        self._extra = 0
+        self._upload: Any = None
+        self._is_over = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._held.append(bytes(data))
+        self._held_bytes += len(data)
+        if self._held_bytes >= (PART_BYTES if self._upload is None else BUFFER_BYTES):
+            self._send()
+
+    def commit(self) -> None:
+        failpoints.hit("blob.before_rename")
+        if self._upload is None:
+            self._put()
+        else:
+            self._complete()
+        self._is_over = True
+        self._release()
+
+    def abort(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        upload, self._upload = self._upload, None
+        self._release()
+        if upload is not None:
+            with self._blobs.errors(self._name):
+                upload.__exit__(BlobError, None, None)  # how the library is asked to abort
+
+    def _send(self) -> None:
+        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self._held, self._held_bytes = [], 0
+        if self._upload is None:
+            self._extra = self._blobs.parts.take()
+            with self._blobs.errors(self._name):
+                self._upload = obstore.open_writer(
+                    self._blobs.client, self._name, buffer_size=PART_BYTES, max_concurrency=1 + self._extra
+                )
+        self._sent_bytes += len(data)
+        with self._blobs.errors(self._name):
+            self._upload.write(data)
+
+    def _put(self) -> None:
+        data = b"".join(self._held)
+        with self._blobs.errors(self._name):
+            try:
+                obstore.put(self._blobs.client, self._name, data, mode="create")
+            except AlreadyExistsError:
+                # Nobody else has this name: it was this request, repeated because its answer was lost.
+                if obstore.get(self._blobs.client, self._name).bytes() != data:
+                    raise
+
+    def _complete(self) -> None:
+        if self._held:
+            self._send()
+        upload, self._upload = self._upload, None
+        with self._blobs.errors(self._name):
+            upload.close()  # which aborts when it fails
+            stored = obstore.head(self._blobs.client, self._name)["size"]
+        if stored != self._sent_bytes:
+            raise BlobError(f"{self._name}: the store has {stored} bytes of {self._sent_bytes}.")
+
+    def _release(self) -> None:
+        self._held = []
+        extra, self._extra = self._extra, 0
+        self._blobs.parts.give_back(extra)
