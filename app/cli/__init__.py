@@ -12,6 +12,7 @@ COMMANDS = {
     "accounts": ("app.cli.commands.accounts:accounts", "Manage accounts: credentials at providers."),
     "batch": ("app.cli.batch_run.command:batch", "Run batches from the command line."),
     "batches": ("app.cli.commands.batches:batches", "Show and resolve jobs at providers, and adopt batches."),
+    "blobs": ("app.cli.commands.blobs:blobs", "Show where file contents are, and move them."),
     "budgets": ("app.cli.commands.budgets:budgets", "Limit what batches may cost."),
     "containers": ("app.cli.commands.containers:containers", "Adopt containers that exist at a provider."),
     "db": ("app.cli.operate.db:db", "Migrate the store, or query it with SQL."),

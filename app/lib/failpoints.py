@@ -29,6 +29,8 @@ NAMES = (
     "finalise.after_bytes",
     "finalise.before_commit",
     "sweep.after_delete",
+    "move.before_exchange",
+    "move.after_exchange",
     "job.before_create",
     "job.after_create",
     "job.during_harvest",

@@ -88,8 +88,10 @@ class IncomingBlob:
 
         False when that blob was deleted or moved meanwhile, or the sweeper has taken this one.
         """
+        # Before it is done: a commit whose answer is lost may have done it.
         self._may_be_used = True
-        return blobs.exchange(connection, blob, self.id)
+        self._may_be_used = blobs.exchange(connection, blob, self.id)
+        return self._may_be_used
 
     def abort(self) -> None:
         """Delete what was written and the row, unless the blob is live. The sweeper retries what fails here."""

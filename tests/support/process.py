@@ -1,4 +1,4 @@
-"""A worker or web process of the gateway, to be killed.
+"""A worker, a web process or a move of blobs, to be killed.
 
 It is forked from a server that has imported the gateway already: an import for each process costs a second of CPU.
 Its leases are short, since whoever follows it waits for their end.
@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from app import create_app
 from app.lib import failpoints
 from app.services.gateway import Gateway
+from app.services.upkeep import moving
 from app.settings import from_environment
 from app.wiring import build_gateway
 from app.worker import serve
@@ -28,7 +29,10 @@ _forks.set_forkserver_preload([__name__, "psycopg", "sqlalchemy.dialects.postgre
 
 
 class Process:
-    """One such process (`worker` or `web`), ready when made; killed at the end of its `with` block if it still runs."""
+    """One such process (`worker`, `web`, or `mover` to the store MOVE_TO), ready when made.
+
+    It is killed at the end of its `with` block if it still runs.
+    """
 
     def __init__(self, kind: str, environment: Mapping[str, str]) -> None:
         full = {"PATH": os.environ["PATH"], **environment, "BATCHGATE_LEASE_SECONDS": "1"}
@@ -80,7 +84,7 @@ def _run(kind: str, environment: Mapping[str, str], ready: Connection) -> None:
     gateway = build_gateway(from_environment())
     if "DROP_UNSYNCED" in environment:
         gateway = replace(gateway, blobs=DroppingBlobs(stored.local(gateway).root))
-    {"web": _web, "worker": _worker}[kind](gateway, ready)
+    {"web": _web, "worker": _worker, "mover": _mover}[kind](gateway, ready)
 
 
 def _web(gateway: Gateway, ready: Connection) -> None:
@@ -94,3 +98,9 @@ def _worker(gateway: Gateway, ready: Connection) -> None:
     status = serve(gateway)
     if status:
         raise SystemExit(status)
+
+
+def _mover(gateway: Gateway, ready: Connection) -> None:
+    ready.send("")
+    for _ in moving.move(gateway, to=os.environ["MOVE_TO"]):
+        pass

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from app.data.store.database import inserted_id, now_ms
 from app.data.tables import blobs, container_files, files, upload_parts
@@ -181,13 +181,17 @@ def exchange(connection: Connection, blob: Movable, copy_id: int) -> bool:
     ).first()
     if copy is None:
         return False
-    is_there = and_(blobs.c.store == blob.place.store, _name == blob.place.name, blobs.c.state == "live")
-    moved = update(blobs).where(blobs.c.id == blob.id, is_there).values(store=copy[0], object=copy[1])
+    moved = update(blobs).where(*_is_at(blob)).values(store=copy[0], object=copy[1])
     if connection.execute(moved).rowcount != 1:
         return False
     left = update(blobs).where(blobs.c.id == copy_id, blobs.c.state == "pending")
     left = left.values(state="deleting", lease_until=None, store=blob.place.store, object=blob.place.name)
     return connection.execute(left).rowcount == 1
+
+
+def is_at(connection: Connection, blob: Movable) -> bool:
+    """Whether the blob is still where it was found, and nobody has deleted it."""
+    return connection.execute(select(blobs.c.id).where(*_is_at(blob))).first() is not None
 
 
 def holdings(connection: Connection) -> list[Holding]:
@@ -208,6 +212,11 @@ def locate(connection: Connection, blob_id: int) -> LiveBlob | None:
     )
     row = connection.execute(statement).first()
     return None if row is None else LiveBlob(*row)
+
+
+def _is_at(blob: Movable) -> tuple[ColumnElement[bool], ...]:
+    is_there = (blobs.c.store == blob.place.store, _name == blob.place.name)
+    return (blobs.c.id == blob.id, *is_there, blobs.c.state == "live")
 
 
 def count_orphans(connection: Connection) -> int:
