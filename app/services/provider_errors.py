@@ -10,6 +10,7 @@ from app.connectors.contract.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from app.connectors.contract.refusals import Kind
 from app.errors import (
     ConflictError,
     GatewayError,
@@ -24,6 +25,7 @@ from app.services.gateway import Gateway
 TOO_MANY = 429
 AUTH_STATUSES = (401, 403)
 CONFLICT = 409
+REJECTED = "{} rejects the credential of the gateway's account. The gateway's log says why."
 
 
 @contextmanager
@@ -50,6 +52,13 @@ def translated(gateway: Gateway, *, provider: str, account: str) -> Iterator[Non
         gateway.log.warning("provider.recovered", provider=provider, account=account)
 
 
+def reason(error: UpstreamError, *, provider: str) -> str:
+    """What may be shown of a failure: the provider's words, unless they are about the operator's key."""
+    if error.kind is Kind.CREDENTIAL or error.status in AUTH_STATUSES:
+        return REJECTED.format(provider)
+    return error.message
+
+
 def caller_error(error: UpstreamError, *, provider: str) -> GatewayError:
     """Returns the GatewayError that matches the provider's failure: 429, 502, 504, or the provider's own refusal."""
     mapped = _mapped(error, provider, f"{provider}: {error.message}")
@@ -65,8 +74,7 @@ def _mapped(error: UpstreamError, provider: str, text: str) -> GatewayError:
     if isinstance(error, OverloadedError):
         return ProviderError(text, retry_after_s=error.retry_after_s)
     if error.status in AUTH_STATUSES:
-        text = f"{provider} rejects the credential of the gateway's account. The gateway's log says why."
-        return ProviderError(text, code="provider_auth_error")
+        return ProviderError(REJECTED.format(provider), code="provider_auth_error")
     if isinstance(error, MissingError):
         return NotFoundError(text, param=error.param)
     if isinstance(error, RefusedError):

@@ -1,9 +1,10 @@
 """Batches and their lines on the wire (contracts: gateway API, "Batches")."""
 
+import re
 from typing import Any
 
 from app.lib.states import TERMINAL
-from app.services.batches.batches import Batch, WaitingOn
+from app.services.batches.batches import Batch
 from app.services.batches.results import LineStatus, LineWaiting
 from app.services.lines import output
 
@@ -15,6 +16,8 @@ MESSAGES = {
     "account_disabled": "The account at the provider is disabled or gone. Ask the operator of the gateway.",
     "provider": "Requests are at the provider, which has not answered them yet.",
 }
+# Where the operator's accounts are is the operator's.
+URL = re.compile(r"https?://[^\s'\"]*[^\s'\".,:;)]")
 COUNTS = ("total", "completed", "failed", "succeeded", "expired", "canceled", "pending")
 
 
@@ -51,7 +54,7 @@ def render(batch: Batch, *, public_url: str, has_operations: bool) -> dict[str, 
         "operation_name": batch.first_native_id if has_operations else None,
         "execution": batch.execution,
         "retry_of": batch.retry_of_batch,
-        "waiting_on": _waiting_on(batch.waiting_on),
+        "waiting_on": _waiting_on(batch),
     }
 
 
@@ -119,15 +122,18 @@ def line(batch: Batch, row: LineStatus, wait: LineWaiting | None = None) -> dict
     }
 
 
-def _waiting_on(waits: WaitingOn | None) -> dict[str, Any] | None:
+def _waiting_on(batch: Batch) -> dict[str, Any] | None:
+    waits = batch.waiting_on
     if waits is None:
         return None
-    message = waits.message if waits.reason in ("paused", "retry") else None
+    # Of a native batch this is what went wrong with its job, which it may wait for at its provider, too.
+    shows = waits.reason in ("paused", "retry") or (waits.reason == "provider" and batch.execution == "provider")
+    message = waits.message if shows else None
     return {
         "reason": waits.reason,
         "since": _seconds(waits.since_ms),
         "until": _seconds(waits.until_ms),
-        "message": _said(waits.reason, waits.kind, message),
+        "message": _said(batch, waits.reason, waits.kind, message),
         "status_code": waits.status_code if message else None,
         "code": waits.code if message and waits.kind != OF_OPERATOR else None,
         "lines": waits.lines if waits.reason == "retry" and waits.lines else None,
@@ -140,23 +146,25 @@ def _line_waits_on(batch: Batch, row: LineStatus, wait: LineWaiting | None) -> d
         return None
     if wait is None:
         held = batch.waiting_on is not None and batch.waiting_on.reason in ("paused", "account_disabled")
-        return _waiting_on(batch.waiting_on) if held else None
+        return _waiting_on(batch) if held else None
     reason = "provider" if wait.state == "running" else "retry"
     return {
         "reason": reason,
         "since": _seconds(wait.since),
         "until": _seconds(wait.until),
-        "message": _said(reason, wait.kind, wait.message),
+        "message": _said(batch, reason, wait.kind, wait.message),
         "status_code": wait.status_code,
         "code": wait.code if wait.kind != OF_OPERATOR else None,
         "refusals": wait.refusals,
     }
 
 
-def _said(reason: str, kind: str | None, message: str | None) -> str:
+def _said(batch: Batch, reason: str, kind: str | None, message: str | None) -> str:
     """The provider's words, unless they are about the operator's key, after what is waited for."""
     if kind == OF_OPERATOR or not message:
         return MESSAGES[reason]
+    if batch.execution == "provider":
+        return f"{MESSAGES[reason]} Last: {URL.sub(batch.provider, message)}"
     return f"{MESSAGES[reason]} The provider said: {message}"
 
 

@@ -12,7 +12,7 @@ from app.connectors.cloud import places
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page, Payload
-from app.connectors.contract.paging import each_page
+from app.connectors.contract.paging import each_page, whole
 from app.connectors.http.api import Api
 from app.connectors.http.remote import Remote
 from app.connectors.shared import parsing
@@ -109,22 +109,23 @@ class Bucket:
     def below(self, uri: str) -> Iterator[NativeFile]:
         """All objects below a native id that ends with a slash, ordered by key."""
         for page in each_page(partial(self.objects, below=self.place.key(uri))):
-            yield from page.items
+            yield from whole(page).items
 
     def objects(self, *, below: str | None = None, after: str | None = None) -> Page[NativeFile]:
         """A page of the objects below the account's prefix, or below `below`, ordered by key."""
         prefix = self.place.prefix if below is None else below
         listed = self._listed({"prefix": prefix or None, "maxResults": PER_PAGE, "pageToken": after})
-        files = []
-        for item in parsing.items(listed, "items"):
-            key = parsing.required(item, "name")
+
+        def read(item: Any) -> NativeFile | None:
+            key = parsing.required(parsing.fields(item, "the object"), "name")
             if not key.startswith(prefix):
                 raise parsing.bad_answer("a listed object is outside the requested prefix")
-            if not key.endswith("/") and not places.climbs(key):
-                files.append(self._file(item, key))
-        more = parsing.text(listed, "nextPageToken")
+            return None if key.endswith("/") or places.climbs(key) else self._file(item, key)
+
+        more = parsing.cursor(listed, "nextPageToken")
         parsing.check_next_page(more, after)
-        return Page(files, more)
+        page = parsing.page(listed, "items", read, more)
+        return Page([file for file in page.items if file is not None], more, page.unread)
 
     def _put_at_once(self, metadata: Mapping[str, Any], payload: Payload) -> Any:
         mark = secrets.token_hex(16)

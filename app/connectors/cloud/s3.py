@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
@@ -110,12 +111,13 @@ class Bucket:
         fields = _texts(tree)
         quoted = fields.get("EncodingType") == "url"
         entries = [_texts(element) for element in tree if _name(element) == "Contents"]
-        files = [self._file(fields, quoted=quoted) for fields in entries if not fields.get("Key", "").endswith("/")]
+        objects = {"Contents": [entry for entry in entries if not entry.get("Key", "").endswith("/")]}
         more = fields.get("NextContinuationToken") if fields.get("IsTruncated") == "true" else None
         parsing.check_next_page(more, after)
-        return Page(files, more or None)
+        return parsing.page(objects, "Contents", partial(self._file, quoted=quoted), more or None)
 
-    def _file(self, fields: Mapping[str, str], *, quoted: bool) -> NativeFile:
+    def _file(self, entry: Mapping[str, str], *, quoted: bool) -> NativeFile:
+        fields = parsing.fields(entry, "the object")
         key = parsing.required(fields, "Key")
         key = unquote_plus(key) if quoted else key
         if not key.startswith(self.place.prefix):

@@ -32,10 +32,14 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A page of a provider's list; `after` leads to the next page, None at the end."""
+    """A page of a provider's list; `after` leads to the next page, None at the end.
+
+    `unread` are how many rows cannot be read, and are left out.
+    """
 
     items: list[T]
     after: str | None
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,11 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class NativeJob:
-    """A native batch as its provider reports it. What it does not report is None."""
+    """A native batch as its provider reports it. What it does not report, or what makes no sense, is None.
+
+    `odd` are the names of what makes no sense. `unclear` says why it is not known how far the job is: it counts as
+    running then, so that it is looked at again.
+    """
 
     id: str
     status: str
@@ -135,11 +143,15 @@ class NativeJob:
     in_progress_at: int | None = None
     ended_at: int | None = None
     expires_at: int | None = None
+    odd: tuple[str, ...] = ()
+    unclear: str = ""
 
     def __post_init__(self) -> None:
-        _check_ids(self, "id", "input_id", "output_id", "error_id")
+        _check_ids(self, "id", "output_id", "error_id")
         _set(
             self,
+            status="in_progress" if self.unclear and self.status in OVER else self.status,
+            input_id=self.input_id if bounds.is_id(self.input_id) else None,
             native_status=bounds.word(self.native_status, "status"),
             endpoint=bounds.optional_word(self.endpoint, "endpoint"),
             model=bounds.optional_word(self.model, "model"),
@@ -148,6 +160,8 @@ class NativeJob:
             completed=_count(self.completed, bounds.MAX_LINES),
             failed=_count(self.failed, bounds.MAX_LINES),
             metadata=bounds.pairs(self.metadata),
+            odd=bounds.fields(self.odd),
+            unclear=bounds.text(self.unclear, "message"),
         )
         _check_instants(self, "created_at", "in_progress_at", "ended_at", "expires_at")
 

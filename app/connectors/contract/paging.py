@@ -33,3 +33,10 @@ def each_page(read: ReadPage[T], *, max_pages: int | None = None) -> Iterator[Pa
         if after is None:
             return
     raise UpstreamServerError(f"The provider's list does not end within {max_pages} pages.", code="bad_answer")
+
+
+def whole(page: Page[T]) -> Page[T]:
+    """`page`, of which every row is needed. Raises UpstreamServerError when some could not be read."""
+    if page.unread:
+        raise UpstreamServerError(f"{page.unread} rows of the provider's list make no sense.", code="bad_answer")
+    return page

@@ -1,6 +1,6 @@
 """Mistral: jobs and pages of its own, files much like OpenAI's, chats translated in both directions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -92,7 +92,7 @@ class Mistral(Managed):
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
         """A page of the account's files, newest first."""
         answer = parsing.fields(self._api.get(self._path(FILES), query=_page(after)), "the list")
-        return _paged([_file(item) for item in parsing.items(answer, "data")], answer, after)
+        return _paged(answer, _file, after)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file. Raises MissingError if it is not there."""
@@ -130,7 +130,7 @@ class Mistral(Managed):
         answer = parsing.fields(
             self._api.get(self._path(JOBS), query={**_page(after), "order_by": "-created"}), "the list"
         )
-        return _paged([_job(item) for item in parsing.items(answer, "data")], answer, after)
+        return _paged(answer, _job, after)
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
@@ -156,19 +156,20 @@ def _page(after: str | None) -> dict[str, str | int | None]:
     return {"page": after or "0", "page_size": PER_PAGE}
 
 
-def _paged(items: list[Any], answer: Mapping[str, Any], after: str | None) -> Page[Any]:
+def _paged(answer: Mapping[str, Any], read: Callable[[Any], Any], after: str | None) -> Page[Any]:
     """Pages are numbered from 0; a full page is followed by another unless the total says it is the last."""
     number = int(after or "0") + 1
     total = parsing.count(answer, "total")
-    more = len(items) >= PER_PAGE and (total is None or total > number * PER_PAGE)
-    return Page(items, str(number) if more else None)
+    page = parsing.page(answer, "data", read, None)
+    more = len(page.items) + page.unread >= PER_PAGE and (total is None or total > number * PER_PAGE)
+    return replace(page, after=str(number) if more else None)
 
 
 def _file(answer: Any) -> NativeFile:
     fields = parsing.fields(answer, "the file")
     size = parsing.count(fields, "bytes")
     return NativeFile(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         filename=parsing.text(fields, "filename") or "",
         purpose=parsing.text(fields, "purpose") or "",
         bytes=parsing.count(fields, "size_bytes") if size is None else size,
@@ -180,33 +181,32 @@ def _file(answer: Any) -> NativeFile:
 
 def _job(answer: Any) -> NativeJob:
     fields = parsing.fields(answer, "the job")
-    native_status = parsing.required(fields, "status")
-    status = parsing.one_of(STATUSES, native_status)
+    status, native_status = parsing.status(fields, "status", STATUSES)
     metadata = {name: str(value) for name, value in parsing.part(fields, "metadata").items()}
     inputs = fields.get("input_files")
-    if inputs is not None and not (isinstance(inputs, list) and all(isinstance(item, str) for item in inputs)):
-        raise parsing.bad_answer("input_files is not a list of ids")
     total = parsing.count(fields, "total_requests")
     return NativeJob(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         status=status,
         native_status=native_status,
         marker=metadata.pop(MARKER, None),
-        input_id=inputs[0] if inputs else None,
-        output_id=parsing.text(fields, "output_file"),
-        error_id=parsing.text(fields, "error_file"),
+        input_id=inputs[0] if isinstance(inputs, list) and inputs else None,
+        output_id=parsing.result_id(fields, "output_file"),
+        error_id=parsing.result_id(fields, "error_file"),
         endpoint=parsing.text(fields, "endpoint"),
         model=parsing.text(fields, "model"),
         total=total or None,  # 0 until Mistral has counted them
         completed=parsing.count(fields, "succeeded_requests"),
         failed=parsing.count(fields, "failed_requests"),
-        errors=tuple(_error(item) for item in parsing.items(fields, "errors"))
+        errors=tuple(_error(item) for item in parsing.notes(fields, "errors"))
         if status in ("failed", "expired")
         else (),
         metadata=metadata,
         created_at=parsing.instant(fields, "created_at"),
         in_progress_at=parsing.instant(fields, "started_at"),
         ended_at=parsing.instant(fields, "completed_at") if status in OVER else None,
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
 
 

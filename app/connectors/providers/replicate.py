@@ -54,10 +54,9 @@ class Replicate(Connector):
         """A page of the account's files, newest first. `after` is the query of the URL that leads to it."""
         query = dict(parse_qsl(after)) if after else None
         answer = parsing.fields(self._api.get(FILES, query=query), "the list")
-        files = [_file(item) for item in parsing.items(answer, "results")]
         following = _following(answer)
         parsing.check_next_page(following, after)
-        return Page(files, following)
+        return parsing.page(answer, "results", _file, following)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file. Raises MissingError if it is not there."""
@@ -76,7 +75,7 @@ def _at(native_id: str) -> str:
 
 def _following(page: Mapping[str, Any]) -> str | None:
     """Only the query of the next page's URL is used: the account's base URL says where to call."""
-    if parsing.text(page, "next") is None:
+    if parsing.cursor(page, "next") is None:
         return None
     query = urlsplit(parsing.url(page, "next")).query
     if not query:
@@ -97,7 +96,7 @@ def _file(answer: Any) -> NativeFile:
     created_at = parsing.instant(file, "created_at")
     expires_at = parsing.instant(file, "expires_at")
     return NativeFile(
-        id=parsing.required(file, "id"),
+        id=parsing.native_id(file, "id"),
         filename=parsing.text(file, "name") or "",
         purpose=parsing.text(parsing.part(file, "metadata"), "purpose") or "",
         bytes=parsing.count(file, "size"),

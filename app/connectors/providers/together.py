@@ -53,7 +53,7 @@ class Together(Managed):
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models that Together lists, as it describes them. Raises UpstreamError."""
         with self._redaction.in_errors():
-            return _listed(judging.json_value(self._models(timeout_s)), "data")
+            return parsing.page(_list(judging.json_value(self._models(timeout_s))), "data", _model, None).items
 
     # Files.
 
@@ -85,7 +85,7 @@ class Together(Managed):
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
         """All files of the account: Together's list has no pages."""
-        return Page([_file(item) for item in _listed(self._api.get(self._path(FILES)), "data")], None)
+        return parsing.page(_list(self._api.get(self._path(FILES))), "data", _file, None)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file. Raises MissingError if it is not there."""
@@ -105,7 +105,7 @@ class Together(Managed):
         """Create a job. The answer wraps it, next to warnings."""
         body = {"input_file_id": new.input_id, "endpoint": new.endpoint, "completion_window": new.window}
         answer = parsing.fields(self._api.post(self._path(BATCHES), body), "the answer")
-        return _job(answer.get("job", answer))
+        return _job(answer.get("job") or answer)
 
     def retrieve_job(self, native_id: str) -> NativeJob:
         """The current state of a job."""
@@ -113,7 +113,7 @@ class Together(Managed):
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """All jobs of the account: Together's list has no pages."""
-        return Page([_job(item) for item in _listed(self._api.get(self._path(BATCHES)), "data")], None)
+        return parsing.page(_list(self._api.get(self._path(BATCHES))), "data", _job, None)
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
@@ -138,12 +138,16 @@ class Together(Managed):
             raise OverloadedError(text, status=CONFLICT, code="file_being_deleted") from error
 
 
-def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
-    """The objects of a list, either bare or under `name`."""
-    entries = answer.get(name) if isinstance(answer, dict) else answer
+def _list(answer: Any) -> Mapping[str, Any]:
+    """An answer with a list, which is under `data` or bare."""
+    entries = answer.get("data") if isinstance(answer, dict) else answer
     if not isinstance(entries, list):
         raise parsing.bad_answer("the list is none")
-    return parsing.items({name: entries}, name)
+    return {"data": entries}
+
+
+def _model(item: Any) -> Mapping[str, Any]:
+    return parsing.fields(item, "the model")
 
 
 def _file_type(new: NewFile) -> str:
@@ -169,7 +173,7 @@ def _file(answer: Any) -> NativeFile:
     fields = parsing.fields(answer, "the file")
     purpose = parsing.text(fields, "purpose") or ""
     return NativeFile(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         filename=parsing.text(fields, "filename") or "",
         purpose=OWN_PURPOSES.get(purpose, purpose),
         bytes=parsing.count(fields, "bytes"),
@@ -180,21 +184,23 @@ def _file(answer: Any) -> NativeFile:
 
 def _job(answer: Any) -> NativeJob:
     fields = parsing.fields(answer, "the job")
-    native_status = parsing.required(fields, "status")
-    blamed = parsing.text(fields, "error")
+    status, native_status = parsing.status(fields, "status", STATUSES, reword=str.upper)
+    blamed = next((parsing.text(error, "message") for error in parsing.notes(fields, "error")), None)
     return NativeJob(
-        id=parsing.required(fields, "id"),
-        status=parsing.one_of(STATUSES, native_status.upper()),
+        id=parsing.native_id(fields, "id"),
+        status=status,
         native_status=native_status,
         input_id=parsing.text(fields, "input_file_id"),
-        output_id=parsing.text(fields, "output_file_id"),
-        error_id=parsing.text(fields, "error_file_id"),
+        output_id=parsing.result_id(fields, "output_file_id"),
+        error_id=parsing.result_id(fields, "error_file_id"),
         endpoint=parsing.text(fields, "endpoint"),
         model=parsing.text(fields, "model_id"),
         errors=(JobError("provider_error", blamed),) if blamed else (),
         created_at=parsing.instant(fields, "created_at"),
         ended_at=parsing.instant(fields, "completed_at"),
         expires_at=parsing.instant(fields, "job_deadline"),
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
 
 

@@ -51,7 +51,7 @@ class XAI(Managed):
         """A page of the account's files."""
         query = {"limit": PER_PAGE, "pagination_token": after}
         answer = parsing.fields(self._api.get(self._path(FILES), query=query), "the list")
-        return Page([_file(item) for item in parsing.items(answer, "data")], _next(answer, after))
+        return parsing.page(answer, "data", _file, _next(answer, after))
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file. Raises MissingError if it is not there."""
@@ -75,7 +75,7 @@ class XAI(Managed):
         """A page of the account's jobs, newest first."""
         query = {"limit": PER_PAGE, "pagination_token": after}
         answer = parsing.fields(self._api.get(self._path(BATCHES), query=query), "the list")
-        return Page([_job(item) for item in parsing.items(answer, "batches")], _next(answer, after))
+        return parsing.page(answer, "batches", _job, _next(answer, after))
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
@@ -110,7 +110,7 @@ class XAI(Managed):
 
 
 def _next(answer: Mapping[str, Any], current: str | None) -> str | None:
-    token = parsing.text(answer, "pagination_token")
+    token = parsing.cursor(answer, "pagination_token")
     parsing.check_next_page(token, current)
     return token
 
@@ -118,7 +118,7 @@ def _next(answer: Mapping[str, Any], current: str | None) -> str | None:
 def _file(answer: Any) -> NativeFile:
     file = parsing.fields(answer, "the file")
     return NativeFile(
-        id=parsing.required(file, "id"),
+        id=parsing.native_id(file, "id"),
         filename=parsing.text(file, "filename") or "",
         purpose=parsing.text(file, "purpose") or "",
         bytes=parsing.count(file, "bytes"),
@@ -129,7 +129,7 @@ def _file(answer: Any) -> NativeFile:
 
 def _job(answer: Any) -> NativeJob:
     batch = parsing.fields(answer, "the batch")
-    native_id = parsing.required(batch, "batch_id")
+    native_id = parsing.native_id(batch, "batch_id")
     state = parsing.part(batch, "state")
     status = _status(batch, state)
     blamed = parsing.text(batch, "cancel_by_xai_message")
@@ -147,19 +147,21 @@ def _job(answer: Any) -> NativeJob:
         created_at=parsing.instant(batch, "create_time"),
         ended_at=parsing.instant(batch, "cancel_time") if status == "cancelled" else None,
         expires_at=parsing.instant(batch, "expire_time"),
+        odd=tuple(batch.odd),
+        unclear=parsing.unclear(batch),
     )
 
 
-def _status(batch: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+def _status(batch: parsing.Fields, state: parsing.Fields) -> str:
     """xAI reports no status. What ended the batch takes precedence, because its counts are unreliable then."""
-    pending = parsing.count(state, "num_pending") or 0
+    pending, total = parsing.expected(state, "num_pending") or 0, parsing.expected(state, "num_requests")
     expires_at = parsing.instant(batch, "expire_time")
     late = expires_at is not None and expires_at < time.time() * 1000
     if parsing.text(batch, "cancel_by_xai_message"):
         return "failed"
     if parsing.instant(batch, "cancel_time") is not None:
         return "cancelling" if pending and not late else "cancelled"
-    if not parsing.count(state, "num_requests"):
+    if not total:
         return "expired" if late else "validating"
     if pending:
         return "expired" if late else "in_progress"

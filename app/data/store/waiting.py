@@ -1,7 +1,8 @@
 """The view `v_waiting`: why each batch waits that does. What clients see is read from it, too, so this alone decides.
 
 A batch waits for an account that is disabled, for a pause of its model or account, for lines that are sent again later,
-or for its provider, in this order. Of native batches the first job that is not done decides.
+or for its provider, in this order. Of native batches the first job that is not done decides, and says what went wrong
+with it last.
 """
 
 # `lines` are how many wait to be sent again. Instants are Unix milliseconds. Conditions are such that databases without
@@ -15,7 +16,8 @@ _REASONS = """
     FROM (
       SELECT f.*, CASE
                WHEN execution = 'provider' THEN CASE
-                 WHEN job_state IN ('pending', 'creating') AND job_faults > 0 THEN 'retry'
+                 WHEN job_state = 'pending' AND account_since IS NOT NULL THEN 'account_disabled'
+                 WHEN job_state IN ('pending', 'creating', 'ended') AND job_faults > 0 THEN 'retry'
                  WHEN job_state IN ('creating', 'running', 'unknown') THEN 'provider' END
                WHEN account_since IS NOT NULL AND NOT is_leased THEN 'account_disabled'
                WHEN paused_until IS NOT NULL THEN 'paused'
@@ -27,7 +29,8 @@ _REASONS = """
                COALESCE(a.disabled_at, a.retired_at) AS account_since,
                u.since AS pause_since, u.paused_until,
                COALESCE(u.kind, r.kind) AS kind, COALESCE(u.status_code, r.status_code) AS status_code,
-               COALESCE(u.code, r.code) AS code, COALESCE(u.message, r.message) AS message,
+               COALESCE(u.code, r.code) AS code,
+               CASE WHEN b.execution = 'provider' THEN j.last_error ELSE COALESCE(u.message, r.message) END AS message,
                r.since AS retry_since, r.until AS retry_until,
                (SELECT count(*) FROM batch_line_waits w WHERE w.batch_id = b.id AND w.state = 'retry') AS lines,
                (SELECT min(w.since) FROM batch_line_waits w WHERE w.batch_id = b.id AND w.state = 'running')

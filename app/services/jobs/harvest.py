@@ -70,7 +70,7 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
                 _read_results(work)
         except UpstreamError as error:
             if not _is_last_look(work, error):
-                transition.postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
+                transition.postpone(gateway, lease, facts, error, at_least_s=error.retry_after_s or 0.0)
                 return
             gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, reason=error.message)
             _note_unknown_cost(work)

@@ -12,6 +12,7 @@ from app.data.batches.batches import Batch
 from app.data.batches.job_facts import JobFacts
 from app.data.batches.jobs import NOW, JobChanges, JobLease
 from app.data.batches.work import LockedBatch
+from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import transition
@@ -53,7 +54,7 @@ def poll(gateway: Gateway, lease: JobLease) -> None:
         refused = cancels and isinstance(error, RefusedError) and error.status not in AUTH_STATUSES
         changes: JobChanges = {"cancel_sent_at": NOW} if refused else {}
         at_least_s = error.retry_after_s or 0.0
-        _postpone(gateway, lease, facts, error.message, at_least_s=at_least_s, changes=changes)
+        _postpone(gateway, lease, facts, error, at_least_s=at_least_s, changes=changes)
     else:
         _write(gateway, lease, facts, native, account=account, cancelled=cancels)
 
@@ -150,7 +151,7 @@ def _postpone(
     gateway: Gateway,
     lease: JobLease,
     facts: JobFacts,
-    why: str,
+    why: str | UpstreamError,
     *,
     at_least_s: float = 0.0,
     changes: JobChanges | None = None,
@@ -158,6 +159,11 @@ def _postpone(
     if facts.left_ms > -MAX_OVERDUE_MS:
         transition.postpone(gateway, lease, facts, why, at_least_s=at_least_s, changes=changes)
         return
+    shown = provider_errors.reason(why, provider=facts.provider) if isinstance(why, UpstreamError) else why
+    _give_up(gateway, lease, facts, shown)
+
+
+def _give_up(gateway: Gateway, lease: JobLease, facts: JobFacts, why: str) -> None:
     gateway.log.error("job.silent", batch=facts.public_id, job=facts.number, native_id=facts.native_id, reason=why)
     text = f"The provider has not told how this job ended, a week after its window: {why}"
     errors = [{"code": SILENT, "message": text, "param": None, "line": None}]
@@ -169,7 +175,7 @@ def _missing(gateway: Gateway, lease: JobLease, facts: JobFacts, error: MissingE
     if facts.cancel_sent_at is not None or (facts.batch_status == "cancelling" and not settling):
         transition.move(gateway, lease, state="ended", status="cancelled", ended_at=NOW)
     elif settling:
-        transition.postpone(gateway, lease, facts, error.message)
+        transition.postpone(gateway, lease, facts, error)
     else:
         gateway.log.error(
             "job.lost", batch=facts.public_id, job=facts.number, native_id=facts.native_id, reason=error.message
@@ -182,6 +188,9 @@ def _write(
 ) -> None:
     if _is_full(facts, native):
         _make_again(gateway, lease, facts, native)
+        return
+    if not native.is_over and facts.left_ms <= -MAX_OVERDUE_MS:
+        _give_up(gateway, lease, facts, native.unclear or f"it still calls it {native.native_status or native.status}.")
         return
     changes = transition.observed(gateway, facts, native)
     changes["refreshed_at"] = NOW

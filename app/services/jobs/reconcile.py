@@ -12,6 +12,7 @@ from app.data.batches import job_facts, jobs
 from app.data.batches.job_facts import JobFacts
 from app.data.batches.jobs import JobLease
 from app.data.batches.work import LockedBatch
+from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import submit, transition
@@ -37,7 +38,8 @@ def reconcile(gateway: Gateway, lease: JobLease) -> None:
     try:
         native = _find(gateway, facts, account)
     except UpstreamError as error:
-        _postpone(gateway, lease, facts, error.message, at_least_s=error.retry_after_s or 0.0)
+        why = provider_errors.reason(error, provider=facts.provider)
+        _postpone(gateway, lease, facts, why, at_least_s=error.retry_after_s or 0.0)
         return
     if native is None:
         gateway.log.warning(

@@ -12,6 +12,7 @@ from app.data.batches.job_facts import JobFacts
 from app.data.batches.jobs import NOW, JobChanges, JobLease
 from app.data.batches.work import LockedBatch
 from app.lib import failpoints
+from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.copies import ensure
 from app.services.copies.ensure import Copy, CopyBusyError
@@ -139,8 +140,8 @@ def _ask(
             _not_made(gateway, creating, facts, error, waits=missing)
             return
         # The provider may have made it. Nobody asks again before the job has been looked for.
-        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, reason=error.message)
-        last_error = error.message[: transition.ERROR_LENGTH]
+        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, error=error.message)
+        last_error = provider_errors.reason(error, provider=facts.provider)[: transition.ERROR_LENGTH]
         transition.move(gateway, creating, delay_s=gateway.settings.reconcile_s, last_error=last_error)
         return
     failpoints.hit("job.after_create")
@@ -164,7 +165,7 @@ def _not_made(gateway: Gateway, lease: JobLease, facts: JobFacts, error: Upstrea
     waits = waits or not isinstance(error, RefusedError) or error.status in AUTH_STATUSES or error.code in FULL
     if waits:
         after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
-        transition.postpone(gateway, lease, facts, error.message, at_least_s=after_s, changes={"state": "pending"})
+        transition.postpone(gateway, lease, facts, error, at_least_s=after_s, changes={"state": "pending"})
         return
     gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, status=error.status, reason=error.message)
     transition.move(gateway, lease, **_refused(error))

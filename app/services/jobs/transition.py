@@ -6,6 +6,7 @@ from typing import Unpack
 
 from sqlalchemy import Connection
 
+from app.connectors.contract.errors import UpstreamError
 from app.connectors.contract.objects import JobError, NativeJob
 from app.data.batches import job_facts, jobs, lines, work
 from app.data.batches.job_facts import Errors, JobFacts
@@ -13,6 +14,7 @@ from app.data.batches.jobs import NOW, JobChanges, JobLease
 from app.data.batches.work import BatchChanges, LockedBatch
 from app.data.store.database import Database
 from app.lib.states import TERMINAL
+from app.services import provider_errors
 from app.services.gateway import Gateway
 from app.services.jobs.fold import MAX_ERRORS, fold
 from app.services.leases import require
@@ -55,12 +57,13 @@ def postpone(
     gateway: Gateway,
     lease: JobLease,
     facts: JobFacts,
-    why: str,
+    why: str | UpstreamError,
     *,
     at_least_s: float = 0.0,
     changes: JobChanges | None = None,
 ) -> None:
     """Count a fault outside of the job, write `changes`, retry after a back-off. Raises LeaseLostError."""
+    shown = provider_errors.reason(why, provider=facts.provider) if isinstance(why, UpstreamError) else why
     delay_s = max(at_least_s, backoff_s(gateway.settings, facts.faults + 1))
     log = gateway.log.info if facts.faults else gateway.log.warning  # the first of an episode is news
     log(
@@ -68,10 +71,10 @@ def postpone(
         batch=facts.public_id,
         job=facts.number,
         state=lease.state,
-        reason=why,
+        reason=str(why),
         delay_s=round(delay_s, 1),
     )
-    counted: JobChanges = {"faults": facts.faults + 1, "last_error": why[:ERROR_LENGTH]}
+    counted: JobChanges = {"faults": facts.faults + 1, "last_error": shown[:ERROR_LENGTH]}
     move(gateway, lease, delay_s=delay_s, **(counted | (changes or {})))
 
 
@@ -81,7 +84,20 @@ def end_unmade(gateway: Gateway, lease: JobLease, status: str) -> None:
 
 
 def observed(gateway: Gateway, facts: JobFacts, native: NativeJob) -> JobChanges:
-    """Columns of a job that its provider reports as `native`. One that has ended there is `ended` here: to harvest."""
+    """Columns of a job that its provider reports as `native`. One that has ended there is `ended` here: to harvest.
+
+    What makes no sense is logged once for each job, and shown if it leaves unclear how far the job is.
+    """
+    if native.odd and gateway.episodes.failed(("odd", facts.id), ",".join(native.odd)):
+        gateway.log.warning(
+            "job.odd",
+            batch=facts.public_id,
+            job=facts.number,
+            provider=facts.provider,
+            native_id=native.id,
+            members=list(native.odd),
+            status=native.native_status,
+        )
     changes: JobChanges = {
         "status": native.status,
         "native_status": native.native_status[:64],
@@ -91,7 +107,7 @@ def observed(gateway: Gateway, facts: JobFacts, native: NativeJob) -> JobChanges
         "native_completed": native.completed,
         "native_failed": native.failed,
         "native_expires_at": native.expires_at,
-        "last_error": None,
+        "last_error": native.unclear[:ERROR_LENGTH] or None,
         "faults": 0,
     }
     if native.status in TERMINAL:

@@ -1,9 +1,14 @@
 """Answers that make no sense: whatever the call, an UpstreamError comes of them, and nothing else."""
 
+import copy
+
+import orjson
 import pytest
 
 from app.connectors.contract.abilities import Support
+from app.connectors.contract.objects import NativeContainer, NativeContainerFile, NativeFile, NativeJob
 from tests.connectors.contract.specimens import SPECIMENS, abilities
+from tests.fakes.faults import Fault
 from tests.support.broken_answers import NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants
 
 EACH_CALL = pytest.mark.parametrize(
@@ -70,3 +75,74 @@ def test_a_member_that_makes_no_sense_breaks_nothing(specimen, server, connector
     good, members = specimen.answers[name]
     for answer in variants(good, *members):
         tolerates(lambda: specimen.call(name)(connector), server, answer)
+
+
+# Calls whose answer is one object, and the members that are its id.
+OBJECTS = (
+    *("upload_file", "retrieve_file", "create_job", "retrieve_job", "cancel_job"),
+    *("create_container", "retrieve_container", "put_container_file", "copy_container_file", "retrieve_container_file"),
+)
+LISTS = ("list_files", "list_jobs", "find_jobs", "list_containers", "list_container_files")
+NO_ROWS = (None, {"id": None, "status": {}, "name": -1, "jobArn": [], "batch_id": ""}, 17)
+
+
+def answering(server, answer):
+    server.faults.clear()
+    server.faults.add(Fault(status=200, body=orjson.dumps(answer)))
+
+
+@pytest.mark.parametrize(
+    ("specimen", "name"),
+    [
+        pytest.param(each, name, id=f"{each.provider}-{name}")
+        for each in SPECIMENS
+        for name, (_, members) in each.answers.items()
+        if members and name in OBJECTS and (each.provider, name) != ("gemini", "upload_file")  # in two steps
+    ],
+)
+def test_an_answer_with_an_id_is_an_object_whatever_else_it_holds(specimen, server, connector, name):
+    good, members = specimen.answers[name]
+    answering(server, good)
+    made = specimen.call(name)(connector)
+    assert isinstance(made, NativeFile | NativeJob | NativeContainer | NativeContainerFile)
+    own = f'{made.id.rpartition("/")[2]}"'.encode()
+
+    for odd in variants(good, *members):
+        if b'"' + own in orjson.dumps(odd) or b"/" + own in orjson.dumps(odd):
+            answering(server, odd)
+            found = specimen.call(name)(connector)
+            assert found.id == made.id, odd
+            if isinstance(found, NativeJob) and name != "cancel_job":
+                assert found.status == made.status or found.status == "in_progress" or not made.is_over, odd
+
+
+@pytest.mark.parametrize(
+    ("specimen", "name"),
+    [
+        pytest.param(each, name, id=f"{each.provider}-{name}")
+        for each in SPECIMENS
+        for name, (_, members) in each.answers.items()
+        if members and name in LISTS and (each.provider, name) != ("fireworks", "find_jobs")  # it reads no list
+    ],
+)
+def test_rows_that_cannot_be_read_spoil_no_list(specimen, server, connector, name):
+    good, _ = specimen.answers[name]
+    answering(server, _without_cursor(good))
+    before = specimen.call(name)(connector)
+    spoilt = copy.deepcopy(_without_cursor(good))
+    rows = spoilt if isinstance(spoilt, list) else next(value for value in spoilt.values() if isinstance(value, list))
+    rows[:0], rows[len(rows) :] = NO_ROWS[:1], NO_ROWS[1:]
+    answering(server, spoilt)
+
+    after = specimen.call(name)(connector)
+
+    if isinstance(after, list):
+        assert after == before
+    else:
+        assert (after.items, after.unread) == (before.items, len(NO_ROWS))
+
+
+def _without_cursor(page):
+    if isinstance(page, list):
+        return page
+    return {name: False if name == "has_more" else value for name, value in page.items() if "token" not in name.lower()}

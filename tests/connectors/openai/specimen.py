@@ -94,14 +94,14 @@ NONSENSE = (
     b"[]",
     b"[1]",
     b'{"id": null}',
-    b'{"id": 17, "status": "completed", "data": 17, "path": 17}',
-    b'{"id": "x", "status": 17, "data": {}, "bytes": "many", "expires_after": 3, "path": 17}',
-    b'{"id": "x", "status": "completed", "request_counts": [1], "data": [1], "created_at": [], "path": []}',
-    b'{"id": "x", "status": "nobody knows", "data": "text", "created_at": "yesterday", "path": {}}',
-    b'{"id": "a\\u0000b", "status": "completed", "data": [{"id": "a\\nb"}], "path": ""}',
+    b'{"id": true, "status": "completed", "data": 17, "path": 17}',
+    b'{"id": {}, "status": 17, "data": {}, "bytes": "many", "expires_after": 3, "path": 17}',
+    b'{"id": -1, "status": "completed", "request_counts": [1], "data": [1, 2], "created_at": [], "path": []}',
+    b'{"id": [], "status": "nobody knows", "data": "text", "created_at": "yesterday", "path": {}}',
+    b'{"id": "a\\u0000b", "status": "completed", "data": [{"id": "a\\nb"}, {}], "path": ""}',
     b'{"id": "%s", "status": "completed", "data": 1}' % (b"x" * 513),
-    b'{"id": "", "status": "", "data": [[]], "path": ""}',
-    b'{"id": ["x"], "status": ["completed"], "data": [null], "path": "/a"}',
+    b'{"id": "", "status": "", "data": [[], []], "path": ""}',
+    b'{"id": ["x"], "status": ["completed"], "data": [null, null], "path": "/a"}',
 )
 DELETES = ("delete_file", "delete_container", "delete_container_file")
 

@@ -201,7 +201,10 @@ def test_a_key_that_is_refused_ends_no_job(client: KeyClient, workers: Workers, 
     until(lambda: retrieve(client, batch["id"])["status"] == "in_progress")
     app.api_key = "changed"
     until(lambda: jobs_of(gateway)[0].faults > 1)
-    assert "Incorrect API key" in jobs_of(gateway)[0].last_error
+    # The provider's words about the operator's key are for the log.
+    assert "rejects the credential" in jobs_of(gateway)[0].last_error
+    said = retrieve(client, batch["id"])["waiting_on"]["message"]
+    assert "rejects the credential" in said and "Incorrect" not in said
     app.api_key, app.looks_to_end = "", 1
     assert ended(client, batch["id"])["status"] == "completed"
     assert len(app.jobs) == 1

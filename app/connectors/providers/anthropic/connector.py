@@ -89,7 +89,7 @@ class Anthropic(Translated):
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
         listed = parsing.fields(self._api.get(MODELS, query={"limit": PER_PAGE}), "the list")
-        return [_model(item) for item in parsing.items(listed, "data")]
+        return parsing.page(listed, "data", _model, None).items
 
     # Files.
 
@@ -198,7 +198,8 @@ def _unstreamed(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "stream"}
 
 
-def _model(item: Mapping[str, Any]) -> dict[str, Any]:
+def _model(given: Any) -> dict[str, Any]:
+    item = parsing.fields(given, "the model")
     created = parsing.instant(item, "created_at") or 0
     return {
         "id": parsing.required(item, "id"),

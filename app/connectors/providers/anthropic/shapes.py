@@ -39,19 +39,18 @@ def page(answer: Any, current: str | None, item: Callable[[Any], T]) -> Page[T]:
     The page's `after` is the query parameter for the next page and its value, joined by `=`.
     """
     listed = parsing.fields(answer, "the list")
-    items = [item(value) for value in parsing.items(listed, "data")]
-    following = parsing.text(listed, "next_page")
-    last = parsing.text(listed, "last_id") if listed.get("has_more") is True else None
+    following = parsing.cursor(listed, "next_page")
+    last = parsing.cursor(listed, "last_id") if listed.get("has_more") is True else None
     after = f"page={following}" if following else f"after_id={last}" if last else None
     parsing.check_next_page(after, current)
-    return Page(items, after)
+    return parsing.page(listed, "data", item, after)
 
 
 def file(answer: Any) -> NativeFile:
     """A file. Anthropic keeps no purpose."""
     fields = parsing.fields(answer, "the file")
     return NativeFile(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         filename=parsing.text(fields, "filename") or "",
         purpose="",
         bytes=parsing.count(fields, "size_bytes"),
@@ -63,15 +62,14 @@ def file(answer: Any) -> NativeFile:
 def job(answer: Any) -> NativeJob:
     """A batch. Until it ends, Anthropic counts every request as processing."""
     batch = parsing.fields(answer, "the batch")
-    native_status = parsing.required(batch, "processing_status")
+    status, native_status = parsing.status(batch, "processing_status", STATUSES)
     request_counts = parsing.part(batch, "request_counts")
     counts = {name: parsing.count(request_counts, name) or 0 for name in COUNTS}
-    status = parsing.one_of(STATUSES, native_status)
     if status == "completed":
         status = _ending(counts, cancelled=parsing.instant(batch, "cancel_initiated_at") is not None)
     created_at = parsing.instant(batch, "created_at")
     return NativeJob(
-        id=parsing.required(batch, "id"),
+        id=parsing.native_id(batch, "id"),
         status=status,
         native_status=native_status,
         total=sum(counts.values()) or None,
@@ -81,6 +79,8 @@ def job(answer: Any) -> NativeJob:
         in_progress_at=created_at,
         ended_at=parsing.instant(batch, "ended_at") if status in OVER else None,
         expires_at=parsing.instant(batch, "expires_at"),
+        odd=tuple(batch.odd),
+        unclear=parsing.unclear(batch),
     )
 
 

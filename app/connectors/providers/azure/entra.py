@@ -167,10 +167,11 @@ class Entra:
             reason = parsing.text(fields, "error_description") or "it gave no reason"
             text = redaction.text(f"{self._identity.refusal}: {reason.splitlines()[0]}")
             raise RefusedError(text, status=answer.status, code="invalid_client", kind=Kind.CREDENTIAL)
-        return parsing.required(fields, "access_token"), float(parsing.count(fields, "expires_in") or 0)
+        expires_in = parsing.whole_count(fields, "expires_in") or 0
+        return parsing.required(fields, "access_token"), float(expires_in)
 
 
-def _fields(answer: Answer) -> Mapping[str, object]:
+def _fields(answer: Answer) -> parsing.Fields:
     try:
         return parsing.fields(json.loads(answer.body), "the token")
     except json.JSONDecodeError as error:

@@ -32,7 +32,7 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.contract.paging import MAX_PAGES, each_page
+from app.connectors.contract.paging import MAX_PAGES, each_page, whole
 from app.connectors.http.auth import bearer
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
@@ -213,12 +213,12 @@ class Bedrock(Translated):
         place = self._bucket.place
         below = place.key(uri).removeprefix(place.prefix)
         for page in each_page(partial(self._bucket.objects, below=below), max_pages=MAX_PAGES):
-            yield from (file.id for file in page.items if file.id.endswith(OUTPUT) and file.filename != MANIFEST)
+            yield from (file.id for file in whole(page).items if file.id.endswith(OUTPUT) and file.filename != MANIFEST)
 
     def _listed(self, query: dict[str, str | int | None], *, after: str | None) -> Page[NativeJob]:
         page_query = {"maxResults": PER_PAGE, "nextToken": after, "sortBy": "CreationTime", "sortOrder": "Descending"}
         page = shapes.page(self._api.get(JOBS, query={**page_query, **query}), after)
-        return Page([_counted(job) for job in page.items], page.after)
+        return replace(page, items=[_counted(job) for job in page.items])
 
 
 def _counted(job: NativeJob) -> NativeJob:

@@ -108,21 +108,20 @@ def made(answer: Any, new: NewJob) -> NativeJob:
 def page(answer: Any, current: str | None) -> Page[NativeJob]:
     """A page of a list; a token leads to the next page."""
     listed = parsing.fields(answer, "the list")
-    after = parsing.text(listed, "nextToken")
+    after = parsing.cursor(listed, "nextToken")
     parsing.check_next_page(after, current)
-    return Page([job(item) for item in parsing.items(listed, "invocationJobSummaries")], after)
+    return parsing.page(listed, "invocationJobSummaries", job, after)
 
 
 def job(answer: Any) -> NativeJob:
     """A job, complete or as it appears in lists. Its marker is its name."""
     fields = parsing.fields(answer, "the job")
     arn = parsing.required(fields, "jobArn")
-    native_status = parsing.required(fields, "status")
-    status = parsing.one_of(STATUSES, native_status)
+    status, native_status = parsing.status(fields, "status", STATUSES)
     message = parsing.text(fields, "message")
     hours = parsing.count(fields, "timeoutDurationInHours")
-    input_id = parsing.text(parsing.part(parsing.part(fields, "inputDataConfig"), "s3InputDataConfig"), "s3Uri")
-    output = parsing.text(parsing.part(parsing.part(fields, "outputDataConfig"), "s3OutputDataConfig"), "s3Uri")
+    input_id = parsing.result_id(parsing.part(parsing.part(fields, "inputDataConfig"), "s3InputDataConfig"), "s3Uri")
+    output = parsing.result_id(parsing.part(parsing.part(fields, "outputDataConfig"), "s3OutputDataConfig"), "s3Uri")
     over = status in OVER
     return NativeJob(
         id=arn,
@@ -140,6 +139,8 @@ def job(answer: Any) -> NativeJob:
         created_at=parsing.instant(fields, "submitTime"),
         ended_at=(parsing.instant(fields, "endTime") or parsing.instant(fields, "lastModifiedTime")) if over else None,
         expires_at=parsing.instant(fields, "jobExpirationTime"),
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
 
 

@@ -76,7 +76,7 @@ class Cohere(Translated):
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
         answer = parsing.fields(self._api.get(MODELS, query={"page_size": MAX_PER_PAGE}), "the list")
-        names = [parsing.required(item, "name") for item in parsing.items(answer, "models")]
+        names = parsing.page(answer, "models", _name, None).items
         return [{"id": name, "object": "model", "created": 0, "owned_by": "cohere"} for name in names]
 
     # Files.
@@ -95,7 +95,7 @@ class Cohere(Translated):
             payload=new.payload,
             query={"name": new.filename, "type": kind, "keep_fields": "custom_id"},
         )
-        native_id = parsing.required(parsing.fields(answer, "the dataset"), "id")
+        native_id = parsing.native_id(parsing.fields(answer, "the dataset"), "id")
         made = NativeFile(native_id, new.filename, new.purpose, status="processing")
         return replace(self._as_it_is(made), bytes=new.payload.length)
 
@@ -107,8 +107,9 @@ class Cohere(Translated):
         """A page of the account's datasets; only an empty page is certain to be the last."""
         start = int(after or "0")
         answer = parsing.fields(self._api.get(DATASETS, query={"limit": PER_PAGE, "offset": start}), "the list")
-        files = [shapes.dataset(item) for item in parsing.items(answer, "datasets")]
-        return Page(files, str(start + len(files)) if files else None)
+        page = parsing.page(answer, "datasets", shapes.dataset, None)
+        count = len(page.items) + page.unread
+        return replace(page, after=str(start + count) if count else None)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a dataset. Raises MissingError if it is not there."""
@@ -153,9 +154,9 @@ class Cohere(Translated):
         """A page of the account's batches, in an order that Cohere does not document."""
         query = {"page_size": MAX_PER_PAGE, "page_token": after, "order_by": "created_at"}
         answer = parsing.fields(self._api.get(BATCHES, query=query), "the list")
-        following = parsing.text(answer, "next_page_token")
+        following = parsing.cursor(answer, "next_page_token")
         parsing.check_next_page(following, after)
-        return Page([shapes.job(item) for item in parsing.items(answer, "batches")], following)
+        return parsing.page(answer, "batches", shapes.job, following)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """The batch with the given marker as its name. The order of pages is not documented, so all are read."""
@@ -242,7 +243,13 @@ def _at(path: str, native_id: str) -> str:
 
 
 def _inner(answer: Any, name: str) -> Mapping[str, Any]:
-    return parsing.fields(parsing.fields(answer, "the answer").get(name), f"the {name}")
+    """The object under `name`, or the answer itself if it is that object."""
+    whole = parsing.fields(answer, "the answer")
+    return whole if whole.get(name) is None and whole.get("id") else parsing.fields(whole.get(name), f"the {name}")
+
+
+def _name(item: Any) -> str:
+    return parsing.required(parsing.fields(item, "the model"), "name")
 
 
 def _row(custom_id: str, body: Any) -> bytes:

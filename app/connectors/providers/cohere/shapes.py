@@ -37,10 +37,10 @@ def dataset(answer: Any) -> NativeFile:
     fields = parsing.fields(answer, "the dataset")
     created_at = parsing.instant(fields, "created_at")
     return NativeFile(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         filename=parsing.text(fields, "name") or "",
         purpose="batch" if fields.get("dataset_type") in DATASET_TYPES.values() else "",
-        status=parsing.one_of(FILE_STATUSES, parsing.text(fields, "validation_status") or "unknown"),
+        status=parsing.file_status(FILE_STATUSES, parsing.text(fields, "validation_status") or "unknown"),
         created_at=created_at,
         expires_at=None if created_at is None else created_at + DATASET_LIFETIME_MS,
     )
@@ -57,16 +57,15 @@ def parts(answer: Any) -> list[Mapping[str, Any]]:
 def job(answer: Any) -> NativeJob:
     """A batch; its name is its marker."""
     fields = parsing.fields(answer, "the batch")
-    native_status = parsing.required(fields, "status")
-    status = parsing.one_of(STATUSES, native_status.removeprefix(PREFIX))
+    status, native_status = parsing.status(fields, "status", STATUSES, reword=lambda word: word.removeprefix(PREFIX))
     over = status in OVER
     return NativeJob(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         status=status,
         native_status=native_status,
         marker=parsing.text(fields, "name"),
         input_id=parsing.text(fields, "input_dataset_id"),
-        output_id=parsing.text(fields, "output_dataset_id") if over else None,
+        output_id=parsing.result_id(fields, "output_dataset_id") if over else None,
         model=parsing.text(fields, "model"),
         window="24h",
         total=parsing.count(fields, "num_records") or None,  # 0 until Cohere has counted them
@@ -76,6 +75,8 @@ def job(answer: Any) -> NativeJob:
         errors=_errors(fields) if status == "failed" else (),
         created_at=parsing.instant(fields, "created_at"),
         ended_at=parsing.instant(fields, "updated_at") if over else None,
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
 
 

@@ -90,7 +90,7 @@ class Fireworks(Managed):
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
         """A page of the account's datasets, newest first."""
         answer, following = self._list(self._datasets(), after)
-        return Page([shapes.dataset(item) for item in parsing.items(answer, "datasets")], following)
+        return parsing.page(answer, "datasets", shapes.dataset, following)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a dataset. Raises MissingError if it is not there."""
@@ -130,7 +130,7 @@ class Fireworks(Managed):
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the account's jobs, newest first."""
         answer, following = self._list(self._jobs(), after)
-        return Page([shapes.job(item) for item in parsing.items(answer, "batchInferenceJobs")], following)
+        return parsing.page(answer, "batchInferenceJobs", shapes.job, following)
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """The job with the given marker, if it exists: its id is derived from the marker."""
@@ -195,7 +195,7 @@ class Fireworks(Managed):
     def _list(self, path: str, after: str | None) -> tuple[Mapping[str, Any], str | None]:
         query = {"pageSize": PER_PAGE, "pageToken": after, "orderBy": NEWEST_FIRST}
         answer = parsing.fields(self._api.get(path, query=query), "the list")
-        following = parsing.text(answer, "nextPageToken")
+        following = parsing.cursor(answer, "nextPageToken")
         parsing.check_next_page(following, after)
         return answer, following
 

@@ -46,11 +46,12 @@ def slug(marker: str) -> str:
 def dataset(answer: Any) -> NativeFile:
     """A dataset as a file, under its full name."""
     fields = parsing.fields(answer, "the dataset")
+    state = parsing.text(fields, "state") or "READY"
     return NativeFile(
         id=parsing.required(fields, "name"),
         filename=parsing.text(fields, "displayName") or "",
         purpose="",
-        status="error" if _blamed(fields) else parsing.one_of(FILE_STATUSES, parsing.text(fields, "state") or "READY"),
+        status="error" if _blamed(fields) else parsing.file_status(FILE_STATUSES, state),
         created_at=parsing.instant(fields, "createTime"),
     )
 
@@ -58,8 +59,7 @@ def dataset(answer: Any) -> NativeFile:
 def job(answer: Any) -> NativeJob:
     """A job; its id is the last part of its name."""
     fields = parsing.fields(answer, "the job")
-    state = parsing.required(fields, "state")
-    status = parsing.one_of(STATUSES, state.removeprefix(PREFIX))
+    status, state = parsing.status(fields, "state", STATUSES, reword=lambda word: word.removeprefix(PREFIX))
     progress, lifecycle = parsing.part(fields, "jobProgress"), parsing.part(fields, "lifecycle")
     return NativeJob(
         id=parsing.required(fields, "name").rpartition("/")[2],
@@ -67,7 +67,7 @@ def job(answer: Any) -> NativeJob:
         native_status=state,
         marker=parsing.text(fields, "displayName"),
         input_id=parsing.text(fields, "inputDatasetId"),
-        output_id=parsing.text(fields, "outputDatasetId") if status in OVER else None,
+        output_id=parsing.result_id(fields, "outputDatasetId") if status in OVER else None,
         endpoint="/v1/chat/completions",
         model=parsing.text(fields, "model"),
         window="24h",
@@ -80,6 +80,8 @@ def job(answer: Any) -> NativeJob:
         in_progress_at=parsing.instant(lifecycle, "runStartTime"),
         ended_at=parsing.instant(lifecycle, "endTime"),
         expires_at=parsing.instant(fields, "expireTime"),
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
 
 
@@ -97,7 +99,7 @@ def result(line: bytes) -> JobResult:
         return refusals.from_error(custom_id, error)
     body = parsing.fields(response, "the answer to a line")
     if "status_code" in body and "body" in body:
-        status = parsing.count(body, "status_code") or 200
+        status = parsing.whole_count(body, "status_code") or 200
         if status >= 400:
             return refusals.from_error(custom_id, body["body"] or error, status=status)
         body = parsing.fields(body["body"], "the answer to a line")

@@ -75,7 +75,7 @@ class Gemini(Translated):
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""
         answer = parsing.fields(self._api.get(MODELS, query={"pageSize": MODELS_PER_PAGE}), "the list")
-        names = [parsing.required(item, "name").removeprefix("models/") for item in parsing.items(answer, "models")]
+        names = parsing.page(answer, "models", _name, None).items
         return [{"id": name, "object": "model", "created": 0, "owned_by": "google"} for name in names]
 
     # Files.
@@ -220,6 +220,10 @@ class Gemini(Translated):
 def _at(native_id: str) -> str:
     """The path of a file or a batch; a name includes its kind (`files/...`)."""
     return f"{API}/{quote(native_id)}"
+
+
+def _name(item: Any) -> str:
+    return parsing.required(parsing.fields(item, "the model"), "name").removeprefix("models/")
 
 
 def _model_name(model: str) -> str:

@@ -103,10 +103,9 @@ def name(holder: Mapping[str, Any]) -> str:
 def page(answer: Any, current: str | None, items: str, item: Callable[[Any], Any]) -> Page[Any]:
     """A page of a list; a token leads to the next page."""
     listed = parsing.fields(answer, "the list")
-    objects = [item(value) for value in parsing.items(listed, items)]
-    after = parsing.text(listed, "nextPageToken")
+    after = parsing.cursor(listed, "nextPageToken")
     parsing.check_next_page(after, current)
-    return Page(objects, after)
+    return parsing.page(listed, items, item, after)
 
 
 def file(answer: Any, *, purpose: str = "") -> NativeFile:
@@ -117,7 +116,7 @@ def file(answer: Any, *, purpose: str = "") -> NativeFile:
         filename=parsing.text(fields, "displayName") or "",
         purpose=purpose,
         bytes=parsing.count(fields, "sizeBytes"),
-        status=parsing.one_of(FILE_STATES, parsing.text(fields, "state") or "ACTIVE"),
+        status=parsing.file_status(FILE_STATES, parsing.text(fields, "state") or "ACTIVE"),
         created_at=parsing.instant(fields, "createTime"),
         expires_at=parsing.instant(fields, "expirationTime"),
     )
@@ -128,18 +127,19 @@ def job(answer: Any) -> NativeJob:
     fields = parsing.fields(answer, "the batch")
     metadata = parsing.part(fields, "metadata")
     error = parsing.part(fields, "error")
-    state = PREFIXES.sub("", parsing.text(metadata, "state") or "")
-    status = parsing.one_of(STATES, state or "UNSPECIFIED")
+    status, native_status = "validating", ""
+    if metadata.get("state"):
+        status, native_status = parsing.status(metadata, "state", STATES, reword=_state)
     if fields.get("done") is True and status not in OVER:
         status = ("cancelled" if error.get("code") == CANCELLED else "failed") if error else "completed"
     stats = parsing.part(metadata, "batchStats")
     if _takes_texts(metadata):
-        stats = {}  # they count texts, and a line may have many
+        stats.clear()  # they count texts, and a line may have many
     created_at, model = parsing.instant(metadata, "createTime"), parsing.text(metadata, "model")
     return NativeJob(
         id=name(fields),
         status=status,
-        native_status=state,
+        native_status=_state(native_status),
         marker=parsing.text(metadata, "displayName"),
         input_id=parsing.text(parsing.part(metadata, "inputConfig"), "fileName"),
         output_id=_output(fields, metadata),
@@ -151,7 +151,13 @@ def job(answer: Any) -> NativeJob:
         created_at=created_at,
         ended_at=parsing.instant(metadata, "endTime") if status in OVER else None,
         expires_at=None if created_at is None else created_at + KEPT_MS,
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
+
+
+def _state(word: str) -> str:
+    return PREFIXES.sub("", word)
 
 
 def _takes_texts(metadata: Mapping[str, Any]) -> bool:
@@ -161,9 +167,11 @@ def _takes_texts(metadata: Mapping[str, Any]) -> bool:
 def _output(operation: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
     """The file that holds the results, if there is one."""
     for place in (parsing.part(operation, "response"), parsing.part(metadata, "output")):
-        file_name = parsing.text(place, "responsesFile")
+        file_name = parsing.result_id(place, "responsesFile")
+        if file_name is not None and NAME.fullmatch(file_name):
+            return file_name
         if file_name is not None:
-            return name({"name": file_name})
+            place.doubts.append("its responsesFile is not a name")
     return None
 
 

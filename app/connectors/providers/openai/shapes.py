@@ -21,7 +21,6 @@ from app.lib import json
 
 T = TypeVar("T")
 
-MAX_ID = 512
 # The metadata key that holds a job's marker.
 MARKER = "batchgate"
 ENDS = ("completed_at", "failed_at", "cancelled_at", "expired_at")
@@ -57,11 +56,11 @@ def file(answer: Any) -> NativeFile:
     fields = parsing.fields(answer, "the file")
     status = parsing.text(fields, "status")
     return NativeFile(
-        id=_required_id(fields),
+        id=parsing.native_id(fields, "id"),
         filename=parsing.text(fields, "filename") or "",
         purpose=parsing.text(fields, "purpose") or "",
         bytes=parsing.count(fields, "bytes"),
-        status=parsing.one_of(FILE_STATUSES, status.lower()) if status else "processed",
+        status=parsing.file_status(FILE_STATUSES, status.lower()) if status else "processed",
         created_at=parsing.instant(fields, "created_at"),
         expires_at=parsing.instant(fields, "expires_at"),
     )
@@ -70,21 +69,19 @@ def file(answer: Any) -> NativeFile:
 def job(answer: Any, *, first_line: int = 1) -> NativeJob:
     """A batch. `first_line` is the number of an input's first line in the provider's errors."""
     fields = parsing.fields(answer, "the batch")
-    native_id = _required_id(fields)
-    native_status = parsing.required(fields, "status")
-    status = parsing.one_of(JOB_STATUSES, native_status.lower())
+    status, native_status = parsing.status(fields, "status", JOB_STATUSES, reword=str.lower)
     counts = parsing.part(fields, "request_counts")
     metadata = _metadata(fields)
     endpoint = parsing.text(fields, "endpoint")
     ended = [instant for name in ENDS if (instant := parsing.instant(fields, name)) is not None]
     return NativeJob(
-        id=native_id,
+        id=parsing.native_id(fields, "id"),
         status=status,
         native_status=native_status,
         marker=metadata.pop(MARKER, None),
-        input_id=_id(fields, "input_file_id"),
-        output_id=_id(fields, "output_file_id"),
-        error_id=_id(fields, "error_file_id"),
+        input_id=parsing.text(fields, "input_file_id"),
+        output_id=parsing.result_id(fields, "output_file_id"),
+        error_id=parsing.result_id(fields, "error_file_id"),
         # Azure's dated style leaves the version out.
         endpoint=endpoint if endpoint is None or endpoint.startswith("/v1/") else f"/v1{endpoint}",
         model=parsing.text(fields, "model"),
@@ -99,6 +96,8 @@ def job(answer: Any, *, first_line: int = 1) -> NativeJob:
         in_progress_at=parsing.instant(fields, "in_progress_at"),
         ended_at=max(ended) if ended and status in OVER else None,
         expires_at=parsing.instant(fields, "expires_at"),
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
 
 
@@ -108,7 +107,7 @@ def container(answer: Any) -> NativeContainer:
     status = (parsing.text(fields, "status") or "").lower()
     policy = parsing.part(fields, "network_policy")
     return NativeContainer(
-        id=_required_id(fields),
+        id=parsing.native_id(fields, "id"),
         name=parsing.text(fields, "name") or "",
         status=status if status in GONE else "running",
         created_at=parsing.instant(fields, "created_at"),
@@ -123,8 +122,8 @@ def container_file(answer: Any) -> NativeContainerFile:
     """A file of a container."""
     fields = parsing.fields(answer, "the container's file")
     return NativeContainerFile(
-        id=_required_id(fields),
-        path=parsing.required(fields, "path"),
+        id=parsing.native_id(fields, "id"),
+        path=parsing.text(fields, "path") or "",
         source=parsing.text(fields, "source") or "user",
         bytes=parsing.count(fields, "bytes"),
         created_at=parsing.instant(fields, "created_at"),
@@ -136,13 +135,12 @@ def page(answer: Any, read: Callable[[Any], T], *, current: str | None) -> Page[
     fields = parsing.fields(answer, "the list")
     if not isinstance(fields.get("data"), list):
         raise parsing.bad_answer("data is not a list")
-    items = parsing.items(fields, "data")
     more = fields.get("has_more")
     if more is not None and not isinstance(more, bool):
         raise parsing.bad_answer("has_more is neither true nor false")
-    after = (parsing.text(fields, "last_id") or parsing.required(items[-1], "id")) if more and items else None
+    after = (parsing.cursor(fields, "last_id") or _last_id(fields["data"])) if more and fields["data"] else None
     parsing.check_next_page(after, current)
-    return Page([read(item) for item in items], after)
+    return parsing.page(fields, "data", read, after)
 
 
 def deleted(answer: Any) -> None:
@@ -151,17 +149,8 @@ def deleted(answer: Any) -> None:
         raise parsing.bad_answer("it does not say that the object is deleted")
 
 
-def _required_id(fields: Mapping[str, Any]) -> str:
-    parsing.required(fields, "id")
-    return str(_id(fields, "id"))
-
-
-def _id(fields: Mapping[str, Any], name: str) -> str | None:
-    """An id that is safe to store in SQL and to put into a path."""
-    value = parsing.text(fields, name)
-    if value is not None and (len(value) > MAX_ID or not value.isprintable()):
-        raise parsing.bad_answer(f"{name} is not an id")
-    return value
+def _last_id(rows: list[Any]) -> str:
+    return parsing.native_id(parsing.fields(rows[-1], "the last row"), "id")
 
 
 def _metadata(fields: Mapping[str, Any]) -> dict[str, str]:
@@ -169,13 +158,11 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value).decode() for name, value in given.items()}
 
 
-def _errors(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _errors(fields: Mapping[str, Any]) -> list[parsing.Fields]:
     given = fields.get("errors")
-    return (
-        parsing.items(fields, "errors")
-        if isinstance(given, list)
-        else parsing.items(parsing.part(fields, "errors"), "data")
-    )
+    if isinstance(given, dict) and not given.get("message"):
+        return parsing.notes(parsing.part(fields, "errors"), "data")
+    return parsing.notes(fields, "errors")
 
 
 def _error(item: Mapping[str, Any], first_line: int) -> JobError:

@@ -23,16 +23,7 @@ from app.translate.messages.answers import read_usage
 
 T = TypeVar("T")
 
-STATUSES = (
-    "validating",
-    "in_progress",
-    "finalizing",
-    "completed",
-    "failed",
-    "expired",
-    "cancelling",
-    "cancelled",
-)
+STATUSES = {word: word for word in ("validating", "in_progress", "finalizing", "cancelling", *OVER)}
 # HTTP statuses for OpenRouter's types of errors; others mean 400.
 ERROR_STATUSES = {
     "authentication": 401,
@@ -60,10 +51,9 @@ def request(new: NewJob) -> Payload:
 def page(answer: Any, current: str | None, item: Callable[[Any], T]) -> Page[T]:
     """A page of a list; the next page comes after `last_id`."""
     listed = parsing.fields(answer, "the list")
-    items = [item(value) for value in parsing.items(listed, "data")]
-    after = parsing.text(listed, "last_id") if listed.get("has_more") is True else None
+    after = parsing.cursor(listed, "last_id") if listed.get("has_more") is True else None
     parsing.check_next_page(after, current)
-    return Page(items, after)
+    return parsing.page(listed, "data", item, after)
 
 
 def file(answer: Any) -> NativeFile:
@@ -71,7 +61,7 @@ def file(answer: Any) -> NativeFile:
     fields = parsing.fields(answer, "the file")
     size = parsing.count(fields, "size_bytes")
     return NativeFile(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         filename=parsing.text(fields, "filename") or "",
         purpose=parsing.text(fields, "purpose") or "",
         bytes=parsing.count(fields, "bytes") if size is None else size,
@@ -83,7 +73,7 @@ def container_file(answer: Any) -> NativeContainerFile:
     """A file of a container."""
     fields = parsing.fields(answer, "the file")
     return NativeContainerFile(
-        id=parsing.required(fields, "id"),
+        id=parsing.native_id(fields, "id"),
         path=parsing.text(fields, "path") or "",
         source=parsing.text(fields, "source") or "assistant",
         bytes=parsing.count(fields, "bytes"),
@@ -94,13 +84,13 @@ def container_file(answer: Any) -> NativeContainerFile:
 def job(answer: Any) -> NativeJob:
     """A batch."""
     batch = parsing.fields(answer, "the batch")
-    status = parsing.one_of({word: word for word in STATUSES}, parsing.required(batch, "status"))
+    status, native_status = parsing.status(batch, "status", STATUSES)
     counts = parsing.part(batch, "request_counts")
-    blamed = parsing.text(parsing.part(batch, "error"), "message")
+    blamed = next((parsing.text(error, "message") for error in parsing.notes(batch, "error")), None)
     return NativeJob(
-        id=parsing.required(batch, "id"),
+        id=parsing.native_id(batch, "id"),
         status=status,
-        native_status=status,
+        native_status=native_status,
         endpoint=parsing.text(batch, "endpoint"),
         model=parsing.text(batch, "model"),
         window=parsing.text(batch, "completion_window"),
@@ -112,6 +102,8 @@ def job(answer: Any) -> NativeJob:
         created_at=parsing.instant(batch, "created_at"),
         ended_at=parsing.instant(batch, "finalized_at") if status in OVER else None,
         expires_at=parsing.instant(batch, "expires_at"),
+        odd=tuple(batch.odd),
+        unclear=parsing.unclear(batch),
     )
 
 
@@ -126,7 +118,7 @@ def result(value: Any, *, endpoint: str | None = None) -> JobResult:
         kind = error.get("error_type") if isinstance(error, dict) else None
         return refusals.from_error(custom_id, error, status=ERROR_STATUSES.get(kind) if isinstance(kind, str) else None)
     response = parsing.fields(row["response"], "the answer to a line")
-    status = parsing.count(response, "status_code") or 200
+    status = parsing.whole_count(response, "status_code") or 200
     if status >= 400:
         return refusals.from_error(custom_id, response.get("body") or error, status=status)
     body = _without_extras(parsing.fields(response.get("body"), "the answer to a line"))

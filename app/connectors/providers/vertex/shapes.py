@@ -80,9 +80,9 @@ def _line(record: Json) -> bytes:
 def page(answer: Any, current: str | None) -> Page[NativeJob]:
     """A page of a list; a token leads to the next page."""
     listed = parsing.fields(answer, "the list")
-    after = parsing.text(listed, "nextPageToken")
+    after = parsing.cursor(listed, "nextPageToken")
     parsing.check_next_page(after, current)
-    return Page([job(item) for item in parsing.items(listed, "batchPredictionJobs")], after)
+    return parsing.page(listed, "batchPredictionJobs", job, after)
 
 
 def job(answer: Any) -> NativeJob:
@@ -91,8 +91,7 @@ def job(answer: Any) -> NativeJob:
     name = parsing.required(fields, "name")
     if not NAME.fullmatch(name):
         raise parsing.bad_answer("the name of a job is invalid")
-    native_status = parsing.required(fields, "state")
-    status = parsing.one_of(STATES, native_status)
+    status, native_status = parsing.status(fields, "state", STATES)
     over, model = status in OVER, parsing.text(fields, "model")
     uris = parsing.part(parsing.part(fields, "inputConfig"), "gcsSource").get("uris")
     counts = {} if model is not None and "embedding" in model else _counts(fields)  # of texts, not lines
@@ -111,6 +110,8 @@ def job(answer: Any) -> NativeJob:
         created_at=parsing.instant(fields, "createTime"),
         in_progress_at=parsing.instant(fields, "startTime"),
         ended_at=(parsing.instant(fields, "endTime") or parsing.instant(fields, "updateTime")) if over else None,
+        odd=tuple(fields.odd),
+        unclear=parsing.unclear(fields),
     )
 
 
@@ -130,13 +131,13 @@ def _counts(fields: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _output(fields: Mapping[str, Any]) -> str | None:
-    folder = parsing.text(parsing.part(fields, "outputInfo"), "gcsOutputDirectory")
+    folder = parsing.result_id(parsing.part(fields, "outputInfo"), "gcsOutputDirectory")
     return None if folder is None else f"{folder.rstrip('/')}/"
 
 
 def _errors(fields: Mapping[str, Any]) -> tuple[JobError, ...]:
     error = parsing.part(fields, "error")
-    errors = [*([error] if error else []), *parsing.items(fields, "partialFailures")]
+    errors = [*([error] if error else []), *parsing.notes(fields, "partialFailures")]
     return tuple(_error(item) for item in errors[:100])
 
 
