@@ -140,7 +140,7 @@ def _ask(
             _not_made(gateway, creating, facts, error, waits=missing)
             return
         # The provider may have made it. Nobody asks again before the job has been looked for.
-        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, error=error.message)
+        gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, reason=error.message)
         last_error = provider_errors.reason(error, provider=facts.provider)[: transition.ERROR_LENGTH]
         transition.move(gateway, creating, delay_s=gateway.settings.reconcile_s, last_error=last_error)
         return
