@@ -9,6 +9,7 @@ also cannot be read twice, which signing a body and repeating a request need.
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from urllib3.fields import RequestField
 
@@ -53,11 +54,15 @@ def form(
     """
     boundary = f"batchgate-{secrets.token_hex(16)}"
     parts = [_head(boundary, RequestField(name, value)) + value.encode() + b"\r\n" for name, value in fields]
-    parts.append(_head(boundary, RequestField(file_field, b"", filename), content_type))
+    parts.append(_head(boundary, RequestField(file_field, b"", filename), content_type, filename))
     tail = f"\r\n--{boundary}--\r\n".encode()
     return Form(f"multipart/form-data; boundary={boundary}", b"".join(parts), tail, file_bytes, open_file)
 
 
-def _head(boundary: str, part: RequestField, content_type: str | None = None) -> bytes:
+def _head(boundary: str, part: RequestField, content_type: str | None = None, filename: str = "") -> bytes:
     part.make_multipart(content_type=content_type)
+    if filename and not filename.isascii():
+        # The name is in UTF-8. Not every server reads it as such, so it comes once more in ASCII (RFC 8187).
+        encoded = f"filename*=UTF-8''{quote(filename, safe='')}"
+        part.headers["Content-Disposition"] = f"{part.headers['Content-Disposition']}; {encoded}"
     return f"--{boundary}\r\n{part.render_headers()}".encode()

@@ -5,6 +5,7 @@ import socket
 import threading
 import tracemalloc
 from typing import Any, Self
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -56,7 +57,6 @@ def test_fields_and_file_arrive_as_they_are(fields: list[tuple[str, str]], conte
         ('a"b', "a%22b"),
         ("a\r\nX-Evil: 1\r\n\r\nb", "a%0D%0AX-Evil: 1%0D%0A%0D%0Ab"),
         ('"; name="purpose', "%22; name=%22purpose"),
-        ("übung 數據.txt", "übung 數據.txt"),
         ("", ""),
     ],
 )
@@ -67,6 +67,17 @@ def test_names_are_escaped_as_browsers_do(name: str, escaped: str) -> None:
 
     assert f'; name="{escaped}"\r\n\r\nvalue\r\n' in head
     assert f'; name="file"; filename="{escaped}"\r\nContent-Type: application/jsonl\r\n\r\n' in head
+
+
+@pytest.mark.parametrize("name", ["übung 數據.txt", "naïve (1) 'x'; \"y\".jsonl", "👋\r\n"])
+def test_names_beyond_ascii_come_in_utf_8_and_in_an_encoding_of_ascii(name: str) -> None:
+    form = form_of(b"x", filename=name)
+
+    disposition, _, _ = next(iter(form)).decode().partition("\r\nContent-Type: application/jsonl")
+
+    assert disposition.endswith(f"; filename*=UTF-8''{quote(name, safe='')}")
+    assert parsed(form)[1].filename == name
+    assert name[0] in disposition
 
 
 def test_a_form_is_read_as_often_as_it_takes() -> None:

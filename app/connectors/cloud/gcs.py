@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -15,6 +16,7 @@ from app.connectors.contract.objects import Download, NativeFile, NewFile, Page,
 from app.connectors.contract.paging import each_page, whole
 from app.connectors.http.api import Api
 from app.connectors.http.remote import Remote
+from app.connectors.http.wire import Answer
 from app.connectors.shared import parsing
 from app.lib import json
 
@@ -25,7 +27,7 @@ AT_ONCE_BYTES = 5 * 2**20
 MAX_BYTES = 5 * 2**40
 PURPOSE = "purpose"
 KIND = "application/octet-stream"
-MISSING, TOO_LARGE = 404, 413
+REFUSED, MISSING, TOO_LARGE = 400, 404, 413
 
 
 class Place(places.Place):
@@ -48,7 +50,7 @@ class Bucket:
 
     def __init__(self, target: Target, place: Place, remote: Remote) -> None:
         self.place = place
-        self._api = Api(target, remote)
+        self._api = Api(target, replace(remote, reword=reword))
         self._url = remote.base_url
 
     @property
@@ -189,3 +191,10 @@ class Bucket:
 
     def _path(self, key: str) -> str:
         return f"/storage/v1/b/{self.place.bucket}/o/{quote(key, safe='')}"
+
+
+def reword(answer: Answer) -> Answer:
+    """An error with the right status: a missing bucket is not a missing object."""
+    if answer.status == MISSING and b"bucket does not exist" in answer.body:
+        return replace(answer, status=REFUSED)
+    return answer

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 from xml.etree import ElementTree
 
 from requests.auth import AuthBase
@@ -14,9 +14,9 @@ from requests.auth import AuthBase
 from app.connectors.cloud import places
 from app.connectors.cloud.aws import host_suffix
 from app.connectors.contract.base import Target
-from app.connectors.contract.errors import RefusedError
+from app.connectors.contract.errors import MissingError, RefusedError
 from app.connectors.contract.objects import Download, NativeFile, NewFile, Page
-from app.connectors.http.api import Api
+from app.connectors.http.api import ANY_FORM, Api
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import Answer
@@ -56,7 +56,7 @@ class Bucket:
     def __init__(self, target: Target, place: Place, *, auth: AuthBase, redaction: Redaction) -> None:
         self.place = place
         url, self._root = _address(place)
-        self._api = Api(target, Remote(url, redaction, auth, reword=reword))
+        self._api = Api(target, Remote(url, redaction, auth, ANY_FORM, reword))
 
     @property
     def healthy(self) -> bool:
@@ -88,11 +88,15 @@ class Bucket:
 
     def head(self, uri: str) -> NativeFile:
         """The metadata of an object."""
-        headers = self._api.answer("HEAD", self._path(self.place.key(uri))).headers
+        key = self.place.key(uri)
+        try:
+            headers = self._api.answer("HEAD", self._path(key)).headers
+        except MissingError:
+            return self._sought(key)
         return NativeFile(
             id=uri,
             filename=uri.rpartition("/")[2],
-            purpose=headers.get(PURPOSE, ""),
+            purpose=unquote(headers.get(PURPOSE, "")),
             bytes=parsing.count(headers, "content-length"),
             created_at=_http_date(headers.get("last-modified")),
         )
@@ -115,6 +119,14 @@ class Bucket:
         more = fields.get("NextContinuationToken") if fields.get("IsTruncated") == "true" else None
         parsing.check_next_page(more, after)
         return parsing.page(objects, "Contents", partial(self._file, quoted=quoted), more or None)
+
+    def _sought(self, key: str) -> NativeFile:
+        """An object that HEAD does not find, whose answer does not say if it is the bucket that is missing."""
+        page = self.objects(below=key.removeprefix(self.place.prefix))
+        found = next((file for file in page.items if file.id == self.place.uri(key)), None)
+        if found is None:
+            raise MissingError(f"There is no object {key[:200]!r}.", status=MISSING, code=SILENT[MISSING])
+        return found
 
     def _file(self, entry: Mapping[str, str], *, quoted: bool) -> NativeFile:
         fields = parsing.fields(entry, "the object")

@@ -16,7 +16,7 @@ from app.connectors.http.breaker import Breaker
 from app.connectors.http.failures import BAD_PAYLOAD
 from app.connectors.http.redaction import MAX_MESSAGE, MAX_QUOTED_BYTES, Redaction
 from app.connectors.http.remote import Remote, with_bearer
-from app.connectors.http.transport import Client
+from app.connectors.http.transport import IDEMPOTENT, Client
 from app.connectors.http.wire import Answer
 from app.lib import json, multipart
 from app.lib.clock import Clock
@@ -32,7 +32,8 @@ MAX_DIGITS = 20
 MAX_ERROR_BYTES = 16 * MAX_QUOTED_BYTES
 # A shorter part of a signed URL is no secret; redacting it would redact ordinary words.
 MIN_SECRET_CHARACTERS = 16
-JSON_TYPE = {"Content-Type": "application/json"}
+# What a download asks for: a file is in whatever form it is.
+ANY_FORM = {"Accept": "*/*"}
 
 
 class Api:
@@ -79,17 +80,21 @@ class Api:
     def post(
         self, path: str, body: Any = None, *, query: Query = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """The JSON that a POST of JSON answers; None for an empty answer.
+        """The JSON that a POST of JSON, or without a body, answers; None for an empty answer.
 
         Sent once, unless nothing of it left this machine.
         """
-        return self._once("POST", path, _json_body(body), _value, query=query, headers={**JSON_TYPE, **(headers or {})})
+        return self._once(
+            "POST", path, _json_body(body), _value, query=query, headers={**_kind(body), **(headers or {})}
+        )
 
     def post_answer(
         self, path: str, body: Any = None, *, query: Query = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """The 2xx answer to a POST of JSON, for callers who need its headers. Sent as a POST is."""
-        return self._once("POST", path, _json_body(body), _same, query=query, headers={**JSON_TYPE, **(headers or {})})
+        return self._once(
+            "POST", path, _json_body(body), _same, query=query, headers={**_kind(body), **(headers or {})}
+        )
 
     def upload(
         self,
@@ -148,7 +153,7 @@ class Api:
             with self._reported():
                 head, pieces = stack.enter_context(self._stream(_with_query(path, query), headers))
                 if not head.is_success:
-                    self._check(replace(head, body=_beginning(pieces)))
+                    self._check("GET", replace(head, body=_beginning(pieces)))
             if decides:
                 self.breaker.succeeded()  # others need not wait for the last byte
             yield Download(
@@ -169,7 +174,7 @@ class Api:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 left = max(0.001, deadline - time.monotonic())
-                return read(self._check(self._sent(method, path, b"", {}, timeout_s=left)))
+                return read(self._check(method, self._sent(method, path, b"", {}, timeout_s=left)))
             except UpstreamServerError as error:
                 pause = self._pause_s() * attempt * random.uniform(0.5, 1.0)  # noqa: S311 - keeps retries apart
                 late = attempt == ATTEMPTS or time.monotonic() + pause >= deadline
@@ -192,7 +197,7 @@ class Api:
         path, timeout_s = _with_query(path, query), self._target.call_timeout_s
 
         def call() -> T:
-            return read(self._check(self._sent(method, path, body, headers, timeout_s=timeout_s)))
+            return read(self._check(method, self._sent(method, path, body, headers, timeout_s=timeout_s)))
 
         def call_again_if_unsent() -> T:
             try:
@@ -222,15 +227,17 @@ class Api:
         remote, target = self.remote, self._target
         return self._client.stream(
             remote.url(path),
-            headers={**remote.headers, **(headers or {})},
+            headers={**ANY_FORM, **remote.headers, **(headers or {})},
             auth=remote.auth,
             timeout_s=target.call_timeout_s,
             silence_s=target.silence_timeout_s,
         )
 
-    def _check(self, answer: Answer) -> Answer:
+    def _check(self, method: str, answer: Answer) -> Answer:
         """A 2xx itself; any other status raises what it means."""
-        judging.raise_unless_success(self.remote.readable(answer), provider=self._target.provider)
+        answer = self.remote.readable(answer)
+        asks = method in IDEMPOTENT
+        judging.raise_unless_success(answer, provider=self._target.provider, asks_for_object=asks)
         return answer
 
     def _guarded(self, call: Callable[[], T]) -> T:
@@ -312,6 +319,11 @@ def _same(answer: Answer) -> Answer:
 
 def _json_body(body: Any) -> bytes:
     return b"" if body is None else json.dumps(body)
+
+
+def _kind(body: Any) -> dict[str, str]:
+    """The type of a body; nothing for a call that has none."""
+    return {} if body is None else {"Content-Type": "application/json"}
 
 
 def _with_query(path: str, query: Query) -> str:

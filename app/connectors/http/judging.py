@@ -18,6 +18,25 @@ from app.lib import bounds, json
 
 TOO_MANY = 429
 MISSING = (404, 410)
+# Some say in a code, with another status, that they do not have an object.
+MISSING_ELSE = (400, 403)
+MISSING_CODES = frozenset(
+    {
+        "batchnotfound",
+        "containernotfound",
+        "datasetnotfound",
+        "fileexpired",
+        "filenotfound",
+        "jobnotfound",
+        "nosuchkey",
+        "notfound",
+        "notfounderror",
+        "objectnotfound",
+        "resourcemissing",
+        "resourcenotfound",
+        "resourcenotfoundexception",
+    }
+)
 # The code of a redirect, which is never followed.
 REDIRECT = "redirect"
 MAX_QUOTE = 300
@@ -67,16 +86,18 @@ def raise_unless_answered(answer: Answer, *, provider: str) -> None:
     raise kind(error["message"][:MAX_MESSAGE], code=code, **fields, **_details(answer))
 
 
-def raise_unless_success(answer: Answer, *, provider: str = "") -> None:
+def raise_unless_success(answer: Answer, *, provider: str = "", asks_for_object: bool = False) -> None:
     """Return for a 2xx.
 
-    Raises RefusedError for a 4xx (MissingError for a 404 or 410), and otherwise as `raise_unless_final`.
+    Raises RefusedError for a 4xx, and otherwise as `raise_unless_final`. It is a MissingError for a 404 or 410, and for
+    a code that says the same if the call `asks_for_object`: only then it is about what the path names.
     """
     raise_unless_final(answer, provider=provider)
     if answer.is_success:
         return
     error = error_body(answer)["error"]
-    kind = MissingError if answer.status in MISSING else RefusedError
+    is_missing = answer.status in MISSING or (asks_for_object and _says_missing(answer.status, error))
+    kind = MissingError if is_missing else RefusedError
     raise kind(
         error["message"],
         status=answer.status,
@@ -194,6 +215,11 @@ def kind_of(answer: Answer) -> str:
     if kind == "text/html" or answer.body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     return "cut or malformed JSON" if "json" in kind else (kind or "text")
+
+
+def _says_missing(status: int, error: Mapping[str, Any]) -> bool:
+    words = {re.sub("[^a-z]", "", str(error[name]).lower()) for name in ("code", "type") if error[name]}
+    return status in MISSING_ELSE and not MISSING_CODES.isdisjoint(words)
 
 
 def _details(answer: Answer) -> dict[str, Any]:

@@ -72,6 +72,10 @@ class Mistral(Managed):
         except json.JSONEncodeError as error:
             raise parsing.bad_answer("it is nested too deep") from error
 
+    def check(self) -> None:
+        """Check the credential by listing a single file. Raises UpstreamError."""
+        self._api.get(self._path(FILES), query={"page": 0, "page_size": 1})
+
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:

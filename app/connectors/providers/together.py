@@ -55,6 +55,10 @@ class Together(Managed):
         with self._redaction.in_errors():
             return parsing.page(_list(judging.json_value(self._models(timeout_s))), "data", _model, None).items
 
+    def check(self) -> None:
+        """Check the credential by listing the jobs. Raises UpstreamError."""
+        self._api.get(self._path(BATCHES))
+
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:

@@ -31,6 +31,10 @@ RESULTS_PER_PAGE = 1000
 class XAI(Managed):
     """One account at xAI. A job's marker is its name; its results have the job's id."""
 
+    def check(self) -> None:
+        """Check the credential by listing a single file. Raises UpstreamError."""
+        self._api.get(self._path(FILES), query={"limit": 1})
+
     # Files.
 
     def upload_file(self, new: NewFile) -> NativeFile:

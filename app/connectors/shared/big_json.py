@@ -13,6 +13,7 @@ from app.lib.json_stream import members as members_of
 # The answer to one line is never larger, and neither is everything around the answers.
 MAX_ELEMENT_BYTES = 64 * 2**20
 MAX_OTHER_BYTES = 4 * 2**20
+JSON = {"Accept": "application/json"}
 
 
 def members(
@@ -41,7 +42,7 @@ def nested(
 @contextmanager
 def _spooled(api: Api, path: str, query: Mapping[str, str | int | None] | None) -> Iterator[IO[bytes]]:
     with tempfile.TemporaryFile() as spool:
-        with api.download(path, query=query) as download:
+        with api.download(path, query=query, headers=JSON) as download:
             for chunk in download.chunks:
                 spool.write(chunk)
         spool.seek(0)

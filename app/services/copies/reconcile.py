@@ -163,12 +163,20 @@ def _candidates(gateway: Gateway, account: Account, claimed: ClaimedObject) -> l
 
 
 def _may_be(file: NativeFile, claimed: ClaimedObject) -> bool:
-    if file.filename != claimed.filename or file.status == "deleted":
+    if claimed.filename not in _spellings(file.filename) or file.status == "deleted":
         return False
     if claimed.filename.startswith(MARKER):
         return True
     same_size = file.bytes is None or file.bytes == claimed.bytes
     return same_size and (file.created_at is None or file.created_at >= claimed.created_at - SKEW_MS)
+
+
+def _spellings(filename: str) -> set[str]:
+    """The names that a provider may mean: some read UTF-8 as Latin-1."""
+    try:
+        return {filename, filename.encode("latin-1").decode()}
+    except UnicodeError:
+        return {filename}
 
 
 def _is_past(items: list[NativeFile], not_before: int) -> bool:

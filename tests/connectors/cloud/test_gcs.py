@@ -234,3 +234,13 @@ def test_a_wrong_token_is_in_no_error(fake, bucket):
 
     assert wrong.value.status == 401 and "[redacted]" in wrong.value.message
     assert not secrets_in(wrong.value)
+
+
+def test_a_missing_bucket_is_no_missing_object(bucket, fake):
+    body = b'{"error":{"code":404,"message":"The specified bucket does not exist.","errors":[{"reason":"notFound"}]}}'
+    made = bucket.put(new_file(b"x"))
+    fake.faults.add(Fault(status=404, body=body))
+    for call in (lambda: bucket.head(made.id), lambda: read(bucket.get(made.id)), lambda: bucket.delete(made.id)):
+        with pytest.raises(RefusedError) as refused:
+            call()
+        assert type(refused.value) is RefusedError

@@ -290,3 +290,29 @@ def test_heads_that_make_no_sense_are_upstream_errors_or_taken(fake, bucket, hea
         bucket.head(f"s3://{BUCKET}/team/x")
     except UpstreamError as error:
         assert str(error)
+
+
+def test_a_missing_bucket_is_no_missing_object(bucket, fake):
+    """HEAD has no body, so only another call tells one from the other."""
+    made = bucket.put(new_file(b"x"))
+    gone = b"<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>"
+    fake.faults.add(Fault(method="HEAD", status=404, body=b""))
+    fake.faults.add(Fault(method="GET", status=404, body=gone, content_type="application/xml", times=1))
+    with pytest.raises(RefusedError) as refused:
+        bucket.head(made.id)
+    assert (type(refused.value), refused.value.code) == (RefusedError, "NoSuchBucket")
+    assert bucket.head(made.id).bytes == 1  # as the list shows it, whatever HEAD says
+    with pytest.raises(MissingError):
+        bucket.head(f"{made.id}x")
+
+
+def test_a_purpose_beyond_ascii_comes_back_as_it_was(either):
+    made = either.put(new_file(b"x", purpose="für später"))
+    assert either.head(made.id).purpose == "für später"
+
+
+def test_nobody_asks_s3_for_json(bucket, fake):
+    made = bucket.put(new_file(b"x"))
+    bucket.head(made.id)
+    read(bucket.get(made.id))
+    assert {request.headers["accept"] for request in fake.requests} == {"*/*"}

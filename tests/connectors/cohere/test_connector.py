@@ -264,7 +264,7 @@ def test_models_are_listed_and_the_key_is_checked(server, connector):
     versioned = Cohere(target("cohere", f"{server.url}/v1/"))
     versioned.check()
     versioned.close()
-    assert {request.path for request in server.requests} == {"/v1/models"}
+    assert {request.path for request in server.requests} == {"/v1/models", "/v1/datasets"}
 
 
 def test_what_the_catalogue_says(server):

@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from app.connectors.contract.base import LineCall
+from app.connectors.contract.errors import UpstreamError
 from tests.connectors.contract.specimens import SPECIMENS, abilities
 from tests.e2e.conformance.farm import key_of
 from tests.fakes.faults import Fault
@@ -44,7 +45,17 @@ def test_a_check_changes_nothing(specimen, server, connector):
     connector.check()
 
     assert connector.healthy
-    assert {request.method for request in server.requests} == {"GET"}
+    assert all(request.method == "GET" or request.body == b"{}" for request in server.requests)
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.provider)
+def test_a_check_proves_the_credential_where_anyone_may_list_models(specimen, server, connector):
+    server.faults.add(Fault(method="GET", path="models", body=b'{"data": [], "models": []}', status=200))
+    server.faults.add(Fault(status=401, body=b'{"error": {"message": "No such key."}}'))
+
+    with pytest.raises(UpstreamError) as refused:
+        connector.check()
+    assert refused.value.status == 401
 
 
 @LINES

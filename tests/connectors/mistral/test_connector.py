@@ -96,9 +96,9 @@ def test_a_refused_cancel_of_a_job_that_is_over_means_nothing(app, server, conne
         connector.cancel_job(running.id)
 
 
-def test_the_account_is_checked_by_its_models(server, connector):
+def test_the_account_is_checked_by_its_files(server, connector):
     connector.check()
-    assert server.requests[-1].path == "/v1/models"
+    assert server.requests[-1].path == "/v1/files"
     assert [model["id"] for model in connector.list_models(timeout_s=5)] == ["mistral-small-latest"]
 
 

@@ -1,5 +1,6 @@
 """Files that their provider does not find: one such answer is not believed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from app.services.accounts.directory import Account
 from app.services.copies import ensure, looks, reconcile
 from app.services.copies.ensure import CopyBusyError
 from app.services.gateway import Caller, Gateway
-from tests.api.openai.test_files import made
+from tests.api.openai.test_files import made, send
 from tests.conftest import KeyClient
 from tests.services.copies.memory import MemoryProvider
 from tests.services.copies.rows import a_file, all_rows, backdate, states
@@ -264,3 +265,21 @@ def test_a_list_that_does_not_exist_is_not_asked_for_ever(
         backdate(gateway)
         reconcile.sweep(gateway)
     assert states(gateway) == ["unknown"]
+
+
+@pytest.mark.parametrize("spelling", ["größe.bin", "größe.bin".encode().decode("latin-1")])
+def test_a_lost_upload_is_found_however_its_provider_spells_its_name(
+    client: KeyClient, gateway: Gateway, provider: MemoryProvider, spelling: str
+) -> None:
+    def lost() -> None:
+        provider.files = {
+            name: (replace(file, filename=spelling), data) for name, (file, data) in provider.files.items()
+        }
+        raise UpstreamServerError("Cut.", status=None)
+
+    provider.after["upload"] = lost
+    assert send(client, b"abc", name="größe.bin", provider="openai", storage_config=API).status_code == 502
+    provider.after.clear()
+    backdate(gateway)
+    reconcile.sweep(gateway)
+    assert (provider.files, states(gateway)) == ({}, ["deleted"])

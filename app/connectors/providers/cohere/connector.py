@@ -56,6 +56,10 @@ class Cohere(Translated):
         hosts = target.options.get("download_hosts") or DOWNLOAD_HOSTS
         self._download_hosts = tuple(host.strip() for host in hosts.split(",") if host.strip())
 
+    def check(self) -> None:
+        """Check the credential by listing a single dataset. Raises UpstreamError."""
+        self._api.get(DATASETS, query={"limit": 1})
+
     # Lines.
 
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:

@@ -55,6 +55,10 @@ class Gemini(Translated):
         auth = HeaderAuth({"x-goog-api-key": target.credential})
         super().__init__(target, Remote(target.base_url, Redaction(target.credential), auth, reword=shapes.reworded))
 
+    def check(self) -> None:
+        """Check the credential by listing a single file. Raises UpstreamError."""
+        self._api.get(FILES, query={"pageSize": 1})
+
     # Lines.
 
     def native_call(self, request: Request | EmbeddingRequest, call: LineCall) -> NativeCall:

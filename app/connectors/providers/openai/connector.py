@@ -7,13 +7,16 @@ Their differences are data: options of the catalogue or of an account.
 `organization` and `project` (headers of OpenAI).
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
 from app.connectors.contract.base import Target
+from app.connectors.contract.errors import RefusedError
 from app.connectors.contract.objects import Download, JobResult, NativeFile, NativeJob, NewFile, NewJob, Page
+from app.connectors.http.api import Query
 from app.connectors.http.remote import Remote, with_bearer
 from app.connectors.providers.openai import shapes
 from app.connectors.providers.openai.lines import CHAT
@@ -26,6 +29,9 @@ PER_PAGE = 100
 MAX_PAIRS = 16
 # How a provider rejects cancelling a finished job.
 OVER_ALREADY = (400, 409)
+# How a provider rejects the query of a list.
+REFUSED_QUERY = (400, 422)
+QUERY_WORDS = re.compile(r"\b(after|limit|query|param(eter)?s?|arguments?)\b", re.IGNORECASE)
 
 
 class OpenAIShaped(Managed):
@@ -37,7 +43,7 @@ class OpenAIShaped(Managed):
 
     def check(self) -> None:
         """Check the credential by listing a single file. Raises UpstreamError."""
-        shapes.page(self._api.get(self._at(FILES), query=self._paging(FILES, None, 1)), shapes.file, current=None)
+        self._listed(None, shapes.file, FILES, limit=1)
 
     # Files.
 
@@ -53,8 +59,7 @@ class OpenAIShaped(Managed):
 
     def list_files(self, *, after: str | None = None) -> Page[NativeFile]:
         """A page of the account's files, newest first."""
-        answer = self._api.get(self._at(FILES), query=self._paging(FILES, after, PER_PAGE))
-        return self._page(answer, shapes.file, after)
+        return self._listed(after, shapes.file, FILES)
 
     def delete_file(self, native_id: str) -> None:
         """Delete a file. Raises MissingError if it is not there."""
@@ -86,8 +91,7 @@ class OpenAIShaped(Managed):
 
     def list_jobs(self, *, after: str | None = None) -> Page[NativeJob]:
         """A page of the account's jobs, newest first."""
-        answer = self._api.get(self._at(BATCHES), query=self._paging(BATCHES, after, PER_PAGE))
-        return self._page(answer, self._job, after)
+        return self._listed(after, self._job, BATCHES)
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
@@ -114,6 +118,24 @@ class OpenAIShaped(Managed):
     def _paging(self, path: str, after: str | None, limit: int) -> Mapping[str, str | int | None]:
         """The query of a list at `path`."""
         return {} if self._option("paging") == "none" else {"limit": limit, "after": after}
+
+    def _listed(self, after: str | None, read: Any, path: str, *parts: str, limit: int = PER_PAGE) -> Page[Any]:
+        """A page of a list, whose path is made as by `_at`.
+
+        A server may require `after` even if it is empty, or refuse parameters, so a refused query is put otherwise.
+        """
+        at, query = self._at(path, *parts), self._paging(path, after, limit)
+        try:
+            return self._page(self._api.get(at, query=query), read, after)
+        except RefusedError as error:
+            blames_query = QUERY_WORDS.search(f"{error.param} {error.message}")
+            if error.status not in REFUSED_QUERY or not blames_query or not query:
+                raise
+            others: list[Query] = [{"limit": limit, "after": ""}, {}] if after is None else [{"after": after}]
+            for other in others:
+                with suppress(RefusedError):
+                    return self._page(self._api.get(at, query=other), read, after)
+            raise
 
     def _page(self, answer: Any, read: Any, current: str | None) -> Page[Any]:
         page = shapes.page(answer, read, current=current)

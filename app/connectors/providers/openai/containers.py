@@ -5,7 +5,7 @@ from typing import Any
 
 from app.connectors.contract.objects import Download, NativeContainer, NativeContainerFile, NewContainer, Page, Payload
 from app.connectors.providers.openai import shapes
-from app.connectors.providers.openai.connector import PER_PAGE, OpenAIShaped
+from app.connectors.providers.openai.connector import OpenAIShaped
 
 CONTAINERS = "/v1/containers"
 
@@ -30,8 +30,7 @@ class OpenAIContainers(OpenAIShaped):
 
     def list_containers(self, *, after: str | None = None) -> Page[NativeContainer]:
         """A page of the account's containers, newest first."""
-        answer = self._api.get(self._at(CONTAINERS), query=self._paging(CONTAINERS, after, PER_PAGE))
-        return self._page(answer, shapes.container, after)
+        return self._listed(after, shapes.container, CONTAINERS)
 
     def delete_container(self, native_id: str) -> None:
         """Delete a container. Raises MissingError if it is not there."""
@@ -50,10 +49,7 @@ class OpenAIContainers(OpenAIShaped):
 
     def list_container_files(self, container_id: str, *, after: str | None = None) -> Page[NativeContainerFile]:
         """A page of the files of a container, newest first."""
-        answer = self._api.get(
-            self._at(CONTAINERS, container_id, "files"), query=self._paging(CONTAINERS, after, PER_PAGE)
-        )
-        return self._page(answer, shapes.container_file, after)
+        return self._listed(after, shapes.container_file, CONTAINERS, container_id, "files")
 
     def retrieve_container_file(self, container_id: str, file_id: str) -> NativeContainerFile:
         """A file of a container."""

@@ -23,6 +23,8 @@ from app.translate.responses.requests import to_chat
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 MODELS = "/v1/models"
+# How a server rejects a credential.
+REJECTED = (401, 403)
 VERSION_SEGMENT = re.compile(r"v\d+[a-z0-9]*")
 
 
@@ -68,6 +70,16 @@ class OpenAICompatible(Connector):
             answer = self._models(timeout_s)
             data = judging.json_object(answer, endpoint=MODELS).get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
+
+    def check(self) -> None:
+        """Check the credential: list the models, and, since some servers do that for anyone, send an empty line."""
+        self.list_models(timeout_s=self.target.call_timeout_s)
+        if not self.target.credential:
+            return
+        with self._redaction.in_errors():
+            answer = self._line_client.post(self._path(CHAT), b"{}", timeout_s=self.target.call_timeout_s)
+            if answer.status in REJECTED:
+                judging.raise_unless_success(answer, provider=self.target.provider)
 
     def hide_text(self, text: str) -> str:
         """`text` without the secrets of the account."""
