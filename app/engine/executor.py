@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.engine.gate import Permit
-from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Words
+from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens, Words
 from app.engine.room import Portion
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler, Taken
@@ -164,7 +164,7 @@ class Executor:
         run.give_back(refused, delay_s=delay_s, words=words)
 
     def _settle_fault(self, run: SegmentRun, line: Line, outcome: Faulted) -> None:
-        tried = _tried(line, cost_unknown=outcome.cost_unknown)
+        tried = _tried(line, cost_unknown=outcome.cost_unknown, most=outcome.most)
         if run.stopped:
             # Its batch has ended, so its call was cut: the attempt is written, and the line ends with its batch.
             run.give_back(tried, retried=True)
@@ -248,9 +248,9 @@ def _said(words: Words) -> dict[str, Any]:
     return {"status": words.status_code, "code": words.code or words.kind, "reason": words.message or words.kind}
 
 
-def _tried(line: Line, *, cost_unknown: bool = False) -> Line:
+def _tried(line: Line, *, cost_unknown: bool = False, most: Tokens | None = None) -> Line:
     unknown = line.unknown_attempts + cost_unknown
-    return replace(line, attempts=line.attempts + 1, unknown_attempts=unknown, refused=None)
+    return replace(line, attempts=line.attempts + 1, unknown_attempts=unknown, refused=None, most=most or line.most)
 
 
 def _backoff_s(attempts: int) -> float:

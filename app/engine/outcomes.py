@@ -40,22 +40,6 @@ ABORTED_ANSWER: Final = "aborted_answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line to run: the place of its request in the input blob, and how often it was tried.
-
-    `unknown_attempts` are those that the provider may have answered, and charged for, unheard. A refusal is no attempt.
-    """
-
-    number: int
-    custom_id: str
-    offset: int
-    length: int
-    attempts: int = 0
-    unknown_attempts: int = 0
-    refused: Refused | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Tokens:
     """The tokens that an answer reports."""
 
@@ -67,11 +51,29 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line to run: the place of its request in the input blob, and how often it was tried.
+
+    `unknown_attempts` are those that the provider may have answered, and charged for, unheard; `most` is what such an
+    attempt can have used. A refusal is no attempt.
+    """
+
+    number: int
+    custom_id: str
+    offset: int
+    length: int
+    attempts: int = 0
+    unknown_attempts: int = 0
+    refused: Refused | None = None
+    most: Tokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The final result of a line. `data` is its complete line of the output or error file, newline included.
 
     `dropped` are fields of the request that the provider's dialect cannot express. Wherever these come from, they can
-    be stored: they are within `app.lib.bounds`.
+    be stored: they are within `app.lib.bounds`. `most` is what the line can have used, where the answer does not say.
     """
 
     line: Line
@@ -82,6 +84,7 @@ class Result:
     latency_ms: int | None = None
     tokens: Tokens = field(default_factory=Tokens)
     dropped: tuple[str, ...] = ()
+    most: Tokens | None = None
 
     def __post_init__(self) -> None:
         if self.error_code is not None:
@@ -109,13 +112,14 @@ class Faulted:
     """The attempt failed for a reason of the line itself.
 
     `max_attempts` is how many this kind of fault allows; `result` ends the line when they are used up.
-    `cost_unknown` is true when the provider may have done the work and charged for it.
+    `cost_unknown` is true when the provider may have done the work and charged for it: `most` at most.
     """
 
     max_attempts: int
     result: Result
     cost_unknown: bool
     words: Words = Words()
+    most: Tokens | None = None
 
 
 Outcome = Result | Overloaded | Faulted

@@ -37,11 +37,13 @@ class BudgetRow:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What a batch still has reserved of one budget."""
+    """What a batch has reserved of one budget: at first, and still. `lines` are the batch's."""
 
     id: int
     budget_id: int
     left_picodollars: int
+    reserved_picodollars: int
+    lines: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,13 @@ _INFO = (
     .outerjoin(virtual_keys, virtual_keys.c.id == budgets.c.key_id)
 )
 _OPEN = budget_reservations.c.settled_at.is_(None)
+_RESERVATIONS = select(
+    budget_reservations.c.id,
+    budget_reservations.c.budget_id,
+    budget_reservations.c.left_picodollars,
+    budget_reservations.c.reserved_picodollars,
+    batches.c.lines_total.label("lines"),
+).join_from(budget_reservations, batches, batches.c.id == budget_reservations.c.batch_id)
 
 
 def applying(connection: Connection, *, project_id: int, key_id: int | None) -> Sequence[int]:
@@ -133,8 +142,7 @@ def follow(connection: Connection, *, batch_id: int, project_id: int, key_id: in
 
 def reservations(connection: Connection, batch_id: int) -> Sequence[Reservation]:
     """Returns all reservations of a batch, settled ones included, in order of budget id."""
-    columns = (budget_reservations.c.id, budget_reservations.c.budget_id, budget_reservations.c.left_picodollars)
-    statement = select(*columns).where(budget_reservations.c.batch_id == batch_id)
+    statement = _RESERVATIONS.where(budget_reservations.c.batch_id == batch_id)
     rows = connection.execute(statement.order_by(budget_reservations.c.budget_id))
     return [Reservation(**row._mapping) for row in rows]
 
@@ -283,10 +291,9 @@ def _locked(connection: Connection, budget_ids: Collection[int]) -> Sequence[int
     return connection.execute(statement.with_for_update(key_share=True)).scalars().all()
 
 
-def _open_of(batch_id: int) -> Select[tuple[int, int, int]]:
-    columns = (budget_reservations.c.id, budget_reservations.c.budget_id, budget_reservations.c.left_picodollars)
+def _open_of(batch_id: int) -> Select[tuple[int, int, int, int, int]]:
     where = (budget_reservations.c.batch_id == batch_id, _OPEN)
-    return select(*columns).where(*where).order_by(budget_reservations.c.budget_id)
+    return _RESERVATIONS.where(*where).order_by(budget_reservations.c.budget_id)
 
 
 def _leave(connection: Connection, reservation: Reservation, **values: Unpack[_ReservationValues]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Connection, Text, bindparam, cast, column, func, se
 
 from app.data.money.prices import Rates
 from app.data.store.database import insert_ignoring, now_ms
-from app.data.tables import batch_lines, batches, prices, usage_ledger
+from app.data.tables import batch_jobs, batch_lines, batches, prices, usage_ledger
 from app.lib import json
 
 
@@ -96,6 +96,12 @@ _INSERT_JSON = (
     .from_select([*(each.name for each in _COLUMNS), "created_at"], select(*_ROWS.c, now_ms()))
     .returning(usage_ledger.c.charge_key)
 )
+
+
+def unended_lines(connection: Connection, job_id: int) -> int:
+    """How many lines of a job have no result."""
+    unended = batch_jobs.c.lines - batch_jobs.c.lines_completed - batch_jobs.c.lines_failed
+    return connection.execute(select(unended).where(batch_jobs.c.id == job_id)).scalar() or 0
 
 
 def charged_batch(connection: Connection, batch_id: int) -> ChargedBatch:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app.connectors.contract.abilities import Support
 from app.data.money import prices as price_rows
@@ -16,6 +17,7 @@ from app.services.money import budgets, prices
 PROVIDER, GATEWAY = "provider", "gateway"
 UNKNOWN_PRICE = "price_unknown"
 NOTHING_TO_RESERVE = "estimate_unknown"
+DEARER = "fallback_costs_more"
 MAX_NAMED = 5
 
 
@@ -110,7 +112,39 @@ def to_reserve(
         raise _unknown(provider, [name for name, cost in priced.models.items() if cost is None])
     if priced.unseen:
         raise _nothing_to_reserve(provider, priced.unseen)
+    _check_fallbacks(gateway, estimate, provider=provider, model=model, execution=execution)
     return priced.total
+
+
+def _check_fallbacks(gateway: Gateway, estimate: Estimate, *, provider: str, model: str | None, execution: str) -> None:
+    """Raises InvalidRequestError if a model that may serve a line instead of its own costs more, or has no price.
+
+    A line is charged at the price of its own model, whichever answers.
+    """
+    if len(estimate.fallbacks) >= batch_estimate.MAX_FALLBACKS:
+        text = f"A batch under a budget may name at most {batch_estimate.MAX_FALLBACKS} other models; split the input."
+        raise InvalidRequestError(text, param="model")
+    with gateway.database.read() as connection:
+        now = price_rows.clock(connection)
+        for (own, other), place in estimate.fallbacks.items():
+            named = model or own
+            if named is None or named == other:
+                continue
+            find = partial(prices.find, connection, provider=provider, at_ms=now)
+            ours, theirs = find(model=named), find(model=other)
+            if theirs is None:
+                raise _unknown(provider, [other])
+            if ours is None or not ours.covers(theirs, execution):
+                raise _dearer(named, other, place)
+
+
+def _dearer(own: str, other: str, place: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{place} names {other!r:.100}, which may serve the line instead of {own!r:.100} and costs more, and a budget "
+        "applies to this key. Make the dearest model the line's own, or leave the other out.",
+        param="model",
+        code=DEARER,
+    )
 
 
 def _priced(

@@ -7,14 +7,14 @@ from typing import Any
 from app.blobs import BlobError
 from app.errors import InvalidRequestError, RateLimitedError, UnavailableError
 from app.lib import json, jsonl
-from app.services.batches import line_tokens
 from app.services.copies import remote
 from app.services.files import files
 from app.services.files.files import FileRow
 from app.services.gateway import Caller, Gateway
-from app.services.lines import rules
+from app.services.lines import line_tokens, models, rules
 
 MAX_MODELS = 100
+MAX_FALLBACKS = 1000
 # Reading so much takes a fraction of a second.
 MAX_SMALL_BYTES = 8 * 2**20
 RETRY_AFTER_S = 5
@@ -47,7 +47,8 @@ class Sums:
 class Estimate:
     """The estimate of an input. `models` are sums by the model that lines name, `unnamed` of lines that name none.
 
-    `other_models` are sums of the lines that name another model than the first `MAX_MODELS`.
+    `other_models` are sums of the lines that name another model than the first `MAX_MODELS`. `fallbacks` are pairs of a
+    line's own model and another that may serve it, with the first place of each.
     """
 
     lines: int = 0
@@ -55,6 +56,7 @@ class Estimate:
     models: dict[str, Sums] = field(default_factory=dict)
     unnamed: Sums = field(default_factory=Sums)
     other_models: Sums = field(default_factory=Sums)
+    fallbacks: dict[tuple[str | None, str], str] = field(default_factory=dict)
 
     @property
     def total(self) -> Sums:
@@ -115,7 +117,13 @@ def _add(estimate: Estimate, data: bytes | None) -> None:
     if line is None or sums is None:
         estimate.invalid_lines += 1
         return
-    _sums_of(estimate, rules.body_of(line).get("model")).add(sums)
+    body = rules.body_of(line)
+    model = body.get("model")
+    _sums_of(estimate, model).add(sums)
+    for path, name in models.fallbacks(body, rules.form_of(line)):
+        pair = (model if isinstance(model, str) else None, name)
+        if name != model and len(estimate.fallbacks) < MAX_FALLBACKS:
+            estimate.fallbacks.setdefault(pair, f"{path} of line {estimate.lines}")
 
 
 def _line(data: bytes | None) -> Mapping[str, Any] | None:

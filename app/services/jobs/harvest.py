@@ -21,7 +21,7 @@ from app.services.jobs import transition
 from app.services.jobs.cut import UNSUPPORTED_ID
 from app.services.jobs.input import Encoder, Requests, line_number
 from app.services.leases import lease_ms
-from app.services.lines import chunks, dialects, rules, send
+from app.services.lines import chunks, dialects, line_tokens, rules, send
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
@@ -229,6 +229,17 @@ def _without_secrets(work: _Harvest, result: JobResult) -> JobResult:
 
 
 def _result(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:
+    written = _written(work, row, result)
+    endpoint = work.facts.endpoint
+    if work.facts.input_key is None or not charge.is_charged(written):
+        return written
+    if line_tokens.is_told(written.tokens, endpoint, result.body or b"{}"):
+        return written
+    body, default = rules.body_of(json.loads(work.requests.read(row))), work.gateway.settings.default_output_tokens
+    return replace(written, most=line_tokens.most_of(body, endpoint, default_output=default))
+
+
+def _written(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:
     batch = work.facts.public_id
     result = _without_secrets(work, result)
     line = Line(number=row.line, custom_id=row.custom_id, offset=0, length=0, attempts=1)
@@ -271,7 +282,7 @@ def _write(work: _Harvest, results: Sequence[Result], *, answered: bool = True) 
 def _note_unknown_cost(work: _Harvest) -> None:
     """The provider ran the job, and its results are missing: record that their cost is not known."""
     with work.gateway.database.write() as connection:
-        charge.note_job(connection, work.lease.batch_id, job_id=work.lease.id, attempt=work.facts.attempt)
+        charge.note_job(connection, work.lease.batch_id, job_id=work.lease.id, attempt=work.facts.attempt, has_run=True)
 
 
 def _write_missing(work: _Harvest, reason: tuple[str, str]) -> None:

@@ -12,6 +12,7 @@ CODE = "model_not_allowed"
 # Members that hold content, in which "model" is an ordinary word; only tools in it name models.
 CONTENT = frozenset({"messages", "input", "prompt", "system", "instructions"})
 TOOLS = frozenset({"tools", "tool"})
+TOOLS_OF_LINES = TOOLS | {"tool_choice", "response_format", "text", "functions"}
 # Names of models besides `model` and those that end with it: fallbacks, as the routers of some providers take them, a
 # preset of the account (which has a model), and adapters, which are models of their own.
 NAMES = frozenset({"models", "fallbacks", "preset"})
@@ -56,6 +57,13 @@ def named(body: Mapping[str, Any], form: str = BODY, *, has_override: bool = Fal
     for name, inner in body.items():
         # In another case it is not replaced, and a server that ignores case may read it.
         if not (has_override and name == "model"):
+            yield from _member(name, inner, body, form, "")
+
+
+def fallbacks(body: Mapping[str, Any], form: str = BODY) -> Iterator[tuple[str, str]]:
+    """(path, name) of the models beside its `model` that may serve a line; not those that its tools use."""
+    for name, inner in body.items():
+        if name != "model" and owned_ids.word_of(name) not in CONTENT | TOOLS_OF_LINES:
             yield from _member(name, inner, body, form, "")
 
 

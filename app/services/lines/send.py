@@ -26,8 +26,9 @@ from app.lib.threads import cuts
 from app.lib.threads.cuts import Cut
 from app.services.accounts.load import Account
 from app.services.gateway import Gateway
-from app.services.lines import dialects, owned_ids, rules
+from app.services.lines import dialects, line_tokens, owned_ids, rules
 from app.services.lines.output import answered_line, failed_line, line_id
+from app.services.money import charge
 from app.translate.errors import TranslationError
 
 # Twice as many as the segments that one worker holds: a batch in use is never the oldest.
@@ -120,9 +121,10 @@ class LineCalls:
         except OverloadedError as error:
             return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
         except UpstreamTimeoutError as error:
+            most = self._most(request) if error.sent else None
             result = refused(batch.public_id, line, code="request_timeout", message=error.message)
             words = Words("timeout", None, "request_timeout", _plain(error.message, MAX_WORDS))
-            return Faulted(MAX_TIMEOUT_ATTEMPTS, result, cost_unknown=error.sent, words=words)
+            return Faulted(MAX_TIMEOUT_ATTEMPTS, result, cost_unknown=error.sent, words=words, most=most)
         except UpstreamError as error:
             if error.kind in ACCOUNT_KINDS:  # no token for the account, so that nothing was sent
                 return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
@@ -132,9 +134,17 @@ class LineCalls:
                 result=_faulted(batch, line, error),
                 cost_unknown=error.sent,
                 words=_words(error),
+                most=self._most(request) if error.sent else None,
             )
         latency_ms = int((gateway.clock.monotonic() - started) * 1000)
-        return _answered(request, answer, latency_ms=latency_ms, now_s=gateway.clock.now_ms() // 1000)
+        result, body = _answered(request, answer, latency_ms=latency_ms, now_s=gateway.clock.now_ms() // 1000)
+        if charge.is_charged(result) and not line_tokens.is_told(result.tokens, batch.endpoint, body):
+            return replace(result, most=self._most(request))
+        return result
+
+    def _most(self, request: Request) -> Tokens:
+        default = self._gateway.settings.default_output_tokens
+        return line_tokens.most_of(request.original, request.batch.endpoint, default_output=default)
 
     def broken(self, segment: Segment, line: Line, *, code: str, message: str) -> Result:
         """The result of a line that the gateway itself failed to process."""
@@ -201,7 +211,8 @@ def untranslatable(batch: str, line: Line, error: TranslationError) -> Result:
     return Result(line=line, succeeded=False, data=data, status_code=400, error_code=error_code(body))
 
 
-def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: int) -> Result:
+def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: int) -> tuple[Result, bytes]:
+    """The result, and the answer in the dialect of the line; without one if it cannot be read."""
     batch, line = request.batch, request.line
     own_id = line_id(batch.public_id, line.number)
     translated = dialects.incoming(
@@ -216,7 +227,7 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
     if translated.status_code is None:
         code = translated.error_code or BAD_ANSWER
         ended = refused(batch.public_id, line, code=code, message=translated.message)
-        return replace(ended, tokens=tokens(answer.usage))
+        return replace(ended, tokens=tokens(answer.usage)), b"{}"
     data = answered_line(
         batch.public_id,
         line.number,
@@ -227,7 +238,7 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
         body=translated.body,
     )
     succeeded = 200 <= answer.status_code < 300
-    return Result(
+    result = Result(
         line=line,
         succeeded=succeeded,
         data=data,
@@ -237,6 +248,7 @@ def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: i
         tokens=tokens(answer.usage),
         dropped=(*request.dropped, *answer.dropped),
     )
+    return result, translated.body
 
 
 def _faulted(batch: OpenBatch, line: Line, error: UpstreamError) -> Result:

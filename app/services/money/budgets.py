@@ -196,14 +196,16 @@ def reserve(
             )
 
 
-def settle(connection: Connection, batch_id: int, cost_picodollars: int) -> None:
+def settle(connection: Connection, batch_id: int, cost_picodollars: int, *, parts: int = 0) -> None:
     """Adds what lines of a batch cost to what its budgets have spent, and takes it from the batch's reservations.
+
+    `parts` is how many lines, or attempts, cost nobody knows what: each counts as an even part of the reservation.
 
     Runs after the ledger is written, in the same transaction. Cancels a batch that the gateway runs when its budget
     is overspent, or when it has used up its reservation and would use what others reserved. Costs one SELECT for a
     batch without reservations.
     """
-    if not cost_picodollars:
+    if not cost_picodollars and not parts:
         return
     held = rows.reservations(connection, batch_id)
     if not held:
@@ -214,10 +216,11 @@ def settle(connection: Connection, batch_id: int, cost_picodollars: int) -> None
         if row.budget_id not in budgets:
             continue
         budget = budgets[row.budget_id]
-        taken = min(row.left_picodollars, cost_picodollars)
-        rows.spend(connection, row, cost=cost_picodollars, taken=taken)
-        spent, others = budget.spent + cost_picodollars, budget.reserved - taken
-        if spent > budget.limit or (taken < cost_picodollars and spent + others > budget.limit):
+        cost = cost_picodollars + -(-row.reserved_picodollars * parts // max(1, row.lines))
+        taken = min(row.left_picodollars, cost)
+        rows.spend(connection, row, cost=cost, taken=taken)
+        spent, others = budget.spent + cost, budget.reserved - taken
+        if spent > budget.limit or (taken < cost and spent + others > budget.limit):
             over.append(budget)
     if over:
         _stop(connection, batch_id, over[0])

@@ -40,16 +40,21 @@ def note_lost_lease(connection: Connection, batch_id: int, *, first_line: int, e
     ledger.insert(connection, [_charge_of(batch, kind="attempt", charge_key=key)])
 
 
-def note_job(connection: Connection, batch_id: int, *, job_id: int, attempt: int) -> None:
-    """Records a job that may run, or have run, at its provider, and whose usage will never be known."""
+def note_job(connection: Connection, batch_id: int, *, job_id: int, attempt: int, has_run: bool = False) -> None:
+    """Records a job that may run, or have run, at its provider, and whose usage will never be known.
+
+    Of one that `has_run`, budgets count the parts of the batch's reservation that are of its lines without a result.
+    """
     batch = ledger.charged_batch(connection, batch_id)
-    ledger.insert(connection, [_charge_of(batch, kind="job", charge_key=f"job:{job_id}:{attempt}")])
+    written = ledger.insert(connection, [_charge_of(batch, kind="job", charge_key=f"job:{job_id}:{attempt}")])
+    if written and has_run:
+        budgets.settle(connection, batch_id, 0, parts=ledger.unended_lines(connection, job_id))
 
 
 def _charge(
     connection: Connection, gateway: Gateway, batch_id: int, results: Sequence[Result], lines: Sequence[Line]
 ) -> None:
-    used = [result for result in results if _is_charged(result)]
+    used = [result for result in results if is_charged(result)]
     unknown = [(line.number, n) for line in lines for n in range(1, line.unknown_attempts + 1)]
     if not used and not unknown:
         return
@@ -68,7 +73,11 @@ def _charge(
     ]
     written = ledger.insert(connection, charges)
     charged = [charge for charge in charges if charge.kind == "line" and charge.charge_key in written]
-    budgets.settle(connection, batch_id, sum(charge.cost_picodollars or 0 for charge in charged))
+    known = sum(charge.cost_picodollars or 0 for charge in charged)
+    unheard = [charge for charge in charges if charge.cost_picodollars is None and charge.charge_key in written]
+    most = [_most(book, charge, used, lines) for charge in unheard]
+    parts = sum(cost is None for cost in most)
+    budgets.settle(connection, batch_id, known + sum(cost or 0 for cost in most), parts=parts)
     tokens = sum((charge.input_tokens or 0) + (charge.output_tokens or 0) for charge in charged)
     limits.count_tokens(connection, batch.project_id, batch.key_id, batch.account_id, tokens)
     if len(charged) < len(used):
@@ -99,13 +108,27 @@ class _Prices:
         return self._known[model]
 
 
+def _most(book: _Prices, charge: Charge, results: Sequence[Result], lines: Sequence[Line]) -> int | None:
+    """What a charge of unknown cost can come to; None if that is not known either.
+
+    The ledger has no cost for it, but budgets count this much: else an answer that says nothing would be free.
+    """
+    if charge.kind == "line":
+        tokens = next((result.most for result in results if result.line.number == charge.line), None)
+    else:
+        tokens = next((line.most for line in lines if line.number == charge.line), None)
+    cost = prices.cost_of(book.price_of(charge.model), tokens, execution=book.batch.execution)
+    return cost if tokens and cost is not None and cost <= MAX_LINE_PICODOLLARS else None
+
+
 def _line_charge(book: _Prices, result: Result) -> Charge:
     batch, number = book.batch, result.line.number
     model = book.model_of(number)
     price = book.price_of(model)
     tokens = result.tokens
     # No line has an empty input, so an answer without input tokens does not report its usage.
-    cost = prices.cost_of(price, tokens if tokens.input else None, execution=batch.execution)
+    is_known = tokens.input and result.most is None
+    cost = prices.cost_of(price, tokens if is_known else None, execution=batch.execution)
     charge = replace(
         _charge_of(batch, kind="line", charge_key=f"line:{batch.id}:{number}", line=number, model=model),
         price_id=None if price is None else price.id,
@@ -138,7 +161,8 @@ def _charge_of(batch: ChargedBatch, *, kind: str, charge_key: str, line: int | N
     )
 
 
-def _is_charged(result: Result) -> bool:
+def is_charged(result: Result) -> bool:
+    """True when the provider has worked for the result."""
     return result.succeeded or result.error_code in ANSWERED or _has_usage(result.tokens)
 
 

@@ -36,6 +36,24 @@ class Price:
         """True when tokens cost nothing."""
         return self.input == 0 and self.output == 0 and not self.cached
 
+    def covers(self, other: "Price", execution: str) -> bool:
+        """True when no token costs more at the price `other`."""
+        pairs = zip(self.rates(execution), other.rates(execution), strict=True)
+        return all(
+            theirs == 0 or (ours is not None and theirs is not None and theirs <= ours) for ours, theirs in pairs
+        )
+
+    def rates(self, execution: str) -> tuple[int | None, int | None, int | None]:
+        """What a token of input, of cached input and of output costs, in hundredths of picodollars."""
+        percent = self.batch_percent if execution == PROVIDER else FULL_PERCENT
+        cached_percent = percent
+        if execution == PROVIDER and self.cached_batch_percent is not None:
+            cached_percent = self.cached_batch_percent
+        cached = self.input if self.cached is None else self.cached
+        rates = ((self.input, percent), (cached, cached_percent), (self.output, percent))
+        given, cached, made = (None if rate is None else rate * share for rate, share in rates)
+        return given, cached, made
+
     def is_free_for(self, execution: str) -> bool:
         """True when batches of this `execution` cost nothing."""
         return self.is_free or (execution == PROVIDER and self.batch_percent == 0)
@@ -75,19 +93,11 @@ def cost_of(price: Price | None, tokens: Tokens | None, *, execution: str) -> in
         return 0 if price.is_free else None
     cached = min(tokens.cached, tokens.input)
     output = max(tokens.output, tokens.total - tokens.input)
-    percent = price.batch_percent if execution == PROVIDER else FULL_PERCENT
-    cached_percent = percent
-    if execution == PROVIDER and price.cached_batch_percent is not None:
-        cached_percent = price.cached_batch_percent
     cost = 0
-    for count, rate, share in (
-        (tokens.input - cached, price.input, percent),
-        (cached, price.input if price.cached is None else price.cached, cached_percent),
-        (output, price.output, percent),
-    ):
+    for count, rate in zip((tokens.input - cached, cached, output), price.rates(execution), strict=True):
         if count and rate is None:
             return None
-        cost += count * (rate or 0) * share
+        cost += count * (rate or 0)
     return -(-cost // FULL_PERCENT)
 
 

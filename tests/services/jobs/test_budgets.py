@@ -57,6 +57,25 @@ def test_a_batch_at_half_the_price_reserves_and_spends_half(
     assert all_given_back(gateway, mine) == over["usage"]["output_tokens"] * HALF > 0
 
 
+def test_results_without_usage_spend_what_their_lines_reserved(
+    client: KeyClient, workers: Workers, gateway: Gateway, server: ServedApp, mine: int
+) -> None:
+    answer = {"choices": [{"message": {"role": "assistant", "content": "hello"}}], "usage": {"total_tokens": 5}}
+    rows = [
+        {
+            "custom_id": f"c{n}",
+            "response": {"status_code": 200, "request_id": "r", "body": {**answer, **extra}},
+            "error": None,
+        }
+        for n, extra in enumerate([{}, {"usage": None}, {"usage": {"prompt_tokens": 1, "completion_tokens": 2}}])
+    ]
+    server.faults.add(Fault(path="/content", method="GET", status=200, body=jsonl(rows)))
+    workers.start()
+    over = ended(client, create(client, lines(2) + lines(3).splitlines(keepends=True)[2])["id"])
+    assert over["request_counts"]["completed"] == 3
+    assert (state(gateway, mine), ledger_sum(gateway)) == ((2 * 50 * CENT + 2 * HALF, 0), 2 * HALF)
+
+
 def test_several_jobs_spend_together(client: KeyClient, workers: Workers, gateway: Gateway, mine: int) -> None:
     workers.start()
     over = ended(client, create(client, lines(10), provider="jobs-split")["id"])

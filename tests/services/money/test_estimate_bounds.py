@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from app.data.tables import budgets
 from app.lib import json
-from app.services.batches import line_tokens
 from app.services.gateway import Gateway
+from app.services.lines import line_tokens
 from tests.conftest import KeyClient
 from tests.fakes import greedy_app
 from tests.fakes.greedy_app import GreedyApp

@@ -8,10 +8,11 @@ from click.testing import CliRunner
 
 from app.cli import batchgate
 from app.lib import money
-from app.services.batches import estimate, line_tokens
+from app.services.batches import estimate
 from app.services.batches.estimate import Sums
 from app.services.batches.inline_input import writing
 from app.services.gateway import Caller, Gateway
+from app.services.lines import line_tokens
 from tests.conftest import KeyClient
 from tests.support.batch_states import put_file
 from tests.support.batches import CHAT, chat_line, jsonl

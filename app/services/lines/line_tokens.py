@@ -12,6 +12,7 @@ from functools import lru_cache
 from string import ascii_lowercase
 from typing import Any
 
+from app.engine.outcomes import Tokens
 from app.lib import json
 
 MAX_TOKENS = 2**40  # a larger number is nonsense
@@ -153,6 +154,37 @@ def of_line(body: Mapping[str, Any], url: Any) -> LineTokens:
         return LineTokens(used, min(each * answers, MAX_TOKENS), is_limited=True)
     each = max(settings.limit, settings.at_least, settings.thoughts) + predicted
     return LineTokens(used, min(each * answers, MAX_TOKENS), answers)
+
+
+def most_of(body: Mapping[str, Any], url: str, *, default_output: int) -> Tokens:
+    """What a line can have used of which nobody says it; `default_output` is of an answer without a limit."""
+    try:
+        tokens = of_line(body, url)
+    except json.JSONEncodeError:
+        return Tokens()
+    return Tokens(input=tokens.input, output=tokens.output + tokens.unlimited_answers * default_output)
+
+
+def is_told(tokens: Tokens, url: str, body: bytes) -> bool:
+    """True when the token counts of an answer with this body can be true: no input is empty, and what is said counts.
+
+    Some servers leave out what they did not count, or give only a total.
+    """
+    if not tokens.input:
+        return False
+    if tokens.output or tokens.total > tokens.input or url.endswith(EMBEDDINGS):
+        return True
+    return not _says_something(json.loads(body))
+
+
+def _says_something(body: Any) -> bool:
+    if not isinstance(body, dict):
+        return False
+    choices = [choice for choice in body.get("choices") or () if isinstance(choice, dict)]
+    said = [choice.get("text") for choice in choices]
+    messages = [message for choice in choices if isinstance(message := choice.get("message"), dict)]
+    said += [message.get(name) for message in messages for name in ("content", "tool_calls", "reasoning_content")]
+    return any(said) or bool(body.get("output") or body.get("content"))
 
 
 def text_tokens(data: bytes) -> int:
