@@ -39,7 +39,7 @@ def translated(gateway: Gateway, *, provider: str, account: str) -> Iterator[Non
     try:
         yield
     except UpstreamError as error:
-        if error.status in AUTH_STATUSES:
+        if is_credential(error):
             gateway.log.error(
                 "provider.auth_failed", provider=provider, account=account, status=error.status, reason=error.message
             )
@@ -54,7 +54,7 @@ def translated(gateway: Gateway, *, provider: str, account: str) -> Iterator[Non
 
 def reason(error: UpstreamError, *, provider: str) -> str:
     """What may be shown of a failure: the provider's words, unless they are about the operator's key."""
-    if error.kind is Kind.CREDENTIAL or error.status in AUTH_STATUSES:
+    if is_credential(error):
         return REJECTED.format(provider)
     return error.message
 
@@ -66,6 +66,11 @@ def caller_error(error: UpstreamError, *, provider: str) -> GatewayError:
     return mapped
 
 
+def is_credential(error: UpstreamError) -> bool:
+    """True when the provider refuses the account's credential: its words are for the operator only."""
+    return error.status in AUTH_STATUSES or error.kind is Kind.CREDENTIAL
+
+
 def _mapped(error: UpstreamError, provider: str, text: str) -> GatewayError:
     if isinstance(error, UpstreamTimeoutError):
         return ProviderTimeoutError(text)
@@ -73,7 +78,7 @@ def _mapped(error: UpstreamError, provider: str, text: str) -> GatewayError:
         return RateLimitedError(text, retry_after_s=error.retry_after_s or 1)
     if isinstance(error, OverloadedError):
         return ProviderError(text, retry_after_s=error.retry_after_s)
-    if error.status in AUTH_STATUSES:
+    if is_credential(error):
         return ProviderError(REJECTED.format(provider), code="provider_auth_error")
     if isinstance(error, MissingError):
         return NotFoundError(text, param=error.param)

@@ -140,6 +140,15 @@ class Connector:
         credential = self.target.credential
         return text.replace(credential, "[redacted]") if credential else text
 
+    def hide_row(self, row: bytes) -> bytes:
+        """A row of results without the secrets of the account; one that has none stays as it is, byte by byte."""
+        try:
+            value = json.loads(row)
+        except ValueError:
+            return self.hide_text(row.decode("utf-8", "backslashreplace")).encode()
+        hidden = self.hide(value)
+        return row if hidden == value else json.dumps(hidden) + b"\n"
+
     def check(self) -> None:
         """Check the credential with a read-only call. Raises UpstreamError."""
         self.list_models(timeout_s=self.target.call_timeout_s)

@@ -1,17 +1,31 @@
 """Takes the secrets of one connector out of everything that leaves it in an error."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 
 from app.connectors.contract.errors import UpstreamError
 from app.connectors.http.wire import Answer
-from app.lib import json
 
 REDACTED = "[redacted]"
 MAX_MESSAGE = 4096
 MAX_WORD = 256
 MAX_QUOTED_BYTES = 4096
+
+
+@lru_cache(maxsize=64)
+def _spellings(secret: str) -> re.Pattern[bytes]:
+    """`secret` in JSON, also in JSON within a text of JSON."""
+    return re.compile(b"".join(map(_spelling, secret)))
+
+
+def _spelling(character: str) -> bytes:
+    units = character.encode("utf-16-be", "surrogatepass")
+    codes = b"".join(rb"\\+[uU](?i:%b)" % units[at : at + 2].hex().encode() for at in range(0, len(units), 2))
+    plain = re.escape(character.encode("utf-8", "surrogatepass"))
+    return rb"(?:\\*%b|%b)" % (plain, codes) if character in '/"\\' else rb"(?:%b|%b)" % (plain, codes)
 
 
 class Redaction:
@@ -31,10 +45,13 @@ class Redaction:
         return text
 
     def data(self, data: bytes) -> bytes:
-        """`data` without the secrets."""
-        for secret in self._longest_first():
-            for spelling in {secret, json.dumps(secret)[1:-1].decode(), secret.replace("/", "\\/")}:
-                data = data.replace(spelling.encode(), REDACTED.encode())
+        """`data` without the secrets, in whatever spelling JSON has for their characters."""
+        secrets = self._longest_first()
+        for secret in secrets:
+            data = data.replace(secret.encode(), REDACTED.encode())
+        if b"\\" in data:
+            for secret in secrets:
+                data = _spellings(secret).sub(REDACTED.encode(), data)
         return data
 
     def answer(self, answer: Answer) -> Answer:

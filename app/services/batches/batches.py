@@ -152,5 +152,5 @@ def _delete_jobs(gateway: Gateway, batch: Batch) -> None:
     with gateway.database.read() as connection:
         native_ids = [job.native_id for job in job_facts.of_batch(connection, batch.id) if job.native_id is not None]
     for native_id in native_ids:
-        with provider_errors.translated(gateway, provider=batch.provider, account=str(account.id)):
+        with provider_errors.translated(gateway, provider=batch.provider, account=account.name):
             account.connector.delete_job(native_id)

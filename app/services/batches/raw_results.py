@@ -50,7 +50,8 @@ def stream(gateway: Gateway, results: RawResults, *, buffer_bytes: int = BUFFER_
     """
     batch = results.batch
     buffers = buffered(_lines(gateway, results), buffer_bytes)
-    with provider_errors.translated(gateway, provider=batch.provider, account=str(batch.account_id)):
+    account = gateway.accounts.by_id(batch.account_id)
+    with provider_errors.translated(gateway, provider=batch.provider, account=account.name if account else ""):
         try:
             first = next(buffers, b"")
         except MissingError as error:
@@ -70,7 +71,8 @@ def _lines(gateway: Gateway, results: RawResults) -> Iterator[bytes]:
         if account is None:
             text = f"The account at {facts.provider} that has these results has been removed."
             raise ProviderError(text, provider=facts.provider)
-        yield from account.connector.raw_results(harvest.native_job(facts, account))
+        # What a provider says of a failure may repeat the account's key.
+        yield from map(account.connector.hide_row, account.connector.raw_results(harvest.native_job(facts, account)))
 
 
 def _continued(gateway: Gateway, batch: Batch, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from app.connectors.contract.errors import AnswerTooLargeError, MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import JobResult, NativeJob
+from app.connectors.contract.refusals import Kind, classify
 from app.data.batches import job_facts, jobs, segments
 from app.data.batches import lines as batch_lines
 from app.data.batches.job_facts import JobFacts
@@ -25,7 +26,7 @@ from app.services.lines import chunks, dialects, line_tokens, rules, send
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
-from app.services.provider_errors import AUTH_STATUSES
+from app.services.provider_errors import is_credential
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer, size_of
 
@@ -74,7 +75,9 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
                 return
             gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, reason=error.message)
             _note_unknown_cost(work)
-            if not isinstance(error, MissingError):
+            if is_credential(error):
+                reason = (send.CREDENTIAL_CODE, send.CREDENTIAL_MESSAGE)
+            elif not isinstance(error, MissingError):
                 reason = (bounds.word(error.code, "code"), error.message)
         _write_missing(work, reason)
     _done(work)
@@ -98,7 +101,7 @@ def _is_last_look(work: _Harvest, error: UpstreamError) -> bool:
     keeps results.
     """
     facts = work.facts
-    refused = isinstance(error, RefusedError) and error.status not in AUTH_STATUSES
+    refused = isinstance(error, RefusedError) and not is_credential(error)
     if refused or isinstance(error, AnswerTooLargeError) or error.code == BAD_ANSWER:
         return facts.faults + 1 >= MAX_MISSING_LOOKS
     return work.gateway.clock.now_ms() - (facts.ended_at or facts.expires_at) > RESULTS_KEPT_MS
@@ -222,10 +225,20 @@ def _without_secrets(work: _Harvest, result: JobResult) -> JobResult:
     """A failed result as it may be shown: what the provider says of the failure may repeat the account's key."""
     if work.account is None or (result.status_code is not None and result.status_code < 400):
         return result
+    if result.status_code and _is_of_credential(work, result):
+        return JobResult(result.custom_id, error_code=send.CREDENTIAL_CODE, message=send.CREDENTIAL_MESSAGE)
     hide = work.account.connector.hide
     body = json.dumps(hide(json.loads(result.body))) if result.body else result.body
     code = None if result.error_code is None else hide(result.error_code)
     return replace(result, body=body, error_code=code, message=hide(result.message), request_id=hide(result.request_id))
+
+
+def _is_of_credential(work: _Harvest, result: JobResult) -> bool:
+    """True when the provider refused the operator's key, which is no business of the line's owner."""
+    value = json.loads(result.body) if result.body else None
+    error = value.get("error") if isinstance(value, dict) else None
+    fields = error if isinstance(error, dict) else {}
+    return classify(work.facts.provider, result.status_code or 0, fields) is Kind.CREDENTIAL
 
 
 def _result(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:

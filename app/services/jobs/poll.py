@@ -18,7 +18,7 @@ from app.services.gateway import Gateway
 from app.services.jobs import transition
 from app.services.jobs.submit import FULL
 from app.services.leases import LeaseLostError, lease_ms, require
-from app.services.provider_errors import AUTH_STATUSES
+from app.services.provider_errors import is_credential
 
 # A provider ends its jobs with their window. One that still says nothing so long after it never will.
 MAX_OVERDUE_MS = 7 * 24 * 3600 * 1000
@@ -51,7 +51,7 @@ def poll(gateway: Gateway, lease: JobLease) -> None:
     except MissingError as error:
         _missing(gateway, lease, facts, error)
     except UpstreamError as error:
-        refused = cancels and isinstance(error, RefusedError) and error.status not in AUTH_STATUSES
+        refused = cancels and isinstance(error, RefusedError) and not is_credential(error)
         changes: JobChanges = {"cancel_sent_at": NOW} if refused else {}
         at_least_s = error.retry_after_s or 0.0
         _postpone(gateway, lease, facts, error, at_least_s=at_least_s, changes=changes)

@@ -21,7 +21,7 @@ from app.services.jobs import input as job_input
 from app.services.jobs import transition
 from app.services.jobs.input import JobInput
 from app.services.leases import LeaseLostError, require
-from app.services.provider_errors import AUTH_STATUSES
+from app.services.provider_errors import is_credential
 
 # Codes by which a provider says that this account has enough in its queue: the job waits until the window ends.
 FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})
@@ -162,7 +162,7 @@ def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
 
 def _not_made(gateway: Gateway, lease: JobLease, facts: JobFacts, error: UpstreamError, *, waits: bool = False) -> None:
     """The provider has no job: retry later if that may help, else end the job with the provider's refusal."""
-    waits = waits or not isinstance(error, RefusedError) or error.status in AUTH_STATUSES or error.code in FULL
+    waits = waits or not isinstance(error, RefusedError) or is_credential(error) or error.code in FULL
     if waits:
         after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
         transition.postpone(gateway, lease, facts, error, at_least_s=after_s, changes={"state": "pending"})

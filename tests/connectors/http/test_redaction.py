@@ -1,5 +1,7 @@
 """Secrets of one connector: out of texts, bytes, answers and errors, whenever they came."""
 
+import json
+
 import pytest
 
 from app.connectors.contract.errors import RefusedError, UpstreamServerError
@@ -46,3 +48,24 @@ def test_an_error_is_redacted_before_it_is_cut():
 def test_an_error_without_a_field_is_told_without_it():
     error = Redaction("key").error(UpstreamServerError("the key", status=500))
     assert (error.message, error.param, error.status) == ("the [redacted]", None, 500)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        rb'{"a": "k/e\u002Fy"}',
+        rb'{"a": "\u006B\/\u0065\/\u0079"}',
+        rb'{"a": "{\"b\": \"k\\\/e\\u002fy\"}"}',
+    ],
+)
+def test_every_spelling_that_json_has_is_a_secret(spelled: bytes):
+    hidden = Redaction("k/e/y").data(spelled)
+    assert hidden.count(b"[redacted]") == 1
+    assert Redaction("k/e/y").data(hidden) == hidden
+
+
+def test_a_secret_with_signs_and_other_scripts_is_found_in_json():
+    secret = 'a"\\ü😀.'
+    for ascii_only in (True, False):
+        row = json.dumps({"a": secret, "b": "aü."}, ensure_ascii=ascii_only).encode()
+        assert json.loads(Redaction(secret).data(row)) == {"a": "[redacted]", "b": "aü."}

@@ -17,6 +17,13 @@ from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, retrieve
 from tests.support.waiting import until
 
+KEY = "jobs-canary/0123456789"
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return {**environment, "JOBS_API_KEY": KEY, "JOBS_DIALECT_API_KEY": KEY}
+
 
 def lines(count: int) -> bytes:
     return jsonl(chat_line(f"c{n}", "refuse-this" if n == 1 else f"text {n}") for n in range(count))
@@ -151,3 +158,21 @@ def test_no_connection_is_held_while_lines_are_sent(client: KeyClient, workers: 
     next(pieces)
     assert [engine.pool.checkedout() for engine in (gateway.database.readers, gateway.database.writers)] == [0, 0]  # type: ignore[attr-defined]
     pieces.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "spelled",
+    [KEY, KEY.replace("/", "\\/"), "".join(f"\\u{ord(letter):04X}" for letter in KEY), KEY.replace("c", "\\u0063")],
+)
+@pytest.mark.parametrize("provider", ["jobs", "jobs-dialect"])
+def test_no_row_has_the_key_of_the_account(
+    client: KeyClient, workers: Workers, server: ServedApp, gateway: Gateway, spelled: str, provider: str
+) -> None:
+    batch = over(client, workers, provider=provider)
+    rows = b'{"custom_id": "c1", "error": "no access for %b"}\n{"custom_id":  "c2"}\n' % spelled.encode()
+    server.faults.add(Fault(path="/content", method="GET", status=200, body=rows))
+    answer = raw(client, batch)
+    first, second, *_ = answer.data.splitlines()
+    assert json.loads(first)["error"] == "no access for [redacted]"
+    assert second == b'{"custom_id":  "c2"}'  # byte by byte

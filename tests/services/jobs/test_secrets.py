@@ -46,6 +46,27 @@ def test_of_lines_that_fail(client: KeyClient, workers: Workers, server: ServedA
     assert KEY not in str(line) + stored(gateway)
 
 
+class Unpaid(JobsApp):
+    """Refuses the key of each line, in words that are the operator's."""
+
+    def write_results(self, job: FakeJob) -> None:
+        said = {"error": {"message": "Incorrect API key provided: jobs-****6789.", "code": "invalid_api_key"}}
+        job.results = [FakeResult(result.custom_id, 401, said) for result in job.results]
+        super().write_results(job)
+
+
+@pytest.mark.one_database
+def test_of_lines_whose_key_is_refused(
+    client: KeyClient, workers: Workers, server: ServedApp, gateway: Gateway
+) -> None:
+    server.app = Unpaid()
+    workers.start()
+    over = ended(client, create(client, jsonl([chat_line("a")]))["id"])
+    [line] = read(client, over["error_file_id"])
+    assert (line["response"], line["error"]["code"]) == (None, "account_refused")
+    assert "jobs-***" not in str(line) + stored(gateway) + str(client.get(f"/v1/batches/{over['id']}/lines").json)
+
+
 class Telling(JobsApp):
     """Its jobs fail, and say why in too many words."""
 

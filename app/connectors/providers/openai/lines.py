@@ -85,6 +85,10 @@ class OpenAICompatible(Connector):
         """`text` without the secrets of the account."""
         return self._redaction.text(text)
 
+    def hide_row(self, row: bytes) -> bytes:
+        """A row of results without the secrets of the account."""
+        return self._redaction.data(row)
+
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
         self._line_client.close()
