@@ -356,7 +356,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     _check_networks("BATCHGATE_PROXY_NETWORKS", values["proxy_networks"])
     home = Path(values["home"]).absolute()
     values["home"] = home
-    values["database_url"] = _database_url(values["database_url"], home)
+    values["database_url"] = with_driver(values["database_url"] or f"sqlite:///{home / 'batchgate.db'}")
     values["blob_url"] = values["blob_url"] or (home / "blobs").as_uri()
     values["public_url"] = (values["public_url"] or f"http://127.0.0.1:{values['port']}").rstrip("/")
     return Settings(environment=source, **values)
@@ -389,9 +389,8 @@ def _check_networks(name: str, text: str) -> None:
             raise SettingsError(f"{name} must list networks such as 10.0.0.0/8, not {network.strip()!r}.") from error
 
 
-def _database_url(url: str, home: Path) -> str:
-    if not url:
-        return f"sqlite:///{home / 'batchgate.db'}"
+def with_driver(url: str) -> str:
+    """Returns the URL of a database with the driver that is used for it."""
     # Heroku uses postgres://, SQLAlchemy only knows postgresql://, and the driver here is psycopg 3.
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):

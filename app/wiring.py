@@ -1,5 +1,6 @@
 """How the pieces are put together: the one place that knows them all."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app import logs
@@ -74,7 +75,7 @@ def build_gateway(
     return Gateway(
         settings=settings,
         database=database,
-        blobs=_stores(settings, database),
+        blobs=blob_stores(settings, _locator(database)),
         accounts=accounts,
         pepper=pepper,
         clock=clock,
@@ -85,7 +86,8 @@ def build_gateway(
     )
 
 
-def _stores(settings: Settings, database: Database) -> Stores:
+def blob_stores(settings: Settings, locate: Callable[[str], Location | None]) -> Stores:
+    """The blob stores of `settings`; `locate` returns where the blob with a key is. Raises SettingsError."""
     default = Address(
         settings.blob_url,
         settings.blob_endpoint,
@@ -94,12 +96,6 @@ def _stores(settings: Settings, database: Database) -> Stores:
         settings.blob_key_id,
         settings.blob_secret,
     )
-
-    def locate(key: str) -> Location | None:
-        with database.read() as connection:
-            place = blobs.place(connection, key)
-        return None if place is None else Location(place.store, place.name)
-
     try:
         default = addresses.checked(default, name="BATCHGATE_BLOB_URL")
         others = addresses.parsed(settings.blob_stores, name="BATCHGATE_BLOB_STORES")
@@ -110,6 +106,15 @@ def _stores(settings: Settings, database: Database) -> Stores:
         return open_stores(default, others, locate=locate, group_reads=bool(settings.accel_prefix))
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def _locator(database: Database) -> Callable[[str], Location | None]:
+    def locate(key: str) -> Location | None:
+        with database.read() as connection:
+            place = blobs.place(connection, key)
+        return None if place is None else Location(place.store, place.name)
+
+    return locate
 
 
 def _ring(settings: Settings, database: Database) -> KeyRing:

@@ -4,12 +4,16 @@ import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from secrets import token_hex
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.data.batches import workers
 from app.engine.embedded import Embedded, Options
 from app.engine.patience import Patience
 from app.lib.threads import signals
+from app.services.backups import fence
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from app.services.upkeep import preflight
@@ -32,6 +36,8 @@ def serve(gateway: Gateway) -> int:
     """As `run`, on an existing gateway. Raises SealError when its key ring does not belong to the store."""
     settings = gateway.settings
     preflight.require_ring(gateway)
+    if not _wait_until_open(gateway):
+        return 0
     name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
     engine = build_engine(gateway, name=name)
     signals.handle((signal.SIGTERM, signal.SIGINT), engine.stop)
@@ -47,16 +53,36 @@ def serve(gateway: Gateway) -> int:
         return 1
     with gateway.database.write() as connection:
         workers.unregister(connection, name=name)
-    return 0
+    return 0 if fence.now(gateway.database).state == fence.OPEN else 1
 
 
 def _watch_store(gateway: Gateway, engine: Embedded, ended: threading.Event) -> None:
-    """Stop the worker when its database file was replaced: what it holds are rows of another store."""
+    """Stop the worker when the store is closed, or when another file lies in its place, whose rows are not those."""
     while not ended.wait(WATCH_S):
         if gateway.database.is_replaced():
             gateway.log.error("database.replaced", reason="Another file lies where the database was; start again.")
             engine.stop()
             return
+        with suppress(SQLAlchemyError):  # the engine's own work meets the same and says so
+            if (found := fence.now(gateway.database)).state != fence.OPEN:
+                gateway.log.error("store.closed", reason=fence.describe(found))
+                engine.stop()
+                return
+
+
+def _wait_until_open(gateway: Gateway) -> bool:
+    """Wait while the store is fenced or was moved. False when this process was asked to stop meanwhile."""
+    found = fence.now(gateway.database)
+    if found.state == fence.OPEN:
+        return True
+    gateway.log.warning("worker.waiting", reason=fence.describe(found))
+    stop = threading.Event()
+    signals.handle((signal.SIGTERM, signal.SIGINT), stop.set)
+    while fence.now(gateway.database).state != fence.OPEN:
+        if stop.wait(WATCH_S):
+            return False
+    gateway.log.info("store.opened")
+    return True
 
 
 def build_engine(gateway: Gateway, *, name: str) -> Embedded:

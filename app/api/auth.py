@@ -7,6 +7,7 @@ from app.api.operation import WRITES
 from app.errors import AuthenticationError, GatewayError, PermissionDeniedError
 from app.lib.headers import ACCOUNT, PROJECT
 from app.services.access import callers, keys, permissions
+from app.services.backups import fence
 from app.services.gateway import Caller, Gateway
 from app.services.limits import limits
 
@@ -14,12 +15,13 @@ HEADERS = ("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")
 PROVIDER = "x-model-provider"
 MAX_ADDRESS_LENGTH = 64
 SERVER_FAULT = 500
+READS = ("GET", "HEAD", "OPTIONS")
 
 
 def require_key() -> None:
     """Sets `g.caller` from the request's credential.
 
-    Raises AuthenticationError, PermissionDeniedError (role, network, project) or RateLimitedError.
+    Raises AuthenticationError, PermissionDeniedError (role, network, project), RateLimitedError, or StoreClosedError.
     """
     # Runs for every request, so it looks up the context-local `g` and gateway as rarely as possible.
     served, project, operation = gateway(), _named(PROJECT), _request_type()
@@ -29,6 +31,7 @@ def require_key() -> None:
     callers.check_project(caller, project)
     permissions.check_request(caller, operation=operation, is_write=operation.endswith(WRITES))
     limits.check_request(served, caller)
+    fence.check(served, is_write=request.method not in READS)
 
 
 def require_credential() -> None:
@@ -47,9 +50,13 @@ def require_credential() -> None:
 
 
 def require_admin() -> None:
-    """Sets `g.actor`, the admin who sent the request. Raises AuthenticationError or PermissionDeniedError."""
+    """Sets `g.actor`, the admin who sent the request.
+
+    Raises AuthenticationError, PermissionDeniedError, or StoreClosedError.
+    """
     g.request_type = _request_type()
     g.actor = callers.administrator(gateway(), _credential(), request_id=g.request_id, address=client_address())
+    fence.check(gateway(), is_write=request.method not in READS)
 
 
 def client_address() -> str | None:

@@ -10,12 +10,13 @@ from app.version import VERSION
 # What a command is, and what it does: the list of commands is shown without importing any of them.
 COMMANDS = {
     "accounts": ("app.cli.commands.accounts:accounts", "Manage accounts: credentials at providers."),
+    "backup": ("app.cli.operate.copies:backup", "Back up the store and its blobs into FOLDER, while the gateway runs."),
     "batch": ("app.cli.batch_run.command:batch", "Run batches from the command line."),
     "batches": ("app.cli.commands.batches:batches", "Show and resolve jobs at providers, and adopt batches."),
     "blobs": ("app.cli.commands.blobs:blobs", "Show where file contents are, and move them."),
     "budgets": ("app.cli.commands.budgets:budgets", "Limit what batches may cost."),
     "containers": ("app.cli.commands.containers:containers", "Adopt containers that exist at a provider."),
-    "db": ("app.cli.operate.db:db", "Migrate the store, or query it with SQL."),
+    "db": ("app.cli.operate.db:db", "Migrate, copy or fence the store, or query it with SQL."),
     "demo": ("app.cli.demo.command:demo", "Run a gateway with a small real model here."),
     "demo-model": ("app.cli.demo.model:demo_model", "Serve a small language model with llama.cpp."),
     "events": ("app.cli.commands.events:events", "Read events: who wrote what, and what was rejected."),
@@ -28,8 +29,16 @@ COMMANDS = {
         "app.cli.operate.release:release",
         "Migrate the store, and check all that web and worker will need.",
     ),
+    "restore": (
+        "app.cli.operate.copies:restore",
+        "Restore the backup in FOLDER into DATABASE_URL and BATCHGATE_BLOB_URL.",
+    ),
     "secrets": ("app.cli.commands.secrets:secrets", "Show and rotate the keys that encrypt secrets in the store."),
     "sweep": ("app.cli.operate.sweep:sweep", "Delete expired objects and leftovers now."),
+    "takeover": (
+        "app.cli.operate.copies:takeover",
+        "Open a store that is fenced or was moved, so that it sends lines and reaches providers again.",
+    ),
     "usage": ("app.cli.commands.usage:usage", "Sum up usage and cost."),
     "worker": ("app.cli.operate.worker:worker", "Run batches until SIGTERM or Ctrl-C."),
 }

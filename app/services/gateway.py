@@ -9,9 +9,11 @@ from structlog.typing import FilteringBoundLogger
 from app.auth.attempts import Attempts
 from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
+from app.data.backups.state import StoreState
 from app.data.store.database import Database
 from app.lib.clock import Clock
 from app.lib.threads.episodes import Episodes
+from app.lib.threads.remembered import Remembered
 from app.lib.threads.slots import Slots
 from app.settings import Settings
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from app.services.limits.windows import Rates
 
 MAX_READINGS = 2
+STORE_STATE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Gateway:
 
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
     process's leases of rate limits, `attempts` limits how often provider keys are verified, `readings` how many large
-    files are read through within requests, and `episodes` knows what is failing, so that the log has the beginning and
-    the end of it.
+    files are read through within requests, `store_state` remembers whether the store may be used, and `episodes` knows
+    what is failing, so that the log has the beginning and the end of it.
     """
 
     settings: Settings
@@ -47,6 +50,7 @@ class Gateway:
     rates: "Rates" = field(repr=False)
     attempts: Attempts = field(default_factory=Attempts)
     episodes: Episodes = field(default_factory=Episodes, repr=False)
+    store_state: Remembered[StoreState] = field(default_factory=lambda: Remembered(STORE_STATE_S), repr=False)
     readings: Slots = field(default_factory=lambda: Slots(total=MAX_READINGS, each=1), repr=False)
 
 

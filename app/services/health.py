@@ -13,6 +13,7 @@ from app.data.store.database import is_full
 from app.lib.threads.episodes import Episodes
 from app.services import blobs
 from app.services.access import pepper
+from app.services.backups import fence
 from app.services.gateway import Gateway
 
 CHECK_S = 5.0
@@ -27,11 +28,13 @@ OK, FULL, LOW, AWAY, REPLACED = "ok", "full", "low", "not available", "replaced"
 class Report:
     """The state of `database`, `secrets` (the key ring), `blobs` and `disk`: "ok", or a reason that may be published.
 
-    A disk below its reserve is "low": uploads are refused, everything else works, so it does not affect `status`.
+    A disk below its reserve is "low": uploads are refused, everything else works, so it does not affect `status`. Nor
+    does a `store` that is "fenced", which can be read; one that was "moved" serves nothing.
     """
 
     status: str
     database: str
+    store: str
     secrets: str
     blobs: str
     disk: str
@@ -43,7 +46,7 @@ class Report:
         return self.status == OK
 
 
-UNKNOWN = Report("unavailable", "not checked", "not checked", "not checked", "not checked", None, None)
+UNKNOWN = Report("unavailable", "not checked", "not checked", "not checked", "not checked", "not checked", None, None)
 
 
 class Probe:
@@ -113,10 +116,11 @@ class Probe:
 
     def _report(self) -> Report:
         database, seen = self._database()
+        store = self._store() if database == OK else AWAY
         secrets = self._secrets() if database == OK else AWAY
         stored, disk = self._blobs()
-        status = OK if database == secrets == stored == OK else UNKNOWN.status
-        return Report(status, database, secrets, stored, disk, seen, 0.0)
+        serves = database == secrets == stored == OK and store in (OK, fence.FENCED)
+        return Report(OK if serves else UNKNOWN.status, database, store, secrets, stored, disk, seen, 0.0)
 
     def _database(self) -> tuple[str, float | None]:
         database = self.gateway.database
@@ -128,6 +132,15 @@ class Probe:
             state = REPLACED if database.is_replaced() else FULL if is_full(error) else AWAY
             return self._failed("database", state, error), None
         return self._works("database"), None if age_ms is None else round(age_ms / 1000, 1)
+
+    def _store(self) -> str:
+        try:
+            found = fence.now(self.gateway.database)
+        except SQLAlchemyError as error:
+            return self._failed("store", AWAY, error)
+        if found.state != fence.OPEN:
+            return self._failed("store", found.state, fence.describe(found))
+        return self._works("store")
 
     def _secrets(self) -> str:
         try:

@@ -38,10 +38,11 @@ ORDER: dict[str, tuple[str, ...]] = {
             "jobs",
             "running",
             "batches",
+            "backups",
             "health",
         ),
     ),
-    "data": ("store", "tables", "audit", "money", "files", "containers", "batches", "access"),
+    "data": ("store", "tables", "backups", "audit", "money", "files", "containers", "batches", "access"),
     "connectors": ("contract", "http", "shared", "cloud", "providers", "catalogue"),
     "translate": (
         *("errors", "neutral", "media", "chat", "cohere", "messages", "gemini", "mistral", "converse", "responses"),

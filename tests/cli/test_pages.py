@@ -18,6 +18,7 @@ COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\S*/)?batchgate (?P<words>.*)$")
 # These would wait, call a provider or a gateway, or need a job that is lost: their words are read, and nothing is done.
 ONLY_READ = re.compile(
     r"worker$|demo|batch run|db sql$|events tail --follow|accounts test|accounts add .*--probe"
+    r"|backup /|restore /|db (copy|fence) |takeover$"
     r"|batches (resolve|jobs|adopt)|(files|containers) adopt|prices set .* --from|keys revoke .*--stop"
 )
 ENVIRONMENT = {

@@ -72,6 +72,10 @@ class Process:
     def ended(self) -> int:
         """Ask it to stop in good order; returns the exit status."""
         self._process.terminate()
+        return self.status()
+
+    def status(self) -> int:
+        """Wait for its end; returns the exit status."""
         self._process.join(20)
         assert self._process.exitcode is not None, "it did not stop"
         return self._process.exitcode

@@ -1,4 +1,4 @@
-"""`batchgate db`: migrates the store, and opens a SQL prompt on it."""
+"""`batchgate db`: migrates, copies and fences the store, and opens a SQL prompt on it."""
 
 import os
 import shutil
@@ -8,12 +8,12 @@ import click
 
 from app import migrate
 from app.cli.shared import context, prompt
-from app.settings import Settings
+from app.settings import Settings, with_driver
 
 
 @click.group()
 def db() -> None:
-    """Migrate the store, or query it with SQL."""
+    """Migrate, copy or fence the store, or query it with SQL."""
 
 
 @db.command()
@@ -74,6 +74,52 @@ def sql(query: str | None, write: bool) -> None:
             prompt.loop(session)
         else:
             prompt.run(session, query)
+
+
+@db.command()
+@click.option("--to", "url", required=True, metavar="URL", help="A new database, such as postgresql://user@host/name.")
+def copy(url: str) -> None:
+    """Copy the store to another database, such as from SQLite to PostgreSQL, and close this one.
+
+    Stop web processes and workers first. All rows are copied in one transaction and compared by count and checksum;
+    blobs stay where they are. Afterwards this store is marked as moved, so that no process uses it by mistake, and the
+    copy is fenced until you run `batchgate takeover` on it. If the command fails, this store stays as it is.
+
+    \b
+    Example:
+      batchgate db copy --to postgresql://user@host/batchgate
+      DATABASE_URL=postgresql://user@host/batchgate batchgate takeover
+    """
+    from app.cli.operate import copies
+    from app.services.backups import move
+
+    progress = copies.Progress()
+    with context.gateway() as gateway:
+        move.move(gateway, with_driver(url), upgrade=copies.upgrader(gateway.settings), report=progress)
+        progress.end()
+        file = gateway.ring.file
+    click.echo("Copied, and closed this store. Set DATABASE_URL to the copy, then run `batchgate takeover`.", err=True)
+    if file is not None:
+        click.echo(f"Set BATCHGATE_SECRET_KEY to the text in {file}: with PostgreSQL, the key is a setting.", err=True)
+
+
+@db.command()
+@click.option("--reason", default="fenced by the operator", show_default=True, help="What others will read.")
+def fence(reason: str) -> None:
+    """Fence the store: it can be read, but nothing is sent, created or deleted until `batchgate takeover`.
+
+    Run it on a store that you restored by other means, such as pg_restore or a snapshot of a disk, before the first
+    process starts on it. Processes that run notice within seconds.
+
+    \b
+    Example:
+      batchgate db fence --reason "snapshot of Sunday"
+    """
+    from app.services.backups import fence as fencing
+
+    with context.gateway(is_closed=True) as gateway:
+        gateway.database.run(lambda connection: fencing.fence(connection, reason=reason))
+    click.echo("The store is fenced. Open it with `batchgate takeover`.", err=True)
 
 
 def _client(settings: Settings, *, write: bool) -> tuple[list[str], dict[str, str]] | None:

@@ -4,6 +4,7 @@ import click
 
 from app.cli.shared import context
 from app.lib import json
+from app.services.backups import fence
 from app.services.upkeep import sweep as upkeep_sweep
 
 
@@ -17,6 +18,7 @@ def sweep(as_json: bool) -> None:
       batchgate sweep --json
     """
     with context.gateway() as gateway, context.plain_errors():
+        fence.check(gateway, is_write=True)
         swept = upkeep_sweep.sweep(gateway)
     if as_json:
         click.echo(json.dumps(swept))

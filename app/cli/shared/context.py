@@ -52,12 +52,15 @@ def plain_errors() -> Iterator[None]:
 
 
 @contextmanager
-def gateway(*, applied_by: "Actor | None" = None) -> "Iterator[Gateway]":
+def gateway(*, applied_by: "Actor | None" = None, is_closed: bool = False) -> "Iterator[Gateway]":
     """Yields a gateway on the configured store. Raises Refused if the store is not migrated.
 
-    Accounts are those in the store, whatever this shell's variables say, unless `applied_by` applies them.
+    Accounts are those in the store, whatever this shell's variables say, unless `applied_by` applies them. A store that
+    was moved is refused, too, unless it may be closed (`is_closed`).
     """
-    from app.wiring import build_gateway  # here, as half of the commands need no gateway and start sooner without
+    # Here, as half of the commands need no gateway and start sooner without.
+    from app.services.backups import fence
+    from app.wiring import build_gateway
 
     loaded = settings(quiet=True)
     with plain_errors():
@@ -68,6 +71,8 @@ def gateway(*, applied_by: "Actor | None" = None) -> "Iterator[Gateway]":
         except ValueError as error:  # an environment variable has an invalid value
             raise Refused(str(error)) from error
         try:
+            if not is_closed:
+                fence.check(built, is_write=False)
             yield built
         finally:
             built.database.dispose()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, literal, or_, select, update
 
 from app.data.batches import lines as batch_lines
 from app.data.batches.job_facts import Errors
@@ -127,6 +127,11 @@ _FACTS = (
     .join(files, files.c.id == batches.c.input_file_id)
     .outerjoin(blobs, and_(blobs.c.id == files.c.blob_id, blobs.c.state == "live"))
 )
+
+
+def count_running(connection: Connection) -> int:
+    """How many batches are not over."""
+    return int(connection.execute(select(func.count()).select_from(batches).where(IS_RUNNING)).scalar_one())
 
 
 def projects_to_plan(connection: Connection) -> Sequence[int]:

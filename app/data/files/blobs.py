@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
+from app.data.backups.state import HELD
 from app.data.store.database import inserted_id, now_ms
 from app.data.tables import blobs, container_files, files, upload_parts
 from app.data.tables.batches import batch_chunks
@@ -29,7 +30,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Movable:
-    """A live blob in another store than the one it is to be in. `sha256` is None for blobs written without a hash."""
+    """A live blob, and where it is. `sha256` is None for blobs that were written without a hash."""
 
     id: int
     key: str
@@ -134,10 +135,16 @@ def condemn_abandoned(connection: Connection, blob_id: int) -> bool:
 
 
 def unsettled(connection: Connection, *, limit: int) -> list[Leftover]:
-    """At most `limit` blobs to delete: those marked for deletion, and pending ones whose lease has expired."""
+    """At most `limit` blobs to delete: those marked for deletion, and pending ones whose lease has expired.
+
+    While a backup copies bytes, none that is marked for deletion: it was live when the rows were copied.
+    """
     found: list[Leftover] = []
     # Two queries, since the index answers each of them, but not the two together.
-    for which in (blobs.c.state == "deleting", and_(blobs.c.state == "pending", blobs.c.lease_until < now_ms())):
+    for which in (
+        and_(blobs.c.state == "deleting", ~HELD),
+        and_(blobs.c.state == "pending", blobs.c.lease_until < now_ms()),
+    ):
         statement = select(*_LEFTOVER).where(blobs.c.state != "live", which)
         rows = connection.execute(statement.order_by(blobs.c.lease_until).limit(limit - len(found)))
         found += [Leftover(*row) for row in rows]
@@ -145,8 +152,8 @@ def unsettled(connection: Connection, *, limit: int) -> list[Leftover]:
 
 
 def condemned(connection: Connection, blob_id: int) -> Leftover | None:
-    """A blob that is marked for deletion; None for any other."""
-    statement = select(*_LEFTOVER).where(blobs.c.id == blob_id, blobs.c.state == "deleting")
+    """A blob that is marked for deletion; None for any other, and while a backup copies bytes."""
+    statement = select(*_LEFTOVER).where(blobs.c.id == blob_id, blobs.c.state == "deleting", ~HELD)
     row = connection.execute(statement).first()
     return None if row is None else Leftover(*row)
 
@@ -217,6 +224,28 @@ def locate(connection: Connection, blob_id: int) -> LiveBlob | None:
 def _is_at(blob: Movable) -> tuple[ColumnElement[bool], ...]:
     is_there = (blobs.c.store == blob.place.store, _name == blob.place.name)
     return (blobs.c.id == blob.id, *is_there, blobs.c.state == "live")
+
+
+def live_after(connection: Connection, blob_id: int, *, limit: int) -> list[Movable]:
+    """At most `limit` live blobs with ids above `blob_id`, by id."""
+    columns = (blobs.c.id, blobs.c.key, blobs.c.store, _name, blobs.c.bytes, blobs.c.sha256)
+    statement = select(*columns).where(blobs.c.id > blob_id, blobs.c.state == "live").order_by(blobs.c.id).limit(limit)
+    return [
+        Movable(row_id, key, Place(at, name), size, sha256)
+        for row_id, key, at, name, size, sha256 in connection.execute(statement)
+    ]
+
+
+def total_live(connection: Connection) -> tuple[int, int]:
+    """How many blobs are live, and how many bytes they have. Scans the table; for backups."""
+    statement = select(func.count(), func.coalesce(func.sum(blobs.c.bytes), 0)).where(blobs.c.state == "live")
+    count, size = connection.execute(statement).one()
+    return int(count), int(size)
+
+
+def relocate(connection: Connection, *, store: str) -> None:
+    """Record that the bytes of all blobs are in `store`, each under its key."""
+    connection.execute(update(blobs).values(store=store, object=None))
 
 
 def count_orphans(connection: Connection) -> int:

@@ -15,7 +15,7 @@ from app.data.tables.identity import (
 from app.data.tables.meta import metadata
 from app.data.tables.money import budget_reservations, budgets, prices, usage_ledger
 from app.data.tables.native import batch_jobs, file_copies, native_objects
-from app.data.tables.operations import events, limit_counters, periodic_leases, workers
+from app.data.tables.operations import events, limit_counters, periodic_leases, store_state, workers
 
 __all__ = [
     "account_capacity",
@@ -44,6 +44,7 @@ __all__ = [
     "prices",
     "projects",
     "sealed_secrets",
+    "store_state",
     "upload_parts",
     "uploads",
     "usage_ledger",

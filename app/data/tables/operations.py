@@ -5,6 +5,7 @@ from sqlalchemy import JSON, Column, Index, String, Table, UniqueConstraint
 from app.data.tables.meta import IDS_NEVER_REUSED, BigInt, identity, instant, metadata, number, one_of, reference
 
 LIMITED = ("project", "key", "account")
+STORE_STATES = ("open", "fenced", "moved")
 
 events = Table(
     "events",
@@ -70,4 +71,16 @@ workers = Table(
     instant("seen_at", required=True),
     **IDS_NEVER_REUSED,
     comment="Worker processes and when each was last seen.",
+)
+
+store_state = Table(
+    "store_state",
+    metadata,
+    identity(),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(512), nullable=False),
+    instant("changed_at", required=True),
+    one_of("state", STORE_STATES),
+    **IDS_NEVER_REUSED,
+    comment="One row at most: whether processes may use this store. A copy is fenced until an operator takes it over.",
 )
