@@ -27,9 +27,7 @@ class Settings:
     """All settings, each with its variable, default and meaning. Names of seconds end in `_s`, of sizes in `_bytes`."""
 
     home: Path = _var(
-        "BATCHGATE_HOME",
-        Path("var"),
-        "Folder of the embedded store: SQLite database, blobs and key file.",
+        "BATCHGATE_HOME", Path("var"), "Folder of the embedded store: SQLite database, blobs and key file."
     )
     database_url: str = _var(
         "DATABASE_URL",
@@ -228,6 +226,9 @@ class Settings:
         32 * MIB,
         "Memory for requests and answers in flight, in bytes per worker process. Raise it if large lines keep a "
         "worker below its concurrency.",
+    )
+    max_inlined_bytes: int = _var(
+        "BATCHGATE_MAX_INLINED_BYTES", 10 * MIB, "Maximum size of all files that one line names and holds, in bytes."
     )
     lease_s: float = _var(
         "BATCHGATE_LEASE_SECONDS",

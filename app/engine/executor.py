@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.engine.gate import Permit
-from app.engine.outcomes import Faulted, Line, Outcome, Overloaded, Result, Tokens, Words
+from app.engine.outcomes import Faulted, Line, NotReady, Outcome, Overloaded, Result, Tokens, Words
 from app.engine.room import Portion
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler, Taken
@@ -121,7 +121,8 @@ class Executor:
                 return Unsent(), None
             failpoints.hit("line.sending")
             left_s = max(0.001, run.deadline - self._clock.monotonic())
-            return self._work.send(request, timeout_s=left_s, room=portion.take, cut=cut), permit
+            sent = self._work.send(request, timeout_s=left_s, room=portion.take, borrow=portion.borrow, cut=cut)
+            return sent, permit
         finally:
             run.end_call(line)
             run.gate.leave(permit)
@@ -143,6 +144,8 @@ class Executor:
         if isinstance(outcome, Unsent) or permit is None:
             result = outcome.result if isinstance(outcome, Unsent) else None
             run.finish(result) if result else run.give_back(line)
+        elif isinstance(outcome, NotReady):
+            run.give_back(line, delay_s=outcome.delay_s, words=outcome.words)
         elif isinstance(outcome, Overloaded):
             self._settle_refused(run, line, outcome, permit)
         elif isinstance(outcome, Result):

@@ -122,4 +122,12 @@ class Faulted:
     most: Tokens | None = None
 
 
-Outcome = Result | Overloaded | Faulted
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """The line was not sent, since something that it needs is not there yet. It waits; nothing counts against it."""
+
+    delay_s: float
+    words: Words = Words()
+
+
+Outcome = Result | Overloaded | Faulted | NotReady

@@ -14,20 +14,22 @@ LOOK_S = 0.25
 class Room:
     """At most `limit_bytes` for answers being read and results that wait to be written (`unwritten` says how many).
 
-    One answer at a time may take more, so that there is always one that comes to its end.
+    One answer at a time may take more, so that there is always one that comes to its end. As many bytes again may be
+    put into requests, and one request at a time may take more.
     """
 
     def __init__(self, *, limit_bytes: int, unwritten: Callable[[], int]) -> None:
         self._limit = limit_bytes
         self._unwritten = unwritten
         self._changed = threading.Condition()
-        self._held = 0
+        self._held = self._borrowed = 0
         self._largest: Portion | None = None
+        self._largest_request: Portion | None = None
 
     @property
     def held(self) -> int:
-        """Bytes of the answers that are being read or handled."""
-        return self._held
+        """Bytes of the answers that are being read or handled, and of what was put into requests."""
+        return self._held + self._borrowed
 
     def portion(self) -> "Portion":
         """What one line holds. Its `with` block ends when the line has its result."""
@@ -45,6 +47,16 @@ class Room:
             portion.held += size
             return True
 
+    def _borrow(self, portion: "Portion", size: int) -> bool:
+        with self._changed:
+            if self._borrowed + size > self._limit:
+                if self._largest_request not in (None, portion):
+                    return False
+                self._largest_request = portion
+            self._borrowed += size
+            portion.borrowed += size
+            return True
+
     def _fits(self, portion: "Portion", size: int) -> bool:
         unwritten = self._unwritten()
         if self._held + unwritten + size <= self._limit:
@@ -58,27 +70,34 @@ class Room:
     def _give_back(self, portion: "Portion") -> None:
         with self._changed:
             self._held -= portion.held
+            self._borrowed -= portion.borrowed
             if self._largest is portion:
                 self._largest = None
+            if self._largest_request is portion:
+                self._largest_request = None
             self._changed.notify_all()
 
 
 class Portion:
     """What one line holds of a Room."""
 
-    __slots__ = ("_room", "held")
+    __slots__ = ("_room", "borrowed", "held")
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self.held = 0
+        self.held = self.borrowed = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.held:
+        if self.held or self.borrowed:
             self._room._give_back(self)
 
     def take(self, size: int, timeout_s: float) -> bool:
         """Room for `size` more bytes of an answer. False when there was none in time."""
         return self._room._take(self, size * COPIES, timeout_s)
+
+    def borrow(self, size: int) -> bool:
+        """Room for `size` more bytes of the request. False when there is none now."""
+        return self._room._borrow(self, size * COPIES)

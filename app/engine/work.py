@@ -80,11 +80,18 @@ class Work(Protocol):
         ...
 
     def send(
-        self, request: Any, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
+        self,
+        request: Any,
+        *,
+        timeout_s: float,
+        room: Callable[[int, float], bool],
+        borrow: Callable[[int], bool],
+        cut: Cut | None = None,
     ) -> Outcome:
         """Make one attempt at the provider, which `cut` may end.
 
-        `room` is asked for the bytes of a large answer before they are read, and how long that may take.
+        `room` is asked for the bytes of a large answer before they are read, and how long that may take; `borrow` for
+        those of files that are put into the request.
         """
         ...
 

@@ -38,9 +38,27 @@ class Usage:
                 return
 
 
+class FileId(str):
+    """The id of a file at the account where a line runs, with the type of the file; it is written as any text.
+
+    The gateway puts it into lines. Any other id in a line that is to be translated is refused.
+    """
+
+    media_type: str
+
+    def __new__(cls, text: str, media_type: str) -> "FileId":
+        """The id `text` of a file of this type."""
+        made = super().__new__(cls, text)
+        made.media_type = media_type
+        return made
+
+
 @dataclass(slots=True)
 class Media:
-    """An image, document or audio clip: base64 `data`, or a `url`. `media_type` is set whenever `data` is."""
+    """An image, document or audio clip: base64 `data`, a `url`, or a `file` that the provider has.
+
+    `media_type` is set whenever `data` is.
+    """
 
     kind: Literal["image", "document", "audio"]
     media_type: str | None = None
@@ -48,6 +66,7 @@ class Media:
     url: str | None = None
     name: str | None = None  # of a document
     detail: str | None = None  # of an image
+    file: FileId | None = None
 
 
 @dataclass(slots=True)

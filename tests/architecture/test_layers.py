@@ -33,6 +33,7 @@ ORDER: dict[str, tuple[str, ...]] = {
             "lines",
             "copies",
             "files",
+            "line_files",
             "containers",
             "upkeep",
             "jobs",

@@ -99,7 +99,13 @@ class FakeWork:
                 del self.waits[number]
 
     def send(
-        self, request: Line, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
+        self,
+        request: Line,
+        *,
+        timeout_s: float,
+        room: Callable[[int, float], bool],
+        borrow: Callable[[int], bool],
+        cut: Cut | None = None,
     ) -> Outcome:
         with self.lock:
             if cut is not None:

@@ -93,3 +93,16 @@ def test_never_more_than_the_limit_and_one_answer_whatever_comes() -> None:
     assert len(most) == 24 * 4
     assert max(most) <= LIMIT + (10 + 44 + 40 + 30) * COPIES
     assert room.held == 0
+
+
+def test_requests_borrow_beside_the_answers_and_one_may_take_more() -> None:
+    room = Room(limit_bytes=300, unwritten=lambda: 0)
+    with room.portion() as first, room.portion() as second, room.portion() as third:
+        assert first.take(50, 0) and first.borrow(90)
+        assert second.borrow(500)  # the one that may
+        assert not third.borrow(20)
+        assert room.held == 150 + 270 + 1500
+        assert third.take(40, 0)  # answers have room of their own
+    assert room.held == 0
+    with room.portion() as last:
+        assert last.borrow(600)

@@ -128,17 +128,23 @@ def _messages(message: Body) -> list[Body]:
         elif block["type"] == "text":
             parts.append({"type": "text", "text": block["text"]})
         elif block["type"] in ("image", "document"):
-            parts.append({"type": "image_url", "image_url": {"url": _url(block["source"])}})
+            parts.append(_part(block["source"]))
     said = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts or None
     if said or calls:
         made.append({"role": role, "content": said, **({"tool_calls": calls} if calls else {})})
     return made
 
 
+def _part(source: Body) -> Body:
+    if source["type"] == "file":
+        return {"type": "file", "file": {"file_id": source["file_id"]}}
+    return {"type": "image_url", "image_url": {"url": _url(source)}}
+
+
 def _url(source: Body) -> str:
     if source["type"] == "base64":
         return f"data:{source['media_type']};base64,{source['data']}"
-    return str(source.get("url") or source.get("file_id") or source["data"])
+    return str(source.get("url") or source["data"])
 
 
 def _check(params: Body) -> None:

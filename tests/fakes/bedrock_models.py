@@ -221,7 +221,8 @@ def _media(kind: str, value: Body) -> Body:
         return {"type": "image_url", "image_url": {"url": f"data:image/{value['format']};base64,{data}"}}
     _expect(value["format"] in DOCUMENTS, "document.format: is not known")
     _expect(NAME.fullmatch(value["name"]), "document.name: has characters that are not allowed")
-    return {"type": "file", "file": {"filename": value["name"], "file_data": data}}
+    url = f"data:application/{value['format']};base64,{data}"
+    return {"type": "file", "file": {"filename": value["name"], "file_data": url}}
 
 
 def _conversed(chat: Body) -> Body:

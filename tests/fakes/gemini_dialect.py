@@ -55,6 +55,7 @@ DATA: dict[str, Any] = {
     "functionCall": dict,
     "functionResponse": dict,
 }
+FILES = "https://generativelanguage.googleapis.com/v1beta/"
 PART: dict[str, Any] = {**DATA, "thought": bool, "thoughtSignature": str}
 BLOB: dict[str, Any] = {"mimeType": str, "data": str}
 FILE: dict[str, Any] = {"mimeType": str, "fileUri": str}
@@ -179,7 +180,10 @@ def _content(part: Body) -> Body:
     if "text" in part:
         return {"type": "text", "text": part["text"]}
     if "fileData" in part:
-        return {"type": "image_url", "image_url": {"url": part["fileData"]["fileUri"]}}
+        uri = part["fileData"]["fileUri"]
+        if uri.startswith(FILES):
+            return {"type": "file", "file": {"file_id": uri.removeprefix(FILES)}}
+        return {"type": "image_url", "image_url": {"url": uri}}
     blob = part["inlineData"]
     url = f"data:{blob['mimeType']};base64,{blob['data']}"
     if blob["mimeType"].startswith("image/"):

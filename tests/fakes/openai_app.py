@@ -1,5 +1,6 @@
 """The semantics of an OpenAI-compatible server: deterministic answers that depend on the input."""
 
+import base64
 import hashlib
 import re
 import time
@@ -30,14 +31,21 @@ class OpenAIApp:
     """A WSGI app. `responses=False` makes it an older server that has no `/v1/responses`.
 
     With `terse` set, chats depend on nothing but their last text, so that they are the same in whatever dialect the
-    rest of them came.
+    rest of them came. `stored` returns the bytes of a file by its id, None where there is no such file; `seen` are the
+    bytes of all files that requests named or held.
     """
 
     terse = False
 
+    @staticmethod
+    def stored(_: str) -> bytes | None:
+        """No file: servers like this one have none."""
+        return None
+
     def __init__(self, *, responses: bool = True, api_key: str = "", models: Iterable[str] = MODELS) -> None:
         self.api_key = api_key
         self.models = tuple(models)
+        self.seen: list[bytes] = []
         self.routes: dict[str, Callable[[Body], Body]] = {
             "/v1/chat/completions": self._chat,
             "/v1/completions": self._completion,
@@ -91,6 +99,7 @@ class OpenAIApp:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise Refusal(400, "messages must be a list that is not empty.", param="messages")
+        self._look_at_files(messages)
         if REFUSED in last_text(messages):
             raise Refusal(400, "The prompt was refused.")
         failing = FAILING.search(last_text(messages))
@@ -121,6 +130,23 @@ class OpenAIApp:
             },
         }
 
+    def _look_at_files(self, value: Any) -> None:
+        """Read the files that content names or holds. Raises Refusal for one that is not there."""
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            self._look_at_files(inner)
+        if not isinstance(value, dict):
+            return
+        file_id = value.get("file_id")
+        if isinstance(file_id, str):
+            data = self.stored(file_id)
+            if data is None:
+                raise Refusal(400, f"No such File object: {file_id}", param="file_id")
+            self.seen.append(data)
+        for held in (value.get("url"), value.get("image_url"), value.get("file_data")):
+            if isinstance(held, str):
+                is_data, _, encoded = held.partition(";base64,")
+                self.seen.append(base64.b64decode(encoded) if is_data.startswith("data:") else held.encode())
+
     def _completion(self, body: Body) -> Body:
         prompt = body.get("prompt")
         if not isinstance(prompt, str):
@@ -149,6 +175,7 @@ class OpenAIApp:
         given = body.get("input")
         if not isinstance(given, str | list) or not given:
             raise Refusal(400, "input must be a string or a list that is not empty.", param="input")
+        self._look_at_files(given)
         prompt = orjson.dumps(given).decode()
         said = given if isinstance(given, str) else last_text(given)
         text, reason = _text(prompt, said, body.get("max_output_tokens"), None)

@@ -75,6 +75,7 @@ class ProviderApp:
         self.files: dict[str, FakeFile] = {}
         self.jobs: dict[str, FakeJob] = {}
         self.model = OpenAIApp(models=())
+        self.model.stored = self._stored  # type: ignore[method-assign]
         self._routes = [(method, re.compile(pattern), handler) for method, pattern, handler in self.routes()]
 
     def routes(self) -> list[tuple[str, str, Handler]]:
@@ -127,6 +128,10 @@ class ProviderApp:
         return Refusal(401, f"Incorrect API key provided: {given}.", code="invalid_api_key")
 
     # Files.
+
+    def _stored(self, file_id: str) -> bytes | None:
+        file = self.files.get(file_id)
+        return None if file is None else file.data
 
     def add_file(self, data: bytes, *, filename: str, purpose: str, file_id: str = "", **fields: Any) -> FakeFile:
         file = FakeFile(file_id or self.new_file_id(), data, filename, purpose, int(time.time()), fields)

@@ -12,7 +12,7 @@ from app.translate.gemini import requests as gemini_requests
 from app.translate.messages import requests as messages_requests
 from app.translate.messages.settings import DEFAULT_MAX_TOKENS
 from app.translate.neutral import Request, Written
-from tools.docs import models
+from tools.docs import models, named_files
 
 HEAD = """# Dialects
 
@@ -36,13 +36,13 @@ reject is sent as `bg-<line number>`; the results carry the original.
 
 ## Ids in lines
 
-Projects share the accounts of providers, so a line may not name an object in an account: it fails with
-`unsupported_id` and is never sent. That holds in every dialect, for `file_id`, `container`, `conversation`,
-`previous_response_id`, `vector_store_ids`, `skill_id` and every other member that ends with `_id` or `_ids`, for
-objects with an `id` (`prompt`, `container`, `audio`, a voice), for items of a response that stand for one that the
-account keeps, and for addresses that are read with the account's permissions (`gs://`, `s3://`, `file://`, ...). Ids
-that pair things within the line, such as `tool_call_id`, are free, and so are names of the caller's own: in
-`metadata`, in schemas, and in the arguments of tools.
+Projects share the accounts of providers, so a line may not name an object in an account, other than the files of its
+project (below): it fails with `unsupported_id` and is never sent. That holds in every dialect, for `file_id` in any
+other place, `container`, `conversation`, `previous_response_id`, `vector_store_ids`, `skill_id` and every other member
+that ends with `_id` or `_ids`, for objects with an `id` (`prompt`, `container`, `audio`, a voice), for items of a
+response that stand for one that the account keeps, and for addresses that are read with the account's permissions
+(`gs://`, `s3://`, `file://`, ...). Ids that pair things within the line, such as `tool_call_id`, are free, and so are
+names of the caller's own: in `metadata`, in schemas, and in the arguments of tools.
 """
 EMBEDDINGS = """
 ## Embeddings
@@ -174,7 +174,8 @@ def render() -> str:
     for name, fields in FIELDS:
         cells = [outcome(fields, model, write) for _, model, write in TARGETS]
         rows.append(f"| {name} | " + " | ".join(cells) + " |\n")
-    return "".join([HEAD.replace("{max_tokens}", str(DEFAULT_MAX_TOKENS)), *rows, NOTES, models.render(), EMBEDDINGS])
+    head = HEAD.replace("{max_tokens}", str(DEFAULT_MAX_TOKENS))
+    return "".join([head, *rows, NOTES, named_files.render(), models.render(), EMBEDDINGS])
 
 
 def outcome(fields: dict[str, Any], model: str, write: Callable[[Request], Written]) -> str:

@@ -37,11 +37,17 @@ class FileLimits:
     """Files at the provider. `direct` lists purposes that the provider itself uses, so the file is uploaded at once.
 
     `bucket` names the kind of object store (s3, gcs) if the account's files are in the operator's bucket.
+    `named` says which files lines of an endpoint may name by the provider's id: media types, `image/*`, or `*`; others
+    go into the line. `named_purpose` is the purpose of a copy that is made for lines, and `inlined_bytes` how many
+    bytes of files a line may hold.
     """
 
     bytes: int | None = None
     direct: frozenset[str] = frozenset()
     bucket: str | None = None
+    named: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    named_purpose: str = "user_data"
+    inlined_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

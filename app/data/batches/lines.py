@@ -302,6 +302,12 @@ def count_to_send(connection: Connection, batch_id: int, *, first: int, last: in
     return int(connection.execute(select(func.count()).select_from(batch_lines).where(where)).scalar_one())
 
 
+def hold_back(connection: Connection, batch_id: int, line: int, *, code: str) -> None:
+    """Leave a pending line out of its job, for the reason `code`."""
+    where = (batch_lines.c.batch_id == batch_id, batch_lines.c.line == line, _PENDING)
+    connection.execute(update(batch_lines).where(*where).values(error_code=code))
+
+
 def nth_sent(connection: Connection, batch_id: int, *, first: int, last: int, position: int) -> int | None:
     """The number of the line that was the `position`-th of the job's input, counted from 1."""
     where = and_(_within(batch_id, first, last), ~_HELD_BACK)

@@ -111,6 +111,7 @@ class BatchFacts:
     ending: str | None
     lines_total: int
     output_expires_after_s: int | None
+    expires_at: int
     input_bytes: int
     input_lines: int | None
     input_key: str | None

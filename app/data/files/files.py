@@ -12,7 +12,7 @@ from app.data.money import limit_counters
 from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.store.paging import Position
-from app.data.tables import batches, files
+from app.data.tables import batch_files, batches, files
 from app.data.tables import blobs as blob_rows
 from app.lib import ids
 from app.lib.states import TERMINAL
@@ -51,9 +51,16 @@ class FileRow(NamedTuple):
 NATIVE_ID_LENGTH = 512
 MAX_USERS = 10
 
-_IN_USE = exists(
-    select(literal(1)).where(batches.c.input_file_id == files.c.id, batches.c.status.not_in(TERMINAL))
-).correlate(files)
+_UNFINISHED = batches.c.status.not_in(TERMINAL)
+# By a batch whose input it is, or whose lines name it. Two conditions, since an index answers each.
+_IN_USE = or_(
+    exists(select(literal(1)).where(batches.c.input_file_id == files.c.id, _UNFINISHED)).correlate(files),
+    exists(
+        select(literal(1))
+        .join_from(batch_files, batches, batches.c.id == batch_files.c.batch_id)
+        .where(batch_files.c.file_id == files.c.id, _UNFINISHED)
+    ).correlate(files),
+)
 # Read once for each statement, not for each row.
 _NOW = select(now_ms()).scalar_subquery()
 # A file is gone when it expires, swept or not, unless an unfinished batch uses it.
@@ -238,9 +245,15 @@ def keep(
 
 def users(connection: Connection, file_id: int) -> list[tuple[str, str]]:
     """(id, status) of a few unfinished batches that use a file."""
-    where = (batches.c.input_file_id == file_id, batches.c.status.not_in(TERMINAL))
-    statement = select(batches.c.public_id, batches.c.status).where(*where).order_by(batches.c.id).limit(MAX_USERS)
-    return [(row.public_id, row.status) for row in connection.execute(statement)]
+    columns = (batches.c.public_id, batches.c.status)
+    inputs = select(*columns).where(batches.c.input_file_id == file_id, _UNFINISHED)
+    named = select(*columns).join_from(batch_files, batches, batches.c.id == batch_files.c.batch_id)
+    named = named.where(batch_files.c.file_id == file_id, _UNFINISHED)
+    found: dict[str, str] = {}
+    for statement in (inputs, named):
+        rows = connection.execute(statement.order_by(batches.c.id).limit(MAX_USERS))
+        found |= {row.public_id: row.status for row in rows}
+    return list(found.items())
 
 
 def lock_alive(connection: Connection, file_id: int) -> bool:

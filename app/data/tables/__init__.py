@@ -1,6 +1,13 @@
 """The tables, grouped by what they are about: identity, files, batches, native, containers, money, operations."""
 
-from app.data.tables.batches import batch_chunks, batch_line_waits, batch_lines, batch_segments, batches
+from app.data.tables.batches import (
+    batch_chunks,
+    batch_files,
+    batch_line_waits,
+    batch_lines,
+    batch_segments,
+    batches,
+)
 from app.data.tables.containers import container_files, containers
 from app.data.tables.files import blobs, files, idempotency_keys, upload_parts, uploads
 from app.data.tables.identity import (
@@ -21,6 +28,7 @@ __all__ = [
     "account_capacity",
     "accounts",
     "batch_chunks",
+    "batch_files",
     "batch_jobs",
     "batch_line_waits",
     "batch_lines",

@@ -1,6 +1,6 @@
 """Batches and how the gateway runs them: segments, lines, chunks."""
 
-from sqlalchemy import JSON, Column, Index, String, Table, Text, text
+from sqlalchemy import JSON, Column, ForeignKey, Index, String, Table, Text, text
 
 from app.data.tables.meta import (
     ALIVE,
@@ -191,3 +191,13 @@ batch_line_waits = Table(
     comment="Lines that have run for a while, or wait to be sent again; the rows of others are gone within seconds.",
     sqlite_with_rowid=False,
 )
+
+batch_files = Table(
+    "batch_files",
+    metadata,
+    Column("batch_id", BigInt, primary_key=True, autoincrement=False),
+    Column("file_id", BigInt, ForeignKey("files.id"), primary_key=True, autoincrement=False),
+    comment="Files that lines of a batch name; while the batch is not over, they cannot be deleted.",
+    sqlite_with_rowid=False,
+)
+Index("ix_batch_files_file_id", batch_files.c.file_id)

@@ -1,8 +1,10 @@
 """Copies: a file's bytes, in some variant, at the accounts that need them."""
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from sqlalchemy import Connection
 
@@ -16,7 +18,9 @@ from app.services.copies.transfer import CopyBusyError as CopyBusyError  # what 
 from app.services.gateway import Gateway
 
 RAW = file_copies.RAW
+BATCH = "batch"
 PROCESSING = ("processing", "uploaded")
+_PLAIN_ENDING = re.compile(r"\.[a-z0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def _make(
     gateway: Gateway, file_id: int, account: Account, variant: str, new: NewFile, until_ms: int | None, worker: str
 ) -> Copy:
     # The reconciler finds the file by this name when the outcome of its upload is unknown.
-    new = replace(new, filename=f"{reconcile.MARKER}{secrets.token_hex(12)}.jsonl")
+    new = replace(new, filename=f"{reconcile.MARKER}{secrets.token_hex(12)}{_ending(new)}")
     with gateway.database.write() as connection:
         if not files.lock_alive(connection, file_id):
             raise RefusedError("The file was deleted.", status=404, sent=False)
@@ -121,6 +125,12 @@ def _make(
     if native.status != "processed":
         _check_status(gateway, object_id, native.status)
     return Copy(object_id, native.id, account.id)
+
+
+def _ending(new: NewFile) -> str:
+    """The ending of the name, by which providers know the type of a file."""
+    ending = ".jsonl" if new.purpose == BATCH else PurePosixPath(new.filename).suffix.lower()
+    return ending if _PLAIN_ENDING.fullmatch(ending) else ""
 
 
 def _condemn_unused(connection: Connection, object_id: int, _: NativeFile) -> tuple[int, bool]:

@@ -7,7 +7,8 @@ from app.data.batches.jobs import NewJob
 from app.lib import json, jsonl
 from app.services.accounts.directory import Account
 from app.services.jobs.input import OPENAI, Encoder
-from app.services.lines import owned_ids
+from app.services.line_files.line_files import LineFiles
+from app.services.lines import file_refs
 from app.services.lines.rules import Finding, LineFacts
 from app.translate.errors import TranslationError
 
@@ -56,20 +57,22 @@ class JobCutter:
     account: Account
     endpoint: str
     override: str | None
+    files: LineFiles | None = None
     cuts: list[Cut] = field(default_factory=list)
     rewritten: bool = False
     encoder: Encoder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.encoder = Encoder(self.account, self.endpoint, self.override)
+        self.encoder = Encoder(self.account, self.endpoint, self.override, self.files)
 
     def add(self, line: jsonl.Line, facts: LineFacts) -> Finding | Added:
         """Take a valid line. A Finding when no job can hold it."""
         data = line.data or b""
-        if owned_ids.find(facts.body) is not None:
+        references, owned = file_refs.named_in(self.endpoint, facts.body)
+        if owned is not None:
             return self._hold_back(line.number, UNSUPPORTED_ID)
         try:
-            encoded, differs = self.encoder.line(line.number, facts.custom_id, data, facts)
+            encoded, differs, size = self.encoder.draft(line.number, facts.custom_id, data, facts, references)
         except TranslationError as error:
             return self._hold_back(line.number, error.code)
         except (ValueError, json.JSONEncodeError) as error:  # the latter: translated, it is nested too deep
@@ -77,9 +80,7 @@ class JobCutter:
                 "invalid_request", f"{self.account.provider} does not accept this line: {error}", None, line.number
             )
         self.rewritten = self.rewritten or differs
-        limits = self.account.abilities.jobs
-        size = len(encoded.data)
-        max_bytes = min((limit for limit in (limits.line_bytes, limits.bytes) if limit is not None), default=None)
+        max_bytes = self.encoder.max_line_bytes
         if max_bytes is not None and size > max_bytes:
             text = f"This line has {size} bytes; {self.account.provider} accepts at most {max_bytes}."
             return Finding("line_too_long", text, None, line.number)

@@ -22,7 +22,8 @@ from app.services.jobs import transition
 from app.services.jobs.cut import UNSUPPORTED_ID
 from app.services.jobs.input import Encoder, Requests, line_number
 from app.services.leases import lease_ms
-from app.services.lines import chunks, dialects, line_tokens, rules, send
+from app.services.line_files import line_files
+from app.services.lines import chunks, dialects, file_refs, line_tokens, rules, send
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
@@ -31,6 +32,7 @@ from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer, size_of
 
 CHUNK_LINES = 1000
+MAX_NAMED = 3
 FAILPOINTS = "harvest"
 FLOAT_BYTES = 32  # an object and its place in a list
 ANSWER_BYTES = 1000  # an answer without its texts
@@ -336,11 +338,19 @@ def _missing(work: _Harvest, row: LineOfJob, reason: tuple[str, str]) -> Result:
 
 def _refusal(work: _Harvest, row: LineOfJob) -> TranslationError:
     """Why the line was never sent. SQL keeps only the code, so the line is translated again for the message."""
+    facts, data = work.facts, work.requests.read(row)
+    line = rules.facts_of(json.loads(data))
+    references = file_refs.find(facts.endpoint, line.body) if file_refs.may_name(data) else []
     if work.account is not None:
+        files = line_files.of_job(work.gateway, facts, worker=work.lease.worker)
         try:
-            Encoder(work.account, work.facts.endpoint, work.facts.model_override).line(
-                row.line, row.custom_id, work.requests.read(row)
+            Encoder(work.account, facts.endpoint, facts.model_override, files).draft(
+                row.line, row.custom_id, data, line, references
             )
         except TranslationError as error:
             return error
+    if references:
+        named = ", ".join(reference.file_id[:100] for reference in references[:MAX_NAMED])
+        text = f"the provider does not take a file that this line names ({named})."
+        return TranslationError(references[0].path, text, code=row.error_code or "")
     return TranslationError("body", "the provider's dialect cannot express this request.", code=row.error_code or "")

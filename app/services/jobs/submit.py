@@ -21,6 +21,7 @@ from app.services.jobs import input as job_input
 from app.services.jobs import transition
 from app.services.jobs.input import JobInput
 from app.services.leases import LeaseLostError, require
+from app.services.lines.send import NotReadyError
 from app.services.provider_errors import is_credential
 
 # Codes by which a provider says that this account has enough in its queue: the job waits until the window ends.
@@ -48,11 +49,16 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
         why = f"The account {account.label} is disabled; the job is submitted once it is enabled."
         transition.move(gateway, lease, delay_s=DISABLED_WAIT_S, last_error=why)
         return
-    with job_input.opened(gateway, facts, account) as source:
-        if not source.lines:  # none of them may be sent
-            transition.move(gateway, lease, state="ended", status="completed")
-            return
-        _make(gateway, lease, facts, account, source)
+    try:
+        with job_input.opened(gateway, facts, account, worker=lease.worker) as source:
+            if not source.lines:  # none of them may be sent
+                transition.move(gateway, lease, state="ended", status="completed")
+                return
+            _make(gateway, lease, facts, account, source)
+    except NotReadyError as error:
+        transition.move(gateway, lease, delay_s=COPY_WAIT_S, last_error=str(error)[: transition.ERROR_LENGTH])
+    except UpstreamError as error:  # of a file that lines name
+        transition.postpone(gateway, lease, facts, error, at_least_s=error.retry_after_s or 0.0)
 
 
 def made(gateway: Gateway, facts: JobFacts, native: NativeJob, *, attempt: int) -> bool:

@@ -1,5 +1,7 @@
 """Ids in the body of a line that name objects of a provider's account. Projects share accounts, so none is passed on.
 
+Ids of the project's own files are replaced first, where `file_refs` finds them.
+
 An id is known by its name: `id`, or one that ends with it. What is no such id is listed here: by name, or as a place
 where names are the caller's own. `tools/vendor_types` derives the names from the types of the vendors' SDKs, and a test
 tries every one of them.

@@ -2,22 +2,24 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from app.blobs import BlobReader
 from app.connectors.contract.base import Connector, LineAnswer, LineCall
 from app.connectors.contract.errors import (
     AnswerTooLargeError,
     OverloadedError,
+    RefusedError,
     UpstreamError,
     UpstreamTimeoutError,
 )
 from app.connectors.contract.objects import JobResult, Usage
 from app.connectors.contract.refusals import Kind
 from app.data.batches import work
-from app.engine.outcomes import BAD_ANSWER, Faulted, Line, Outcome, Overloaded, Result, Tokens, Words
+from app.data.batches.work import BatchFacts
+from app.engine.outcomes import BAD_ANSWER, Faulted, Line, NotReady, Outcome, Overloaded, Result, Tokens, Words
 from app.engine.patience import ACCOUNT_KINDS
 from app.engine.run import Segment
 from app.errors import UnavailableError
@@ -26,9 +28,11 @@ from app.lib.threads import cuts
 from app.lib.threads.cuts import Cut
 from app.services.accounts.load import Account
 from app.services.gateway import Gateway
-from app.services.lines import dialects, line_tokens, owned_ids, rules
+from app.services.lines import dialects, file_refs, line_tokens, rules
+from app.services.lines.file_refs import Reference
 from app.services.lines.output import answered_line, failed_line, line_id
 from app.services.money import charge
+from app.services.provider_errors import is_credential
 from app.translate.errors import TranslationError
 
 # Twice as many as the segments that one worker holds: a batch in use is never the oldest.
@@ -37,6 +41,8 @@ MAX_FAULT_ATTEMPTS = 5
 MAX_TIMEOUT_ATTEMPTS = 3
 CREDENTIAL_CODE = "account_refused"
 CREDENTIAL_MESSAGE = "The provider refuses the gateway's account. Ask the operator of the gateway to mend it."
+FILE_REFUSED = "file_refused"
+NOT_READY_S = 1.0
 MAX_CODE = 128
 MAX_WORDS = 500
 
@@ -51,13 +57,15 @@ class OpenBatch:
     model_override: str | None
     account_id: int
     reader: BlobReader
+    files: "FilesOfLines"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A line ready to be sent: `body` goes to the endpoint `target`; `original` is the body that the caller wrote.
 
-    `connector` is the account's as it is now: a new key or URL reaches the next line of a running batch.
+    `connector` is the account's as it is now: a new key or URL reaches the next line of a running batch. While
+    `references` name files, the line still has to be filled with them.
     """
 
     line: Line
@@ -67,13 +75,37 @@ class Request:
     target: str
     dropped: tuple[str, ...]
     original: dict[str, Any]
+    references: tuple[Reference, ...] = ()
+
+
+class FilesOfLines(Protocol):
+    """The files that lines of a batch name."""
+
+    def filled(
+        self,
+        account: Account,
+        body: Mapping[str, Any],
+        references: Sequence[Reference],
+        *,
+        room: Callable[[int], bool],
+    ) -> tuple[dict[str, Any], list[str]]:
+        """(the body with the files, or their native ids, in the places of references; these native ids).
+
+        Raises NotReadyError, TranslationError for a line that cannot be sent, and UpstreamError.
+        """
+        ...
+
+
+class NotReadyError(Exception):
+    """A file that the line names cannot be sent yet: retry later."""
 
 
 class LineCalls:
-    """Prepares and sends lines; keeps the input blobs of recent batches open."""
+    """Prepares and sends lines; keeps the input blobs of recent batches open. `files` makes what knows their files."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, files: Callable[[BatchFacts], FilesOfLines]) -> None:
         self._gateway = gateway
+        self._files = files
         self._lock = threading.Lock()
         self._batches: OrderedDict[int, OpenBatch] = OrderedDict()
 
@@ -85,20 +117,37 @@ class LineCalls:
         if len(data) != line.length:
             raise UnavailableError("The input file is shorter than its line index.")
         body: dict[str, Any] = rules.body_of(json.loads(data))
-        owned = owned_ids.find(body)
+        references, owned = file_refs.named_in(batch.endpoint, body)
         if owned is not None:
             text = f"{owned} names an object in a provider's account; batch lines may not refer to such objects."
             return refused(batch.public_id, line, code="unsupported_id", message=text)
         if batch.model_override is not None:
             body["model"] = batch.model_override
-        abilities = account.abilities
-        target = dialects.spoken(batch.endpoint, abilities.lines)
+        if references:
+            return Request(line, batch, account.connector, body, "", (), body, tuple(references))
+        return _ready(line, batch, account, body, original=body)
+
+    def fill(self, request: Request, *, borrow: Callable[[int], bool]) -> Request | Outcome:
+        """The request with the files that it names, or what keeps it from being sent. `borrow` is asked for memory."""
+        batch, line = request.batch, request.line
+        account = self._account(batch.account_id)
         try:
-            written = dialects.outgoing(batch.endpoint, target, body, output_limit=abilities.output_limit)
+            body, _ = batch.files.filled(account, request.body, request.references, room=borrow)
+        except NotReadyError as error:
+            return NotReady(NOT_READY_S, Words(code="file_not_ready", message=str(error)))
         except TranslationError as error:
             return untranslatable(batch.public_id, line, error)
-        sent = _renamed(written.body, account)
-        return Request(line, batch, account.connector, sent, target, tuple(written.dropped), original=body)
+        except RefusedError as error:
+            if is_credential(error):
+                error.kind = Kind.CREDENTIAL
+            if error.kind in ACCOUNT_KINDS:
+                return _failed(batch, line, error)
+            text = f"The provider refused a file that this line names: {error.message}"
+            return refused(batch.public_id, line, code=FILE_REFUSED, message=text)
+        except UpstreamError as error:
+            outcome = _failed(batch, line, error)
+            return replace(outcome, cost_unknown=False) if isinstance(outcome, Faulted) else outcome
+        return _ready(line, batch, account, body, original=request.original)
 
     def send(
         self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
@@ -118,24 +167,11 @@ class LineCalls:
         try:
             with cuts.watched(cut):
                 answer = request.connector.run_line(call)
-        except OverloadedError as error:
-            return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
-        except UpstreamTimeoutError as error:
-            most = self._most(request) if error.sent else None
-            result = refused(batch.public_id, line, code="request_timeout", message=error.message)
-            words = Words("timeout", None, "request_timeout", _plain(error.message, MAX_WORDS))
-            return Faulted(MAX_TIMEOUT_ATTEMPTS, result, cost_unknown=error.sent, words=words, most=most)
         except UpstreamError as error:
-            if error.kind in ACCOUNT_KINDS:  # no token for the account, so that nothing was sent
-                return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
-            again = not isinstance(error, AnswerTooLargeError)
-            return Faulted(
-                max_attempts=MAX_FAULT_ATTEMPTS if again else 1,
-                result=_faulted(batch, line, error),
-                cost_unknown=error.sent,
-                words=_words(error),
-                most=self._most(request) if error.sent else None,
-            )
+            outcome = _failed(batch, line, error)
+            if error.sent and isinstance(outcome, Faulted):
+                return replace(outcome, most=self._most(request))
+            return outcome
         latency_ms = int((gateway.clock.monotonic() - started) * 1000)
         result, body = _answered(request, answer, latency_ms=latency_ms, now_s=gateway.clock.now_ms() // 1000)
         if charge.is_charged(result) and not line_tokens.is_told(result.tokens, batch.endpoint, body):
@@ -180,6 +216,7 @@ class LineCalls:
             model_override=row.model_override,
             account_id=row.account_id,
             reader=self._gateway.blobs.open_read(row.input_key),
+            files=self._files(row),
         )
 
     def _account(self, account_id: int) -> Account:
@@ -187,6 +224,39 @@ class LineCalls:
         if account is None:
             raise UnavailableError("The account of the batch cannot be used; the log says why (account.unusable).")
         return account
+
+
+def _ready(
+    line: Line, batch: OpenBatch, account: Account, body: dict[str, Any], *, original: dict[str, Any]
+) -> Request | Result:
+    """The request in the dialect of the account, and with its name of the model."""
+    abilities = account.abilities
+    target = dialects.spoken(batch.endpoint, abilities.lines)
+    try:
+        written = dialects.outgoing(batch.endpoint, target, body, output_limit=abilities.output_limit)
+    except TranslationError as error:
+        return untranslatable(batch.public_id, line, error)
+    sent = _renamed(written.body, account)
+    return Request(line, batch, account.connector, sent, target, tuple(written.dropped), original)
+
+
+def _failed(batch: OpenBatch, line: Line, error: UpstreamError) -> Outcome:
+    """What an error of the provider means for a line."""
+    if isinstance(error, OverloadedError):
+        return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
+    if isinstance(error, UpstreamTimeoutError):
+        result = refused(batch.public_id, line, code="request_timeout", message=error.message)
+        words = Words("timeout", None, "request_timeout", _plain(error.message, MAX_WORDS))
+        return Faulted(MAX_TIMEOUT_ATTEMPTS, result, cost_unknown=error.sent, words=words)
+    if error.kind in ACCOUNT_KINDS:  # no token for the account, so that nothing was sent
+        return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
+    again = not isinstance(error, AnswerTooLargeError)
+    return Faulted(
+        max_attempts=MAX_FAULT_ATTEMPTS if again else 1,
+        result=_faulted(batch, line, error),
+        cost_unknown=error.sent,
+        words=_words(error),
+    )
 
 
 def _renamed(body: dict[str, Any], account: Account) -> dict[str, Any]:

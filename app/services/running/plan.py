@@ -15,6 +15,9 @@ from app.lib.jsonl import LineSplitter, TooManyLinesError
 from app.services.gateway import Gateway
 from app.services.jobs.cut import Added, JobCutter
 from app.services.leases import lease_ms, require
+from app.services.line_files import line_files
+from app.services.line_files.line_files import LineFiles
+from app.services.line_files.naming import BatchNames
 from app.services.lines import rules
 from app.services.lines.models import LineModels
 from app.services.lines.rules import Finding, LineFacts
@@ -45,6 +48,7 @@ class _Draft:
     """
 
     models: LineModels
+    named: BatchNames
     cutter: JobCutter | None = None
     lines: int = 0
     first_line: int = 0
@@ -66,7 +70,9 @@ def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
         batch = work.facts(connection, lease.id)
         allowed_models = keys.models_of(connection, batch.key_id)
     yield from delete_lines(gateway, lease)  # of a worker that died while it planned
-    draft = _Draft(LineModels(allowed_models, batch.provider, batch.model_override), cutter=_cutter(gateway, batch))
+    files = line_files.of_batch(gateway, batch, worker=lease.worker)
+    models = LineModels(allowed_models, batch.provider, batch.model_override)
+    draft = _Draft(models, BatchNames(files, batch.endpoint), cutter=_cutter(gateway, batch, files))
     if draft.cutter is None and batch.input_lines is not None and batch.input_lines <= QUICK_LINES:
         draft.ids = set()
     if batch.input_key is None:
@@ -98,13 +104,13 @@ def delete_lines(gateway: Gateway, lease: Lease, *, statuses: Sequence[str] = ST
         yield
 
 
-def _cutter(gateway: Gateway, batch: BatchFacts) -> JobCutter | None:
+def _cutter(gateway: Gateway, batch: BatchFacts, files: LineFiles) -> JobCutter | None:
     if batch.execution != "provider":
         return None
     account = gateway.accounts.by_id(batch.account_id)
     if account is None:
         raise UnavailableError("The account of the batch has been removed.")
-    return JobCutter(account, batch.endpoint, batch.model_override)
+    return JobCutter(account, batch.endpoint, batch.model_override, files)
 
 
 def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key: str) -> Generator[None]:
@@ -116,6 +122,8 @@ def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key:
                 _add(draft, line, batch=batch, max_line_bytes=settings.max_line_bytes)
                 if len(draft.rows) >= SLICE_LINES and draft.ids is None:
                     _write(gateway, lease, draft)
+                if draft.named.due >= SLICE_LINES:
+                    _note_named(gateway, lease, draft)
                 if _is_hopeless(gateway, draft):
                     return
             if splitter.held_bytes <= MAX_HELD_BYTES:
@@ -126,6 +134,7 @@ def _read(gateway: Gateway, lease: Lease, batch: BatchFacts, draft: _Draft, key:
         draft.findings.append(rules.too_many_lines(settings.max_input_lines))
     if draft.ids is None:
         _write(gateway, lease, draft)
+    _note_named(gateway, lease, draft)
 
 
 def _is_hopeless(gateway: Gateway, draft: _Draft) -> bool:
@@ -165,6 +174,7 @@ def _fit(draft: _Draft, line: jsonl.Line, checked: LineFacts, batch: BatchFacts)
         form=draft.form,
     )
     misfit = misfit or draft.models.check(checked, number=line.number)
+    misfit = misfit or draft.named.check(checked, line.data or b"", number=line.number)
     if misfit is not None:
         return misfit
     added = Added() if draft.cutter is None else draft.cutter.add(line, checked)
@@ -192,6 +202,15 @@ def _write(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         batch_lines.insert_lines(connection, lease.id, rows)
     failpoints.hit("plan.between_slices")
+
+
+def _note_named(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
+    """Keep the files that lines name while the batch needs them."""
+    if draft.findings or not draft.named.due:
+        return
+    with gateway.database.write() as connection:
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
+        draft.findings += draft.named.note(connection, lease.id)
 
 
 def _check_whole(gateway: Gateway, lease: Lease, draft: _Draft) -> Generator[None]:

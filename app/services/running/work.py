@@ -21,6 +21,7 @@ from app.services.access import key_stop
 from app.services.gateway import Gateway
 from app.services.jobs import broken, harvest, poll, reconcile, submit
 from app.services.leases import LeaseLostError, lease_ms
+from app.services.line_files import line_files
 from app.services.lines.send import LineCalls, Request
 from app.services.running import capacity, finalise, index, plan, segments
 from app.services.running.turns import Task, Turns
@@ -46,7 +47,7 @@ class BatchWork:
     def __init__(self, gateway: Gateway, *, worker: str) -> None:
         self._gateway = gateway
         self._worker = worker
-        self._lines = LineCalls(gateway)
+        self._lines = LineCalls(gateway, lambda batch: line_files.of_batch(gateway, batch, worker=worker))
         self._plans = Turns(gateway, PLANNING, worker=worker)
         self._indexings = Turns(gateway, INDEXING, worker=worker)
         self._finalisings = Turns(gateway, FINALISING, worker=worker)
@@ -100,9 +101,16 @@ class BatchWork:
         *,
         timeout_s: float,
         room: Callable[[int, float], bool] = always_room,
+        borrow: Callable[[int], bool] = lambda _: True,
         cut: Cut | None = None,
     ) -> Outcome:
-        return self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut)
+        if not request.references:
+            return self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut)
+        with _store():
+            ready = self._lines.fill(request, borrow=borrow)
+        if not isinstance(ready, Request):
+            return ready
+        return self._lines.send(ready, timeout_s=timeout_s, room=room, cut=cut)
 
     def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
         with _store():

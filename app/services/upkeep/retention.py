@@ -1,7 +1,7 @@
 """Drops what is old: events, and lines and chunks of batches that ended long ago, whose files hold the results."""
 
 from app.data.audit import events
-from app.data.batches import lines, retention
+from app.data.batches import lines, named_files, retention
 from app.services.each_due import each_due
 from app.services.gateway import Gateway
 
@@ -37,7 +37,7 @@ def drop_events(gateway: Gateway) -> int:
 def _drop(gateway: Gateway, batch_id: int) -> bool:
     with gateway.database.write() as connection:
         retention.mark(connection, batch_id, "dropping")  # so that nobody reads what is deleted below
-    for drop in (lines.delete_lines, retention.drop_chunks, retention.drop_segments):
+    for drop in (lines.delete_lines, named_files.drop, retention.drop_chunks, retention.drop_segments):
         while True:
             with gateway.database.write() as connection:
                 if drop(connection, batch_id, limit=SLICE_ROWS) < SLICE_ROWS:

@@ -140,11 +140,11 @@ def _audio(inner: Json, path: str) -> Media:
 
 
 def _file(inner: Json, path: str) -> Media:
-    if inner.get("file_id") is not None:
-        raise TranslationError(f"{path}.file_id", "is not supported by other providers; send file_data.")
     name = inner.get("filename")
     if name is not None:
         _string(name, f"{path}.filename")
+    if inner.get("file_id") is not None:
+        return media.stored(inner["file_id"], f"{path}.file_id", name=name)
     return media.document(_string(inner.get("file_data"), f"{path}.file_data"), f"{path}.file_data", name=name)
 
 
@@ -208,6 +208,8 @@ def _write_part(part: Any) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, Media):
+        if part.file is not None:
+            return {"type": "file", "file": {"file_id": part.file}}
         if part.kind == "image":
             image: Json = {"url": media.url_of(part)}
             if part.detail is not None:

@@ -123,6 +123,8 @@ def _signature(part: Thinking) -> str | None:
 def _write_media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
     if item.detail not in (None, "auto") and "detail" not in dropped:
         dropped.append("detail")
+    if item.file is not None:
+        return {"fileData": {"mimeType": item.file.media_type, "fileUri": f"https://{FILES}/v1beta/{item.file}"}}
     if item.url is None:
         media_type = "image/jpeg" if item.media_type == "image/jpg" else item.media_type
         return {"inlineData": {"mimeType": media_type, "data": item.data}}

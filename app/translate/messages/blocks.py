@@ -121,6 +121,8 @@ def _write_media(item: Media, flavour: Flavour, dropped: list[str]) -> Json:
 
 
 def _source(item: Media, flavour: Flavour) -> Json:
+    if item.file is not None:
+        return {"type": "file", "file_id": item.file}
     if item.url is not None:
         if not item.url.startswith(("http://", "https://")):
             scheme = item.url.partition(":")[0]

@@ -280,6 +280,8 @@ def _read_media(request: Request, block: Json, kind: Any, path: str) -> Part:
     if source_type == "text" and isinstance(data, str) and kind == "document":
         encoded = base64.b64encode(data.encode(errors="replace")).decode()
         return Media(kind, media_type="text/plain", data=encoded, name=name)
+    if source_type == "file":
+        return media.stored(source.get("file_id"), f"{path}.source.file_id", name=name)
     raise TranslationError(
         f"{path}.source", f"a source of type {describe(source_type)} is incomplete, or supported by Anthropic only."
     )

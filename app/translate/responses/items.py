@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.translate.errors import TranslationError, describe
-from app.translate.neutral import Json
+from app.translate.neutral import FileId, Json
 
 # All chat templates of open models support `system`; not all support `developer`.
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
@@ -65,6 +65,8 @@ def _part(where: str, part: Any) -> Json:
     if kind == "refusal":
         # Most servers do not know chat's refusal part; as text it means the same to the model.
         return {"type": "text", "text": _string(where, part, "refusal")}
+    if kind in ("input_image", "input_file") and isinstance(part.get("file_id"), FileId):
+        return {"type": "file", "file": {"file_id": part["file_id"]}}
     if kind == "input_image":
         _no_file_id(where, part)
         image = {"url": _string(where, part, "image_url")}

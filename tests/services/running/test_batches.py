@@ -189,7 +189,7 @@ def test_model_of_the_batch_overrides_the_lines(client: KeyClient, workers: Work
 
 def test_ids_of_others_are_refused(client: KeyClient, workers: Workers, fake: FakeServer) -> None:
     workers.start()
-    bad = chat_line("a", messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}])
+    bad = chat_line("a", messages=[{"role": "user", "content": [{"type": "video", "video": {"id": "video-1"}}]}])
     over = ended(client, create(client, jsonl([bad, chat_line("b")]))["id"])
     assert (over["request_counts"]["completed"], over["request_counts"]["failed"]) == (1, 1)
     assert read(client, over["error_file_id"])[0]["error"]["code"] == "unsupported_id"
