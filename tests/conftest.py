@@ -1,12 +1,13 @@
 """Fixtures, named after what they give. Everything is on a fresh store, on SQLite and on PostgreSQL."""
 
+import gc
 import io
 import multiprocessing.util
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -19,7 +20,7 @@ from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from app.wiring import build_gateway
-from tests.support import gcs, postgres, spread
+from tests.support import gcs, postgres, spread, statements
 from tests.support.azurite import Azurite
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
@@ -61,6 +62,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if postgres.URL not in os.environ and not hasattr(config, "workerinput") and not config.option.collectonly:
         server = postgres.Postgres()
         config.add_cleanup(server.stop)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected and imported stays until the end: looking through it for garbage, again and again, is slow."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if spread.is_without_rest(collection_path, config.rootpath) else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -165,6 +181,7 @@ def settings(environment: dict[str, str]) -> Settings:
 def gateway(settings: Settings) -> Iterator[Gateway]:
     """A gateway on an empty store, with an account at provider `local` that nothing listens behind."""
     built = build_gateway(settings, retry_pause_s=0.001)
+    statements.share(built.database)
     yield built
     built.database.dispose()
 

@@ -1,30 +1,44 @@
 """Which tests a run has: `make test` most of them, `make test-rest` what it left out, `make soak` everything.
 
 A test that needs a store runs on both databases. Those that start workers or processes are most of the time of the
-suite, so `make test` runs each of their cases on one database, half of them on each. The whole matrices (SDKs,
-providers by operations and faults, neighbours) and the demo it leaves to the other run.
+suite, so `make test` runs each of their cases on one database, half of them on each, and `make test-rest` on the other.
+What a client or a provider says does not depend on the database: each case of such tests runs once, half of them on
+each database, and on the other one only in `make soak`. Whole matrices of them (SDKs, providers by operations and
+faults, neighbours) and the demo are left to `make test-rest`.
 """
 
 import os
 import re
 import zlib
+from enum import Enum
+from pathlib import Path
 
 import pytest
 
 DATABASES = ("sqlite", "postgresql")
 REST = "BATCHGATE_TEST_REST"
 NAMED = "BATCHGATE_TESTS_NAMED"
-FOLDERS = tuple(
-    f"tests/{folder}/"
-    for folder in (
-        "e2e",
-        "services/access",
-        "services/accounts",
-        "services/containers",
-        "services/copies",
-        "services/jobs",
-        "services/running",
-    )
+# Start workers, processes or many connections.
+COSTLY = (
+    "tests/e2e/",
+    "tests/services/access/",
+    "tests/services/accounts/",
+    "tests/services/containers/",
+    "tests/services/copies/",
+    "tests/services/jobs/",
+    "tests/services/money/test_budgets_running.py",
+    "tests/services/money/test_ledger.py",
+    "tests/services/running/",
+)
+# Of these, what is about the wire.
+WIRE = (
+    "tests/e2e/conformance/test_golden.py",
+    "tests/e2e/conformance/test_inputs_by_file.py",
+    "tests/e2e/dialects/",
+    "tests/services/containers/test_azure.py",
+    "tests/services/jobs/test_azure.py",
+    "tests/services/jobs/test_dialects.py",
+    "tests/services/running/test_dialects.py",
 )
 MATRICES = (
     "tests/cli/test_demo.py",
@@ -35,6 +49,12 @@ MATRICES = (
 )
 
 
+class _Stage(Enum):
+    TEST = "make test"
+    REST = "make test-rest"
+    SOAK = "make soak"
+
+
 def note_names(config: pytest.Config) -> None:
     """Tell this run's processes, which inherit the environment, whether tests were asked for by name."""
     if config.args_source is pytest.Config.ArgsSource.ARGS:
@@ -43,21 +63,34 @@ def note_names(config: pytest.Config) -> None:
         os.environ.pop(NAMED, None)
 
 
+def is_without_rest(path: Path, root: Path) -> bool:
+    """True when this run is for the rest and there is none in the folder or file: importing it would be in vain."""
+    if REST not in os.environ or not path.is_relative_to(root / "tests"):
+        return False
+    name = path.relative_to(root).as_posix() + ("/" if path.is_dir() else "")
+    return not any(place.startswith(name) or name.startswith(place) for place in COSTLY + MATRICES)
+
+
 def left_out(items: list[pytest.Item]) -> list[pytest.Item]:
     """The items that this run leaves out; none when tests are asked for by name."""
     if REST in os.environ:
-        return [item for item in items if not _is_for_later(item)]
+        return [item for item in items if _stage(item) is not _Stage.REST]
     if "BATCHGATE_SOAK" in os.environ or NAMED in os.environ:
         return []
-    return [item for item in items if _is_for_later(item)]
+    return [item for item in items if _stage(item) is not _Stage.TEST]
 
 
-def _is_for_later(item: pytest.Item) -> bool:
-    return item.nodeid.startswith(MATRICES) or (_is_spread(item) and not _is_its_database(item))
+def _stage(item: pytest.Item) -> _Stage:
+    is_first = not _is_spread(item) or _is_its_database(item)
+    if item.nodeid.startswith(MATRICES):
+        return _Stage.REST if is_first else _Stage.SOAK
+    if is_first:
+        return _Stage.TEST
+    return _Stage.SOAK if item.nodeid.startswith(WIRE) else _Stage.REST
 
 
 def _is_spread(item: pytest.Item) -> bool:
-    if not (item.get_closest_marker("spread") or item.nodeid.startswith(FOLDERS)):
+    if not item.nodeid.startswith(COSTLY):
         return False
     chosen = any("database_url" in marker.args[0] for marker in item.iter_markers("parametrize"))
     return not chosen and item.get_closest_marker("one_database") is None and _database(item) is not None

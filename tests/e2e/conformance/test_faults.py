@@ -1,6 +1,6 @@
 """What can go wrong between the gateway and a provider that has jobs of its own: nothing is made twice or lost.
 
-On SQLite only: what differs between databases is in tests/services/jobs.
+Each case on one of the databases: what differs between them is in tests/services/jobs.
 """
 
 from collections.abc import Iterator

@@ -5,7 +5,7 @@ What is declared as native asks the provider, what is emulated never does, and w
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -45,6 +45,14 @@ REQUESTS: dict[str, Callable[[KeyClient, str], Answer]] = {
     "container_file_content": lambda c, p: c.get(f"/v1/containers/cntr_x/files/f/content?provider={p}"),
     "container_file_delete": lambda c, p: c.delete(f"/v1/containers/cntr_x/files/f?provider={p}"),
 }
+
+
+@pytest.fixture
+def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
+    """The fake of the test's provider, or of all."""
+    provider = request.getfixturevalue("provider") if "provider" in request.fixturenames else None
+    with Farm([provider] if provider else PROVIDERS) as running:
+        yield running
 
 
 def form(data: bytes = b"x", purpose: str = "user_data", name: str = "a.txt") -> dict[str, Any]:
