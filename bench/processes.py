@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 import requests
+
+from tests.support import ports
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
@@ -109,7 +110,7 @@ class Web(Process):
     def __init__(
         self, application: str, *, environment: Mapping[str, str], log: Path | None = None, port: int | None = None
     ) -> None:
-        port = port or free_port()
+        port = port or ports.free(1)[0]
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(
             *("-m", "gunicorn", application, "-c", "deploy/gunicorn.conf.py"),
@@ -136,13 +137,6 @@ def worker(environment: Mapping[str, str], *, log: Path | None = None, module: s
     """Start a worker process with the settings of `environment`."""
     words = ("worker",) if module == "app.cli" else ()
     return Process("-m", module, *words, environment=environment, log=log)
-
-
-def free_port() -> int:
-    """Return a port of this machine that is not in use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], object], *, seconds: float = READY_S, what: str, poll_s: float = POLL_S) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from app.cli.shared.profile import FILE
 from tests.fakes.openai_server import FakeServer
+from tests.support import ports
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,9 +69,7 @@ class Demo:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = ports.free(1)
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("BATCHGATE_", "DATABASE_", "LOCAL_"))
     }

@@ -46,7 +46,7 @@ def running(
         yield engine
     finally:
         engine.stop()
-        thread.join(10)
+        thread.join(20)
     assert not thread.is_alive()
 
 
@@ -66,7 +66,7 @@ def test_the_ceiling_holds() -> None:
     gate = threading.Barrier(3)
 
     def wait_for_two_others(line: Line, attempt: int) -> Outcome:
-        gate.wait(5)
+        gate.wait(20)
         return done(line)
 
     work = FakeWork([segment(1, 30)], wait_for_two_others, ceiling=3)
@@ -79,7 +79,7 @@ def test_the_ceiling_holds() -> None:
 def test_a_large_segment_of_one_project_does_not_keep_out_another() -> None:
     def answer(line: Line, attempt: int) -> Outcome:
         if line.number < 2000:  # sent before the large segment is done
-            until(lambda: all(waiting.id != 2 for waiting in work.open), seconds=5)
+            until(lambda: all(waiting.id != 2 for waiting in work.open))
         return done(line)
 
     work = FakeWork([segment(1, 400), segment(2, 4, project=2)], answer, ceiling=4)
@@ -113,7 +113,7 @@ def test_lines_of_an_ended_batch_are_not_sent_any_more() -> None:
     released = threading.Event()
 
     def hold(line: Line, attempt: int) -> Outcome:
-        released.wait(5)
+        released.wait(20)
         return done(line)
 
     work = FakeWork([segment(1, 50)], hold, ceiling=2)

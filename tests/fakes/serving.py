@@ -42,6 +42,7 @@ class ServedApp:
         self.record = record
         self.tls = tls  # an ssl.SSLContext makes the server speak TLS
         self.connections: set[_Connection] = set()
+        self.waiting: dict[asyncio.TimerHandle, Callable[[], None]] = {}
         self.in_flight = 0
         self.forget()
 
@@ -83,6 +84,11 @@ class ServedApp:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
 
+    def release(self) -> None:
+        """Answer what waits for its latency, now; what comes later does not wait."""
+        self.latency_s = 0.0
+        self.loop.call_soon_threadsafe(self._release)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -101,6 +107,11 @@ class ServedApp:
             "most_per_mark": max(marks.values(), default=0),
             "repeated_marks": sum(1 for count in marks.values() if count > 1),
         }
+
+    def _release(self) -> None:
+        for timer, answer in list(self.waiting.items()):
+            timer.cancel()
+            answer()
 
     def _run(self, started: threading.Event) -> None:
         listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
@@ -181,9 +192,17 @@ class _Connection(asyncio.Protocol):
         fault = server.faults.meet(request) or NO_FAULT
         delay = server.latency_s + fault.latency_s
         if delay:
-            self.loop.call_later(delay, self._answer, request, fault)
+            self._answer_later(delay, request, fault)
         else:
             self._answer(request, fault)
+
+    def _answer_later(self, delay_s: float, request: Request, fault: Fault) -> None:
+        def answer() -> None:
+            del self.server.waiting[timer]
+            self._answer(request, fault)
+
+        timer = self.loop.call_later(delay_s, answer)
+        self.server.waiting[timer] = answer
 
     def _answer(self, request: Request, fault: Fault) -> None:
         if self.transport.is_closing():

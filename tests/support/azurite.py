@@ -5,7 +5,6 @@ import hmac
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from email.utils import formatdate
@@ -17,6 +16,7 @@ import requests
 from obstore.store import AzureStore
 
 from app.blobs import Address
+from tests.support import ports
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ class Azurite:
     """The server while its `with` block runs."""
 
     def __enter__(self) -> "Azurite":
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        [port] = ports.free(1)
         self.endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
         self._folder = tempfile.TemporaryDirectory()
         node = shutil.which("node")

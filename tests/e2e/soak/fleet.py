@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.processes import Process, Web, family, free_port, worker
+from bench.processes import Process, Web, family, worker
+from tests.support import ports
 
 VICTIMS = ("worker", "worker", "web worker", "web")
 
@@ -20,7 +21,7 @@ class Fleet:
     def __init__(self, environment: Mapping[str, str], *, workers: int, log: Path) -> None:
         self._environment = environment
         self._log = log
-        self._port = free_port()
+        [self._port] = ports.free(1)
         self.url = f"http://127.0.0.1:{self._port}"
         self._workers: list[Process] = []
         self._web = self._started_web()
