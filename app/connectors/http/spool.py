@@ -6,41 +6,73 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import Download
-from app.lib import jsonl
+from app.lib import json
+from app.lib.jsonl import LineSplitter
 
 MAX_LINE_BYTES = 128 * 2**20
 PIECE_BYTES = 256 * 1024
+
+
+class DamagedError(UpstreamServerError):
+    """A file has all of its lines but one, which is too long or cut off."""
 
 
 @contextmanager
 def spooled_lines(download: Download, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Iterator[bytes]]:
     """The non-blank lines of the whole body, without their newlines. The spool file is anonymous and deletes itself.
 
-    Raises what reading the download raises (UpstreamError), before the first line.
+    Raises what reading the download raises (UpstreamError), before the first line, and DamagedError after the last.
     """
     with tempfile.TemporaryFile() as spool:
         for chunk in download.chunks:
             spool.write(chunk)
         spool.seek(0)
-        yield _lines(iter(lambda: spool.read(PIECE_BYTES), b""), max_line_bytes)
+        yield lines_of(iter(lambda: spool.read(PIECE_BYTES), b""), max_line_bytes)
 
 
 def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterable[str | None]) -> Iterator[bytes]:
     """The lines (see `spooled_lines`) of one file after another; `read` opens the file with a name (or id).
 
-    Names that are None are skipped. May raise UpstreamError midway.
+    Names that are None are skipped. May raise UpstreamError midway, but what is wrong with a line of one file only at
+    the end of all of them.
     """
+    damage: DamagedError | None = None
     for name in names:
         if name is not None:
             with ExitStack() as spools:
                 with read(name) as download:
                     lines = spools.enter_context(spooled_lines(download))
-                yield from lines
+                try:
+                    yield from lines
+                except DamagedError as error:
+                    damage = damage or error
+    if damage is not None:
+        raise damage
 
 
-def _lines(pieces: Iterator[bytes], max_line_bytes: int) -> Iterator[bytes]:
-    for line in jsonl.lines(pieces, max_line_bytes=max_line_bytes):
-        if line.data is None:
-            text = f"A line of the provider's file is longer than {max_line_bytes} bytes."
-            raise UpstreamServerError(text, code="bad_answer")
-        yield line.data
+def lines_of(pieces: Iterator[bytes], max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+    """The non-blank lines of a file. Raises DamagedError after the last that can be had."""
+    splitter = LineSplitter(max_line_bytes=max_line_bytes)
+    too_long = 0
+    for piece in pieces:
+        for line in splitter.feed(piece):
+            if line.data is None:
+                too_long = too_long or line.number
+            else:
+                yield line.data
+    for line in splitter.finish():  # the last line, without an end
+        if line.data is not None and _is_json(line.data):
+            yield line.data
+        else:
+            raise DamagedError(f"The provider's file is cut off in line {line.number}.", code="bad_answer")
+    if too_long:
+        text = f"Line {too_long} of the provider's file is longer than {max_line_bytes} bytes."
+        raise DamagedError(text, code="bad_answer")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    return True

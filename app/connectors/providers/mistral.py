@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from app.connectors.contract.base import LineAnswer, LineCall
@@ -25,6 +26,7 @@ from app.connectors.providers.openai import results as openai_results
 from app.connectors.providers.openai.lines import CHAT
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing, refusals
+from app.connectors.shared.nobody import readable
 from app.connectors.shared.translated import refusal
 from app.lib import json
 from app.translate.errors import TranslationError
@@ -148,8 +150,7 @@ class Mistral(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        for number, row in enumerate(self._rows(job), start=1):
-            yield _result(row, number, chat=job.endpoint in (None, CHAT))
+        return readable(self._rows(job), partial(_result, chat=job.endpoint in (None, CHAT)))
 
 
 def _request(endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:

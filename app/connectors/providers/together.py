@@ -22,6 +22,7 @@ from app.connectors.http import judging
 from app.connectors.providers.openai import results as openai_results
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing, refusals
+from app.connectors.shared.nobody import readable
 from app.lib import json
 
 FILES = "/v1/files"
@@ -130,8 +131,7 @@ class Together(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        for number, row in enumerate(self._rows(job), start=1):
-            yield _result(row, number)
+        return readable(self._rows(job), _result)
 
     def _twin(self, native_id: str) -> NativeFile:
         """The file with the same bytes. While Together deletes it, the bytes cannot be uploaded again."""

@@ -20,6 +20,7 @@ from app.connectors.http.judging import usage_of
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing, refusals
 from app.connectors.shared.big_json import members
+from app.connectors.shared.nobody import readable
 from app.lib import json
 
 FILES = "/v1/files"
@@ -88,13 +89,13 @@ class XAI(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return map(_result, self._elements(job))
+        return readable(self._elements(job), lambda element, _: _result(element))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
         """All results of a job, from all pages, each as a line."""
         return map(parsing.written, self._elements(job))
 
-    def _elements(self, job: NativeJob) -> Iterator[Mapping[str, Any]]:
+    def _elements(self, job: NativeJob) -> Iterator[Any]:
         path = f"{self._at(BATCHES, job.id)}/results"
         token: str | None = None
         # Not `each_page`: a page is too large to hold, and names the next one only at its end.
@@ -105,7 +106,7 @@ class XAI(Managed):
                 if member.index is None:
                     rest[member.name] = member.value
                 else:
-                    yield parsing.fields(member.value, "a result")
+                    yield member.value
             if rest.get("results") is not None and not isinstance(rest["results"], list):
                 raise parsing.bad_answer("results is not a list")
             token = _next(rest, token)
@@ -172,8 +173,9 @@ def _status(batch: parsing.Fields, state: parsing.Fields) -> str:
     return "completed"
 
 
-def _result(row: Mapping[str, Any]) -> JobResult:
+def _result(element: Any) -> JobResult:
     """A line's result. Its answer is under the name of its endpoint."""
+    row = parsing.fields(element, "a result")
     custom_id = parsing.required(row, "batch_request_id")
     came = parsing.part(row, "batch_result") or row
     if came.get("error"):

@@ -37,6 +37,7 @@ FAILPOINTS = "harvest"
 FLOAT_BYTES = 32  # an object and its place in a list
 ANSWER_BYTES = 1000  # an answer without its texts
 MISSING = ("missing_result", "The provider ended the job without a result for this line.")
+UNREAD = "The provider gave no result for this line, but {} row(s) that cannot be read; the first: {}"
 UNSUPPORTED = (UNSUPPORTED_ID, "This line names an object of a provider's account, which the gateway does not pass on.")
 # Results that are missing at the provider are asked for this many times.
 MAX_MISSING_LOOKS = 5
@@ -46,7 +47,8 @@ RESULTS_KEPT_MS = 30 * 24 * 3600 * 1000
 
 @dataclass(slots=True)
 class _Harvest:
-    """A job whose results come in. `strangers` are results for no line, `repeated` those for a line that has one."""
+    """A job whose results come in. `strangers` are results for no line, `repeated` those for a line that has one,
+    `unread` rows that name none, and `why` what is wrong with the first of them."""
 
     gateway: Gateway
     lease: JobLease
@@ -56,6 +58,8 @@ class _Harvest:
     requests: Requests
     strangers: int = 0
     repeated: int = 0
+    unread: int = 0
+    why: str = ""
     held: list[JobResult] = field(default_factory=list)
     held_bytes: int = 0
 
@@ -81,6 +85,11 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
                 reason = (send.CREDENTIAL_CODE, send.CREDENTIAL_MESSAGE)
             elif not isinstance(error, MissingError):
                 reason = (bounds.word(error.code, "code"), error.message)
+        if reason == MISSING and work.unread:
+            reason = (
+                BAD_ANSWER,
+                UNREAD.format(work.unread, work.account.connector.hide(work.why) if work.account else work.why),
+            )
         _write_missing(work, reason)
     _done(work)
 
@@ -119,6 +128,7 @@ def _done(work: _Harvest) -> None:
         status=facts.status,
         strangers=work.strangers,
         repeated=work.repeated,
+        unread=work.unread,
     )
 
 
@@ -174,7 +184,9 @@ def _flush(work: _Harvest) -> None:
     results: dict[int, Result] = {}
     for result in held:
         row = lines.get(result.custom_id)
-        if row is None:
+        if row is None and not result.custom_id:
+            _note_unread(work, result)
+        elif row is None:
             work.strangers += 1
             work.gateway.log.warning(
                 "job.stranger", batch=work.facts.public_id, job=work.facts.number, custom_id=result.custom_id[:100]
@@ -186,6 +198,14 @@ def _flush(work: _Harvest) -> None:
     if results:
         _write(work, list(results.values()))
     failpoints.hit("job.during_harvest")
+
+
+def _note_unread(work: _Harvest, result: JobResult) -> None:
+    if not work.unread:
+        facts = work.facts
+        work.gateway.log.warning("job.row_unread", batch=facts.public_id, job=facts.number, reason=result.message)
+    work.unread += 1
+    work.why = work.why or result.message
 
 
 def _lines_of(work: _Harvest, held: Sequence[JobResult]) -> dict[str, LineOfJob]:

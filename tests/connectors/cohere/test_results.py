@@ -143,11 +143,17 @@ def test_a_row_of_nobody_is_an_upstream_error(app, connector, row):
     if not isinstance(row, dict):
         with pytest.raises(UpstreamServerError):
             list(connector.raw_results(output(app, jsonl(row))))
+    good = {"custom_id": "a", "error": "no"}
+    named = [result.custom_id for result in connector.results(output(app, jsonl(good, row, good)))]
+    assert named == ["a", "", "a"]
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"{\n", b"[" * 100_000, b"Obj\x01", b"Obj\x01" + b"\xff" * 500])
 def test_files_of_nonsense_are_upstream_errors(app, connector, data):
     for call in (connector.results, connector.raw_results):
+        if data == b"{\n" and call == connector.raw_results:
+            assert list(call(output(app, data))) == [data]  # one line, as it is
+            continue
         with pytest.raises(UpstreamServerError) as wrong:
             list(call(output(app, data)))
         assert wrong.value.code == "bad_answer"
@@ -161,7 +167,7 @@ def test_damaged_avro_is_an_upstream_error(app, connector):
         parts[0] = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
         try:
             for result in connector.results(ended):
-                assert result.custom_id
+                assert result.custom_id or result.error_code == "bad_answer"
         except UpstreamServerError as error:
             assert error.code == "bad_answer"
 

@@ -47,11 +47,25 @@ def rows_of(connector, fake, *rows):
         (b'{"custom_id": 7, "response": null}\n', "row 2 of the results has no custom_id"),
     ],
 )
-def test_a_row_of_nobody_is_named(connector, server, row, what):
-    good = b'{"custom_id": "a", "response": {"status_code": 200, "body": {"x": 1}}, "error": null}\n'
+def test_a_row_of_nobody_is_named_and_costs_only_itself(connector, server, row, what):
+    good = b'{"custom_id": "%b", "response": {"status_code": 200, "body": {"x": 1}}, "error": null}\n'
 
-    with pytest.raises(UpstreamServerError, match=what):
-        rows_of(connector, server.app, good, row)
+    a, nobody, b = rows_of(connector, server.app, good % b"a", row, good % b"b")
+    assert (a.custom_id, nobody.custom_id, b.custom_id) == ("a", "", "b")
+    assert what in nobody.message
+    with pytest.raises(UpstreamServerError, match=what.replace("row 2", "row 1")):
+        rows_of(connector, server.app, row, row)
+
+
+def test_what_is_wrong_with_a_line_of_one_file_is_raised_after_the_others(connector, server):
+    good = b'{"custom_id": "%b", "response": {"status_code": 200, "body": {"x": 1}}, "error": null}'
+    app = server.app
+    cut = app.add_file(good % b"a" + b"\n" + (good % b"b")[:30], filename="out", purpose="batch_output")
+    errors = app.add_file(good % b"c", filename="err", purpose="batch_output")  # without a newline, but whole
+    results = connector.results(NativeJob("batch_1", "completed", output_id=cut.id, error_id=errors.id))
+    assert [next(results).custom_id, next(results).custom_id] == ["a", "c"]
+    with pytest.raises(UpstreamServerError, match="cut off in line 2"):
+        next(results)
 
 
 @pytest.mark.parametrize(

@@ -51,4 +51,4 @@ def test_a_gemini_row_without_a_key_ends_its_line_only(client: KeyClient, worker
     )
     assert [line["custom_id"] for line in read(client, over["output_file_id"])] == ["a", "c"]
     [error] = read(client, over["error_file_id"])
-    assert (error["custom_id"], error["error"]["code"]) == ("b", "missing_result")
+    assert (error["custom_id"], error["error"]["code"]) == ("b", "bad_answer")

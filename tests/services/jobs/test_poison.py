@@ -94,16 +94,28 @@ def test_errors_of_a_job_of_any_shape_are_told(client: KeyClient, workers: Worke
     assert all(len(error["code"]) <= 128 and len(error["message"]) <= 4096 for error in over["errors"]["data"])
 
 
-def test_results_that_make_no_sense_are_asked_for_a_few_times(
+def test_a_row_that_makes_no_sense_costs_only_its_line(
     client: KeyClient, workers: Workers, server: ServedApp, gateway: Gateway
 ) -> None:
     # The account of the test is one of the gateway's own connectors, which tell nonsense from a fault of their own.
-    server.faults.add(Fault(path="/content", method="GET", status=200, body=row("c1") + b"nonsense\n" + row("c3")))
+    rows = [row("c1"), b"nonsense\n", b"[1]\n", row("c3"), b'{"response": {}}\n']
+    server.faults.add(Fault(path="/content", method="GET", status=200, body=b"".join(rows)))
     workers.start()
     over = ended(client, create(client, LINES, provider="openai")["id"])
-    found = errors_of(client, over)
-    assert (over["status"], found) == ("completed", dict.fromkeys(("c0", "c2", "c3"), "bad_answer"))
-    assert [line["custom_id"] for line in read(client, over["output_file_id"])] == ["c1"]
+    assert (over["status"], errors_of(client, over)) == ("completed", dict.fromkeys(("c0", "c2"), "bad_answer"))
+    assert [line["custom_id"] for line in read(client, over["output_file_id"])] == ["c1", "c3"]
+    assert "row 2 of the results is not JSON" in read(client, over["error_file_id"])[0]["error"]["message"]
+    assert sum(request.path.endswith("/content") for request in server.requests) == 1
+
+
+@pytest.mark.parametrize("end", [b'{"custom_id": "c2", "respo', b"nonsense"])
+def test_results_that_are_cut_off_are_asked_for_a_few_times(
+    client: KeyClient, workers: Workers, server: ServedApp, gateway: Gateway, end: bytes
+) -> None:
+    server.faults.add(Fault(path="/content", method="GET", status=200, body=row("c1") + row("c3") + end))
+    workers.start()
+    over = ended(client, create(client, LINES, provider="openai")["id"])
+    assert (over["status"], errors_of(client, over)) == ("completed", dict.fromkeys(("c0", "c2"), "bad_answer"))
     assert sum(request.path.endswith("/content") for request in server.requests) == 5
 
 

@@ -3,6 +3,7 @@
 import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from app.connectors.http.remote import Remote
 from app.connectors.http.spool import rows
 from app.connectors.providers.anthropic import shapes
 from app.connectors.shared import parsing
+from app.connectors.shared.nobody import readable
 from app.connectors.shared.translated import BAD_ANSWER, NativeCall, Translated
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
@@ -162,7 +164,8 @@ class Anthropic(Translated):
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         ended_at_s = None if job.ended_at is None else job.ended_at // 1000
         untouched = job.endpoint == MESSAGES
-        return (shapes.result(row, ended_at_s=ended_at_s, untouched=untouched) for row in self._rows(job))
+        read = partial(shapes.result, ended_at_s=ended_at_s, untouched=untouched)
+        return readable(self._rows(job), lambda row, _: read(row))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The provider's own lines of a finished job, each with its newline; otherwise as `results`."""

@@ -8,7 +8,7 @@ not AWS's. The base URL is that of the control plane; one of AWS's own follows t
 
 import re
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,7 +36,7 @@ from app.connectors.contract.paging import MAX_PAGES, each_page, whole
 from app.connectors.http.auth import bearer
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
-from app.connectors.http.spool import spooled_lines
+from app.connectors.http.spool import rows
 from app.connectors.providers.bedrock import lines, shapes
 from app.connectors.shared.translated import NativeCall, Translated
 from app.translate.dialects import EMBEDDINGS
@@ -196,11 +196,7 @@ class Bedrock(Translated):
         if job.output_id is None:
             return
         try:
-            for uri in self._outputs(job.output_id):
-                with ExitStack() as stack:
-                    with self._bucket.get(uri) as download:
-                        lines_of_file = stack.enter_context(spooled_lines(download))
-                    yield from lines_of_file
+            yield from rows(self._bucket.get, self._outputs(job.output_id))
         except MissingError as error:
             if job.status == "completed" or not error.sent:
                 raise

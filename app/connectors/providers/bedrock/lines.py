@@ -8,6 +8,7 @@ from urllib.parse import quote
 from app.connectors.contract.base import LineCall
 from app.connectors.contract.objects import EncodedLine, JobLine, JobResult, NativeJob
 from app.connectors.providers.bedrock import shapes
+from app.connectors.shared.nobody import readable
 from app.connectors.shared.regrouping import Piece, piece_id, regrouped
 from app.connectors.shared.translated import NativeCall
 from app.lib import json
@@ -85,9 +86,8 @@ def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[J
 
 
 def _read(rows: Generator[bytes], read: shapes.Read) -> Iterator[JobResult]:
-    with closing(rows):  # an invalid row ends the iteration, so close the rows
-        for number, row in enumerate(rows, start=1):
-            yield shapes.result(row, number, read)
+    with closing(rows):
+        yield from readable(rows, lambda row, number: shapes.result(row, number, read))
 
 
 def makes_vectors(model: str | None) -> bool:

@@ -27,6 +27,7 @@ from app.connectors.http.remote import with_bearer
 from app.connectors.providers.cohere import results as cohere_results
 from app.connectors.providers.cohere import shapes
 from app.connectors.shared import parsing, regrouping
+from app.connectors.shared.nobody import readable
 from app.connectors.shared.translated import NativeCall, Translated
 from app.lib import json
 from app.translate import dialects
@@ -184,8 +185,7 @@ class Cohere(Translated):
             yield cohere_results.json_line(record)
 
     def _rows(self, job: NativeJob) -> Iterator[regrouping.Piece]:
-        for record in self._records(job):
-            result = shapes.result(record, job.endpoint)
+        for result in readable(self._records(job), lambda record, _: shapes.result(record, job.endpoint)):
             yield regrouping.Piece(result.custom_id, result)
 
     def _records(self, job: NativeJob) -> Iterator[Any]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from app.connectors.contract.objects import Download
-from app.connectors.http.spool import MAX_LINE_BYTES, PIECE_BYTES
+from app.connectors.http.spool import PIECE_BYTES, lines_of
 from app.connectors.providers.cohere import avro
 from app.connectors.shared import parsing
-from app.lib import json, jsonl
+from app.lib import json
 
 
 def rows(download: Download) -> Iterator[Any]:
@@ -23,7 +23,12 @@ def rows(download: Download) -> Iterator[Any]:
 
 
 def json_line(row: Any) -> bytes:
-    """A row as a line of JSON. Raises UpstreamServerError if it is not an object, or cannot be expressed in JSON."""
+    """A row as a line of JSON; one that never was JSON as it is.
+
+    Raises UpstreamServerError if it is not an object, or cannot be expressed in JSON.
+    """
+    if isinstance(row, bytes):
+        return row + b"\n"
     fields = parsing.fields(row, "a result")
     try:
         return json.dumps_line(
@@ -34,10 +39,8 @@ def json_line(row: Any) -> bytes:
 
 
 def _json_rows(file: IO[bytes]) -> Iterator[Any]:
-    for line in jsonl.lines(iter(lambda: file.read(PIECE_BYTES), b""), max_line_bytes=MAX_LINE_BYTES):
-        if line.data is None:
-            raise parsing.bad_answer(f"a result is longer than {MAX_LINE_BYTES} bytes")
+    for line in lines_of(iter(lambda: file.read(PIECE_BYTES), b"")):
         try:
-            yield json.loads(line.data)
-        except json.JSONDecodeError as error:
-            raise parsing.bad_answer("a result is not JSON") from error
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            yield line  # as it is: it costs only itself

@@ -29,6 +29,7 @@ from app.connectors.http.spool import rows
 from app.connectors.providers.fireworks import shapes
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing
+from app.connectors.shared.nobody import readable
 from app.connectors.shared.once import Once
 from app.lib import json
 
@@ -156,7 +157,7 @@ class Fireworks(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return map(shapes.result, self._rows(job))
+        return readable(self._rows(job), lambda row, _: shapes.result(row))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
         """The lines of a job's result files: successful lines and failed lines."""

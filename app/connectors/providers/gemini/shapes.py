@@ -9,7 +9,7 @@ from typing import Any
 from app.connectors.contract.objects import OVER, JobError, JobResult, NativeFile, NativeJob, NewJob, Page, Payload
 from app.connectors.http.wire import Answer
 from app.connectors.shared import parsing, refusals, regrouping
-from app.connectors.shared.nobody import NOBODY, owned, owner, unread
+from app.connectors.shared.nobody import NOBODY, owner, readable, unread
 from app.connectors.shared.translated import BAD_ANSWER, answered
 from app.connectors.shared.wrap import wrapped
 from app.lib import json
@@ -187,11 +187,9 @@ def chats(rows: Rows, *, created: int | None) -> Iterator[JobResult]:
 
     def results() -> Iterator[JobResult]:
         with closing(rows):
-            for value in rows:
-                row, key = _row(value)
-                yield _result(row, key, lambda body: read_answer(body, created=created))
+            yield from readable(rows, lambda value, _: _read(value, lambda body: read_answer(body, created=created)))
 
-    return owned(results())
+    return results()
 
 
 def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
@@ -199,11 +197,15 @@ def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: st
 
     def pieces() -> Iterator[regrouping.Piece]:
         with closing(rows):
-            for value in rows:
-                row, key = _row(value)
-                yield regrouping.Piece(key, _result(row, key, read))
+            for result in readable(rows, lambda value, _: _read(value, read)):
+                yield regrouping.Piece(result.custom_id, result)
 
-    return owned(regrouping.regrouped(pieces(), status=status))
+    return regrouping.regrouped(pieces(), status=status)
+
+
+def _read(value: Any, read: Callable[[Any], Any]) -> JobResult:
+    row, key = _row(value)
+    return _result(row, key, read)
 
 
 def _row(value: Any) -> tuple[Mapping[str, Any], str]:

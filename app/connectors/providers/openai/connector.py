@@ -22,6 +22,7 @@ from app.connectors.providers.openai import shapes
 from app.connectors.providers.openai.lines import CHAT
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.providers.openai.results import result
+from app.connectors.shared.nobody import readable
 
 FILES = "/v1/files"
 BATCHES = "/v1/batches"
@@ -101,8 +102,7 @@ class OpenAIShaped(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job: its output file, then its error file; either may be missing."""
-        for number, row in enumerate(self._rows(job), start=1):
-            yield result(row, number)
+        return readable(self._rows(job), result)
 
     # What subclasses change.
 

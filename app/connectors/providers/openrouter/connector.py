@@ -21,6 +21,7 @@ from app.connectors.providers.openai.managed import Managed
 from app.connectors.providers.openrouter import shapes
 from app.connectors.shared import parsing
 from app.connectors.shared.big_json import members
+from app.connectors.shared.nobody import readable
 from app.lib import json
 
 FILES = "/v1/files"
@@ -92,7 +93,7 @@ class OpenRouter(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return (shapes.result(element, endpoint=job.endpoint) for element in self._elements(job))
+        return readable(self._elements(job), lambda element, _: shapes.result(element, endpoint=job.endpoint))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
         """All results of a job, each as a line."""

@@ -8,7 +8,7 @@ from typing import Any
 from app.connectors.contract.objects import OVER, JobError, JobResult, NativeJob, NewJob, Page
 from app.connectors.providers.anthropic.shapes import ERROR_STATUSES
 from app.connectors.shared import parsing, refusals, regrouping
-from app.connectors.shared.nobody import NOBODY, owned, owner, unread
+from app.connectors.shared.nobody import NOBODY, owner, readable, unread
 from app.connectors.shared.translated import BAD_ANSWER, answered
 from app.lib import json
 from app.translate.errors import TranslationError
@@ -149,27 +149,25 @@ def _error(error: Mapping[str, Any]) -> JobError:
 def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
     """The result of each line of a job of chats."""
 
-    def results() -> Iterator[JobResult]:
-        for number, line in enumerate(rows, start=1):
-            row = _row(line, number)
-            request = row.get("request")
-            labels = request.get("labels") if type(request) is dict else None
-            label = labels.get(LINE) if type(labels) is dict else None
-            yield _result(row, owner(row.get("custom_id"), label), read)
+    def result(line: bytes, number: int) -> JobResult:
+        row = _row(line, number)
+        request = row.get("request")
+        labels = request.get("labels") if type(request) is dict else None
+        label = labels.get(LINE) if type(labels) is dict else None
+        return _result(row, owner(row.get("custom_id"), label), read)
 
-    return owned(results())
+    return readable(rows, result)
 
 
 def embeddings(rows: Iterator[bytes], read: Read, *, status: str) -> Iterator[JobResult]:
     """The result of each line of a job of texts, reassembled from its pieces; `status` is the job's."""
 
-    def pieces() -> Iterator[regrouping.Piece]:
-        for number, line in enumerate(rows, start=1):
-            row = _row(line, number)
-            outcome = _result(row, owner(row.get("key")), read)
-            yield regrouping.Piece(outcome.custom_id, outcome)
+    def result(line: bytes, number: int) -> JobResult:
+        row = _row(line, number)
+        return _result(row, owner(row.get("key")), read)
 
-    return owned(regrouping.regrouped(pieces(), status=status))
+    pieces = (regrouping.Piece(piece.custom_id, piece) for piece in readable(rows, result))
+    return regrouping.regrouped(pieces, status=status)
 
 
 def _row(line: bytes, number: int) -> Mapping[str, Any]:
