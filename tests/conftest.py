@@ -4,6 +4,7 @@ import gc
 import io
 import multiprocessing.util
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -20,7 +21,7 @@ from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from app.wiring import build_gateway
-from tests.support import gcs, postgres, spread, statements
+from tests.support import gcs, postgres, spread, statements, stored
 from tests.support.azurite import Azurite
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
@@ -153,7 +154,18 @@ def local_base_url() -> str:
 
 
 @pytest.fixture
-def environment(database_url: str, tmp_path: Path, local_base_url: str) -> dict[str, str]:
+def blob_settings(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Where file contents are kept: in a folder, or with BATCHGATE_TEST_BLOBS=s3 in a bucket."""
+    if os.environ.get(stored.VARIABLE) != "s3":
+        return {}
+    address = request.getfixturevalue("seaweed").address(secrets.token_hex(8))
+    return stored.settings(address)
+
+
+@pytest.fixture
+def environment(
+    database_url: str, tmp_path: Path, local_base_url: str, blob_settings: dict[str, str]
+) -> dict[str, str]:
     """What an operator would set for this store; processes that a test starts get it too.
 
     No lease ends by itself, however busy the machine is; those of processes that are killed do (tests.support.process).
@@ -168,6 +180,7 @@ def environment(database_url: str, tmp_path: Path, local_base_url: str) -> dict[
         "BATCHGATE_POLL_SECONDS": "0.05",
         "BATCHGATE_DRAIN_SECONDS": "1",
         "LOCAL_BASE_URL": local_base_url,
+        **blob_settings,
     }
 
 

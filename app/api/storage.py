@@ -32,12 +32,14 @@ def storage_choice(fields: Mapping[str, str]) -> StorageChoice:
     backend = gateway().blobs.backend
     unknown = set(stores) - {backend, API, *BUCKETS}
     if unknown:
-        text = f"{PARAM}: the store {min(unknown)!r:.60} is not known; use {backend!r}, {API!r}, 's3' or 'gcs'."
+        known = ", ".join(map(repr, dict.fromkeys((backend, API, *BUCKETS))))
+        text = f"{PARAM}: the store {min(unknown)!r:.60} is not known; there are {known}."
         raise InvalidRequestError(text, param=PARAM)
     if len(stores) > 1:
         raise InvalidRequestError(f"{PARAM}: name one store, not both {' and '.join(sorted(stores))}.", param=PARAM)
     for kind, value in stores.items():
-        if kind in (backend, API):
+        # The gateway's own store may be of the same kind as a provider's bucket, which is what has fields.
+        if kind in (backend, API) and not (kind in BUCKETS and value):
             if isinstance(value, dict) and value:
                 text = f"{PARAM}.{kind}.{min(map(str, value)):.60} is not known; the store {kind!r} has no fields."
                 raise InvalidRequestError(text, param=PARAM)

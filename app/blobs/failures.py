@@ -19,7 +19,8 @@ ECHOED = re.compile(
 SIGNED = re.compile(
     r"\b(sig|signature|x-amz-[a-z-]+|x-goog-[a-z-]+|authorization|token)(=|:\s*)[^&\s\"'<>,)]+", re.IGNORECASE
 )
-MISSING = "404 Not Found"
+REFUSED = (PermissionDeniedError, UnauthenticatedError)
+OUT_OF_RANGE = re.compile(r"416 Range Not Satisfiable|Wanted range starting at \d+, but")
 
 
 @contextmanager
@@ -33,12 +34,18 @@ def translated(secrets: Sequence[str], *, name: str = "", reading: bool = False)
     except FileNotFoundError as error:
         text = _text(error, secrets)
         raise (BlobMissingError if reading else BlobError)(f"{name}: {text}") from None
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise BlobError(f"{name}: the store refuses the credentials: {_text(error, secrets)}") from None
     except (BaseError, OSError, NotImplementedError, ValueError) as error:
         # Without the cause: its text has the whole request, and tracebacks show causes.
         text = _text(error, secrets)
-        raise (BlobFullError if FULL.search(text) else BlobError)(f"{name}: {text}") from None
+        if FULL.search(text):
+            raise BlobFullError(f"{name}: {text}") from None
+        refused = "the store refuses the credentials: " if isinstance(error, REFUSED) else ""
+        raise BlobError(f"{name}: {refused}{text}") from None
+
+
+def is_out_of_range(error: Exception) -> bool:
+    """True when the object ends before the range that was read, as an empty one does before any."""
+    return OUT_OF_RANGE.search(str(error)) is not None
 
 
 def _text(error: Exception, secrets: Sequence[str]) -> str:

@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 import obstore
+from obstore.exceptions import BaseError
 
 from app.blobs.base import BUFFER_BYTES, BlobError, BlobMissingError
 from app.blobs.blocks import BLOCK_BYTES
+from app.blobs.failures import is_out_of_range
 
 if TYPE_CHECKING:
     from app.blobs.objects import ObjectBlobs
@@ -43,9 +45,9 @@ class ObjectReader:
         with self._blobs.errors(self._name, reading=True):
             try:
                 found = obstore.get(self._blobs.client, self._name, options={"range": (0, BLOCK_BYTES)})
-            except FileNotFoundError:
-                raise
-            except obstore.exceptions.BaseError:
+            except BaseError as error:
+                if not is_out_of_range(error):
+                    raise
                 return obstore.head(self._blobs.client, self._name)["size"]  # an empty object has no ranges
             self._blobs.blocks.put((self._name, 0), found.bytes().to_bytes())
             return found.meta["size"]
@@ -79,8 +81,14 @@ class ObjectStream:
         return self
 
     def __next__(self) -> bytes:
+        if len(self._rest) < BUFFER_BYTES and (data := self._next()):
+            # Whole buffers but for the last one: what is left of one piece, and the beginning of the next.
+            head, self._rest = bytes(self._rest), memoryview(data)
+            if head:
+                data, self._rest = head + self._rest[: BUFFER_BYTES - len(head)], self._rest[BUFFER_BYTES - len(head) :]
+                return data
         if not self._rest:
-            self._rest = memoryview(self._next())
+            raise StopIteration
         data, self._rest = bytes(self._rest[:BUFFER_BYTES]), self._rest[BUFFER_BYTES:]
         return data
 
@@ -90,10 +98,11 @@ class ObjectStream:
         self._rest = memoryview(b"")
 
     def _next(self) -> bytes:
+        """The next piece, nothing at the end."""
         while True:
             if self._source is None or self._remaining == 0:
-                self.close()
-                raise StopIteration
+                self._source = None
+                return b""
             try:
                 with self._blobs.errors(self._name, reading=True):
                     data = next(self._source, None)
@@ -105,7 +114,7 @@ class ObjectStream:
                 continue
             if data is not None:
                 return self._counted(data)
-            self.close()
+            self._source = None
             if self._remaining:
                 raise BlobError(f"The blob is {self._remaining} bytes shorter than expected.")
 
@@ -136,9 +145,9 @@ class ObjectStream:
                     obstore.head(self._blobs.client, self._name)
                     return None
                 found = obstore.get(self._blobs.client, self._name, options=options)
-            except FileNotFoundError:
-                raise
-            except obstore.exceptions.BaseError:
+            except BaseError as error:
+                if not is_out_of_range(error):
+                    raise
                 size = obstore.head(self._blobs.client, self._name)["size"]
                 if not options or self._offset < size:
                     raise

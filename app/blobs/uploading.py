@@ -42,7 +42,8 @@ class ObjectWriter:
     def __init__(self, blobs: "ObjectBlobs", name: str) -> None:
         self._blobs = blobs
         self._name = name
-        self._held: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._held: list[bytes] = []  # towards the next piece
         self._held_bytes = 0
         self._sent_bytes = 0
         self._extra = 0
@@ -52,8 +53,10 @@ class ObjectWriter:
     def write(self, data: bytes | memoryview) -> None:
         self._held.append(bytes(data))
         self._held_bytes += len(data)
-        if self._held_bytes >= (PART_BYTES if self._upload is None else BUFFER_BYTES):
-            self._send()
+        if self._held_bytes >= BUFFER_BYTES:
+            self._end_piece()
+            if self._upload is not None or len(self._pieces) * BUFFER_BYTES >= PART_BYTES:
+                self._send()
 
     def commit(self) -> None:
         failpoints.hit("blob.before_rename")
@@ -74,21 +77,26 @@ class ObjectWriter:
             with self._blobs.errors(self._name):
                 upload.__exit__(BlobError, None, None)  # how the library is asked to abort
 
-    def _send(self) -> None:
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+    def _end_piece(self) -> None:
+        self._pieces.append(self._held[0] if len(self._held) == 1 else b"".join(self._held))
         self._held, self._held_bytes = [], 0
+
+    def _send(self) -> None:
         if self._upload is None:
             self._extra = self._blobs.parts.take()
             with self._blobs.errors(self._name):
                 self._upload = obstore.open_writer(
                     self._blobs.client, self._name, buffer_size=PART_BYTES, max_concurrency=1 + self._extra
                 )
-        self._sent_bytes += len(data)
+        pieces, self._pieces = self._pieces, []
+        pieces.reverse()
         with self._blobs.errors(self._name):
-            self._upload.write(data)
+            while pieces:  # which the library keeps until their part is stored
+                self._sent_bytes += len(pieces[-1])
+                self._upload.write(pieces.pop())
 
     def _put(self) -> None:
-        data = b"".join(self._held)
+        data = b"".join([*self._pieces, *self._held])
         with self._blobs.errors(self._name):
             try:
                 obstore.put(self._blobs.client, self._name, data, mode="create")
@@ -99,7 +107,8 @@ class ObjectWriter:
 
     def _complete(self) -> None:
         if self._held:
-            self._send()
+            self._end_piece()
+        self._send()
         upload, self._upload = self._upload, None
         with self._blobs.errors(self._name):
             upload.close()  # which aborts when it fails
@@ -108,6 +117,6 @@ class ObjectWriter:
             raise BlobError(f"{self._name}: the store has {stored} bytes of {self._sent_bytes}.")
 
     def _release(self) -> None:
-        self._held = []
+        self._held, self._pieces = [], []
         extra, self._extra = self._extra, 0
         self._blobs.parts.give_back(extra)

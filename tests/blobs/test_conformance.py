@@ -46,6 +46,7 @@ def test_a_blob_is_read_as_it_was_written(kind: Kind, size: int) -> None:
     put(kind.store, data)
     buffers = list(kind.store.stream(KEY))
     assert b"".join(buffers) == data
+    assert all(len(buffer) == BUFFER_BYTES for buffer in buffers[:-1])
     assert all(0 < len(buffer) <= BUFFER_BYTES for buffer in buffers)
     assert list(kind.names()) == [KEY]
 

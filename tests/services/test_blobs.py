@@ -9,6 +9,7 @@ from app.data.store.database import now_ms
 from app.data.tables import blobs
 from app.services import blobs as service
 from app.services.gateway import Gateway
+from tests.support import stored
 
 LEASE_S = 60.0
 
@@ -58,8 +59,7 @@ def test_bytes_of_a_writer_that_fell_silent_are_swept_and_cannot_be_used(gateway
         assert service.sweep(gateway) == 1
         settle(gateway, blob)
     assert states(gateway) == []
-    path = gateway.blobs.path(blob.key)
-    assert path is not None and not path.exists()
+    assert stored.sizes(gateway) == {}
 
 
 def test_a_writer_that_comes_back_before_the_sweeper_keeps_its_bytes(gateway: Gateway) -> None:

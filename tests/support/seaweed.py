@@ -22,6 +22,7 @@ REGION = "us-east-1"
 KEYS = {"identities": [{"name": "all", "credentials": [], "actions": ["Admin", "Read", "Write", "List"]}]}
 # Each bucket takes as many volumes as it is told here, of those that there are.
 ONE_VOLUME = "[master.volume_growth]\ncopy_1 = 1\n"
+SHARED = "shared"
 PORTS = ("master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc", "s3", "s3.port.grpc")
 
 
@@ -72,15 +73,16 @@ class Seaweed:
         self.client.create_bucket(Bucket=name)
         return name
 
-    def address(self) -> Address:
-        """A prefix in a new bucket, as the gateway's own store."""
-        return Address(f"s3://{self.bucket('blobs')}/kept", self.url, REGION, key_id=ACCESS_KEY_ID, secret=SECRET)
+    def address(self, prefix: str = "") -> Address:
+        """A new bucket as the gateway's own store; with a `prefix`, a part of one that they share."""
+        bucket = SHARED if prefix else self.bucket("blobs")
+        return Address(f"s3://{bucket}/{prefix or 'kept'}", self.url, REGION, key_id=ACCESS_KEY_ID, secret=SECRET)
 
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, "SeaweedFS has ended"
         try:
-            self.client.create_bucket(Bucket="ready")
-            self.client.put_object(Bucket="ready", Key="ready", Body=b"x")
+            self.client.create_bucket(Bucket=SHARED)
+            self.client.put_object(Bucket=SHARED, Key="ready", Body=b"x")
         except (ClientError, BotoCoreError):
             return False
         return True

@@ -1,6 +1,5 @@
 """Downloads: whole or a range, checked against what the client has, under any name."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from app.settings import from_environment
 from tests.api.openai.test_files import made, stored
 from tests.conftest import KeyClient
 from tests.support import forms
+from tests.support import stored as stored_bytes
 from tests.support.server import LiveServer
 from tests.support.web import application
 
@@ -147,7 +147,7 @@ def test_a_slow_download_holds_no_connection(client: KeyClient, gateway: Gateway
 
 def test_lost_bytes_are_a_503_and_not_a_cut_answer(client: KeyClient, gateway: Gateway, path: str) -> None:
     for lost in stored(gateway):
-        lost.unlink()
+        gateway.blobs.delete(lost.name)
     answer = client.get(path)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
@@ -161,7 +161,7 @@ def test_behind_nginx_the_bytes_are_its_business(
         web = application(behind).test_client()
         headers = {"Authorization": f"Bearer {client.key}", "Range": "bytes=0-1"}
         answer = web.get(f"/v1/files/{file_id}/content", headers=headers)
-        root = Path(gateway.blobs.url.removeprefix("file://"))
+        root = stored_bytes.local(gateway).root
         place = stored(gateway)[0].relative_to(root)
         assert (answer.status_code, answer.data) == (200, b"")
         assert answer.headers["X-Accel-Redirect"] == f"/_blobs/{place}"

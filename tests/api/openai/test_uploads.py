@@ -19,6 +19,7 @@ from app.services.gateway import Gateway
 from tests.api.openai.test_files import BASES, FIELDS, LINE, count, refusal, stored
 from tests.conftest import KeyClient
 from tests.support import forms
+from tests.support import stored as stored_bytes
 from tests.support.server import LiveServer
 
 UPLOAD_FIELDS = {
@@ -215,6 +216,7 @@ def test_parts_at_once_do_not_exceed_the_announced_bytes(client: KeyClient, gate
 def test_a_part_that_lost_bytes_does_not_end_in_a_file(client: KeyClient, gateway: Gateway) -> None:
     upload_id = begun(client, 6)
     parts = [added(client, upload_id, data) for data in (b"abc", b"def")]
+    stored_bytes.local(gateway)
     os.truncate(stored(gateway)[0], 1)
     assert complete(client, upload_id, parts).status_code == 503
     assert (state(gateway, upload_id), count(gateway, files), swept(gateway)) == ("pending", 0, 2)

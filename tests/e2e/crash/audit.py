@@ -14,7 +14,7 @@ def assert_clean(gateway: Gateway) -> None:
     with gateway.database.write() as connection:
         connection.execute(update(blobs).where(blobs.c.state == "pending").values(lease_until=0))
     sweep.sweep(gateway)
-    on_disk = {path.name: path.stat().st_size for path in stored.local(gateway).root.rglob("*") if path.is_file()}
+    on_disk = stored.sizes(gateway)
     with gateway.database.read() as connection:
         known = {row.key: row.bytes for row in connection.execute(select(blobs.c.key, blobs.c.bytes, blobs.c.state))}
         states = set(connection.execute(select(blobs.c.state)).scalars())

@@ -12,7 +12,7 @@ UNCOUNTED = {"events"}
 
 def census(gateway: Gateway) -> tuple[dict[str, int], list[str]]:
     """Rows by table, of every table that a request can write to, and the names of the files on disk."""
-    on_disk = sorted(path.name for path in stored.local(gateway).root.rglob("*") if path.is_file())
+    on_disk = sorted(stored.sizes(gateway))
     with gateway.database.read() as connection:
         counts = {
             table.name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, update
 
-from app.blobs import LocalBlobs, Stores
+from app.blobs import BlobStore, LocalBlobs, Stores
 from app.cli.commands.blobs import blobs as command
 from app.data.files import blobs as rows
 from app.data.tables import blobs
@@ -20,6 +20,7 @@ from app.services import blobs as service
 from app.services.gateway import Gateway
 from app.services.upkeep import moving
 from tests.conftest import KeyClient
+from tests.support import stored
 from tests.support.batches import upload
 from tests.support.process import Process
 from tests.support.waiting import until
@@ -45,28 +46,29 @@ def files(client: KeyClient) -> dict[str, bytes]:
     return {upload(client, content): content for content in contents}
 
 
-def source(gateway: Gateway) -> LocalBlobs:
-    assert isinstance(gateway.blobs, Stores)
-    assert isinstance(gateway.blobs.default, LocalBlobs)
-    return gateway.blobs.default
+def left(gateway: Gateway) -> list[str]:
+    """What the store has that new blobs go to."""
+    return sorted(stored.sizes(gateway))
 
 
 def names(store: LocalBlobs) -> list[str]:
     return sorted(path.name for path in store.root.rglob("*") if path.is_file())
 
 
-def move(gateway: Gateway, to: LocalBlobs) -> Counter[str]:
+def move(gateway: Gateway, to: BlobStore) -> Counter[str]:
     return Counter(outcome.state for outcome in moving.move(gateway, to=to.url))
 
 
-def assert_whole(client: KeyClient, gateway: Gateway, contents: dict[str, bytes], *, at: LocalBlobs) -> None:
+def assert_whole(client: KeyClient, gateway: Gateway, contents: dict[str, bytes], *, at: BlobStore) -> None:
     """The files are as they were uploaded, all at `at`, and no store has anything else."""
     for file_id, content in contents.items():
         assert client.get(f"/v1/files/{file_id}/content").data == content
     with gateway.database.read() as connection:
         found = connection.execute(select(blobs.c.store, blobs.c.state, blobs.c.object, blobs.c.key)).all()
     assert {(row.store, row.state) for row in found} == {(at.url, "live")}
-    assert names(at) == sorted(row.object or row.key for row in found)
+    assert (names(at) if isinstance(at, LocalBlobs) else left(gateway)) == sorted(
+        row.object or row.key for row in found
+    )
 
 
 def test_all_blobs_are_moved_and_can_be_read(
@@ -74,7 +76,7 @@ def test_all_blobs_are_moved_and_can_be_read(
 ) -> None:
     assert move(gateway, target) == {"moved": 5}
     assert_whole(client, gateway, files, at=target)
-    assert names(source(gateway)) == []
+    assert left(gateway) == []
     assert move(gateway, target) == {}
 
 
@@ -82,11 +84,11 @@ def test_blobs_can_be_moved_back_and_their_files_deleted(
     client: KeyClient, gateway: Gateway, files: dict[str, bytes], target: LocalBlobs
 ) -> None:
     move(gateway, target)
-    assert move(gateway, source(gateway)) == {"moved": 5}
-    assert_whole(client, gateway, files, at=source(gateway))
+    assert move(gateway, stored.own(gateway)) == {"moved": 5}
+    assert_whole(client, gateway, files, at=stored.own(gateway))
     for file_id in files:
         assert client.delete(f"/v1/files/{file_id}").status_code == 200
-    assert names(source(gateway)) == names(target) == []
+    assert left(gateway) == names(target) == []
 
 
 def test_what_is_open_can_be_read_on(gateway: Gateway, files: dict[str, bytes], target: LocalBlobs) -> None:
@@ -118,7 +120,7 @@ class Disturbed(LocalBlobs):
 def disturbed(gateway: Gateway, disturb: Callable[[str], None]) -> Gateway:
     """`gateway`, whose own store is disturbed."""
     assert isinstance(gateway.blobs, Stores)
-    own = Disturbed(source(gateway).root, disturb)
+    own = Disturbed(stored.local(gateway).root, disturb)
 
     def locate(key: str):  # type: ignore[no-untyped-def]
         with gateway.database.read() as connection:
@@ -165,18 +167,18 @@ def test_two_moves_at_once_move_each_blob_once(
     assert sum(count["moved"] for count in counts) == 5
     service.sweep(gateway)
     assert_whole(client, gateway, files, at=target)
-    assert names(source(gateway)) == []
+    assert left(gateway) == []
 
 
 def test_damaged_bytes_stay_where_they_are(
     client: KeyClient, gateway: Gateway, files: dict[str, bytes], target: LocalBlobs
 ) -> None:
-    [damaged, *_] = [path for path in source(gateway).root.rglob("*") if path.is_file()]
+    [damaged, *_] = [path for path in stored.local(gateway).root.rglob("*") if path.is_file()]
     damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
     outcomes = {outcome.key: outcome for outcome in moving.move(gateway, to=target.url)}
     assert outcomes[damaged.name].state == "failed"
     assert "another SHA-256 than its row" in outcomes[damaged.name].reason
-    assert (names(source(gateway)), len(names(target))) == ([damaged.name], 4)
+    assert (left(gateway), len(names(target))) == ([damaged.name], 4)
 
 
 def test_a_store_that_takes_nothing_ends_the_move(
@@ -184,7 +186,7 @@ def test_a_store_that_takes_nothing_ends_the_move(
 ) -> None:
     target.root.touch()
     assert {outcome.state for outcome in moving.move(gateway, to=target.url)} == {"failed"}
-    assert len(names(source(gateway))) == 5
+    assert len(left(gateway)) == 5
     target.root.unlink()
     assert move(gateway, target) == {"moved": 5}
 
@@ -215,7 +217,7 @@ def test_a_move_whose_process_dies_is_gone_on_with(
         connection.execute(update(blobs).where(blobs.c.state == "pending").values(lease_until=0))
     service.sweep(gateway)
     assert_whole(client, gateway, files, at=target)
-    assert names(source(gateway)) == []
+    assert left(gateway) == []
 
 
 @pytest.mark.one_database
@@ -228,7 +230,7 @@ def test_the_command_moves_and_lists(
     listed = runner.invoke(command, ["stores"]).output
     lines = [line.split() for line in listed.splitlines()[1:]]
     assert [(line[0], line[1], line[3]) for line in lines] == [
-        (source(gateway).url, "0", "default"),
+        (stored.own(gateway).url, "0", "default"),
         (target.url, "5", "yes"),
     ]
     assert runner.invoke(command, ["move", "--to", "s3://nowhere/x"]).exit_code == 2
