@@ -63,6 +63,7 @@ def _head(boundary: str, part: RequestField, content_type: str | None = None, fi
     part.make_multipart(content_type=content_type)
     if filename and not filename.isascii():
         # The name is in UTF-8. Not every server reads it as such, so it comes once more in ASCII (RFC 8187).
-        encoded = f"filename*=UTF-8''{quote(filename, safe='')}"
+        one_line = filename.replace("\r", "%0D").replace("\n", "%0A")
+        encoded = f"filename*=UTF-8''{quote(one_line, safe='')}"
         part.headers["Content-Disposition"] = f"{part.headers['Content-Disposition']}; {encoded}"
     return f"--{boundary}\r\n{part.render_headers()}".encode()

@@ -41,12 +41,16 @@ def translated(gateway: Gateway, *, provider: str, account: str) -> Iterator[Non
     except UpstreamError as error:
         if is_credential(error):
             gateway.log.error(
-                "provider.auth_failed", provider=provider, account=account, status=error.status, reason=error.message
+                "provider.auth_failed",
+                provider=provider,
+                account=account,
+                status=error.status,
+                reason=error.for_operator,
             )
         elif not isinstance(error, RefusedError | MissingError):
             is_news = gateway.episodes.failed(what)
             log = gateway.log.warning if is_news else gateway.log.debug
-            log("provider.failing", provider=provider, account=account, status=error.status, reason=error.message)
+            log("provider.failing", provider=provider, account=account, status=error.status, reason=error.for_operator)
         raise caller_error(error, provider=provider) from error
     if gateway.episodes.worked(what):
         gateway.log.warning("provider.recovered", provider=provider, account=account)

@@ -69,7 +69,7 @@ def test_names_are_escaped_as_browsers_do(name: str, escaped: str) -> None:
     assert f'; name="file"; filename="{escaped}"\r\nContent-Type: application/jsonl\r\n\r\n' in head
 
 
-@pytest.mark.parametrize("name", ["übung 數據.txt", "naïve (1) 'x'; \"y\".jsonl", "👋\r\n"])
+@pytest.mark.parametrize("name", ["übung 數據.txt", "naïve (1) 'x'; \"y\".jsonl"])
 def test_names_beyond_ascii_come_in_utf_8_and_in_an_encoding_of_ascii(name: str) -> None:
     form = form_of(b"x", filename=name)
 

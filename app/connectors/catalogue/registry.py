@@ -13,7 +13,7 @@ from app.connectors.catalogue.providers import PROVIDERS
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Connector, Target
 from app.connectors.contract.errors import ConfigurationError
-from app.lib import json
+from app.lib import json, redact
 
 # Other packages add providers under this entry-point group; each entry point is a Provider.
 ENTRY_POINTS = "batchgate.connectors"
@@ -133,10 +133,13 @@ def _configured(entry: Provider, environ: Mapping[str, str]) -> Configured | Non
     url = environ.get(entry.url_env, "").strip()
     if not (url if entry.keyless else api_key):
         return None
-    api_key = _checked_key(" or ".join(entry.key_envs), api_key)
+    variables = " or ".join(entry.key_envs)
+    api_key = _checked_key(variables, api_key)
+    base_url = checked_url(entry.url_env, url) if url else entry.base_url
+    check_length(entry, variables, api_key, base_url=base_url)
     return Configured(
         provider=entry.name,
-        base_url=checked_url(entry.url_env, url) if url else entry.base_url,
+        base_url=base_url,
         api_key=api_key,
         max_concurrency=_concurrency(f"{entry.prefix}_MAX_CONCURRENCY", environ),
         options={name: value for name, env in entry.option_envs.items() if (value := environ.get(env, "").strip())},
@@ -153,6 +156,18 @@ def _checked_key(variables: str, key: str) -> str:
     if any(ord(character) < 0x21 or ord(character) > 0x7E for character in key):
         raise ConfigurationError(f"{variables} must be one word of printable ASCII, or a JSON object.")
     return key
+
+
+def check_length(entry: Provider, what: str, key: str, *, base_url: str) -> None:
+    """Raise ConfigurationError for a key that the vendor cannot have made: one so short is kept out of no text.
+
+    A server at another URL may take any word as its key ("x", "EMPTY").
+    """
+    if key and not entry.keyless and base_url == entry.base_url and redact.is_placeholder(key):
+        raise ConfigurationError(
+            f"{what} is no key of {entry.name}, but a placeholder: a key has at least {redact.MIN_SECRET_LENGTH} "
+            "characters. For a server of your own, which may take any word as its key, set its URL as well."
+        )
 
 
 def checked_url(variable: str, url: str) -> str:

@@ -28,7 +28,7 @@ from app.connectors.contract.objects import (
     Usage,
 )
 from app.connectors.contract.paging import each_page
-from app.lib import json
+from app.lib import json, redact
 from app.translate.neutral import Answer, EmbeddingAnswer
 
 
@@ -137,8 +137,9 @@ class Connector:
 
     def hide_text(self, text: str) -> str:
         """`text` without the secrets of the account; a connector that has more than its credential overrides it."""
-        credential = self.target.credential
-        return text.replace(credential, "[redacted]") if credential else text
+        text = redact.hidden(text, [self.target.credential])
+        address = redact.address(self.target.base_url)
+        return address.sub(redact.REDACTED, text) if address else text
 
     def hide_row(self, row: bytes) -> bytes:
         """A row of results without the secrets of the account; one that has none stays as it is, byte by byte."""

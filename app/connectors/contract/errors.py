@@ -10,7 +10,7 @@ class UpstreamError(Exception):
     `sent` is false if nothing of the request was sent, so that repeating it is safe. Texts are clean, so that they can
     be stored; they are cut later, because a cut could leave part of a secret that is still to be redacted. `kind` is
     what the table of refusals makes of an answer with an error status, and `error_type` the provider's type of the
-    error.
+    error. `where` the call went, and what else only an operator may read, is not part of the message.
     """
 
     def __init__(
@@ -26,6 +26,7 @@ class UpstreamError(Exception):
         param: str | None = None,
         kind: Kind | None = None,
         error_type: str | None = None,
+        where: str = "",
     ) -> None:
         self.message = bounds.clean(message)
         super().__init__(self.message)
@@ -37,7 +38,13 @@ class UpstreamError(Exception):
         self.request_id = bounds.clean(request_id)
         self.param = None if param is None else bounds.clean(param)
         self.kind = kind
+        self.where = bounds.clean(where)
         self.error_type = None if error_type is None else bounds.clean(error_type)
+
+    @property
+    def for_operator(self) -> str:
+        """The message, and where the call went."""
+        return f"{self.message} ({self.where})" if self.where else self.message
 
 
 class OverloadedError(UpstreamError):

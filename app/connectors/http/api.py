@@ -296,8 +296,8 @@ def fetch_url(url: str, *, target: Target, allowed_hosts: Sequence[str]) -> Iter
     names = (host, parts.netloc.lower())
     allowed = any(name in names or (name.startswith(".") and host.endswith(name)) for name in allowed_hosts)
     if parts.scheme not in ("http", "https") or not allowed or "@" in parts.netloc:
-        text = f"The provider returned a URL on a host that is not allowed: {host[:100]!r}."
-        raise UpstreamServerError(text, code="bad_answer")
+        text = "The provider returned a URL on a host that is not allowed."
+        raise UpstreamServerError(text, code="bad_answer", where=repr(host[:100]))
     redaction = Redaction(target.credential, _signatures(parts.query))
     api = Api(target, Remote(f"{parts.scheme}://{parts.netloc}", redaction))
     try:

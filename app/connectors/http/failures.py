@@ -1,4 +1,7 @@
-"""Why a call gave no HTTP answer, as UpstreamError; the same for management calls and for lines."""
+"""Why a call gave no HTTP answer, as UpstreamError; the same for management calls and for lines.
+
+Callers see the messages, so where a call went, which may be internal, is kept apart from them.
+"""
 
 import http.client
 import os
@@ -19,6 +22,7 @@ from app.connectors.contract.errors import (
 
 # The code of an error that is ours: a payload was not as long as it said. It tells nothing about the provider.
 BAD_PAYLOAD = "bad_payload"
+NOT_CONNECTED = "connection_failed"
 NOT_RESOLVED_YET = socket.EAI_AGAIN
 
 
@@ -34,34 +38,35 @@ def not_connected(where: str, error: BaseException, *, timeout_s: float) -> Upst
     """
     causes = list(_causes(error))
     if any(isinstance(cause, TimeoutError) for cause in causes):
-        text = f"Connecting to {where} took longer than {timeout_s:g} s."
-        return UpstreamTimeoutError(text, code="connect_timeout", sent=False)
+        text = f"Connecting to the provider took longer than {timeout_s:g} s."
+        return UpstreamTimeoutError(text, code="connect_timeout", sent=False, where=where)
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             kind = OverloadedError if cause.errno == NOT_RESOLVED_YET else UpstreamServerError
-            return kind(f"The name of {where} cannot be resolved.", code="connection_failed", sent=False)
+            return kind("The provider's host name cannot be resolved.", code=NOT_CONNECTED, sent=False, where=where)
         if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
-            text = f"TLS with {where} failed: {cause}."
-            return UpstreamServerError(text, code="connection_failed", sent=False)
+            details = f"{where}: {cause}"  # which names the host
+            return UpstreamServerError("TLS with the provider failed.", code=NOT_CONNECTED, sent=False, where=details)
     reasons = [os.strerror(cause.errno) for cause in causes if isinstance(cause, OSError) and cause.errno]
-    text = f"Cannot connect to {where}: {reasons[0] if reasons else type(error).__name__}."
-    return OverloadedError(text, code="connection_failed", sent=False)
+    text = f"Cannot connect to the provider: {reasons[0] if reasons else type(error).__name__}."
+    return OverloadedError(text, code=NOT_CONNECTED, sent=False, where=where)
 
 
 def no_room(where: str) -> UpstreamTimeoutError:
     """The error of an answer that was not read, because no memory became free for it in time."""
-    text = f"The answer of {where} is large, and the worker had no memory free for it in time."
-    return UpstreamTimeoutError(text, code="no_memory")
+    text = "The provider's answer is large, and the worker had no memory free for it in time."
+    return UpstreamTimeoutError(text, code="no_memory", where=where)
 
 
 def timed_out(where: str) -> UpstreamTimeoutError:
     """The error of an answer that did not come, or not all of it, in time."""
-    return UpstreamTimeoutError(f"No complete answer from {where} in time.", code="timeout")
+    return UpstreamTimeoutError("No complete answer from the provider in time.", code="timeout", where=where)
 
 
 def too_large(where: str, max_bytes: int) -> AnswerTooLargeError:
     """The error of an answer that is larger than the caller wants to hold."""
-    return AnswerTooLargeError(f"The answer of {where} is larger than {max_bytes} bytes.", code="answer_too_large")
+    text = f"The provider's answer is larger than {max_bytes} bytes."
+    return AnswerTooLargeError(text, code="answer_too_large", where=where)
 
 
 def bad_payload() -> UpstreamServerError:
@@ -75,14 +80,14 @@ def broken(where: str, error: BaseException) -> UpstreamError:
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in causes):
         return timed_out(where)
     if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):
-        text = f"The answer of {where} was cut short."
+        text = "The provider's answer was cut short."
     elif any(isinstance(cause, ConnectionError) for cause in causes):
-        text = f"{where} closed the connection before it answered."
+        text = "The provider closed the connection before it answered."
     elif any(isinstance(cause, OSError) for cause in causes):
-        text = f"The connection to {where} broke."
+        text = "The connection to the provider broke."
     else:
-        text = f"{where} did not answer in HTTP."
-    return UpstreamServerError(text, code="connection_broken")
+        text = "The provider did not answer in HTTP."
+    return UpstreamServerError(text, code="connection_broken", where=where)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

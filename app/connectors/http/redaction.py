@@ -8,17 +8,18 @@ from functools import lru_cache
 
 from app.connectors.contract.errors import UpstreamError
 from app.connectors.http.wire import Answer
+from app.lib import redact
+from app.lib.redact import REDACTED
 
-REDACTED = "[redacted]"
 MAX_MESSAGE = 4096
 MAX_WORD = 256
 MAX_QUOTED_BYTES = 4096
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _spellings(secret: str) -> re.Pattern[bytes]:
     """`secret` in JSON, also in JSON within a text of JSON."""
-    return re.compile(b"".join(map(_spelling, secret)))
+    return re.compile(redact.bounded_data(b"".join(map(_spelling, secret)), secret))
 
 
 def _spelling(character: str) -> bytes:
@@ -31,24 +32,42 @@ def _spelling(character: str) -> bytes:
 class Redaction:
     """The secrets of one connector; made once, shared by its clients, safe to share between threads.
 
-    Each argument is a secret, or a list that is read anew at every use: tokens come and go. Always redact before
-    cutting, because a cut could leave part of a secret.
+    Each argument is a secret, or a list that is read anew at every use: tokens come and go. `least` is the length of
+    the shortest that is one. Always redact before cutting, because a cut could leave part of a secret.
     """
 
-    def __init__(self, *secrets: str | Sequence[str]) -> None:
+    def __init__(self, *secrets: str | Sequence[str], least: int = redact.MIN_SECRET_LENGTH) -> None:
         self._secrets = secrets
+        self._least = least
+        self._base_urls: tuple[str, ...] = ()
+
+    def at(self, base_url: str) -> "Redaction":
+        """This redaction for an API at `base_url`, which it takes out, too: it may be internal."""
+        if base_url in self._base_urls:
+            return self
+        found = Redaction(*self._secrets, least=self._least)
+        found._base_urls = (*self._base_urls, base_url)
+        return found
 
     def text(self, text: str) -> str:
-        """`text` without the secrets."""
-        for secret in self._longest_first():
-            text = text.replace(secret, REDACTED)
+        """`text` without the secrets and base URLs."""
+        text = redact.hidden(text, self._words(), least=self._least)
+        for address in map(redact.address, self._base_urls):
+            text = address.sub(REDACTED, text) if address else text
         return text
 
     def data(self, data: bytes) -> bytes:
-        """`data` without the secrets, in whatever spelling JSON has for their characters."""
-        secrets = self._longest_first()
+        """`data` without the secrets, in whatever spelling JSON has for their characters, and without base URLs."""
+        data = self.row(data)
+        for address in map(redact.address_in_data, self._base_urls):
+            data = address.sub(REDACTED.encode(), data) if address else data
+        return data
+
+    def row(self, data: bytes) -> bytes:
+        """As `data`, for what may be an answer, in which the name of a public server is nothing to hide."""
+        secrets = redact.longest_first(self._words(), least=self._least)
         for secret in secrets:
-            data = data.replace(secret.encode(), REDACTED.encode())
+            data = redact.data_pattern(secret).sub(REDACTED.encode(), data)
         if b"\\" in data:
             for secret in secrets:
                 data = _spellings(secret).sub(REDACTED.encode(), data)
@@ -66,6 +85,7 @@ class Redaction:
         error.param = None if error.param is None else self.text(error.param)[:MAX_WORD]
         error.request_id = self.text(error.request_id)[:MAX_WORD]
         error.body = self.data(error.body)[:MAX_QUOTED_BYTES]
+        error.where = redact.hidden(error.where, self._words(), least=self._least)[:MAX_WORD]
         error.args = (error.message,)
         return error
 
@@ -77,9 +97,8 @@ class Redaction:
         except UpstreamError as error:
             raise self.error(error) from None
 
-    def _longest_first(self) -> list[str]:
-        """One secret may be part of another, so the longest goes first."""
-        secrets: set[str] = set()
+    def _words(self) -> list[str]:
+        words: list[str] = []
         for secret in self._secrets:
-            secrets.update([secret] if isinstance(secret, str) else secret)
-        return sorted(filter(None, secrets), key=len, reverse=True)
+            words += [secret] if isinstance(secret, str) else secret
+        return words

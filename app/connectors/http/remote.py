@@ -24,6 +24,9 @@ class Remote:
     headers: Mapping[str, str] = field(default_factory=dict)
     reword: Callable[[Answer], Answer] | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "redaction", self.redaction.at(self.base_url))
+
     def url(self, path: str) -> str:
         """The URL of a path, which begins with a slash."""
         return self.base_url.rstrip("/") + path

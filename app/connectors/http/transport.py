@@ -73,8 +73,8 @@ class Client:
             declared = head.headers.get("content-length", "") if method != "HEAD" else ""
             data = _joined(declared, pieces, _where(url), max_bytes)
         if head.is_success and upload is not None and not upload.is_complete:
-            text = f"{_where(url)} answered before it had received the whole body."
-            raise UpstreamServerError(text, status=head.status, code="connection_broken")
+            text = "The provider answered before it had received the whole body."
+            raise UpstreamServerError(text, status=head.status, code="connection_broken", where=_where(url))
         return Answer(head.status, head.headers, data)
 
     @contextmanager

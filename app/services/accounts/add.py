@@ -99,6 +99,17 @@ def checked_credential(text: str) -> str:
     return text
 
 
+def check_length(provider: str, credential: str, *, base_url: str) -> None:
+    """Raises InvalidRequestError for a key that is too short for one of a vendor's, at the vendor's own URL."""
+    entry = registry.find(provider)
+    if entry is None:
+        return
+    try:
+        registry.check_length(entry, "The key", credential, base_url=base_url)
+    except ConfigurationError as error:
+        raise InvalidRequestError(str(error)) from error
+
+
 def checked_models(models: Mapping[str, str]) -> dict[str, str]:
     """Returns a valid map of model names. Raises InvalidRequestError."""
     if any(not name or len(name) > MAX_MODEL_LENGTH for pair in models.items() for name in pair):
@@ -130,7 +141,9 @@ def _checked(gateway: Gateway, new: NewAccount) -> str:
     checked_models(new.models)
     if entry is not None and not entry.keyless and not new.credential:
         raise InvalidRequestError(f"An account at {new.provider} needs a key.")
-    return _base_url(new, entry.base_url if entry else "")
+    base_url = _base_url(new, entry.base_url if entry else "")
+    check_length(new.provider, new.credential, base_url=base_url)
+    return base_url
 
 
 def _base_url(new: NewAccount, default: str) -> str:

@@ -189,7 +189,7 @@ def _trial(account: Account) -> Trial:
     try:
         account.connector.check()
     except UpstreamError as error:
-        return Trial(account.provider, account.name, _since(began), error.message or type(error).__name__)
+        return Trial(account.provider, account.name, _since(began), error.for_operator or type(error).__name__)
     return Trial(account.provider, account.name, _since(began))
 
 

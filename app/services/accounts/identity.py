@@ -45,7 +45,7 @@ def find_out(
         with closing(loader.connector(target, abilities, max_s=CALL_TIMEOUT_S)) as connector:
             is_same = any(_has(connector, kind, native_id) for kind, native_id in held)
     except UpstreamError as error:
-        return Finding(Verdict.UNREACHABLE, error.message)
+        return Finding(Verdict.UNREACHABLE, error.for_operator)
     except ConfigurationError as error:
         return Finding(Verdict.UNREACHABLE, str(error))
     return Finding(Verdict.SAME if is_same else Verdict.OTHER)

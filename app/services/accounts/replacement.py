@@ -11,7 +11,7 @@ from app.data.access.accounts import AccountRow
 from app.data.batches import capacity
 from app.errors import ConflictError, InvalidRequestError, UnavailableError
 from app.services.accounts import identity
-from app.services.accounts.add import BASE_URL, RESERVED
+from app.services.accounts.add import BASE_URL, RESERVED, check_length
 from app.services.accounts.admin import existing
 from app.services.accounts.identity import Verdict
 from app.services.events import record
@@ -75,6 +75,8 @@ def _target(gateway: Gateway, row: AccountRow, new: Replacement) -> Target:
         base_url = row.base_url if new.base_url is None else registry.checked_url(BASE_URL, new.base_url)
     except ConfigurationError as error:
         raise InvalidRequestError(str(error)) from error
+    if new.credential is not None:
+        check_length(row.provider, new.credential, base_url=base_url)
     return Target(provider=row.provider, base_url=base_url, credential=credential or "", options=row.options or {})
 
 

@@ -181,7 +181,7 @@ def _create(account: Account, new: NewContainer) -> NativeContainer:
     except UpstreamError as error:
         for secret in (new.network_policy or {}).get("domain_secrets", ()):
             if len(secret["value"]) >= MIN_SECRET_LENGTH:
-                error.message = Redaction(secret["value"]).text(error.message)
+                error.message = Redaction(secret["value"], least=MIN_SECRET_LENGTH).text(error.message)
         raise
 
 

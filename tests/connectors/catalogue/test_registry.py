@@ -82,9 +82,20 @@ def test_every_provider_can_have_an_account():
 
 
 def test_the_first_key_variable_counts():
-    [account] = registry.configured({"COHERE_API_KEY": "second", "CO_API_KEY": "first"})
+    [account] = registry.configured({"COHERE_API_KEY": "second-key", "CO_API_KEY": "first-key"})
 
-    assert account.api_key == "first"
+    assert account.api_key == "first-key"
+
+
+@pytest.mark.parametrize("key", ["x", "EMPTY", "sk-1234", "not-needed"])
+def test_a_word_that_is_no_key_is_refused_at_the_vendor_s_own_url(key):
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY is no key of openai") as refused:
+        registry.configured({"OPENAI_API_KEY": key})
+    assert key not in str(refused.value)
+    [own] = registry.configured({"OPENAI_API_KEY": key, "OPENAI_BASE_URL": "http://127.0.0.1:8000/v1"})
+    for name in ("LOCAL", "OLLAMA", "VLLM", "SGL"):
+        [server] = registry.configured({f"{name}_API_KEY": key, f"{name}_BASE_URL": "http://127.0.0.1:8000/v1"})
+        assert server.api_key == own.api_key == key
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "²"])
@@ -168,7 +179,7 @@ def test_a_package_adds_a_provider(install: Callable[[str, str], None]) -> None:
     install(ACME.format(name="acme"), "acme_gateway:acme")
 
     assert registry.names() == [*CONTRACT.split(), "acme"]
-    [account] = registry.configured({"ACME_API_KEY": "a-key"})
+    [account] = registry.configured({"ACME_API_KEY": "a-long-key"})
     assert (account.provider, account.base_url) == ("acme", "https://acme.example/v1")
     assert registry.abilities("acme").support("file_upload") is Support.EMULATED
     connector = registry.load(Target(provider="acme", base_url=account.base_url, credential=account.api_key))

@@ -45,7 +45,7 @@ EACH = pytest.mark.parametrize("make", [get, post_line])
 
 @EACH
 def test_an_unknown_authority_is_refused_before_anything_is_sent(server, make):
-    with pytest.raises(UpstreamServerError, match=r"TLS with https://127\.0\.0\.1:\d+ failed") as refused:
+    with pytest.raises(UpstreamServerError, match="TLS with the provider failed") as refused:
         make(server.url)()
 
     assert refused.value.sent is False

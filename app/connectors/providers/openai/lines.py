@@ -87,7 +87,7 @@ class OpenAICompatible(Connector):
 
     def hide_row(self, row: bytes) -> bytes:
         """A row of results without the secrets of the account."""
-        return self._redaction.data(row)
+        return self._redaction.row(row)
 
     def close(self) -> None:
         """Close idle connections; the connector stays usable."""
