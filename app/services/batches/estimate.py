@@ -11,7 +11,8 @@ from app.services.copies import remote
 from app.services.files import files
 from app.services.files.files import FileRow
 from app.services.gateway import Caller, Gateway
-from app.services.lines import line_tokens, models, rules
+from app.services.line_files.look_up import Files
+from app.services.lines import file_refs, line_tokens, models, rules
 
 MAX_MODELS = 100
 MAX_FALLBACKS = 1000
@@ -83,25 +84,25 @@ def of_file(gateway: Gateway, caller: Caller, file_id: str, *, provider: str | N
 def read_for(gateway: Gateway, caller: Caller, key: str, *, size: int) -> Estimate:
     """As `read`, within a request; a project reads one large input at a time. Raises RateLimitedError."""
     if size <= MAX_SMALL_BYTES:
-        return read(gateway, key)
+        return read(gateway, key, project_id=caller.project_id)
     with gateway.readings.slot(caller.project_id) as is_free:
         if not is_free:
             text = "Other large batch inputs are being estimated; try again when that is done."
             raise RateLimitedError(text, retry_after_s=RETRY_AFTER_S)
-        return read(gateway, key)
+        return read(gateway, key, project_id=caller.project_id)
 
 
-def read(gateway: Gateway, key: str) -> Estimate:
-    """Estimate an input by streaming it from the blob store.
+def read(gateway: Gateway, key: str, *, project_id: int) -> Estimate:
+    """Estimate an input of a project by streaming it from the blob store.
 
     Raises InvalidRequestError when it has too many lines, and UnavailableError when the store is not available.
     """
-    estimate = Estimate()
+    estimate, named = Estimate(), Files(gateway, project_id)
     settings = gateway.settings
     limits = {"max_line_bytes": settings.max_line_bytes, "max_lines": settings.max_input_lines}
     try:
         for line in jsonl.lines(gateway.blobs.stream(key), **limits):
-            _add(estimate, line.data)
+            _add(estimate, line.data, named)
     except jsonl.TooManyLinesError as error:
         finding = rules.too_many_lines(settings.max_input_lines)
         raise InvalidRequestError(finding.message, param="input_file_id", code=finding.code) from error
@@ -110,7 +111,7 @@ def read(gateway: Gateway, key: str) -> Estimate:
     return estimate
 
 
-def _add(estimate: Estimate, data: bytes | None) -> None:
+def _add(estimate: Estimate, data: bytes | None, named: Files) -> None:
     estimate.lines += 1
     line = _line(data)
     sums = None if line is None else _sums(rules.body_of(line), line.get("url"))
@@ -118,6 +119,9 @@ def _add(estimate: Estimate, data: bytes | None) -> None:
         estimate.invalid_lines += 1
         return
     body = rules.body_of(line)
+    if file_refs.may_name(data or b""):
+        endpoint = rules.endpoint_of(str(line.get("url") or rules.MESSAGES))
+        sums.input_tokens += named.tokens(file_refs.find(endpoint, body))
     model = body.get("model")
     _sums_of(estimate, model).add(sums)
     for path, name in models.fallbacks(body, rules.form_of(line)):

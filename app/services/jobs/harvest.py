@@ -23,6 +23,7 @@ from app.services.jobs.cut import UNSUPPORTED_ID
 from app.services.jobs.input import Encoder, Requests, line_number
 from app.services.leases import lease_ms
 from app.services.line_files import line_files
+from app.services.line_files.line_files import LineFiles
 from app.services.lines import chunks, dialects, file_refs, line_tokens, rules, send
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
@@ -270,8 +271,15 @@ def _result(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:
         return written
     if line_tokens.is_told(written.tokens, endpoint, result.body or b"{}"):
         return written
-    body, default = rules.body_of(json.loads(work.requests.read(row))), work.gateway.settings.default_output_tokens
-    return replace(written, most=line_tokens.most_of(body, endpoint, default_output=default))
+    data, default = work.requests.read(row), work.gateway.settings.default_output_tokens
+    body, of_files = rules.body_of(json.loads(data)), 0
+    if file_refs.may_name(data):
+        of_files = _files(work).tokens(file_refs.find(endpoint, body))
+    return replace(written, most=line_tokens.most_of(body, endpoint, default_output=default, of_files=of_files))
+
+
+def _files(work: _Harvest) -> LineFiles:
+    return line_files.of_job(work.gateway, work.facts, worker=work.lease.worker)
 
 
 def _written(work: _Harvest, row: LineOfJob, result: JobResult) -> Result:
@@ -362,9 +370,8 @@ def _refusal(work: _Harvest, row: LineOfJob) -> TranslationError:
     line = rules.facts_of(json.loads(data))
     references = file_refs.find(facts.endpoint, line.body) if file_refs.may_name(data) else []
     if work.account is not None:
-        files = line_files.of_job(work.gateway, facts, worker=work.lease.worker)
         try:
-            Encoder(work.account, facts.endpoint, facts.model_override, files).draft(
+            Encoder(work.account, facts.endpoint, facts.model_override, _files(work)).draft(
                 row.line, row.custom_id, data, line, references
             )
         except TranslationError as error:

@@ -74,6 +74,10 @@ class LineFiles:
         """The project's file with this id, or None."""
         return self._files.find(file_id)
 
+    def tokens(self, references: Sequence[Reference]) -> int:
+        """The most tokens of the files that a line names."""
+        return self._files.tokens(references)
+
     def drafted(
         self, account: Account, body: Mapping[str, Any], references: Sequence[Reference]
     ) -> tuple[dict[str, Any], int]:

@@ -2,14 +2,19 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.data.files import files
 from app.data.files.files import FileRow
 from app.services.gateway import Gateway
+from app.services.lines import line_tokens
+from app.services.lines.file_refs import Reference
 from app.translate import media
 
 MAX_REMEMBERED = 1000
+# Reading so much text takes a fraction of a second; of more, each byte counts as a token.
+MAX_READ_BYTES = 32 * 2**20
 NOT_FOUND = "file_not_found"
 
 
@@ -30,6 +35,7 @@ class Files:
         self._project_id = project_id
         self._lock = threading.Lock()
         self._known: OrderedDict[str, NamedFile] = OrderedDict()
+        self._tokens: dict[int, int] = {}
 
     def find(self, given: str) -> NamedFile | None:
         """The project's file with this id; None for one of another project, as for one that never was."""
@@ -45,6 +51,24 @@ class Files:
                 if len(self._known) > MAX_REMEMBERED:
                     self._known.popitem(last=False)
         return found
+
+    def tokens(self, references: Sequence[Reference]) -> int:
+        """The most tokens of the files that a line names; those that are not there have none."""
+        return sum(self._tokens_of(file) for reference in references if (file := self.find(reference.file_id)))
+
+    def _tokens_of(self, file: NamedFile) -> int:
+        if not media.is_text(file.media_type):
+            return line_tokens.of_file(file.media_type, file.row.bytes)
+        known = self._tokens.get(file.row.id)
+        if known is not None:
+            return known
+        if file.key is None or file.row.bytes > MAX_READ_BYTES:
+            return file.row.bytes
+        tokens = sum(line_tokens.text_tokens(piece) for piece in self._gateway.blobs.stream(file.key))
+        if len(self._tokens) >= MAX_REMEMBERED:
+            self._tokens.clear()
+        self._tokens[file.row.id] = tokens
+        return tokens
 
     def _load(self, given: str) -> NamedFile | None:
         with self._gateway.database.read() as connection:

@@ -156,13 +156,27 @@ def of_line(body: Mapping[str, Any], url: Any) -> LineTokens:
     return LineTokens(used, min(each * answers, MAX_TOKENS), answers)
 
 
-def most_of(body: Mapping[str, Any], url: str, *, default_output: int) -> Tokens:
-    """What a line can have used of which nobody says it; `default_output` is of an answer without a limit."""
+def of_file(media_type: str, size: int) -> int:
+    """The most tokens of a file of `size` bytes that a line names, unless it is text."""
+    family = media_type.partition("/")[0]
+    if family == IMAGE:
+        return TOKENS_PER_MEDIUM
+    characters = -(-size // 3) * 4  # of base64
+    kind = SOUND if family in ("audio", "video") else DOCUMENT
+    return min(max(TOKENS_PER_MEDIUM, characters // DATA_PER_TOKEN[kind]), MAX_TOKENS)
+
+
+def most_of(body: Mapping[str, Any], url: str, *, default_output: int, of_files: int = 0) -> Tokens:
+    """What a line can have used of which nobody says it; `default_output` is of an answer without a limit.
+
+    `of_files` are the tokens of the files that it names.
+    """
     try:
         tokens = of_line(body, url)
     except json.JSONEncodeError:
         return Tokens()
-    return Tokens(input=tokens.input, output=tokens.output + tokens.unlimited_answers * default_output)
+    output = tokens.output + tokens.unlimited_answers * default_output
+    return Tokens(input=min(tokens.input + of_files, MAX_TOKENS), output=output)
 
 
 def is_told(tokens: Tokens, url: str, body: bytes) -> bool:

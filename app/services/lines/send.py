@@ -64,8 +64,8 @@ class OpenBatch:
 class Request:
     """A line ready to be sent: `body` goes to the endpoint `target`; `original` is the body that the caller wrote.
 
-    `connector` is the account's as it is now: a new key or URL reaches the next line of a running batch. While
-    `references` name files, the line still has to be filled with them.
+    `connector` is the account's as it is now: a new key or URL reaches the next line of a running batch. A line whose
+    `references` name files has to be filled with them first; `file_tokens` are then the most that these have.
     """
 
     line: Line
@@ -76,6 +76,7 @@ class Request:
     dropped: tuple[str, ...]
     original: dict[str, Any]
     references: tuple[Reference, ...] = ()
+    file_tokens: int = 0
 
 
 class FilesOfLines(Protocol):
@@ -93,6 +94,10 @@ class FilesOfLines(Protocol):
 
         Raises NotReadyError, TranslationError for a line that cannot be sent, and UpstreamError.
         """
+        ...
+
+    def tokens(self, references: Sequence[Reference]) -> int:
+        """The most tokens of the files that a line names."""
         ...
 
 
@@ -133,6 +138,7 @@ class LineCalls:
         account = self._account(batch.account_id)
         try:
             body, _ = batch.files.filled(account, request.body, request.references, room=borrow)
+            file_tokens = batch.files.tokens(request.references)
         except NotReadyError as error:
             return NotReady(NOT_READY_S, Words(code="file_not_ready", message=str(error)))
         except TranslationError as error:
@@ -147,7 +153,10 @@ class LineCalls:
         except UpstreamError as error:
             outcome = _failed(batch, line, error)
             return replace(outcome, cost_unknown=False) if isinstance(outcome, Faulted) else outcome
-        return _ready(line, batch, account, body, original=request.original)
+        ready = _ready(line, batch, account, body, original=request.original)
+        if not isinstance(ready, Request):
+            return ready
+        return replace(ready, file_tokens=file_tokens)
 
     def send(
         self, request: Request, *, timeout_s: float, room: Callable[[int, float], bool], cut: Cut | None = None
@@ -180,7 +189,8 @@ class LineCalls:
 
     def _most(self, request: Request) -> Tokens:
         default = self._gateway.settings.default_output_tokens
-        return line_tokens.most_of(request.original, request.batch.endpoint, default_output=default)
+        endpoint, of_files = request.batch.endpoint, request.file_tokens
+        return line_tokens.most_of(request.original, endpoint, default_output=default, of_files=of_files)
 
     def broken(self, segment: Segment, line: Line, *, code: str, message: str) -> Result:
         """The result of a line that the gateway itself failed to process."""

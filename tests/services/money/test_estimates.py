@@ -25,7 +25,7 @@ def read(gateway: Gateway, *lines: dict[str, Any]) -> estimate.Estimate:
     with writing(gateway) as source:
         source.copy(jsonl(lines)[:-1]) if len(lines) == 1 else [source.copy(jsonl([line])) for line in lines]
         source.blob.seal()
-        return estimate.read(gateway, source.blob.key)
+        return estimate.read(gateway, source.blob.key, project_id=1)
 
 
 def total(gateway: Gateway, url: str = "/v1/chat/completions", **body: Any) -> Sums:

@@ -12,12 +12,13 @@ from app.data.tables import batch_files, files, native_objects
 from app.engine.outcomes import NotReady, Result
 from app.services.files import files as file_service
 from app.services.gateway import Gateway
+from app.services.lines.send import Request
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
 from tests.e2e.conformance.farm import Farm
 from tests.fakes.faults import Fault
 from tests.services.running.conftest import Workers
-from tests.support.batches import chat_line, create, ended, jsonl, read, retrieve
+from tests.support.batches import chat_line, create, ended, jsonl, read, retrieve, upload
 from tests.support.waiting import until
 from tests.support.working import settle
 
@@ -312,3 +313,32 @@ def test_a_line_takes_either_form_and_an_override(client: KeyClient, workers: Wo
     batch = create(client, jsonl([bad]), endpoint="/v1/messages", **way)
     [error] = ended(client, batch["id"])["errors"]["data"]
     assert (error["line"], error["param"]) == (1, "params.messages[0].content[0].source.file_id")
+
+
+def test_files_in_lines_count_in_estimates(client: KeyClient) -> None:
+    def tokens(*file_ids: str, **fields: str) -> int:
+        source = upload(client, jsonl([naming("a", *file_ids)]))
+        answer = client.get(f"/v1/files/{source}/estimate", query_string=fields)
+        assert answer.status_code == 200, answer.text
+        return int(answer.json["input_tokens"])
+
+    ids = [stored(client, PNG, "a.png"), stored(client, PDF + bytes(300_000)), stored(client, b"word " * 9000, "a.txt")]
+    unknown = tokens("file-unknown")
+    image, document, text = (tokens(file_id) - unknown for file_id in ids)
+    assert 900 <= image <= 1100
+    assert 400_000 // 52 <= document <= 400_000 // 52 + 100
+    assert 9000 <= text <= 12_000
+    assert tokens(*ids) >= image + document + text
+
+
+def test_files_in_lines_of_unknown_usage_count_as_spent(client: KeyClient, gateway: Gateway) -> None:
+    file_id = stored(client, b"word " * 300, "a.txt")
+    create(client, jsonl([naming("a", file_id)]))
+    work = BatchWork(gateway, worker="w")
+    settle(work)
+    claimed = work.claim(skip=())
+    assert claimed is not None
+    request = work.prepare(claimed[1], claimed[1].lines[0])
+    assert isinstance(request, Request)
+    filled = work._lines.fill(request, borrow=lambda _: True)
+    assert isinstance(filled, Request) and filled.file_tokens >= 300
