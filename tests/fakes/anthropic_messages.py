@@ -42,6 +42,7 @@ BLOCKS = {
     "text": ("text", "cache_control", "citations"),
     "image": ("source", "cache_control"),
     "document": ("source", "title", "context", "citations", "cache_control"),
+    "container_upload": ("file_id", "cache_control"),
     "tool_use": ("id", "name", "input", "cache_control"),
     "tool_result": ("tool_use_id", "content", "is_error", "cache_control"),
     "thinking": ("thinking", "signature"),
@@ -127,6 +128,8 @@ def _messages(message: Body) -> list[Body]:
             calls.append({"id": block["id"], "type": "function", "function": function})
         elif block["type"] == "text":
             parts.append({"type": "text", "text": block["text"]})
+        elif block["type"] == "container_upload":
+            parts.append({"type": "file", "file": {"file_id": block["file_id"]}})
         elif block["type"] in ("image", "document"):
             parts.append(_part(block["source"]))
     said = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts or None

@@ -30,11 +30,21 @@ name.
   native batch, a line with its files must fit into a job.
 - A file that lines name cannot be deleted before the batch is over (409), nor does it expire. Retried lines need it
   again.
-- Files in lines count towards `BATCHGATE_INFLIGHT_BYTES` while they are sent.
+- Files in lines count as input in estimates and budgets, and towards `BATCHGATE_INFLIGHT_BYTES` while they are sent:
+  about four times their size. When they fill it, such lines run one by one.
 
 """
-HEAD = "| provider | chats | responses | messages | bytes of files in a line |\n|---|---|---|---|---|\n"
-REST = "\nAll other providers get files in the line, up to `BATCHGATE_MAX_INLINED_BYTES`.\n"
+HEAD = (
+    "| provider | chats: by id | responses: by id | messages: by id | types in the line | bytes in the line |\n"
+    "|---|---|---|---|---|---|\n"
+)
+REST = """
+All other providers get files of any type in the line; their servers refuse what they cannot read. A file of any type of
+text becomes a part or block of text.
+"""
+
+
+ANY = frozenset({"*"})
 
 
 def render() -> str:
@@ -42,7 +52,7 @@ def render() -> str:
     rows = [
         _row(entry.name, entry.abilities)
         for entry in PROVIDERS
-        if entry.abilities.files.named or entry.abilities.files.inlined_bytes
+        if entry.abilities.files.named or entry.abilities.files.inlined != ANY
     ]
     return TEXT + HEAD + "".join(rows) + REST
 
@@ -50,6 +60,7 @@ def render() -> str:
 def _row(name: str, abilities: Abilities) -> str:
     limits = abilities.files
     types = [", ".join(sorted(limits.named.get(endpoint, ()))) for endpoint in (CHAT, RESPONSES, MESSAGES)]
-    cells = ["all types" if each == "*" else each or "in the line" for each in types]
+    types.append(", ".join(sorted(limits.inlined)))
+    cells = ["all types" if each == "*" else each for each in types]
     most = f"{limits.inlined_bytes:,}" if limits.inlined_bytes else ""
     return f"| {name} | {' | '.join(cells)} | {most} |\n"

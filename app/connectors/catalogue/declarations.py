@@ -29,10 +29,6 @@ NEWER_LIMIT = "max_completion_tokens"
 
 # Purposes for which OpenAI's own services use a file, so it must be stored there.
 DIRECT = frozenset({"assistants", "vision", "user_data", "fine-tune", "evals"})
-# What Claude reads of a file, and what Gemini does.
-PDF = "application/pdf"
-READ_BY_CLAUDE = frozenset({PDF, "text/plain", "image/jpeg", "image/png", "image/gif", "image/webp"})
-READ_BY_GEMINI = frozenset({PDF, "text/*", "image/*", "audio/*", "video/*"})
 DAYS = frozenset({"24h", "48h", "7d"})
 
 LINES_ONLY = "app.connectors.providers.openai.lines:OpenAICompatible"

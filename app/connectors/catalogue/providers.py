@@ -1,5 +1,6 @@
 """The providers that the gateway knows, as data (contracts: providers, support matrix). Code is named, not imported."""
 
+from app.connectors.catalogue import file_limits
 from app.connectors.catalogue.declarations import (
     CHAT,
     COMPLETIONS,
@@ -19,9 +20,6 @@ from app.connectors.catalogue.declarations import (
     MODERATIONS,
     NEWER_LIMIT,
     OPENAI_SHAPED,
-    PDF,
-    READ_BY_CLAUDE,
-    READ_BY_GEMINI,
     RESPONSES,
     STORE_ONLY,
     TRANSCRIPTIONS,
@@ -48,12 +46,7 @@ PROVIDERS = (
             JobLimits(endpoints=LINES | {MODERATIONS, IMAGES, IMAGE_EDITS, VIDEOS}, bytes=200 * MIB, lines=50_000),
             output_limit=NEWER_LIMIT,
             lines=LINES,
-            files=FileLimits(
-                bytes=512 * MIB,
-                direct=DIRECT,
-                named={CHAT: frozenset({PDF}), RESPONSES: frozenset({"*"})},
-                inlined_bytes=50 * 10**6,
-            ),
+            files=file_limits.OPENAI,
             also="containers",
         ),
     ),
@@ -70,13 +63,7 @@ PROVIDERS = (
             JobLimits(endpoints=frozenset({CHAT, RESPONSES}), bytes=200 * MIB, lines=100_000),
             output_limit=NEWER_LIMIT,
             lines=LINES,
-            files=FileLimits(
-                bytes=512 * MIB,
-                direct=DIRECT,
-                named={RESPONSES: frozenset({PDF})},
-                named_purpose="assistants",
-                inlined_bytes=50 * 10**6,
-            ),
+            files=file_limits.AZURE,
             also="containers",
         ),
     ),
@@ -99,12 +86,7 @@ PROVIDERS = (
                 finds=False,
             ),
             lines=frozenset({CHAT, RESPONSES, MESSAGES}),
-            files=FileLimits(
-                bytes=500 * 10**6,
-                direct=frozenset({"assistants", "vision", "user_data"}),
-                named=dict.fromkeys((CHAT, RESPONSES, MESSAGES), READ_BY_CLAUDE),
-                inlined_bytes=24 * 10**6,  # of a request that may have 32 MB
-            ),
+            files=file_limits.ANTHROPIC,
             emulated="",
         ),
     ),
@@ -136,7 +118,7 @@ PROVIDERS = (
                 dialect="bedrock",
             ),
             lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
-            files=FileLimits(bytes=5 * GIB, direct=frozenset({"user_data", "vision", "assistants"}), bucket="s3"),
+            files=file_limits.BEDROCK,
         ),
     ),
     hosted(
@@ -156,7 +138,7 @@ PROVIDERS = (
                 dialect="cohere",
             ),
             lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
-            files=FileLimits(bytes=1_500_000_000),
+            files=file_limits.COHERE,
         ),
     ),
     hosted(
@@ -182,7 +164,7 @@ PROVIDERS = (
                 operation=True,
             ),
             lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
-            files=FileLimits(direct=frozenset({"assistants", "vision", "user_data"}), bucket="gcs"),
+            files=file_limits.VERTEX,
             emulated="",
         ),
     ),
@@ -201,7 +183,7 @@ PROVIDERS = (
                 dialect="mistral",
             ),
             lines=frozenset({CHAT, EMBEDDINGS}),
-            files=FileLimits(bytes=512 * MIB, direct=frozenset({"fine-tune"})),
+            files=file_limits.MISTRAL,
             emulated="",
         ),
     ),
@@ -279,12 +261,7 @@ PROVIDERS = (
                 operation=True,
             ),
             lines=frozenset({CHAT, RESPONSES, MESSAGES, EMBEDDINGS}),
-            files=FileLimits(
-                bytes=2_000_000_000,
-                direct=frozenset({"user_data", "vision", "assistants"}),
-                named=dict.fromkeys((CHAT, RESPONSES, MESSAGES), READ_BY_GEMINI),
-                inlined_bytes=14 * 10**6,  # of a request that may have 20 MB
-            ),
+            files=file_limits.GEMINI,
             emulated="",
         ),
     ),
@@ -336,10 +313,7 @@ PROVIDERS = (
             JobLimits(endpoints=frozenset({CHAT, RESPONSES, IMAGES, VIDEOS}), single_model=False),
             output_limit=NEWER_LIMIT,
             lines=frozenset({CHAT, RESPONSES}),
-            files=FileLimits(
-                direct=frozenset({"assistants", "vision", "user_data"}),
-                named={RESPONSES: frozenset({"application/*", "text/*"})},
-            ),
+            files=file_limits.XAI,
         ),
     ),
     hosted(

@@ -38,8 +38,8 @@ class FileLimits:
 
     `bucket` names the kind of object store (s3, gcs) if the account's files are in the operator's bucket.
     `named` says which files lines of an endpoint may name by the provider's id: media types, `image/*`, or `*`; others
-    go into the line. `named_purpose` is the purpose of a copy that is made for lines, and `inlined_bytes` how many
-    bytes of files a line may hold.
+    go into the line. `named_purpose` is the purpose of a copy that is made for lines, `inlined` are the types of files
+    that a line may hold, and `inlined_bytes` is how many bytes these may have.
     """
 
     bytes: int | None = None
@@ -47,6 +47,7 @@ class FileLimits:
     bucket: str | None = None
     named: Mapping[str, frozenset[str]] = field(default_factory=dict)
     named_purpose: str = "user_data"
+    inlined: frozenset[str] = frozenset({"*"})
     inlined_bytes: int | None = None
 
 

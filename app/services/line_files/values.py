@@ -34,6 +34,9 @@ def is_by_id(abilities: Abilities, endpoint: str, reference: Reference, file: Na
         return True
     if reference.kind == UPLOAD:
         raise refusal(reference, file, "the provider has no files that its containers could read")
+    if not media.is_text(file.media_type) and not media.fits(file.media_type, limits.inlined):
+        known = ", ".join(sorted(limits.inlined))
+        raise refusal(reference, file, f"the provider takes files of these types in lines: {known}")
     return False
 
 

@@ -41,6 +41,8 @@ TARGETS = {
     ("vertex", "claude-sonnet-4-5", MESSAGES, "gateway"): set(),
     ("bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0", CHAT, "provider"): set(),
     ("bedrock", "us.amazon.nova-pro-v1:0", MESSAGES, "gateway"): set(),
+    ("mistral", "mistral-small-latest", CHAT, "provider"): {"report.pdf"},
+    ("mistral", "mistral-small-latest", CHAT, "gateway"): {"report.pdf"},
     ("groq", "llama", CHAT, "provider"): set(),
     ("groq", "llama", RESPONSES, "gateway"): set(),
     ("ollama", "llama3.2", CHAT, "gateway"): set(),
