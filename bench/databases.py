@@ -11,7 +11,7 @@ from app.settings import from_environment
 from bench.report import Report
 from tests.support import postgres
 
-Stores = Callable[[], AbstractContextManager[Gateway]]
+Stores = Callable[..., AbstractContextManager[Gateway]]  # called with more of the environment, by name
 
 
 def on_both(report: Report, measure: Callable[[Report, str, Stores], None]) -> None:
@@ -24,22 +24,23 @@ def on_both(report: Report, measure: Callable[[Report, str, Stores], None]) -> N
 
 
 @contextmanager
-def sqlite() -> Iterator[Gateway]:
+def sqlite(**environment: str) -> Iterator[Gateway]:
     """Provide a gateway on an empty SQLite store."""
     with (
         tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home,
-        _gateway({"BATCHGATE_HOME": home}) as gateway,
+        _gateway({"BATCHGATE_HOME": home, **environment}) as gateway,
     ):
         yield gateway
 
 
 @contextmanager
-def postgresql() -> Iterator[Gateway]:
+def postgresql(**environment: str) -> Iterator[Gateway]:
     """Provide a gateway on an empty database of the server that `on_both` started."""
     with tempfile.TemporaryDirectory(prefix="batchgate-bench-") as home:
         url = postgres.create()
         try:
-            with _gateway({"BATCHGATE_HOME": home, "DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "bench"}) as gateway:
+            own = {"BATCHGATE_HOME": home, "DATABASE_URL": url, "BATCHGATE_SECRET_KEY": "bench"}
+            with _gateway({**own, **environment}) as gateway:
                 yield gateway
         finally:
             postgres.drop(url)

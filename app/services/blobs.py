@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,8 +22,24 @@ RENEWALS_PER_LEASE = 3
 LOOK_BYTES = 2**20
 
 
+class Index(Protocol):
+    """Reads the bytes of a blob while they are written."""
+
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """What is known of the bytes as a batch input, once `finish` was called."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+
 class IncomingBlob:
-    """A pending blob: `write` its bytes, `seal` it, then call `settle` in the transaction that adds the reference."""
+    """A pending blob: `write` its bytes, `seal` it, then call `settle` in the transaction that adds the reference.
+
+    `index`, if there is one, gets the same bytes, and what it finds out is kept with them.
+    """
 
     def __init__(
         self,
@@ -34,6 +51,7 @@ class IncomingBlob:
         writer: BlobWriter,
         hashed: bool,
         spares_reserve: bool,
+        index: Index | None,
     ) -> None:
         self.id = row_id
         self.key = key
@@ -44,6 +62,7 @@ class IncomingBlob:
         self._may_be_used = False
         self._may_come_late = False
         self._hash = hashlib.sha256() if hashed else None
+        self._index = index
         self._look_at = LOOK_BYTES if spares_reserve else None
         self._renew_after = self._next_renewal()
 
@@ -61,6 +80,8 @@ class IncomingBlob:
             self._writer.write(data)
         if self._hash:
             self._hash.update(data)
+        if self._index is not None:
+            self._index.write(bytes(data))
         self.bytes += len(data)
         self.keep()
 
@@ -76,10 +97,13 @@ class IncomingBlob:
         with _store_errors():
             self._writer.commit()
         self._may_come_late = False
+        if self._index is not None:
+            self._index.finish()
 
     def settle(self, connection: Connection) -> None:
         """Mark the blob live in the caller's transaction. Raises UnavailableError when the sweeper has taken it."""
-        if not blobs.mark_live(connection, self.id, size=self.bytes, sha256=self.sha256):
+        facts = self._index.facts if self._index is not None else None
+        if not blobs.mark_live(connection, self.id, size=self.bytes, sha256=self.sha256, input_facts=facts):
             raise _lease_lost()
         self._may_be_used = True
 
@@ -123,7 +147,12 @@ class IncomingBlob:
 
 @contextmanager
 def incoming(
-    gateway: Gateway, *, hashed: bool = True, spares_reserve: bool = False, store: BlobStore | None = None
+    gateway: Gateway,
+    *,
+    hashed: bool = True,
+    spares_reserve: bool = False,
+    store: BlobStore | None = None,
+    index: Index | None = None,
 ) -> Iterator[IncomingBlob]:
     """A pending blob, its row committed first. After an exception neither row nor bytes are left.
 
@@ -139,9 +168,8 @@ def incoming(
     failpoints.hit("blob.after_intent")
     with _store_errors():
         writer = into.open_write(key)
-    blob = IncomingBlob(
-        gateway, into, row_id=row_id, key=key, writer=writer, hashed=hashed, spares_reserve=spares_reserve
-    )
+    options = {"hashed": hashed, "spares_reserve": spares_reserve}
+    blob = IncomingBlob(gateway, into, row_id=row_id, key=key, writer=writer, index=index, **options)
     try:
         yield blob
     except BaseException:

@@ -114,6 +114,7 @@ QUERIES: dict[str, Query] = {
     "hold": Query(lambda c: work.hold(c, LEASE, statuses=STATUSES, lease_ms=1000), 10),
     "renew": Query(lambda c: work.renew(c, [LEASE], worker=WORKER, statuses=STATUSES, lease_ms=1000), 10),
     "facts": Query(lambda c: work.facts(c, HUGE), 20),
+    "input_facts": Query(lambda c: work.input_facts(c, HUGE), 20),
     "duplicates": Query(
         lambda c: lines.duplicates(c, PLANNED, first_id="", slice_lines=50_000, limit=100), HUGE_LINES * 10
     ),
@@ -124,6 +125,10 @@ QUERIES: dict[str, Query] = {
     "end_pending": Query(lambda c: lines.end_pending(c, HUGE, state="expired", after=5000, limit=100), 500),
     "count_in": Query(lambda c: lines.count_in(c, HUGE, state="pending"), HUGE_LINES * 3),
     "answers": Query(lambda c: lines.answers(c, HUGE, after=5000, limit=100), 1000),
+    "ends": Query(lambda c: lines.ends(c, HUGE, after=5000, limit=100), 300),
+    "end_of_last": Query(lambda c: lines.end_of_last(c, PLANNED), 10),
+    # The blobs of this store are so few that PostgreSQL may read them all.
+    "chunks": Query(lambda c: segments.chunks(c, [1, 2, 3]), ENDED + 100),
     "statuses": Query(lambda c: lines.statuses(c, HUGE, state=None, after=5000, limit=100), 300),
     "unsuccessful": Query(lambda c: lines.unsuccessful(c, HUGE, after=HUGE_LINES - 100, limit=100), 300),
     "waiting": Query(lambda c: lines.waiting(c, HUGE, first=19_901, last=20_000), 300),

@@ -14,6 +14,11 @@ MAX = 12
 # Pieces that make trouble: line ends of every kind, blanks, byte order marks, text around the limit.
 _PIECES = st.sampled_from([b"\n", b"\r\n", b"\r", b" ", b"\t", BOM, b"{}", b"a", b"x" * MAX, b"y" * (MAX + 1), b"\xff"])
 _STREAMS = st.lists(_PIECES, max_size=30).map(b"".join)
+# Lines as long as those of most files, which are split in another way, with some of the trouble.
+LONG = 40
+_USUAL = st.sampled_from([b"{%s}" % (b"x" * 30), b"{%s}" % (b"y" * (LONG - 2))])
+_RARE = st.sampled_from([b"", b" ", b"\t\v", b"\r", b"{}", b"{}\r", BOM, b"z" * (LONG + 1), b" " * (LONG + 1)])
+_LONG_STREAMS = st.lists(st.one_of(_USUAL, _USUAL, _USUAL, _RARE), max_size=20).map(b"\n".join)
 
 
 def cut(data: bytes, size: int) -> list[bytes]:
@@ -24,7 +29,7 @@ def read(data: bytes, *, size: int = 65536, most: int = MAX) -> list[jsonl.Line]
     return list(jsonl.lines(cut(data, size), max_line_bytes=most))
 
 
-def expected(data: bytes) -> list[tuple[int, int, int, bytes | None]]:
+def expected(data: bytes, *, most: int = MAX) -> list[tuple[int, int, int, bytes | None]]:
     """What the lines are, said in the simplest way."""
     found = []
     start = 0
@@ -35,7 +40,7 @@ def expected(data: bytes) -> list[tuple[int, int, int, bytes | None]]:
             offset, content = offset + len(BOM), content[len(BOM) :]
         content = content.removesuffix(b"\r")
         if content.strip():
-            found.append((number, offset, len(content), content if len(content) <= MAX else None))
+            found.append((number, offset, len(content), content if len(content) <= most else None))
     return found
 
 
@@ -47,6 +52,36 @@ def expected(data: bytes) -> list[tuple[int, int, int, bytes | None]]:
 def test_lines_do_not_depend_on_how_the_stream_is_cut(data: bytes, size: int) -> None:
     lines = read(data, size=size)
     assert [(line.number, line.offset, line.length, line.data) for line in lines] == expected(data)
+
+
+@given(_LONG_STREAMS, st.sampled_from([1, 7, 100, 300, 1000]))
+def test_usual_lines_do_not_depend_on_it_either(data: bytes, size: int) -> None:
+    assert [tuple(line) for line in read(data, size=size, most=LONG)] == expected(data, most=LONG)
+
+
+@given(_LONG_STREAMS, st.sampled_from([100, 1000]), st.integers(0, 20))
+def test_usual_lines_are_limited_as_others_are(data: bytes, size: int, most: int) -> None:
+    numbers = [line[0] for line in expected(data)]
+    found, is_over = [], False
+    try:
+        for line in jsonl.lines(cut(data, size), max_line_bytes=LONG, max_lines=most):
+            found.append(line.number)
+    except jsonl.TooManyLinesError:
+        is_over = True
+    assert is_over == (data.count(b"\n") > most or any(number > most for number in numbers))
+    assert found == [number for number in numbers if number <= most][: len(found)]
+    assert is_over or found == numbers
+
+
+@given(_LONG_STREAMS, st.sampled_from([7, 100, 1000]), st.integers(0, 20))
+def test_a_stream_can_begin_after_any_line(data: bytes, size: int, after: int) -> None:
+    lines = read(data, most=LONG)
+    done = lines[after : after + 1]
+    for line in done:  # what is left of it, its line end, is a blank line
+        offset = line.offset + line.length
+        splitter = jsonl.LineSplitter(max_line_bytes=LONG, lines=line.number - 1, offset=offset)
+        found = [each for piece in cut(data[offset:], size) for each in splitter.feed(piece)]
+        assert [*found, *splitter.finish()] == lines[after + 1 :]
 
 
 @given(_STREAMS, st.integers(1, 40), st.integers(0, 12))

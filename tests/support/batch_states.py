@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.data.batches import lines as batch_lines
-from app.data.batches import segments, work
-from app.data.batches.lines import LineResult, NewLine
+from app.data.batches import new_lines, segments, work
+from app.data.batches.lines import LineResult
+from app.data.batches.new_lines import NewLine
 from app.data.files import files
 from app.data.store.leases import Lease
 from app.lib import ids, json
@@ -104,7 +105,7 @@ class RunningBatch:
             waiting = next(due for due in found if work.facts(connection, due.id).public_id == self.id)
             lease = Lease(id=waiting.id, epoch=waiting.epoch + 1, worker=WORKER)
             assert work.claim(connection, lease, statuses=("validating",), lease_ms=LEASE_MS)
-            batch_lines.insert_lines(connection, lease.id, self._rows())
+            new_lines.insert_lines(connection, lease.id, self._rows())
             bounds = [(1, len(self.lines))]
             work.start(
                 connection, lease, model="tiny", lines=len(self.lines), segments=bounds, indexed_to=len(self.lines)

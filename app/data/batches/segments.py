@@ -9,7 +9,7 @@ from sqlalchemy.sql import ColumnElement
 from app.data.batches import lines
 from app.data.store.database import inserted_id, now_ms
 from app.data.store.leases import Lease, LeasedTable
-from app.data.tables import accounts, batch_chunks, batch_segments, batches
+from app.data.tables import accounts, batch_chunks, batch_segments, batches, blobs
 from app.data.tables.batches import IS_RUNNING
 
 _LEASES = LeasedTable(batch_segments)
@@ -51,6 +51,14 @@ class OpenSegment:
     left_ms: int
     age_ms: int
     public_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Where answers are in the blob store, and how many bytes there are."""
+
+    key: str
+    bytes: int
 
 
 _SEGMENT = select(
@@ -170,6 +178,18 @@ def insert_chunk(
     """The row of a chunk whose blob is settled in the same transaction; `size` is bytes. Returns its id."""
     values = {"batch_id": batch_id, "segment_id": segment_id, "blob_id": blob_id, "epoch": epoch}
     return inserted_id(connection, insert(batch_chunks).values(lines=lines, bytes=size, created_at=now_ms(), **values))
+
+
+def chunks(connection: Connection, chunk_ids: Collection[int]) -> dict[int, Chunk]:
+    """Chunks by their row ids, of which some may be unknown."""
+    if not chunk_ids:
+        return {}
+    mine = select(batch_chunks.c.id, batch_chunks.c.blob_id, batch_chunks.c.bytes)
+    rows = connection.execute(mine.where(batch_chunks.c.id.in_(chunk_ids))).all()
+    # Not joined: without statistics PostgreSQL reads all blobs.
+    theirs = select(blobs.c.id, blobs.c.key).where(blobs.c.id.in_([row.blob_id for row in rows]))
+    keys = {row.id: row.key for row in connection.execute(theirs)}
+    return {row.id: Chunk(keys[row.blob_id], row.bytes) for row in rows}
 
 
 def count(connection: Connection, batch_id: int, **added: int) -> None:

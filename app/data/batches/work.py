@@ -222,6 +222,18 @@ def facts(connection: Connection, batch_id: int) -> BatchFacts:
     return BatchFacts(**row._asdict())
 
 
+def input_facts(connection: Connection, batch_id: int) -> dict[str, Any] | None:
+    """What was found out about the bytes of a batch's input while they were stored."""
+    statement = (
+        select(blobs.c.input_facts)
+        .select_from(batches)
+        .join(files, files.c.id == batches.c.input_file_id)
+        .join(blobs, and_(blobs.c.id == files.c.blob_id, blobs.c.state == "live"))
+    )
+    found: dict[str, Any] | None = connection.execute(statement.where(batches.c.id == batch_id)).scalar()
+    return found
+
+
 def start(
     connection: Connection,
     lease: Lease,

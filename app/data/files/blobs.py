@@ -1,6 +1,8 @@
 """Rows of blobs: pending before the first byte, live once durable, deleting until the bytes are gone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
@@ -83,12 +85,22 @@ def renew(connection: Connection, blob_id: int, *, lease_s: float) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def mark_live(connection: Connection, blob_id: int, *, size: int, sha256: str | None) -> bool:
-    """Record that the bytes are durable. False when the row is no longer pending: then they must not be used."""
+def mark_live(
+    connection: Connection,
+    blob_id: int,
+    *,
+    size: int,
+    sha256: str | None,
+    input_facts: Mapping[str, Any] | None = None,
+) -> bool:
+    """Record that the bytes are durable. False when the row is no longer pending: then they must not be used.
+
+    `input_facts` are what is known of these bytes as a batch input.
+    """
     statement = (
         update(blobs)
         .where(blobs.c.id == blob_id, blobs.c.state == "pending")
-        .values(state="live", bytes=size, sha256=sha256, lease_until=None)
+        .values(state="live", bytes=size, sha256=sha256, input_facts=input_facts, lease_until=None)
     )
     return connection.execute(statement).rowcount == 1
 

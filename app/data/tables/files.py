@@ -30,6 +30,7 @@ blobs = Table(
     number("bytes", None),
     Column("sha256", String(64)),
     number("refs", 1),
+    Column("input_facts", JSON(none_as_null=True)),
     instant("lease_until"),
     instant("created_at", required=True),
     one_of("state", BLOB_STATES),

@@ -9,11 +9,10 @@ from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError
 from app.connectors.contract.objects import NativeJob
 from app.data.access import keys
-from app.data.batches import batches, job_facts, jobs
-from app.data.batches import lines as batch_lines
+from app.data.batches import batches, job_facts, jobs, new_lines
 from app.data.batches.batches import Batch
 from app.data.batches.jobs import NewJob
-from app.data.batches.lines import NewLine
+from app.data.batches.new_lines import NewLine
 from app.data.files import files
 from app.data.money import budgets
 from app.errors import InvalidRequestError, UnsupportedOperationError
@@ -153,7 +152,7 @@ def _insert_job(
     connection: Connection, batch: Batch, account: Account, native: NativeJob, lines: list[NewLine]
 ) -> None:
     for start in range(0, len(lines), SLICE_LINES):
-        batch_lines.insert_lines(connection, batch.id, lines[start : start + SLICE_LINES])
+        new_lines.insert_lines(connection, batch.id, lines[start : start + SLICE_LINES])
     job = NewJob(
         account_id=account.id,
         number=1,

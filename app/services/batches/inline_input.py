@@ -1,7 +1,7 @@
 """Requests in the body of POST /batches, written to a batch input line by line while they arrive."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from app.lib import json, jsonl
 from app.lib.json_stream import JsonStreamError, Member, PieceTooLargeError, Source, members
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
+from app.services.lines.index import LineIndex
 from app.services.lines.rules import MAX_CUSTOM_ID, PARAMS, endpoint_of
 from app.services.lines.rules import MESSAGES as MESSAGES_ENDPOINT
 
@@ -99,7 +100,7 @@ class InlineInput:
     def _rewrite(self, endpoint: str) -> None:
         # `endpoint` may follow the requests in the body: the lines are written by then.
         draft = self.blob
-        self.blob = self._stack.enter_context(incoming(self._gateway, spares_reserve=True))
+        self.blob = self._stack.enter_context(_incoming(self._gateway))
         stream = self._gateway.blobs.stream(draft.key)
         for text in jsonl.lines(stream, max_line_bytes=self._gateway.settings.max_line_bytes):
             line = json.loads(text.data or b"")
@@ -145,7 +146,12 @@ def reading(gateway: Gateway, source: Source) -> Iterator[Body]:
 def writing(gateway: Gateway) -> Iterator[InlineInput]:
     """An input that the gateway itself fills. If the block ends with an exception, the bytes are deleted."""
     with ExitStack() as stack:
-        yield InlineInput(gateway, stack.enter_context(incoming(gateway, spares_reserve=True)), stack)
+        yield InlineInput(gateway, stack.enter_context(_incoming(gateway)), stack)
+
+
+def _incoming(gateway: Gateway) -> AbstractContextManager[IncomingBlob]:
+    index = LineIndex(max_lines=gateway.settings.max_input_lines)
+    return incoming(gateway, spares_reserve=True, index=index)
 
 
 def _take(gateway: Gateway, body: Body, member: Member, stack: ExitStack) -> None:
@@ -155,7 +161,7 @@ def _take(gateway: Gateway, body: Body, member: Member, stack: ExitStack) -> Non
         if body.inline is not None:
             body.inline.add(member.value, index=member.index)
     elif isinstance(member.value, list):
-        body.inline = InlineInput(gateway, stack.enter_context(incoming(gateway, spares_reserve=True)), stack)
+        body.inline = InlineInput(gateway, stack.enter_context(_incoming(gateway)), stack)
     elif member.value is not None:
         raise InvalidRequestError("requests must be an array of requests.", param=REQUESTS)
 

@@ -110,14 +110,10 @@ def fetch(gateway: Gateway, row: FileRow) -> None:
 
 def _store(gateway: Gateway, row: FileRow, holder: Holder) -> None:
     index = LineIndex(max_lines=gateway.settings.max_input_lines) if row.purpose == BATCH else None
-    with incoming(gateway) as blob:
+    with incoming(gateway, index=index) as blob:
         with holder.account.connector.read_file(holder.native_id) as download:
             for data in download.chunks:
                 blob.write(data)
-                if index is not None:
-                    index.write(data)
-        if index is not None:
-            index.finish()
         blob.seal()
         with gateway.database.write() as connection:
             blob.settle(connection)

@@ -74,8 +74,6 @@ class IncomingFile:
         if self._blob.bytes + len(data) > max_bytes:
             raise PayloadTooLargeError(f"file must be at most {max_bytes} bytes.", param="file")
         self._blob.write(data)
-        if self._index is not None:
-            self._index.write(data)
 
     def create(self, caller: Caller, new: NewFile, *, settle: Settle[FileRow] | None = None) -> FileRow:
         """Make the file of what was written, at its provider too if the purpose is used there.
@@ -150,8 +148,6 @@ class IncomingFile:
         self, connection: Connection, caller: Caller, new: NewFile, *, public_id: str, only_at: NativeFile | None
     ) -> int:
         index = self._index if new.purpose == BATCH else None
-        if index is not None:
-            index.finish()
         if only_at is None:
             self._blob.settle(connection)
         default_expiry_s = BATCH_EXPIRY_S if new.purpose == BATCH else None
@@ -184,7 +180,7 @@ def receiving(gateway: Gateway, filename: str, *, purpose: str | None = None) ->
     """
     is_indexed = purpose in (None, BATCH) and names.may_be_batch(filename)
     index = LineIndex(max_lines=gateway.settings.max_input_lines) if is_indexed else None
-    with incoming(gateway, spares_reserve=True) as blob:
+    with incoming(gateway, spares_reserve=True, index=index) as blob:
         yield IncomingFile(gateway, blob, index)
 
 

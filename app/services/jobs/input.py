@@ -80,7 +80,7 @@ class Encoder:
         added = 0
         if references and self.files is not None:
             body, added = self.files.drafted(self.account, facts.body, references)
-            facts = replace(facts, body=body, is_standard=False)
+            facts = facts._replace(body=body, is_standard=False)
         encoded, differs = self.line(number, custom_id, data, facts)
         size, most = len(encoded.data) + added, self.max_line_bytes
         if added and most is not None and size > most:
@@ -100,7 +100,7 @@ class Encoder:
             if references:
                 body, ids = self.files.filled(self.account, facts.body, references)
                 used.update(ids)
-                facts = replace(facts, body=body, is_standard=False)
+                facts = facts._replace(body=body, is_standard=False)
         return self.line(row.line, row.custom_id, data, facts)[0]
 
     def line(

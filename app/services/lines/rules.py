@@ -1,12 +1,15 @@
 """What makes a line of a batch input invalid, with OpenAI's messages and codes (contracts: OpenAI, batches)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from app.lib import bounds, encodings, json
 
 MAX_CUSTOM_ID = 512
+METHOD = "POST"
+# Each level has two brackets: so short a line is never nested deeper than JSON can be written.
+SHALLOW_BYTES = 2 * json.MAX_WRITE_DEPTH
 MESSAGES = "/v1/messages"
 # The member that has the request itself, in OpenAI's form of a line and in Anthropic's (`{custom_id, params}`).
 BODY, PARAMS = "body", "params"
@@ -41,20 +44,24 @@ class Finding:
         return {"code": self.code, "message": self.message, "param": self.param, "line": self.line}
 
 
-@dataclass(frozen=True, slots=True)
-class LineFacts:
+class LineFacts(NamedTuple):
     """A valid line. Nobody changes its `body`, which is the member `form` of the line.
 
     `is_standard` is false when OpenAI's API would not take the line as it is written: it has Azure's url or
     Anthropic's form.
     """
 
+    # A named tuple, since there is one for each line: it is made in a third of the time of a frozen dataclass.
     custom_id: str
     url: str
     model: str | None
-    body: dict[str, Any] = field(default_factory=dict, repr=False)
+    body: dict[str, Any]
     form: str = BODY
     is_standard: bool = True
+
+    def __repr__(self) -> str:
+        """Without the body, which no log may have."""
+        return f"LineFacts({self.custom_id!r}, {self.url!r}, {self.model!r}, {self.form!r})"
 
 
 def endpoint_of(url: str) -> str:
@@ -78,7 +85,7 @@ def facts_of(line: Mapping[str, Any]) -> LineFacts:
     form, url = form_of(line), line.get("url")
     body, endpoint = line[form], MESSAGES if url is None else endpoint_of(url)
     is_standard = form == BODY and endpoint == url
-    return LineFacts(line["custom_id"], endpoint, body.get("model"), body, form, is_standard=is_standard)
+    return LineFacts(line["custom_id"], endpoint, body.get("model"), body, form, is_standard)
 
 
 def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts | Finding:
@@ -93,9 +100,19 @@ def read(data: bytes | None, *, number: int, max_line_bytes: int) -> LineFacts |
         return Finding("invalid_json_line", text, None, number)
     if not isinstance(value, dict):
         return Finding("invalid_json_line", "This line must be a JSON object.", None, number)
-    if _is_too_deep(data, value):
+    if not is_shallow(data) and _is_too_deep(value):
         return Finding("invalid_json_line", "This line is nested too deeply.", None, number)
     return _fields(value, number)
+
+
+def is_custom_id(value: Any) -> bool:
+    """True for a `custom_id` that a line may have."""
+    return isinstance(value, str) and 1 <= len(value) <= MAX_CUSTOM_ID and "\0" not in value
+
+
+def is_shallow(data: bytes) -> bool:
+    """True for a line that is surely not nested deeper than JSON can be written."""
+    return len(data) <= SHALLOW_BYTES or data.count(b"{") + data.count(b"[") <= json.MAX_WRITE_DEPTH
 
 
 def fits(
@@ -130,10 +147,8 @@ def too_many_lines(max_lines: int) -> Finding:
     return Finding("too_many_lines", text, None, None)
 
 
-def _is_too_deep(data: bytes, value: Any) -> bool:
+def _is_too_deep(value: Any) -> bool:
     """True for a line that can be parsed, but not serialised again, and so not sent."""
-    if data.count(b"{") + data.count(b"[") <= json.MAX_WRITE_DEPTH:
-        return False
     try:
         json.dumps(value)
     except json.JSONEncodeError:
@@ -158,7 +173,7 @@ def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
         text = "This line has body (OpenAI's form) and params (Anthropic's): send one of them."
         return Finding("invalid_request", text, PARAMS, number)
     custom_id = value["custom_id"]
-    if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= MAX_CUSTOM_ID or "\0" in custom_id:
+    if not is_custom_id(custom_id):
         text = f"custom_id must be a string of 1 to {MAX_CUSTOM_ID} characters without NUL."
         return Finding("invalid_custom_id", text, "custom_id", number)
     return _address(value, form, number) or _request(value, form, number)
@@ -167,8 +182,8 @@ def _fields(value: dict[str, Any], number: int) -> LineFacts | Finding:
 def _address(value: dict[str, Any], form: str, number: int) -> Finding | None:
     """What is wrong with the method or the url; a line in Anthropic's form may leave both out."""
     method, url = value.get("method"), value.get("url")
-    if method not in (("POST",) if form == BODY else ("POST", None)):
-        return Finding("invalid_method", f"method must be POST, not {method!r:.40}.", "method", number)
+    if method not in ((METHOD,) if form == BODY else (METHOD, None)):
+        return Finding("invalid_method", f"method must be {METHOD}, not {method!r:.40}.", "method", number)
     if url is not None and not isinstance(url, str):
         return Finding("invalid_url", "url must be a string.", "url", number)
     if form == PARAMS and url not in (None, MESSAGES):

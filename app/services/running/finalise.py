@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 from sqlalchemy import Connection
 
-from app.data.batches import job_facts, lines, work
-from app.data.batches.lines import LineAnswer
+from app.data.batches import job_facts, lines, segments, work
+from app.data.batches.lines import LineEnd
 from app.data.batches.work import BatchFacts
 from app.data.files import files
 from app.data.store.leases import Lease
@@ -15,12 +15,12 @@ from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import ensure
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms, require
-from app.services.lines.chunks import ChunkReaders
+from app.services.lines.answers import Answers
 from app.services.lines.output import UNEXECUTED_CODES, unexecuted_line
 from app.services.running.plan import delete_lines
 
 SLICE_LINES = 1000
-YIELD_BYTES = 256 * 1024
+WRITE_BYTES = 256 * 1024
 DEFAULT_EXPIRY_S = 30 * 24 * 3600
 # Lines that only change their state; more of them at once than lines whose answers are copied.
 END_SLICE_LINES = 10_000
@@ -45,6 +45,8 @@ def finalise(gateway: Gateway, lease: Lease) -> Generator[None]:
         output = _ResultFile(stack.enter_context(incoming(gateway)))
         errors = _ResultFile(stack.enter_context(incoming(gateway)))
         yield from _copy_lines(gateway, lease, batch.public_id, ending, output, errors)
+        for file in (output, errors):
+            file.flush()
         if ending != "completed":
             yield from _end_lines(gateway, lease, ending)
         failpoints.hit("finalise.after_bytes")
@@ -58,40 +60,54 @@ class _ResultFile:
     def __init__(self, blob: IncomingBlob) -> None:
         self.blob = blob
         self.lines = 0
+        self._held: list[bytes] = []
+        self._held_bytes = 0
 
-    def write_pieces(self, pieces: Iterable[bytes]) -> None:
-        """Write one whole line, given in pieces."""
+    def add(self, pieces: Iterable[bytes]) -> bool:
+        """Write one whole line, given in pieces. True when much has been written since this was last true."""
+        has_written = False
         for data in pieces:
-            self.blob.write(data)
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes >= WRITE_BYTES:
+                self.flush()
+                has_written = True
         self.lines += 1
+        return has_written
+
+    def flush(self) -> None:
+        """Pass on what is collected: writing line by line takes several times as long."""
+        data, self._held, self._held_bytes = b"".join(self._held), [], 0
+        self.blob.write(data)
 
 
 def _copy_lines(
     gateway: Gateway, lease: Lease, batch: str, ending: str, output: _ResultFile, errors: _ResultFile
 ) -> Generator[None]:
     after = 0
-    yield_at = YIELD_BYTES
-    with ChunkReaders(gateway.blobs) as chunks:
-        while rows := _next_slice(gateway, lease, after):
+    with Answers(gateway.blobs) as answers:
+        while rows := _next_slice(gateway, lease.id, after, answers):
             output.blob.keep()
             errors.blob.keep()  # a long time may pass until the first line fails
             for row in rows:
                 if row.state not in ANSWERED:
-                    errors.write_pieces([unexecuted_line(batch, row.line, row.custom_id, UNEXECUTED_CODES[ending])])
+                    line = unexecuted_line(batch, row.line, row.custom_id, UNEXECUTED_CODES[ending])
+                    has_written = errors.add([line])
                 else:
                     target = output if row.state == "completed" else errors
-                    target.write_pieces(chunks.pieces(row))
-                if output.blob.bytes + errors.blob.bytes >= yield_at:
-                    yield_at = output.blob.bytes + errors.blob.bytes + YIELD_BYTES
+                    has_written = target.add(answers.pieces(row))
+                if has_written:
                     yield
             yield
             after = rows[-1].line
 
 
-def _next_slice(gateway: Gateway, lease: Lease, after: int) -> Sequence[LineAnswer]:
-    with gateway.database.write() as connection:
-        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
-        return lines.answers(connection, lease.id, after=after, limit=SLICE_LINES)
+def _next_slice(gateway: Gateway, batch_id: int, after: int, answers: Answers) -> Sequence[LineEnd]:
+    with gateway.database.read() as connection:
+        rows = lines.ends(connection, batch_id, after=after, limit=SLICE_LINES)
+        chunks = segments.chunks(connection, {row.chunk_id for row in rows if row.chunk_id is not None})
+    answers.expect(chunks)
+    return rows
 
 
 def _end_lines(gateway: Gateway, lease: Lease, ending: str) -> Generator[None]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from app.data.access import keys
 from app.data.batches import lines as batch_lines
-from app.data.batches import work
-from app.data.batches.lines import DuplicateId, NewLine
+from app.data.batches import new_lines, work
+from app.data.batches.lines import DuplicateId
+from app.data.batches.new_lines import NewLine
 from app.data.batches.work import BatchFacts
 from app.data.store.leases import Lease
 from app.errors import UnavailableError
@@ -18,10 +19,12 @@ from app.services.leases import lease_ms, require
 from app.services.line_files import line_files
 from app.services.line_files.line_files import LineFiles
 from app.services.line_files.naming import BatchNames
-from app.services.lines import rules
+from app.services.lines import facts, rules
+from app.services.lines.facts import InputFacts
 from app.services.lines.models import LineModels
 from app.services.lines.rules import Finding, LineFacts
 from app.services.money import prices
+from app.services.running import quick
 
 SLICE_LINES = 1000
 MAX_FINDINGS = 100
@@ -69,7 +72,12 @@ def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
     with gateway.database.read() as connection:
         batch = work.facts(connection, lease.id)
         allowed_models = keys.models_of(connection, batch.key_id)
-    yield from delete_lines(gateway, lease)  # of a worker that died while it planned
+        known = facts.of_stored(work.input_facts(connection, lease.id))
+    if lease.epoch > 1:
+        yield from delete_lines(gateway, lease)  # of a worker that died while it planned
+    is_known = known is not None and quick.fits(gateway, batch, known, model_patterns=allowed_models)
+    if known is not None and is_known and _start_at_once(gateway, lease, batch, known):
+        return
     files = line_files.of_batch(gateway, batch, worker=lease.worker)
     models = LineModels(allowed_models, batch.provider, batch.model_override)
     draft = _Draft(models, BatchNames(files, batch.endpoint), cutter=_cutter(gateway, batch, files))
@@ -87,10 +95,15 @@ def plan(gateway: Gateway, lease: Lease) -> Generator[None]:
         _start(gateway, lease, draft, batch)
 
 
-def segments(first_line: int, last_line: int, lines: int) -> list[tuple[int, int]]:
-    """(first, last) line number of each segment. Blank lines leave gaps, so a segment may hold fewer lines."""
+def segments(first_line: int, last_line: int, lines: int, *, indexed_to: int | None = None) -> list[tuple[int, int]]:
+    """(first, last) line number of each segment. Blank lines leave gaps, so a segment may hold fewer lines.
+
+    None has lines both up to number `indexed_to` and after it.
+    """
     size = min(MAX_SEGMENT_LINES, max(MIN_SEGMENT_LINES, -(-lines // SEGMENTS_PER_BATCH)))
-    return [(first, min(first + size - 1, last_line)) for first in range(first_line, last_line + 1, size)]
+    middle = last_line if indexed_to is None else indexed_to
+    parts = ((first_line, middle), (middle + 1, last_line))
+    return [(first, min(first + size - 1, end)) for start, end in parts for first in range(start, end + 1, size)]
 
 
 def delete_lines(gateway: Gateway, lease: Lease, *, statuses: Sequence[str] = STATUSES) -> Generator[None]:
@@ -200,7 +213,7 @@ def _write(gateway: Gateway, lease: Lease, draft: _Draft) -> None:
         return  # a batch that will fail needs no lines
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
-        batch_lines.insert_lines(connection, lease.id, rows)
+        new_lines.insert_lines(connection, lease.id, rows)
     failpoints.hit("plan.between_slices")
 
 
@@ -242,6 +255,25 @@ def _find_duplicates(gateway: Gateway, lease: Lease, draft: _Draft) -> Generator
         draft.findings.append(Finding("duplicate_custom_id", text, "custom_id", duplicate.line))
 
 
+def _start_at_once(gateway: Gateway, lease: Lease, batch: BatchFacts, known: InputFacts) -> bool:
+    """Start a batch with the first lines of a valid input. False when its bytes are not those that were valid."""
+    places = quick.first_places(gateway, batch, known)
+    if not places:
+        return False
+    failpoints.hit("plan.before_commit")
+    indexed_to = places[-1][0]
+    spans = segments(known.first_line, known.last_line, known.lines, indexed_to=indexed_to)
+    model = batch.model_override or known.model or ""
+    with gateway.database.write() as connection:
+        require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
+        new_lines.insert_places(connection, lease.id, places)
+        work.start(connection, lease, model=model, lines=known.lines, segments=spans, indexed_to=indexed_to)
+        prices.freeze(connection, lease.id)
+    failpoints.hit("plan.between_slices")
+    _log_start(gateway, batch, parts=len(spans), model=model, lines=known.lines)
+    return True
+
+
 def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> None:
     model = batch.model_override or draft.model or ""
     with gateway.database.write() as connection:
@@ -250,7 +282,7 @@ def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> 
             spans = segments(draft.first_line, draft.last_line, draft.lines)
             indexed_to = draft.last_line
             if draft.rows:
-                batch_lines.insert_lines(connection, lease.id, draft.rows)
+                new_lines.insert_lines(connection, lease.id, draft.rows)
                 indexed_to = draft.last_line if len(draft.rows) == draft.lines else draft.rows[-1].line
             work.start(connection, lease, model=model, lines=draft.lines, segments=spans, indexed_to=indexed_to)
             parts = len(spans)
@@ -260,8 +292,12 @@ def _start(gateway: Gateway, lease: Lease, draft: _Draft, batch: BatchFacts) -> 
             parts = len(jobs)
         prices.freeze(connection, lease.id)
     failpoints.hit("plan.between_slices")
+    _log_start(gateway, batch, parts=parts, model=model, lines=draft.lines)
+
+
+def _log_start(gateway: Gateway, batch: BatchFacts, *, parts: int, model: str, lines: int) -> None:
     gateway.log.info(
-        "batch.started", batch=batch.public_id, execution=batch.execution, parts=parts, model=model, lines=draft.lines
+        "batch.started", batch=batch.public_id, execution=batch.execution, parts=parts, model=model, lines=lines
     )
 
 

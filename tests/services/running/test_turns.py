@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from app.blobs import BlobError
 from app.blobs.local import LocalBlobs
 from app.data.tables import batch_lines, batch_segments, batches, files
+from app.data.tables import blobs as blobs_table
 from app.engine.outcomes import Result
 from app.engine.run import Segment
 from app.engine.work import StoreAwayError
@@ -141,10 +142,18 @@ def answer(work: BatchWork, segment: Segment) -> list[Result]:
     return results
 
 
-def forget_counts(gateway: Gateway) -> None:
-    """Nobody counted the lines of the inputs: then they are written while they are read."""
+# What is known of an input before its batch is planned: that all of it is right, or how many lines it has, or nothing.
+# Then only its first lines are read, or it is read as a whole, or its lines are written while they are read.
+KNOWN = ("facts", "lines", "nothing")
+
+
+def forget(gateway: Gateway, known: str = "lines") -> None:
+    """Forget what is known of the inputs, but for `known`."""
     with gateway.database.write() as connection:
-        connection.execute(update(files).values(lines=None))
+        if known != "facts":
+            connection.execute(update(blobs_table).values(input_facts=None))
+        if known == "nothing":
+            connection.execute(update(files).values(lines=None))
 
 
 def expire_leases(gateway: Gateway) -> None:
@@ -152,13 +161,10 @@ def expire_leases(gateway: Gateway) -> None:
         connection.execute(update(batches).where(batches.c.lease_until.is_not(None)).values(lease_until=0))
 
 
-@pytest.mark.parametrize("is_counted", [True, False])
-def test_a_huge_batch_is_planned_in_many_turns(
-    hasty: Gateway, client: KeyClient, begin: Begin, is_counted: bool
-) -> None:
+@pytest.mark.parametrize("known", KNOWN)
+def test_a_huge_batch_is_planned_in_many_turns(hasty: Gateway, client: KeyClient, begin: Begin, known: str) -> None:
     batch = huge(client)
-    if not is_counted:
-        forget_counts(hasty)
+    forget(hasty, known)
     work = begin(hasty)
     turns = 0
     while work.plan():
@@ -172,6 +178,7 @@ def test_a_huge_batch_yields_to_small_ones_of_its_own_project_and_of_others(
     hasty: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin
 ) -> None:
     first = huge(client)
+    forget(hasty)
     work = begin(hasty)
     assert work.plan()
     mine, theirs = small(client), small(other_client)
@@ -185,6 +192,7 @@ def test_new_batches_do_not_starve_the_huge_one(
     hasty: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin
 ) -> None:
     batch = huge(client)
+    forget(hasty)
     work = begin(hasty)
     for _ in range(40):
         small(other_client)
@@ -216,6 +224,7 @@ def test_the_heartbeat_renews_the_lease_while_the_input_is_read(
     watched: Gateway, blobs: WatchedBlobs, client: KeyClient, begin: Begin
 ) -> None:
     batch = str(create(client, b"\n" * 600_000 + jsonl([chat_line("a")]))["id"])  # nothing to write for a long time
+    forget(watched)
     work = begin(watched)
     renewed = []
 
@@ -230,17 +239,16 @@ def test_the_heartbeat_renews_the_lease_while_the_input_is_read(
     assert status(client, batch) == "in_progress"
 
 
-@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("known", KNOWN[1:])
 def test_a_batch_that_is_cancelled_while_it_is_planned_goes_no_further(
-    hasty: Gateway, client: KeyClient, begin: Begin, is_counted: bool
+    hasty: Gateway, client: KeyClient, begin: Begin, known: str
 ) -> None:
     batch = huge(client)
-    if not is_counted:
-        forget_counts(hasty)
+    forget(hasty, known)
     work = begin(hasty)
     for _ in range(8):
         assert work.plan()
-    assert bool(count_lines(hasty)) is not is_counted
+    assert bool(count_lines(hasty)) is (known == "nothing")
     assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
     work.renew([])
     assert work.plan()  # it is put down
@@ -251,10 +259,12 @@ def test_a_batch_that_is_cancelled_while_it_is_planned_goes_no_further(
     assert not count_lines(hasty)
 
 
+@pytest.mark.parametrize("known", KNOWN[:2])
 def test_the_first_lines_run_before_the_others_are_in_sql(
-    hasty: Gateway, gateway: Gateway, client: KeyClient, begin: Begin
+    hasty: Gateway, gateway: Gateway, client: KeyClient, begin: Begin, known: str
 ) -> None:
     batch = huge(client)
+    forget(gateway, known)
     work = begin(hasty)
     until(lambda: work.plan() and count_lines(hasty))
     assert count_lines(hasty) < LINES
@@ -301,14 +311,13 @@ def test_a_batch_that_ends_before_all_its_lines_are_in_sql_has_them_all_in_the_e
     assert len(read(client, over["error_file_id"])) == over["request_counts"]["total"] == LINES
 
 
-@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("known", KNOWN)
 @pytest.mark.parametrize("last", [b"{not json}\n", jsonl([chat_line("c0")])], ids=("no-json", "same-id"))
 def test_nothing_runs_while_a_later_line_may_be_invalid(
-    hasty: Gateway, client: KeyClient, begin: Begin, last: bytes, is_counted: bool
+    hasty: Gateway, client: KeyClient, begin: Begin, last: bytes, known: str
 ) -> None:
     batch = str(create(client, HUGE + last)["id"])
-    if not is_counted:
-        forget_counts(hasty)
+    forget(hasty, known)
     work = begin(hasty)
     while work.plan():
         assert work.claim(skip=()) is None
@@ -317,6 +326,7 @@ def test_nothing_runs_while_a_later_line_may_be_invalid(
 
 def test_a_worker_that_stops_gives_back_what_it_has_begun(hasty: Gateway, client: KeyClient, begin: Begin) -> None:
     batch = huge(client)
+    forget(hasty)
     work = begin(hasty)
     assert work.plan()
     other = begin(hasty, "other")
