@@ -3,11 +3,11 @@
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from app.engine.gate import Permit
-from app.engine.outcomes import Faulted, Line, NotReady, Outcome, Overloaded, Result, Tokens, Words
+from app.engine.outcomes import Faulted, Line, NotReady, Outcome, Overloaded, Result, Words
 from app.engine.room import Portion
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler, Taken
@@ -150,7 +150,7 @@ class Executor:
             self._settle_refused(run, line, outcome, permit)
         elif isinstance(outcome, Result):
             run.gate.answered(permit)
-            run.finish(replace(outcome, line=_tried(line)))
+            run.finish(outcome.of(line.tried()))
         else:
             self._settle_fault(run, line, outcome)
 
@@ -160,14 +160,14 @@ class Executor:
         times = refused.refused.times if refused.refused else 0
         if run.gate.gives_up(refused):
             self._log.warning("line.given_up", **_of(run, line), refusals=times, **_said(words))
-            run.finish(replace(outcome.result, line=refused))
+            run.finish(outcome.result.of(refused))
             return
         log = self._log.warning if self._is_news(run, words) else self._log.info
         log("line.refused", **_of(run, line), refusals=times, delay_s=round(delay_s, 1), **_said(words))
         run.give_back(refused, delay_s=delay_s, words=words)
 
     def _settle_fault(self, run: SegmentRun, line: Line, outcome: Faulted) -> None:
-        tried = _tried(line, cost_unknown=outcome.cost_unknown, most=outcome.most)
+        tried = line.tried(cost_unknown=outcome.cost_unknown, most=outcome.most)
         if run.stopped:
             # Its batch has ended, so its call was cut: the attempt is written, and the line ends with its batch.
             run.give_back(tried, retried=True)
@@ -175,7 +175,7 @@ class Executor:
         of, said = _of(run, line), _said(outcome.words)
         if tried.attempts >= outcome.max_attempts:
             self._log.warning("line.given_up", **of, attempts=tried.attempts, **said)
-            run.finish(replace(outcome.result, line=tried))
+            run.finish(outcome.result.of(tried))
             return
         delay_s = _backoff_s(tried.attempts)
         log = self._log.warning if self._is_news(run, outcome.words) else self._log.info
@@ -249,11 +249,6 @@ def _of(run: SegmentRun, line: Line) -> dict[str, Any]:
 def _said(words: Words) -> dict[str, Any]:
     """A refusal for the log, in its provider's words."""
     return {"status": words.status_code, "code": words.code or words.kind, "reason": words.message or words.kind}
-
-
-def _tried(line: Line, *, cost_unknown: bool = False, most: Tokens | None = None) -> Line:
-    unknown = line.unknown_attempts + cost_unknown
-    return replace(line, attempts=line.attempts + 1, unknown_attempts=unknown, refused=None, most=most or line.most)
 
 
 def _backoff_s(attempts: int) -> float:

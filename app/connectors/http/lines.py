@@ -9,7 +9,9 @@ Proxies and credentials of the environment are never used, and no redirect is fo
 
 import http.client
 import os
+import select
 import socket
+import ssl
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -23,7 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from app.connectors.contract.base import always_room
 from app.connectors.http import failures
 from app.connectors.http.auth import HeaderAuth
-from app.connectors.http.reading import NoRoomError, OverLimitError, read_answer
+from app.connectors.http.reading import NoRoomError, OverLimitError, read_answer, wait_until
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import COMMON_HEADERS, MAX_ANSWER_BYTES, MAX_IDLE_S, Answer, check_headers, tls_context
 from app.lib.threads import cuts
@@ -57,6 +59,8 @@ class LineClient:
         # Other authorisations are called for each line: they change with time, or sign it.
         self._auth = None if isinstance(remote.auth, HeaderAuth) else remote.auth
         self._fixed = _lines({"Host": parts.netloc, **COMMON_HEADERS, **remote.headers, **fixed})
+        # What all lines of a path have in common, up to the length of the body.
+        self._heads: dict[str, bytes] = {}
         # Last in, first out, so that few connections stay warm; list.append and list.pop are atomic.
         self._idle: list[tuple[float, HTTPConnection]] = []
         self._pid = os.getpid()
@@ -116,6 +120,12 @@ class LineClient:
                 connection.close()
 
     def _head(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        if self._auth is None and not headers:
+            head = self._heads.get(path)
+            if head is None:
+                fixed = f"{self._fixed}Content-Type: application/json\r\nContent-Length: "
+                head = self._heads[path] = f"POST {self._prefix}{path} HTTP/1.1\r\n{fixed}".encode("latin-1")
+            return b"%b%d\r\n\r\n" % (head, len(body))
         own = {"Content-Length": str(len(body)), "Content-Type": "application/json", **headers}
         if self._auth is not None:
             request = PreparedRequest()
@@ -134,7 +144,7 @@ class LineClient:
                 since, connection = self._idle.pop()
             except IndexError:
                 return None
-            if time.monotonic() - since < MAX_IDLE_S and connection.is_connected:
+            if time.monotonic() - since < MAX_IDLE_S and _is_quiet(connection.sock):
                 return connection
             connection.close()
 
@@ -160,7 +170,7 @@ class LineClient:
     def _send(self, connection: HTTPConnection, head: bytes, body: bytes, deadline: float) -> None:
         first, rest = (head + body, b"") if len(body) <= JOINED_BYTES else (head, body)
         try:
-            taken = _socket(connection, deadline).send(first)
+            taken = _begin(_socket(connection, deadline), first)
         except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError):
             # A kept connection that closed in this instant. No byte was taken, so sending again is safe.
             connection.close()
@@ -188,9 +198,26 @@ def _close_all(idle: list[tuple[float, HTTPConnection]]) -> None:
 
 
 def _socket(connection: HTTPConnection, deadline: float) -> socket.socket:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
     sock: socket.socket = connection.sock
-    sock.settimeout(left)
+    wait_until(sock, deadline)
     return sock
+
+
+def _begin(sock: socket.socket, data: bytes) -> int:
+    """Send what the socket takes of `data`; returns how much.
+
+    An idle connection takes what fits its buffer at once. `send` would ask first whether it does.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        return sock.send(data)
+    try:
+        return os.write(sock.fileno(), data)
+    except BlockingIOError:
+        return 0
+
+
+def _is_quiet(sock: socket.socket) -> bool:
+    """True of an open connection on which nothing has come: neither its end nor what nobody asked for."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return not poll.poll(0)

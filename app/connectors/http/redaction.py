@@ -1,8 +1,7 @@
 """Takes the secrets of one connector out of everything that leaves it in an error."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -29,6 +28,22 @@ def _spelling(character: str) -> bytes:
     return rb"(?:\\*%b|%b)" % (plain, codes) if character in '/"\\' else rb"(?:%b|%b)" % (plain, codes)
 
 
+class RedactedErrors:
+    """The block of `Redaction.in_errors`. Not a generator: each line has two of them, and hardly one has an error."""
+
+    __slots__ = ("_redaction",)
+
+    def __init__(self, redaction: "Redaction") -> None:
+        self._redaction = redaction
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, UpstreamError):
+            raise self._redaction.error(error) from None
+
+
 class Redaction:
     """The secrets of one connector; made once, shared by its clients, safe to share between threads.
 
@@ -38,6 +53,7 @@ class Redaction:
 
     def __init__(self, *secrets: str | Sequence[str], least: int = redact.MIN_SECRET_LENGTH) -> None:
         self._secrets = secrets
+        self._errors = RedactedErrors(self)
         self._least = least
         self._base_urls: tuple[str, ...] = ()
 
@@ -89,13 +105,9 @@ class Redaction:
         error.args = (error.message,)
         return error
 
-    @contextmanager
-    def in_errors(self) -> Iterator[None]:
-        """Redact each UpstreamError that leaves the block, and drop its cause, which may quote a secret."""
-        try:
-            yield
-        except UpstreamError as error:
-            raise self.error(error) from None
+    def in_errors(self) -> "RedactedErrors":
+        """Redact each UpstreamError that leaves the `with` block, and drop its cause, which may quote a secret."""
+        return self._errors
 
     def _words(self) -> list[str]:
         words: list[str] = []

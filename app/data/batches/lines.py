@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
+from app.data.store.bulk import Bulk
 from app.data.store.database import now_ms
 from app.data.tables import batch_chunks, batch_line_waits, batch_lines, batch_segments, blobs
 
@@ -165,6 +166,9 @@ class DuplicateId(NamedTuple):
     custom_id: str
 
 
+# A bind parameter may not be called like a column that the statement does not set with it.
+_RESULTS = Bulk(_RESULT, ("the_line", *LineResult._fields[1:], "the_batch"))
+_RETRIES = Bulk(_RETRIED, ("the_line", *LineAttempts._fields[1:], "the_batch"))
 _WAITING = select(*(batch_lines.c[name] for name in WaitingLine._fields[:-2]))
 _REFUSED = select(batch_line_waits.c.line, batch_line_waits.c.refusals, now_ms() - batch_line_waits.c.refused_since)
 _OF_JOB = [batch_lines.c[name] for name in LineOfJob._fields]
@@ -249,12 +253,12 @@ def any_waiting_in_segment() -> ColumnElement[bool]:
 
 def write_results(connection: Connection, batch_id: int, results: Iterable[LineResult]) -> int:
     """End pending lines; returns how many. A line that has ended already keeps its first result."""
-    return connection.execute(_RESULT, [_parameters(batch_id, result) for result in results]).rowcount
+    return _RESULTS.run(connection, [(*result, batch_id) for result in results])
 
 
 def write_retries(connection: Connection, batch_id: int, attempts: Iterable[LineAttempts]) -> None:
     """Count the attempts of lines that are to be sent again."""
-    connection.execute(_RETRIED, [_parameters(batch_id, tried) for tried in attempts])
+    _RETRIES.run(connection, [(*tried, batch_id) for tried in attempts])
 
 
 def fail_pending(connection: Connection, batch_id: int, *, code: str) -> None:
@@ -378,10 +382,3 @@ def _page(statement: Select[Any], batch_id: int, *, after: int, limit: int) -> S
 
 def _within(batch_id: int, first: int, last: int) -> ColumnElement[bool]:
     return and_(batch_lines.c.batch_id == batch_id, batch_lines.c.line.between(first, last))
-
-
-def _parameters(batch_id: int, line: LineResult | LineAttempts) -> dict[str, Any]:
-    values = line._asdict()
-    # A bind parameter may not be called like a column that the statement does not set with it.
-    values["the_batch"], values["the_line"] = batch_id, values.pop("line")
-    return values

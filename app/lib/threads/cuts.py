@@ -2,8 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 
 class Cut:
@@ -45,13 +44,18 @@ def current() -> Cut | None:
     return _CURRENT.cut
 
 
-@contextmanager
-def watched(cut: Cut | None) -> Iterator[None]:
-    """Calls of this thread within the block can be ended by `cut`."""
-    _CURRENT.cut = cut
-    try:
-        yield
-    finally:
+class watched:  # noqa: N801 - used as a function
+    """Calls of this thread within the `with` block can be ended by `cut`. Not a generator: each line has one."""
+
+    __slots__ = ("_cut",)
+
+    def __init__(self, cut: Cut | None) -> None:
+        self._cut = cut
+
+    def __enter__(self) -> None:
+        _CURRENT.cut = self._cut
+
+    def __exit__(self, *_: object) -> None:
         _CURRENT.cut = None
 
 

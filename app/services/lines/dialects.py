@@ -47,6 +47,11 @@ def refusal(error: TranslationError) -> bytes:
     return json.dumps({"error": value})
 
 
+def needs_reading(body: bytes, endpoint: str, target: str) -> bool:
+    """False of the body of a success that goes to the caller as it is."""
+    return endpoint != target or (target == CHAT and _may_be_aborted(body))
+
+
 def incoming(
     result: JobResult,
     *,
@@ -66,7 +71,7 @@ def incoming(
     usage = result.usage
     try:
         answer = result.answer
-        if answer is None and (endpoint != target or (target == CHAT and _may_be_aborted(result.body))):
+        if answer is None and needs_reading(result.body, endpoint, target):
             answer = _chat(result.body)
             if endpoint == target and not any(choice.aborted for choice in answer.choices):
                 return result

@@ -6,6 +6,7 @@ bytes; the number can be read back from the id, which makes it a cursor.
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -27,8 +28,12 @@ LINE_DIGITS = 12
 
 def line_id(batch_public_id: str, line: int) -> str:
     """`batch_req_...` of a line: always the same for the same batch and number."""
-    digest = hashlib.sha256(batch_public_id.encode()).hexdigest()
-    return f"{ids.LINE}{digest[:BATCH_DIGITS]}{line:0{LINE_DIGITS}x}"
+    return f"{_start_of_ids(batch_public_id)}{line:0{LINE_DIGITS}x}"
+
+
+@lru_cache(maxsize=1024)
+def _start_of_ids(batch_public_id: str) -> str:
+    return f"{ids.LINE}{hashlib.sha256(batch_public_id.encode()).hexdigest()[:BATCH_DIGITS]}"
 
 
 def line_number(batch_public_id: str, public_id: str) -> int | None:

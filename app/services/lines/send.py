@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from app.blobs import BlobReader
 from app.connectors.contract.base import Connector, LineAnswer, LineCall
 from app.connectors.contract.errors import (
     AnswerTooLargeError,
@@ -31,6 +30,7 @@ from app.services.gateway import Gateway
 from app.services.lines import dialects, file_refs, line_tokens, rules
 from app.services.lines.file_refs import Reference
 from app.services.lines.output import answered_line, failed_line, line_id
+from app.services.lines.read_ahead import ReadAhead
 from app.services.money import charge
 from app.services.provider_errors import is_credential
 from app.translate.errors import TranslationError
@@ -56,7 +56,7 @@ class OpenBatch:
     endpoint: str
     model_override: str | None
     account_id: int
-    reader: BlobReader
+    reader: ReadAhead
     files: "FilesOfLines"
 
 
@@ -225,7 +225,7 @@ class LineCalls:
             endpoint=row.endpoint,
             model_override=row.model_override,
             account_id=row.account_id,
-            reader=self._gateway.blobs.open_read(row.input_key),
+            reader=ReadAhead(self._gateway.blobs.open_read(row.input_key)),
             files=self._files(row),
         )
 
@@ -293,42 +293,48 @@ def untranslatable(batch: str, line: Line, error: TranslationError) -> Result:
 
 def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: int) -> tuple[Result, bytes]:
     """The result, and the answer in the dialect of the line; without one if it cannot be read."""
-    batch, line = request.batch, request.line
-    own_id = line_id(batch.public_id, line.number)
-    translated = dialects.incoming(
-        JobResult(line.custom_id, answer.status_code, body=answer.body, answer=answer.answer),
-        endpoint=batch.endpoint,
+    batch, line, status_code = request.batch, request.line, answer.status_code
+    own_id, body = line_id(batch.public_id, line.number), answer.body
+    succeeded = 200 <= status_code < 300
+    if succeeded and (answer.answer is not None or dialects.needs_reading(body, batch.endpoint, request.target)):
+        translated = _translated(request, answer, own_id, now_s)
+        if translated.status_code is None:
+            code = translated.error_code or BAD_ANSWER
+            ended = refused(batch.public_id, line, code=code, message=translated.message)
+            return replace(ended, tokens=tokens(answer.usage)), b"{}"
+        body = translated.body
+    data = answered_line(
+        batch.public_id,
+        line.number,
+        line.custom_id,
+        status_code=status_code,
+        # Some servers give their requests no id; this one at least identifies the line.
+        request_id=bounds.word(answer.request_id, "request_id") or own_id,
+        body=body,
+    )
+    result = Result(
+        line=line,
+        succeeded=succeeded,
+        data=data,
+        status_code=status_code,
+        error_code=None if succeeded else error_code(answer.body),
+        latency_ms=latency_ms,
+        tokens=tokens(answer.usage),
+        dropped=(*request.dropped, *answer.dropped),
+    )
+    return result, body
+
+
+def _translated(request: Request, answer: LineAnswer, own_id: str, now_s: int) -> JobResult:
+    return dialects.incoming(
+        JobResult(request.line.custom_id, answer.status_code, body=answer.body, answer=answer.answer),
+        endpoint=request.batch.endpoint,
         target=request.target,
         request=lambda: request.original,
         answer_id=own_id.removeprefix(ids.LINE),
         model=str(request.original.get("model") or ""),
         now_s=now_s,
     )
-    if translated.status_code is None:
-        code = translated.error_code or BAD_ANSWER
-        ended = refused(batch.public_id, line, code=code, message=translated.message)
-        return replace(ended, tokens=tokens(answer.usage)), b"{}"
-    data = answered_line(
-        batch.public_id,
-        line.number,
-        line.custom_id,
-        status_code=answer.status_code,
-        # Some servers give their requests no id; this one at least identifies the line.
-        request_id=bounds.word(answer.request_id, "request_id") or own_id,
-        body=translated.body,
-    )
-    succeeded = 200 <= answer.status_code < 300
-    result = Result(
-        line=line,
-        succeeded=succeeded,
-        data=data,
-        status_code=answer.status_code,
-        error_code=None if succeeded else error_code(answer.body),
-        latency_ms=latency_ms,
-        tokens=tokens(answer.usage),
-        dropped=(*request.dropped, *answer.dropped),
-    )
-    return result, translated.body
 
 
 def _faulted(batch: OpenBatch, line: Line, error: UpstreamError) -> Result:

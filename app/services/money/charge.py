@@ -1,7 +1,6 @@
 """Charges lines: writes their cost to the ledger in the transaction that marks them, once for each line."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -75,7 +74,9 @@ def _charge(
     charged = [charge for charge in charges if charge.kind == "line" and charge.charge_key in written]
     known = sum(charge.cost_picodollars or 0 for charge in charged)
     unheard = [charge for charge in charges if charge.cost_picodollars is None and charge.charge_key in written]
-    most = [_most(book, charge, used, lines) for charge in unheard]
+    by_line = {result.line.number: result.most for result in used if result.most}
+    by_attempt = {line.number: line.most for line in lines if line.most}
+    most = [_most(book, charge, by_line if charge.kind == "line" else by_attempt) for charge in unheard]
     parts = sum(cost is None for cost in most)
     budgets.settle(connection, batch_id, known + sum(cost or 0 for cost in most), parts=parts)
     tokens = sum((charge.input_tokens or 0) + (charge.output_tokens or 0) for charge in charged)
@@ -108,17 +109,16 @@ class _Prices:
         return self._known[model]
 
 
-def _most(book: _Prices, charge: Charge, results: Sequence[Result], lines: Sequence[Line]) -> int | None:
-    """What a charge of unknown cost can come to; None if that is not known either.
+def _most(book: _Prices, charge: Charge, most: Mapping[int, Tokens]) -> int | None:
+    """What a charge of unknown cost can come to; None if that is not known either. `most` are tokens, by line.
 
     The ledger has no cost for it, but budgets count this much: else an answer that says nothing would be free.
     """
-    if charge.kind == "line":
-        tokens = next((result.most for result in results if result.line.number == charge.line), None)
-    else:
-        tokens = next((line.most for line in lines if line.number == charge.line), None)
+    tokens = None if charge.line is None else most.get(charge.line)
+    if tokens is None:
+        return None
     cost = prices.cost_of(book.price_of(charge.model), tokens, execution=book.batch.execution)
-    return cost if tokens and cost is not None and cost <= MAX_LINE_PICODOLLARS else None
+    return cost if cost is not None and cost <= MAX_LINE_PICODOLLARS else None
 
 
 def _line_charge(book: _Prices, result: Result) -> Charge:
@@ -129,24 +129,30 @@ def _line_charge(book: _Prices, result: Result) -> Charge:
     # No line has an empty input, so an answer without input tokens does not report its usage.
     is_known = tokens.input and result.most is None
     cost = prices.cost_of(price, tokens if is_known else None, execution=batch.execution)
-    charge = replace(
-        _charge_of(batch, kind="line", charge_key=f"line:{batch.id}:{number}", line=number, model=model),
+    return _charge_of(
+        batch,
+        kind="line",
+        charge_key=f"line:{batch.id}:{number}",
+        line=number,
+        model=model,
+        tokens=tokens if _has_usage(tokens) else None,
         price_id=None if price is None else price.id,
-        cost_picodollars=cost if cost is None or cost <= MAX_LINE_PICODOLLARS else None,
-    )
-    if not _has_usage(tokens):
-        return charge
-    return replace(
-        charge,
-        input_tokens=tokens.input,
-        cached_tokens=tokens.cached,
-        output_tokens=tokens.output,
-        reasoning_tokens=tokens.reasoning,
+        cost=cost if cost is None or cost <= MAX_LINE_PICODOLLARS else None,
     )
 
 
-def _charge_of(batch: ChargedBatch, *, kind: str, charge_key: str, line: int | None = None, model: str = "") -> Charge:
-    """Returns a charge of unknown tokens and cost."""
+def _charge_of(
+    batch: ChargedBatch,
+    *,
+    kind: str,
+    charge_key: str,
+    line: int | None = None,
+    model: str = "",
+    tokens: Tokens | None = None,
+    price_id: int | None = None,
+    cost: int | None = None,
+) -> Charge:
+    """Returns a charge; tokens and cost are unknown unless they are given."""
     return Charge(
         charge_key=charge_key,
         kind=kind,
@@ -158,6 +164,12 @@ def _charge_of(batch: ChargedBatch, *, kind: str, charge_key: str, line: int | N
         provider=batch.provider,
         model=model or batch.model or "",
         execution=batch.execution,
+        input_tokens=tokens.input if tokens else None,
+        cached_tokens=tokens.cached if tokens else None,
+        output_tokens=tokens.output if tokens else None,
+        reasoning_tokens=tokens.reasoning if tokens else None,
+        price_id=price_id,
+        cost_picodollars=cost,
     )
 
 

@@ -2,8 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +54,7 @@ class BatchWork:
         self._jobs: set[JobLease] = set()
 
     def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
-        with _store():
+        with _STORE:
             claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full)
             if claimed is None:
                 return None
@@ -65,7 +64,7 @@ class BatchWork:
             return key, segment
 
     def renew(self, held: Sequence[Segment]) -> set[int]:
-        with _store():
+        with _STORE:
             upkeep_sweep.seen(self._gateway, worker=self._worker)
             self._renew_jobs()
             self._plans.renew()
@@ -76,23 +75,23 @@ class BatchWork:
             return lost
 
     def stops(self, held: Sequence[Segment]) -> Stops:
-        with _store():
+        with _STORE:
             return segments.stops(self._gateway, held)
 
     def release(self, segment: Segment) -> None:
-        with _store():
+        with _STORE:
             segments.release(self._gateway, segment, worker=self._worker)
 
     def exchange(self, key: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
-        with _store():
+        with _STORE:
             return capacity.exchange(self._gateway, key, worker=self._worker, held=held, wanted=wanted, signals=signals)
 
     def leave(self, key: Capacity) -> None:
-        with _store(), self._gateway.database.write() as connection:
+        with _STORE, self._gateway.database.write() as connection:
             permits.leave(connection, account_id=key.account_id, model=key.model, worker=self._worker)
 
     def prepare(self, segment: Segment, line: Line) -> Request | Result:
-        with _store():
+        with _STORE:
             return self._lines.prepare(segment, line)
 
     def send(
@@ -106,18 +105,18 @@ class BatchWork:
     ) -> Outcome:
         if not request.references:
             return self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut)
-        with _store():
+        with _STORE:
             ready = self._lines.fill(request, borrow=borrow)
         if not isinstance(ready, Request):
             return ready
         return self._lines.send(ready, timeout_s=timeout_s, room=room, cut=cut)
 
     def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
-        with _store():
+        with _STORE:
             return self._lines.given_up(segment, line, words)
 
     def note(self, news: Sequence[WaitNews]) -> None:
-        with _store():
+        with _STORE:
             segments.note(self._gateway, news)
 
     def broken(self, segment: Segment, line: Line) -> Result:
@@ -125,31 +124,31 @@ class BatchWork:
         return self._lines.broken(segment, line, code=GATEWAY_ERROR, message=text)
 
     def probe(self, segment: Segment, line: Line) -> None:
-        with _store():
+        with _STORE:
             segments.probe(self._gateway, segment, line, worker=self._worker)
 
     def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
-        with _store():
+        with _STORE:
             return segments.flush(self._gateway, segment, results, retried, last=last, worker=self._worker)
 
     def plan(self) -> bool:
-        with _store():
+        with _STORE:
             is_planned = self._plans.step()
             return self._indexings.step() or is_planned
 
     def finalise(self) -> bool:
-        with _store():
+        with _STORE:
             ended = self._end_due()
             return self._finalisings.step() or ended
 
     def close(self) -> None:
-        with _store():
+        with _STORE:
             self._plans.close()
             self._indexings.close()
             self._finalisings.close()
 
     def job(self) -> bool:
-        with _store():
+        with _STORE:
             lease = self._claim_job()
             if lease is None:
                 return False
@@ -167,7 +166,7 @@ class BatchWork:
             return True
 
     def sweep(self) -> None:
-        with _store():
+        with _STORE:
             upkeep_sweep.sweep_in_turn(self._gateway, worker=self._worker)
 
     def _claim_job(self) -> JobLease | None:
@@ -226,12 +225,17 @@ class BatchWork:
         return replace(segment, lines=others)
 
 
-@contextmanager
-def _store() -> Iterator[None]:
-    """Turn outages of the database and the blob store into StoreAwayError, which the engine retries."""
-    try:
-        yield
-    except Exception as error:
-        if store_errors.passes(error):
+class _Store:
+    """Turns outages of the database and the blob store into StoreAwayError, which the engine retries."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception) and store_errors.passes(error):
             raise StoreAwayError(store_errors.reason(error)) from error
-        raise
+
+
+_STORE = _Store()
