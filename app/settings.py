@@ -300,7 +300,8 @@ class Settings:
     reconcile_s: float = _var(
         "BATCHGATE_RECONCILE_SECONDS",
         60.0,
-        "Seconds to wait before looking at the provider for an object whose creation was not confirmed.",
+        "Seconds to wait before looking at the provider for an object whose creation was not confirmed: the time that "
+        "providers have to show new objects in their lists.",
     )
     sweep_s: float = _var(
         "BATCHGATE_SWEEP_SECONDS", 60.0, "Seconds between sweeps, which delete expired objects and leftovers."

@@ -27,7 +27,7 @@ from app.connectors.contract.objects import (
     SoughtJob,
     Usage,
 )
-from app.connectors.contract.paging import each_page
+from app.connectors.contract.paging import each_page, matching, whole
 from app.lib import json, redact
 from app.translate.neutral import Answer, EmbeddingAnswer
 
@@ -211,13 +211,20 @@ class Connector:
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """Jobs that may be the one in question, the most likely first: by marker, else by input file and time."""
-        candidates: list[NativeJob] = []
-        for page in each_page(self.list_jobs):
-            candidates += [job for job in page.items if _may_be(job, sought)]
-            oldest = min((job.created_at for job in page.items if job.created_at is not None), default=None)
-            if oldest is not None and oldest < sought.not_before:
-                break  # newest first: the rest is older still
-        return sorted(candidates, key=lambda job: job.marker != sought.marker)
+        found = matching(self._recent(sought.not_before), lambda job: _may_be(job, sought))
+        return sorted(found, key=lambda job: job.marker != sought.marker)
+
+    def recent_jobs(self, *, not_before: int) -> list[NativeJob]:
+        """All jobs that were made since then, or at an unknown time.
+
+        Raises UpstreamServerError for a list that cannot be read whole.
+        """
+        return [
+            job
+            for page in self._recent(not_before)
+            for job in whole(page).items
+            if job.created_at is None or job.created_at >= not_before
+        ]
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
@@ -276,6 +283,14 @@ class Connector:
     def delete_container_file(self, container_id: str, file_id: str) -> None:
         """Delete a file of a container. Does nothing if it is already deleted."""
         raise self._undeclared("container_file_delete")
+
+    def _recent(self, not_before: int) -> Iterator[Page[NativeJob]]:
+        """Pages of jobs, newest first, as far back as they matter."""
+        for page in each_page(self.list_jobs):
+            yield page
+            oldest = min((job.created_at for job in page.items if job.created_at is not None), default=None)
+            if oldest is not None and oldest < not_before:
+                return  # the rest is older still
 
     def _cancelled(self, native_id: str, ask: Callable[[], NativeJob | None], *, ended: Collection[int]) -> NativeJob:
         """The job after `ask` requested its cancellation; `ask` may return the job.

@@ -1,6 +1,6 @@
 """The one loop over a provider's pages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from app.connectors.contract.errors import UpstreamServerError
@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 # More pages than any list has that a provider filters, or keeps for a while only.
 MAX_PAGES = 100
+# The code of a search that found nothing in a list that could not be read whole.
+UNREAD_ROWS = "unread_rows"
 
 
 class ReadPage(Protocol[T]):
@@ -35,8 +37,23 @@ def each_page(read: ReadPage[T], *, max_pages: int | None = None) -> Iterator[Pa
     raise UpstreamServerError(f"The provider's list does not end within {max_pages} pages.", code="bad_answer")
 
 
+def matching(pages: Iterable[Page[T]], fits: Callable[[T], bool]) -> list[T]:
+    """The items of all pages that fit.
+
+    Raises UpstreamServerError when there are none, and rows that could not be read: one of those may have been it.
+    """
+    found: list[T] = []
+    unread = 0
+    for page in pages:
+        found += [item for item in page.items if fits(item)]
+        unread += page.unread
+    if unread and not found:
+        raise UpstreamServerError(f"{unread} rows of the provider's list make no sense.", code=UNREAD_ROWS)
+    return found
+
+
 def whole(page: Page[T]) -> Page[T]:
     """`page`, of which every row is needed. Raises UpstreamServerError when some could not be read."""
     if page.unread:
-        raise UpstreamServerError(f"{page.unread} rows of the provider's list make no sense.", code="bad_answer")
+        raise UpstreamServerError(f"{page.unread} rows of the provider's list make no sense.", code=UNREAD_ROWS)
     return page

@@ -31,6 +31,23 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.MODEL: "The account may not use the model. Lines for the model wait until an operator has mended it.",
 }
 
+# The same for calls about files, jobs and containers.
+MANAGEMENT: Mapping[Kind, str] = {
+    Kind.BUSY: "It passes by itself. The call is repeated after a pause, until the batch's window ends.",
+    Kind.LINE: "What is asked for is refused. A job fails with the answer, and a caller gets it with its status.",
+    Kind.AGAIN: "It may pass. With a 4xx the call is repeated a few times, and refused then; with a 5xx as if busy.",
+    Kind.ACCOUNT: "Quota, credit or billing of the account is spent. The call is repeated until that is mended.",
+    Kind.CREDENTIAL: "The account's credential is refused. The call is repeated until that is mended; a caller gets "
+    "502 `provider_auth_error` without the provider's words.",
+    Kind.MODEL: "The account may not use the model. The call is repeated until that is mended.",
+}
+# A call that creates something may have done so although it was answered like this: it is looked for, then repeated.
+PERHAPS_DONE = frozenset({408, 409, 425})
+# The code of a refusal without a code or a message: it may come from anything between here and the provider.
+UNEXPLAINED = "unexplained"
+# How a provider that lacks a call answers it.
+NO_SUCH_CALL = frozenset({404, 405, 501})
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import Download, Payload
+from app.connectors.contract.refusals import Kind
 from app.connectors.http import judging
 from app.connectors.http.breaker import Breaker
 from app.connectors.http.failures import BAD_PAYLOAD
@@ -57,7 +58,7 @@ class Api:
     def get(self, path: str, *, query: Query = None) -> Any:
         """The JSON that a GET answers; an empty answer is an error.
 
-        Retried twice at most, when the connection breaks or the provider fails.
+        Retried twice at most, when the connection breaks, the provider fails, or it refuses what may pass.
         """
         return self._retried("GET", _with_query(path, query), judging.json_value)
 
@@ -175,7 +176,9 @@ class Api:
             try:
                 left = max(0.001, deadline - time.monotonic())
                 return read(self._check(method, self._sent(method, path, b"", {}, timeout_s=left)))
-            except UpstreamServerError as error:
+            except (UpstreamServerError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.kind is not Kind.AGAIN:
+                    raise
                 pause = self._pause_s() * attempt * random.uniform(0.5, 1.0)  # noqa: S311 - keeps retries apart
                 late = attempt == ATTEMPTS or time.monotonic() + pause >= deadline
                 if late or error.code == judging.REDIRECT or not self.healthy:

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamServerError
 from app.connectors.contract.objects import Usage
-from app.connectors.contract.refusals import Kind, classify
+from app.connectors.contract.refusals import UNEXPLAINED, Kind, classify
 from app.connectors.http.redaction import MAX_MESSAGE, MAX_QUOTED_BYTES
 from app.connectors.http.wire import Answer
 from app.lib import bounds, json
@@ -101,7 +101,8 @@ def raise_unless_success(answer: Answer, *, provider: str = "", asks_for_object:
     raise kind(
         error["message"],
         status=answer.status,
-        code=error["code"] or "",
+        code=UNEXPLAINED if says_nothing(answer) else error["code"] or "",
+        retry_after_s=wait_s(answer),
         param=error["param"],
         body=answer.body[:MAX_QUOTED_BYTES],
         request_id=answer.request_id,
@@ -150,6 +151,17 @@ def error_body(answer: Answer) -> dict[str, Any]:
         fields["code"] = None  # llama.cpp and vLLM repeat the status there; OpenAI's codes are words
     fields["type"] = fields["type"] or ("server_error" if answer.status >= 500 else "invalid_request_error")
     return {"error": fields}
+
+
+def says_nothing(answer: Answer) -> bool:
+    """True of a refusal without a message, or with an empty code: no API words its refusals so."""
+    try:
+        value = json.loads(answer.body)
+    except json.JSONDecodeError:
+        return True
+    inner = value.get("error") if isinstance(value, dict) else None
+    holder = inner if isinstance(inner, dict) else value
+    return (isinstance(holder, dict) and holder.get("code") == "") or not _error_fields(value)["message"]
 
 
 def retry_after_s(headers: Mapping[str, str], *, now_s: float | None = None) -> float | None:

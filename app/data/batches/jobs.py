@@ -42,7 +42,7 @@ class JobChanges(TypedDict, total=False):
     status: str | None
     marker: str
     native_id: str | None
-    native_status: str
+    native_status: str | None
     output_native_id: str | None
     error_native_id: str | None
     native_total: int | None
@@ -133,6 +133,8 @@ def begin(
         "input_object_id": input_object_id,
         "rewritten": int(rewritten),
         "next_at": now_ms() + reconcile_ms,
+        "last_error": None,
+        "native_status": None,
     }
     return _LEASES.write(connection, lease, batch_jobs.c.state == lease.state, takes_jobs, **values)
 
@@ -176,8 +178,8 @@ def take_look(connection: Connection, job_id: int, *, stale_ms: int) -> bool:
 
 
 def hurry(connection: Connection, batch_id: int) -> None:
-    """Make the running jobs of a batch due now."""
-    running = (batch_jobs.c.batch_id == batch_id, batch_jobs.c.state == "running")
+    """Make the running and the unknown jobs of a batch due now."""
+    running = (batch_jobs.c.batch_id == batch_id, batch_jobs.c.state.in_(("running", "unknown")))
     connection.execute(update(batch_jobs).where(*running).values(next_at=now_ms()))
 
 

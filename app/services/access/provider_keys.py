@@ -16,6 +16,7 @@ from app.connectors.catalogue import registry
 from app.connectors.catalogue.declarations import Provider
 from app.connectors.contract.base import Target
 from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError
+from app.connectors.contract.refusals import Kind
 from app.data.access import accounts, keys, subjects
 from app.data.access.accounts import AccountRow
 from app.data.access.keys import CallerRow
@@ -125,6 +126,10 @@ def _verify(gateway: Gateway, bearer: _Bearer, *, is_known: bool) -> None:
             with closing(gateway.accounts.loader.connector(target, max_s=VERIFY_TIMEOUT_S)) as connector:
                 connector.check()
     except RefusedError as error:
+        if error.kind is Kind.AGAIN and is_known:
+            return
+        if error.kind is Kind.AGAIN:
+            raise provider_errors.caller_error(error, provider=name) from None
         gateway.attempts.refused(bearer.mark)
         gateway.log.info("provider_key.refused", provider=name, status=error.status, reason=error.message)
         raise key_service.refused() from None

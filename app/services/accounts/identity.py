@@ -10,6 +10,7 @@ from enum import Enum
 
 from app.connectors.contract.base import Connector, Target
 from app.connectors.contract.errors import ConfigurationError, RefusedError, UpstreamError
+from app.connectors.contract.refusals import Kind
 from app.services.accounts.load import Loader
 
 CANDIDATES = 2  # objects of each kind to look for: one may have expired at the provider
@@ -60,6 +61,10 @@ def _has(connector: Connector, kind: str, native_id: str) -> bool:
     }[kind]
     try:
         retrieve(native_id)
-    except (RefusedError, NotImplementedError):
+    except NotImplementedError:
+        return False
+    except RefusedError as error:
+        if error.kind is Kind.AGAIN:
+            raise
         return False
     return True

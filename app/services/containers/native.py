@@ -204,7 +204,7 @@ def _confirm(
 
 def _may_be_made(error: BaseException | None) -> bool:
     """True when the provider may have made the container although it did not say so."""
-    return isinstance(error, UpstreamError) and error.sent and (error.status is None or error.status >= 500)
+    return isinstance(error, UpstreamError) and provider_errors.may_be_done(error)
 
 
 def _given_up() -> UnavailableError:

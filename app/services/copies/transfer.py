@@ -13,11 +13,12 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
+from app.connectors.contract.errors import MissingError, UpstreamError
 from app.connectors.contract.objects import NativeFile, NewFile, Payload
 from app.data.files import file_copies, native_objects
 from app.data.store.leases import Lease
 from app.lib import failpoints
+from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
@@ -81,10 +82,10 @@ def send(
         native = account.connector.upload_file(replace(new, payload=payload))
     except UpstreamError as error:
         with gateway.database.write() as connection:
-            if isinstance(error, RefusedError | OverloadedError) or not error.sent:
-                native_objects.drop(connection, lease.id)
-            else:
+            if provider_errors.may_be_done(error):
                 _lose(connection, gateway, lease, error.message)
+            else:
+                native_objects.drop(connection, lease.id)
         raise
     except BaseException as error:
         # The caller must hear of this error; if the database is away, the lease expires by itself.

@@ -16,6 +16,7 @@ from app.data.batches.jobs import NOW, JobLease
 from app.data.batches.lines import LineOfJob
 from app.engine.outcomes import BAD_ANSWER, GATEWAY_ERROR, Line, Result
 from app.lib import bounds, failpoints, ids, json
+from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
 from app.services.jobs import transition
@@ -28,7 +29,6 @@ from app.services.lines import chunks, dialects, file_refs, line_tokens, rules, 
 from app.services.lines.chunks import ChunkOwner, Counts
 from app.services.lines.output import UNEXECUTED_CODES, answered_line, line_id
 from app.services.money import charge
-from app.services.provider_errors import is_credential
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer, size_of
 
@@ -82,7 +82,7 @@ def harvest(gateway: Gateway, lease: JobLease) -> None:
                 return
             gateway.log.error("job.results_gone", batch=facts.public_id, job=facts.number, reason=error.message)
             _note_unknown_cost(work)
-            if is_credential(error):
+            if provider_errors.is_credential(error):
                 reason = (send.CREDENTIAL_CODE, send.CREDENTIAL_MESSAGE)
             elif not isinstance(error, MissingError):
                 reason = (bounds.word(error.code, "code"), error.message)
@@ -113,7 +113,7 @@ def _is_last_look(work: _Harvest, error: UpstreamError) -> bool:
     keeps results.
     """
     facts = work.facts
-    refused = isinstance(error, RefusedError) and not is_credential(error)
+    refused = isinstance(error, RefusedError) and not provider_errors.waits(error, provider=facts.provider)
     if refused or isinstance(error, AnswerTooLargeError) or error.code == BAD_ANSWER:
         return facts.faults + 1 >= MAX_MISSING_LOOKS
     return work.gateway.clock.now_ms() - (facts.ended_at or facts.expires_at) > RESULTS_KEPT_MS

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from app.connectors.contract.abilities import Support
 from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import NativeJob
+from app.connectors.contract.refusals import NO_SUCH_CALL
 from app.data.batches import job_facts, jobs
 from app.data.batches.batches import Batch
 from app.data.batches.job_facts import JobFacts
@@ -18,7 +19,6 @@ from app.services.gateway import Gateway
 from app.services.jobs import transition
 from app.services.jobs.submit import FULL
 from app.services.leases import LeaseLostError, lease_ms, require
-from app.services.provider_errors import is_credential
 
 # A provider ends its jobs with their window. One that still says nothing so long after it never will.
 MAX_OVERDUE_MS = 7 * 24 * 3600 * 1000
@@ -45,18 +45,40 @@ def poll(gateway: Gateway, lease: JobLease) -> None:
         _postpone(gateway, lease, facts, "The account of this job has been removed.")
         return
     cancels = facts.batch_status == "cancelling" and facts.cancel_sent_at is None and can_cancel(account)
-    call = account.connector.cancel_job if cancels else account.connector.retrieve_job
     try:
-        native = call(facts.made_id)
+        native = _cancel(facts, account) if cancels else account.connector.retrieve_job(facts.made_id)
     except MissingError as error:
         _missing(gateway, lease, facts, error)
     except UpstreamError as error:
-        refused = cancels and isinstance(error, RefusedError) and not is_credential(error)
-        changes: JobChanges = {"cancel_sent_at": NOW} if refused else {}
+        changes: JobChanges = {"cancel_sent_at": NOW} if cancels and _is_refused(facts, error) else {}
         at_least_s = error.retry_after_s or 0.0
         _postpone(gateway, lease, facts, error, at_least_s=at_least_s, changes=changes)
     else:
         _write(gateway, lease, facts, native, account=account, cancelled=cancels)
+
+
+def _cancel(facts: JobFacts, account: Account) -> NativeJob:
+    """The job, after its provider was asked to cancel it. Raises UpstreamError."""
+    try:
+        return account.connector.cancel_job(facts.made_id)
+    except RefusedError as error:
+        if provider_errors.waits(error, provider=facts.provider) or (
+            isinstance(error, MissingError) and _is_settling(facts)
+        ):
+            raise
+        # It may be over, or its provider cannot cancel: then it runs to its end.
+        native = account.connector.retrieve_job(facts.made_id)
+        if not native.is_over and not _is_refused(facts, error):
+            raise
+        return native
+
+
+def _is_refused(facts: JobFacts, error: UpstreamError) -> bool:
+    return error.status in NO_SUCH_CALL or provider_errors.is_final(error, provider=facts.provider)
+
+
+def _is_settling(facts: JobFacts) -> bool:
+    return (facts.age_ms or 0) < SETTLING_MS or facts.faults + 1 < LOST_AFTER_POLLS
 
 
 def can_cancel(account: Account) -> bool:
@@ -171,7 +193,7 @@ def _give_up(gateway: Gateway, lease: JobLease, facts: JobFacts, why: str) -> No
 
 
 def _missing(gateway: Gateway, lease: JobLease, facts: JobFacts, error: MissingError) -> None:
-    settling = (facts.age_ms or 0) < SETTLING_MS or facts.faults + 1 < LOST_AFTER_POLLS
+    settling = _is_settling(facts)
     if facts.cancel_sent_at is not None or (facts.batch_status == "cancelling" and not settling):
         transition.move(gateway, lease, state="ended", status="cancelled", ended_at=NOW)
     elif settling:

@@ -5,11 +5,11 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from app.connectors.contract.abilities import JobLimits
-from app.connectors.contract.errors import MissingError, OverloadedError, RefusedError, UpstreamError
+from app.connectors.contract.errors import MissingError, RefusedError, UpstreamError
 from app.connectors.contract.objects import JobError, NativeJob, NewJob
 from app.data.batches import job_facts, jobs
 from app.data.batches.job_facts import JobFacts
-from app.data.batches.jobs import NOW, JobChanges, JobLease
+from app.data.batches.jobs import NOW, JobLease
 from app.data.batches.work import LockedBatch
 from app.lib import failpoints
 from app.services import provider_errors
@@ -22,10 +22,13 @@ from app.services.jobs import transition
 from app.services.jobs.input import JobInput
 from app.services.leases import LeaseLostError, require
 from app.services.lines.send import NotReadyError
-from app.services.provider_errors import is_credential
 
 # Codes by which a provider says that this account has enough in its queue: the job waits until the window ends.
 FULL = frozenset({"token_limit_exceeded", "rate_limit_exceeded", "too_many_batches"})
+# A refusal that may pass is believed after so many calls. Until then `native_status` begins with REFUSED.
+MAX_TRIES = 4
+REFUSED = "refused"
+NO_CODE = "provider_refused"
 COPY_WAIT_S = 1.0
 DISABLED_WAIT_S = 5.0
 MAX_METADATA = 15  # OpenAI's limit is 16, and the marker needs one
@@ -141,14 +144,21 @@ def _ask(
     try:
         native = account.connector.create_job(new)
     except UpstreamError as error:
-        if isinstance(error, RefusedError | OverloadedError) or not error.sent:
+        if not provider_errors.may_be_done(error):
             missing = isinstance(error, MissingError) and copy is not None and _forgot_copy(gateway, account, copy)
             _not_made(gateway, creating, facts, error, waits=missing)
             return
         # The provider may have made it. Nobody asks again before the job has been looked for.
         gateway.log.warning("job.unheard", batch=facts.public_id, job=facts.number, reason=error.message)
         last_error = provider_errors.reason(error, provider=facts.provider)[: transition.ERROR_LENGTH]
-        transition.move(gateway, creating, delay_s=gateway.settings.reconcile_s, last_error=last_error)
+        transition.move(
+            gateway,
+            creating,
+            delay_s=max(gateway.settings.reconcile_s, error.retry_after_s or 0.0),
+            last_error=last_error,
+            native_status=f"{REFUSED} {error.status}" if isinstance(error, RefusedError) else None,
+            faults=0,
+        )
         return
     failpoints.hit("job.after_create")
     made(gateway, facts, native, attempt=facts.attempt + 1)
@@ -168,21 +178,23 @@ def _forgot_copy(gateway: Gateway, account: Account, copy: Copy) -> bool:
 
 def _not_made(gateway: Gateway, lease: JobLease, facts: JobFacts, error: UpstreamError, *, waits: bool = False) -> None:
     """The provider has no job: retry later if that may help, else end the job with the provider's refusal."""
-    waits = waits or not isinstance(error, RefusedError) or is_credential(error) or error.code in FULL
-    if waits:
+    few = facts.faults + 1 < MAX_TRIES and not provider_errors.is_final(error, provider=facts.provider)
+    if waits or few or error.code in FULL or provider_errors.waits(error, provider=facts.provider):
         after_s = min(error.retry_after_s or 0.0, max(0.0, facts.left_ms / 1000))
         transition.postpone(gateway, lease, facts, error, at_least_s=after_s, changes={"state": "pending"})
         return
-    gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, status=error.status, reason=error.message)
-    transition.move(gateway, lease, **_refused(error))
+    refuse(gateway, lease, facts, JobError(error.code or NO_CODE, error.message, error.param))
 
 
-def _refused(error: UpstreamError) -> JobChanges:
-    why = JobError(error.code, error.message, error.param)
-    return {
-        "state": "ended",
-        "status": "failed",
-        "ended_at": NOW,
-        "errors": [{"code": why.code, "message": why.message, "param": why.param, "line": None}],
-        "last_error": error.message[: transition.ERROR_LENGTH],
-    }
+def refuse(gateway: Gateway, lease: JobLease, facts: JobFacts, why: JobError) -> None:
+    """End a job that its provider refused. Raises LeaseLostError."""
+    gateway.log.info("job.refused", batch=facts.public_id, job=facts.number, code=why.code, reason=why.message)
+    transition.move(
+        gateway,
+        lease,
+        state="ended",
+        status="failed",
+        ended_at=NOW,
+        errors=[{"code": why.code, "message": why.message, "param": why.param, "line": None}],
+        last_error=why.message[: transition.ERROR_LENGTH],
+    )

@@ -257,9 +257,14 @@ def test_a_get_must_tell_something(server):
         ({"detail": "No."}, "No.", "", None),
         ({"detail": [{"loc": ["body", "x"], "msg": "bad", "type": "t"}]}, "body.x: bad", "", None),
         ({"object": "error", "message": "No.", "type": "t", "code": "1901"}, "No.", "1901", None),
-        ({"unknown": 1}, 'The provider answered status 400 with cut or malformed JSON: {"unknown":1}', "", None),
-        ([], "The provider answered status 400 with cut or malformed JSON: []", "", None),
-        (None, "The provider answered status 400 with cut or malformed JSON: null", "", None),
+        (
+            {"unknown": 1},
+            'The provider answered status 400 with cut or malformed JSON: {"unknown":1}',
+            "unexplained",
+            None,
+        ),
+        ([], "The provider answered status 400 with cut or malformed JSON: []", "unexplained", None),
+        (None, "The provider answered status 400 with cut or malformed JSON: null", "unexplained", None),
     ],
     ids=lambda value: orjson.dumps(value).decode()[:50],
 )

@@ -32,7 +32,7 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.contract.paging import MAX_PAGES, each_page, whole
+from app.connectors.contract.paging import MAX_PAGES, each_page, matching, whole
 from app.connectors.http.auth import bearer
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
@@ -169,11 +169,8 @@ class Bedrock(Translated):
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """The job whose name stands for the given marker, if there is one."""
         name = shapes.name(sought.marker)
-        for page in each_page(partial(self._listed, {"nameContains": name}), max_pages=MAX_PAGES):
-            jobs = [replace(job, marker=sought.marker) for job in page.items if job.marker == name]
-            if jobs:
-                return jobs
-        return []
+        pages = each_page(partial(self._listed, {"nameContains": name}), max_pages=MAX_PAGES)
+        return [replace(job, marker=sought.marker) for job in matching(pages, lambda job: job.marker == name)]
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""

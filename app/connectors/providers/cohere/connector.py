@@ -21,7 +21,7 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.contract.paging import each_page
+from app.connectors.contract.paging import each_page, matching
 from app.connectors.http.api import fetch_url
 from app.connectors.http.remote import with_bearer
 from app.connectors.providers.cohere import results as cohere_results
@@ -165,11 +165,7 @@ class Cohere(Translated):
 
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """The batch with the given marker as its name. The order of pages is not documented, so all are read."""
-        for page in each_page(self.list_jobs):
-            jobs = [job for job in page.items if job.marker == sought.marker]
-            if jobs:
-                return jobs
-        return []
+        return matching(each_page(self.list_jobs), lambda job: job.marker == sought.marker)
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a batch. A finished batch is returned as it is."""

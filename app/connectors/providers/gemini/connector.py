@@ -19,7 +19,7 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.contract.paging import MAX_PAGES, each_page
+from app.connectors.contract.paging import MAX_PAGES, each_page, matching
 from app.connectors.http.auth import HeaderAuth
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
@@ -156,7 +156,7 @@ class Gemini(Translated):
     def find_jobs(self, sought: SoughtJob) -> list[NativeJob]:
         """Jobs with the given marker. Gemini does not document the order of its list, so all pages are read."""
         pages = each_page(self.list_jobs, max_pages=MAX_PAGES)
-        return [job for page in pages for job in page.items if job.marker == sought.marker]
+        return matching(pages, lambda job: job.marker == sought.marker)
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""

@@ -29,7 +29,7 @@ from app.connectors.contract.objects import (
     Page,
     SoughtJob,
 )
-from app.connectors.contract.paging import MAX_PAGES, each_page
+from app.connectors.contract.paging import MAX_PAGES, each_page, matching
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
 from app.connectors.http.spool import rows
@@ -165,7 +165,7 @@ class Vertex(Translated):
             "filter": f'labels.{shapes.MARKER}="{shapes.label(sought.marker)}"',
         }
         pages = each_page(partial(self._listed, query), max_pages=MAX_PAGES)
-        return [job for page in pages for job in page.items if job.marker == sought.marker]
+        return matching(pages, lambda job: job.marker == sought.marker)
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
