@@ -90,7 +90,9 @@ def parse_data_uri(uri: str, path: str) -> tuple[str | None, str]:
 
 
 def url_of(item: Media) -> str:
-    """Return the URL of an item, or its data as a data URI."""
+    """Return the URL of an item, or its data as a data URI. Raises TranslationError when it has neither."""
+    if item.file is not None:
+        raise TranslationError("messages", f"this dialect cannot name the {item.kind} by its id.")
     return item.url if item.url is not None else f"data:{item.media_type};base64,{item.data}"
 
 

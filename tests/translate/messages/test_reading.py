@@ -151,7 +151,7 @@ REFUSED = {
     "geography": ({"inference_geo": "eu"}, "inference_geo"),
     "a file": (
         {"messages": [user({"type": "image", "source": {"type": "file", "file_id": "file_1"}})]},
-        "messages[0].content[0].source",
+        "messages[0].content[0].source.file_id",
     ),
     "search result": ({"messages": [user({"type": "search_result"})]}, "messages[0].content[0]"),
     "a result of the assistant": (
