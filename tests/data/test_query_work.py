@@ -16,7 +16,7 @@ from app.data.batches.jobs import JobLease
 from app.data.batches.lines import LineAttempts, LineResult
 from app.data.batches.waits import NewWait
 from app.data.files import blobs as blob_rows
-from app.data.files import files
+from app.data.files import file_copies, files, missing
 from app.data.money import limit_counters
 from app.data.store.database import Database
 from app.data.store.leases import Lease
@@ -28,9 +28,11 @@ from app.data.tables import (
     batch_lines,
     batch_segments,
     blobs,
+    native_objects,
     projects,
 )
 from app.data.tables import batches as batch_rows
+from app.data.tables import file_copies as copy_rows
 from app.data.tables import files as file_rows
 from app.data.tables import pauses as pause_rows
 from app.settings import from_environment
@@ -51,6 +53,7 @@ DAY_MS = 86_400_000
 LONG_AGO = 1_700_000_000_000
 FAR = 4_000_000_000_000
 WAITING = 100  # lines of the huge batch that wait
+OBJECTS = 1000  # files at providers, of which the last is missing
 PAUSED = 100  # models of another account that are paused
 FILLED = (
     batch_rows,
@@ -61,6 +64,8 @@ FILLED = (
     batch_jobs,
     blobs,
     file_rows,
+    native_objects,
+    copy_rows,
     pause_rows,
 )
 
@@ -193,6 +198,10 @@ QUERIES: dict[str, Query] = {
     "file find": Query(lambda c: files.find(c, PROJECT, "file-1"), 50),
     "file position": Query(lambda c: files.position(c, PROJECT, "file-1"), 10),
     "file expired": Query(lambda c: files.expired(c, limit=50), 50),
+    "objects missing": Query(lambda c: missing.due(c, limit=50), 10),
+    "object missed": Query(lambda c: missing.miss(c, OBJECTS), 10),
+    "object found": Query(lambda c: missing.found(c, OBJECTS, part="object"), 10),
+    "files of an object": Query(lambda c: file_copies.only_at_provider(c, OBJECTS), 20),
     "input lock": Query(lambda c: inputs.lock(c, 1), 20),
     "blobs unsettled": Query(lambda c: blob_rows.unsettled(c, limit=50), 50),
     "open work": Query(lambda c: limit_counters.open_work(c, owner="project", owner_id=PROJECT), RUNNING * 10),
@@ -239,6 +248,9 @@ def _fill(connection: Connection) -> None:
     chunks = [{"batch_id": number, "segment_id": 1000 + number, "blob_id": number, **chunk} for number in ended]
     connection.execute(insert(batch_chunks), chunks)
     connection.execute(insert(batch_jobs), [_job(place, number) for place, number in enumerate(ended, 1)])
+    connection.execute(insert(native_objects), [_object(number) for number in range(1, OBJECTS + 1)])
+    copied = [{"file_id": 1, "native_object_id": number} for number in range(1, OBJECTS + 1)]
+    connection.execute(insert(copy_rows), [{**one, "variant": "raw", "created_at": LONG_AGO} for one in copied])
     connection.execute(insert(batch_line_waits), [_wait(HUGE, line) for line in range(1, WAITING + 1)])
     connection.execute(insert(batch_line_waits), [_wait(number, 1) for number in small])
     connection.execute(insert(pause_rows), [_paused(1, "m"), *(_paused(2, f"m{n}") for n in range(PAUSED))])
@@ -263,6 +275,13 @@ def _file(number: int, project: int) -> dict[str, Any]:
     names = {"public_id": f"file-{number}", "home": "local", "purpose": "batch", "filename": "in.jsonl"}
     sizes = {"blob_id": number, "bytes": number, "status": "processed", "origin": "upload", "created_at": LONG_AGO}
     return {"id": number, "project_id": project, **names, **sizes}
+
+
+def _object(number: int) -> dict[str, Any]:
+    names = {"native_id": f"n{number}", "variant": "raw", "purpose": "batch", "filename": "in.jsonl"}
+    is_missing = number == OBJECTS
+    seen = {"missing_at": LONG_AGO, "look_at": LONG_AGO} if is_missing else {"missing_at": None, "look_at": None}
+    return {"id": number, "account_id": 1, "state": "live", "created_at": LONG_AGO, **names, **seen}
 
 
 def _batch(number: int, status: str, project: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, case, delete, func, insert, or_, select, upda
 from sqlalchemy.sql import ColumnElement
 
 from app.data.files import native_objects as object_rows
+from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.tables import file_copies, files, native_objects
 
@@ -120,7 +121,7 @@ def only_at_provider(connection: Connection, object_id: int) -> list[int]:
             file_copies.c.native_object_id == object_id,
             file_copies.c.deleted_at.is_(None),
             files.c.blob_id.is_(None),
-            files.c.deleted_at.is_(None),
+            paging.alive(files.c.deleted_at),
         )
     )
     return list(connection.execute(statement).scalars())

@@ -8,6 +8,7 @@ from app.data.store import absence
 from app.data.store.absence import CONTENT as CONTENT  # what callers of this module name parts with
 from app.data.store.absence import LOOKS as LOOKS
 from app.data.store.absence import OBJECT as OBJECT
+from app.data.store.absence import SETTLED_MS as SETTLED_MS
 from app.data.store.database import now_ms
 from app.data.tables import native_objects
 
@@ -58,6 +59,6 @@ def due(connection: Connection, *, limit: int) -> list[MissingObject]:
 
 def is_settled(connection: Connection, object_id: int) -> bool:
     """True of an object that was made so long ago that its provider must know it."""
-    is_old = native_objects.c.created_at <= now_ms() - absence.SETTLED_MS
+    is_old = native_objects.c.created_at <= now_ms() - SETTLED_MS
     statement = select(native_objects.c.id).where(native_objects.c.id == object_id, is_old)
     return connection.execute(statement).first() is not None

@@ -11,6 +11,7 @@ from app.services.batches import batches
 from app.services.batches.batches import Batch
 from app.services.batches.create import PROVIDER
 from app.services.batches.results import BUFFER_BYTES, buffered
+from app.services.copies import looks
 from app.services.gateway import Caller, Gateway
 from app.services.jobs import harvest
 
@@ -55,12 +56,21 @@ def stream(gateway: Gateway, results: RawResults, *, buffer_bytes: int = BUFFER_
         try:
             first = next(buffers, b"")
         except MissingError as error:
+            if _ended_just_now(gateway, results):
+                raise looks.not_shown(batch.provider, f"the results of {batch.public_id}") from error
             text = (
                 f"{batch.provider} no longer has the results of {batch.public_id}; "
                 "leave out format to get the gateway's copy."
             )
             raise NotFoundError(text, param="batch_id") from error
     return _continued(gateway, batch, first, buffers)
+
+
+def _ended_just_now(gateway: Gateway, results: RawResults) -> bool:
+    """True while results may only not be visible yet."""
+    with gateway.database.read() as connection:
+        found = [job_facts.find(connection, job_id).ended_at for job_id in results.job_ids]
+    return gateway.clock.now_ms() - max((at for at in found if at is not None), default=0) < looks.SETTLED_MS
 
 
 def _lines(gateway: Gateway, results: RawResults) -> Iterator[bytes]:

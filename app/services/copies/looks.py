@@ -8,6 +8,7 @@ from app.connectors.contract.errors import MissingError, UpstreamError
 from app.data.files import file_copies, files, native_objects
 from app.data.files import missing as missing_rows
 from app.data.files.missing import CONTENT, MissingObject
+from app.data.files.missing import SETTLED_MS as SETTLED_MS  # what callers of this module compare ages with
 from app.errors import NotShownError
 from app.services.accounts.directory import Account
 from app.services.each_due import each_due

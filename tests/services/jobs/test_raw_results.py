@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.connectors.contract.errors import UpstreamError
+from app.data.tables import batch_jobs
 from app.services.access import keys
 from app.services.batches import raw_results
 from app.services.gateway import Gateway
@@ -111,9 +113,15 @@ def test_batches_of_others_are_not_there(client: KeyClient, other_client: KeyCli
     assert client.get(f"/v1/batches/{batch}/results?format=raw&provider=local").status_code == 404
 
 
-def test_results_that_the_provider_has_no_longer(client: KeyClient, workers: Workers, app: JobsApp) -> None:
+def test_results_that_the_provider_has_no_longer(
+    client: KeyClient, gateway: Gateway, workers: Workers, app: JobsApp
+) -> None:
     batch = over(client, workers)
     app.files.clear()
+    answer = raw(client, batch)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")  # they may not be visible yet
+    with gateway.database.write() as connection:
+        connection.execute(update(batch_jobs).values(ended_at=1))
     answer = raw(client, batch)
     assert (answer.status_code, answer.json["error"]["param"]) == (404, "batch_id")
     assert "no longer" in answer.json["error"]["message"]
