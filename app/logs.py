@@ -6,8 +6,13 @@ Standard library loggers (gunicorn's, urllib3's) use the same renderer, as event
 import logging
 import os
 import re
+import select
+import socket
+import stat
 import sys
+import time
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -27,37 +32,123 @@ MIN_SECRET_LENGTH = 8
 JWT = rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
 SHAPES = rb"""(?:(?<![A-Za-z0-9])sk-|(?i:bearer )|://[^\s:/@"]*:(?=[^\s/"]+@))(?:bf-[0-9a-f]+-)?[^\s"'@,\\]{8,}"""
 REDACTED = b"[redacted]"
+# How long a line waits for a slow reader, and for how long no line does after one was lost.
+MAX_WAIT_S = 0.5
+IMPATIENT_S = 10.0
 
 
 class Output:
     """Writes to a file descriptor, line by line. A line that cannot be written is lost, and never the request for it.
 
-    That is so while a pipe is closed or a disk is full. The first line that can be written again says how many are
-    missing.
+    That is so while a pipe is closed, a disk is full, or nobody reads what is written. The first line that can be
+    written again says how many are missing. A reader that is slow is waited for, but not for long, and not again
+    while lines are lost. Nothing is kept but the rest of a line that was written in part.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lost = 0
+        self._patient_at = 0.0
+        self._rest = b""
+        self._opened: _Opened | None = None
 
     def write(self, data: bytes) -> int:
         """Write all of `data`, or lose it."""
         try:
-            if self._lost:
-                self._write(orjson.dumps({"level": "warning", "event": "log.lost", "lines": self._lost}) + b"\n")
-                self._lost = 0
+            if self._rest or self._lost:
+                self._write_missed()
             self._write(data)
-        except OSError:
+        except OSError as error:
             self._lost += 1
+            if isinstance(error, BlockingIOError):
+                self._patient_at = time.monotonic() + IMPATIENT_S
         return len(data)
 
     def flush(self) -> None:
         """Nothing is buffered."""
 
+    def close(self) -> None:
+        """Close what was opened to write; the descriptor stays open."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _write_missed(self) -> None:
+        rest, self._rest = self._rest, b""
+        try:
+            self._write(rest)
+        except OSError:
+            self._rest = self._rest or rest  # else its beginning would run into the next line
+            raise
+        if self._lost:
+            self._write(orjson.dumps({"level": "warning", "event": "log.lost", "lines": self._lost}) + b"\n")
+            self._lost = 0
+
     def _write(self, data: bytes) -> None:
+        opened = self._open()
+        ends = time.monotonic() + MAX_WAIT_S
         left = memoryview(data)
         while left:
-            left = left[os.write(self._descriptor, left) :]
+            try:
+                left = left[opened.write(left) :]
+            except BlockingIOError:
+                now = time.monotonic()
+                if now >= ends or now < self._patient_at or not opened.wait(ends - now):
+                    self._rest = bytes(left) if len(left) < len(data) else b""
+                    raise
+
+    def _open(self) -> "_Opened":
+        status = os.fstat(self._descriptor)  # it may be another file by now
+        if self._opened is None or not self._opened.is_of(status):
+            self.close()
+            self._opened = _Opened(self._descriptor, status)
+        return self._opened
+
+
+class _Opened:
+    """A file that is written without blocking. Others have it open, too, so its own flags stay as they are."""
+
+    def __init__(self, descriptor: int, status: os.stat_result) -> None:
+        self._same = (status.st_dev, status.st_ino)
+        self._own: int | None = None
+        self._socket: socket.socket | None = None
+        self._descriptor = descriptor
+        self._may_block = stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)
+        if stat.S_ISSOCK(status.st_mode):
+            self._socket = socket.socket(fileno=os.dup(descriptor))
+        elif self._may_block:
+            with suppress(OSError):  # not on every system, and not for a terminal of another user
+                self._own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+
+    def is_of(self, status: os.stat_result) -> bool:
+        """True while the descriptor is still this file."""
+        return self._same == (status.st_dev, status.st_ino)
+
+    def write(self, data: memoryview) -> int:
+        """Write a part of `data`. Raises BlockingIOError when there is no room, and what goes wrong."""
+        if self._socket is not None:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        if self._own is not None:
+            return os.write(self._own, data)
+        if self._may_block:
+            if not self.wait(0.0):
+                raise BlockingIOError
+            data = data[: select.PIPE_BUF]
+        return os.write(self._descriptor, data)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is room; False when there is none in time."""
+        place = self._socket or self._own or self._descriptor
+        poll = select.poll()
+        poll.register(place, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._own is not None:
+            os.close(self._own)
 
 
 def _stderr() -> int:

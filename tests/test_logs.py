@@ -3,8 +3,13 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,6 +104,77 @@ def test_a_line_that_cannot_be_written_is_lost_and_counted(tmp_path: Path) -> No
         assert (json.loads(told)["event"], json.loads(told)["lines"]) == ("log.lost", 2)
         assert rest == ["three", "four"]
         os.close(descriptor)
+
+
+def pairs() -> Iterator[tuple[str, int, int]]:
+    """(kind, end to read, end to write) of what standard error may be, beside a file."""
+    yield ("pipe", *os.pipe())
+    yield ("terminal", *os.openpty())
+    ends = socket.socketpair()
+    yield ("socket", ends[0].detach(), ends[1].detach())
+
+
+def test_what_nobody_reads_holds_up_no_line_and_is_whole_again_afterwards() -> None:
+    for kind, reading, writing in pairs():
+        if kind == "terminal":
+            tty.setraw(writing)
+        output = logs.Output(writing)
+        for number in range(5_000):  # more than fits anywhere, or this never ends
+            output.write(b'{"event": "line", "number": %d, "text": "%b"}\n' % (number, b"x" * 100))
+        os.set_blocking(reading, False)
+        data = b""
+        while b"log.lost" not in data:
+            with suppress(BlockingIOError):
+                while piece := os.read(reading, 65536):
+                    data += piece
+            output.write(b'{"event": "after"}\n')
+        found = [json.loads(line) for line in data.splitlines()[:-1] or []]
+        kept = [line["number"] for line in found if line["event"] == "line"]
+        (lost,) = [line["lines"] for line in found if line["event"] == "log.lost"]
+        assert kept == list(range(len(kept))), kind  # whole lines, in order
+        assert lost >= 5_000 - len(kept) - 1 > 0, kind
+        output.close()
+        assert os.get_blocking(writing), "others have it open"
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_slow_reader_loses_nothing() -> None:
+    for kind, reading, writing in pairs():
+        if kind == "terminal":
+            continue  # its buffer is a page
+        read: list[bytes] = []
+
+        def slowly(reading: int = reading, read: list[bytes] = read) -> None:
+            while piece := os.read(reading, 3000):
+                read.append(piece)
+
+        thread = threading.Thread(target=slowly)
+        thread.start()
+        output = logs.Output(writing)
+        for number in range(5000):
+            output.write(b"%06d %b\n" % (number, b"x" * (number % 9000)))
+        output.close()
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+        lines_read = b"".join(read).splitlines()
+        assert [int(line[:6]) for line in lines_read] == list(range(5000)), kind
+        assert len(lines_read[4999]) == 7 + 4999
+
+
+def test_a_process_whose_standard_error_nobody_reads_goes_on_and_ends() -> None:
+    program = (
+        "from app import logs; from app.settings import from_environment; logs.configure(from_environment({}));"
+        "[logs.get_logger().warning('x', text='y' * 1000) for _ in range(500)]; print('end')"
+    )
+    reading, writing = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=writing, check=True, timeout=300
+    )
+    assert done.stdout == b"end\n"
+    os.close(reading)
+    os.close(writing)
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
