@@ -268,7 +268,7 @@ class Embedded:
         grant = self._work.exchange(
             capacity, held=gate.in_flight, wanted=min(self._options.concurrency, waiting), signals=gate.drain_signals()
         )
-        gate.granted(grant.limit, grant.pauses, is_shared=grant.is_shared)
+        gate.granted(grant.limit, grant.pauses, is_shared=grant.is_shared, version=grant.version)
         self._scheduler.wake()
 
     def _drain(self) -> None:

@@ -67,6 +67,7 @@ class Gate:
         self._lifted: set[Scope] = set()
         self._answer_s = 0.0  # how long answers take, on average
         self._is_shared = False
+        self._version = -1  # of the account, when known
         # When an operator, or another process's probe, ended a pause: refused lines need not wait for their own time.
         self.resumed_at = -math.inf
 
@@ -199,16 +200,21 @@ class Gate:
             return False
         return refused.alone >= patience.max_alone or refused.at - refused.since >= patience.max_refused_s
 
-    def granted(self, limit: int, pauses: Iterable[Pause], *, is_shared: bool = False) -> None:
+    def granted(self, limit: int, pauses: Iterable[Pause], *, is_shared: bool = False, version: int = 0) -> None:
         """Set this process's share of permits, and what all processes pause for. A pause that is gone is over.
 
-        `is_shared` is false while there is but one project, which then has all permits.
+        `is_shared` is false while there is but one project, which then has all permits. With another `version` the
+        account has changed: what its credential of before was refused for is over, too.
         """
         with self._free:
             self._limit, self._is_shared = limit, is_shared
             now = self._clock.monotonic()
             before = {scope for scope, hold in self._holds.items() if hold.is_reported}
-            holds = {scope: hold for scope, hold in self._holds.items() if not hold.is_reported}
+            holds = {
+                scope: hold
+                for scope, hold in self._holds.items()
+                if not hold.is_reported and not _is_outdated(hold.words, version)
+            }
             for pause in pauses:
                 scope = (pause.project_id, pause.whole_account)
                 if scope in self._lifted or scope in holds:
@@ -218,8 +224,9 @@ class Gate:
                 hold.pauses, hold.words = pause.pauses, pause.words
                 holds[scope] = hold
             self._holds = holds
-            if before - holds.keys() - self._lifted:
+            if before - holds.keys() - self._lifted or 0 <= self._version < version:
                 self.resumed_at = now
+            self._version = max(self._version, version)
             self._free.notify_all()
 
     def drain_signals(self) -> Signals:
@@ -328,6 +335,11 @@ class Gate:
         if self._holds.pop(scope, None) is not None:
             self._lifted.add(scope)
             self._free.notify_all()
+
+
+def _is_outdated(words: Words, version: int) -> bool:
+    """True of what another credential was refused for than the account has now."""
+    return words.kind in ACCOUNT_KINDS and words.is_outdated(version)
 
 
 __all__ = ["Gate", "Permit", "Signals"]

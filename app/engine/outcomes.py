@@ -13,12 +13,20 @@ GATEWAY_ERROR: Final = "gateway_error"
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Why a provider refused a line, or did not answer it: the kind of refusal, the status, and its own words."""
+    """Why a provider refused a line, or did not answer it: the kind of refusal, the status, and its own words.
+
+    `version` is that of the account whose credential was used, if that is known.
+    """
 
     kind: str = "busy"
     status_code: int | None = None
     code: str = ""
     message: str = ""
+    version: int | None = None
+
+    def is_outdated(self, version: int) -> bool:
+        """True when another credential was used than the account has in `version`."""
+        return self.version is not None and self.version < version
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """This process's permits, the pauses that all processes observe, and whether there are several projects."""
+    """This process's permits, the pauses that all processes observe, and whether there are several projects.
+
+    `version` is the account's: it grows with each change of its credential.
+    """
 
     limit: int
     pauses: Sequence[Pause] = ()
     is_shared: bool = False
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,3 +292,21 @@ def test_a_project_alone_has_all_permits(gate: Gate) -> None:
     assert all(sends(gate, BAD) for _ in range(8))
     assert sends(gate, BAD) is None
     assert not gate.holds_back(BAD)
+
+
+def test_a_changed_account_ends_what_its_credential_of_before_was_refused_for(gate: Gate, clock: FakeClock) -> None:
+    gate.granted(8, [], version=1)
+    permits = [sends(gate, BAD) for _ in range(4)]
+    for number, permit in enumerate(permits):
+        assert permit is not None
+        gate.leave(permit)
+        said = refusal(line(number), kind="credential")
+        gate.refused(permit, line(number), (BAD, number), replace(said, words=replace(said.words, version=1)))
+    assert not may_send(gate, BAD)
+    gate.granted(8, [], version=1)  # the pause is not written yet
+    assert not may_send(gate, BAD)
+    clock.seconds += 1
+    before = gate.resumed_at
+    gate.granted(8, [], version=2)
+    assert gate.resumed_at > before
+    assert may_send(gate, BAD)

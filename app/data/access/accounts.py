@@ -75,6 +75,11 @@ _ROWS = select(*(accounts.c[column.name] for column in fields(AccountRow)))
 _NAMES = select(accounts.c.id, accounts.c.provider, accounts.c.name)
 
 
+def version(connection: Connection, account_id: int) -> int:
+    """Returns `changed_at` of an account, 0 when it was never changed."""
+    return int(connection.execute(select(_version).where(accounts.c.id == account_id)).scalar() or 0)
+
+
 def versions(connection: Connection) -> dict[int, int]:
     """Returns `changed_at` of each account whose credential is kept, by account id."""
     return {row.id: row.changed_at for row in connection.execute(_VERSIONS)}

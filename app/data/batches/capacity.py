@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from app.data.store.database import insert_absent, now_ms
-from app.data.tables import account_capacity, capacity_permits, pauses, projects
+from app.data.tables import account_capacity, batch_jobs, capacity_permits, pauses, projects
 
 LOWER_EVERY_MS = 1000
 LOWER_TO = 0.7
@@ -78,11 +78,16 @@ def set_limit(connection: Connection, capacity_id: int, limit: float, *, lowered
 
 
 def start_over(connection: Connection, account_id: int) -> None:
-    """Forget what an account's limits and pauses were: they belong to the key or URL that it had."""
+    """Forget what an account's limits and pauses were: they belong to the key or URL that it had.
+
+    Its jobs are due again, too. Comes before the change of the account itself: workers that pause lock in this order.
+    """
     where = account_capacity.c.account_id == account_id
     values = {"pause_until": None, "adapted_limit": account_capacity.c.ceiling}
     connection.execute(update(account_capacity).where(where).values(**values))
     connection.execute(delete(pauses).where(pauses.c.account_id == account_id))
+    postponed = (batch_jobs.c.account_id == account_id, batch_jobs.c.state != "done", batch_jobs.c.faults > 0)
+    connection.execute(update(batch_jobs).where(*postponed).values(next_at=now_ms()))
 
 
 def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:

@@ -97,10 +97,10 @@ class Settler:
     def _update(self, row: AccountRow, entry: Configured) -> bool:
         values = self._values(row.id, entry)
         with self._database.write() as connection:
+            if not self._is_same(row, entry):
+                capacity.start_over(connection, row.id)
             changed = accounts.change(connection, row.id, seen=row.changed_at or 0, **values)
             if changed:
-                if not self._is_same(row, entry):
-                    capacity.start_over(connection, row.id)
                 self._note(connection, "account_change", entry, self._difference(row, entry))
             return changed
 

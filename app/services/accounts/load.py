@@ -18,7 +18,7 @@ from app.services.accounts.vault import Vault
 class Account:
     """One credential and base URL at a provider, ready to be called. `models` maps callers' names to its own.
 
-    While it is `disabled`, nothing new is sent there: neither lines nor jobs.
+    While it is `disabled`, nothing new is sent there: neither lines nor jobs. `version` grows with each change.
     """
 
     id: int
@@ -31,6 +31,7 @@ class Account:
     connector: Connector = field(repr=False)
     limits: Mapping[str, int] = field(default_factory=dict)
     disabled: bool = False
+    version: int = 0
 
     @property
     def label(self) -> str:
@@ -104,6 +105,7 @@ class Loader:
             connector=connector,
             limits=row.limits or {},
             disabled=row.disabled_at is not None,
+            version=row.changed_at or 0,
         )
 
     def _kept_connector(self, row: AccountRow) -> Connector:

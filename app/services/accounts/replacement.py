@@ -49,6 +49,7 @@ def replace(gateway: Gateway, new: Replacement, *, provider: str, name: str, act
     if row.base_url != target.base_url:
         detail["base_url"] = {"from": row.base_url, "to": target.base_url}
     with gateway.database.write() as connection:
+        capacity.start_over(connection, row.id)
         changed = accounts.change(
             connection,
             row.id,
@@ -59,7 +60,6 @@ def replace(gateway: Gateway, new: Replacement, *, provider: str, name: str, act
         )
         if not changed:
             raise ConflictError(f"Account {provider}/{name} was changed at the same time: try again.")
-        capacity.start_over(connection, row.id)
         record.record_act(
             connection, operation="account_change", object_id=f"{provider}/{name}", detail=detail, actor=actor
         )

@@ -64,8 +64,9 @@ class OpenBatch:
 class Request:
     """A line ready to be sent: `body` goes to the endpoint `target`; `original` is the body that the caller wrote.
 
-    `connector` is the account's as it is now: a new key or URL reaches the next line of a running batch. A line whose
-    `references` name files has to be filled with them first; `file_tokens` are then the most that these have.
+    `connector` is the account's as it is now, in its `version`: a new key or URL reaches the next line of a running
+    batch. A line whose `references` name files has to be filled with them first; `file_tokens` are then the most that
+    these have.
     """
 
     line: Line
@@ -77,6 +78,7 @@ class Request:
     original: dict[str, Any]
     references: tuple[Reference, ...] = ()
     file_tokens: int = 0
+    version: int = 0
 
 
 class FilesOfLines(Protocol):
@@ -129,7 +131,9 @@ class LineCalls:
         if batch.model_override is not None:
             body["model"] = batch.model_override
         if references:
-            return Request(line, batch, account.connector, body, "", (), body, tuple(references))
+            return Request(
+                line, batch, account.connector, body, "", (), body, tuple(references), version=account.version
+            )
         return _ready(line, batch, account, body, original=body)
 
     def fill(self, request: Request, *, borrow: Callable[[int], bool]) -> Request | Outcome:
@@ -147,11 +151,11 @@ class LineCalls:
             if is_credential(error):
                 error.kind = Kind.CREDENTIAL
             if error.kind in ACCOUNT_KINDS:
-                return _failed(batch, line, error)
+                return _failed(batch, line, error, version=account.version)
             text = f"The provider refused a file that this line names: {error.message}"
             return refused(batch.public_id, line, code=FILE_REFUSED, message=text)
         except UpstreamError as error:
-            outcome = _failed(batch, line, error)
+            outcome = _failed(batch, line, error, version=account.version)
             return replace(outcome, cost_unknown=False) if isinstance(outcome, Faulted) else outcome
         ready = _ready(line, batch, account, body, original=request.original)
         if not isinstance(ready, Request):
@@ -177,7 +181,7 @@ class LineCalls:
             with cuts.watched(cut):
                 answer = request.connector.run_line(call)
         except UpstreamError as error:
-            outcome = _failed(batch, line, error)
+            outcome = _failed(batch, line, error, version=request.version)
             if error.sent and isinstance(outcome, Faulted):
                 return replace(outcome, most=self._most(request))
             return outcome
@@ -247,25 +251,27 @@ def _ready(
     except TranslationError as error:
         return untranslatable(batch.public_id, line, error)
     sent = _renamed(written.body, account)
-    return Request(line, batch, account.connector, sent, target, tuple(written.dropped), original)
+    dropped = tuple(written.dropped)
+    return Request(line, batch, account.connector, sent, target, dropped, original, version=account.version)
 
 
-def _failed(batch: OpenBatch, line: Line, error: UpstreamError) -> Outcome:
-    """What an error of the provider means for a line."""
+def _failed(batch: OpenBatch, line: Line, error: UpstreamError, *, version: int) -> Outcome:
+    """What an error of the provider means for a line that was sent with the account of this version."""
+    words = replace(_words(error), version=version)
     if isinstance(error, OverloadedError):
-        return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
+        return Overloaded(error.retry_after_s, _faulted(batch, line, error), words)
     if isinstance(error, UpstreamTimeoutError):
         result = refused(batch.public_id, line, code="request_timeout", message=error.message)
         words = Words("timeout", None, "request_timeout", _plain(error.message, MAX_WORDS))
         return Faulted(MAX_TIMEOUT_ATTEMPTS, result, cost_unknown=error.sent, words=words)
     if error.kind in ACCOUNT_KINDS:  # no token for the account, so that nothing was sent
-        return Overloaded(error.retry_after_s, _faulted(batch, line, error), _words(error))
+        return Overloaded(error.retry_after_s, _faulted(batch, line, error), words)
     again = not isinstance(error, AnswerTooLargeError)
     return Faulted(
         max_attempts=MAX_FAULT_ATTEMPTS if again else 1,
         result=_faulted(batch, line, error),
         cost_unknown=error.sent,
-        words=_words(error),
+        words=words,
     )
 
 

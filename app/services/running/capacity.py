@@ -5,12 +5,13 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from app.data.access import projects
+from app.data.access import accounts, projects
 from app.data.batches import capacity, pauses
 from app.data.batches.capacity import LOWER_EVERY_MS, LOWER_TO, State
 from app.data.batches.pauses import PauseState
 from app.engine.gate import Signals
 from app.engine.outcomes import Words
+from app.engine.patience import ACCOUNT_KINDS
 from app.engine.shares import Pause
 from app.engine.work import Capacity, Grant
 from app.services.accounts.load import Account
@@ -33,7 +34,8 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
         limit, lowered = adapted(state, signals)
         if limit != state.limit:
             capacity.set_limit(connection, capacity_id, limit, lowered=lowered)
-        _write_pauses(connection, key, signals)
+        version = accounts.version(connection, key.account_id)
+        _write_pauses(connection, key, signals, version=version)
         names = _names(connection, signals)
         is_shared = capacity.is_shared(connection)
         paused = pauses.of_capacity(connection, account_id=key.account_id, model=key.model)
@@ -51,14 +53,16 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
     if lowered:
         named = {"provider": account.provider, "account": account.name}
         gateway.log.info("capacity.lowered", **named, model=key.model, limit=int(limit), reason=SLOWER)
-    return Grant(limit=share, pauses=[_pause(row) for row in paused], is_shared=is_shared)
+    return Grant(limit=share, pauses=[_pause(row) for row in paused], is_shared=is_shared, version=version)
 
 
-def _write_pauses(connection: Connection, key: Capacity, signals: Signals) -> None:
+def _write_pauses(connection: Connection, key: Capacity, signals: Signals, *, version: int) -> None:
     for project_id, whole_account in signals.lifted:
         model = "" if whole_account else key.model
         pauses.lift(connection, account_id=key.account_id, model=model, project_id=project_id)
     for new in signals.pauses:
+        if new.words.kind in ACCOUNT_KINDS and new.words.is_outdated(version):
+            continue  # another credential was refused than the account has now
         pauses.note(
             connection,
             account_id=key.account_id,

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.connectors.contract.base import always_room
 from app.data.tables import account_capacity, batch_segments
 from app.engine.gate import Signals
-from app.engine.outcomes import Result, Words
+from app.engine.outcomes import Overloaded, Result, Words
 from app.engine.run import Segment
 from app.engine.shares import NewPause
 from app.engine.work import Capacity, Stops
@@ -127,6 +127,28 @@ def test_a_new_key_does_not_inherit_the_pause_of_the_old_one(
     with gateway.database.read() as connection:
         row = connection.execute(select(account_capacity).where(account_capacity.c.account_id == account.id)).one()
     assert row.adapted_limit == row.ceiling
+
+
+def test_what_the_old_key_was_refused_for_pauses_nobody_afterwards(
+    gateway: Gateway, fake: FakeServer, work: BatchWork, segment: Segment
+) -> None:
+    account = gateway.accounts.choose("local", name="a")
+    key = Capacity(account.id, "m")
+    prepared = work.prepare(segment, segment.lines[0])
+    fake.app.api_key = NEW
+    replacement.replace(gateway, Replacement(NEW), provider="local", name="a")
+    refused = work.send(prepared, timeout_s=10, room=always_room)  # sent with the old key, heard after the change
+    assert isinstance(refused, Overloaded)
+    assert (refused.words.kind, refused.words.version) == ("credential", account.version)
+    late = NewPause(None, True, 3600.0, refused.words)
+    grant = work.exchange(key, held=0, wanted=4, signals=Signals(successes=0, overloads=0, pauses=(late,)))
+    assert (grant.pauses, grant.version > account.version) == ([], True)
+    # What the new key is refused for does pause.
+    fake.app.api_key = "revoked, too"
+    again = work.send(work.prepare(segment, segment.lines[1]), timeout_s=10, room=always_room)
+    assert isinstance(again, Overloaded)
+    own = NewPause(None, True, 3600.0, again.words)
+    assert len(work.exchange(key, held=0, wanted=4, signals=Signals(0, 0, pauses=(own,))).pauses) == 1
 
 
 def test_a_batch_waits_while_its_account_is_disabled_and_then_goes_on(
