@@ -21,11 +21,12 @@ from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from app.wiring import build_gateway
-from tests.support import gcs, postgres, spread, statements, stored
+from tests.support import gcs, postgres, spread, stored
 from tests.support.azurite import Azurite
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
 from tests.support.spread import DATABASES
+from tests.support.statements import sharing
 from tests.support.web import application
 
 # No test is about time: a busy machine is slow, and what is imported at first use is, too.
@@ -193,8 +194,7 @@ def settings(environment: dict[str, str]) -> Settings:
 @pytest.fixture
 def gateway(settings: Settings) -> Iterator[Gateway]:
     """A gateway on an empty store, with an account at provider `local` that nothing listens behind."""
-    built = build_gateway(settings, retry_pause_s=0.001)
-    statements.share(built.database)
+    built = sharing(build_gateway(settings, retry_pause_s=0.001))
     yield built
     built.database.dispose()
 

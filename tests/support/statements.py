@@ -6,7 +6,7 @@ Each test makes a gateway, whose engines know no statement yet: compiling them a
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from app.data.store.database import Database
+from app.services.gateway import Gateway
 
 Key = tuple[Any, ...]
 
@@ -36,7 +36,8 @@ class Statements(MutableMapping[Key, Any]):
 _ALL = Statements()
 
 
-def share(database: Database) -> None:
-    """Let this database's engines use what others have compiled."""
-    for engine in (database.readers, database.writers):
+def sharing(gateway: Gateway) -> Gateway:
+    """The same gateway, whose engines use what others have compiled."""
+    for engine in (gateway.database.readers, gateway.database.writers):
         engine.update_execution_options(compiled_cache=_ALL)
+    return gateway

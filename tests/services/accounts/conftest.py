@@ -14,6 +14,7 @@ from app.settings import from_environment
 from app.wiring import build_gateway
 from tests.fakes.serving import ServedApp
 from tests.fakes.xai_app import XAIApp
+from tests.support.statements import sharing
 
 KEY = "xai-first-key-0123456789"
 Run = Callable[..., Result]
@@ -54,7 +55,7 @@ def process(environment: dict[str, str]) -> Iterator[Process]:
 
     def start(**changes: str | None) -> Gateway:
         full = {name: value for name, value in {**environment, **changes}.items() if value is not None}
-        built.append(build_gateway(from_environment(full), retry_pause_s=0.001))
+        built.append(sharing(build_gateway(from_environment(full), retry_pause_s=0.001)))
         return built[-1]
 
     yield start

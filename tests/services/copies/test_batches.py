@@ -17,6 +17,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.running.conftest import Workers
 from tests.support.absences import minutes_pass
 from tests.support.batches import CHAT, chat_line, ended, jsonl, read, upload
+from tests.support.statements import sharing
 
 DATA = jsonl(chat_line(f"c{number}") for number in range(3))
 
@@ -48,7 +49,7 @@ def environment(environment: dict[str, str], server: ServedApp, monkeypatch: pyt
 
 @pytest.fixture
 def gateway(environment: dict[str, str]) -> Iterator[Gateway]:
-    built = build_gateway(from_environment(environment), retry_pause_s=0.001)
+    built = sharing(build_gateway(from_environment(environment), retry_pause_s=0.001))
     built.accounts.providers()  # as web has stored them before any command runs
     yield built
     built.database.dispose()

@@ -20,6 +20,7 @@ from tests.services.copies.rows import all_rows, backdate, states
 from tests.support.absences import minutes_pass
 from tests.support.batches import chat_line, create, ended, jsonl, read
 from tests.support.process import Process
+from tests.support.statements import sharing
 from tests.support.waiting import until
 
 UPLOAD = ("file.before_row", "copy.before_upload", "copy.after_upload")
@@ -56,7 +57,7 @@ def environment(environment: dict[str, str], server: ServedApp) -> dict[str, str
 def gateway(environment: dict[str, str]) -> Iterator[Gateway]:
     from app.settings import from_environment
 
-    built = build_gateway(from_environment(environment), retry_pause_s=0.001)
+    built = sharing(build_gateway(from_environment(environment), retry_pause_s=0.001))
     yield built
     built.database.dispose()
 

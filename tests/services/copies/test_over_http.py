@@ -22,6 +22,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.copies.conftest import MemoryAccounts, account_of
 from tests.services.copies.rows import all_rows, backdate, states
 from tests.support.server import LiveServer
+from tests.support.statements import sharing
 from tests.support.web import application
 
 DATA = b"0123456789" * 100
@@ -41,7 +42,7 @@ def server(app: OpenAIProviderApp) -> Iterator[ServedApp]:
 @pytest.fixture
 def gateway(settings: Settings, server: ServedApp) -> Iterator[Gateway]:
     """With one account at openai, which is not waited for for long."""
-    built = batchgate.build_gateway(settings)
+    built = sharing(batchgate.build_gateway(settings))
     target = Target(
         provider="openai",
         base_url=f"{server.url}/v1",

@@ -14,6 +14,7 @@ from tests.fakes.serving import ServedApp
 from tests.fakes.together_app import TogetherApp
 from tests.services.copies.rows import states
 from tests.support.batches import chat_line, jsonl
+from tests.support.statements import sharing
 
 DATA = jsonl([chat_line("a")])
 
@@ -31,7 +32,7 @@ def environment(environment: dict[str, str], app: TogetherApp) -> Iterator[dict[
 
 @pytest.fixture
 def gateway(environment: dict[str, str]) -> Iterator[Gateway]:
-    built = build_gateway(from_environment(environment), retry_pause_s=0.001)
+    built = sharing(build_gateway(from_environment(environment), retry_pause_s=0.001))
     yield built
     built.database.dispose()
 

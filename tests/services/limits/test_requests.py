@@ -15,12 +15,13 @@ from app.settings import Settings
 from app.wiring import build_gateway
 from tests.conftest import KeyClient
 from tests.support.keyed import keyed, with_key
+from tests.support.statements import sharing
 
 
 @pytest.fixture
 def gateways(settings: Settings) -> Iterator[list[Gateway]]:
     """Four processes' views of one store."""
-    built = [build_gateway(settings, retry_pause_s=0.001) for _ in range(4)]
+    built = [sharing(build_gateway(settings, retry_pause_s=0.001)) for _ in range(4)]
     yield built
     for gateway in built:
         gateway.database.dispose()
