@@ -4,7 +4,6 @@ Signatures of SigV4 are computed again, requests are held against AWS's own serv
 `store` when they are first looked at, and write output and manifest there.
 """
 
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -263,7 +262,7 @@ def job_object(job: FakeJob) -> Body:
         "jobArn": job.id,
         "status": status_of(job),
         "submitTime": _instant(job.created_at),
-        "lastModifiedTime": _instant(job.ended_at or int(time.time())),
+        "lastModifiedTime": _instant(job.ended_at or job.created_at),
         "jobExpirationTime": _instant(job.created_at + job.fields["timeoutDurationInHours"] * 3600),
         **{name: job.fields[name] for name in names if name in job.fields},
     }

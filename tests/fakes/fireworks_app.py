@@ -1,7 +1,6 @@
 """Fireworks (contracts: providers, 13): datasets, jobs under ids of the caller's choice, results behind signed URLs."""
 
 import hashlib
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -237,7 +236,7 @@ class FireworksApp(ProviderApp):
             "name": f"{resource}/batchInferenceJobs/{job.id}",
             "displayName": job.fields["displayName"],
             "createTime": _told(job.created_at),
-            "updateTime": _told(int(time.time())),
+            "updateTime": _told(job.ended_at or job.created_at),
             "expireTime": _told(job.created_at + DAY_S),
             "createdBy": "a@example.com",
             "state": f"JOB_STATE_{STATES[job.state]}",

@@ -1,7 +1,6 @@
 """OpenRouter (contracts: providers, 15): batches whose lines and results travel within the batch itself."""
 
 import base64
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +13,8 @@ from tests.fakes.provider_app import Body, FakeFile, FakeJob, FakeResult, Handle
 
 TERMINAL = ("completed", "failed", "expired", "cancelled")
 DAY_S = 24 * 3600
+# Of files in containers: the same in every answer.
+FILES_MADE_AT = 1_790_000_000
 
 
 class OpenRouterApp(ProviderApp):
@@ -249,7 +250,7 @@ def _container_file(container: str, path: str, data: bytes) -> Body:
         "object": "container.file",
         "container_id": container,
         "bytes": len(data),
-        "created_at": int(time.time()),
+        "created_at": FILES_MADE_AT,
         "path": path,
         "source": "assistant",
     }
