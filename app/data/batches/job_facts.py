@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, Select, and_, bindparam, select
 
 from app.data.store.database import now_ms
 from app.data.store.leases import LeasedTable
@@ -193,10 +194,17 @@ _SHOWN = (
 
 def next_due(connection: Connection, *, skip: Collection[int]) -> DueJob | None:
     """The job that has been due for longest, of an account that is not in `skip`."""
-    due = and_(batch_jobs.c.state != "done", batch_jobs.c.next_at <= now_ms(), _FREE)
-    statement = select(*columns(batch_jobs, DueJob)).where(due, batch_jobs.c.account_id.not_in(list(skip)))
-    row = connection.execute(statement.order_by(batch_jobs.c.next_at, batch_jobs.c.id).limit(1)).first()
+    row = connection.execute(_next_due(), {"skip": list(skip)}).first()
     return None if row is None else DueJob(*row)
+
+
+@cache
+def _next_due() -> Select[Any]:
+    """Built once: many threads of each worker ask it all the time."""
+    due = and_(batch_jobs.c.state != "done", batch_jobs.c.next_at <= now_ms(), _FREE)
+    others = batch_jobs.c.account_id.not_in(bindparam("skip", expanding=True))
+    statement = select(*columns(batch_jobs, DueJob)).where(due, others)
+    return statement.order_by(batch_jobs.c.next_at, batch_jobs.c.id).limit(1)
 
 
 def find(connection: Connection, job_id: int) -> JobFacts:

@@ -2,8 +2,25 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql import ColumnElement
 
 from app.data.batches import lines
@@ -86,6 +103,12 @@ def projects_with_work(
 
     `skip` are projects, with an account and a model, that need no more.
     """
+    return connection.execute(_projects(bool(skip)), _values(accounts, skip)).scalars().all()
+
+
+@cache
+def _projects(skips: bool) -> Select[Any]:
+    """Built once: workers ask this all the time, and building it takes longer than answering it."""
     leased = (
         select(batches.c.project_id, func.count().label("leased"))
         .join_from(batch_segments, batches)
@@ -93,30 +116,34 @@ def projects_with_work(
         .group_by(batches.c.project_id)
         .subquery()
     )
-    statement = (
+    return (
         select(batches.c.project_id)
         .outerjoin_from(batches, leased, batches.c.project_id == leased.c.project_id)
-        .where(_runnable(accounts, skip))
+        .where(_runnable(skips))
         .group_by(batches.c.project_id, leased.c.leased)
         .order_by(func.coalesce(leased.c.leased, 0), func.min(batches.c.expires_at))
     )
-    return connection.execute(statement).scalars().all()
 
 
 def next_segment(
     connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, int, str]]
 ) -> OpenSegment | None:
     """The first free segment of the project's batch with the earliest deadline."""
+    row = connection.execute(_next(bool(skip)), {"project": project_id, **_values(accounts, skip)}).first()
+    return None if row is None else OpenSegment(**row._asdict())
+
+
+@cache
+def _next(skips: bool) -> Select[Any]:
     batch = (
         select(batches.c.id)
-        .where(batches.c.project_id == project_id, _runnable(accounts, skip))
+        .where(batches.c.project_id == bindparam("project"), _runnable(skips))
         .order_by(batches.c.expires_at, batches.c.id)
         .limit(1)
         .scalar_subquery()
     )
     mine = (batch_segments.c.batch_id == batch, _OPEN, _LEASES.free)
-    row = connection.execute(_SEGMENT.where(*mine).order_by(batch_segments.c.first_line).limit(1)).first()
-    return None if row is None else OpenSegment(**row._asdict())
+    return _SEGMENT.where(*mine).order_by(batch_segments.c.first_line).limit(1)
 
 
 def claim(connection: Connection, lease: Lease, *, lease_ms: int) -> bool:
@@ -194,22 +221,31 @@ def chunks(connection: Connection, chunk_ids: Collection[int]) -> dict[int, Chun
 
 def count(connection: Connection, batch_id: int, **added: int) -> None:
     """Add to the live counters of a batch."""
-    values = {name: batches.c[name] + number for name, number in added.items() if number}
-    if values:
-        connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
+    names = tuple(name for name, number in added.items() if number)
+    if names:
+        numbers = {f"more_{name}": added[name] for name in names}
+        connection.execute(_adding(names), {"the_batch": batch_id, **numbers})
 
 
-def _runnable(accounts: Collection[int], skip: Collection[tuple[int, int, str]]) -> ColumnElement[bool]:
+@lru_cache(maxsize=256)
+def _adding(names: tuple[str, ...]) -> Update:
+    values = {name: batches.c[name] + bindparam(f"more_{name}") for name in names}
+    return update(batches).where(batches.c.id == bindparam("the_batch")).values(values)
+
+
+def _values(accounts: Collection[int], skip: Collection[tuple[int, int, str]]) -> dict[str, Any]:
+    """The parameters of `_runnable`."""
+    return {"accounts": list(accounts), "skip": list(skip)} if skip else {"accounts": list(accounts)}
+
+
+def _runnable(skips: bool) -> ColumnElement[bool]:
     runnable = and_(
         IS_RUNNING,
         batches.c.status == "in_progress",
         batches.c.execution == "gateway",
         batches.c.expires_at > now_ms(),
-        batches.c.account_id.in_(accounts),
+        batches.c.account_id.in_(bindparam("accounts", expanding=True)),
         _HAS_FREE,
     )
-    return (
-        and_(runnable, tuple_(batches.c.project_id, batches.c.account_id, batches.c.model).not_in(skip))
-        if skip
-        else runnable
-    )
+    lane = tuple_(batches.c.project_id, batches.c.account_id, batches.c.model)
+    return and_(runnable, lane.not_in(bindparam("skip", expanding=True))) if skips else runnable

@@ -34,16 +34,13 @@ def claim(
     accounts = gateway.accounts.sending_ids()
     skipped = [(lane.project_id, lane.capacity.account_id, lane.capacity.model) for lane in skip]
     with gateway.database.read() as connection:
-        projects = segments.projects_with_work(connection, accounts=accounts, skip=skipped)
-    for project_id in projects:
-        if project_id in full:
-            continue
-        with gateway.database.read() as connection:
+        for project_id in segments.projects_with_work(connection, accounts=accounts, skip=skipped):
+            if project_id in full:
+                continue
             row = segments.next_segment(connection, project_id=project_id, accounts=accounts, skip=skipped)
-        if row is not None and _claimed(gateway, row, worker=worker):
-            with gateway.database.read() as connection:
+            if row is not None and _claimed(gateway, row, worker=worker):
                 lines = batch_lines.waiting(connection, row.batch_id, first=row.first_line, last=row.last_line)
-            return _segment(gateway, row, lines)
+                return _segment(gateway, row, lines)
     return None
 
 
