@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.lib import json
+from app.translate.chat.answers import ABORTED, finish_of
 from app.translate.errors import TranslationError
 from app.translate.neutral import Json
 
@@ -61,7 +62,6 @@ EFFORTS = {"minimal": "none", "low": "high", "medium": "high", "xhigh": "high", 
 NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 MAX_TEMPERATURE = 1.5
 CALL_ID_LENGTH = 9
-FINISH_REASONS = {"model_length": "length"}
 # Models with an effort of reasoning are the newest; these have none, and the last always reason.
 WITHOUT_EFFORT = re.compile(
     r"(ministral|pixtral|codestral|devstral|voxtral|open-mi|mistral-(7b|tiny|nemo|saba|(small|medium|large)-2[345]\d\d))",
@@ -284,7 +284,8 @@ VALUES = {"tool_choice": _tool_choice, "response_format": _response_format, "pre
 
 def _choice(choice: Mapping[str, Any]) -> Json:
     reason = choice.get("finish_reason")
-    converted = {**choice, "finish_reason": FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason}
+    known = isinstance(reason, str) and reason not in ABORTED
+    converted = {**choice, "finish_reason": finish_of(reason) if known else reason}
     message = choice.get("message")
     if isinstance(message, dict):
         converted["message"] = _answer_message(message)

@@ -183,5 +183,5 @@ def _result(element: Any) -> JobResult:
     bodies = [body for body in parsing.part(came, "response").values() if body is not None]
     if len(bodies) != 1:
         raise parsing.bad_answer("a result has neither an answer nor an error")
-    body = parsing.fields(bodies[0], "the answer to a line")
+    body = parsing.fields(parsing.unquoted(bodies[0]), "the answer to a line")
     return JobResult(custom_id, 200, body=json.dumps(body), usage=usage_of(body))

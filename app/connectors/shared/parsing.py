@@ -224,6 +224,17 @@ def instant(holder: Mapping[str, Any], name: str) -> int | None:
     return int(seconds * 1000) if seconds > 0 else None
 
 
+def unquoted(value: Any) -> Any:
+    """The object in a text of JSON, as some servers write bodies; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        inner = json.loads(value)
+    except json.JSONDecodeError:
+        return value
+    return inner if isinstance(inner, dict) else value
+
+
 def check_next_page(cursor: str | None, current: str | None) -> None:
     """Raise if the cursor of the next page is the one that led to this page: the list would never end."""
     if cursor is not None and cursor == current:

@@ -14,6 +14,7 @@ from app.connectors.http.api import Api
 from app.connectors.http.lines import LineClient
 from app.connectors.http.remote import Remote
 from app.connectors.http.wire import Answer as HttpAnswer
+from app.connectors.shared import parsing
 from app.lib import json
 from app.translate import dialects
 from app.translate.errors import TranslationError, UnexpectedAnswerError
@@ -129,7 +130,7 @@ def refusal(error: TranslationError) -> bytes:
 def answered(custom_id: str, value: Any, read: Callable[[Any], Answer | EmbeddingAnswer]) -> JobResult:
     """A row with an answer in the provider's dialect; one that makes no sense ends its line with an error."""
     try:
-        answer = read(value)
+        answer = read(parsing.unquoted(value))
     except UnexpectedAnswerError as error:
         return JobResult(custom_id, error_code=BAD_ANSWER, message=str(error))
     return JobResult(custom_id, 200, answer.id if isinstance(answer, Answer) else "", usage=answer.usage, answer=answer)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from app.connectors.contract.objects import JobResult
@@ -13,7 +14,11 @@ from app.translate.dialects import CHAT, CHAT_LIKE
 from app.translate.errors import TranslationError, UnexpectedAnswerError
 from app.translate.neutral import Answer, Written
 
-ABORTED_REASON = re.compile(rb'"finish_reason"\s*:\s*"(error|abort)"')
+FINISH = b'"finish_reason"'
+# A finish reason that is not OpenAI's. Quotes in texts are escaped, so nothing else looks like it.
+ODD_FINISH = re.compile(
+    rb'"finish_reason"\s*:\s*"(?!(?:stop|length|tool_calls|function_call|content_filter)")([^"\\]{1,64})"'
+)
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -49,7 +54,7 @@ def refusal(error: TranslationError) -> bytes:
 
 def needs_reading(body: bytes, endpoint: str, target: str) -> bool:
     """False of the body of a success that goes to the caller as it is."""
-    return endpoint != target or (target == CHAT and _may_be_aborted(body))
+    return endpoint != target or (target == CHAT and _has_odd_finish(body))
 
 
 def incoming(
@@ -74,7 +79,7 @@ def incoming(
         if answer is None and needs_reading(result.body, endpoint, target):
             answer = _chat(result.body)
             if endpoint == target and not any(choice.aborted for choice in answer.choices):
-                return result
+                return replace(result, body=ODD_FINISH.sub(_mapped, result.body))
         if answer is None:
             return result
         usage = answer.usage
@@ -87,9 +92,18 @@ def incoming(
     return JobResult(result.custom_id, result.status_code, result.request_id, written, usage=answer.usage)
 
 
-def _may_be_aborted(body: bytes) -> bool:
-    """True if a chat completion may have a finish reason that says that it is none. Quotes in its texts are escaped."""
-    return (b'"error"' in body or b'"abort"' in body) and ABORTED_REASON.search(body) is not None
+def _has_odd_finish(body: bytes) -> bool:
+    """True if a chat completion has a finish reason that is not OpenAI's, such as one that says that it is none."""
+    at = body.find(FINISH)
+    while at >= 0:
+        if ODD_FINISH.match(body, at) is not None:
+            return True
+        at = body.find(FINISH, at + len(FINISH))
+    return False
+
+
+def _mapped(found: re.Match[bytes]) -> bytes:
+    return b'"finish_reason":"%b"' % answers.finish_of(found[1].decode("utf-8", "replace")).encode()
 
 
 def _chat(body: bytes) -> Answer:

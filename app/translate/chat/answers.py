@@ -25,8 +25,22 @@ FINISHES: dict[Any, Finish] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+# What servers that are compatible otherwise call these, in lower case; anything else is an end like any other.
+FOREIGN_FINISHES: dict[str, Finish] = {
+    **dict.fromkeys(("length_limit", "max_length", "max_output_tokens", "max_tokens", "model_length"), "length"),
+    **dict.fromkeys(("tool_call", "tool_use"), "tool_calls"),
+    **dict.fromkeys(("blocklist", "content_filtered", "guardrail_intervened", "prohibited_content"), "content_filter"),
+    **dict.fromkeys(("recitation", "refusal", "safety", "sensitive", "spii"), "content_filter"),
+}
 # The server gave up; what the model said before, if anything, is no answer.
 ABORTED = frozenset({"error", "abort"})
+
+
+def finish_of(reason: Any) -> Finish:
+    """OpenAI's word for a finish reason of a chat completion, whoever wrote it."""
+    if not isinstance(reason, str):
+        return "stop"
+    return FINISHES.get(reason) or FOREIGN_FINISHES.get(reason.lower(), "stop")
 
 
 def write(answer: Answer, *, answer_id: str, model: str, now_s: int) -> Json:
@@ -114,8 +128,7 @@ def _read_choice(choice: Any) -> Choice:
     reason = choice.get("finish_reason")
     if isinstance(reason, str) and reason in ABORTED:
         return Choice(parts, aborted=(f"finish_reason {reason}",))
-    finish: Finish = FINISHES.get(reason, "stop") if isinstance(reason, str) else "stop"
-    return Choice(parts, finish, logprobs=_logprobs(choice.get("logprobs")))
+    return Choice(parts, finish_of(reason), logprobs=_logprobs(choice.get("logprobs")))
 
 
 def _texts(content: Any) -> list[Part]:

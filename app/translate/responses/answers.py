@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.translate.chat.answers import ABORTED
+from app.translate.chat.answers import ABORTED, finish_of
 from app.translate.errors import AbortedAnswerError, UnexpectedAnswerError
 from app.translate.neutral import Json
 
@@ -18,7 +18,7 @@ def from_chat(chat: Mapping[str, Any], *, request: Mapping[str, Any], response_i
     choice = _choice(chat)
     if str(choice.get("finish_reason")) in ABORTED:
         raise AbortedAnswerError(f"finish_reason {choice['finish_reason']}")
-    reason = INCOMPLETE.get(str(choice.get("finish_reason")))
+    reason = INCOMPLETE.get(finish_of(choice.get("finish_reason")))
     created = chat.get("created")
     created_at = created if type(created) is int and created > 0 else now_s
     item_id = response_id.removeprefix("resp_")

@@ -118,6 +118,7 @@ def _read(value: Any, created: int | None) -> Answer:
 
 def message(custom_id: str, value: Any) -> JobResult:
     """The result of a line whose request and answer are both messages."""
+    value = parsing.unquoted(value)
     if not isinstance(value, dict) or not isinstance(value.get("content"), list):
         return JobResult(custom_id, error_code=BAD_ANSWER, message="The provider's message has no content.")
     try:

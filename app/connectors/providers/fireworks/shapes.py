@@ -92,7 +92,7 @@ def result(line: bytes) -> JobResult:
     except json.JSONDecodeError as malformed:
         raise parsing.bad_answer("a result is not JSON") from malformed
     custom_id = parsing.required(row, "custom_id")
-    response, error = row.get("response"), row.get("error")
+    response, error = parsing.unquoted(row.get("response")), parsing.unquoted(row.get("error"))
     if response is None:
         if not error:
             raise parsing.bad_answer("a result has neither an answer nor an error")
@@ -101,8 +101,8 @@ def result(line: bytes) -> JobResult:
     if "status_code" in body and "body" in body:
         status = parsing.whole_count(body, "status_code") or 200
         if status >= 400:
-            return refusals.from_error(custom_id, body["body"] or error, status=status)
-        body = parsing.fields(body["body"], "the answer to a line")
+            return refusals.from_error(custom_id, parsing.unquoted(body["body"]) or error, status=status)
+        body = parsing.fields(parsing.unquoted(body["body"]), "the answer to a line")
     elif body.get("error") and "choices" not in body:
         return refusals.from_error(custom_id, body["error"])
     return JobResult(custom_id, 200, body=json.dumps(body), usage=usage_of(body))

@@ -27,7 +27,7 @@ def result(line: bytes, number: int) -> JobResult:
     custom_id = row.get("custom_id")
     if not isinstance(custom_id, str):
         raise _bad_row(number, "has no custom_id")
-    response, error = row.get("response"), row.get("error")
+    response, error = parsing.unquoted(row.get("response")), parsing.unquoted(row.get("error"))
     if isinstance(response, dict):
         return _answered(custom_id, response, error)
     if error:
@@ -36,7 +36,7 @@ def result(line: bytes, number: int) -> JobResult:
 
 
 def _answered(custom_id: str, response: Mapping[str, Any], error: Any) -> JobResult:
-    body, status = response.get("body"), _status(response)
+    body, status = parsing.unquoted(response.get("body")), _status(response)
     if status is None:
         status = 400 if error or (isinstance(body, dict) and body.get("error")) else 200
     if status < 400:

@@ -111,17 +111,18 @@ def result(value: Any, *, endpoint: str | None = None) -> JobResult:
     """The result of one line of a job at `endpoint`."""
     row = parsing.fields(value, "a result")
     custom_id = parsing.required(row, "custom_id")
-    error = row.get("error")
-    if row.get("response") is None:
+    error, answer = parsing.unquoted(row.get("error")), parsing.unquoted(row.get("response"))
+    if answer is None:
         if not error:
             raise parsing.bad_answer("a result has neither an answer nor an error")
         kind = error.get("error_type") if isinstance(error, dict) else None
         return refusals.from_error(custom_id, error, status=ERROR_STATUSES.get(kind) if isinstance(kind, str) else None)
-    response = parsing.fields(row["response"], "the answer to a line")
+    response = parsing.fields(answer, "the answer to a line")
+    said = parsing.unquoted(response.get("body"))
     status = parsing.whole_count(response, "status_code") or 200
     if status >= 400:
-        return refusals.from_error(custom_id, response.get("body") or error, status=status)
-    body = _without_extras(parsing.fields(response.get("body"), "the answer to a line"))
+        return refusals.from_error(custom_id, said or error, status=status)
+    body = _without_extras(parsing.fields(said, "the answer to a line"))
     request_id = parsing.text(response, "request_id") or ""
     # Messages count tokens differently.
     usage = read_usage(body.get("usage")) if endpoint == MESSAGES else usage_of(body)
