@@ -1,7 +1,10 @@
 """How the pieces are put together: the one place that knows them all."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from structlog.typing import FilteringBoundLogger
 
 from app import logs
 from app.auth.secrets import KeyRing, kept_key
@@ -12,6 +15,7 @@ from app.connectors.contract.base import Timeouts
 from app.data.access import secrets
 from app.data.files import blobs
 from app.data.store.database import Database
+from app.engine.hints import BrokerHints, Hints, NoHints
 from app.lib.clock import Clock, SystemClock
 from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper
@@ -83,7 +87,20 @@ def build_gateway(
         ring=ring,
         jwt=verifier,
         rates=Rates(),
+        hints=_hints(settings, log),
     )
+
+
+def _hints(settings: Settings, log: FilteringBoundLogger) -> Hints:
+    if settings.engine == "embedded":
+        return NoHints()
+    if settings.engine != "celery":
+        raise SettingsError(f"BATCHGATE_ENGINE must be embedded or celery, not {settings.engine!r:.80}.")
+    if not settings.broker_url:
+        raise SettingsError("BATCHGATE_BROKER_URL is required with BATCHGATE_ENGINE=celery.")
+    if find_spec("celery") is None:
+        raise SettingsError("BATCHGATE_ENGINE=celery needs the package celery: pip install 'batchgate[celery]'.")
+    return BrokerHints(settings.broker_url, log=log)
 
 
 def blob_stores(settings: Settings, locate: Callable[[str], Location | None]) -> Stores:

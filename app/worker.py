@@ -4,13 +4,15 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from secrets import token_hex
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.data.batches import workers
-from app.engine.embedded import Embedded, Options
+from app.engine.embedded import Embedded, Options, no_hint
+from app.engine.parts import ALL
 from app.engine.patience import Patience
 from app.lib.threads import signals
 from app.services.backups import fence
@@ -85,8 +87,14 @@ def _wait_until_open(gateway: Gateway) -> bool:
     return True
 
 
-def build_engine(gateway: Gateway, *, name: str) -> Embedded:
-    """The embedded engine with the options from the settings."""
+def build_engine(
+    gateway: Gateway,
+    *,
+    name: str,
+    parts: frozenset[str] = ALL,
+    hint: Callable[[str], None] = no_hint,
+) -> Embedded:
+    """The engine with the options from the settings. `parts` are what it does; `hint` passes on what others can do."""
     settings = gateway.settings
     options = Options(
         concurrency=settings.worker_concurrency,
@@ -100,5 +108,6 @@ def build_engine(gateway: Gateway, *, name: str) -> Embedded:
         drain_s=settings.drain_s,
         job_threads=settings.job_threads,
         patience=Patience(max_refused_s=settings.refused_s),
+        parts=parts,
     )
-    return Embedded(BatchWork(gateway, worker=name), options, clock=gateway.clock, log=gateway.log)
+    return Embedded(BatchWork(gateway, worker=name), options, clock=gateway.clock, log=gateway.log, hint=hint)

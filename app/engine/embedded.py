@@ -8,11 +8,13 @@ from typing import Any
 
 from app.engine.executor import Executor
 from app.engine.gate import Gate
+from app.engine.parts import ALL, JOBS, LINES, UPKEEP
 from app.engine.patience import Patience
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
 from app.engine.work import Capacity, Lane, StoreAwayError, Work
 from app.lib.clock import Clock
+from app.lib.threads.bell import Bell
 
 EXCHANGE_S = 1.0
 NOTE_EVERY_S = 1.0
@@ -46,12 +48,20 @@ class Options:
     drain_s: float
     job_threads: int = 1
     patience: Patience = Patience()
+    parts: frozenset[str] = ALL
+
+
+def no_hint(_part: str) -> None:
+    """Nobody else has to know."""
 
 
 class Embedded:
     """`run` works until `stop`, with at most `options.concurrency` lines in flight."""
 
-    def __init__(self, work: Work, options: Options, *, clock: Clock, log: Any) -> None:
+    def __init__(
+        self, work: Work, options: Options, *, clock: Clock, log: Any, hint: Callable[[str], None] = no_hint
+    ) -> None:
+        self._hint = hint
         self._work = work
         self._options = options
         self._clock = clock
@@ -65,21 +75,45 @@ class Embedded:
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
         self._next_heartbeat = self._next_note = self._next_look = self._next_claim = 0.0
-        self._found_nothing = False
+        self._found_nothing = self._is_held_back = False
         self._stopping = threading.Event()
         self._news = threading.Event()
-        self._steps = [
-            self._thread(self._plan, "plan-0", min(options.poll_s, PLAN_POLL_S)),
-            *(self._thread(self._plan, f"plan-{n}", options.poll_s) for n in range(1, STEP_THREADS)),
-            *(self._thread(self._finalise, f"finalise-{n}", options.poll_s) for n in range(STEP_THREADS)),
-            *(self._thread(self._job, f"job-{n}", options.poll_s) for n in range(options.job_threads)),
-            self._thread(self._sweep, "sweep", options.sweep_s),
-        ]
+        self._bell = Bell()
+        self._looked_at = self._claimed_at = 0.0
+        self._idle_since: dict[str, float] = {}  # by thread: when it began the look that found nothing
+        self._steps = self._step_threads()
 
     def stop(self) -> None:
-        """Claim no more segments, and end when the lines in flight have. Safe in a signal handler."""
+        """Claim no more segments, and end when the lines in flight have."""
         self._stopping.set()
         self._news.set()
+        self._bell.ring()
+
+    def look(self) -> None:
+        """Look for work now, since there may be some."""
+        self._is_held_back = False
+        self._looked_at = self._clock.monotonic()
+        self._found_nothing, self._next_claim = False, 0.0
+        self._news.set()
+        self._bell.ring()
+
+    def hold_back(self) -> None:
+        """Take up nothing new until the next `look`; what was begun goes on."""
+        self._is_held_back = True
+
+    @property
+    def is_idle(self) -> bool:
+        """True when everything was looked for since the last `look`, nothing was found, and nothing is under way."""
+        steps = (self._idle_since.get(thread.name, -1.0) for thread in self._steps)
+        return not self.is_running and all(since >= self._looked_at for since in steps) and self._has_no_lines()
+
+    @property
+    def is_running(self) -> bool:
+        """True while lines of this process wait or are out."""
+        return bool(self._scheduler.runs())
+
+    def _has_no_lines(self) -> bool:
+        return LINES not in self._options.parts or (self._found_nothing and self._claimed_at >= self._looked_at)
 
     def run(self) -> None:
         """Work until `stop`; returns when all results are written, or the time to drain has passed."""
@@ -90,8 +124,9 @@ class Embedded:
         self._drain()
 
     def _loop(self, act: Any, pause_s: float, wait: Callable[[float], object] | None = None) -> None:
-        wait = wait or self._stopping.wait
+        name = threading.current_thread().name
         while not self._stopping.is_set():
+            heard, began = self._bell.rung, self._clock.monotonic()
             try:
                 more = act()
             except StoreAwayError as error:
@@ -103,8 +138,27 @@ class Embedded:
                 self._log.exception("worker.loop_failed", loop=act.__name__)
                 self._stopping.wait(STORE_AWAY_S)
                 continue
-            if not more:
+            if more:
+                self._idle_since.pop(name, None)
+                continue
+            self._idle_since[name] = began
+            if wait is None:
+                self._bell.wait(heard, pause_s)
+            else:
                 wait(pause_s)
+
+    def _step_threads(self) -> list[threading.Thread]:
+        options, steps = self._options, []
+        if JOBS in options.parts:
+            steps += [
+                self._thread(self._plan, "plan-0", min(options.poll_s, PLAN_POLL_S)),
+                *(self._thread(self._plan, f"plan-{n}", options.poll_s) for n in range(1, STEP_THREADS)),
+                *(self._thread(self._finalise, f"finalise-{n}", options.poll_s) for n in range(STEP_THREADS)),
+                *(self._thread(self._job, f"job-{n}", options.poll_s) for n in range(options.job_threads)),
+            ]
+        if UPKEEP in options.parts:
+            steps.append(self._thread(self._sweep, "sweep", options.sweep_s))
+        return steps
 
     def _await_news(self, pause_s: float) -> None:
         """Wait for segments that this process itself has planned, but not longer than `pause_s`."""
@@ -115,17 +169,20 @@ class Embedded:
         return threading.Thread(target=self._loop, args=(act, pause_s), name=name, daemon=True)
 
     def _plan(self) -> bool:
+        if self._is_held_back:
+            return False
         is_planned = self._work.plan()
         if is_planned:
             self._next_claim = 0.0  # there may be new segments
+            self._hint(LINES)
             self._news.set()
         return is_planned
 
     def _finalise(self) -> bool:
-        return self._work.finalise()
+        return not self._is_held_back and self._work.finalise()
 
     def _job(self) -> bool:
-        return self._work.job()
+        return not self._is_held_back and self._work.job()
 
     def _sweep(self) -> bool:
         self._work.sweep()
@@ -192,6 +249,7 @@ class Embedded:
                 self._scheduler.remove(run)
                 if not run.lost:
                     self._work.release(run.segment)
+                self._hint(JOBS)  # it may have been the last of its batch
         busy = {id(run.gate) for run in self._scheduler.runs()}
         for capacity, gate in list(self._gates.items()):
             if id(gate) not in busy and not gate.in_flight:
@@ -204,6 +262,8 @@ class Embedded:
 
         An answer that there are none holds until then, however hungry this process is.
         """
+        if self._is_held_back or LINES not in self._options.parts:
+            return False
         if self._clock.monotonic() >= self._next_claim:
             return True
         return not self._found_nothing and self._is_hungry()
@@ -222,6 +282,7 @@ class Embedded:
             leased = self._work.claim(skip=self._saturated(), full=full)
             if leased is None:
                 self._found_nothing, self._next_claim = hungry, at + self._options.poll_s
+                self._claimed_at = at
                 return claimed > 0
             capacity, segment = leased
             gate = self._gates.get(capacity)
@@ -236,6 +297,7 @@ class Embedded:
             self._scheduler.add(run)
             if gate is None:
                 self._exchange(capacity, run.gate)
+        self._hint(LINES)  # there are more than this process takes at once
         return True
 
     def _is_held(self, run: SegmentRun) -> bool:

@@ -11,6 +11,7 @@ from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
 from app.data.backups.state import StoreState
 from app.data.store.database import Database
+from app.engine.hints import Hints, NoHints
 from app.lib.clock import Clock
 from app.lib.threads.episodes import Episodes
 from app.lib.threads.remembered import Remembered
@@ -33,9 +34,9 @@ class Gateway:
     """Everything that services use in one process; safe to share between threads.
 
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
-    process's leases of rate limits, `attempts` limits how often provider keys are verified, `readings` how many large
-    files are read through within requests, `store_state` remembers whether the store may be used, and `episodes` knows
-    what is failing, so that the log has the beginning and the end of it.
+    process's leases of rate limits, `hints` tells workers that there is work, `attempts` limits how often provider keys
+    are verified, `readings` how many large files are read through within requests, `store_state` remembers whether the
+    store may be used, and `episodes` knows what is failing, so that the log has the beginning and the end of it.
     """
 
     settings: Settings
@@ -48,6 +49,7 @@ class Gateway:
     ring: KeyRing = field(repr=False)
     jwt: "Verifier"
     rates: "Rates" = field(repr=False)
+    hints: Hints = field(default_factory=NoHints, repr=False)
     attempts: Attempts = field(default_factory=Attempts)
     episodes: Episodes = field(default_factory=Episodes, repr=False)
     store_state: Remembered[StoreState] = field(default_factory=lambda: Remembered(STORE_STATE_S), repr=False)

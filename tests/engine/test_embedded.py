@@ -1,16 +1,19 @@
-"""The embedded engine on work that needs neither store nor provider."""
+"""The engine on work that needs neither store nor provider: by itself, and by hints that come again and again."""
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import structlog
 
 from app.engine.embedded import Embedded, Options
 from app.engine.executor import FLUSH_THREADS
+from app.engine.on_demand import OnDemand
 from app.engine.outcomes import Faulted, Line, Outcome, Result, Words
 from app.engine.patience import Patience
 from app.engine.run import Segment
@@ -20,6 +23,8 @@ from app.lib.clock import SystemClock
 from tests.engine.fake_work import FakeWork, done, refused, segment
 from tests.support.waiting import until
 
+# Printing traces takes longer than the tests.
+SILENT = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
 QUICK = Patience(first_s=0.002, max_s=0.01, first_account_s=0.01, max_pause_s=0.05)
 
 
@@ -39,9 +44,17 @@ def running(
         drain_s=5.0,
         patience=patience,
     )
-    # To print the traces that some of these tests cause would take longer than the tests.
-    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
-    engine = Embedded(work, options, clock=SystemClock(), log=log)
+
+    def make() -> Embedded:
+        return Embedded(work, options, clock=SystemClock(), log=SILENT)
+
+    with DRIVERS[_driver.get()](make) as engine:
+        yield engine
+
+
+@contextmanager
+def _by_itself(make: Callable[[], Embedded]) -> Iterator[Embedded]:
+    engine = make()
     thread = threading.Thread(target=engine.run)
     thread.start()
     try:
@@ -50,6 +63,47 @@ def running(
         engine.stop()
         thread.join(20)
     assert not thread.is_alive()
+
+
+@contextmanager
+def _by_hints(make: Callable[[], Embedded]) -> Iterator[Embedded]:
+    """Tasks that are far shorter than the work, two at a time, as a broker delivers them."""
+    made: list[Embedded] = []
+
+    def note(_part: str) -> Embedded:
+        made.append(make())
+        return made[-1]
+
+    engines, over = OnDemand(note, clock=SystemClock(), linger_s=1.0), threading.Event()
+
+    def take_hints() -> None:
+        while not over.is_set():
+            engines.work("lines", for_s=0.05)
+
+    threads = [threading.Thread(target=take_hints) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: made)
+    try:
+        yield made[0]
+    finally:
+        over.set()
+        engines.close()
+        for thread in threads:
+            thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+DRIVERS: dict[str, Any] = {"embedded": _by_itself, "on demand": _by_hints}
+_driver: ContextVar[str] = ContextVar("driver")
+
+
+@pytest.fixture(params=DRIVERS, autouse=True)
+def driver(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test runs once for each way to learn of work."""
+    token = _driver.set(request.param)
+    yield
+    _driver.reset(token)
 
 
 def numbers(work: FakeWork) -> list[int]:

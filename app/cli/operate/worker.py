@@ -26,6 +26,8 @@ def worker() -> None:
       BATCHGATE_WORKER_CONCURRENCY=128 batchgate worker
     """
     settings = context.settings()
+    if settings.engine == "celery":
+        raise context.Refused("BATCHGATE_ENGINE is celery: start `celery -A app.celery_worker worker` instead.")
     with context.plain_errors():
         _wait_for_store(settings)
         from app.worker import run

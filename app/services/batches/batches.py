@@ -13,6 +13,7 @@ from app.data.batches import batches, job_facts, jobs, waits
 from app.data.batches.batches import Batch as Batch  # what callers of this module get
 from app.data.batches.waits import WaitingBatch as WaitingBatch  # what callers of this module get
 from app.data.batches.waits import WaitingOn as WaitingOn  # what callers of this module get
+from app.engine.parts import JOBS
 from app.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.services import provider_errors
 from app.services.batches.create import PROVIDER
@@ -102,6 +103,7 @@ def cancel(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
         return _find(connection, caller, public_id, provider)
 
     batch = gateway.database.run(unit)
+    gateway.hints.send(JOBS)
     if batch.execution == PROVIDER and poll.cancel(gateway, batch, worker=f"web:{caller.request_id}"[:64]):
         return retrieve(gateway, caller, batch.public_id)
     return batch

@@ -15,6 +15,7 @@ from app.data.batches import batches, inputs
 from app.data.batches.batches import Batch
 from app.data.batches.inputs import InputFile
 from app.data.files import files
+from app.engine.parts import JOBS
 from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
 from app.services.access import permissions
@@ -132,6 +133,7 @@ def create(
 
     batch = gateway.database.run(unit)
     failpoints.hit("batch.after_row")
+    gateway.hints.send(JOBS)
     return batch
 
 

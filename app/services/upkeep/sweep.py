@@ -21,13 +21,17 @@ NAME = "sweep"
 
 def sweep_in_turn(gateway: Gateway, *, worker: str) -> bool:
     """Sweep unless another process did so of late; true when this process did."""
-    lease_ms = int(gateway.settings.sweep_s * 1000)
-    with gateway.database.write() as connection:
-        workers.ensure_periodic(connection, name=NAME)
-        if not workers.take_periodic(connection, name=NAME, worker=worker, lease_ms=lease_ms):
-            return False
+    if not take_turn(gateway, NAME, worker=worker, for_s=gateway.settings.sweep_s):
+        return False
     sweep(gateway)
     return True
+
+
+def take_turn(gateway: Gateway, name: str, *, worker: str, for_s: float) -> bool:
+    """Take the turn of some periodic work for `for_s` seconds; false while another process has it."""
+    with gateway.database.write() as connection:
+        workers.ensure_periodic(connection, name=name)
+        return workers.take_periodic(connection, name=name, worker=worker, lease_ms=int(for_s * 1000))
 
 
 def sweep(gateway: Gateway) -> dict[str, int]:

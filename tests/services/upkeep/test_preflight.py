@@ -48,7 +48,7 @@ def test_a_release_that_lacks_nothing_succeeds(run: Run) -> None:
         ("OPENAI_API_KEY", "two words", "OPENAI_API_KEY must be one word"),
         (
             "VERTEX_CREDENTIALS",
-            "{}",
+            '{"type": "service_account"}',
             "The account vertex/env of the environment cannot be used: The credential of a Google",
         ),
         ("PORT", "many", "PORT must be an integer"),
