@@ -342,3 +342,16 @@ def test_files_in_lines_of_unknown_usage_count_as_spent(client: KeyClient, gatew
     assert isinstance(request, Request)
     filled = work._lines.fill(request, borrow=lambda _: True)
     assert isinstance(filled, Request) and filled.file_tokens >= 300
+
+
+def test_many_lines_that_are_sent_at_once_share_one_copy(client: KeyClient, workers: Workers, farm: Farm) -> None:
+    file_id = stored(client, PDF)
+    workers.start()
+    workers.start()
+    lines = jsonl(naming(f"n{number}", file_id) for number in range(60))
+    over = ended(client, create(client, lines, provider="openai", execution="gateway")["id"])
+    assert (over["request_counts"]["completed"], over["request_counts"]["failed"]) == (60, 0)
+    server = farm.servers["openai"]
+    assert sum(1 for request in server.requests if request.method == "POST" and request.path.endswith("/files")) == 1
+    assert server.app.model.seen.count(PDF) == 60  # type: ignore[attr-defined]
+    assert {row["attempts"] for row in client.get(f"/v1/batches/{over['id']}/lines").json["data"]} == {1}
