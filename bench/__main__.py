@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.report import Report
 
-NAMES = ("throughput", "memory", "translation", "lists", "keys", "limits", "http", "planning")
+NAMES = ("throughput", "memory", "translation", "lists", "keys", "limits", "http", "planning", "objects")
 
 
 def main() -> int:

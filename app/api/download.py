@@ -9,6 +9,7 @@ from werkzeug.datastructures import ContentRange, Headers
 from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.utils import secure_filename
 
+from app.api.auth import HEADERS as KEY_HEADERS
 from app.errors import RangeNotSatisfiableError
 from app.services import blobs
 from app.services.copies.remote import Stream
@@ -16,6 +17,8 @@ from app.services.gateway import Gateway
 
 # The characters that RFC 5987 does not encode in a name.
 _PLAIN = "!#$&+-.^_`|~"
+
+LARGE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,13 @@ def content_response(gateway: Gateway, content: Content) -> Response:
     status = 200 if span is None else 206
     if request.method == "HEAD":
         return Response(status=status, headers=headers, mimetype=content.mimetype)
+    if span is None and _may_leave(gateway, content):
+        url = blobs.signed_url(gateway, content.key, headers=_of_store(content))
+        if url is not None:
+            # Nobody is to keep it, or to tell others where it was.
+            return Response(
+                status=302, headers={"Location": url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+            )
     path = gateway.blobs.path(content.key)
     if gateway.settings.accel_prefix and path is not None:
         for name in ("Content-Length", "Content-Range", "Accept-Ranges"):  # nginx serves ranges and sets these itself
@@ -73,6 +83,23 @@ def streamed_response(content: Content, open_stream: Callable[[], Stream]) -> Re
     response = Response(stream.chunks, headers=headers, mimetype=content.mimetype)
     response.call_on_close(stream.close)
     return response
+
+
+def _may_leave(gateway: Gateway, content: Content) -> bool:
+    """Whether a download may be redirected to the store: large, whole, and without a key that clients would send there.
+
+    They drop `Authorization` when they are sent to another server, but no other header.
+    """
+    return (
+        gateway.settings.signed_url_s > 0
+        and content.bytes >= LARGE_BYTES
+        and "Range" not in request.headers
+        and not any(name in request.headers for name in KEY_HEADERS)
+    )
+
+
+def _of_store(content: Content) -> dict[str, str]:
+    return {"Content-Disposition": _disposition(content.filename), "Content-Type": content.mimetype}
 
 
 def _headers(content: Content) -> Headers:

@@ -1,6 +1,6 @@
 """The interface of blob stores. The gateway generates the keys; they never come from a request."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +66,10 @@ class BlobStore(Protocol):
 
     def path(self, key: str) -> Path | None:
         """Return the path from which a local web server can serve the blob, or None."""
+        ...
+
+    def signed_url(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str | None:
+        """A URL with which anybody can GET the blob for a while, answered with `headers`; None where there is none."""
         ...
 
     def free_bytes(self) -> int | None:

@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +54,9 @@ class LocalBlobs:
 
     def path(self, key: str) -> Path | None:
         return self._file(key)
+
+    def signed_url(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str | None:
+        return None
 
     def free_bytes(self) -> int | None:
         self._check_root()

@@ -1,14 +1,16 @@
 """Blobs in an object store (S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage), by `obstore`."""
 
+import ctypes
 import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+from app.blobs import signing
 from app.blobs.address import BACKENDS, Address
 from app.blobs.base import BlobError, BlobMissingError
 from app.blobs.blocks import Blocks
@@ -30,6 +32,9 @@ DOWNLOAD_TIMEOUT = "1day"
 RETRIES = 3
 # So often a check writes; in between it only asks for an object, which costs a tenth.
 WRITE_CHECK_S = 30.0
+
+M_MMAP_THRESHOLD = -3
+MMAP_BYTES = 128 * 1024
 
 _pids: set[int] = set()
 
@@ -67,6 +72,11 @@ class ObjectBlobs:
     def path(self, key: str) -> Path | None:
         return None
 
+    def signed_url(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str | None:
+        if self.backend != "s3":
+            return None
+        return signing.s3_url(self._address, self.client.config, _name(key), seconds=seconds, headers=headers)
+
     def free_bytes(self) -> int | None:
         return None
 
@@ -89,6 +99,7 @@ class ObjectBlobs:
         _check_fork()
         with self._lock:
             if self._client is None:
+                _map_large_blocks()
                 with self.errors(self.url):
                     self._client = _client(self._address)
             return self._client
@@ -156,6 +167,12 @@ def _azure(address: Address, options: dict[str, Any]) -> Any:
 
 def _name(key: str) -> str:
     return f"{key[:2]}/{key}"
+
+
+def _map_large_blocks() -> None:
+    """Let glibc return the memory of parts when they are freed. By default each thread's heap comes to keep it."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
 
 
 def _check_fork() -> None:

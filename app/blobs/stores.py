@@ -1,6 +1,6 @@
 """Several stores as one: new blobs go to the default store, others are where their rows say."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -67,6 +67,10 @@ class Stores:
         if url.startswith(FOLDER) and folders:
             return folders[0]
         raise BlobError(f"These bytes are in {url}, which this process does not know: add it to BATCHGATE_BLOB_STORES.")
+
+    def signed_url(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str | None:
+        store, name = self._find(key)
+        return store.signed_url(name, seconds=seconds, headers=headers)
 
     def free_bytes(self) -> int | None:
         return self.default.free_bytes()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # The least that S3 takes as a part. It takes 10,000 of them, so a blob can have 48 GiB.
 PART_BYTES = 5 * 2**20
-# So many parts may be on their way besides the one that each upload has: eight uploads at once hold 50 MiB.
-EXTRA_PARTS = 2
+# So many parts may be on their way besides the one that each upload has: eight uploads at once hold 45 MiB.
+EXTRA_PARTS = 1
 
 
 class Parts:

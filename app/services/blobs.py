@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -209,6 +209,12 @@ def stream(gateway: Gateway, key: str, *, offset: int, length: int) -> Iterator[
     except BlobError as error:
         gateway.log.error("blob.not_readable", key=key, reason=str(error))
         raise UnavailableError("The bytes cannot be read at the moment; try again.", retry_after_s=5) from error
+
+
+def signed_url(gateway: Gateway, key: str, *, headers: Mapping[str, str]) -> str | None:
+    """A URL of the store for this blob, good for as long as the operator allows; None where the store has none."""
+    with _store_errors():
+        return gateway.blobs.signed_url(key, seconds=gateway.settings.signed_url_s, headers=headers)
 
 
 def remove_condemned(gateway: Gateway, blob_id: int | None) -> None:

@@ -39,34 +39,31 @@ class Settings:
         "`BATCHGATE_HOME`.",
     )
     blob_endpoint: str = _var(
-        "BATCHGATE_BLOB_ENDPOINT",
-        "",
-        "URL of the object store's server, for MinIO, R2, SeaweedFS, Azurite and the like. Empty: the cloud's own.",
+        "BATCHGATE_BLOB_ENDPOINT", "", "URL of the object store, as of MinIO. Empty: the cloud's."
     )
-    blob_region: str = _var(
-        "BATCHGATE_BLOB_REGION", "", "Region of the S3 bucket. Empty: `AWS_REGION`, else `us-east-1`."
-    )
+    blob_region: str = _var("BATCHGATE_BLOB_REGION", "", "Region of the S3 bucket. Empty: `AWS_REGION`.")
     blob_path_style: bool = _var(
         "BATCHGATE_BLOB_PATH_STYLE",
         True,
         "Address an S3 bucket as `endpoint/bucket`. `false`: as `bucket.endpoint`, which a few services require.",
     )
-    blob_key_id: str = _var(
-        "BATCHGATE_BLOB_KEY_ID",
-        "",
-        "Access key id for S3, storage account for Azure. Empty: as the cloud's own tools find credentials.",
-    )
+    blob_key_id: str = _var("BATCHGATE_BLOB_KEY_ID", "", "Access key id for S3, storage account for Azure.")
     blob_secret: str = _var(
         "BATCHGATE_BLOB_SECRET",
         "",
-        "Secret access key for S3; account key or SAS token for Azure; for GCS a service account, as JSON or its file.",
+        "Secret access key for S3; account key or SAS token for Azure; for GCS a service account, as JSON or its file. "
+        "Empty: as the cloud's own tools find credentials.",
         secret=True,
+    )
+    signed_url_s: int = _var(
+        "BATCHGATE_SIGNED_URL_SECONDS",
+        0,
+        "Seconds for which a URL of the S3 store is good that large downloads are redirected to. 0: no redirects.",
     )
     blob_stores: str = _var(
         "BATCHGATE_BLOB_STORES",
         "",
-        "Other stores that have file contents, for reading, deleting and moving: a JSON list, or the path of a file "
-        "that contains one ([object-stores.md](object-stores.md)).",
+        "Other stores with file contents: a JSON list, or the path of its file ([object-stores.md](object-stores.md)).",
         secret=True,
     )
     secret_key: str = _var(

@@ -16,7 +16,8 @@ def assert_clean(gateway: Gateway) -> None:
     sweep.sweep(gateway)
     on_disk = stored.sizes(gateway)
     with gateway.database.read() as connection:
-        known = {row.key: row.bytes for row in connection.execute(select(blobs.c.key, blobs.c.bytes, blobs.c.state))}
+        name = func.coalesce(blobs.c.object, blobs.c.key)
+        known = {row[0]: row[1] for row in connection.execute(select(name, blobs.c.bytes))}
         states = set(connection.execute(select(blobs.c.state)).scalars())
         orphans = blob_rows.count_orphans(connection)
     assert states <= {"live"}

@@ -12,14 +12,16 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is done: kills for each number of workers and database, bytes of the big file."""
+    """How much is done: kills for each number of workers and database; bytes of the big file, an object, an upload."""
 
     kills: int
     big_bytes: int
+    object_bytes: int
+    upload_bytes: int
 
 
-FULL = Scale(kills=20, big_bytes=2048 * MIB)
-SHORT = Scale(kills=1, big_bytes=128 * MIB)
+FULL = Scale(kills=20, big_bytes=2048 * MIB, object_bytes=6144 * MIB, upload_bytes=200 * MIB)
+SHORT = Scale(kills=1, big_bytes=128 * MIB, object_bytes=64 * MIB, upload_bytes=24 * MIB)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
