@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
-import structlog
 
 from app.settings import Settings, SettingsError
 
@@ -169,13 +168,12 @@ OUTPUT: Any = Output(_stderr())
 
 
 def configure(settings: Settings) -> None:
-    """Configure structlog and the standard library's root logger. Loggers already in use keep their configuration."""
-    structlog.configure(
-        processors=_processors(settings),
-        wrapper_class=structlog.make_filtering_bound_logger(level(settings)),
-        logger_factory=structlog.BytesLoggerFactory(file=OUTPUT),
-        cache_logger_on_first_use=True,
-    )
+    """Configure the log and the standard library's root logger. Loggers already in use keep their configuration.
+
+    Raises SettingsError. structlog is imported with the first line only: most commands log nothing.
+    """
+    level(settings)
+    _waiting[:] = [settings]
     root = logging.getLogger()
     if not any(isinstance(handler, Bridge) for handler in root.handlers):
         root.addHandler(Bridge())
@@ -183,7 +181,29 @@ def configure(settings: Settings) -> None:
 
 def get_logger() -> Any:
     """Return a structlog logger: `.info("constant.event", field=value)`. Fields that are None are omitted."""
-    return structlog.get_logger()
+    return _Logger()
+
+
+_waiting: list[Settings] = []
+
+
+class _Logger:
+    """A structlog logger from its first line on."""
+
+    def __getattr__(self, name: str) -> Any:
+        import structlog
+
+        if _waiting:
+            settings = _waiting.pop()
+            structlog.configure(
+                processors=_processors(settings),
+                wrapper_class=structlog.make_filtering_bound_logger(level(settings)),
+                logger_factory=structlog.BytesLoggerFactory(file=OUTPUT),
+                cache_logger_on_first_use=True,
+            )
+        logger = structlog.get_logger().bind()
+        self.__dict__.update({each: getattr(logger, each) for each in (*LEVELS, "exception", "log")})
+        return getattr(logger, name)
 
 
 def hide(*secrets: str) -> None:
@@ -213,6 +233,8 @@ class Bridge(logging.Handler):
 
 
 def _processors(settings: Settings) -> list[Processor]:
+    import structlog
+
     render = _text() if settings.log_format == "text" else _json
     return [
         structlog.processors.add_log_level,
@@ -235,6 +257,8 @@ def _json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
 
 
 def _text() -> Processor:
+    import structlog
+
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=24, sort_keys=False
     )

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from structlog.typing import FilteringBoundLogger
-
 from app.auth.attempts import Attempts
 from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
@@ -21,6 +19,8 @@ from app.settings import Settings
 # Every service imports this module, so the services that it holds are imported for type checking only. The token
 # verifier also costs 3 MiB of memory, which workers and translation do without.
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
     from app.auth.tokens import Verifier
     from app.services.accounts.directory import Accounts
     from app.services.limits.windows import Rates
@@ -45,7 +45,7 @@ class Gateway:
     accounts: "Accounts"
     pepper: Callable[[], bytes]
     clock: Clock
-    log: FilteringBoundLogger
+    log: "FilteringBoundLogger"
     ring: KeyRing = field(repr=False)
     jwt: "Verifier"
     rates: "Rates" = field(repr=False)

@@ -3,21 +3,23 @@
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from structlog.typing import FilteringBoundLogger
 
 from app.auth import issuers, tokens
 from app.auth.jwks import PATIENCE_S, JwksError
 from app.connectors.contract.errors import UpstreamError
 from app.settings import Settings, SettingsError
 
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
 VARIABLE = "BATCHGATE_JWT_ISSUERS"
 MAX_KEY_SET_BYTES = 2**20
 OK = 200
 
 
-def verifier(settings: Settings, *, log: FilteringBoundLogger) -> tokens.Verifier:
+def verifier(settings: Settings, *, log: "FilteringBoundLogger") -> tokens.Verifier:
     """Returns the verifier of JWTs that the settings describe. Raises SettingsError, which contains no secret."""
     text = settings.jwt_issuers.strip()
     if not text:

@@ -8,9 +8,9 @@ import random
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
-from structlog.typing import FilteringBoundLogger
 
 from app.auth.secrets import KeyRing
 from app.connectors.catalogue import registry
@@ -24,6 +24,9 @@ from app.services.accounts.environment import PROCESS, SEEN_EVERY_MS, Settler
 from app.services.accounts.load import Account, Loader
 from app.services.accounts.vault import Vault
 from app.services.gateway import Actor
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 REFRESH_S = 2.0
 SETTLE_AGAIN_S = 15.0
@@ -64,7 +67,7 @@ class Accounts:
         *,
         ring: KeyRing,
         pepper: Callable[[], bytes],
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
         timeouts: Timeouts,
         clock: Clock | None = None,
         refresh_s: float = REFRESH_S,

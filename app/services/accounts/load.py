@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from app.auth.secrets import SealError
 from app.connectors.catalogue import probe, registry
@@ -12,6 +11,9 @@ from app.connectors.contract.base import Connector, Target, Timeouts
 from app.connectors.contract.errors import ConfigurationError
 from app.data.access.accounts import AccountRow
 from app.services.accounts.vault import Vault
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Account:
 class Loader:
     """Builds accounts, and reuses their connectors, which hold connection pools and circuit breakers."""
 
-    def __init__(self, vault: Vault, *, timeouts: Timeouts, log: FilteringBoundLogger) -> None:
+    def __init__(self, vault: Vault, *, timeouts: Timeouts, log: "FilteringBoundLogger") -> None:
         self._vault = vault
         self._timeouts = timeouts
         self._log = log

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
-from structlog.typing import FilteringBoundLogger
 
 from app.data.money import budgets as rows
 from app.data.money.budgets import BudgetRow, Owner
@@ -19,6 +19,9 @@ from app.lib import money
 from app.services.events import record
 from app.services.events.record import OPERATOR
 from app.services.gateway import Actor, Caller, Gateway
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 PERIODS = ("day", "month", "total")
 EXCEEDED = "budget_exceeded"
@@ -166,7 +169,7 @@ def reserve(
     batch_id: int,
     estimate_picodollars: int | None,
     *,
-    log: FilteringBoundLogger,
+    log: "FilteringBoundLogger",
 ) -> None:
     """Reserves the estimated cost of a new batch from every budget that applies, in the transaction that creates it.
 
