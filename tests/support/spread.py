@@ -18,7 +18,8 @@ import pytest
 DATABASES = ("sqlite", "postgresql")
 REST = "BATCHGATE_TEST_REST"
 NAMED = "BATCHGATE_TESTS_NAMED"
-# Start workers, processes or many connections.
+MARK = "mark.spread"
+# Start workers, processes or many connections; as tests do elsewhere that are marked `spread`.
 COSTLY = (
     "tests/e2e/",
     "tests/services/access/",
@@ -26,8 +27,6 @@ COSTLY = (
     "tests/services/containers/",
     "tests/services/copies/",
     "tests/services/jobs/",
-    "tests/services/money/test_budgets_running.py",
-    "tests/services/money/test_ledger.py",
     "tests/services/running/",
 )
 # Of these, what is about the wire.
@@ -64,11 +63,11 @@ def note_names(config: pytest.Config) -> None:
 
 
 def is_without_rest(path: Path, root: Path) -> bool:
-    """True when this run is for the rest and there is none in the folder or file: importing it would be in vain."""
-    if REST not in os.environ or not path.is_relative_to(root / "tests"):
+    """True when this run is for the rest and there is none in the file: importing it would be in vain."""
+    if REST not in os.environ or path.suffix != ".py" or not path.is_relative_to(root):
         return False
-    name = path.relative_to(root).as_posix() + ("/" if path.is_dir() else "")
-    return not any(place.startswith(name) or name.startswith(place) for place in COSTLY + MATRICES)
+    is_listed = path.relative_to(root).as_posix().startswith(COSTLY + MATRICES)
+    return not is_listed and MARK not in path.read_text()
 
 
 def left_out(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -90,7 +89,7 @@ def _stage(item: pytest.Item) -> _Stage:
 
 
 def _is_spread(item: pytest.Item) -> bool:
-    if not item.nodeid.startswith(COSTLY):
+    if not (item.get_closest_marker("spread") or item.nodeid.startswith(COSTLY)):
         return False
     chosen = any("database_url" in marker.args[0] for marker in item.iter_markers("parametrize"))
     return not chosen and item.get_closest_marker("one_database") is None and _database(item) is not None

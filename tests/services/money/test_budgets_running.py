@@ -22,6 +22,8 @@ from tests.support.waiting import until
 
 MAX_WAIT_S = 120  # longer than a busy machine takes: only a deadlock lasts until then
 
+pytestmark = pytest.mark.spread
+
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:

@@ -30,6 +30,8 @@ from tests.support.process import Process
 from tests.support.waiting import until
 from tests.support.working import step
 
+pytestmark = pytest.mark.spread
+
 __all__ = ["outside"]
 
 LINES = 40
