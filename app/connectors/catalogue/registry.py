@@ -18,6 +18,8 @@ from app.lib import json, redact
 # Other packages add providers under this entry-point group; each entry point is a Provider.
 ENTRY_POINTS = "batchgate.connectors"
 DEFAULT_CONCURRENCY = 64
+# The credential of a cloud account that the machine itself has one for.
+AMBIENT = "default"
 NOTHING = Abilities()
 PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{1,63}")
 
@@ -161,9 +163,11 @@ def _checked_key(variables: str, key: str) -> str:
 def check_length(entry: Provider, what: str, key: str, *, base_url: str) -> None:
     """Raise ConfigurationError for a key that the vendor cannot have made: one so short is kept out of no text.
 
-    A server at another URL may take any word as its key ("x", "EMPTY").
+    A server at another URL may take any word as its key ("x", "EMPTY"). A credential that is not a key is for its
+    connector to check: JSON, or the word for what the machine has.
     """
-    if key and not entry.keyless and base_url == entry.base_url and redact.is_placeholder(key):
+    is_key = bool(key) and key != AMBIENT and not key.startswith("{")
+    if is_key and not entry.keyless and base_url == entry.base_url and redact.is_placeholder(key):
         raise ConfigurationError(
             f"{what} is no key of {entry.name}, but a placeholder: a key has at least {redact.MIN_SECRET_LENGTH} "
             "characters. For a server of your own, which may take any word as its key, set its URL as well."

@@ -98,6 +98,13 @@ def test_a_word_that_is_no_key_is_refused_at_the_vendor_s_own_url(key):
         assert server.api_key == own.api_key == key
 
 
+@pytest.mark.parametrize("credential", ["default", "{}"])
+def test_a_credential_that_is_no_key_is_left_to_its_connector(credential):
+    for variable in ("AWS_BEDROCK_CREDENTIALS", "VERTEX_CREDENTIALS"):
+        [account] = registry.configured({variable: credential})
+        assert account.api_key == credential
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "²"])
 def test_a_wrong_concurrency_is_named(text):
     with pytest.raises(ConfigurationError, match="LOCAL_MAX_CONCURRENCY"):
