@@ -90,7 +90,8 @@ def _measure_index(report: Report, source: _Input) -> None:
         made.finish()
 
     us = source.us(min(_cpu_s(index) for _ in range(ROUNDS)))
-    report.notes.append(f"lines have {len(data) / len(source.lines):.0f} bytes; index: {len(data) / us / 2**20:.0f}")
+    rate = len(data) / len(source.lines) / us * 1e6 / 2**20
+    report.notes.append(f"lines have {len(data) / len(source.lines):.0f} bytes; indexed at {rate:.0f} MiB/s")
     report.add("indexing", us, "us/line", baseline=source.loads_us, target=INDEXING)
 
 

@@ -49,6 +49,7 @@ class BatchWork:
         self._lines = LineCalls(gateway, lambda batch: line_files.of_batch(gateway, batch, worker=worker))
         self._plans = Turns(gateway, PLANNING, worker=worker)
         self._indexings = Turns(gateway, INDEXING, worker=worker)
+        self._has_planned = False
         self._finalisings = Turns(gateway, FINALISING, worker=worker)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
@@ -133,8 +134,12 @@ class BatchWork:
 
     def plan(self) -> bool:
         with _STORE:
-            is_planned = self._plans.step()
-            return self._indexings.step() or is_planned
+            # First lines come before the rows of others, but those are not put off for ever by new batches.
+            if self._has_planned and self._indexings.step():
+                self._has_planned = False
+                return True
+            self._has_planned = self._plans.step()
+            return self._has_planned or self._indexings.step()
 
     def finalise(self) -> bool:
         with _STORE:

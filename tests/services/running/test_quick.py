@@ -77,7 +77,7 @@ def test_only_the_first_lines_are_read_before_a_batch_runs(gateway: Gateway, cli
     counting = CountingBlobs(gateway)
     batch = create(client, HUGE)
     work = BatchWork(replace(gateway, blobs=counting), worker="worker")
-    assert work._plans.step()
+    assert work.plan()
     assert retrieve(client, batch["id"])["status"] == "in_progress"
     assert 0 < counting.bytes_read < len(HUGE) / 4
     assert work.claim(skip=()) is not None
