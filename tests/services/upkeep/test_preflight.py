@@ -49,7 +49,7 @@ def test_a_release_that_lacks_nothing_succeeds(run: Run) -> None:
         (
             "VERTEX_CREDENTIALS",
             '{"type": "service_account"}',
-            "The account vertex/env of the environment cannot be used: The credential of a Google",
+            "The account vertex/env of the environment cannot be used: The key of a service account must have",
         ),
         ("PORT", "many", "PORT must be an integer"),
         ("DATABASE_URL", "nonsense", "DATABASE_URL must be a URL such as"),
