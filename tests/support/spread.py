@@ -42,6 +42,7 @@ WIRE = (
 MATRICES = (
     "tests/cli/test_demo.py",
     "tests/e2e/clients/",
+    "tests/e2e/conformance/test_fault_matrix.py",
     "tests/e2e/conformance/test_faults.py",
     "tests/e2e/conformance/test_operations.py",
     "tests/e2e/neighbours/",
