@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.blobs.address import Address, checked
+from app.blobs.address import Address, backend_of, checked
 from app.blobs.base import BlobError, BlobFullError, BlobMissingError, BlobReader, BlobStore, BlobWriter
 from app.blobs.local import LocalBlobs
 from app.blobs.stores import Location, Stores
@@ -46,6 +46,7 @@ __all__ = [
     "LocalBlobs",
     "Location",
     "Stores",
+    "backend_of",
     "checked",
     "open_store",
     "open_stores",

@@ -51,6 +51,11 @@ class Address:
         return unquote(path) if self.scheme == "file" else path.strip("/")
 
 
+def backend_of(url: str) -> str:
+    """The kind of a store that rows name: local, s3, gcs or azure."""
+    return BACKENDS[urlsplit(url).scheme]
+
+
 def checked(address: Address, *, name: str) -> Address:
     """`address` with its URL as rows keep it. Raises AddressError that begins with `name`, its setting."""
     parts = urlsplit(address.url)

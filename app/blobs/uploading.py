@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore.exceptions import AlreadyExistsError
 
-from app.blobs.base import BUFFER_BYTES, BlobError
+from app.blobs.base import BlobError
 from app.lib import failpoints
 
 if TYPE_CHECKING:
@@ -42,20 +42,19 @@ class ObjectWriter:
     def __init__(self, blobs: "ObjectBlobs", name: str) -> None:
         self._blobs = blobs
         self._name = name
-        self._pieces: list[bytes] = []
-        self._held: list[bytes] = []  # towards the next piece
-        self._held_bytes = 0
+        self._part = bytearray()
         self._sent_bytes = 0
         self._extra = 0
         self._upload: Any = None
         self._is_over = False
 
     def write(self, data: bytes | memoryview) -> None:
-        self._held.append(bytes(data))
-        self._held_bytes += len(data)
-        if self._held_bytes >= BUFFER_BYTES:
-            self._end_piece()
-            if self._upload is not None or len(self._pieces) * BUFFER_BYTES >= PART_BYTES:
+        rest = memoryview(data)
+        while rest:
+            room = PART_BYTES - len(self._part)
+            self._part += rest[:room]
+            rest = rest[room:]
+            if len(self._part) == PART_BYTES:
                 self._send()
 
     def commit(self) -> None:
@@ -77,26 +76,22 @@ class ObjectWriter:
             with self._blobs.errors(self._name):
                 upload.__exit__(BlobError, None, None)  # how the library is asked to abort
 
-    def _end_piece(self) -> None:
-        self._pieces.append(self._held[0] if len(self._held) == 1 else b"".join(self._held))
-        self._held, self._held_bytes = [], 0
-
     def _send(self) -> None:
+        part, self._part = self._part, bytearray()  # the library has the very buffer until it is stored
         if self._upload is None:
             self._extra = self._blobs.parts.take()
             with self._blobs.errors(self._name):
                 self._upload = obstore.open_writer(
                     self._blobs.client, self._name, buffer_size=PART_BYTES, max_concurrency=1 + self._extra
                 )
-        pieces, self._pieces = self._pieces, []
-        pieces.reverse()
+        self._sent_bytes += len(part)
         with self._blobs.errors(self._name):
-            while pieces:  # which the library keeps until their part is stored
-                self._sent_bytes += len(pieces[-1])
-                self._upload.write(pieces.pop())
+            self._upload.write(part)
+            del part
+            self._upload.write(b"")  # waits until another part may be in memory
 
     def _put(self) -> None:
-        data = b"".join([*self._pieces, *self._held])
+        data = bytes(self._part)
         with self._blobs.errors(self._name):
             try:
                 obstore.put(self._blobs.client, self._name, data, mode="create")
@@ -106,9 +101,8 @@ class ObjectWriter:
                     raise
 
     def _complete(self) -> None:
-        if self._held:
-            self._end_piece()
-        self._send()
+        if self._part:
+            self._send()
         upload, self._upload = self._upload, None
         with self._blobs.errors(self._name):
             upload.close()  # which aborts when it fails
@@ -117,6 +111,6 @@ class ObjectWriter:
             raise BlobError(f"{self._name}: the store has {stored} bytes of {self._sent_bytes}.")
 
     def _release(self) -> None:
-        self._held, self._pieces = [], []
+        self._part = bytearray()
         extra, self._extra = self._extra, 0
         self._blobs.parts.give_back(extra)

@@ -2,14 +2,14 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.blobs import BlobError, BlobFullError, BlobStore, BlobWriter
+from app.blobs import BlobError, BlobFullError, BlobStore, BlobWriter, Stores, backend_of
 from app.data.files import blobs
 from app.data.files.blobs import Leftover, Movable
 from app.errors import StorageFullError, UnavailableError
@@ -209,6 +209,16 @@ def stream(gateway: Gateway, key: str, *, offset: int, length: int) -> Iterator[
     except BlobError as error:
         gateway.log.error("blob.not_readable", key=key, reason=str(error))
         raise UnavailableError("The bytes cannot be read at the moment; try again.", retry_after_s=5) from error
+
+
+def backends(gateway: Gateway, blob_ids: Iterable[int | None]) -> Callable[[int | None], str]:
+    """What tells the kind of store that each of these blobs is in: local, s3, gcs or azure."""
+    default = gateway.blobs.backend
+    if not isinstance(gateway.blobs, Stores) or len(gateway.blobs.all) == 1:
+        return lambda _: default
+    with gateway.database.read() as connection:
+        found = blobs.stores_of(connection, [blob_id for blob_id in blob_ids if blob_id is not None])
+    return lambda blob_id: backend_of(found[blob_id]) if blob_id in found else default
 
 
 def signed_url(gateway: Gateway, key: str, *, headers: Mapping[str, str]) -> str | None:

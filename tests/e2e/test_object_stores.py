@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from sqlalchemy import select
 
+from app.blobs import Address
+from app.data.tables import blobs
 from app.services.access import keys
 from app.services.gateway import Gateway
+from app.services.upkeep import moving
 from tests.conftest import KeyClient
 from tests.e2e.crash.audit import assert_clean
 from tests.support import stored
@@ -110,3 +114,36 @@ class TestAway:
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json["blobs"]) == (503, "not available")
         assert "canary" not in json.dumps(ready.json) + refused.text + "".join(capsys.readouterr())
+
+
+class TestMoving:
+    """From a folder to a bucket, which files say once they are there."""
+
+    @pytest.fixture
+    def target(self, seaweed: Seaweed) -> Address:
+        return seaweed.address()
+
+    @pytest.fixture
+    def blob_settings(self, target: Address) -> dict[str, str]:
+        names = ("url", "endpoint", "region", "key_id", "secret")
+        return {"BATCHGATE_BLOB_STORES": json.dumps([{name: getattr(target, name) for name in names}])}
+
+    def test_each_file_says_where_its_bytes_are(self, client: KeyClient, gateway: Gateway, target: Address) -> None:
+        def upload(data: bytes) -> str:
+            form = {"purpose": "user_data", "file": (io.BytesIO(data), "f.bin")}
+            file_id: str = client.post("/v1/files", data=form).json["id"]
+            return file_id
+
+        old = upload(b"x" * 6 * MIB)
+        assert [outcome.state for outcome in moving.move(gateway, to=target.url)] == ["moved"]
+        new = upload(b"new")
+        listed = {
+            row["id"]: (row["storage_backend"], row["storage_uri"]) for row in client.get("/v1/files").json["data"]
+        }
+        assert listed == {old: ("s3", f"s3://{old}"), new: ("local", f"local://{new}")}
+        assert client.get(f"/v1/files/{old}").json["storage_backend"] == "s3"
+        assert client.get(f"/v1/files/{old}/content").data == b"x" * 6 * MIB
+        assert client.delete(f"/v1/files/{old}").status_code == 200
+        assert client.delete(f"/v1/files/{new}").status_code == 200
+        with gateway.database.read() as connection:
+            assert connection.execute(select(blobs.c.id)).first() is None

@@ -17,6 +17,7 @@ from app.api.provider import explicit_provider, sdk_provider
 from app.api.storage import StorageChoice, is_storage_field, storage_choice
 from app.schemas.base import load
 from app.schemas.files import ListFiles, UploadFile
+from app.services import blobs
 from app.services.accounts import choose
 from app.services.copies import remote
 from app.services.files import files, names
@@ -90,11 +91,11 @@ def list_() -> Response:
         descending=fields["order"] == "desc",
         limit=fields["limit"],
     )
-    backend = gateway().blobs.backend
+    backend_of = blobs.backends(gateway(), (row.blob_id for row in page.items))
     # One dict for all files of a home: a page may have ten thousand.
     extra = {home: extra_fields(provider=home) for home in {row.home for row in page.items}}
     data = [
-        file_wire.render(row, backend=backend) | {"extra_fields": _with_native_id(extra[row.home], row)}
+        file_wire.render(row, backend=backend_of(row.blob_id)) | {"extra_fields": _with_native_id(extra[row.home], row)}
         for row in page.items
     ]
     return list_answer(data, has_more=page.has_more, provider=provider, after=data[-1]["id"] if data else None)
@@ -134,7 +135,8 @@ def content(file_id: str) -> Response:
 
 
 def _wire(row: FileRow) -> dict[str, Any]:
-    return file_wire.render(row, backend=gateway().blobs.backend)
+    backend_of = blobs.backends(gateway(), [row.blob_id])
+    return file_wire.render(row, backend=backend_of(row.blob_id))
 
 
 def _with_native_id(extra: dict[str, Any], row: FileRow) -> dict[str, Any]:

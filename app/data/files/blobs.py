@@ -1,6 +1,6 @@
 """Rows of blobs: pending before the first byte, live once durable, deleting until the bytes are gone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from app.data.backups.state import HELD
 from app.data.store.database import inserted_id, now_ms
 from app.data.tables import blobs, container_files, files, upload_parts
 from app.data.tables.batches import batch_chunks
+
+SLICE_IDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,16 @@ def holdings(connection: Connection) -> list[Holding]:
         .order_by(blobs.c.store)
     )
     return [Holding(*row) for row in connection.execute(statement)]
+
+
+def stores_of(connection: Connection, blob_ids: Sequence[int]) -> dict[int, str]:
+    """The URL of the store that each blob is in, by row id."""
+    found: dict[int, str] = {}
+    for start in range(0, len(blob_ids), SLICE_IDS):
+        ids = blob_ids[start : start + SLICE_IDS]
+        rows = connection.execute(select(blobs.c.id, blobs.c.store).where(blobs.c.id.in_(ids)))
+        found |= {row.id: row.store for row in rows}
+    return found
 
 
 def locate(connection: Connection, blob_id: int) -> LiveBlob | None:
