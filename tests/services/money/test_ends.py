@@ -18,7 +18,7 @@ TO_NO_END = {
     "budgets.stop_batch",
     "prices.freeze",
     "retention.mark",
-    "segments.count",
+    "segments._adding",
 }
 
 
