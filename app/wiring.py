@@ -4,8 +4,6 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from structlog.typing import FilteringBoundLogger
-
 from app import logs
 from app.auth.secrets import KeyRing, kept_key
 from app.blobs import Location, Stores, open_stores
@@ -27,6 +25,7 @@ from app.settings import Settings, SettingsError, from_environment
 
 if TYPE_CHECKING:
     from flask import Flask
+    from structlog.typing import FilteringBoundLogger
 
 SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file
 
@@ -91,7 +90,7 @@ def build_gateway(
     )
 
 
-def _hints(settings: Settings, log: FilteringBoundLogger) -> Hints:
+def _hints(settings: Settings, log: "FilteringBoundLogger") -> Hints:
     if settings.engine == "embedded":
         return NoHints()
     if settings.engine != "celery":
