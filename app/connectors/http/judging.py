@@ -153,6 +153,19 @@ def error_body(answer: Answer) -> dict[str, Any]:
     return {"error": fields}
 
 
+def sentence(value: Any) -> str:
+    """The message of an error, which may also be an object or a list; empty when there is none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        # FastAPI's validation errors: where, and what is wrong there.
+        return "; ".join(f"{_place(item.get('loc'))}: {_text(item.get('msg')) or ''}".strip(": ") for item in value)
+    try:
+        return json.dumps(value).decode() if value else ""
+    except json.JSONEncodeError:
+        return ""
+
+
 def says_nothing(answer: Answer) -> bool:
     """True of a refusal without a message, or with an empty code: no API words its refusals so."""
     try:
@@ -257,23 +270,11 @@ def _error_fields(value: Any) -> dict[str, Any]:
         holder = error
     message = holder.get("message") or holder.get("detail") or holder.get("error")
     return {
-        "message": _message(message),
+        "message": sentence(message),
         "type": _text(holder.get("type")),
         "param": _text(holder.get("param")),
         "code": _text(holder.get("code")),
     }
-
-
-def _message(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        # FastAPI's validation errors: where, and what is wrong there.
-        return "; ".join(f"{_place(item.get('loc'))}: {_text(item.get('msg')) or ''}".strip(": ") for item in value)
-    try:
-        return json.dumps(value).decode() if value else ""
-    except json.JSONEncodeError:
-        return ""
 
 
 def _place(steps: Any) -> str:

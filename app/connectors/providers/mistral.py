@@ -20,8 +20,6 @@ from app.connectors.contract.objects import (
     NewJob,
     Page,
 )
-from app.connectors.http import judging
-from app.connectors.http.wire import Answer
 from app.connectors.providers.openai import results as openai_results
 from app.connectors.providers.openai.lines import CHAT
 from app.connectors.providers.openai.managed import Managed
@@ -239,9 +237,6 @@ def _refused(result: JobResult, value: Mapping[str, Any]) -> JobResult:
         inner = json.loads(message) if isinstance(message, str) else None
     except ValueError:
         return result
-    if isinstance(inner, dict) and isinstance(inner.get("detail"), list):
-        # `judging` can turn a list of validation errors into one message.
-        inner = judging.error_body(Answer(result.status_code or 0, {}, str(message).encode()))
     if not isinstance(inner, dict | str):
         return result
     return replace(

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from app.connectors.contract.objects import JobResult
+from app.connectors.http import judging
 from app.lib import json
 
 # google.rpc.Code, by number and by name, as HTTP statuses.
@@ -56,7 +57,11 @@ def from_error(custom_id: str, error: Any, *, status: int | None = None) -> JobR
     if isinstance(error, dict):
         inner = error.get("error")
         holder = inner if isinstance(inner, dict) else error
-        message = _word(holder.get("message")) or _word(error.get("detail")) or _word(inner)
+        message = (
+            _word(holder.get("message"))
+            or judging.sentence(holder.get("detail") or error.get("detail"))
+            or _word(inner)
+        )
         return refused(
             custom_id,
             message or "The provider rejected this line without giving a reason.",

@@ -1,7 +1,7 @@
 """Cohere in the contract suite."""
 
 from app.connectors.contract.objects import NativeJob
-from tests.connectors.contract.specimen import Specimen
+from tests.connectors.contract.specimen import MARKER, Specimen
 from tests.support.native_jobs import CHAT
 
 MODEL = "command-a-03-2025"
@@ -42,7 +42,10 @@ ANSWERS = {
     "create_job": ({"batch": BATCH}, BATCH_FIELDS),
     "cancel_job": ({"batch": BATCH}, BATCH_FIELDS),
     "list_jobs": ({"batches": [BATCH], "next_page_token": "x"}, ("batches", "batches.0", "next_page_token")),
-    "find_jobs": ({"batches": [BATCH], "next_page_token": ""}, ("batches", "batches.0", "next_page_token")),
+    "find_jobs": (
+        {"batches": [{**BATCH, "name": MARKER}], "next_page_token": ""},
+        ("batches", "batches.0", "next_page_token"),
+    ),
     "list_models": ({"models": [{"name": "x"}]}, ("models", "models.0", "models.0.name")),
 }
 

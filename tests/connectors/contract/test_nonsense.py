@@ -6,7 +6,9 @@ import orjson
 import pytest
 
 from app.connectors.contract.abilities import Support
-from app.connectors.contract.objects import NativeContainer, NativeContainerFile, NativeFile, NativeJob
+from app.connectors.contract.errors import UpstreamServerError
+from app.connectors.contract.objects import NativeContainer, NativeContainerFile, NativeFile, NativeJob, SoughtJob
+from app.connectors.contract.paging import UNREAD_ROWS
 from tests.connectors.contract.specimens import SPECIMENS, abilities
 from tests.fakes.faults import Fault
 from tests.support.broken_answers import NEVER_RIGHT, NOT_JSON, refuses, tolerates, variants
@@ -137,9 +139,27 @@ def test_rows_that_cannot_be_read_spoil_no_list(specimen, server, connector, nam
     after = specimen.call(name)(connector)
 
     if isinstance(after, list):
-        assert after == before
+        assert after == before != []
     else:
         assert (after.items, after.unread) == (before.items, len(NO_ROWS))
+
+
+@pytest.mark.parametrize(
+    "specimen",
+    [each for each in SPECIMENS if "find_jobs" in each.answers and each.provider != "fireworks"],  # it reads no list
+    ids=lambda specimen: specimen.provider,
+)
+def test_a_search_that_finds_nothing_among_rows_that_cannot_be_read_proves_nothing(specimen, server, connector):
+    good = copy.deepcopy(_without_cursor(specimen.answers["find_jobs"][0]))
+    other = SoughtJob("bg-marker-2", None, 0)
+    answering(server, good)
+    assert connector.find_jobs(other) == []
+    next(value for value in good.values() if isinstance(value, list)).append(NO_ROWS[1])
+    answering(server, good)
+
+    with pytest.raises(UpstreamServerError) as unclear:
+        connector.find_jobs(other)
+    assert unclear.value.code == UNREAD_ROWS
 
 
 def _without_cursor(page):

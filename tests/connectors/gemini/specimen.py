@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.connectors.contract.objects import NativeJob
-from tests.connectors.contract.specimen import Specimen
+from tests.connectors.contract.specimen import MARKER, Specimen
 from tests.support.native_jobs import CHAT
 
 MODEL = "gemini-2.5-flash"
@@ -42,6 +42,7 @@ BATCH = {
     "error": {"code": 3, "message": "x"},
     "response": RESULTS,
 }
+SOUGHT = {**BATCH, "metadata": {**BATCH["metadata"], "displayName": MARKER}}
 IN_METADATA = (*BATCH["metadata"], "batchStats.requestCount", "inputConfig.fileName", "output.inlinedResponses")
 BATCH_FIELDS = (*BATCH, *(f"metadata.{name}" for name in IN_METADATA), "error.code", "error.message")
 ROWS = "response.inlinedResponses.inlinedResponses"
@@ -62,7 +63,7 @@ ANSWERS = {
         {"operations": [BATCH], "nextPageToken": "x"},
         ("operations", "operations.0", "operations.0.response", "nextPageToken"),
     ),
-    "find_jobs": ({"operations": [BATCH], "nextPageToken": "x"}, ("operations", "operations.0.metadata")),
+    "find_jobs": ({"operations": [SOUGHT], "nextPageToken": "x"}, ("operations", "operations.0.metadata")),
     "results": (BATCH, (*BATCH_FIELDS, *RESULT_FIELDS)),
     "raw_results": (BATCH, RESULT_FIELDS),
     "file_results": ({"key": "a", "response": {"candidates": []}}, ("key", "response", "response.candidates")),

@@ -1,7 +1,7 @@
 """xAI in the contract suite."""
 
 from app.connectors.contract.objects import NativeJob
-from tests.connectors.contract.specimen import Specimen
+from tests.connectors.contract.specimen import MARKER, Specimen
 from tests.support.native_jobs import CHAT
 
 MODEL = "grok-4"
@@ -26,7 +26,7 @@ ANSWERS = {
     "create_job": (BATCH, BATCH_FIELDS),
     "cancel_job": (BATCH, BATCH_FIELDS),
     "list_jobs": ({"batches": [BATCH], "pagination_token": None}, ("batches", "batches.0", "pagination_token")),
-    "find_jobs": ({"batches": [BATCH], "pagination_token": None}, ("batches", "batches.0.name")),
+    "find_jobs": ({"batches": [{**BATCH, "name": MARKER}], "pagination_token": None}, ("batches", "batches.0.name")),
     "results": (
         {"results": [ROW], "pagination_token": None},
         ("results", "results.0", "results.0.batch_result", "results.0.batch_result.response", "pagination_token"),
