@@ -10,11 +10,10 @@ from app.data.files import native_objects as object_rows
 from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.tables import file_copies, files, native_objects
+from app.data.tables.native import IS_SHOWN
 
 RAW = "raw"
 RESULTS = "results"
-# Variants whose native id is shown as the file's.
-SHOWN = (RAW, RESULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +149,26 @@ def discard(connection: Connection, object_id: int) -> None:
 
 
 def shown_id() -> ColumnElement[str]:
-    """The native id of a row of `files`, as a column of a SELECT: one index probe for each row."""
-    statement = (
-        select(native_objects.c.native_id)
-        .join(file_copies, file_copies.c.native_object_id == native_objects.c.id)
+    """The native id of a row of `files`, as a column of a SELECT: the oldest live one of those that are shown.
+
+    Copies are read one by one, in the order of their index. Joined to objects, PostgreSQL may read all of those instead
+    for each file, while it has no statistics.
+    """
+    live = select(native_objects.c.native_id).where(
+        native_objects.c.id == file_copies.c.native_object_id, native_objects.c.state == "live"
+    )
+    copies = (
+        select(live.correlate(file_copies).scalar_subquery().label("native_id"))
         .where(
             file_copies.c.file_id == files.c.id,
-            file_copies.c.variant.in_(SHOWN),
+            IS_SHOWN,
             file_copies.c.deleted_at.is_(None),
-            native_objects.c.state == "live",
         )
         .order_by(file_copies.c.id)
-        .limit(1)
+        .correlate(files)
+        .subquery()
     )
-    return statement.correlate(files).scalar_subquery()
+    return select(copies.c.native_id).where(copies.c.native_id.is_not(None)).limit(1).scalar_subquery()
 
 
 def file_of(connection: Connection, project_id: int, native_id: str) -> str | None:

@@ -1,8 +1,9 @@
 """What providers hold for the gateway: native objects, the copies that they represent, and native batches."""
 
-from sqlalchemy import JSON, Column, Index, String, Table, Text
+from sqlalchemy import JSON, Column, Index, String, Table, Text, text
 
 from app.data.tables.meta import (
+    ALIVE,
     IDS_NEVER_REUSED,
     absence,
     identity,
@@ -83,6 +84,11 @@ file_copies = Table(
     comment="That a file is represented by a native object, in one variant; the object goes with its last copy.",
 )
 Index("ix_file_copies_file_id", file_copies.c.file_id, file_copies.c.variant)
+SHOWN = "variant IN ('raw', 'results')"
+# The condition as the partial index spells it: SQLite uses that for nothing else.
+IS_SHOWN = text(f"file_copies.{SHOWN}")
+# Of the copies whose native id is shown as the file's, the oldest that is not deleted is found first.
+partial_index("ix_file_copies_shown", file_copies.c.file_id, file_copies.c.id, where=f"{ALIVE} AND {SHOWN}")
 
 batch_jobs = Table(
     "batch_jobs",
