@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, text, update
 
 from app import migrate
 from app.data.batches import batches, inputs, job_facts, jobs, lines, pauses, retention, segments, waits, work
@@ -23,6 +23,7 @@ from app.data.store.leases import Lease
 from app.data.tables import (
     accounts,
     batch_chunks,
+    batch_files,
     batch_jobs,
     batch_line_waits,
     batch_lines,
@@ -45,6 +46,8 @@ SEGMENT_LINES = 100
 ENDED = 1500
 HUGE, PLANNED = 1, 2  # a batch that runs, and one whose lines are in SQL but that has not been started
 FIRST_SMALL = 10
+NAMED = 1  # a file that lines of all small batches name, which run
+OFTEN_USED = 9  # a file that every batch that has ended had as its input
 SMALL = 5  # running ones, for each status
 PROJECT, OTHER = 1, 2
 WORKER = "worker"
@@ -61,6 +64,7 @@ FILLED = (
     batch_line_waits,
     batch_segments,
     batch_chunks,
+    batch_files,
     batch_jobs,
     blobs,
     file_rows,
@@ -136,6 +140,11 @@ QUERIES: dict[str, Query] = {
     "chunks": Query(lambda c: segments.chunks(c, [1, 2, 3]), ENDED + 100),
     "statuses": Query(lambda c: lines.statuses(c, HUGE, state=None, after=5000, limit=100), 300),
     "unsuccessful": Query(lambda c: lines.unsuccessful(c, HUGE, after=HUGE_LINES - 100, limit=100), 300),
+    # Among 20,000 lines 100 have failed, at the end.
+    "statuses, failed": Query(lambda c: lines.statuses(c, HUGE, state="failed", after=0, limit=100), 500),
+    "statuses, none": Query(lambda c: lines.statuses(c, HUGE, state="expired", after=0, limit=100), 100),
+    "statuses, pending": Query(lambda c: lines.statuses(c, HUGE, state="pending", after=5000, limit=100), 300),
+    "unsuccessful, all": Query(lambda c: lines.unsuccessful(c, HUGE, after=0, limit=100), 500),
     "waiting": Query(lambda c: lines.waiting(c, HUGE, first=19_901, last=20_000), 300),
     "write_results": Query(lambda c: lines.write_results(c, HUGE, [RESULT]), 10),
     "write_retries": Query(lambda c: lines.write_retries(c, HUGE, [LineAttempts(77, 1, 0)]), 10),
@@ -190,7 +199,8 @@ QUERIES: dict[str, Query] = {
     "pauses note": Query(lambda c: _pause(c, PROJECT), 20),
     "pauses note, all": Query(lambda c: _pause(c, None), 20),
     "pauses lift": Query(lambda c: pauses.lift(c, account_id=1, model="m", project_id=None), 20),
-    "pauses list": Query(lambda c: pauses.list_all(c, limit=20), PAUSED * 6),
+    # Of so few pauses PostgreSQL may read all, once; of ten times as many it does not.
+    "pauses list": Query(lambda c: pauses.list_all(c, limit=20), PAUSED * 3),
     "pauses forget_old": Query(lambda c: pauses.forget_old(c, after_ms=DAY_MS), PAUSED * 2),
     "batch find": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_1"), 50 + REASONS),
     "batch find, ended": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_500"), 50),
@@ -205,6 +215,11 @@ QUERIES: dict[str, Query] = {
     "input lock": Query(lambda c: inputs.lock(c, 1), 20),
     "blobs unsettled": Query(lambda c: blob_rows.unsettled(c, limit=50), 50),
     "open work": Query(lambda c: limit_counters.open_work(c, owner="project", owner_id=PROJECT), RUNNING * 10),
+    "users of an input": Query(lambda c: files.users(c, OFTEN_USED), 100),
+    "file delete": Query(lambda c: files.delete(c, OFTEN_USED), 100),
+    "users of a named file": Query(lambda c: files.users(c, NAMED), 100),
+    "named file delete": Query(lambda c: files.delete(c, NAMED), 100),
+    "files expired, in use": Query(lambda c: files.expired(c, limit=50), 50),
     "file list": Query(
         lambda c: files.page(c, PROJECT, purpose=None, home=None, after=None, descending=True, limit=20), 300
     ),
@@ -234,12 +249,17 @@ def _fill(connection: Connection) -> None:
     }
     everything = {HUGE: ("in_progress", PROJECT), PLANNED: ("validating", PROJECT), **small}
     everything |= dict.fromkeys(ended, ("completed", PROJECT))
-    connection.execute(insert(blobs), [_blob(number) for number in everything])
+    connection.execute(insert(blobs), [_blob(number) for number in (*everything, OFTEN_USED)])
     connection.execute(insert(file_rows), [_file(number, project) for number, (_, project) in everything.items()])
+    connection.execute(insert(file_rows), [_file(OFTEN_USED, PROJECT)])
     connection.execute(insert(batch_rows), [_batch(number, *found) for number, found in everything.items()])
+    connection.execute(insert(batch_files), [{"batch_id": number, "file_id": NAMED} for number in small])
+    connection.execute(insert(batch_files), [{"batch_id": HUGE, "file_id": number} for number in ended])
     _add_lines(connection, HUGE, HUGE_LINES)
     _add_lines(connection, PLANNED, HUGE_LINES)
     connection.execute(insert(batch_lines), [_line(number) for number in (*small, *ended)])
+    failed = (batch_lines.c.batch_id == HUGE, batch_lines.c.line > HUGE_LINES - 100)
+    connection.execute(update(batch_lines).where(*failed).values(state="failed"))
     huge_segments = range(1, HUGE_LINES // SEGMENT_LINES + 1)
     connection.execute(insert(batch_segments), [_huge_segment(number) for number in huge_segments])
     rows = [_small_segment(number, "open" if number in small else "done") for number in (*small, *ended)]
@@ -290,7 +310,8 @@ def _batch(number: int, status: str, project: int) -> dict[str, Any]:
     times = {"created_at": LONG_AGO + number, "expires_at": FAR, "completed_at": LONG_AGO + number if is_over else None}
     lines_total = 0 if status == "validating" else 1
     about = {"model": "m", "completion_window": "24h", "status": status, "lines_total": lines_total}
-    ids = {"id": number, "public_id": f"batch_{number}", "project_id": project, "input_file_id": number}
+    used = OFTEN_USED if is_over else number
+    ids = {"id": number, "public_id": f"batch_{number}", "project_id": project, "input_file_id": used}
     return {**ids, **where, **times, **about}
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
+from app.data.store import paging
 from app.data.store.bulk import Bulk
 from app.data.store.database import now_ms
 from app.data.tables import batch_chunks, batch_line_waits, batch_lines, batch_segments, blobs
@@ -342,7 +343,7 @@ def statuses(connection: Connection, batch_id: int, *, state: str | None, after:
     """At most `limit` lines after number `after`, in order, all of them or those in `state`."""
     statement = _page(select(*_STATUS).order_by(batch_lines.c.line), batch_id, after=after, limit=limit)
     if state is not None:
-        statement = statement.where(batch_lines.c.state == state)
+        statement = statement.where(paging.few(batch_lines.c.state == state))
     return [LineStatus(*row) for row in connection.execute(statement)]
 
 
@@ -365,8 +366,11 @@ def ends(connection: Connection, batch_id: int, *, after: int, limit: int) -> li
 def unsuccessful(connection: Connection, batch_id: int, *, after: int, limit: int) -> list[RequestPlace]:
     """At most `limit` lines after number `after` that failed, expired or were cancelled, in order."""
     statement = _page(select(*_PLACE).order_by(batch_lines.c.line), batch_id, after=after, limit=limit)
-    rows = connection.execute(statement.where(batch_lines.c.state.in_(UNSUCCESSFUL)))
-    return [RequestPlace(*row) for row in rows]
+    found: list[RequestPlace] = []
+    for state in UNSUCCESSFUL:  # one by one, since the index has the lines of each in order
+        rows = connection.execute(statement.where(paging.few(batch_lines.c.state == state)))
+        found += [RequestPlace(*row) for row in rows]
+    return sorted(found)[:limit]
 
 
 def _of_job(

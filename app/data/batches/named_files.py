@@ -1,4 +1,7 @@
-"""Files that lines of a batch name: which they are, so that they stay while the batch needs them."""
+"""Files that lines of a batch name: which they are, so that they stay while the batch needs them.
+
+They are forgotten when it ends, so that whether a file is in use costs the same however many batches have named it.
+"""
 
 from collections.abc import Collection
 
@@ -19,6 +22,12 @@ def add(connection: Connection, batch_id: int, file_ids: Collection[int]) -> set
     if rows:
         connection.execute(insert(batch_files), rows)
     return set(wanted) - found
+
+
+def any_of(connection: Connection, batch_id: int) -> bool:
+    """True while a file is recorded that lines of the batch name."""
+    mine = select(batch_files.c.file_id).where(batch_files.c.batch_id == batch_id)
+    return connection.execute(mine.limit(1)).first() is not None
 
 
 def drop(connection: Connection, batch_id: int, *, limit: int) -> int:

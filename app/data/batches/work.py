@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, literal, or_, select, update
 
 from app.data.batches import lines as batch_lines
+from app.data.batches import named_files
 from app.data.batches.job_facts import Errors
 from app.data.batches.jobs import Instant, NewJob, stamped
 from app.data.batches.segments import HELD_UNTIL
@@ -54,6 +55,8 @@ _OVER = or_(and_(_IN_PROGRESS, or_(~_OPEN_SEGMENT, _EXPIRED)), and_(_UNPLANNED, 
 # Small batches overtake large ones, but only among so many: a query reads no more, however many wait.
 DUE_CONSIDERED = 50
 DUE_RETURNED = 4
+# Of a batch that ends with its last job; the names of more files go with its lines.
+MOST_NAMES = 10_000
 _STAMPS = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
 
@@ -315,6 +318,7 @@ def follow(connection: Connection, batch_id: int, counts: Mapping[str, int], **c
     connection.execute(update(batches).where(*where).values(**{**counts, **stamped(changes)}))
     if changes.get("status") in TERMINAL:
         budgets.refund(connection, batch_id)
+        named_files.drop(connection, batch_id, limit=MOST_NAMES)
 
 
 def _due(connection: Connection, project_id: int, where: ColumnElement[bool]) -> Sequence[DueBatch]:

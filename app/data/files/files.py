@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, exists, literal, or_, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, literal, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.sql import ColumnElement
 
@@ -14,8 +14,8 @@ from app.data.store.database import now_ms
 from app.data.store.paging import Position
 from app.data.tables import batch_files, batches, files
 from app.data.tables import blobs as blob_rows
+from app.data.tables.batches import IS_RUNNING
 from app.lib import ids
-from app.lib.states import TERMINAL
 
 
 class FileRow(NamedTuple):
@@ -51,21 +51,30 @@ class FileRow(NamedTuple):
 NATIVE_ID_LENGTH = 512
 MAX_USERS = 10
 
-_UNFINISHED = batches.c.status.not_in(TERMINAL)
-# By a batch whose input it is, or whose lines name it. Two conditions, since an index answers each.
+# By a batch whose input it is, or whose lines name it. Two conditions, since an index answers each. Of each the first
+# such batch is asked for: without statistics PostgreSQL may look for all files of all batches where EXISTS stands.
 _IN_USE = or_(
-    exists(select(literal(1)).where(batches.c.input_file_id == files.c.id, _UNFINISHED)).correlate(files),
-    exists(
-        select(literal(1))
-        .join_from(batch_files, batches, batches.c.id == batch_files.c.batch_id)
-        .where(batch_files.c.file_id == files.c.id, _UNFINISHED)
-    ).correlate(files),
+    select(batches.c.id)
+    .where(batches.c.input_file_id == files.c.id, IS_RUNNING)
+    .limit(1)
+    .correlate(files)
+    .scalar_subquery()
+    .is_not(None),
+    select(batches.c.id)
+    .join_from(batch_files, batches, batches.c.id == batch_files.c.batch_id)
+    .where(batch_files.c.file_id == files.c.id, IS_RUNNING)
+    .limit(1)
+    .correlate(files)
+    .scalar_subquery()
+    .is_not(None),
 )
 # Read once for each statement, not for each row.
 _NOW = select(now_ms()).scalar_subquery()
 # A file is gone when it expires, swept or not, unless an unfinished batch uses it.
 _ALIVE = and_(files.c.deleted_at.is_(None), or_(files.c.expires_at.is_(None), files.c.expires_at > _NOW, _IN_USE))
 
+# Of a file that is looked up by its id.
+_NOT_DELETED = paging.alive(files.c.deleted_at)
 _COLUMNS = (*(files.c[name] for name in FileRow._fields[:-1]), file_copies.shown_id())
 # Built once and kept small: every request for a file runs it. Only of a file that has expired is more asked.
 _FIND = select(*_COLUMNS, now_ms()).where(
@@ -186,10 +195,10 @@ def delete(connection: Connection, file_id: int) -> list[int] | None:
         return None
     # A batch that is being created locks the file. Wait for it first: a statement that waits midway decides by what
     # it saw before it waited, when there was no batch.
-    row = connection.execute(_HOLDING.where(files.c.id == file_id, files.c.deleted_at.is_(None))).first()
+    row = connection.execute(_HOLDING.where(files.c.id == file_id, _NOT_DELETED)).first()
     if row is None:
         return None
-    where = (files.c.id == file_id, files.c.deleted_at.is_(None), ~_IN_USE)
+    where = (files.c.id == file_id, _NOT_DELETED, ~_IN_USE)
     gone = {"deleted_at": now_ms(), "status": "deleted", "blob_id": None}
     if connection.execute(update(files).where(*where).values(**gone)).rowcount != 1:
         return None
@@ -209,13 +218,13 @@ def is_stale(connection: Connection, file_id: int, *, stale_ms: int) -> bool:
 
 def take_look(connection: Connection, file_id: int, *, stale_ms: int) -> bool:
     """Claim the look at a stale file: true for the one caller who is to ask the provider about it."""
-    where = (files.c.id == file_id, files.c.deleted_at.is_(None), _not_seen_for(stale_ms))
+    where = (files.c.id == file_id, _NOT_DELETED, _not_seen_for(stale_ms))
     return connection.execute(update(files).where(*where).values(refreshed_at=now_ms())).rowcount == 1
 
 
 def observe(connection: Connection, file_id: int, *, status: str, expires_at: int | None) -> None:
     """Record what the provider says of a file that only it has."""
-    where = (files.c.id == file_id, files.c.deleted_at.is_(None), files.c.blob_id.is_(None))
+    where = (files.c.id == file_id, _NOT_DELETED, files.c.blob_id.is_(None))
     values: dict[str, object] = {"status": status}
     if expires_at is not None:
         values["expires_at"] = expires_at
@@ -233,7 +242,7 @@ def keep(
     status_details: str | None,
 ) -> bool:
     """Record that the gateway now has the bytes of a file. False when it is deleted, or has its bytes already."""
-    where = (files.c.id == file_id, files.c.deleted_at.is_(None), files.c.blob_id.is_(None))
+    where = (files.c.id == file_id, _NOT_DELETED, files.c.blob_id.is_(None))
     values = {"blob_id": blob_id, "bytes": size, "sha256": sha256, "lines": lines, "status_details": status_details}
     statement = update(files).where(*where).values(status="processed", **values)
     row = connection.execute(statement.returning(files.c.project_id, files.c.key_id)).first()
@@ -246,9 +255,9 @@ def keep(
 def users(connection: Connection, file_id: int) -> list[tuple[str, str]]:
     """(id, status) of a few unfinished batches that use a file."""
     columns = (batches.c.public_id, batches.c.status)
-    inputs = select(*columns).where(batches.c.input_file_id == file_id, _UNFINISHED)
+    inputs = select(*columns).where(batches.c.input_file_id == file_id, IS_RUNNING)
     named = select(*columns).join_from(batch_files, batches, batches.c.id == batch_files.c.batch_id)
-    named = named.where(batch_files.c.file_id == file_id, _UNFINISHED)
+    named = named.where(batch_files.c.file_id == file_id, IS_RUNNING)
     found: dict[str, str] = {}
     for statement in (inputs, named):
         rows = connection.execute(statement.order_by(batches.c.id).limit(MAX_USERS))
@@ -258,7 +267,7 @@ def users(connection: Connection, file_id: int) -> list[tuple[str, str]]:
 
 def lock_alive(connection: Connection, file_id: int) -> bool:
     """Keep a file from being deleted until the transaction ends. False when it is deleted."""
-    statement = select(files.c.id).where(files.c.id == file_id, files.c.deleted_at.is_(None)).with_for_update()
+    statement = select(files.c.id).where(files.c.id == file_id, _NOT_DELETED).with_for_update()
     return connection.execute(statement).first() is not None
 
 

@@ -3,6 +3,9 @@
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select, tuple_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 Position = tuple[int, int]  # (created_at, id)
 
@@ -27,6 +30,22 @@ def within(column: ColumnElement[int], owner_id: int | ColumnElement[int]) -> Co
 def alive(deleted_at: ColumnElement[int] | Column[int]) -> ColumnElement[bool]:
     """`deleted_at` IS NULL, as `within`: the partial index of all rows that are alive does not answer it."""
     return func.coalesce(deleted_at, 0) == 0
+
+
+class few(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
+    """A condition that is true of few rows, so that SQLite uses the index that answers it; it has no statistics."""
+
+    inherit_cache = True
+
+
+@compiles(few, "sqlite")
+def _few_sqlite(element: few, compiler: SQLCompiler, **options: Any) -> str:
+    return f"unlikely({compiler.process(element.clauses, **options)})"
+
+
+@compiles(few)
+def _few(element: few, compiler: SQLCompiler, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)})"
 
 
 def native_position(

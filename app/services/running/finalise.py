@@ -17,7 +17,7 @@ from app.services.gateway import Gateway
 from app.services.leases import lease_ms, require
 from app.services.lines.answers import Answers
 from app.services.lines.output import UNEXECUTED_CODES, unexecuted_line
-from app.services.running.plan import delete_lines
+from app.services.running.plan import delete_lines, forget_names
 
 SLICE_LINES = 1000
 WRITE_BYTES = 256 * 1024
@@ -50,6 +50,7 @@ def finalise(gateway: Gateway, lease: Lease) -> Generator[None]:
         if ending != "completed":
             yield from _end_lines(gateway, lease, ending)
         failpoints.hit("finalise.after_bytes")
+        yield from forget_names(gateway, lease, statuses=STATUSES)
         _end(gateway, lease, batch, ending, output, errors)
     gateway.log.info("batch.ended", batch=batch.public_id, status=ending, completed=output.lines, failed=errors.lines)
 

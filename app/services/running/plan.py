@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from app.data.access import keys
 from app.data.batches import lines as batch_lines
-from app.data.batches import new_lines, work
+from app.data.batches import named_files, new_lines, work
 from app.data.batches.lines import DuplicateId
 from app.data.batches.new_lines import NewLine
 from app.data.batches.work import BatchFacts
@@ -113,7 +113,20 @@ def delete_lines(gateway: Gateway, lease: Lease, *, statuses: Sequence[str] = ST
             # Whoever has the lease meanwhile may be writing them.
             require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
             if batch_lines.delete_lines(connection, lease.id, limit=SLICE_LINES) < SLICE_LINES:
+                break
+        yield
+    yield from forget_names(gateway, lease, statuses=statuses)
+
+
+def forget_names(gateway: Gateway, lease: Lease, *, statuses: Sequence[str] = STATUSES) -> Generator[None]:
+    """Forget which files the lines of a claimed batch name, none of which is sent any more. Raises LeaseLostError."""
+    while True:
+        with gateway.database.read() as connection:
+            if not named_files.any_of(connection, lease.id):
                 return
+        with gateway.database.write() as connection:
+            require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
+            named_files.drop(connection, lease.id, limit=SLICE_LINES)
         yield
 
 

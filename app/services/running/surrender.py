@@ -8,7 +8,7 @@ from app.engine.outcomes import GATEWAY_ERROR
 from app.services import store_errors
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms, require
-from app.services.running.plan import delete_lines
+from app.services.running.plan import delete_lines, forget_names
 
 # Attempts, each of which waits for the lease of the one before it.
 MAX_ATTEMPTS = 3
@@ -32,6 +32,8 @@ def fail(gateway: Gateway, lease: Lease, error: Exception, *, statuses: tuple[st
     if not batch.lines_total:
         for _ in delete_lines(gateway, lease, statuses=statuses):
             pass
+    for _ in forget_names(gateway, lease, statuses=statuses):
+        pass
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors)

@@ -91,10 +91,29 @@ def test_a_file_that_is_deleted_after_it_was_looked_up_is_not_there(client: KeyC
     assert recorded(gateway) == []
 
 
-def test_the_records_go_with_the_lines(client: KeyClient, gateway: Gateway, workers: Workers) -> None:
+@pytest.mark.parametrize("way", [{}, {"provider": "openai", "execution": "provider"}], ids=["gateway", "provider"])
+@pytest.mark.parametrize("bad", [[], ["file-none"]], ids=["completed", "failed"])
+def test_the_records_go_when_the_batch_ends(
+    client: KeyClient, gateway: Gateway, workers: Workers, way: dict[str, str], bad: list[str]
+) -> None:
+    file_id = stored(client, PDF)
+    workers.start()
+    lines = [naming(name, name if name in bad else file_id) for name in ("a", *bad)]
+    over = ended(client, create(client, jsonl(lines), **way)["id"])
+    assert over["status"] == ("failed" if bad else "completed")
+    assert recorded(gateway) == []
+    assert client.delete(f"/v1/files/{file_id}").status_code == 200
+
+
+def test_records_of_a_batch_that_an_older_release_ended_go_with_its_lines(
+    client: KeyClient, gateway: Gateway, workers: Workers
+) -> None:
     file_id = stored(client, PDF)
     workers.start()
     ended(client, create(client, jsonl([naming("a", file_id)]))["id"])
+    with gateway.database.write() as connection:
+        batch_id = connection.execute(select(batches.c.id)).scalar_one()
+        named_files.add(connection, batch_id, [row(gateway, file_id).id])
     assert len(recorded(gateway)) == 1
     long_ago = gateway.clock.now_ms() - 400 * DAY_MS
     with gateway.database.write() as connection:
