@@ -1,20 +1,23 @@
 """Spools a provider's bytes to local disk, so that its connection never waits for the reader."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
 
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import Download
 from app.lib import json
 from app.lib.jsonl import LineSplitter
 
+T = TypeVar("T")
+
 MAX_LINE_BYTES = 128 * 2**20
 PIECE_BYTES = 256 * 1024
 
 
 class DamagedError(UpstreamServerError):
-    """A file has all of its lines but one, which is too long or cut off."""
+    """A file is not what it should be: a line is too long or cut off, or none of them is what was asked for."""
 
 
 @contextmanager
@@ -30,22 +33,34 @@ def spooled_lines(download: Download, *, max_line_bytes: int = MAX_LINE_BYTES) -
         yield lines_of(iter(lambda: spool.read(PIECE_BYTES), b""), max_line_bytes)
 
 
-def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterable[str | None]) -> Iterator[bytes]:
+def files(
+    read: Callable[[str], AbstractContextManager[Download]], names: Iterable[str | None]
+) -> Generator[Iterator[bytes]]:
     """The lines (see `spooled_lines`) of one file after another; `read` opens the file with a name (or id).
 
-    Names that are None are skipped. May raise UpstreamError midway, but what is wrong with a line of one file only at
-    the end of all of them.
+    Names that are None are skipped. May raise UpstreamError midway.
     """
-    damage: DamagedError | None = None
     for name in names:
         if name is not None:
             with ExitStack() as spools:
                 with read(name) as download:
                     lines = spools.enter_context(spooled_lines(download))
-                try:
-                    yield from lines
-                except DamagedError as error:
-                    damage = damage or error
+                yield lines
+
+
+def rows(read: Callable[[str], AbstractContextManager[Download]], names: Iterable[str | None]) -> Iterator[bytes]:
+    """The lines of all `files`; what is wrong with a line of one of them is raised at the end of all."""
+    return each_row(files(read, names))
+
+
+def each_row(opened: Iterable[Iterable[T]]) -> Iterator[T]:
+    """The rows of all files. Damage to one of them (DamagedError) is raised at the end of all."""
+    damage: DamagedError | None = None
+    for lines in opened:
+        try:
+            yield from lines
+        except DamagedError as error:
+            damage = damage or error
     if damage is not None:
         raise damage
 

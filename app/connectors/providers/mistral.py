@@ -148,7 +148,7 @@ class Mistral(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return readable(self._rows(job), partial(_result, chat=job.endpoint in (None, CHAT)))
+        return readable(self._files(job), partial(_result, chat=job.endpoint in (None, CHAT)))
 
 
 def _request(endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:

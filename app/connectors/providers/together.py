@@ -131,7 +131,7 @@ class Together(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return readable(self._rows(job), _result)
+        return readable(self._files(job), _result)
 
     def _twin(self, native_id: str) -> NativeFile:
         """The file with the same bytes. While Together deletes it, the bytes cannot be uploaded again."""

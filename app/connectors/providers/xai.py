@@ -89,7 +89,7 @@ class XAI(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return readable(self._elements(job), lambda element, _: _result(element))
+        return readable([self._elements(job)], lambda element, _: _result(element))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
         """All results of a job, from all pages, each as a line."""

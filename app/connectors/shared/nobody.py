@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobResult
+from app.connectors.http.spool import DamagedError, each_row
 from app.connectors.shared import parsing
 from app.connectors.shared.translated import BAD_ANSWER
 
@@ -24,12 +25,23 @@ def unread(why: str = UNNAMED) -> JobResult:
     return JobResult(NOBODY, error_code=BAD_ANSWER, message=why)
 
 
-def readable(rows: Iterable[T], read: Callable[[T, int], JobResult]) -> Iterator[JobResult]:
-    """The result of each row, by `read(row, number)`; a row that makes no sense is nobody's, and costs only itself.
+def readable(files: Iterable[Iterable[T]], read: Callable[[T, int], JobResult]) -> Iterator[JobResult]:
+    """The result of each row of each file, by `read(row, number)`; a row that makes no sense costs only itself.
 
-    What reading `rows` raises passes through. Raises as `owned`.
+    A file of which no row names a line is no file of results, as is one that is cut off: raises DamagedError for it,
+    after the rows of all files. What else reading them raises passes through.
     """
-    return owned(_each(rows, read))
+    return each_row(owned(_each(rows, read)) for rows in files)
+
+
+def filled(rows: Iterable[T]) -> Iterator[T]:
+    """`rows`, of which there must be some: raises DamagedError."""
+    empty = True
+    for row in rows:
+        empty = False
+        yield row
+    if empty:
+        raise DamagedError("The provider's file of results is empty, although lines succeeded.", code=BAD_ANSWER)
 
 
 def _each(rows: Iterable[T], read: Callable[[T, int], JobResult]) -> Iterator[JobResult]:
@@ -47,13 +59,13 @@ def read_or_not(row: T, number: int, read: Callable[[T, int], JobResult]) -> Job
         return unread(error.message)
 
 
-def owned(results: Iterator[JobResult]) -> Iterator[JobResult]:
-    """`results` as they are. Raises UpstreamServerError at the end when there are rows, and none names a line."""
-    first, named = "", False
+def owned(results: Iterable[JobResult]) -> Iterator[JobResult]:
+    """The results in a file as they are. Raises DamagedError at the end when there are some, and none names a line."""
+    first: JobResult | None = None
+    named = False
     for result in results:
-        first, named = first or result.message, named or result.custom_id != NOBODY
+        first, named = first or result, named or result.custom_id != NOBODY
         yield result
-    if first and not named:
-        if first != UNNAMED:
-            raise UpstreamServerError(first, code=BAD_ANSWER)
-        raise parsing.bad_answer("no row of the results names a line")
+    if first is not None and not named:
+        text = first.message if first.error_code == BAD_ANSWER and first.message != UNNAMED else ""
+        raise DamagedError(text or parsing.bad_answer("no row of the results names a line").message, code=BAD_ANSWER)

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from app.connectors.contract.errors import AnswerTooLargeError, MissingError, RefusedError, UpstreamError
+from app.connectors.contract.errors import (
+    AnswerTooLargeError,
+    MissingError,
+    RefusedError,
+    UpstreamError,
+    UpstreamServerError,
+)
 from app.connectors.contract.objects import JobResult, NativeJob
 from app.connectors.contract.refusals import Kind, classify
 from app.data.batches import job_facts, jobs, segments
@@ -48,8 +54,8 @@ RESULTS_KEPT_MS = 30 * 24 * 3600 * 1000
 
 @dataclass(slots=True)
 class _Harvest:
-    """A job whose results come in. `strangers` are results for no line, `repeated` those for a line that has one,
-    `unread` rows that name none, and `why` what is wrong with the first of them."""
+    """A job whose results come in. `named` are results for a line, `repeated` those for one that has a result,
+    `strangers` those for no line, `unread` rows that name none, and `why` what is wrong with the first of them."""
 
     gateway: Gateway
     lease: JobLease
@@ -57,6 +63,7 @@ class _Harvest:
     segment_id: int
     account: Account | None
     requests: Requests
+    named: int = 0
     strangers: int = 0
     repeated: int = 0
     unread: int = 0
@@ -165,6 +172,13 @@ def _read_results(work: _Harvest) -> None:
         _flush(work)  # what came before the error is good
         raise
     _flush(work)
+    if not work.named and (work.strangers or _has_results(work.facts)):
+        raise UpstreamServerError("No row of the provider's results is for a line of this job.", code=BAD_ANSWER)
+
+
+def _has_results(facts: JobFacts) -> bool:
+    """True of a job that must have results: its provider counts lines that succeeded."""
+    return bool(facts.native_completed) and (facts.status == "completed" or facts.output_native_id is not None)
 
 
 def _size(result: JobResult) -> int:
@@ -185,6 +199,7 @@ def _flush(work: _Harvest) -> None:
     results: dict[int, Result] = {}
     for result in held:
         row = lines.get(result.custom_id)
+        work.named += row is not None
         if row is None and not result.custom_id:
             _note_unread(work, result)
         elif row is None:

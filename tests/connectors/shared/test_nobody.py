@@ -4,8 +4,9 @@ import pytest
 
 from app.connectors.contract.errors import OverloadedError, UpstreamServerError
 from app.connectors.contract.objects import JobResult
+from app.connectors.http.spool import DamagedError
 from app.connectors.shared import parsing
-from app.connectors.shared.nobody import NOBODY, readable
+from app.connectors.shared.nobody import NOBODY, filled, readable
 
 
 def read(row: object, number: int) -> JobResult:
@@ -15,17 +16,34 @@ def read(row: object, number: int) -> JobResult:
 
 @pytest.mark.parametrize("bad", [None, 7, [], "x", {}, {"id": 7}, b"{"])
 def test_a_row_that_makes_no_sense_costs_only_itself(bad: object) -> None:
-    found = list(readable([{"id": "a"}, bad, {"id": "b"}], read))
+    found = list(readable([[{"id": "a"}, bad, {"id": "b"}]], read))
     assert [result.custom_id for result in found] == ["a", NOBODY, "b"]
     assert (found[1].error_code, "makes no sense" in found[1].message) == ("bad_answer", True)
 
 
 def test_rows_of_which_none_makes_sense_are_a_bad_answer_in_the_end() -> None:
-    results = readable([1, 2], read)
+    results = readable([[1, 2]], read)
     assert [next(results).custom_id, next(results).custom_id] == [NOBODY, NOBODY]
     with pytest.raises(UpstreamServerError, match="row 1 is not an object"):
         next(results)
-    assert list(readable([], read)) == []
+    assert list(readable([[]], read)) == []
+
+
+@pytest.mark.parametrize("bad", [[[]], [{}], ["<html>", "</html>"], [JobResult(NOBODY, 200)]])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_file_without_a_line_is_damaged_and_costs_only_itself(bad: list[object], place: int) -> None:
+    files: list[list[object]] = [[{"id": "a"}, {"id": "b"}], [{"id": "c"}, 7]]
+    files.insert(place, bad)
+    found: list[JobResult] = []
+    with pytest.raises(DamagedError):
+        found.extend(readable(files, lambda row, number: row if isinstance(row, JobResult) else read(row, number)))
+    assert [result.custom_id for result in found if result.custom_id] == ["a", "b", "c"]
+
+
+def test_a_file_that_must_have_rows_has_some() -> None:
+    assert list(filled(iter([1]))) == [1]
+    with pytest.raises(DamagedError, match="empty, although lines succeeded"):
+        list(filled([]))
 
 
 def test_what_is_wrong_with_reading_is_no_fault_of_a_row() -> None:
@@ -34,4 +52,4 @@ def test_what_is_wrong_with_reading_is_no_fault_of_a_row() -> None:
 
     for rows in ([1], [1, 2][1:]):
         with pytest.raises((OverloadedError, UpstreamServerError)):
-            list(readable(rows, away))
+            list(readable([rows], away))

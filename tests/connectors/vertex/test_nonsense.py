@@ -99,7 +99,7 @@ def test_statuses_of_lines_in_every_form():
         for n, text in enumerate(forms)
     ]
     rows.append({"custom_id": "object", "status": {"code": 7, "message": "Never."}, "request": {}})
-    found = list(shapes.chats(map(orjson.dumps, rows), lambda _: None))
+    found = list(shapes.chats(iter([map(orjson.dumps, rows)]), lambda _: None))
 
     told = [(result.status_code, orjson.loads(result.body)["error"]["message"]) for result in found]
     assert told == [*forms.values(), (403, "Never.")]
@@ -109,14 +109,14 @@ def test_rows_that_make_no_sense():
     good = {"status": "", "request": {"labels": {"batchgate_id": "a"}}, "response": {}}
     for row in (b"{", b"[]", b"17", b"{}", orjson.dumps({**good, "request": {"labels": {}}})):
         with pytest.raises(UpstreamError):
-            list(shapes.chats(iter([row]), lambda _: None))
+            list(shapes.chats(iter([iter([row])]), lambda _: None))
     for field in ("request.labels", "request", "status"):
         for row in variants(good, field):
             try:
-                list(shapes.chats(iter([orjson.dumps(row)]), lambda _: None))
+                list(shapes.chats(iter([iter([orjson.dumps(row)])]), lambda _: None))
             except UpstreamError:
                 continue
-    [none] = shapes.chats(iter([orjson.dumps({**good, "response": None})]), lambda _: None)
+    [none] = shapes.chats(iter([iter([orjson.dumps({**good, "response": None})])]), lambda _: None)
     assert none.error_code == "bad_answer"
 
 
@@ -124,10 +124,11 @@ def test_a_row_without_an_owner_does_not_hold_up_the_others():
     good = {"status": "Never.", "request": {"labels": {"batchgate_id": "a"}}}
     for nobodys in ({}, {"custom_id": ""}, {"request": []}, {"request": {"labels": {"batchgate_id": 7}}}):
         rows = [good, nobodys, {"custom_id": "b", "status": "Never."}]
-        found = shapes.chats(iter([orjson.dumps(row) for row in rows]), lambda _: None)
+        found = shapes.chats(iter([map(orjson.dumps, rows)]), lambda _: None)
         assert [result.custom_id for result in found] == ["a", "", "b"]
     pieces = [orjson.dumps({"key": key, "status": "Never."}) for key in ("a", None, "b")]
-    assert [r.custom_id for r in shapes.embeddings(iter(pieces), lambda _: None, status="completed")] == ["a", "", "b"]
+    found = shapes.embeddings(iter([iter(pieces)]), lambda _: None, status="completed")
+    assert [result.custom_id for result in found] == ["a", "", "b"]
 
 
 def test_answers_that_make_no_sense_end_their_lines_only(app, connector):

@@ -165,7 +165,7 @@ class Anthropic(Translated):
         ended_at_s = None if job.ended_at is None else job.ended_at // 1000
         untouched = job.endpoint == MESSAGES
         read = partial(shapes.result, ended_at_s=ended_at_s, untouched=untouched)
-        return readable(self._rows(job), lambda row, _: read(row))
+        return readable([self._rows(job)], lambda row, _: read(row))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The provider's own lines of a finished job, each with its newline; otherwise as `results`."""

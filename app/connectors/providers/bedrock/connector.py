@@ -36,7 +36,7 @@ from app.connectors.contract.paging import MAX_PAGES, each_page, matching, whole
 from app.connectors.http.auth import bearer
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
-from app.connectors.http.spool import rows
+from app.connectors.http.spool import each_row, files
 from app.connectors.providers.bedrock import lines, shapes
 from app.connectors.shared.translated import NativeCall, Translated
 from app.translate.dialects import EMBEDDINGS
@@ -182,18 +182,18 @@ class Bedrock(Translated):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return lines.results(job, self._rows(job), now_s=int(datetime.now(UTC).timestamp()))
+        return lines.results(job, self._files(job), now_s=int(datetime.now(UTC).timestamp()))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The rows of a finished job as Bedrock wrote them, each with its newline."""
-        return (row + b"\n" for row in self._rows(job))
+        return (row + b"\n" for row in each_row(self._files(job)))
 
-    def _rows(self, job: NativeJob) -> Generator[bytes]:
-        """Rows of the results; none for a job that ended before it wrote any."""
+    def _files(self, job: NativeJob) -> Generator[Iterator[bytes]]:
+        """The rows of each file of results; none for a job that ended before it wrote any."""
         if job.output_id is None:
             return
         try:
-            yield from rows(self._bucket.get, self._outputs(job.output_id))
+            yield from files(self._bucket.get, self._outputs(job.output_id))
         except MissingError as error:
             if job.status == "completed" or not error.sent:
                 raise

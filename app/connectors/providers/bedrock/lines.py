@@ -66,8 +66,8 @@ def native_call(request: Request | EmbeddingRequest, *, mode: str) -> NativeCall
     return NativeCall(f"{path}/{verb}", written.body, dialect.read, tuple(written.dropped))
 
 
-def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[JobResult]:
-    """The result of each line, from the rows of results. What reading these raises passes through."""
+def results(job: NativeJob, files: Generator[Iterator[bytes]], *, now_s: int) -> Iterator[JobResult]:
+    """The result of each line, from the files of results. What reading these raises passes through."""
     known = _family(job.model or "")
     created = now_s if job.ended_at is None else job.ended_at // 1000
 
@@ -79,15 +79,15 @@ def results(job: NativeJob, rows: Generator[bytes], *, now_s: int) -> Iterator[J
             return read_converse(output, created=created)
         return _known(known).read(output, created=created)
 
-    records = _read(rows, read)
+    records = _read(files, read)
     if job.endpoint != dialects.EMBEDDINGS:
         return records
     return regrouped((Piece(result.custom_id, result) for result in records), status=job.status)
 
 
-def _read(rows: Generator[bytes], read: shapes.Read) -> Iterator[JobResult]:
-    with closing(rows):
-        yield from readable(rows, lambda row, number: shapes.result(row, number, read))
+def _read(files: Generator[Iterator[bytes]], read: shapes.Read) -> Iterator[JobResult]:
+    with closing(files):
+        yield from readable(files, lambda row, number: shapes.result(row, number, read))
 
 
 def makes_vectors(model: str | None) -> bool:

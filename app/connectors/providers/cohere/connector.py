@@ -24,6 +24,7 @@ from app.connectors.contract.objects import (
 from app.connectors.contract.paging import each_page, matching
 from app.connectors.http.api import fetch_url
 from app.connectors.http.remote import with_bearer
+from app.connectors.http.spool import each_row
 from app.connectors.providers.cohere import results as cohere_results
 from app.connectors.providers.cohere import shapes
 from app.connectors.shared import parsing, regrouping
@@ -177,14 +178,15 @@ class Cohere(Translated):
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The rows of the results, unchanged, each as a line of JSON."""
-        for record in self._records(job):
+        for record in each_row(self._files(job)):
             yield cohere_results.json_line(record)
 
     def _rows(self, job: NativeJob) -> Iterator[regrouping.Piece]:
-        for result in readable(self._records(job), lambda record, _: shapes.result(record, job.endpoint)):
+        for result in readable(self._files(job), lambda record, _: shapes.result(record, job.endpoint)):
             yield regrouping.Piece(result.custom_id, result)
 
-    def _records(self, job: NativeJob) -> Iterator[Any]:
+    def _files(self, job: NativeJob) -> Iterator[Iterator[Any]]:
+        """The rows of each file of results."""
         if job.output_id is None:
             return
         try:
@@ -198,7 +200,7 @@ class Cohere(Translated):
                 parts = self._output(job.output_id)  # signed URLs expire after an hour, and reading may take longer
             if number < len(parts):
                 with self._fetch(parsing.url(parts[number], "url")) as download:
-                    yield from cohere_results.rows(download)
+                    yield cohere_results.rows(download)
 
     def _output(self, native_id: str) -> list[Mapping[str, Any]]:
         """The files of the results, once they are complete."""

@@ -25,7 +25,7 @@ from app.connectors.contract.objects import (
 )
 from app.connectors.http.api import fetch_url
 from app.connectors.http.remote import with_bearer
-from app.connectors.http.spool import rows
+from app.connectors.http.spool import each_row, files
 from app.connectors.providers.fireworks import shapes
 from app.connectors.providers.openai.managed import Managed
 from app.connectors.shared import parsing
@@ -157,9 +157,12 @@ class Fireworks(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return readable(self._rows(job), lambda row, _: shapes.result(row))
+        return readable(self._files(job), lambda row, _: shapes.result(row))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
+        return each_row(self._files(job))
+
+    def _files(self, job: NativeJob) -> Iterator[Iterator[bytes]]:
         """The lines of a job's result files: successful lines and failed lines."""
         if job.output_id is None:
             return
@@ -169,7 +172,7 @@ class Fireworks(Managed):
             if job.status == "completed":
                 raise
             return  # only a completed job is certain to have results
-        yield from rows(self._fetch, urls.values())
+        yield from files(self._fetch, urls.values())
 
     # Paths and pages.
 

@@ -2,7 +2,7 @@
 
 import mimetypes
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -23,7 +23,7 @@ from app.connectors.contract.paging import MAX_PAGES, each_page, matching
 from app.connectors.http.auth import HeaderAuth
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
-from app.connectors.http.spool import rows
+from app.connectors.http.spool import files, rows
 from app.connectors.providers.gemini import shapes
 from app.connectors.shared import parsing, regrouping
 from app.connectors.shared.big_json import nested
@@ -172,27 +172,23 @@ class Gemini(Translated):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        rows_of_job = self._rows(job)
+        files_of_job = self._files(job)
         if job.endpoint == EMBEDDINGS:
-            return shapes.embeddings(rows_of_job, embeddings.read, status=job.status)
-        return shapes.chats(rows_of_job, created=None if job.ended_at is None else job.ended_at // 1000)
+            return shapes.embeddings(files_of_job, embeddings.read, status=job.status)
+        return shapes.chats(files_of_job, created=None if job.ended_at is None else job.ended_at // 1000)
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The provider's own lines of a finished job, each with its newline; otherwise as `results`."""
         if job.output_id is not None:
-            return (row + b"\n" for row in self._lines(job))
+            return (row + b"\n" for row in rows(self.read_file, (job.output_id,)))
         return (parsing.written(element) + b"\n" for element in self._elements(job))
 
-    def _rows(self, job: NativeJob) -> Generator[Any, None, None]:
+    def _files(self, job: NativeJob) -> Generator[Iterator[Any]]:
+        """The results of a job: a file, or what is within the job itself."""
         if job.output_id is None:
-            yield from self._elements(job)
-            return
-        with closing(self._lines(job)) as lines:
-            for line in lines:
-                yield _loaded(line)
-
-    def _lines(self, job: NativeJob) -> Generator[bytes, None, None]:
-        yield from rows(self.read_file, (job.output_id,))
+            yield self._elements(job)
+        for lines in files(self.read_file, (job.output_id,)):
+            yield map(_loaded, lines)
 
     def _elements(self, job: NativeJob) -> Iterator[Any]:
         """The results inside a job, which may contain them twice."""

@@ -16,8 +16,8 @@ from app.lib import json
 from app.translate.gemini.answers import read as read_answer
 from app.translate.neutral import EmbeddingAnswer
 
-# Rows of results, to be closed when one of them is invalid.
-Rows = Generator[Any, None, None]
+# Rows of each file of results, to be closed when one of them is invalid.
+Files = Generator[Iterator[Any]]
 
 FILE_STATES = {
     "STATE_UNSPECIFIED": "processing",
@@ -182,22 +182,22 @@ def _error(error: Mapping[str, Any]) -> JobError:
     return JobError(known.lower(), message)
 
 
-def chats(rows: Rows, *, created: int | None) -> Iterator[JobResult]:
+def chats(files: Files, *, created: int | None) -> Iterator[JobResult]:
     """The result of each line; `created` (Unix seconds) is for answers without a time of their own."""
 
     def results() -> Iterator[JobResult]:
-        with closing(rows):
-            yield from readable(rows, lambda value, _: _read(value, lambda body: read_answer(body, created=created)))
+        with closing(files):
+            yield from readable(files, lambda value, _: _read(value, lambda body: read_answer(body, created=created)))
 
     return results()
 
 
-def embeddings(rows: Rows, read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
+def embeddings(files: Files, read: Callable[[Any], EmbeddingAnswer], *, status: str) -> Iterator[JobResult]:
     """The result of each line, reassembled from the pieces of its texts; `status` is the job's."""
 
     def pieces() -> Iterator[regrouping.Piece]:
-        with closing(rows):
-            for result in readable(rows, lambda value, _: _read(value, read)):
+        with closing(files):
+            for result in readable(files, lambda value, _: _read(value, read)):
                 yield regrouping.Piece(result.custom_id, result)
 
     return regrouping.regrouped(pieces(), status=status)

@@ -102,7 +102,7 @@ class OpenAIShaped(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job: its output file, then its error file; either may be missing."""
-        return readable(self._rows(job), result)
+        return readable(self._files(job), result)
 
     # What subclasses change.
 

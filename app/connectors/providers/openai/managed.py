@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from app.connectors.contract.objects import NativeJob
-from app.connectors.http.spool import rows
+from app.connectors.http.spool import each_row, files
 from app.connectors.providers.openai.lines import OpenAICompatible
+from app.connectors.shared.nobody import filled
 
 
 class Managed(OpenAICompatible):
@@ -21,8 +22,14 @@ class Managed(OpenAICompatible):
         return (row + b"\n" for row in self._rows(job))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
-        """The lines of a job's output file, then those of its error file; either may be missing."""
-        return rows(self.read_file, (job.output_id, job.error_id))
+        """The lines of a job's output file, then those of its error file."""
+        return each_row(files(self.read_file, (job.output_id, job.error_id)))
+
+    def _files(self, job: NativeJob) -> Iterator[Iterator[bytes]]:
+        """The lines of a job's output file, which has some if lines succeeded, and those of its error file."""
+        output = files(self.read_file, (job.output_id,))
+        yield from map(filled, output) if job.completed else output
+        yield from files(self.read_file, (job.error_id,))
 
     def _at(self, path: str, *parts: str) -> str:
         """The path of a management call; `parts` are ids and words below `path` (`/v1/...`)."""

@@ -93,7 +93,7 @@ class OpenRouter(Managed):
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
-        return readable(self._elements(job), lambda element, _: shapes.result(element, endpoint=job.endpoint))
+        return readable([self._elements(job)], lambda element, _: shapes.result(element, endpoint=job.endpoint))
 
     def _rows(self, job: NativeJob) -> Iterator[bytes]:
         """All results of a job, each as a line."""

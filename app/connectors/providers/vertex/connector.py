@@ -32,7 +32,7 @@ from app.connectors.contract.objects import (
 from app.connectors.contract.paging import MAX_PAGES, each_page, matching
 from app.connectors.http.redaction import Redaction
 from app.connectors.http.remote import Remote
-from app.connectors.http.spool import rows
+from app.connectors.http.spool import each_row, files
 from app.connectors.providers.vertex import models, shapes
 from app.connectors.shared import parsing
 from app.connectors.shared.translated import NativeCall, Translated
@@ -183,17 +183,17 @@ class Vertex(Translated):
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""
         if job.endpoint == EMBEDDINGS:
-            return shapes.embeddings(self._rows(job), models.read_embedding, status=job.status)
+            return shapes.embeddings(self._files(job), models.read_embedding, status=job.status)
         claude = models.family(job.model or "") == "claude"
         created = None if job.ended_at is None else job.ended_at // 1000
         read = messages_answers.read if claude else answers.read
-        return shapes.chats(self._rows(job), partial(read, created=created))
+        return shapes.chats(self._files(job), partial(read, created=created))
 
     def raw_results(self, job: NativeJob) -> Iterator[bytes]:
         """The rows of a finished job as Vertex wrote them, each with its newline."""
-        return (row + b"\n" for row in self._rows(job))
+        return (row + b"\n" for row in each_row(self._files(job)))
 
-    def _rows(self, job: NativeJob) -> Iterator[bytes]:
+    def _files(self, job: NativeJob) -> Iterator[Iterator[bytes]]:
         """The lines of all prediction files below a job's output."""
         if job.output_id is None:
             return
@@ -202,7 +202,7 @@ class Vertex(Translated):
             raise MissingError(
                 "The results of the completed job are not in the bucket.", status=MISSING, code="notFound"
             )
-        yield from rows(self._bucket.get, uris)
+        yield from files(self._bucket.get, uris)
 
     def _listed(self, query: dict[str, str | int | None], *, after: str | None) -> Page[NativeJob]:
         answer = self._api.get(f"{self._base()}{JOBS}", query={**query, "pageToken": after})

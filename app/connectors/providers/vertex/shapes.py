@@ -146,7 +146,7 @@ def _error(error: Mapping[str, Any]) -> JobError:
     return JobError(known.lower(), parsing.text(error, "message") or "The provider gave no reason.")
 
 
-def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
+def chats(files: Iterator[Iterator[bytes]], read: Read) -> Iterator[JobResult]:
     """The result of each line of a job of chats."""
 
     def result(line: bytes, number: int) -> JobResult:
@@ -156,17 +156,17 @@ def chats(rows: Iterator[bytes], read: Read) -> Iterator[JobResult]:
         label = labels.get(LINE) if type(labels) is dict else None
         return _result(row, owner(row.get("custom_id"), label), read)
 
-    return readable(rows, result)
+    return readable(files, result)
 
 
-def embeddings(rows: Iterator[bytes], read: Read, *, status: str) -> Iterator[JobResult]:
+def embeddings(files: Iterator[Iterator[bytes]], read: Read, *, status: str) -> Iterator[JobResult]:
     """The result of each line of a job of texts, reassembled from its pieces; `status` is the job's."""
 
     def result(line: bytes, number: int) -> JobResult:
         row = _row(line, number)
         return _result(row, owner(row.get("key")), read)
 
-    pieces = (regrouping.Piece(piece.custom_id, piece) for piece in readable(rows, result))
+    pieces = (regrouping.Piece(piece.custom_id, piece) for piece in readable(files, result))
     return regrouping.regrouped(pieces, status=status)
 
 
