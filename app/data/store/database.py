@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -68,6 +68,7 @@ class Database:
         self.dialect = _dialect(url)
         self._file: Path | None = None
         options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": 30}
+        options["hide_parameters"] = True  # what callers wrote has no place in tracebacks and logs
         if self.dialect == "sqlite":
             database = make_url(url).database
             if not database or database == ":memory:":
@@ -98,6 +99,7 @@ class Database:
                 event.listen(engine, "checkout", self._check_file)
             else:
                 event.listen(engine, "connect", _open_postgresql)
+                event.listen(engine, "handle_error", _hide_rows)
         if self.dialect == "sqlite":
             event.listen(self.writers, "begin", _begin_immediate)
 
@@ -269,6 +271,16 @@ def _open_postgresql(connection: Any, _record: Any) -> None:
     is_autocommit, connection.autocommit = connection.autocommit, True
     connection.execute("SET enable_bitmapscan = off")
     connection.autocommit = is_autocommit
+
+
+def _hide_rows(context: ExceptionContext) -> None:
+    """Leave only what is wrong of PostgreSQL's error, which goes on with the row that was to be written."""
+    original, shown = context.original_exception, context.sqlalchemy_exception
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    if primary is None or shown is None:
+        return
+    original.args = (primary,)
+    shown.args = (f"({type(original).__module__}.{type(original).__name__}) {primary}",)
 
 
 def _begin_immediate(connection: Connection) -> None:
