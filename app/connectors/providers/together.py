@@ -28,6 +28,7 @@ from app.lib import json
 FILES = "/v1/files"
 BATCHES = "/v1/batches"
 CONFLICT = 409
+ENDED = (400, CONFLICT, 422)  # how Together may reject cancelling a finished job
 # What the gateway calls a purpose, and Together.
 PURPOSES = {"batch": "batch-api", "evals": "eval"}
 FILE_TYPES = ("jsonl", "parquet", "csv")
@@ -122,12 +123,9 @@ class Together(Managed):
 
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
-        try:
-            return _job(self._api.post(f"{self._at(BATCHES, native_id)}/cancel"))
-        except RefusedError as error:
-            if error.status != CONFLICT:
-                raise
-            return self.retrieve_job(native_id)
+        return self._cancelled(
+            native_id, lambda: _job(self._api.post(f"{self._at(BATCHES, native_id)}/cancel")), ended=ENDED
+        )
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""

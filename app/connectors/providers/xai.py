@@ -27,6 +27,7 @@ FILES = "/v1/files"
 BATCHES = "/v1/batches"
 PER_PAGE = 100
 RESULTS_PER_PAGE = 1000
+ENDED = (400, 409, 422)  # how xAI may reject cancelling a job that has just finished
 
 
 class XAI(Managed):
@@ -85,7 +86,11 @@ class XAI(Managed):
     def cancel_job(self, native_id: str) -> NativeJob:
         """Cancel a job. A finished job is returned as it is."""
         job = self.retrieve_job(native_id)
-        return job if job.is_over else _job(self._api.post(f"{self._at(BATCHES, native_id)}:cancel"))
+        if job.is_over:
+            return job
+        return self._cancelled(
+            native_id, lambda: _job(self._api.post(f"{self._at(BATCHES, native_id)}:cancel")), ended=ENDED
+        )
 
     def results(self, job: NativeJob) -> Iterator[JobResult]:
         """The result of each line of a finished job, in any order. Reading may raise UpstreamError midway."""

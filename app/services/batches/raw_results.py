@@ -10,7 +10,7 @@ from app.services import provider_errors
 from app.services.batches import batches
 from app.services.batches.batches import Batch
 from app.services.batches.create import PROVIDER
-from app.services.batches.results import BUFFER_BYTES, buffered
+from app.services.batches.results import BUFFER_BYTES, NO_REASON, buffered, reason
 from app.services.copies import looks
 from app.services.gateway import Caller, Gateway
 from app.services.jobs import harvest
@@ -30,7 +30,8 @@ class RawResults:
 def find(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> RawResults:
     """The raw results of a batch that its provider ran. Asks no provider yet.
 
-    Raises NotFoundError, InvalidRequestError for a batch that the gateway ran, ConflictError until all jobs have ended.
+    Raises NotFoundError, also for a batch that its provider never made, InvalidRequestError for one that the gateway
+    ran, ConflictError until all jobs have ended.
     """
     batch = batches.retrieve(gateway, caller, public_id, provider=provider)
     if batch.execution != PROVIDER:
@@ -41,7 +42,10 @@ def find(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | No
     if not batch.has_ended and not (jobs and all(job.state in ENDED for job in jobs)):
         text = f"Batch {batch.public_id} is {batch.status}; its provider's results are available once it has ended."
         raise ConflictError(text, retry_after_s=RETRY_AFTER_S)
-    return RawResults(batch, [job.id for job in jobs if job.native_id is not None and job.state in ENDED])
+    made = [job.id for job in jobs if job.native_id is not None and job.state in ENDED]
+    if not made and reason(batch) is not None:
+        raise _nothing(batch)
+    return RawResults(batch, made)
 
 
 def stream(gateway: Gateway, results: RawResults, *, buffer_bytes: int = BUFFER_BYTES) -> Iterator[bytes]:
@@ -56,6 +60,8 @@ def stream(gateway: Gateway, results: RawResults, *, buffer_bytes: int = BUFFER_
         try:
             first = next(buffers, b"")
         except MissingError as error:
+            if reason(batch) is not None:
+                raise _nothing(batch) from error
             if _ended_just_now(gateway, results):
                 raise looks.not_shown(batch.provider, f"the results of {batch.public_id}") from error
             text = (
@@ -63,7 +69,16 @@ def stream(gateway: Gateway, results: RawResults, *, buffer_bytes: int = BUFFER_
                 "leave out format to get the gateway's copy."
             )
             raise NotFoundError(text, param="batch_id") from error
+    if not first and reason(batch) is not None:
+        raise _nothing(batch)
     return _continued(gateway, batch, first, buffers)
+
+
+def _nothing(batch: Batch) -> NotFoundError:
+    """The error for a batch that failed as a whole, so that its provider has no results."""
+    why = (reason(batch) or {}).get("message") or NO_REASON
+    text = f"{batch.provider} has no results of {batch.public_id}, which failed: {why}"
+    return NotFoundError(text, param="batch_id")
 
 
 def _ended_just_now(gateway: Gateway, results: RawResults) -> bool:

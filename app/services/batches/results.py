@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.blobs import BlobError
 from app.data.batches import lines as batch_lines
@@ -20,6 +21,8 @@ SLICE_LINES = 1000
 BUFFER_BYTES = 256 * 1024
 # A document is held in memory: a page of long lines ends early, and `next_cursor` is where the next one begins.
 MAX_PAGE_BYTES = 8 * 2**20
+NOT_KEPT = "The answer to this request is no longer kept."
+NO_REASON = "The provider gave no reason."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,16 @@ def states(
     return LinesPage(batch, rows[:limit], has_more=len(rows) > limit, waits=noted)
 
 
+def reason(batch: Batch, line: int | None = None) -> Mapping[str, Any] | None:
+    """Why a batch failed as a whole, as an entry of its `errors`: the one of this line, else of all of them.
+
+    None of a batch that did not, whose lines have reasons of their own.
+    """
+    errors = batch.errors or [] if batch.status == "failed" else []
+    by_line = {error.get("line"): error for error in reversed(errors)}
+    return by_line.get(line) or by_line.get(None) or next(iter(errors), None)
+
+
 def buffered(lines: Iterator[bytes], buffer_bytes: int) -> Iterator[bytes]:
     """`lines` joined to buffers of at least `buffer_bytes`, except for the last one."""
     held: list[bytes] = []
@@ -159,8 +172,9 @@ def _result(readers: ChunkReaders, batch: Batch, row: LineAnswer) -> bytes:
     code = output.UNEXECUTED_CODES.get(row.state)
     if code is not None:
         return output.unexecuted_line(batch.public_id, row.line, row.custom_id, code)
+    failed = reason(batch, row.line)
     error = row.error_code or "provider_error"
-    message = "The answer to this request is no longer kept."
+    message = NOT_KEPT if failed is None else str(failed["message"] or NO_REASON)
     return output.failed_line(batch.public_id, row.line, row.custom_id, code=error, message=message)
 
 

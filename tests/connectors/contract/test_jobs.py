@@ -166,6 +166,23 @@ def test_a_job_that_is_over_is_not_cancelled(specimen, connector):
     assert connector.retrieve_job(job.id).status == "completed"
 
 
+@can("batch_cancel")
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_cancel_that_is_refused_of_a_running_job_is_no_end_and_asked_for_again(specimen, server, connector, status):
+    server.app.looks_to_end = None
+    made = submit(specimen, connector, count=1)
+    refusal = b'{"error": {"message": "Not now.", "type": "t", "code": "c"}}'
+    for method, path in (("POST", "cancel"), ("POST", "/stop"), ("DELETE", "")):
+        server.faults.add(Fault(method=method, path=path, status=status, body=refusal))
+
+    with pytest.raises(UpstreamError) as refused:
+        connector.cancel_job(made.id)
+    assert (refused.value.status, refused.value.message) == (status, "Not now.")
+    server.faults.clear()
+    assert not connector.retrieve_job(made.id).is_over
+    assert connector.cancel_job(made.id).status in ("cancelling", "cancelled")
+
+
 @can("batch_delete")
 def test_a_job_that_is_over_is_deleted(specimen, connector):
     made = submit(specimen, connector, count=1)

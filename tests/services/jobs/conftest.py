@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import select
 
 from app.connectors.catalogue import registry
 from app.data.tables import batch_jobs
 from app.services.gateway import Gateway
+from tests.conftest import KeyClient
 from tests.fakes.serving import ServedApp
 from tests.services.jobs.app import JobsApp
 from tests.services.running.conftest import Workers
@@ -86,3 +88,15 @@ def jobs_of(gateway: Gateway) -> list[Any]:
     """All rows of batch_jobs, in order."""
     with gateway.database.read() as connection:
         return list(connection.execute(select(batch_jobs).order_by(batch_jobs.c.batch_id, batch_jobs.c.number)))
+
+
+def assert_tell_the_reason(client: KeyClient, over: dict[str, Any], code: str, message: str) -> None:
+    """Whatever is asked about the lines of a batch that failed as a whole, the answer is why it did."""
+    below = f"/v1/batches/{over['id']}"
+    results = [orjson.loads(line) for line in client.get(f"{below}/results").data.splitlines()]
+    assert results
+    assert {(line["error"]["code"], line["error"]["message"]) for line in results} == {(code, message)}
+    assert {line["error_code"] for line in client.get(f"{below}/lines").json["data"]} == {code}
+    raw = client.get(f"{below}/results?format=raw")
+    assert (raw.status_code, raw.json["error"]["param"]) == (404, "batch_id")
+    assert message in raw.json["error"]["message"]

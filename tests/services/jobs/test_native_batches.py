@@ -7,7 +7,7 @@ from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, overload
 from tests.fakes.serving import ServedApp
 from tests.services.jobs.app import JobsApp
-from tests.services.jobs.conftest import asked, jobs_of
+from tests.services.jobs.conftest import asked, assert_tell_the_reason, jobs_of
 from tests.services.running.conftest import Workers
 from tests.support.batch_states import put_file
 from tests.support.batches import CHAT, chat_line, create, ended, jsonl, read, retrieve
@@ -162,6 +162,7 @@ def test_a_refusal_fails_the_batch_in_openais_words(client: KeyClient, workers: 
     assert over["errors"] == {"object": "list", "data": [told]}
     assert set(over["request_counts"].values()) == {0}  # as when the gateway itself refuses an input
     assert asked(server, "POST", "/batches") == 1
+    assert_tell_the_reason(client, over, "not_today", "no batches today")
     again = client.post(f"/v1/batches/{over['id']}/retry").json
     server.faults.clear()
     assert ended(client, again["id"])["request_counts"]["completed"] == 3

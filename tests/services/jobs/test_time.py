@@ -12,7 +12,7 @@ from tests.conftest import KeyClient
 from tests.fakes.faults import Fault, overload
 from tests.fakes.serving import ServedApp
 from tests.services.jobs.app import JobsApp
-from tests.services.jobs.conftest import jobs_of
+from tests.services.jobs.conftest import assert_tell_the_reason, jobs_of
 from tests.services.running.conftest import Workers
 from tests.support.batches import chat_line, create, ended, jsonl, retrieve
 from tests.support.waiting import until
@@ -56,6 +56,7 @@ def test_a_job_that_stays_away_fails_the_batch(
     over = ended(client, batch["id"])
     assert over["status"] == "failed"
     assert over["errors"]["data"][0]["code"] == "job_lost"
+    assert_tell_the_reason(client, over, "job_lost", "The provider no longer knows the job of this batch.")
 
 
 def test_a_job_that_is_gone_after_its_cancel_is_cancelled(client: KeyClient, workers: Workers, app: JobsApp) -> None:
