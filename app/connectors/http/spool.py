@@ -7,17 +7,23 @@ from typing import TypeVar
 
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import Download
+from app.connectors.http.wire import MAX_ANSWER_BYTES
 from app.lib import json
 from app.lib.jsonl import LineSplitter
 
 T = TypeVar("T")
 
-MAX_LINE_BYTES = 128 * 2**20
+# An answer as large as that of a line that is sent may get, and what the provider writes around it.
+MAX_LINE_BYTES = MAX_ANSWER_BYTES + 2**20
 PIECE_BYTES = 256 * 1024
 
 
 class DamagedError(UpstreamServerError):
     """A file is not what it should be: a line is too long or cut off, or none of them is what was asked for."""
+
+
+class LongLineError(DamagedError):
+    """All that is wrong with a file is a line that is too long: the next look would find the same."""
 
 
 @contextmanager
@@ -82,7 +88,7 @@ def lines_of(pieces: Iterator[bytes], max_line_bytes: int = MAX_LINE_BYTES) -> I
             raise DamagedError(f"The provider's file is cut off in line {line.number}.", code="bad_answer")
     if too_long:
         text = f"Line {too_long} of the provider's file is longer than {max_line_bytes} bytes."
-        raise DamagedError(text, code="bad_answer")
+        raise LongLineError(text, code="bad_answer")
 
 
 def _is_json(line: bytes) -> bool:

@@ -1,18 +1,24 @@
 """Rows of results that name no line: nobody's, but no reason to keep the other lines from their results."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobResult
-from app.connectors.http.spool import DamagedError, each_row
+from app.connectors.http.spool import DamagedError, LongLineError, each_row
 from app.connectors.shared import parsing
 from app.connectors.shared.translated import BAD_ANSWER
 
 NOBODY = ""  # no line has this id: the harvest logs such a result and goes on
+# A row is in memory several times until its result is written: as it came, as parsed values, and as a result. Larger
+# ones are read one at a time, in all threads of a process.
+LARGE_BYTES = 4 * 2**20
 UNNAMED = "The provider's row names no line."
 
 T = TypeVar("T")
+_one_large = threading.Lock()
 
 
 def owner(*values: Any) -> str:
@@ -29,7 +35,8 @@ def readable(files: Iterable[Iterable[T]], read: Callable[[T, int], JobResult]) 
     """The result of each row of each file, by `read(row, number)`; a row that makes no sense costs only itself.
 
     A file of which no row names a line is no file of results, as is one that is cut off: raises DamagedError for it,
-    after the rows of all files. What else reading them raises passes through.
+    after the rows of all files. What else reading them raises passes through. A row that is too long costs only itself,
+    too, and a large one is held until the next row is asked for.
     """
     return each_row(owned(_each(rows, read)) for rows in files)
 
@@ -45,8 +52,13 @@ def filled(rows: Iterable[T]) -> Iterator[T]:
 
 
 def _each(rows: Iterable[T], read: Callable[[T, int], JobResult]) -> Iterator[JobResult]:
-    for number, row in enumerate(rows, start=1):
-        yield read_or_not(row, number, read)
+    try:
+        for number, row in enumerate(rows, start=1):
+            is_large = isinstance(row, bytes) and len(row) > LARGE_BYTES
+            with _one_large if is_large else nullcontext():
+                yield read_or_not(row, number, read)
+    except LongLineError as error:
+        yield unread(error.message)
 
 
 def read_or_not(row: T, number: int, read: Callable[[T, int], JobResult]) -> JobResult:
