@@ -15,6 +15,7 @@ from app.services.accounts import admin, replacement
 from app.services.accounts import pauses as account_pauses
 from app.services.accounts.add import DEFAULT_NAME, RESERVED, NewAccount
 from app.services.accounts.environment import STORE_IT
+from app.services.accounts.pauses import ShownPause
 from app.services.accounts.replacement import Replacement
 from app.services.events import record
 
@@ -339,22 +340,16 @@ def pauses(as_json: bool) -> None:
     """
     with context.gateway() as gateway:
         listed = account_pauses.list_(gateway)
-    if as_json:
-        click.echo(json.dumps([asdict(pause) for pause in listed]))
-        return
-    rows = [
-        (
-            f"{pause.provider}/{pause.account}",
-            pause.model or "all",
-            pause.project or "all",
-            pause.kind,
-            instants.shown(pause.since),
-            instants.shown(pause.paused_until),
-            pause.message,
-        )
-        for pause in listed
-    ]
-    click.echo(context.columns(("ACCOUNT", "MODEL", "PROJECT", "KIND", "SINCE", "UNTIL", "REASON"), rows))
+    columns: dict[str, Callable[[ShownPause], object]] = {
+        "ACCOUNT": lambda pause: f"{pause.provider}/{pause.account}",
+        "MODEL": lambda pause: pause.model or "all",
+        "PROJECT": lambda pause: pause.project or "all",
+        "KIND": lambda pause: pause.kind,
+        "SINCE": lambda pause: instants.shown(pause.since),
+        "UNTIL": lambda pause: instants.shown(pause.paused_until),
+        "REASON": lambda pause: pause.message,
+    }
+    click.echo(context.listed(listed, columns, as_json=as_json))
 
 
 @accounts.command()

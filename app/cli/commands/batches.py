@@ -1,6 +1,6 @@
 """`batchgate batches`: shows and resolves jobs at providers, and adopts batches that exist only there."""
 
-from dataclasses import asdict
+from collections.abc import Callable
 
 import click
 
@@ -9,6 +9,7 @@ from app.lib import json
 from app.services.batches import adoption
 from app.services.batches import batches as batch_lists
 from app.services.batches.adoption import Selection
+from app.services.batches.batches import WaitingBatch
 from app.services.jobs import admin
 from app.services.jobs.admin import Resolution, ShownJob
 
@@ -63,22 +64,16 @@ def waiting(as_json: bool) -> None:
     """
     with context.gateway() as gateway:
         shown = batch_lists.waiting(gateway)
-    if as_json:
-        click.echo(json.dumps([asdict(row) for row in shown]))
-        return
-    rows = [
-        (
-            row.batch,
-            row.project,
-            row.reason,
-            instants.shown(row.since_ms),
-            instants.shown(row.until_ms),
-            row.lines or None,
-            row.message,
-        )
-        for row in shown
-    ]
-    click.echo(context.columns(("BATCH", "PROJECT", "WAITS FOR", "SINCE", "UNTIL", "LINES", "REASON"), rows))
+    columns: dict[str, Callable[[WaitingBatch], object]] = {
+        "BATCH": lambda row: row.batch,
+        "PROJECT": lambda row: row.project,
+        "WAITS FOR": lambda row: row.reason,
+        "SINCE": lambda row: instants.shown(row.since_ms),
+        "UNTIL": lambda row: instants.shown(row.until_ms),
+        "LINES": lambda row: row.lines or None,
+        "REASON": lambda row: row.message,
+    }
+    click.echo(context.listed(shown, columns, as_json=as_json))
 
 
 @batches.command()

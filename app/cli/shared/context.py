@@ -1,11 +1,11 @@
 """What commands on the store share: settings, a gateway, tables, and errors as messages instead of tracebacks."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -16,13 +16,16 @@ from app.cli.shared.refusal import Refused
 from app.connectors.contract.errors import ConfigurationError, UpstreamError
 from app.data.store.database import Database, DatabaseUrlError
 from app.errors import GatewayError
-from app.lib import private
+from app.lib import json, private
 from app.settings import Settings, SettingsError, from_environment
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from app.services.gateway import Actor, Gateway
 
 SQLITE = "sqlite:///"
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 def settings(*, quiet: bool = False) -> Settings:
@@ -123,4 +126,11 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     )
 
 
-__all__ = ["Refused", "columns", "gateway", "is_absent", "plain_errors", "settings", "upgrade"]
+def listed(found: Sequence[Row], shown: Mapping[str, Callable[[Row], object]], *, as_json: bool) -> str:
+    """Formats rows as a JSON array of all of their fields, or as a table of the columns `shown`, by head."""
+    if as_json:
+        return json.dumps([asdict(row) for row in found]).decode()
+    return columns(tuple(shown), [[cell(row) for cell in shown.values()] for row in found])
+
+
+__all__ = ["Refused", "columns", "gateway", "is_absent", "listed", "plain_errors", "settings", "upgrade"]

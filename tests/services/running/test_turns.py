@@ -156,6 +156,20 @@ def forget(gateway: Gateway, known: str = "lines") -> None:
             connection.execute(update(files).values(lines=None))
 
 
+def huge_one(hasty: Gateway, client: KeyClient, begin: Begin, known: str = "lines") -> tuple[str, BatchWork]:
+    """A new batch that takes several turns, and a worker that has not begun it."""
+    batch = huge(client)
+    forget(hasty, known)
+    return batch, begin(hasty)
+
+
+def begun_one(hasty: Gateway, client: KeyClient, begin: Begin, known: str) -> tuple[str, BatchWork]:
+    """As `huge_one`, begun so far that its first lines are in SQL."""
+    batch, work = huge_one(hasty, client, begin, known)
+    until(lambda: work.plan() and count_lines(hasty))
+    return batch, work
+
+
 def expire_leases(gateway: Gateway) -> None:
     with gateway.database.write() as connection:
         connection.execute(update(batches).where(batches.c.lease_until.is_not(None)).values(lease_until=0))
@@ -163,9 +177,7 @@ def expire_leases(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("known", KNOWN)
 def test_a_huge_batch_is_planned_in_many_turns(hasty: Gateway, client: KeyClient, begin: Begin, known: str) -> None:
-    batch = huge(client)
-    forget(hasty, known)
-    work = begin(hasty)
+    batch, work = huge_one(hasty, client, begin, known)
     turns = 0
     while work.plan():
         turns += 1
@@ -177,9 +189,7 @@ def test_a_huge_batch_is_planned_in_many_turns(hasty: Gateway, client: KeyClient
 def test_a_huge_batch_yields_to_small_ones_of_its_own_project_and_of_others(
     hasty: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin
 ) -> None:
-    first = huge(client)
-    forget(hasty)
-    work = begin(hasty)
+    first, work = huge_one(hasty, client, begin)
     assert work.plan()
     mine, theirs = small(client), small(other_client)
     for _ in range(12):
@@ -191,9 +201,7 @@ def test_a_huge_batch_yields_to_small_ones_of_its_own_project_and_of_others(
 def test_new_batches_do_not_starve_the_huge_one(
     hasty: Gateway, client: KeyClient, other_client: KeyClient, begin: Begin
 ) -> None:
-    batch = huge(client)
-    forget(hasty)
-    work = begin(hasty)
+    batch, work = huge_one(hasty, client, begin)
     for _ in range(40):
         small(other_client)
         work.plan()
@@ -243,9 +251,7 @@ def test_the_heartbeat_renews_the_lease_while_the_input_is_read(
 def test_a_batch_that_is_cancelled_while_it_is_planned_goes_no_further(
     hasty: Gateway, client: KeyClient, begin: Begin, known: str
 ) -> None:
-    batch = huge(client)
-    forget(hasty, known)
-    work = begin(hasty)
+    batch, work = huge_one(hasty, client, begin, known)
     for _ in range(8):
         assert work.plan()
     assert bool(count_lines(hasty)) is (known == "nothing")
@@ -263,10 +269,7 @@ def test_a_batch_that_is_cancelled_while_it_is_planned_goes_no_further(
 def test_the_first_lines_run_before_the_others_are_in_sql(
     hasty: Gateway, gateway: Gateway, client: KeyClient, begin: Begin, known: str
 ) -> None:
-    batch = huge(client)
-    forget(gateway, known)
-    work = begin(hasty)
-    until(lambda: work.plan() and count_lines(hasty))
+    batch, work = begun_one(hasty, client, begin, known)
     assert count_lines(hasty) < LINES
     assert (status(client, batch), retrieve(client, batch)["request_counts"]["total"]) == ("in_progress", LINES)
     first = claimed(work)
@@ -291,9 +294,7 @@ def test_the_first_lines_run_before_the_others_are_in_sql(
 def test_a_batch_that_ends_before_all_its_lines_are_in_sql_has_them_all_in_the_end(
     hasty: Gateway, client: KeyClient, begin: Begin, ending: str
 ) -> None:
-    batch = huge(client)
-    work = begin(hasty)
-    until(lambda: work.plan() and count_lines(hasty))
+    batch, work = begun_one(hasty, client, begin, "facts")
     if ending == "cancelled":
         assert client.post(f"/v1/batches/{batch}/cancel").status_code == 200
     else:
@@ -325,9 +326,7 @@ def test_nothing_runs_while_a_later_line_may_be_invalid(
 
 
 def test_a_worker_that_stops_gives_back_what_it_has_begun(hasty: Gateway, client: KeyClient, begin: Begin) -> None:
-    batch = huge(client)
-    forget(hasty)
-    work = begin(hasty)
+    batch, work = huge_one(hasty, client, begin)
     assert work.plan()
     other = begin(hasty, "other")
     assert not other.plan()
