@@ -177,8 +177,10 @@ def _read_results(work: _Harvest) -> None:
 
 
 def _has_results(facts: JobFacts) -> bool:
-    """True of a job that must have results: its provider counts lines that succeeded."""
-    return bool(facts.native_completed) and (facts.status == "completed" or facts.output_native_id is not None)
+    """True of a job that must have results: lines succeeded, or there is a file and its provider does not count."""
+    if facts.native_completed is None:
+        return facts.status == "completed" and facts.output_native_id is not None
+    return facts.native_completed > 0 and (facts.status == "completed" or facts.output_native_id is not None)
 
 
 def _size(result: JobResult) -> int:

@@ -10,7 +10,7 @@ from app.services.jobs.harvest import MAX_MISSING_LOOKS
 from tests.conftest import KeyClient
 from tests.fakes.faults import Fault
 from tests.fakes.gemini_app import GeminiApp
-from tests.fakes.openai_provider_app import provider_app
+from tests.fakes.openai_provider_app import OpenAIProviderApp, provider_app
 from tests.fakes.provider_app import FakeJob
 from tests.fakes.serving import ServedApp
 from tests.services.jobs.conftest import asked
@@ -59,9 +59,19 @@ NO_FILES = {
 }
 
 
+class CountingApp(OpenAIProviderApp):
+    """OpenAI, which may not count."""
+
+    counts = True
+
+    def job_object(self, job: FakeJob) -> dict[str, Any]:
+        said = super().job_object(job)
+        return said if self.counts else {**said, "request_counts": None}
+
+
 @pytest.fixture
 def openai() -> Iterator[ServedApp]:
-    with ServedApp(provider_app("openai", api_key=KEY)) as served:
+    with ServedApp(CountingApp(provider_app("openai").quirks, api_key=KEY)) as served:
         yield served
 
 
@@ -85,6 +95,20 @@ def test_what_is_no_file_of_results_is_read_again(
     [refused] = read(client, over["error_file_id"])
     assert (refused["custom_id"], refused["response"]["status_code"]) == ("b", 400)
     assert asked(openai, "GET", "/content") == 4
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_job_without_counts_that_completed_has_results(
+    at_openai: dict[str, str], client: KeyClient, workers: Workers, openai: ServedApp, times: int
+) -> None:
+    app: Any = openai.app
+    app.counts = False
+    openai.faults.add(Fault(method="GET", path="/content", body=b"", times=times))
+    workers.start()
+    over = ended(client, create(client, jsonl([chat_line("a", "A"), chat_line("b", "B")]))["id"])
+    assert (over["request_counts"]["completed"], over["request_counts"]["failed"]) == (2, 0)
+    assert asked(openai, "GET", "/content") == times + 1
 
 
 @pytest.mark.one_database
