@@ -11,7 +11,7 @@ permits at most: the others need not wait until its lines time out.
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from app.engine.outcomes import Line, Overloaded, Refused, Words
@@ -50,6 +50,13 @@ class Permit:
     probes: tuple[Hold, ...] = ()
 
 
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A thread in line for a permit, of this project."""
+
+    share: Share
+
+
 class Gate:
     """At most `limit` lines between `enter` and `leave`, fewer or none of projects that are refused."""
 
@@ -62,6 +69,7 @@ class Gate:
         self._shares: dict[int, Share] = {}
         self._holds: dict[Scope, Hold] = {}
         self._refused: set[tuple[int, int]] = set()  # since the last answer to anybody
+        self._waiters: list[_Waiter] = []  # who has waited longest first
         self._answers = 0
         self._successes = self._overloads = 0
         self._lifted: set[Scope] = set()
@@ -130,15 +138,30 @@ class Gate:
         ends = self._clock.monotonic() + timeout_s
         with self._free:
             share = self._share(project_id)
+            now = self._clock.monotonic()
+            permit = self._permit(share, now, behind=self._waiters)
+            return permit or self._wait(share, ends)
+
+    def _wait(self, share: Share, ends: float) -> Permit | None:
+        """Wait in line for a permit.
+
+        A thread that returns one and wants the next has the lock sooner than one that has to wake up: if it could go
+        first, a project with many lines would keep out another's only one.
+        """
+        waiter = _Waiter(share)
+        self._waiters.append(waiter)
+        try:
             while True:
                 now = self._clock.monotonic()
-                permit = self._permit(share, now)
+                permit = self._permit(share, now, behind=self._waiters[: self._waiters.index(waiter)])
                 if permit is not None:
                     return permit
                 pause_s = self._pause_s(share, now)
                 if now >= ends or now + pause_s > ends:
                     return None
                 self._free.wait(min(ends - now, pause_s) if pause_s > 0 else ends - now)
+        finally:
+            self._waiters.remove(waiter)
 
     def leave(self, permit: Permit) -> None:
         """Return the permit."""
@@ -148,11 +171,8 @@ class Gate:
             permit.share.out.pop(id(permit), None)
             for hold in permit.probes:
                 hold.probe_out = False
-            # A single waiter may be one whose project has to wait, while another could go.
-            if self._holds or self._is_shared or permit.share.limit != math.inf:
-                self._free.notify_all()
-            else:
-                self._free.notify()
+            if self._waiters:
+                self._free.notify_all()  # one of them may be the next
 
     def answered(self, permit: Permit) -> None:
         """Note an answer. One to a line that was sent during a pause ends the pause."""
@@ -262,17 +282,23 @@ class Gate:
         """True of a project that may probe a pause of all at once: it was not refused since, and has nothing out."""
         return hold.project_id is None and share.refused_at < hold.began and not share.in_flight
 
-    def _permit(self, share: Share, now: float) -> Permit | None:
+    def _may_go(self, share: Share, now: float) -> bool:
+        """True when only the number of permits could keep a line of the project back."""
         bound = min(share.limit, self._bound(share, now))
         share.is_bounded = bound != math.inf
-        if self._in_flight >= self._limit or share.in_flight >= bound:
+        return share.in_flight < bound and all(
+            (now >= hold.until and not hold.probe_out) or self._is_newcomer(share, hold) for hold in self._held(share)
+        )
+
+    def _permit(self, share: Share, now: float, *, behind: Sequence[_Waiter]) -> Permit | None:
+        """A permit, unless those that are left are for others, who wait for longer (`behind`) and may go."""
+        if self._in_flight >= self._limit or not self._may_go(share, now):
+            return None
+        if behind and self._limit - self._in_flight <= sum(self._may_go(other.share, now) for other in behind):
             return None
         probes: tuple[Hold, ...] = ()
         if self._holds:
             probes = tuple(self._held(share))
-            for hold in probes:
-                if (now < hold.until or hold.probe_out) and not self._is_newcomer(share, hold):
-                    return None
             for hold in probes:
                 hold.probe_out = True
         self._in_flight += 1

@@ -1,5 +1,6 @@
 """Who may send after refusals: a line answers for itself first, then its project, and the account last."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from app.engine.patience import Patience
 from app.engine.shares import Pause
 from tests.engine.fake_work import refused as refusal
 from tests.engine.test_run import FakeClock
+from tests.support.waiting import until
 
 BAD, GOOD, THIRD = 1, 2, 3
 PATIENCE = Patience(max_alone=4, max_refused_s=1000.0)
@@ -310,3 +312,32 @@ def test_a_changed_account_ends_what_its_credential_of_before_was_refused_for(ga
     gate.granted(8, [], version=2)
     assert gate.resumed_at > before
     assert may_send(gate, BAD)
+
+
+def test_a_thread_that_returns_a_permit_goes_behind_those_that_wait(gate: Gate) -> None:
+    """It holds the lock before they wake up: a large project would keep out the only line of another."""
+    gate.granted(1, [], is_shared=True)
+    held, got = sends(gate, BAD), []
+    waiting = threading.Thread(target=lambda: got.append(gate.enter(GOOD, timeout_s=20)))
+    waiting.start()
+    until(lambda: gate._waiters)
+    assert held is not None
+    gate.leave(held)
+    assert sends(gate, BAD) is None
+    waiting.join(20)
+    assert got[0] is not None
+    gate.leave(got[0])
+    assert sends(gate, BAD) is not None
+
+
+def test_one_that_waits_and_may_not_go_keeps_back_nobody(gate: Gate, clock: FakeClock) -> None:
+    refuse(gate, BAD, line(1))
+    refuse(gate, BAD, line(2), after_s=5.0)
+    waiting = threading.Thread(target=gate.enter, args=(BAD,), kwargs={"timeout_s": 20})
+    waiting.start()
+    until(lambda: gate._waiters)
+    assert [sends(gate, GOOD) is not None for _ in range(9)] == [True] * 8 + [False]
+    clock.sleep(30)
+    gate.granted(9, [])
+    waiting.join(20)
+    assert not waiting.is_alive()
