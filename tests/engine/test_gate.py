@@ -318,7 +318,7 @@ def test_a_thread_that_returns_a_permit_goes_behind_those_that_wait(gate: Gate) 
     """It holds the lock before they wake up: a large project would keep out the only line of another."""
     gate.granted(1, [], is_shared=True)
     held, got = sends(gate, BAD), []
-    waiting = threading.Thread(target=lambda: got.append(gate.enter(GOOD, timeout_s=20)))
+    waiting = threading.Thread(target=lambda: got.append(gate.enter(GOOD, timeout_s=20)), daemon=True)
     waiting.start()
     until(lambda: gate._waiters)
     assert held is not None
@@ -333,7 +333,7 @@ def test_a_thread_that_returns_a_permit_goes_behind_those_that_wait(gate: Gate) 
 def test_one_that_waits_and_may_not_go_keeps_back_nobody(gate: Gate, clock: FakeClock) -> None:
     refuse(gate, BAD, line(1))
     refuse(gate, BAD, line(2), after_s=5.0)
-    waiting = threading.Thread(target=gate.enter, args=(BAD,), kwargs={"timeout_s": 20})
+    waiting = threading.Thread(target=gate.enter, args=(BAD,), kwargs={"timeout_s": 20}, daemon=True)
     waiting.start()
     until(lambda: gate._waiters)
     assert [sends(gate, GOOD) is not None for _ in range(9)] == [True] * 8 + [False]
