@@ -14,6 +14,7 @@ from cohere.datasets.types import DatasetsGetResponse, DatasetsListResponse
 from cohere.types import EmbedByTypeResponse, ListModelsResponse
 from cohere.utils import dataset_generator
 from cohere.v2 import V2ChatResponse
+from cohere.v2.client import V2Client
 
 from tests.fakes import cohere_rows
 from tests.fakes.cohere_app import CohereApp
@@ -119,7 +120,7 @@ def results(sdk, made):
 
 def test_the_fake_knows_the_fields_that_the_sdk_sends():
     for call, fields in (("chat", cohere_rows.CHAT), ("embed", cohere_rows.EMBED)):
-        sent = set(inspect.signature(getattr(cohere.v2.client.V2Client, call)).parameters)
+        sent = set(inspect.signature(getattr(V2Client, call)).parameters)
         assert sent - {"self", "request_options"} == set(fields) - {"stream"}
     assert set(cohere_rows.INPUT_TYPES) == set(cohere.types.embed_input_type.EmbedInputType.__args__[0].__args__)
 
