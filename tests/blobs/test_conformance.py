@@ -14,6 +14,7 @@ from tests.blobs import servers
 from tests.blobs.servers import Kind
 
 KEY = "ab" * 20
+UNREAD = 30
 MIB = 2**20
 
 
@@ -133,14 +134,15 @@ def test_delete_can_be_repeated(kind: Kind) -> None:
 
 def test_a_stream_that_is_never_read_holds_nothing(store: BlobStore) -> None:
     put(store, noise(MIB))
-    for _ in range(2):  # the first one opens what is kept for all
-        before = len(os.listdir("/proc/self/fd"))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(UNREAD):
         stream = store.stream(KEY)
         stream.close()  # type: ignore[attr-defined]
         stream.close()  # type: ignore[attr-defined]
         assert list(stream) == []
         del stream
-    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    # Connections are kept for the next call, a few of them, and a server in this process has their other ends.
+    assert len(os.listdir("/proc/self/fd")) < before + UNREAD // 2
 
 
 def test_a_blob_shorter_than_expected_is_an_error(store: BlobStore) -> None:
