@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from app import logs
 from app.auth.secrets import KeyRing, kept_key
@@ -99,6 +100,8 @@ def _hints(settings: Settings, log: "FilteringBoundLogger") -> Hints:
         raise SettingsError("BATCHGATE_BROKER_URL is required with BATCHGATE_ENGINE=celery.")
     if find_spec("celery") is None:
         raise SettingsError("BATCHGATE_ENGINE=celery needs the package celery: pip install 'batchgate[celery]'.")
+    if password := urlsplit(settings.broker_url).password:
+        logs.hide(password, unquote(password))  # clients of brokers may name it in their errors
     return BrokerHints(settings.broker_url, log=log)
 
 

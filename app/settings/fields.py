@@ -325,6 +325,7 @@ class Settings:
         "",
         "URL of the broker for `BATCHGATE_ENGINE=celery`, such as `redis://broker.internal:6379/0` or "
         "`amqp://user:password@broker.internal`. The database decides, so no message needs to be durable.",
+        secret=True,
     )
     task_s: float = _var(
         "BATCHGATE_TASK_SECONDS",

@@ -8,6 +8,7 @@ import click
 
 from app import migrate
 from app.cli.shared import context, prompt
+from app.data.store.database import DatabaseUrlError
 from app.settings import Settings, with_driver
 
 
@@ -95,7 +96,10 @@ def copy(url: str) -> None:
 
     progress = copies.Progress()
     with context.gateway() as gateway:
-        move.move(gateway, with_driver(url), upgrade=copies.upgrader(gateway.settings), report=progress)
+        try:
+            move.move(gateway, with_driver(url), upgrade=copies.upgrader(gateway.settings), report=progress)
+        except DatabaseUrlError as error:
+            raise context.Refused(str(error).replace("DATABASE_URL", "--to")) from error
         progress.end()
         file = gateway.ring.file
     click.echo("Copied, and closed this store. Set DATABASE_URL to the copy, then run `batchgate takeover`.", err=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Table, Text, cast, exists, func, select, text
+from sqlalchemy import JSON, Column, Connection, Table, Text, cast, exists, func, inspect, select, text
 from sqlalchemy.engine import Row
 
 from app.data.tables import metadata
@@ -35,9 +35,12 @@ def tables() -> list[Table]:
 
 
 def occupied(connection: Connection) -> str | None:
-    """The name of a table with rows of its own, or None for a store that nobody has used."""
+    """The name of a table with rows of its own, or None for a store that nobody has used, at whatever revision."""
+    present = set(inspect(connection).get_table_names())
     for table in metadata.sorted_tables:
-        if table.name not in OF_A_NEW_STORE and connection.execute(select(exists().select_from(table))).scalar():
+        if table.name in OF_A_NEW_STORE or table.name not in present:
+            continue
+        if connection.execute(select(exists().select_from(table))).scalar():
             return table.name
     return None
 

@@ -6,11 +6,11 @@ from sqlalchemy.engine import make_url
 
 from app.data.backups import rows
 from app.data.batches import workers
-from app.data.store.database import Connection
+from app.data.store.database import Connection, Database
 from app.errors import ConflictError
 from app.services.backups import fence
 from app.services.backups.create import Report
-from app.services.backups.restore import fill
+from app.services.backups.restore import fill, prepare
 from app.services.gateway import Gateway
 
 LEASES = 3
@@ -20,12 +20,15 @@ def move(gateway: Gateway, url: str, *, upgrade: Callable[[str], None], report: 
     """Copy all rows to the unused database at `url`, compare them, fence the copy, and close this store.
 
     `upgrade` migrates the database at a URL. The bytes stay where they are. Others can read meanwhile, not write.
-    Raises ConflictError when workers run or the target has rows; this store then stays open.
+    Raises DatabaseUrlError, and ConflictError when workers run or the target has rows; this store then stays open.
     """
+    Database(url).dispose()  # says what is wrong with the URL
     source, target = (make_url(each).render_as_string(hide_password=True) for each in (gateway.database.url, url))
     if make_url(url) == make_url(gateway.database.url):
         raise ConflictError("The target is this store itself: name another database.")
-    upgrade(url)
+    with gateway.database.read() as connection:
+        _require_idle(gateway, connection)
+    prepare(url, upgrade)
     with gateway.database.write() as connection:
         rows.lock(connection)
         _require_idle(gateway, connection)

@@ -72,6 +72,18 @@ def fill(source: Connection, url: str, settle: Callable[[Connection], None], rep
         database.dispose()
 
 
+def prepare(url: str, upgrade: Callable[[str], None]) -> None:
+    """Create the tables at `url`. Raises ConflictError, before anything is changed there, when a store is in use."""
+    database = Database(url)
+    try:
+        if database.is_created:
+            with database.read() as connection:
+                require_empty(connection)
+    finally:
+        database.dispose()
+    upgrade(url)
+
+
 def require_empty(connection: Connection) -> None:
     """Raises ConflictError when the store has rows of its own."""
     if name := rows.occupied(connection):
@@ -87,11 +99,9 @@ def _require_unused(url: str, upgrade: Callable[[str], None]) -> None:
                     f"{make_url(url).database} exists: stop all processes and move it away, with its -wal and -shm."
                 )
             return
-        upgrade(url)
-        with database.read() as connection:
-            require_empty(connection)
     finally:
         database.dispose()
+    prepare(url, upgrade)
 
 
 def _copy_bytes(folder: Path, found: Manifest, copy: Database, target: BlobStore, report: Report) -> None:

@@ -1,7 +1,9 @@
 """`batchgate db copy`: all rows in another database, on either side, and only one of the two stores open."""
 
+from pathlib import Path
+
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from app.data.backups import rows
 from app.data.batches import workers
@@ -93,3 +95,33 @@ def test_a_moved_store_serves_nothing_until_it_is_taken_over(gateway: Gateway, r
     assert run("takeover", "--yes").exit_code == 0
     assert fence.now(gateway.database).state == fence.OPEN
     assert "store_takeover" in run("events", "tail", "--operation", "store_takeover").output
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "mysql://x/y", "postgresql+nodriver://x/y"])
+def test_what_is_no_database_to_copy_to_is_refused_in_words(gateway: Gateway, run: Run, url: str) -> None:
+    answer = run("db", "copy", "--to", url)
+    assert answer.exit_code == 2 and "--to" in answer.output and "Traceback" not in answer.output
+    assert fence.now(gateway.database).state == fence.OPEN
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("elsewhere", ["postgresql"], indirect=True)
+def test_a_store_in_use_is_not_even_migrated(
+    gateway: Gateway, run: Run, elsewhere: dict[str, str], tmp_path: Path
+) -> None:
+    run("release", on=elsewhere)
+    theirs = Database(from_environment(elsewhere).database_url)
+    with theirs.write() as connection:
+        connection.execute(insert(projects).values(name="theirs", created_at=1))
+        connection.execute(text("DROP TABLE store_state"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert run("backup", tmp_path / "backup").exit_code == 0
+    for answer in (
+        run("db", "copy", "--to", elsewhere["DATABASE_URL"]),
+        run("restore", tmp_path / "backup", on=elsewhere),
+    ):
+        assert answer.exit_code == 2 and "projects has rows" in answer.output
+    with theirs.read() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0001"
+    theirs.dispose()
