@@ -88,8 +88,8 @@ soak: $(INSTALLED) ## Every test on every database, random kills, big files, lon
 	@BATCHGATE_SOAK=full $(BIN)/python -m pytest
 	@$(BIN)/python -m pytest -m soak -n 0 -s --timeout 3600 tests/e2e/soak $(ARGS)
 
-soak-short: $(INSTALLED) ## A few minutes of the same, as in CI
-	@BATCHGATE_SOAK=short $(BIN)/python -m pytest -m soak -n 0 -s --timeout 600 tests/e2e/soak $(ARGS)
+soak-short: $(INSTALLED) ## A few minutes of the same, as in CI, with one seed
+	@BATCHGATE_SOAK=short $(BIN)/python -m pytest -m soak -n 2 --dist loadfile --timeout 600 tests/e2e/soak --seed 1 $(ARGS)
 
 clean: ## Remove .venv and what tools left; var/ and the store in it stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

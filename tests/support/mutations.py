@@ -1,6 +1,6 @@
 """Seeded damage to JSON: what providers and callers send when they are broken, old, or mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from random import Random
 from typing import Any
@@ -67,6 +67,21 @@ def mutated(random: Random, value: Any, *, most: int = 3) -> Any:
         for step in path:
             holder = holder[step]
         random.choice(CHANGES)(random, holder, last)
+    return copy
+
+
+def planted(random: Random, value: Any, names: Sequence[str], *, most: int = 2) -> Any:
+    """A copy of JSON with up to `most` odd values put in at any place, below one of `names` where it is an object."""
+    copy = orjson.loads(orjson.dumps(value))
+    for _ in range(random.randint(0, most)):
+        holder = copy
+        for step in random.choice(_places(copy)):
+            holder = holder[step]
+        odd = deepcopy(random.choice(NONSENSE))
+        if isinstance(holder, dict):
+            holder[random.choice(names)] = random.choice((odd, [odd], {random.choice(names): odd}))
+        elif isinstance(holder, list):
+            holder.append(odd)
     return copy
 
 

@@ -201,9 +201,13 @@ def _is_free(kind: int, name: str, holder: Mapping[str, Any], reached_by: str) -
     if kind != _MAYBE:
         return kind == _PAIRS
     if name == "input":
-        return holder.get("type") in TOOL_USES and isinstance(holder[name], dict) and reached_by != ""
+        return _is_tool_use(holder.get("type")) and isinstance(holder[name], dict) and reached_by != ""
     if name == "arguments":
         return isinstance(holder[name], dict)
     if name == "data":
         return holder.get("type") == "json"
     return is_schema(name, holder, reached_by)
+
+
+def _is_tool_use(named: Any) -> bool:
+    return isinstance(named, str) and named in TOOL_USES
