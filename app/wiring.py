@@ -16,11 +16,12 @@ from app.data.files import blobs
 from app.data.store.database import Database
 from app.engine.hints import BrokerHints, Hints, NoHints
 from app.lib.clock import Clock, SystemClock
+from app.lib.threads.unchanged import Unchanged
 from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper
 from app.services.accounts.directory import Accounts
 from app.services.accounts.environment import PROCESS
-from app.services.gateway import Actor, Gateway
+from app.services.gateway import KEY_S, Actor, Gateway
 from app.services.limits.windows import Rates
 from app.settings import Settings, SettingsError, from_environment
 
@@ -28,18 +29,19 @@ if TYPE_CHECKING:
     from flask import Flask
     from structlog.typing import FilteringBoundLogger
 
+    from app.auth.tokens import Verifier
+
 SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file
 
 
 def create_app(settings: Settings | None = None, *, gateway: Gateway | None = None) -> "Flask":
     """The WSGI application: wire, register, return. Opens nothing, so it may run before a fork."""
     # Imported here, as only web processes need them: commands start in half the time without.
-    from flask import Flask
-
     from app import api
+    from app.api.requests import Application
 
     gateway = gateway or build_gateway(settings or from_environment())
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     api.register(app, gateway)
     return app
 
@@ -74,8 +76,6 @@ def build_gateway(
             settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s, retry_pause_s
         ),
     )
-    verifier = jwt_issuers.verifier(settings, log=log)
-    logs.hide(*[issuer.secret for issuer in verifier.issuers if issuer.secret])
     return Gateway(
         settings=settings,
         database=database,
@@ -85,10 +85,17 @@ def build_gateway(
         clock=clock,
         log=log,
         ring=ring,
-        jwt=verifier,
+        jwt=_verifier(settings, log),
         rates=Rates(),
+        keys=Unchanged(database.newest_commit, for_s=KEY_S),
         hints=_hints(settings, log),
     )
+
+
+def _verifier(settings: Settings, log: "FilteringBoundLogger") -> "Verifier":
+    verifier = jwt_issuers.verifier(settings, log=log)
+    logs.hide(*[issuer.secret for issuer in verifier.issuers if issuer.secret])
+    return verifier
 
 
 def _hints(settings: Settings, log: "FilteringBoundLogger") -> Hints:

@@ -2,7 +2,7 @@
 
 from flask import current_app, g, request
 
-from app.api.context import gateway
+from app.api.context import gateway, of_request
 from app.api.operation import WRITES
 from app.errors import AuthenticationError, GatewayError, PermissionDeniedError
 from app.lib.headers import ACCOUNT, PROJECT
@@ -23,11 +23,9 @@ def require_key() -> None:
 
     Raises AuthenticationError, PermissionDeniedError (role, network, project), RateLimitedError, or StoreClosedError.
     """
-    # Runs for every request, so it looks up the context-local `g` and gateway as rarely as possible.
-    served, project, operation = gateway(), _named(PROJECT), _request_type()
-    g.request_type = operation
-    caller = _caller(served, project)
-    g.caller = caller
+    served, known, project, operation = gateway(), of_request(), _named(PROJECT), _request_type()
+    known.request_type = operation
+    known.caller = caller = _caller(served, project)
     callers.check_project(caller, project)
     permissions.check_request(caller, operation=operation, is_write=operation.endswith(WRITES))
     limits.check_request(served, caller)

@@ -6,6 +6,8 @@ from app.api.context import gateway
 from app.errors import InvalidRequestError
 from app.services.accounts import choose
 
+HEADER = "x-model-provider"
+
 
 def explicit_provider(*values: str | None) -> str | None:
     """The provider that the query, a header or `values` (the `provider` of a form or JSON body) name, or None.
@@ -13,10 +15,12 @@ def explicit_provider(*values: str | None) -> str | None:
     Raises InvalidRequestError when two of them differ or one is unknown, and UnsupportedOperationError when the
     provider does not have the operation of this request.
     """
+    if not values and not request.query_string and HEADER not in request.headers:
+        return None
     named = [
         request.args.get("provider"),
-        request.args.get("x-model-provider"),
-        request.headers.get("x-model-provider"),
+        request.args.get(HEADER),
+        request.headers.get(HEADER),
         *values,
     ]
     providers = list(dict.fromkeys(value.strip().lower() for value in named if value and value.strip()))

@@ -1,11 +1,12 @@
 """What surrounds every request: its id, its clock, its log line, its row in `events`."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.api.context import gateway
+from app.api.context import gateway, of_request
 from app.api.idempotency import REPLAYED_HEADER
 from app.api.operation import WRITES, latency_ms
 from app.errors import RateLimitedError
@@ -21,6 +22,14 @@ MAX_REASON = 500
 REFUSALS = "batchgate_refusals"
 
 
+class Application(Flask):
+    """Flask, without the look at each function, for each request, whether it is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is."""
+        return func
+
+
 def register(app: Flask) -> None:
     """Register the hooks of `app`."""
     app.extensions[REFUSALS] = Refusals()
@@ -34,30 +43,32 @@ def has_body() -> bool:
 
 
 def _begin() -> None:
-    g.started = gateway().clock.monotonic()
-    g.request_id = ids.new(ids.REQUEST)
+    known = of_request()
+    known.started = gateway().clock.monotonic()
+    known.request_id = ids.new(ids.REQUEST)
 
 
 def _end(response: Response) -> Response:
-    response.headers["x-request-id"] = g.request_id
-    operation = g.get("request_type") or request.endpoint or "unknown"
-    caller, actor = g.get("caller"), g.get("actor")
+    known = of_request()
+    response.headers["x-request-id"] = known.request_id
+    operation = known.get("request_type") or request.endpoint or "unknown"
+    caller, actor = known.get("caller"), known.get("actor")
     if not (caller or actor) and has_body():
         # Nobody waits for the body of a stranger, so the connection cannot carry another request.
         response.headers["Connection"] = "close"
-    error = g.get("error")
+    error = known.get("error")
     elapsed_ms = latency_ms()
     log = gateway().log
     (log.debug if error is None and operation in POLLS else log.info)(
         operation,
-        request_id=g.request_id,
+        request_id=known.request_id,
         method=request.method,
         path=request.path,
         status=response.status_code,
         ms=elapsed_ms,
         project=caller.project if caller else None,
         actor=actor.name if actor else caller.name if caller else None,
-        object=g.get("object_id"),
+        object=known.get("object_id"),
         code=error.code if error else None,
         reason=error.message[:MAX_REASON] if error else None,
     )

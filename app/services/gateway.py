@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.auth.attempts import Attempts
 from app.auth.secrets import KeyRing
 from app.blobs import BlobStore
+from app.data.access.keys import CallerRow
 from app.data.backups.state import StoreState
 from app.data.store.database import Database
 from app.engine.hints import Hints, NoHints
@@ -14,6 +15,7 @@ from app.lib.clock import Clock
 from app.lib.threads.episodes import Episodes
 from app.lib.threads.remembered import Remembered
 from app.lib.threads.slots import Slots
+from app.lib.threads.unchanged import Unchanged
 from app.settings import Settings
 
 # Every service imports this module, so the services that it holds are imported for type checking only. The token
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_READINGS = 2
 STORE_STATE_S = 1.0
+KEY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,10 @@ class Gateway:
     """Everything that services use in one process; safe to share between threads.
 
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
-    process's leases of rate limits, `hints` tells workers that there is work, `attempts` limits how often provider keys
-    are verified, `readings` how many large files are read through within requests, `store_state` remembers whether the
-    store may be used, and `episodes` knows what is failing, so that the log has the beginning and the end of it.
+    process's leases of rate limits, `keys` remembers rows of virtual keys until the store changes, `hints` tells
+    workers that there is work, `attempts` limits how often provider keys are verified, `readings` how many large files
+    are read through within requests, `store_state` remembers whether the store may be used, and `episodes` knows what
+    is failing, so that the log has the beginning and the end of it.
     """
 
     settings: Settings
@@ -49,6 +53,7 @@ class Gateway:
     ring: KeyRing = field(repr=False)
     jwt: "Verifier"
     rates: "Rates" = field(repr=False)
+    keys: Unchanged[CallerRow] = field(repr=False)
     hints: Hints = field(default_factory=NoHints, repr=False)
     attempts: Attempts = field(default_factory=Attempts)
     episodes: Episodes = field(default_factory=Episodes, repr=False)

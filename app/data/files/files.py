@@ -1,9 +1,10 @@
 """Rows of files. A deleted file stays as a tombstone, so that list cursors keep working."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, literal, or_, select, update
+from sqlalchemy import BigInteger, Connection, Select, and_, bindparam, literal, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.sql import ColumnElement
 
@@ -176,13 +177,18 @@ def page(
     limit: int,
 ) -> list[FileRow]:
     """Up to `limit` + 1 files of the project beyond `after`."""
-    statement = select(*_COLUMNS).where(files.c.project_id == project_id, _ALIVE)
-    if purpose is not None:
-        statement = statement.where(files.c.purpose == purpose)
-    if home is not None:
-        statement = statement.where(files.c.home == home)
-    ordered = paging.page(statement, files, after=after, descending=descending, limit=limit)
-    return [FileRow(*row) for row in connection.execute(ordered)]
+    filters = {name: value for name, value in (("purpose", purpose), ("home", home)) if value is not None}
+    statement = _page(tuple(filters), is_first=after is None, descending=descending)
+    parameters = {"project_id": project_id, **filters, **paging.page_parameters(after, limit=limit)}
+    return [FileRow._make(row) for row in connection.execute(statement, parameters).all()]
+
+
+@cache
+def _page(filters: tuple[str, ...], *, is_first: bool, descending: bool) -> Select[Any]:
+    """The statement of a list, which takes longer to build than to run."""
+    statement = select(*_COLUMNS).where(files.c.project_id == bindparam("project_id", type_=BigInteger), _ALIVE)
+    statement = statement.where(*(files.c[name] == bindparam(name) for name in filters))
+    return paging.prepared_page(statement, files, is_first=is_first, descending=descending)
 
 
 def delete(connection: Connection, file_id: int) -> list[int] | None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from app.data.store.commits import Commits
 from app.lib import private
 
 BUSY_TIMEOUT_S = 30
@@ -82,6 +83,7 @@ class Database:
         else:
             options["pool_pre_ping"] = True
         self._identity: tuple[int, int] | None = None
+        self._commits = Commits(self._file) if self._file else None
         # Two engines, because resetting a pooled SQLite connection from autocommit puts the driver back into its
         # legacy mode, which silently loses updates.
         try:
@@ -130,6 +132,10 @@ class Database:
                 time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
 
+    def newest_commit(self) -> int | None:
+        """A number that is another one after each commit to an SQLite file; None for a server, or if unknown."""
+        return None if self._commits is None else self._commits.newest()
+
     def free_bytes(self) -> int | None:
         """Free space on the disk of the SQLite file; None for a server, which looks after its own, or if unknown."""
         if self._file is None:
@@ -149,6 +155,8 @@ class Database:
         """Close all pooled connections; the next use opens new ones."""
         self.readers.dispose()
         self.writers.dispose()
+        if self._commits is not None:
+            self._commits.close()
 
     def _open_sqlite(self, connection: Any, _record: Any) -> None:
         _set_up(connection)

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, bindparam, func, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -59,9 +59,24 @@ def native_position(
 
 def page(statement: S, table: Table, *, after: Position | None, descending: bool, limit: int) -> S:
     """`statement` in the order of lists, after `after`, with one row more than `limit` to show whether more follow."""
+    return _page(statement, table, after=after, descending=descending).limit(limit + 1)
+
+
+def prepared_page(statement: S, table: Table, *, is_first: bool, descending: bool) -> S:
+    """As `page`, to be built once: what differs between requests are the parameters of `page_parameters`."""
+    after = None if is_first else tuple_(bindparam("after_created_at"), bindparam("after_id"))
+    return _page(statement, table, after=after, descending=descending).limit(bindparam("rows"))
+
+
+def page_parameters(after: Position | None, *, limit: int) -> dict[str, int]:
+    """What a prepared page is executed with."""
+    position = {} if after is None else {"after_created_at": after[0], "after_id": after[1]}
+    return {"rows": limit + 1, **position}
+
+
+def _page(statement: S, table: Table, *, after: Any, descending: bool) -> S:
     key = tuple_(table.c.created_at, table.c.id)
     if after is not None:
         statement = statement.where(key < after if descending else key > after)
     columns = (table.c.created_at, table.c.id)
-    order = [column.desc() if descending else column.asc() for column in columns]
-    return statement.order_by(*order).limit(limit + 1)
+    return statement.order_by(*(column.desc() if descending else column.asc() for column in columns))
