@@ -1,10 +1,9 @@
 """The command line, `batchgate COMMAND`: this module finds commands, and imports only the one that runs."""
 
-import importlib
-
 import click
 
 from app.cli.shared import dotenv
+from app.cli.shared.lazy import Lazy
 from app.version import VERSION
 
 # What a command is, and what it does: the list of commands is shown without importing any of them.
@@ -12,7 +11,7 @@ COMMANDS = {
     "accounts": ("app.cli.commands.accounts:accounts", "Manage accounts: credentials at providers."),
     "backup": ("app.cli.operate.copies:backup", "Back up the store and its blobs into FOLDER, while the gateway runs."),
     "batch": ("app.cli.batch_run.command:batch", "Run batches from the command line."),
-    "batches": ("app.cli.commands.batches:batches", "Show and resolve jobs at providers, and adopt batches."),
+    "batches": ("app.cli.groups:batches", "Follow, read and steer batches, and their jobs at providers."),
     "blobs": ("app.cli.commands.blobs:blobs", "Show where file contents are, and move them."),
     "budgets": ("app.cli.commands.budgets:budgets", "Limit what batches may cost."),
     "containers": ("app.cli.commands.containers:containers", "Adopt containers that exist at a provider."),
@@ -44,23 +43,11 @@ COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, _context: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Lazy,
+    sections={"Commands": COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(VERSION, prog_name="batchgate")
 def batchgate() -> None:
     """Files, batches and containers of every model provider behind one URL.

@@ -49,7 +49,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         *("errors", "neutral", "media", "chat", "cohere", "messages", "gemini", "mistral", "converse", "responses"),
         *("embeddings", "dialects"),
     ),
-    "cli": ("shared", "batch_run", "commands", "operate", "demo"),
+    "cli": ("shared", "client", "batch_run", "commands", "operate", "demo"),
 }
 # Imports for a type alone that go against the order: the gateway holds parts that lean on it.
 FOR_TYPES = {("services", "gateway")}

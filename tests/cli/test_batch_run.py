@@ -12,9 +12,10 @@ import requests
 from click.testing import CliRunner, Result
 
 from app.cli import batchgate
-from app.cli.batch_run import http
-from app.cli.batch_run.progress import Progress, watch
+from app.cli.client import http
+from app.cli.client.watch import watch
 from app.cli.shared import profile
+from app.cli.shared.progress import Progress
 from app.data.batches import workers
 from app.engine.embedded import Embedded
 from app.services.gateway import Gateway
@@ -215,7 +216,7 @@ def test_a_batch_without_a_worker_says_so_once(
             raise StillError
 
     with pytest.raises(StillError):
-        watch(client, batch["id"], progress=Progress(enabled=False), sleep=sleep)
+        watch(client, batch["id"], progress=Progress(is_shown=False), sleep=sleep)
     assert capsys.readouterr().err.count("No worker is running") == 1
 
     with gateway.database.write() as connection:
@@ -223,7 +224,7 @@ def test_a_batch_without_a_worker_says_so_once(
     until(lambda: client.seconds_without_worker() != math.inf, what="a report that has seen the worker")
     polls.clear()
     with pytest.raises(StillError):
-        watch(client, batch["id"], progress=Progress(enabled=False), sleep=sleep)
+        watch(client, batch["id"], progress=Progress(is_shown=False), sleep=sleep)
     assert "No worker" not in capsys.readouterr().err
 
 

@@ -8,7 +8,6 @@ import pytest
 pytestmark = pytest.mark.one_database
 DEAR = {
     "structlog",
-    "rich",
     "flask",
     "werkzeug",
     "requests",

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
-from app.cli.batch_run import http, report, results
 from app.cli.batch_run import input as batch_run_input
-from app.cli.batch_run.progress import Progress, watch
+from app.cli.batch_run import report, results
+from app.cli.client import http
+from app.cli.client.options import client_options
+from app.cli.client.watch import INTERRUPTED, watch
 from app.cli.shared import profile
+from app.cli.shared.progress import Progress, Transfer
 from app.cli.shared.refusal import Refused
 
-INTERRUPTED = 130
 INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -27,8 +29,7 @@ def batch() -> None:
 @click.option("--endpoint", help="Endpoint, such as /v1/chat/completions.  [default: `url` of the first line]")
 @click.option("--completion-window", default="24h", show_default=True, help="Time within which the batch must finish.")
 @click.option("--output", type=OUTPUT, help="Path for the responses.  [default: FILE.output.jsonl]")
-@click.option("--base-url", help="URL of the gateway.  [default: $BATCHGATE_BASE_URL, or the one of `make run`]")
-@click.option("--api-key", help="Virtual key.  [default: $BATCHGATE_API_KEY, or the one of `make run`]")
+@client_options
 @click.option("--resume", metavar="BATCH_ID", help="Wait for an existing batch instead of starting one.")
 @click.option("--dry-run", is_flag=True, help="Only estimate the tokens and cost of the batch.")
 @click.option("--no-progress", is_flag=True, help="Show no progress bar.")
@@ -63,7 +64,8 @@ def run(
         raise click.UsageError("Give a FILE of requests, or the id of a batch with --resume.")
     places = results.places(file, output=output, batch_id=resume)
     gateway = http.Gateway(profile.find(base_url=base_url, api_key=api_key))
-    progress = Progress(enabled=not no_progress)
+    progress = Progress()
+    progress = Progress(is_shown=progress.is_terminal and not no_progress)
     started = resume
     try:
         if started is None and file is not None:
@@ -74,7 +76,7 @@ def run(
     except http.AwayError as error:
         raise Refused(f"{error}{_how_to_resume(file, started)}") from error
     except KeyboardInterrupt:
-        progress.close()
+        progress.end()
         click.echo(_how_to_resume(file, started) if started else "\nStopped; no batch was started.", err=True)
         raise SystemExit(INTERRUPTED) from None
 
@@ -91,8 +93,9 @@ def _start(
     """Uploads the file and creates the batch; returns its id, or None after a dry run."""
     endpoint = endpoint or batch_run_input.endpoint(file)
     gateway.greet()
-    with progress.upload(file.stat().st_size) as sent:
-        uploaded = gateway.upload(file, provider=options["provider"], sent=sent)
+    sent = Transfer(progress, f"uploading {file.name}", file.stat().st_size)
+    uploaded = gateway.upload(file, provider=options["provider"], sent=sent)
+    progress.end()
     file_id = uploaded["id"]
     if dry_run:
         try:

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from app.cli.client.lines import reason
+from app.cli.shared.text import plain
 from app.lib import json
 
 MAX_ERRORS = 5
@@ -22,7 +24,7 @@ def show(batch: dict[str, Any], *, written: list[Path]) -> int:
     for path in written:
         click.echo(f"  {path}")
     for line in _errors(batch, written):
-        click.echo(f"  {line}", err=True)
+        click.echo(f"  {plain(line)}", err=True)
     return 0 if complete else 1
 
 
@@ -73,15 +75,4 @@ def _errors(batch: dict[str, Any], written: list[Path]) -> Iterator[str]:
     with written[-1].open("rb") as file:
         for _, line in zip(range(MAX_ERRORS), file, strict=False):
             failed = json.loads(line)
-            yield f"{failed.get('custom_id')}: {_reason(failed)[:TEXT_LENGTH]}"
-
-
-def _reason(failed: dict[str, Any]) -> str:
-    """Returns why a line of an error file failed: the gateway's reason, or the provider's response."""
-    if error := failed.get("error"):
-        return str(error.get("message") or error.get("code"))
-    response = failed.get("response") or {}
-    body = response.get("body")
-    error = body.get("error") if isinstance(body, dict) else body
-    message = error.get("message") if isinstance(error, dict) else error
-    return f"HTTP {response.get('status_code')} {message}"
+            yield f"{failed.get('custom_id')}: {reason(failed)[:TEXT_LENGTH]}"

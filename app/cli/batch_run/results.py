@@ -1,12 +1,12 @@
 """Writes the results of a batch next to its input."""
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.cli.batch_run.http import Gateway
+from app.cli.client.http import Gateway, read, segment
+from app.cli.client.saving import whole_file
 from app.cli.shared.refusal import Refused
 
 OUTPUT_ENDING = ".output.jsonl"
@@ -53,19 +53,5 @@ def fetch(gateway: Gateway, batch: dict[str, Any], *, places: Places) -> list[Pa
 
 
 def _write(gateway: Gateway, file_id: str, path: Path) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(descriptor, "wb") as target:
-            gateway.download(file_id, target)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    """Returns the process's umask, which can only be read by setting it."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
+    with whole_file(path, force=True) as target, gateway.open(f"/files/{segment(file_id)}/content") as response:
+        target.writelines(read(response))

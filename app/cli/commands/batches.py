@@ -1,10 +1,11 @@
-"""`batchgate batches`: shows and resolves jobs at providers, and adopts batches that exist only there."""
+"""The operator's `batchgate batches`: shows and resolves jobs at providers, adopts batches that exist only there."""
 
 from collections.abc import Callable
 
 import click
 
 from app.cli.shared import context, instants
+from app.cli.shared.text import plain, plain_json
 from app.lib import json
 from app.services.batches import adoption
 from app.services.batches import batches as batch_lists
@@ -16,12 +17,7 @@ from app.services.jobs.admin import Resolution, ShownJob
 HEADS = ("JOB", "ACCOUNT", "STATE", "STATUS", "LINES", "DONE", "NATIVE ID", "FAULTS", "LAST ERROR")
 
 
-@click.group()
-def batches() -> None:
-    """Show and resolve jobs at providers, and adopt batches."""
-
-
-@batches.command()
+@click.command()
 @click.argument("batch")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def jobs(batch: str, as_json: bool) -> None:
@@ -34,7 +30,7 @@ def jobs(batch: str, as_json: bool) -> None:
     with context.gateway() as gateway:
         shown = admin.list_(gateway, batch)
     if as_json:
-        click.echo(json.dumps([_fields(row) for row in shown]))
+        click.echo(plain_json(json.dumps([_fields(row) for row in shown])))
         return
     rows = [
         (
@@ -53,7 +49,7 @@ def jobs(batch: str, as_json: bool) -> None:
     click.echo(context.columns(HEADS, rows))
 
 
-@batches.command()
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def waiting(as_json: bool) -> None:
     """List what running batches wait for: a pause, another try, an account, their provider.
@@ -76,7 +72,7 @@ def waiting(as_json: bool) -> None:
     click.echo(context.listed(shown, columns, as_json=as_json))
 
 
-@batches.command()
+@click.command()
 @click.argument("batch")
 @click.option("--job", "number", type=int, help="Number of the job, if several jobs of the batch are unknown.")
 @click.option("--retry", is_flag=True, help="The provider does not have the job: submit it again.")
@@ -100,7 +96,7 @@ def resolve(batch: str, number: int | None, retry: bool, fail: bool, native_id: 
     click.echo(f"Job {row.number} of {batch} is {row.state}.")
 
 
-@batches.command()
+@click.command()
 @click.option("--project", required=True, help="Project for the batches; created if it is new.")
 @click.option("--provider", required=True, help="Provider that has them.")
 @click.option("--account", help="Name of the account that has them. Default: the account for new work.")
@@ -121,7 +117,7 @@ def adopt(project: str, provider: str, account: str | None, native_ids: tuple[st
             shown = adoption.adopt(gateway, selection, found) if yes and found.state == "new" else found
             counts[shown.state] = counts.get(shown.state, 0) + 1
             cells = (shown.state, shown.batch_id, shown.native.id, shown.native.status, shown.native.endpoint)
-            click.echo("  ".join(cell for cell in cells if cell))
+            click.echo("  ".join(plain(cell) for cell in cells if cell))
     summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no batches"
     click.echo(f"{summary}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from app.cli.shared import context, instants
+from app.cli.shared.text import plain, plain_json
 from app.lib import json
 from app.services.events.browse import Event, Filters, Tail
 
@@ -70,7 +71,7 @@ def tail(
 
 def _print(events: Sequence[Event], *, as_json: bool) -> None:
     for event in events:
-        click.echo(json.dumps(asdict(event)) if as_json else _text(event))
+        click.echo(plain_json(json.dumps(asdict(event))) if as_json else _text(event))
 
 
 def _text(event: Event) -> str:
@@ -88,7 +89,4 @@ def _text(event: Event) -> str:
         event.request_id,
         (event.detail or {}).get("message"),
     )
-    line = "  ".join(str(word) for word in words if word is not None)
-    return "".join(
-        char if char.isprintable() else "?" for char in line
-    )  # escape sequences from callers must not reach the terminal
+    return "  ".join(plain(word) for word in words if word is not None)

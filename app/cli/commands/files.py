@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from app.cli.shared import context
+from app.cli.shared.text import plain, plain_json
 from app.lib import json
 from app.services.files import adoption
 from app.services.files.adoption import Candidate, Selection
@@ -46,7 +47,7 @@ def adopt(
         for found in adoption.candidates(gateway, selection):
             shown = adoption.adopt(gateway, selection, found) if yes and found.state == adoption.NEW else found
             counts[shown.state] = counts.get(shown.state, 0) + 1
-            click.echo(json.dumps(_body(shown)) if as_json else _line(shown))
+            click.echo(plain_json(json.dumps(_body(shown))) if as_json else _line(shown))
     if not as_json:
         summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no files"
         click.echo(f"{summary}." + ("" if yes else " Nothing was changed: add --yes to adopt the new ones."))
@@ -65,4 +66,4 @@ def _line(candidate: Candidate) -> str:
     native = candidate.native
     size = "" if native.bytes is None else f"{native.bytes} bytes"
     cells = (candidate.state, candidate.file_id, native.id, native.purpose, size, native.filename)
-    return "  ".join(cell for cell in cells if cell)
+    return "  ".join(plain(cell) for cell in cells if cell)

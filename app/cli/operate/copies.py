@@ -1,7 +1,5 @@
 """`batchgate backup`, `restore` and `takeover`, and what `batchgate db copy` shares with them."""
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -13,6 +11,7 @@ from app import migrate
 from app.auth.secrets import SealError
 from app.blobs import BlobError
 from app.cli.shared import context
+from app.cli.shared.progress import Progress, copied
 from app.data.batches import work
 from app.lib import json
 from app.services.access import pepper
@@ -20,33 +19,6 @@ from app.services.backups import create, fence
 from app.services.backups import restore as restoring
 from app.services.backups.manifest import Manifest
 from app.settings import Settings
-
-SHOW_S = 0.5
-LOG_S = 10.0
-
-
-class Progress:
-    """Shows on standard error how far a copy is: in one line that changes on a terminal, else a line now and then."""
-
-    def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._next = time.monotonic() + (SHOW_S if self._is_terminal else LOG_S)
-        self._is_shown = False
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + (SHOW_S if self._is_terminal else LOG_S)
-        share = f" of {total:,} ({100 * done // max(total, 1)}%)" if total is not None else ""
-        text = f"{done:,}{share} {what} copied"
-        click.echo(f"\r{text:<70}" if self._is_terminal else text, err=True, nl=not self._is_terminal)
-        self._is_shown = self._is_terminal
-
-    def end(self) -> None:
-        """Leave the line that changes."""
-        if self._is_shown:
-            click.echo(err=True)
 
 
 def upgrader(settings: Settings) -> Callable[[str], None]:
@@ -72,7 +44,11 @@ def backup(folder: Path, as_json: bool) -> None:
     progress = Progress()
     with context.gateway() as gateway, _file_errors():
         made = create.create(
-            gateway, folder, revision=migrate.newest_revision(), upgrade=upgrader(gateway.settings), report=progress
+            gateway,
+            folder,
+            revision=migrate.newest_revision(),
+            upgrade=upgrader(gateway.settings),
+            report=copied(progress),
         )
         progress.end()
     _print(made, as_json, f"Backed up to {folder}")
@@ -102,7 +78,7 @@ def restore(folder: Path, as_json: bool) -> None:
             target=blob_stores(settings, lambda _: None).default,
             newest=migrate.newest_revision(),
             upgrade=upgrader(settings),
-            report=progress,
+            report=copied(progress),
         )
         progress.end()
     _print(found, as_json, f"Restored the backup of {found.created_at}")

@@ -8,6 +8,7 @@ import click
 
 from app import migrate
 from app.cli.shared import context, prompt
+from app.cli.shared.progress import Progress, copied
 from app.data.store.database import DatabaseUrlError
 from app.settings import Settings, with_driver
 
@@ -94,10 +95,10 @@ def copy(url: str) -> None:
     from app.cli.operate import copies
     from app.services.backups import move
 
-    progress = copies.Progress()
+    progress = Progress()
     with context.gateway() as gateway:
         try:
-            move.move(gateway, with_driver(url), upgrade=copies.upgrader(gateway.settings), report=progress)
+            move.move(gateway, with_driver(url), upgrade=copies.upgrader(gateway.settings), report=copied(progress))
         except DatabaseUrlError as error:
             raise context.Refused(str(error).replace("DATABASE_URL", "--to")) from error
         progress.end()

@@ -13,6 +13,8 @@ from app import migrate
 from app.auth.secrets import SealError
 from app.cli.shared import profile
 from app.cli.shared.refusal import Refused
+from app.cli.shared.table import columns
+from app.cli.shared.text import plain_json
 from app.connectors.contract.errors import ConfigurationError, UpstreamError
 from app.data.store.database import Database, DatabaseUrlError
 from app.errors import GatewayError
@@ -117,19 +119,10 @@ def is_absent(settings: Settings) -> bool:
     return settings.is_embedded and not Path(settings.database_url.removeprefix(SQLITE)).exists()
 
 
-def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Formats a table as plain text, with one line for each row and no truncated values."""
-    cells = [list(heads), *[["" if value is None else str(value) for value in row] for row in rows]]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(heads))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
-
-
 def listed(found: Sequence[Row], shown: Mapping[str, Callable[[Row], object]], *, as_json: bool) -> str:
     """Formats rows as a JSON array of all of their fields, or as a table of the columns `shown`, by head."""
     if as_json:
-        return json.dumps([asdict(row) for row in found]).decode()
+        return plain_json(json.dumps([asdict(row) for row in found]))
     return columns(tuple(shown), [[cell(row) for cell in shown.values()] for row in found])
 
 

@@ -1,18 +1,24 @@
 """Calls the gateway over HTTP, as any client does."""
 
 import math
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote
 
 import requests
 
 from app.cli.shared.profile import Profile
 from app.cli.shared.refusal import Refused
+from app.cli.shared.text import plain
 from app.lib import json, multipart
 
 PIECE_BYTES = 64 * 1024
+# How often a call is tried that the gateway does not answer, or asks to repeat later.
+ATTEMPTS = 5
+FIRST_WAIT_S, MAX_WAIT_S = 0.25, 60.0
 CONNECT_S = 10
 ANSWER_S = 120
 # What the messages of the operating system mean to someone who typed a URL.
@@ -29,7 +35,9 @@ TRANSIENT = (429, 502, 503, 504)
 WORKER_SEEN = "worker_seen_seconds_ago"
 CORRECT_URL = "Correct --base-url or BATCHGATE_BASE_URL: it is the gateway's URL, with or without /v1."
 
+Answer = TypeVar("Answer")
 Sent = Callable[[int], None]
+Sleep = Callable[[float], None]
 
 
 class AwayError(Exception):
@@ -51,7 +59,7 @@ class Gateway:
 
     def greet(self) -> None:
         """Check that the gateway is there and accepts the key, before anything large is sent."""
-        if self._json("GET", "/batches?limit=1", missing_ok=True).get("object") != "list":
+        if self.call("GET", "/batches?limit=1", names_url=True).get("object") != "list":
             raise Refused(f"{self.base_url} answers, but not as a gateway does. {CORRECT_URL}")
 
     def seconds_without_worker(self) -> float | None:
@@ -66,52 +74,70 @@ class Gateway:
         seen = report[WORKER_SEEN]
         return float(seen) if isinstance(seen, int | float) else math.inf
 
-    def upload(self, path: Path, *, provider: str | None, sent: Sent) -> dict[str, Any]:
-        """Upload `path` as a batch input and return its file object. `sent` gets the size of each piece sent."""
-        fields = [("purpose", "batch"), *([("provider", provider)] if provider else [])]
+    def upload(
+        self, path: Path, *, provider: str | None, sent: Sent, fields: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Upload `path`, as a batch input unless `fields` say otherwise, and return its file object.
+
+        `sent` gets the size of each piece sent.
+        """
+        named = {"purpose": "batch", **(fields or {}), **({"provider": provider} if provider else {})}
+        return self.send_file("/files", path, fields=named, sent=sent, content_type="application/jsonl")
+
+    def send_file(
+        self,
+        url_path: str,
+        path: Path,
+        *,
+        fields: Mapping[str, str],
+        sent: Sent,
+        content_type: str = "application/octet-stream",
+    ) -> dict[str, Any]:
+        """Post a form with a file as its last field."""
         with path.open("rb") as file:
             size = file.seek(0, 2)
             form = multipart.form(
-                fields,
+                list(fields.items()),
                 file_field="file",
                 filename=path.name,
-                content_type="application/jsonl",
+                content_type=content_type,
                 file_bytes=size,
-                open_file=lambda: _pieces(file, size, sent),
+                open_file=lambda: pieces(file, 0, size, sent),
             )
-            return self._json("POST", "/files", data=form, headers={"Content-Type": form.content_type}, timeout=None)
+            return self.call("POST", url_path, data=form, headers={"Content-Type": form.content_type}, timeout=None)
 
     def delete_file(self, file_id: str) -> None:
         """Delete a file."""
-        self._json("DELETE", f"/files/{file_id}")
+        self.call("DELETE", f"/files/{file_id}")
 
     def estimate(self, file_id: str, *, provider: str | None, model: str | None) -> dict[str, Any]:
         """The gateway's estimate of what a batch of this file would cost and take."""
         query = {"provider": provider, "model": model}
         params = {name: value for name, value in query.items() if value}
-        return self._json("GET", f"/files/{file_id}/estimate", params=params)
+        return self.call("GET", f"/files/{file_id}/estimate", params=params)
 
     def create_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create a batch. It is retried once after a lost answer; the idempotency key prevents a second batch."""
+        return self.post_once("/batches", body)
+
+    def post_once(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Post what must not happen twice: it is sent again, once, only under the same key."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         try:
-            return self._json("POST", "/batches", json=body, headers=headers)
+            return self.call("POST", path, json=body, headers=headers)
         except AwayError:
-            return self._json("POST", "/batches", json=body, headers=headers)
+            return self.call("POST", path, json=body, headers=headers)
 
-    def batch(self, batch_id: str) -> dict[str, Any]:
-        """The current batch object."""
-        return self._json("GET", f"/batches/{batch_id}")
+    def open(self, path: str, **options: Any) -> requests.Response:
+        """A response whose body is read piece by piece, with `read`. Content that lies in a bucket comes from there."""
+        return self._request("GET", path, stream=True, **options)
 
-    def download(self, file_id: str, target: BinaryIO) -> None:
-        """Write a file's content to `target`."""
-        with self._request("GET", f"/files/{file_id}/content", stream=True) as response:
-            try:
-                target.writelines(response.iter_content(PIECE_BYTES))
-            except requests.RequestException as error:
-                raise AwayError(f"The download of {file_id} was interrupted: {error}") from error
+    def head(self, path: str) -> requests.Response:
+        """What a GET would answer, without its body."""
+        return self._request("HEAD", path)
 
-    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """The JSON object that the gateway answers. `path` begins after `/v1`; `options` are those of requests."""
         with self._request(method, path, **options) as response:
             try:
                 answer = json.loads(response.content)
@@ -122,7 +148,7 @@ class Gateway:
         return answer
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
-        timeout, missing_ok = options.pop("timeout", ANSWER_S), options.pop("missing_ok", False)
+        timeout, names_url = options.pop("timeout", ANSWER_S), options.pop("names_url", False)
         url = f"{self.base_url}/v1{path}"
         try:
             response = self._session.request(
@@ -136,14 +162,52 @@ class Gateway:
             raise AwayError(f"{text} `make run` starts one here. Otherwise: {CORRECT_URL}") from error
         except requests.RequestException as error:
             raise Refused(f"The request to {url} cannot be sent: {error}") from error
+        if response.status_code == 302 and options.get("stream"):
+            # A signed URL of the bucket: the key stays here.
+            return self._request_elsewhere(response.headers["Location"])
         # A 409 with Retry-After: the same request is still in progress, and its answer will be ours.
         if response.status_code in TRANSIENT or (response.status_code == 409 and "Retry-After" in response.headers):
             raise AwayError(_message(response), retry_after_s=_retry_after(response))
-        if missing_ok and response.status_code in (404, 405):
+        if names_url and response.status_code in (404, 405):
             raise Refused(f"{response.url} does not exist ({_message(response)}). {CORRECT_URL}")
         if response.status_code >= 300:
             raise Refused(_message(response))
         return response
+
+    @staticmethod
+    def _request_elsewhere(url: str) -> requests.Response:
+        try:
+            response = requests.get(url, stream=True, timeout=(CONNECT_S, ANSWER_S), allow_redirects=False)
+        except requests.RequestException as error:
+            raise AwayError(f"The blob store of the gateway does not answer: {_why(error)}.") from error
+        if response.status_code != 200:
+            raise AwayError(f"The blob store of the gateway answers {response.status_code} {plain(response.reason)}.")
+        return response
+
+
+def read(response: requests.Response) -> Iterator[bytes]:
+    """The body, piece by piece. Raises AwayError when it is cut off."""
+    try:
+        yield from response.iter_content(PIECE_BYTES)
+    except requests.RequestException as error:
+        raise AwayError(f"The download was cut off: {plain(_cause(error))}.") from error
+
+
+def patiently(call: Callable[[], Answer], *, sleep: Sleep = time.sleep) -> Answer:
+    """Calls again, later, while the gateway is away, a few times."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return call()
+        except AwayError as error:
+            sleep(min(max(error.retry_after_s, FIRST_WAIT_S * 2**attempt), MAX_WAIT_S))
+    return call()
+
+
+def segment(object_id: str) -> str:
+    """An id as a part of a path. Raises Refused for what is none."""
+    if object_id in ("", ".", "..") or not object_id.isprintable():
+        raise Refused(f"{object_id!r:.80} is not an id.")
+    return quote(object_id, safe="")
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -155,9 +219,9 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
-def _pieces(file: BinaryIO, size: int, sent: Sent) -> Iterator[bytes]:
-    """The first `size` bytes of the file: what is appended meanwhile is not part of the announced length."""
-    file.seek(0)
+def pieces(file: BinaryIO, start: int, size: int, sent: Sent) -> Iterator[bytes]:
+    """`size` bytes of the file from `start` on: what is appended meanwhile is not part of the announced length."""
+    file.seek(start)
     left = size
     while left and (piece := file.read(min(PIECE_BYTES, left))):
         left -= len(piece)
@@ -195,10 +259,12 @@ def _message(response: requests.Response) -> str:
     try:
         body = json.loads(response.content)
         error = body["error"]
-        text, event = str(error["message"]), body.get("event_id")
+        text, event = plain(error["message"]), body.get("event_id")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{response.url} answers {response.status_code} {response.reason}. Check the base URL."
-    return f"{text} (HTTP {response.status_code}, event {event})" if event else f"{text} (HTTP {response.status_code})"
+        # The answer to HEAD has no body.
+        return f"{response.url} answers {response.status_code} {plain(response.reason)}. Check the base URL."
+    named = f", event {plain(event)}" if event else ""
+    return f"{text} (HTTP {response.status_code}{named})"
 
 
 def _retry_after(response: requests.Response) -> float:

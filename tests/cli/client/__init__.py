@@ -1,0 +1,1 @@
+"""Commands of a client, against the gateway on a real socket."""
