@@ -19,6 +19,7 @@ from app.engine.on_demand import OnDemand
 from app.engine.parts import JOBS, LINES
 from app.services.backups import fence
 from app.services.gateway import Gateway
+from app.services.leases import lease_ms
 from app.services.running import due
 from app.services.upkeep import preflight
 from app.services.upkeep import sweep as upkeep_sweep
@@ -48,13 +49,15 @@ class Host:
         preflight.require_ring(self.gateway)
         self.name = _name()
         self.engines = OnDemand(self._engine, clock=self.gateway.clock)
+        named = {"name": self.name, "host": socket.gethostname()[:255]}
         with self.gateway.database.write() as connection:
-            workers.register(connection, name=self.name, host=socket.gethostname()[:255], pid=os.getpid())
+            workers.register(connection, **named, pid=os.getpid(), lease_ms=lease_ms(settings))
         self.gateway.log.info("worker.started", worker=self.name, engine="celery")
 
     def _engine(self, part: str) -> Embedded:
         # A name for each engine: one that stops gives back its permits, and not those of the next.
-        return build_engine(self.gateway, name=_name(), parts=frozenset({part}), hint=self.gateway.hints.send)
+        parts = frozenset({part})
+        return build_engine(self.gateway, name=_name(), process=self.name, parts=parts, hint=self.gateway.hints.send)
 
     def work(self, part: str) -> None:
         """Work on a part, and pass on what is left."""
@@ -65,8 +68,7 @@ class Host:
 
     def may_work(self) -> bool:
         """False while the store is fenced or was moved."""
-        with self.gateway.database.write() as connection:
-            workers.seen(connection, name=self.name)
+        upkeep_sweep.seen(self.gateway, worker=self.name)
         found = fence.state(self.gateway)
         if found.state == fence.OPEN:
             if self.gateway.episodes.worked("store"):

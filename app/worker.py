@@ -17,6 +17,7 @@ from app.engine.patience import Patience
 from app.lib.threads import signals
 from app.services.backups import fence
 from app.services.gateway import Gateway
+from app.services.leases import lease_ms
 from app.services.running.work import BatchWork
 from app.services.upkeep import preflight
 from app.settings import Settings
@@ -44,7 +45,8 @@ def serve(gateway: Gateway) -> int:
     engine = build_engine(gateway, name=name)
     signals.handle((signal.SIGTERM, signal.SIGINT), engine.stop)
     with gateway.database.write() as connection:
-        workers.register(connection, name=name, host=socket.gethostname()[:255], pid=os.getpid())
+        host, leased_ms = socket.gethostname()[:255], lease_ms(settings)
+        workers.register(connection, name=name, host=host, pid=os.getpid(), lease_ms=leased_ms)
     gateway.log.info("worker.started", worker=name, concurrency=settings.worker_concurrency)
     ended = threading.Event()
     watch = threading.Thread(target=_watch_store, args=(gateway, engine, ended), name="store", daemon=True)
@@ -91,10 +93,14 @@ def build_engine(
     gateway: Gateway,
     *,
     name: str,
+    process: str | None = None,
     parts: frozenset[str] = ALL,
     hint: Callable[[str], None] = no_hint,
 ) -> Embedded:
-    """The engine with the options from the settings. `parts` are what it does; `hint` passes on what others can do."""
+    """The engine with the options from the settings. `parts` are what it does; `hint` passes on what others can do.
+
+    `process` is what its process is called in `workers`, where that is not the name of the engine.
+    """
     settings = gateway.settings
     options = Options(
         concurrency=settings.worker_concurrency,
@@ -110,4 +116,5 @@ def build_engine(
         patience=Patience(max_refused_s=settings.refused_s),
         parts=parts,
     )
-    return Embedded(BatchWork(gateway, worker=name), options, clock=gateway.clock, log=gateway.log, hint=hint)
+    work = BatchWork(gateway, worker=name, process=process or name)
+    return Embedded(work, options, clock=gateway.clock, log=gateway.log, hint=hint)

@@ -14,9 +14,11 @@ def migrate(connection: Connection) -> None:
     before = context.get_context().get_current_revision()
     if before == context.get_head_revision():
         return
+    # Views may read other views.
+    also = " CASCADE" if connection.dialect.name == "postgresql" else ""
     for name in inspect(connection).get_view_names():
         if name.startswith("v_"):
-            connection.execute(text(f"DROP VIEW {name}"))
+            connection.execute(text(f"DROP VIEW IF EXISTS {name}{also}"))
     context.run_migrations()
     for statement in views.create_statements(connection.dialect.name):
         connection.execute(text(statement))

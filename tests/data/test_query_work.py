@@ -188,9 +188,10 @@ QUERIES: dict[str, Query] = {
         600 + REASONS,
     ),
     "waits of batches": Query(
-        lambda c: waits.of_batches(c, [HUGE, *range(FIRST_SMALL, FIRST_SMALL + 19)]), RUNNING * 10 + REASONS
+        lambda c: waits.of_batches(c, [HUGE, *range(FIRST_SMALL, FIRST_SMALL + 19)]), RUNNING * 20 + REASONS
     ),
-    "waits list": Query(lambda c: waits.list_all(c, limit=100), RUNNING * 10 + REASONS),
+    "progress of batches": Query(lambda c: waits.progress(c, [HUGE, FIRST_SMALL]), 500),
+    "waits list": Query(lambda c: waits.list_all(c, limit=100), RUNNING * 20 + REASONS),
     "waits of lines": Query(lambda c: waits.of_lines(c, HUGE, first=101, last=200), 1000),
     "waits note": Query(lambda c: waits.note(c, HUGE, [WAIT]), 20),
     "waits forget": Query(lambda c: waits.forget(c, HUGE, range(1, 101)), WAITING * 4),
@@ -202,7 +203,7 @@ QUERIES: dict[str, Query] = {
     # Of so few pauses PostgreSQL may read all, once; of ten times as many it does not.
     "pauses list": Query(lambda c: pauses.list_all(c, limit=20), PAUSED * 3),
     "pauses forget_old": Query(lambda c: pauses.forget_old(c, after_ms=DAY_MS), PAUSED * 2),
-    "batch find": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_1"), 50 + REASONS),
+    "batch find": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_1"), 200 + REASONS),
     "batch find, ended": Query(lambda c: batches.find(c, project_id=PROJECT, public_id="batch_500"), 50),
     "batch position": Query(lambda c: batches.position(c, project_id=PROJECT, public_id="batch_1"), 10),
     "file find": Query(lambda c: files.find(c, PROJECT, "file-1"), 50),

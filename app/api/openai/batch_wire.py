@@ -1,6 +1,7 @@
 """Batches and their lines on the wire (contracts: gateway API, "Batches")."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from app.lib.states import TERMINAL
@@ -11,11 +12,24 @@ from app.services.lines import output
 # A refusal of the account's key: its words are the operator's.
 OF_OPERATOR = "credential"
 MESSAGES = {
+    "planning": "The batch waits for its lines to be checked.",
+    "queue": "It waits for its turn.",
+    "permits": "As many requests as the account may have for this model are at the provider.",
+    "concurrency": "As many requests as the batch may have at once are at the provider.",
     "paused": "The provider refuses requests for this model or account; one is tried from time to time.",
+    "paused_by_user": "The batch is paused. Resume it to have its other lines sent.",
+    "not_before": "The batch was asked not to begin earlier.",
+    "off_peak": "The batch waits for the off-peak hours of its account.",
     "retry": "Requests failed or were refused, and are sent again.",
     "account_disabled": "The account at the provider is disabled or gone. Ask the operator of the gateway.",
+    "no_worker": "No worker of the gateway is running. Ask its operator.",
+    "store_away": "The file store of the gateway does not answer. Ask its operator.",
+    "budget": "A budget is spent, so the batch is being cancelled.",
     "provider": "Requests are at the provider, which has not answered them yet.",
+    "finalizing": "All lines have ended; their results are being written.",
 }
+# What holds a batch holds each of its lines that has not been sent.
+OF_LINES_TOO = frozenset(MESSAGES) - {"provider", "retry"}
 # Where the operator's accounts are is the operator's.
 URL = re.compile(r"https?://[^\s'\"]*[^\s'\".,:;)]")
 COUNTS = ("total", "completed", "failed", "succeeded", "expired", "canceled", "pending")
@@ -54,7 +68,14 @@ def render(batch: Batch, *, public_url: str, has_operations: bool) -> dict[str, 
         "operation_name": batch.first_native_id if has_operations else None,
         "execution": batch.execution,
         "retry_of": batch.retry_of_batch,
+        "priority": batch.priority,
+        "concurrency": batch.concurrency,
+        "finish_by": _seconds(batch.finish_by),
+        "not_before": _seconds(batch.not_before),
+        "off_peak": batch.off_peak_until is not None,
+        "paused_at": _seconds(batch.paused_at),
         "waiting_on": _waiting_on(batch),
+        "progress": _progress(batch),
     }
 
 
@@ -122,6 +143,13 @@ def line(batch: Batch, row: LineStatus, wait: LineWaiting | None = None) -> dict
     }
 
 
+def _progress(batch: Batch) -> dict[str, Any] | None:
+    found = batch.progress
+    if found is None:
+        return None
+    return {"lines_per_second": found.lines_per_second, "eta": _seconds(found.eta_ms)}
+
+
 def _waiting_on(batch: Batch) -> dict[str, Any] | None:
     waits = batch.waiting_on
     if waits is None:
@@ -129,6 +157,7 @@ def _waiting_on(batch: Batch) -> dict[str, Any] | None:
     # Of a native batch this is what went wrong with its job, which it may wait for at its provider, too.
     shows = waits.reason in ("paused", "retry") or (waits.reason == "provider" and batch.execution == "provider")
     message = waits.message if shows else None
+    has_permits = waits.reason in ("permits", "concurrency", "queue", "provider") and waits.ceiling is not None
     return {
         "reason": waits.reason,
         "since": _seconds(waits.since_ms),
@@ -137,16 +166,25 @@ def _waiting_on(batch: Batch) -> dict[str, Any] | None:
         "status_code": waits.status_code if message else None,
         "code": waits.code if message and waits.kind != OF_OPERATOR else None,
         "lines": waits.lines if waits.reason == "retry" and waits.lines else None,
+        "refusals": waits.refusals if shows and waits.refusals else None,
+        "ahead": waits.ahead,
+        "in_flight": waits.in_flight if has_permits else None,
+        "ceiling": waits.ceiling if has_permits else None,
+        "learned_limit": int(waits.learned_limit) if has_permits and waits.learned_limit is not None else None,
+        "jobs": dict(waits.jobs) or None,
+        "polled_at": _seconds(waits.polled_ms),
     }
 
 
 def _line_waits_on(batch: Batch, row: LineStatus, wait: LineWaiting | None) -> dict[str, Any] | None:
-    """Why a line without a result waits: for itself, else for the reason of its batch."""
+    """Why a line without a result waits: for itself, else for the reason of its batch, else for its turn."""
     if row.state != "pending":
         return None
     if wait is None:
-        held = batch.waiting_on is not None and batch.waiting_on.reason in ("paused", "account_disabled")
-        return _waiting_on(batch) if held else None
+        of_batch = batch.waiting_on
+        if of_batch is None or of_batch.reason in OF_LINES_TOO or batch.execution == "provider":
+            return _waiting_on(batch)
+        return _waiting_on(replace(batch, waiting_on=replace(of_batch, reason="queue", until_ms=None)))
     reason = "provider" if wait.state == "running" else "retry"
     return {
         "reason": reason,

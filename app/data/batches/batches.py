@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert,
 
 from app.data.batches import waits
 from app.data.batches.job_facts import Errors
-from app.data.batches.waits import WaitingOn
+from app.data.batches.waits import Progress, WaitingOn
 from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.store.rows import columns
@@ -29,7 +29,10 @@ class Batch:
 
     `native_id` is the id of its job at the provider, None when it was split into several; `first_native_id` is the id
     of the first of them. `retry_of_batch` is the id of the batch whose failed lines this one repeats. `waiting_on` is
-    why it waits, None of one that does not.
+    why it waits, None of one that is over, and `progress` how fast it runs, None while that cannot be known.
+
+    No line is sent before `not_before`, nor while `paused_at` is set. One with `off_peak_until` waits for its account's
+    off-peak hours; those that it is in, or was last, end then.
     """
 
     id: int
@@ -73,7 +76,14 @@ class Batch:
     retry_of_batch: str | None
     native_id: str | None
     first_native_id: str | None
+    priority: int = 0
+    concurrency: int | None = None
+    finish_by: int | None = None
+    not_before: int | None = None
+    off_peak_until: int | None = None
+    paused_at: int | None = None
     waiting_on: WaitingOn | None = None
+    progress: Progress | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -198,8 +208,10 @@ def mark_deleted(connection: Connection, batch_id: int) -> bool:
 
 def _with_waits(connection: Connection, found: list[Batch]) -> list[Batch]:
     running = [batch.id for batch in found if not batch.has_ended]
-    reasons = waits.of_batches(connection, running) if running else {}
-    return [replace(batch, waiting_on=reasons[batch.id]) if batch.id in reasons else batch for batch in found]
+    if not running:
+        return found
+    reasons, progress = waits.of_batches(connection, running), waits.progress(connection, running)
+    return [replace(batch, waiting_on=reasons.get(batch.id), progress=progress.get(batch.id)) for batch in found]
 
 
 def _visible(project_id: int) -> ColumnElement[bool]:

@@ -90,10 +90,12 @@ def start_over(connection: Connection, account_id: int) -> None:
     connection.execute(update(batch_jobs).where(*postponed).values(next_at=now_ms()))
 
 
-def hold(connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:
-    """Lease the worker its share."""
+def hold(
+    connection: Connection, capacity_id: int, *, worker: str, held: int, wanted: int, in_flight: int, lease_ms: int
+) -> None:
+    """Lease the worker its share, and note how many of its lines are out."""
     where = (capacity_permits.c.capacity_id == capacity_id, capacity_permits.c.worker == worker)
-    values = {"held": held, "wanted": wanted, "lease_until": now_ms() + lease_ms}
+    values = {"held": held, "wanted": wanted, "in_flight": in_flight, "lease_until": now_ms() + lease_ms}
     if not connection.execute(update(capacity_permits).where(*where).values(**values)).rowcount:
         connection.execute(insert(capacity_permits).values(capacity_id=capacity_id, worker=worker, **values))
 

@@ -1,18 +1,37 @@
 """Lines that have run for a while, or wait to be sent again: rows that come and go while a batch runs."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, column, delete, exists, literal, select, table
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    bindparam,
+    column,
+    delete,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.data.store.database import now_ms
-from app.data.tables import batch_line_waits, batch_segments, batches
+from app.data.tables import batch_jobs, batch_line_waits, batch_segments, batches
 from app.data.tables.batches import IS_RUNNING
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _KEPT = ("state", "epoch", "since", "until", "refusals", "refused_since", "kind", "status_code", "code", "message")
+
+# Reasons that end when it is a batch's turn.
+HAVE_TURNS = ("planning", "queue", "permits")
+MAX_AHEAD = 1000
+_ORDER = ("project_id", "status", "priority", "expires_at")
 
 
 class NewWait(NamedTuple):
@@ -35,17 +54,35 @@ class NewWait(NamedTuple):
 class WaitingOn:
     """Why a batch or a line waits. Instants are Unix milliseconds; `lines` are how many wait to be sent again.
 
-    `message` is the provider's. `kind` is what the table of refusals makes of it, or `timeout`.
+    `message` is the provider's, of `store_away` the store's. `kind` is what the table of refusals makes of it, or
+    `timeout`; `refusals` is how often that happened to the line that waits longest. `in_flight`, `ceiling` and
+    `learned_limit` are of the account and model. `ahead` are batches of the project that come before this one, at most
+    MAX_AHEAD. `jobs` are how many jobs there are in each state, and `polled_ms` is when one was last looked at.
     """
 
     reason: str
     since_ms: int | None
     until_ms: int | None = None
     lines: int = 0
+    refusals: int = 0
     kind: str | None = None
     status_code: int | None = None
     code: str | None = None
     message: str | None = None
+    in_flight: int = 0
+    ceiling: int | None = None
+    learned_limit: float | None = None
+    ahead: int | None = None
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    polled_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How fast a batch runs, of late, and when it ends if it goes on like that (Unix milliseconds)."""
+
+    lines_per_second: float
+    eta_ms: int | None
 
 
 class LineWaiting(NamedTuple):
@@ -62,15 +99,68 @@ class LineWaiting(NamedTuple):
     message: str | None
 
 
-_NAMES = ("batch_id", "reason", "since_ms", "until_ms", "lines", "kind", "status_code", "code", "message")
-_VIEW = table("v_waiting", *(column(name) for name in _NAMES))
+_NAMES = (
+    *("reason", "since_ms", "until_ms", "lines", "refusals", "kind", "status_code", "code", "message"),
+    *("in_flight", "ceiling", "learned_limit"),
+)
+_VIEW = table("v_reasons", column("batch_id"), column("execution"), *(column(name) for name in _NAMES))
+_PROGRESS = table("v_progress", column("batch_id"), column("lines_per_second"), column("eta_ms"))
 _LINE = select(*(batch_line_waits.c[name] for name in LineWaiting._fields))
 
 
 def of_batches(connection: Connection, batch_ids: Collection[int]) -> dict[int, WaitingOn]:
-    """Why each of the batches waits that does."""
-    rows = connection.execute(select(_VIEW).where(_VIEW.c.batch_id.in_(list(batch_ids)))).mappings()
-    return {row["batch_id"]: WaitingOn(**{name: row[name] for name in _NAMES if name != "batch_id"}) for row in rows}
+    """Why each of the batches waits that is not over."""
+    rows = connection.execute(select(_VIEW).where(_VIEW.c.batch_id.in_(list(batch_ids)))).mappings().all()
+    found = {row["batch_id"]: WaitingOn(**{name: row[name] for name in _NAMES}) for row in rows}
+    native = _jobs(connection, [row["batch_id"] for row in rows if row["execution"] == "provider"])
+    for batch_id, waits in found.items():
+        ahead = _ahead(connection, batch_id) if waits.reason in HAVE_TURNS else None
+        jobs, polled_ms = native.get(batch_id, ({}, None))
+        found[batch_id] = replace(waits, ahead=ahead, jobs=jobs, polled_ms=polled_ms)
+    return found
+
+
+def progress(connection: Connection, batch_ids: Collection[int]) -> dict[int, Progress]:
+    """How fast those of the batches run that do."""
+    rows = connection.execute(select(_PROGRESS).where(_PROGRESS.c.batch_id.in_(list(batch_ids)))).all()
+    return {
+        row.batch_id: Progress(round(row.lines_per_second, 3), row.eta_ms)
+        for row in rows
+        if row.lines_per_second is not None
+    }
+
+
+def _ahead(connection: Connection, batch_id: int) -> int:
+    """How many batches of the same project in the same status come before this one; no more than MAX_AHEAD."""
+    own = connection.execute(select(*(batches.c[name] for name in _ORDER)).where(batches.c.id == batch_id)).one()
+    sooner = or_(
+        batches.c.priority > own.priority,
+        and_(
+            batches.c.priority == own.priority,
+            or_(
+                batches.c.expires_at < own.expires_at,
+                and_(batches.c.expires_at == own.expires_at, batches.c.id < batch_id),
+            ),
+        ),
+    )
+    mine = and_(IS_RUNNING, batches.c.project_id == own.project_id, batches.c.status == own.status)
+    held = or_(batches.c.paused_at.is_not(None), batches.c.not_before > now_ms())
+    before = select(batches.c.id).where(mine, sooner, ~func.coalesce(held, false())).limit(MAX_AHEAD).subquery()
+    return int(connection.execute(select(func.count()).select_from(before)).scalar_one())
+
+
+def _jobs(connection: Connection, batch_ids: Collection[int]) -> dict[int, tuple[dict[str, int], int | None]]:
+    """How many jobs each batch has in each state, and when one was last looked at."""
+    if not batch_ids:
+        return {}
+    counted = select(
+        batch_jobs.c.batch_id, batch_jobs.c.state, func.count().label("jobs"), func.max(batch_jobs.c.refreshed_at)
+    ).group_by(batch_jobs.c.batch_id, batch_jobs.c.state)
+    found: dict[int, tuple[dict[str, int], int | None]] = {}
+    for batch_id, state, jobs, polled in connection.execute(counted.where(batch_jobs.c.batch_id.in_(list(batch_ids)))):
+        states, before = found.get(batch_id, ({}, None))
+        found[batch_id] = {**states, state: jobs}, max(filter(None, (before, polled)), default=None)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +174,17 @@ class WaitingBatch:
     since_ms: int | None
     until_ms: int | None
     lines: int
+    refusals: int
     kind: str | None
     status_code: int | None
     code: str | None
     message: str | None
+    in_flight: int
+    ceiling: int | None
+    learned_limit: float | None
 
 
-_ALL = table("v_waiting", *(column(name) for name in WaitingBatch.__annotations__))
+_ALL = table("v_reasons", *(column(name) for name in WaitingBatch.__annotations__))
 
 
 def list_all(connection: Connection, *, limit: int) -> list[WaitingBatch]:

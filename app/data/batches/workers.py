@@ -6,15 +6,21 @@ from app.data.store.database import insert_absent, now_ms
 from app.data.tables import periodic_leases, workers
 
 
-def register(connection: Connection, *, name: str, host: str, pid: int) -> None:
-    """Record that a worker process has started."""
-    values = {"name": name, "host": host, "pid": pid}
+def register(connection: Connection, *, name: str, host: str, pid: int, lease_ms: int = 60_000) -> None:
+    """Record that a worker process has started; it counts as alive for `lease_ms`."""
+    values = {"name": name, "host": host, "pid": pid, "lease_until": now_ms() + lease_ms}
     connection.execute(insert(workers).values(started_at=now_ms(), seen_at=now_ms(), **values))
 
 
-def seen(connection: Connection, *, name: str) -> None:
-    """Record that a worker process is alive."""
-    connection.execute(update(workers).where(workers.c.name == name).values(seen_at=now_ms()))
+def seen(connection: Connection, *, name: str, lease_ms: int) -> None:
+    """Record that a worker process is alive, for another `lease_ms`."""
+    values = {"seen_at": now_ms(), "lease_until": now_ms() + lease_ms}
+    connection.execute(update(workers).where(workers.c.name == name).values(**values))
+
+
+def set_fault(connection: Connection, *, name: str, fault: str | None) -> None:
+    """Record what keeps a worker process from working, in words for operators, or that nothing does any more."""
+    connection.execute(update(workers).where(workers.c.name == name).values(fault=fault))
 
 
 def unregister(connection: Connection, *, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.data.store.waiting import WAITING
+from app.data.store.waiting import PROGRESS, REASONS, WAITING
 
 INSTANT: dict[str, Callable[[str], str]] = {
     "sqlite": lambda column: f"strftime('%Y-%m-%d %H:%M:%S', {column} / 1000, 'unixepoch')",
@@ -31,7 +31,9 @@ FORMS: dict[str, dict[str, str]] = {
 }
 
 _VIEWS = {
+    "v_reasons": REASONS,
     "v_waiting": WAITING,
+    "v_progress": PROGRESS,
     "v_files": """
         SELECT f.public_id AS file, p.name AS project, f.home AS provider, f.purpose, f.filename, f.status,
                f.bytes, f.lines, b.state AS blob_state, b.key AS blob_key, f.origin,
@@ -54,13 +56,22 @@ _VIEWS = {
                    AS lines_pending,
                b.total_tokens, b.worker, i.public_id AS input_file, {b.created_at} AS created,
                {b.in_progress_at} AS started, {b.expires_at} AS deadline,
-               {COALESCE(b.completed_at, b.failed_at, b.expired_at, b.cancelled_at)} AS ended
+               {COALESCE(b.completed_at, b.failed_at, b.expired_at, b.cancelled_at)} AS ended,
+               b.priority, b.concurrency, {b.not_before} AS not_before, {b.paused_at} AS paused,
+               (SELECT w.reason FROM v_reasons w WHERE w.batch_id = b.id) AS waiting_on,
+               (SELECT g.lines_per_second FROM v_progress g WHERE g.batch_id = b.id) AS lines_per_second,
+               (SELECT g.eta FROM v_progress g WHERE g.batch_id = b.id) AS eta
         FROM batches b JOIN projects p ON p.id = b.project_id JOIN files i ON i.id = b.input_file_id
         WHERE b.deleted_at IS NULL""",
     "v_lines": """
         SELECT b.public_id AS batch, l.line, l.custom_id, l.wire_id, l.state, l.attempts, l.unknown_attempts,
-               l.status_code, l.error_code, l.latency_ms, l.input_tokens, l.output_tokens, l.dropped_fields
-        FROM batch_lines l JOIN batches b ON b.id = l.batch_id""",
+               l.status_code, l.error_code, l.latency_ms, l.input_tokens, l.output_tokens, l.dropped_fields,
+               CASE WHEN l.state = 'pending' THEN COALESCE(
+                   (SELECT CASE w.state WHEN 'running' THEN 'provider' ELSE 'retry' END FROM batch_line_waits w
+                    WHERE w.batch_id = l.batch_id AND w.line = l.line),
+                   CASE WHEN b.execution = 'gateway' AND r.reason IN ('provider', 'retry') THEN 'queue'
+                        ELSE r.reason END) END AS waiting_on
+        FROM batch_lines l JOIN batches b ON b.id = l.batch_id LEFT JOIN v_reasons r ON r.batch_id = b.id""",
     "v_line_waits": """
         SELECT b.public_id AS batch, l.line, l.custom_id, w.state, l.attempts, w.refusals, w.kind, w.status_code,
                w.code, w.message, {w.since} AS since, {w.until} AS until, {w.refused_since} AS refused_since, s.worker

@@ -68,6 +68,12 @@ batches = Table(
     instant("cancelled_at"),
     reference("price_id", "prices", required=False),
     Column("lines_state", String(16), nullable=False, default="kept", server_default="kept"),
+    number("priority"),
+    number("concurrency", None),
+    instant("finish_by"),
+    instant("not_before"),
+    instant("off_peak_until"),
+    instant("paused_at"),
     instant("deleted_at"),
     one_of("status", BATCH_STATUSES),
     one_of("execution", ("provider", "gateway")),
@@ -96,6 +102,8 @@ partial_index("ix_batches_running", batches.c.status, batches.c.expires_at, wher
 partial_index("ix_batches_turns", batches.c.status, batches.c.project_id, batches.c.expires_at, where=RUNNING)
 partial_index("ix_batches_open", batches.c.project_id, batches.c.key_id, where=RUNNING)
 partial_index("ix_batches_open_account", batches.c.account_id, where=RUNNING)
+# The few that wait for an account's next off-peak hours when these are over.
+partial_index("ix_batches_off_peak", batches.c.off_peak_until, where=f"{RUNNING} AND off_peak_until IS NOT NULL")
 Index("ix_batches_input_file_id", batches.c.input_file_id)
 partial_index("ix_batches_running_input", batches.c.input_file_id, where=RUNNING)
 
@@ -134,7 +142,7 @@ batch_chunks = Table(
     "batch_chunks",
     metadata,
     identity(),
-    reference("batch_id", "batches", index=True),
+    reference("batch_id", "batches"),
     reference("segment_id", "batch_segments"),
     reference("blob_id", "blobs"),
     number("epoch"),
@@ -144,6 +152,8 @@ batch_chunks = Table(
     **IDS_NEVER_REUSED,
     comment="Immutable blobs with the answers of some lines.",
 )
+# How fast a batch runs is seen from its last chunks.
+Index("ix_batch_chunks_batch_id_created_at", batch_chunks.c.batch_id, batch_chunks.c.created_at)
 
 batch_lines = Table(
     "batch_lines",
@@ -192,6 +202,18 @@ batch_line_waits = Table(
     Column("message", String(512)),
     one_of("state", WAIT_STATES),
     comment="Lines that have run for a while, or wait to be sent again; the rows of others are gone within seconds.",
+    sqlite_with_rowid=False,
+)
+
+batch_permits = Table(
+    "batch_permits",
+    metadata,
+    Column("batch_id", BigInt, primary_key=True, autoincrement=False),
+    Column("worker", String(64), primary_key=True),
+    number("held"),
+    number("wanted"),
+    instant("lease_until", required=True),
+    comment="How many lines of a batch with a `concurrency` each worker may have in flight; shares add up to it.",
     sqlite_with_rowid=False,
 )
 

@@ -131,10 +131,27 @@ capacity_permits = Table(
     Column("worker", String(64), nullable=False),
     number("held"),
     number("wanted"),
+    number("in_flight", None),
     instant("lease_until", required=True),
     UniqueConstraint("capacity_id", "worker"),
     **IDS_NEVER_REUSED,
     comment="The share of a capacity that each worker process holds, on lease.",
+)
+
+off_peak_windows = Table(
+    "off_peak_windows",
+    metadata,
+    identity(),
+    reference("account_id", "accounts", index=True),
+    Column("model", String(256), nullable=False),
+    Column("days", String(32), nullable=False),
+    number("begins_minute"),
+    number("ends_minute"),
+    Column("zone", String(64), nullable=False),
+    number("percent", 100),
+    instant("created_at", required=True),
+    **IDS_NEVER_REUSED,
+    comment="Hours in which an account is cheaper, in a time zone. Model '' is all models, `percent` what is paid.",
 )
 
 pauses = Table(

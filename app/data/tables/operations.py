@@ -69,6 +69,8 @@ workers = Table(
     number("pid"),
     instant("started_at", required=True),
     instant("seen_at", required=True),
+    instant("lease_until"),
+    Column("fault", String(512)),
     **IDS_NEVER_REUSED,
     comment="Worker processes and when each was last seen.",
 )

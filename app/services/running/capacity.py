@@ -47,6 +47,7 @@ def exchange(gateway: Gateway, key: Capacity, *, worker: str, held: int, wanted:
             worker=worker,
             held=max(share, held),
             wanted=wanted,
+            in_flight=held,
             lease_ms=lease_ms(gateway.settings),
         )
     _log(gateway, account, key.model, signals, names)

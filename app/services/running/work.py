@@ -6,9 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.blobs import BlobError, BlobMissingError
 from app.connectors.contract.base import always_room
 from app.data.batches import capacity as permits
-from app.data.batches import job_facts, jobs, work
+from app.data.batches import job_facts, jobs, work, workers
 from app.data.batches.jobs import JobLease
 from app.engine.gate import Signals
 from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result, Words
@@ -27,6 +31,9 @@ from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 
 MAX_CRASHES = 3
+# What the blob store could not do is tried again each second.
+FAULT_S = 5.0
+FAULT_LENGTH = 512
 # The step that a job needs next, by its state.
 JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
     "pending": submit.submit,
@@ -41,11 +48,16 @@ FINALISING = Task(finalise.STATUSES, finalise.finalise, work.projects_to_finalis
 
 
 class BatchWork:
-    """Everything that the worker called `worker` does with batches; its leases carry that name."""
+    """Everything that the worker called `worker` does with batches; its leases carry that name.
 
-    def __init__(self, gateway: Gateway, *, worker: str) -> None:
+    `process` is what its process is called in `workers`, if that is another one.
+    """
+
+    def __init__(self, gateway: Gateway, *, worker: str, process: str | None = None) -> None:
         self._gateway = gateway
         self._worker = worker
+        self._process = process or worker
+        self._store = _Store(gateway, self._process)
         self._lines = LineCalls(gateway, lambda batch: line_files.of_batch(gateway, batch, worker=worker))
         self._plans = Turns(gateway, PLANNING, worker=worker)
         self._indexings = Turns(gateway, INDEXING, worker=worker)
@@ -55,7 +67,7 @@ class BatchWork:
         self._jobs: set[JobLease] = set()
 
     def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
-        with _STORE:
+        with self._store:
             claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full)
             if claimed is None:
                 return None
@@ -65,8 +77,9 @@ class BatchWork:
             return key, segment
 
     def renew(self, held: Sequence[Segment]) -> set[int]:
-        with _STORE:
-            upkeep_sweep.seen(self._gateway, worker=self._worker)
+        with self._store:
+            upkeep_sweep.seen(self._gateway, worker=self._process)
+            self._store.forget_old()
             self._renew_jobs()
             self._plans.renew()
             self._indexings.renew()
@@ -76,23 +89,23 @@ class BatchWork:
             return lost
 
     def stops(self, held: Sequence[Segment]) -> Stops:
-        with _STORE:
+        with self._store:
             return segments.stops(self._gateway, held)
 
     def release(self, segment: Segment) -> None:
-        with _STORE:
+        with self._store:
             segments.release(self._gateway, segment, worker=self._worker)
 
     def exchange(self, key: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
-        with _STORE:
+        with self._store:
             return capacity.exchange(self._gateway, key, worker=self._worker, held=held, wanted=wanted, signals=signals)
 
     def leave(self, key: Capacity) -> None:
-        with _STORE, self._gateway.database.write() as connection:
+        with self._store, self._gateway.database.write() as connection:
             permits.leave(connection, account_id=key.account_id, model=key.model, worker=self._worker)
 
     def prepare(self, segment: Segment, line: Line) -> Request | Result:
-        with _STORE:
+        with self._store:
             return self._lines.prepare(segment, line)
 
     def send(
@@ -106,18 +119,18 @@ class BatchWork:
     ) -> Outcome:
         if not request.references:
             return self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut)
-        with _STORE:
+        with self._store:
             ready = self._lines.fill(request, borrow=borrow)
         if not isinstance(ready, Request):
             return ready
         return self._lines.send(ready, timeout_s=timeout_s, room=room, cut=cut)
 
     def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
-        with _STORE:
+        with self._store:
             return self._lines.given_up(segment, line, words)
 
     def note(self, news: Sequence[WaitNews]) -> None:
-        with _STORE:
+        with self._store:
             segments.note(self._gateway, news)
 
     def broken(self, segment: Segment, line: Line) -> Result:
@@ -125,15 +138,15 @@ class BatchWork:
         return self._lines.broken(segment, line, code=GATEWAY_ERROR, message=text)
 
     def probe(self, segment: Segment, line: Line) -> None:
-        with _STORE:
+        with self._store:
             segments.probe(self._gateway, segment, line, worker=self._worker)
 
     def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
-        with _STORE:
+        with self._store:
             return segments.flush(self._gateway, segment, results, retried, last=last, worker=self._worker)
 
     def plan(self) -> bool:
-        with _STORE:
+        with self._store:
             # First lines come before the rows of others, but those are not put off for ever by new batches.
             if self._has_planned and self._indexings.step():
                 self._has_planned = False
@@ -142,18 +155,18 @@ class BatchWork:
             return self._has_planned or self._indexings.step()
 
     def finalise(self) -> bool:
-        with _STORE:
+        with self._store:
             ended = self._end_due()
             return self._finalisings.step() or ended
 
     def close(self) -> None:
-        with _STORE:
+        with self._store:
             self._plans.close()
             self._indexings.close()
             self._finalisings.close()
 
     def job(self) -> bool:
-        with _STORE:
+        with self._store:
             lease = self._claim_job()
             if lease is None:
                 return False
@@ -171,7 +184,7 @@ class BatchWork:
             return True
 
     def sweep(self) -> None:
-        with _STORE:
+        with self._store:
             upkeep_sweep.sweep_in_turn(self._gateway, worker=self._worker)
 
     def _claim_job(self) -> JobLease | None:
@@ -231,16 +244,42 @@ class BatchWork:
 
 
 class _Store:
-    """Turns outages of the database and the blob store into StoreAwayError, which the engine retries."""
+    """Turns outages of the database and the blob store into StoreAwayError, which the engine retries.
 
-    __slots__ = ()
+    While the blob store is away, `workers` says so: it is why nothing goes on.
+    """
+
+    __slots__ = ("_fault_at", "_gateway", "_process")
+
+    def __init__(self, gateway: Gateway, process: str) -> None:
+        self._gateway = gateway
+        self._process = process
+        self._fault_at: float | None = None
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, Exception) and store_errors.passes(error):
+            if isinstance(error, BlobError) and not isinstance(error, BlobMissingError):
+                self._note(store_errors.reason(error))
             raise StoreAwayError(store_errors.reason(error)) from error
 
+    def forget_old(self) -> None:
+        """Say that nothing is wrong any more: it would have failed again by now."""
+        at = self._fault_at
+        if at is not None and self._gateway.clock.monotonic() - at > FAULT_S and self._write(None):
+            self._fault_at = None
 
-_STORE = _Store()
+    def _note(self, fault: str) -> None:
+        is_news, self._fault_at = self._fault_at is None, self._gateway.clock.monotonic()
+        if is_news and not self._write(fault):
+            self._fault_at = None
+
+    def _write(self, fault: str | None) -> bool:
+        try:
+            with self._gateway.database.write() as connection:
+                workers.set_fault(connection, name=self._process, fault=fault and fault[:FAULT_LENGTH])
+        except (DBAPIError, PoolTimeoutError):
+            return False
+        return True

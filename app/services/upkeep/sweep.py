@@ -11,6 +11,7 @@ from app.services.copies import looks
 from app.services.copies import reconcile as copies
 from app.services.files import files, uploads
 from app.services.gateway import Gateway
+from app.services.leases import lease_ms
 from app.services.money import budgets
 from app.services.upkeep import retention
 
@@ -66,4 +67,4 @@ def sweep(gateway: Gateway) -> dict[str, int]:
 def seen(gateway: Gateway, *, worker: str) -> None:
     """Record that a worker process is alive."""
     with gateway.database.write() as connection:
-        workers.seen(connection, name=worker)
+        workers.seen(connection, name=worker, lease_ms=lease_ms(gateway.settings))

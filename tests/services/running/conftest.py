@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.data.batches import workers as worker_rows
 from app.engine.embedded import Embedded
 from app.services.gateway import Gateway
 from app.worker import build_engine
@@ -31,7 +32,10 @@ class Workers:
         self._running: list[tuple[Embedded, threading.Thread]] = []
 
     def start(self) -> Embedded:
-        engine = build_engine(self._gateway, name=f"worker-{len(self._running)}")
+        name = f"worker-{len(self._running)}"
+        with self._gateway.database.write() as connection:
+            worker_rows.register(connection, name=name, host="here", pid=len(self._running))
+        engine = build_engine(self._gateway, name=name)
         thread = threading.Thread(target=engine.run, daemon=True)
         self._running.append((engine, thread))
         thread.start()
@@ -43,6 +47,9 @@ class Workers:
         for _, thread in self._running:
             thread.join(20)
             assert not thread.is_alive()
+        for number in range(len(self._running)):
+            with self._gateway.database.write() as connection:
+                worker_rows.unregister(connection, name=f"worker-{number}")
         self._running.clear()
 
 
