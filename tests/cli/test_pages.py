@@ -19,7 +19,7 @@ COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\S*/)?batchgate (?P<words>.*)$")
 ONLY_READ = re.compile(
     r"worker$|demo|batch run|db sql$|events tail --follow|accounts test|accounts add .*--probe"
     r"|backup /|restore /|db (copy|fence) |takeover$"
-    r"|batches (resolve|jobs|adopt)|(files|containers) adopt|prices set .* --from|keys revoke .*--stop"
+    r"|batches (?!waiting)|files |containers |prices set .* --from|keys revoke .*--stop"
 )
 ENVIRONMENT = {
     "OPENAI_API_KEY": "sk-of-the-environment",
@@ -95,7 +95,7 @@ class Shell:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that pages name."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    for name in ("lines.jsonl", "questions.jsonl", "FILE"):
+    for name in ("lines.jsonl", "questions.jsonl", "manual.pdf", "table.csv", "FILE"):
         (tmp_path / name).write_text("{}\n")
     (tmp_path / "contract.json").write_text(PRICES)
     monkeypatch.chdir(tmp_path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.cli.client.lines import reason
+from app.cli.client.batch_lines import reason
 from app.cli.shared.text import plain
 from app.lib import json
 

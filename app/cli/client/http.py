@@ -48,6 +48,14 @@ class AwayError(Exception):
         self.retry_after_s = retry_after_s
 
 
+class StatusError(Refused):
+    """The gateway refuses the request, with this status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class Gateway:
     """The OpenAI-compatible API of one gateway. Methods raise Refused with the gateway's message, or AwayError."""
 
@@ -75,14 +83,20 @@ class Gateway:
         return float(seen) if isinstance(seen, int | float) else math.inf
 
     def upload(
-        self, path: Path, *, provider: str | None, sent: Sent, fields: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        *,
+        provider: str | None,
+        sent: Sent,
+        fields: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Upload `path`, as a batch input unless `fields` say otherwise, and return its file object.
 
-        `sent` gets the size of each piece sent.
+        `sent` gets the size of each piece sent. With a `key` the same upload may be sent again.
         """
         named = {"purpose": "batch", **(fields or {}), **({"provider": provider} if provider else {})}
-        return self.send_file("/files", path, fields=named, sent=sent, content_type="application/jsonl")
+        return self.send_file("/files", path, fields=named, sent=sent, content_type="application/jsonl", key=key)
 
     def send_file(
         self,
@@ -92,6 +106,7 @@ class Gateway:
         fields: Mapping[str, str],
         sent: Sent,
         content_type: str = "application/octet-stream",
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Post a form with a file as its last field."""
         with path.open("rb") as file:
@@ -104,7 +119,8 @@ class Gateway:
                 file_bytes=size,
                 open_file=lambda: pieces(file, 0, size, sent),
             )
-            return self.call("POST", url_path, data=form, headers={"Content-Type": form.content_type}, timeout=None)
+            headers = {"Content-Type": form.content_type} | ({"Idempotency-Key": key} if key else {})
+            return self.call("POST", url_path, data=form, headers=headers, timeout=None)
 
     def delete_file(self, file_id: str) -> None:
         """Delete a file."""
@@ -171,7 +187,7 @@ class Gateway:
         if names_url and response.status_code in (404, 405):
             raise Refused(f"{response.url} does not exist ({_message(response)}). {CORRECT_URL}")
         if response.status_code >= 300:
-            raise Refused(_message(response))
+            raise StatusError(_message(response), response.status_code)
         return response
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""`batchgate containers`: adopts containers that exist only at a provider."""
+"""The operator's `batchgate containers adopt`: adopts containers that exist only at a provider."""
 
 import click
 
@@ -6,12 +6,7 @@ from app.cli.shared import context
 from app.services.containers import adoption
 
 
-@click.group()
-def containers() -> None:
-    """Adopt containers that exist at a provider."""
-
-
-@containers.command()
+@click.command()
 @click.option("--project", required=True, help="Project for the container; created if it is new.")
 @click.option("--provider", required=True, help="Provider that has it.")
 @click.option("--account", help="Name of the account that has it. Default: the account for new work.")

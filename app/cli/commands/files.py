@@ -1,4 +1,4 @@
-"""`batchgate files`: adopts files that exist only at a provider."""
+"""The operator's `batchgate files adopt`: adopts files that exist only at a provider."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,12 +12,7 @@ from app.services.files import adoption
 from app.services.files.adoption import Candidate, Selection
 
 
-@click.group()
-def files() -> None:
-    """Adopt files that exist at a provider."""
-
-
-@files.command()
+@click.command()
 @click.option("--project", required=True, help="Project for the files; created if it is new.")
 @click.option("--provider", required=True, help="Provider that has them.")
 @click.option("--account", help="Name of the account that has them. Default: the account for new work.")
