@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.api import errors, health, keycheck, management, openai, paths, requests
+from app.api import dashboard, errors, health, keycheck, management, openai, paths, requests
 from app.api.context import EXTENSION
 from app.services.gateway import Gateway
 
@@ -18,3 +18,4 @@ def register(app: Flask, gateway: Gateway) -> None:
     app.register_blueprint(keycheck.blueprint)
     openai.register(app)
     management.register(app)
+    dashboard.register(app)

@@ -32,8 +32,15 @@ FAILED = "The gateway failed; the operator can find the details in its log, by t
 def register(app: Flask) -> None:
     """Attach the handlers to `app`."""
     app.register_error_handler(GatewayError, _envelope)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(HTTPException, lambda error: _envelope(_of_http(error)))
+    app.register_error_handler(Exception, lambda error: _envelope(_of_failure(error)))
+
+
+def explained(error: Exception) -> GatewayError:
+    """What the caller is told of any exception; the log gets what nobody expected."""
+    if isinstance(error, GatewayError):
+        return error
+    return _of_http(error) if isinstance(error, HTTPException) else _of_failure(error)
 
 
 def _envelope(error: GatewayError) -> Response:
@@ -60,22 +67,22 @@ def _envelope(error: GatewayError) -> Response:
     return response
 
 
-def _http(error: HTTPException) -> Response:
+def _of_http(error: HTTPException) -> GatewayError:
     if isinstance(error, NotFound):
-        return _envelope(_nothing_there())
+        return _nothing_there()
     if isinstance(error, MethodNotAllowed):
         allowed = paths.methods()
         if not allowed:
-            return _envelope(_nothing_there())
+            return _nothing_there()
         text = f"{request.method} is not allowed for {request.path:.200}; {', '.join(allowed)} are."
         not_allowed = MethodNotAllowedError(text)
         not_allowed.allowed = allowed  # type: ignore[attr-defined]
-        return _envelope(not_allowed)
+        return not_allowed
     if isinstance(error, RequestEntityTooLarge):
-        return _envelope(PayloadTooLargeError("The request body is too large."))
+        return PayloadTooLargeError("The request body is too large.")
     if (error.code or 500) < 500:
-        return _envelope(InvalidRequestError(error.description or "The request is not valid."))
-    return _envelope(InternalError(FAILED))
+        return InvalidRequestError(error.description or "The request is not valid.")
+    return InternalError(FAILED)
 
 
 def _nothing_there() -> NotFoundError:
@@ -83,18 +90,18 @@ def _nothing_there() -> NotFoundError:
     return NotFoundError(text.rstrip())
 
 
-def _unexpected(error: Exception) -> Response:
+def _of_failure(error: Exception) -> GatewayError:
     # The last resort: the log gets the error in full, the caller an event id.
     if is_full(error):
         gateway().log.error("request.database_full", request_id=g.request_id, reason=str(error.__cause__ or error))
-        return _envelope(StorageFullError("The gateway's database has no disk space left; nothing was changed."))
+        return StorageFullError("The gateway's database has no disk space left; nothing was changed.")
     if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and is_outage(error)):
         gateway().log.error(
             "request.database_unavailable", request_id=g.request_id, reason=str(error.__cause__ or error)
         )
-        return _envelope(UnavailableError("The gateway's database is not available; try again.", retry_after_s=2))
+        return UnavailableError("The gateway's database is not available; try again.", retry_after_s=2)
     if store_errors.passes(error):  # what a service did not expect of the blob store
         gateway().log.error("request.store_unavailable", request_id=g.request_id, reason=str(error))
-        return _envelope(UnavailableError("The gateway's store is not available; try again.", retry_after_s=5))
+        return UnavailableError("The gateway's store is not available; try again.", retry_after_s=5)
     gateway().log.error("request.failed", request_id=g.request_id, exc_info=error)
-    return _envelope(InternalError(FAILED))
+    return InternalError(FAILED)

@@ -17,7 +17,7 @@ from app.services.events.refusals import Refusals
 from app.services.gateway import Actor, Caller
 
 # What clients and supervisors ask again and again; in the log only if it fails, or at level debug.
-POLLS = frozenset({"healthz", "readyz", "key_check", "batch_retrieve", "batch_list"})
+POLLS = frozenset({"healthz", "readyz", "key_check", "batch_retrieve", "batch_list", "ui_live", "ui_static"})
 MAX_REASON = 500
 REFUSALS = "batchgate_refusals"
 

@@ -29,13 +29,17 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The holder of a verified token. `project` is None for an admin; `role` is None if the token carries none."""
+    """The holder of a verified token. `project` is None for an admin; `role` is None if the token carries none.
+
+    `expires_at` is when the token ends, in Unix seconds.
+    """
 
     issuer: str
     kind: str
     subject: str
     project: str | None = None
     role: str | None = None
+    expires_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ def _identity(issuer: Issuer, claims: Mapping[str, Any]) -> Identity:
     if role is not None and role not in ROLES[issuer.kind]:
         raise TokenError("its role is not allowed for this kind of token")
     subject = _claim(claims, issuer.subject_claim, max_length=MAX_SUBJECT)
-    return Identity(issuer.issuer, issuer.kind, subject, project, role)
+    return Identity(issuer.issuer, issuer.kind, subject, project, role, int(claims["exp"]))
 
 
 def _claim(claims: Mapping[str, Any], name: str, *, max_length: int) -> str:

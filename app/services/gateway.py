@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.auth.attempts import Attempts
 from app.auth.secrets import KeyRing
+from app.auth.sign_ins import SignIns
 from app.blobs import BlobStore
 from app.data.access.keys import CallerRow
 from app.data.backups.state import StoreState
@@ -38,9 +39,9 @@ class Gateway:
 
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
     process's leases of rate limits, `keys` remembers rows of virtual keys until the store changes, `hints` tells
-    workers that there is work, `attempts` limits how often provider keys are verified, `readings` how many large files
-    are read through within requests, `store_state` remembers whether the store may be used, and `episodes` knows what
-    is failing, so that the log has the beginning and the end of it.
+    workers that there is work, `attempts` limits how often provider keys are verified and `sign_ins` how often signing
+    in may fail, `readings` how many large files are read through within requests, `store_state` remembers whether the
+    store may be used, and `episodes` knows what is failing, so that the log has the beginning and the end of it.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Gateway:
     keys: Unchanged[CallerRow] = field(repr=False)
     hints: Hints = field(default_factory=NoHints, repr=False)
     attempts: Attempts = field(default_factory=Attempts)
+    sign_ins: SignIns = field(default_factory=SignIns, repr=False)
     episodes: Episodes = field(default_factory=Episodes, repr=False)
     store_state: Remembered[StoreState] = field(default_factory=lambda: Remembered(STORE_STATE_S), repr=False)
     readings: Slots = field(default_factory=lambda: Slots(total=MAX_READINGS, each=1), repr=False)

@@ -34,9 +34,11 @@ MANAGEMENT = {
 
 
 def routes(gateway: Gateway) -> set[str]:
-    """`METHOD /path/{}` of every rule."""
+    """`METHOD /path/{}` of every rule of the API; pages of the dashboard answer to sessions, not to keys."""
     found = set()
     for rule in application(gateway).url_map.iter_rules():
+        if rule.rule.startswith("/ui"):
+            continue
         path = "".join("{}" if is_dynamic else part for is_dynamic, part in rule._trace).lstrip("|")
         found |= {f"{method} {path}" for method in (rule.methods or ()) if method != "OPTIONS"}
     return found

@@ -20,6 +20,7 @@ VIEWER, MEMBER, ADMIN = "viewer", "member", "admin"
 CALLERS = (*UNKNOWN, FOREIGN, VIEWER, MEMBER, ADMIN)
 FACES = (*PREFIXES.values(), AZURE_PREFIX)
 MANAGEMENT = "/api"
+DASHBOARD = "/ui"
 OPEN, KEY, ADMINS = "anybody", "any key", "admins"
 # Ids outside the path: (operation, field, status if the project has no such object).
 ELSEWHERE = (
@@ -91,9 +92,11 @@ class Route:
 
 
 def routes(flask: Flask) -> dict[tuple[str, str], Route]:
-    """Return all routes except OPTIONS, by (method, rule). HEAD has the operation of its GET."""
+    """Return the routes of the API except OPTIONS, by (method, rule). HEAD has the operation of its GET."""
     routes_by_rule = {}
     for rule in flask.url_map.iter_rules():
+        if rule.rule.startswith(DASHBOARD):
+            continue  # its pages answer to sessions
         operation = str(getattr(flask.view_functions[rule.endpoint], "request_type", "unknown"))
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
             route = Route(operation, method, _path(rule), _guard(flask, rule), bool(rule.arguments))

@@ -147,6 +147,7 @@ Batchgate is ready at {current.base_url}
   virtual key  {current.api_key}
   provider     local, at {os.environ["LOCAL_BASE_URL"]}
   store        {settings.home}  (`make sql` opens a prompt)
+  dashboard    {current.base_url}/ui  (sign in with the virtual key)
 
 Run a batch of 20 questions, in another terminal:
 

@@ -15,8 +15,8 @@ from sqlalchemy.engine import Row
 from app.data.tables import metadata
 
 SLICE_ROWS = 1000
-# Who runs at the moment, and the state of the store itself: nothing that a copy may take over.
-LEFT_BEHIND = ("workers", "periodic_leases", "store_state")
+# Who runs or is signed in at the moment, and the state of the store itself: nothing that a copy may take over.
+LEFT_BEHIND = ("workers", "periodic_leases", "store_state", "ui_sessions")
 # What an empty store may have rows of already, because a release or a first start puts them there.
 OF_A_NEW_STORE = (*LEFT_BEHIND, "prices", "sealed_secrets")
 

@@ -92,6 +92,16 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchLabels:
+    """What people call a batch: its metadata, and the name of its input file."""
+
+    id: int
+    public_id: str
+    metadata: dict[str, str] | None
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewBatch:
     """Columns of a batch that is about to be inserted; `retry_of` is a row id."""
 
@@ -172,6 +182,23 @@ def list_page(
         statement = statement.where(same)
     page = paging.page(statement, batches, after=after, descending=True, limit=limit)
     return _with_waits(connection, [_batch(row) for row in connection.execute(page)])
+
+
+def labels(connection: Connection, *, project_id: int, after: paging.Position | None, limit: int) -> list[BatchLabels]:
+    """What at most `limit` batches of the project are called, newest first."""
+    statement = (
+        select(batches.c.id, batches.c.public_id, batches.c.metadata, _input.c.filename)
+        .join_from(batches, _input, _input.c.id == batches.c.input_file_id)
+        .where(_visible(project_id))
+    )
+    page = paging.page(statement, batches, after=after, descending=True, limit=limit - 1)
+    return [BatchLabels(*row) for row in connection.execute(page)]
+
+
+def by_ids(connection: Connection, ids: Sequence[int]) -> list[Batch]:
+    """The batches with these integer ids, newest first."""
+    rows = connection.execute(_BATCH.where(batches.c.id.in_(list(ids))).order_by(batches.c.id.desc()))
+    return _with_waits(connection, [_batch(row) for row in rows])
 
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:

@@ -59,6 +59,16 @@ def valid(connection: Connection, *, provider: str, names: Collection[str], at_m
     return [PriceRow(**row._mapping) for row in connection.execute(_ROWS.where(*where))]
 
 
+def of_batches(connection: Connection, batch_ids: Collection[int]) -> dict[int, Rates]:
+    """Returns the prices that batches have been given, by the integer ids of the batches."""
+    columns = (prices.c[column.name] for column in fields(Rates))
+    statement = select(batches.c.id.label("batch"), *columns).join_from(
+        batches, prices, prices.c.id == batches.c.price_id
+    )
+    rows = connection.execute(statement.where(batches.c.id.in_(list(batch_ids))))
+    return {row[0]: Rates(*row[1:]) for row in rows}
+
+
 def freeze(connection: Connection, batch_id: int, price_id: int | None) -> None:
     """Fixes the price of a batch; later prices do not affect it."""
     connection.execute(update(batches).where(batches.c.id == batch_id).values(price_id=price_id))

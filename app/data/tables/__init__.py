@@ -19,6 +19,7 @@ from app.data.tables.identity import (
     pauses,
     projects,
     sealed_secrets,
+    ui_sessions,
     virtual_keys,
 )
 from app.data.tables.meta import metadata
@@ -57,6 +58,7 @@ __all__ = [
     "projects",
     "sealed_secrets",
     "store_state",
+    "ui_sessions",
     "upload_parts",
     "uploads",
     "usage_ledger",

@@ -1,6 +1,6 @@
 """Who calls and where work goes: projects, virtual keys, accounts, sealed secrets."""
 
-from sqlalchemy import JSON, Column, Float, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import JSON, Column, Float, Index, LargeBinary, String, Table, UniqueConstraint
 
 from app.data.tables.meta import (
     IDS_NEVER_REUSED,
@@ -70,6 +70,24 @@ partial_index(
 )
 # Keys whose running work is to be stopped: few, whatever the number of keys.
 partial_index("ix_virtual_keys_stopped", virtual_keys.c.stopped_at, where="stopped_at IS NOT NULL")
+
+ui_sessions = Table(
+    "ui_sessions",
+    metadata,
+    identity(),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    reference("key_id", "virtual_keys", index=True),
+    reference("project_id", "projects", required=False),
+    Column("key_hmac", String(64)),
+    Column("role", String(16)),
+    instant("created_at", required=True),
+    instant("seen_at", required=True),
+    instant("expires_at", required=True),
+    one_of("role", ROLES),
+    **IDS_NEVER_REUSED,
+    comment="Who is signed in to the dashboard, by a hash of the cookie; `project_id` is what an admin chose.",
+)
+Index("ix_ui_sessions_expires_at", ui_sessions.c.expires_at)
 
 sealed_secrets = Table(
     "sealed_secrets",

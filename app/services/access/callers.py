@@ -24,7 +24,7 @@ def authenticate(
     Raises AuthenticationError, always the same one, for any invalid credential; PermissionDeniedError when the
     credential may not be used from `address`; InvalidRequestError when an admin's token names no project.
     """
-    if _is_token(gateway, credential):
+    if is_token(gateway, credential):
         return jwt_callers.authenticate(
             gateway, credential, request_id=request_id, account=account, project=project, address=address
         )
@@ -49,7 +49,7 @@ def administrator(gateway: Gateway, credential: str, *, request_id: str, address
 
     Raises AuthenticationError for an invalid credential, PermissionDeniedError for a valid one that is not an admin's.
     """
-    if _is_token(gateway, credential):
+    if is_token(gateway, credential):
         return jwt_callers.administrator(gateway, credential, request_id=request_id, address=address)
     caller = keys.authenticate(gateway, credential, request_id=request_id, address=address)
     if caller.role != permissions.ADMIN:
@@ -70,8 +70,9 @@ def administrator(gateway: Gateway, credential: str, *, request_id: str, address
 
 def rank(gateway: Gateway, credential: str) -> int:
     """Sort key for several credentials in one request: virtual keys first, then JWTs (if enabled), then the rest."""
-    return 0 if credential.startswith(PREFIX) else 1 if _is_token(gateway, credential) else 2
+    return 0 if credential.startswith(PREFIX) else 1 if is_token(gateway, credential) else 2
 
 
-def _is_token(gateway: Gateway, credential: str) -> bool:
+def is_token(gateway: Gateway, credential: str) -> bool:
+    """True for what is to be verified as a JWT."""
     return bool(gateway.jwt.issuers) and not credential.startswith(PREFIX) and tokens.looks_like_one(credential)

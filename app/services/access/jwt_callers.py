@@ -19,8 +19,6 @@ from app.services.events import record
 from app.services.gateway import Actor, Caller, Gateway
 
 NAME_LENGTH = 64
-# Ascending: the lower of the row's role and the token's role applies.
-RANKS = (permissions.VIEWER, permissions.MEMBER, permissions.ADMIN)
 
 
 def authenticate(
@@ -37,6 +35,20 @@ def authenticate(
     Raises AuthenticationError, always the same one, for any invalid token; InvalidRequestError when an admin names no
     existing project; PermissionDeniedError when the key row does not allow `address`.
     """
+    caller, _ = identify(gateway, token, request_id=request_id, account=account, project=project, address=address)
+    return caller
+
+
+def identify(
+    gateway: Gateway,
+    token: str,
+    *,
+    request_id: str,
+    account: str | None = None,
+    project: str | None = None,
+    address: str | None = None,
+) -> tuple[Caller, Identity]:
+    """As `authenticate`, with what the token says."""
     identity = _verified(gateway, token, request_id)
     project = identity.project or _checked_name(project)
     row = _row(gateway, identity, project, request_id=request_id, address=address)
@@ -44,7 +56,7 @@ def authenticate(
         gateway.log.info("jwt.refused", request_id=request_id, issuer=identity.issuer, reason="unknown project")
         raise keys.refused()
     caller = keys.admit(gateway, row, request_id=request_id, account=account, address=address)
-    return replace(caller, role=_lowest(caller.role, _role(identity)))
+    return replace(caller, role=permissions.lowest(caller.role, _role(identity))), identity
 
 
 def administrator(gateway: Gateway, token: str, *, request_id: str, address: str | None = None) -> Actor:
@@ -143,10 +155,6 @@ def _insert(
 
 def _role(identity: Identity) -> str:
     return identity.role or (permissions.MEMBER if identity.kind == VIRTUAL_KEY else permissions.ADMIN)
-
-
-def _lowest(*roles: str) -> str:
-    return min(roles, key=RANKS.index)
 
 
 def _actor_name(identity: Identity) -> str:

@@ -13,6 +13,8 @@ from app.services.gateway import Caller
 ADMIN = "admin"
 MEMBER = "member"
 VIEWER = "viewer"
+# Ascending: of a key's role and its token's the lower one applies.
+RANKS = (VIEWER, MEMBER, ADMIN)
 # How many parsed patterns and networks are cached: authentication needs them for every request.
 CACHE_SIZE = 4096
 
@@ -31,6 +33,11 @@ def check_request(caller: Caller, *, operation: str, is_write: bool) -> None:
         raise PermissionDeniedError(
             f"This key has the role viewer and may only read; {operation} needs the role member."
         )
+
+
+def lowest(*roles: str) -> str:
+    """The role that allows least."""
+    return min(roles, key=RANKS.index)
 
 
 def check_networks(row: Networked, address: str | None) -> None:

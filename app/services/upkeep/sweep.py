@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from app.data.batches import capacity, pauses, waits, workers
 from app.services import blobs, idempotency
-from app.services.access import key_stop
+from app.services.access import key_stop, sessions
 from app.services.accounts import admin
 from app.services.containers import hosted, native, reconcile
 from app.services.copies import looks
@@ -52,6 +52,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "blobs": blobs.sweep,
         "accounts": admin.retire_due,
         "stopped_batches": key_stop.stop_all,
+        "ui_sessions": sessions.sweep,
     }
     swept = {name: act(gateway) for name, act in acts.items()}
     with gateway.database.write() as connection:

@@ -1,0 +1,169 @@
+"""Batches: the list, one of them, and what can be done with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from app.api.context import caller, gateway
+from app.api.dashboard import pages
+from app.api.openai import batch_wire
+from app.api.operation import operation
+from app.connectors.catalogue import registry
+from app.lib.states import BATCH_STATUSES, TERMINAL
+from app.services.batches import batches, retry, search, spending
+from app.services.batches.batches import Batch
+from app.services.batches.spending import Spending
+
+PER_PAGE = 25
+QUICK_MS, SLOW_MS = 2000, 15_000
+MINUTE_MS = 60_000
+NOTES = {
+    "cancelled": "The batch is being cancelled: no more lines are sent, and finished ones are kept.",
+    "retried": "This is the new batch, of the lines that did not succeed.",
+    "deleted": "The batch is deleted. Its files stay.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A batch as pages show it. Instants are Unix milliseconds; `margin_ms` is what it left of its window, or will."""
+
+    batch: Batch
+    name: str
+    total: int
+    completed: int
+    failed: int
+    left: int
+    took_ms: int | None
+    started_at: int | None
+    eta: int | None
+    margin_ms: int | None
+    spending: Spending
+    waiting: dict[str, Any] | None
+
+
+def add_to(ui: Blueprint) -> None:
+    """Adds the pages."""
+    ui.add_url_rule("/batches", view_func=list_)
+    ui.add_url_rule("/batches/<batch_id>", view_func=batch)
+    ui.add_url_rule("/batches/<batch_id>/cancel", view_func=cancel, methods=["POST"])
+    ui.add_url_rule("/batches/<batch_id>/retry", view_func=retry_, methods=["POST"])
+    ui.add_url_rule("/batches/<batch_id>/delete", view_func=delete, methods=["POST"])
+
+
+@operation("ui_batch_list")
+def list_() -> Response:
+    """The project's batches, newest first, with what they are doing and what they cost."""
+    query = {name: request.args.get(name, "").strip() for name in ("q", "status", "provider", "after")}
+    statuses = _statuses(query["status"])
+    provider = query["provider"] if registry.is_known(query["provider"]) else None
+    items, further = _find(query["q"], after=query["after"] or None, provider=provider, statuses=statuses)
+    shown = _shown(items)
+    return pages.page(
+        "batches.html",
+        shown=shown,
+        query=query,
+        further=further,
+        statuses=(*BATCH_STATUSES, "running"),
+        providers=gateway().accounts.known(),
+        note=NOTES.get(request.args.get("note", "")),
+        live_ms=QUICK_MS if any(not each.batch.has_ended for each in shown) else SLOW_MS,
+    )
+
+
+@operation("ui_batch")
+def batch(batch_id: str) -> Response:
+    """One batch."""
+    found = batches.look_up(gateway(), caller(), batch_id)
+    [shown] = _shown([found])
+    return pages.page(
+        "batch.html",
+        shown=shown,
+        batch=found,
+        note=NOTES.get(request.args.get("note", "")),
+        live_ms=QUICK_MS if not found.has_ended else SLOW_MS,
+    )
+
+
+@operation("batch_cancel")
+def cancel(batch_id: str) -> Response:
+    """Sends no more lines."""
+    found = batches.cancel(gateway(), caller(), batch_id)
+    g.object_id = found.public_id
+    return pages.see(f"/ui/batches/{found.public_id}?note=cancelled")
+
+
+@operation("batch_retry")
+def retry_(batch_id: str) -> Response:
+    """A new batch of the lines that did not succeed."""
+    made = retry.retry(gateway(), caller(), batch_id)
+    g.object_id = made.public_id
+    return pages.see(f"/ui/batches/{made.public_id}?note=retried")
+
+
+@operation("batch_delete")
+def delete(batch_id: str) -> Response:
+    """Hides a batch that has ended."""
+    found = batches.delete(gateway(), caller(), batch_id)
+    g.object_id = found.public_id
+    return pages.see("/ui/batches?note=deleted")
+
+
+def _find(
+    text: str, *, after: str | None, provider: str | None, statuses: Sequence[str] | None
+) -> tuple[Sequence[Batch], str | None]:
+    """A page of batches, and the `after` of the next one."""
+    if text:
+        found = search.search(
+            gateway(), caller(), text, limit=PER_PAGE, after=after, provider=provider, statuses=statuses
+        )
+        return found.items, found.further
+    page = batches.list_(gateway(), caller(), limit=PER_PAGE, after=after, provider=provider, statuses=statuses)
+    return page.items, page.items[-1].public_id if page.has_more else None
+
+
+def _statuses(named: str) -> Sequence[str] | None:
+    if named == "running":
+        return [status for status in BATCH_STATUSES if status not in TERMINAL]
+    return [named] if named in BATCH_STATUSES else None
+
+
+def _shown(found: Sequence[Batch]) -> list[Shown]:
+    spent = spending.of(gateway(), found) if found else {}
+    now = gateway().clock.now_ms()
+    return [_show(each, spent[each.id], now) for each in found]
+
+
+def _show(found: Batch, spent: Spending, now: int) -> Shown:
+    counts = batch_wire.request_counts(found)
+    done = counts["completed"] + counts["failed"]
+    left = max(0, counts["total"] - done)
+    ended = found.completed_at or found.failed_at or found.expired_at or found.cancelled_at
+    began = found.in_progress_at
+    eta = None
+    if not found.has_ended and began is not None and done and left:
+        # To the minute: what a page shows changes only if there is news.
+        eta = -(-(now + (now - began) * left // done) // MINUTE_MS) * MINUTE_MS
+    until = ended or eta
+    return Shown(
+        batch=found,
+        name=_name(found),
+        total=counts["total"],
+        completed=counts["completed"],
+        failed=counts["failed"],
+        left=left,
+        took_ms=None if ended is None else ended - found.created_at,
+        started_at=None if found.has_ended else found.created_at,
+        eta=eta,
+        margin_ms=None if until is None else found.expires_at - until,
+        spending=spent,
+        waiting=batch_wire.render(found, public_url="", has_operations=False)["waiting_on"],
+    )
+
+
+def _name(found: Batch) -> str:
+    """What its metadata call it."""
+    metadata = found.metadata or {}
+    return next((metadata[key] for key in ("name", "title", "description") if metadata.get(key)), "")
