@@ -23,17 +23,22 @@ KIB = 1024
 
 
 class Process:
-    """A Python process of this repository. Its `with` block ends it and all processes that it started."""
+    """A Python process of this repository or of a copy in `root`. Its `with` block ends it and all that it started."""
 
     def __init__(
-        self, *words: str, environment: Mapping[str, str] | None = None, log: Path | None = None, piped: bool = False
+        self,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        piped: bool = False,
+        root: Path = ROOT,
     ) -> None:
-        child_environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environment or {})}
+        child_environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), **(environment or {})}
         log_file = open(log or os.devnull, "ab")  # noqa: SIM115 - closed below; the child has its own
         self._process = subprocess.Popen(
             [sys.executable, *words],
             env=child_environment,
-            cwd=ROOT,
+            cwd=root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if piped else log_file,
             stderr=log_file,
@@ -108,7 +113,13 @@ class Web(Process):
     """gunicorn with production settings, on `port` or a free port."""
 
     def __init__(
-        self, application: str, *, environment: Mapping[str, str], log: Path | None = None, port: int | None = None
+        self,
+        application: str,
+        *,
+        environment: Mapping[str, str],
+        log: Path | None = None,
+        port: int | None = None,
+        root: Path = ROOT,
     ) -> None:
         port = port or ports.free(1)[0]
         self.url = f"http://127.0.0.1:{port}"
@@ -116,6 +127,7 @@ class Web(Process):
             *("-m", "gunicorn", application, "-c", "deploy/gunicorn.conf.py"),
             environment={**environment, "PORT": str(port)},
             log=log,
+            root=root,
         )
         try:
             until(self._answers, what=f"answer from {application}")
@@ -133,10 +145,12 @@ class Web(Process):
         return True
 
 
-def worker(environment: Mapping[str, str], *, log: Path | None = None, module: str = "app.cli") -> Process:
+def worker(
+    environment: Mapping[str, str], *, log: Path | None = None, module: str = "app.cli", root: Path = ROOT
+) -> Process:
     """Start a worker process with the settings of `environment`."""
     words = ("worker",) if module == "app.cli" else ()
-    return Process("-m", module, *words, environment=environment, log=log)
+    return Process("-m", module, *words, environment=environment, log=log, root=root)
 
 
 def until(condition: Callable[[], object], *, seconds: float = READY_S, what: str, poll_s: float = POLL_S) -> None:

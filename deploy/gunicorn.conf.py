@@ -1,5 +1,6 @@
 """gunicorn's configuration, for the Procfile's `web` process and for `make run`."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -33,7 +34,7 @@ max_requests = 0
 preload_app = False
 # In memory: on a disk, the heartbeat file can block a worker for seconds, and gunicorn then kills it as hung.
 memory = Path("/dev/shm")  # noqa: S108 - gunicorn creates the file with mkstemp
-worker_tmp_dir = str(memory) if memory.is_dir() else None
+worker_tmp_dir = str(memory) if memory.is_dir() and os.access(memory, os.W_OK) else None
 # gunicorn's maximum, so that the application rejects overlong ids in its own error format.
 limit_request_line = 8190
 # Unused, and attack surfaces. A header must neither move the application to another path nor choose the scheme.

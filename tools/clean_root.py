@@ -144,7 +144,7 @@ def _copy(stage: Stage, arguments: str, names: dict[str, Stage], patterns: Seque
 def _inside(stage: Stage, command: Sequence[str], host: Host) -> list[str]:
     """The command that runs `command` in the root, with /proc, /dev and what is bound from the host."""
     root = stage.root
-    mounts = [f"mount --bind /dev {root}/dev", f"mount -t proc proc {root}/proc"]
+    mounts = [f"mount --rbind /dev {root}/dev", f"mount -t proc proc {root}/proc"]
     mounts += [f"mount --bind -o ro {path} {root}{inside}" for path, inside in host.binds.items()]
     words = shlex.join(command)
     within = shlex.quote(f"cd {stage.folder} && exec {words}")
