@@ -16,13 +16,15 @@ from app.data.batches import workers
 from app.engine import hints
 from app.engine.embedded import Embedded
 from app.engine.on_demand import OnDemand
-from app.engine.parts import JOBS, LINES
+from app.engine.parts import JOBS, LINES, UPKEEP
 from app.services.backups import fence
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
 from app.services.running import due
 from app.services.upkeep import preflight
 from app.services.upkeep import sweep as upkeep_sweep
+from app.services.webhooks import post
+from app.services.webhooks.post import Postman
 from app.settings import SettingsError, from_environment
 from app.wiring import build_gateway
 from app.worker import build_engine
@@ -48,6 +50,7 @@ class Host:
         self.gateway: Gateway = build_gateway(settings)
         preflight.require_ring(self.gateway)
         self.name = _name()
+        self.postman = Postman(self.gateway, worker=self.name)
         self.engines = OnDemand(self._engine, clock=self.gateway.clock)
         named = {"name": self.name, "host": socket.gethostname()[:255]}
         with self.gateway.database.write() as connection:
@@ -111,6 +114,19 @@ def run_jobs() -> None:
     host().work(JOBS)
 
 
+@app.task(name=hints.QUEUES[UPKEEP], queue=hints.QUEUES[UPKEEP])
+def deliver() -> None:
+    """Deliver webhooks while any is due. Each look that finds more starts another task."""
+    mine = host()
+    if not mine.may_work():
+        return
+    ends = mine.gateway.clock.monotonic() + settings.task_s
+    while mine.postman.deliver():
+        if mine.gateway.clock.monotonic() >= ends:
+            mine.gateway.hints.send(UPKEEP)
+            return
+
+
 @app.task(name=hints.LOOK)
 def look() -> None:
     """Make up for hints that were lost: look into SQL for what is due. One process does so, however many beats run."""
@@ -121,6 +137,8 @@ def look() -> None:
         mine.gateway.hints.send(LINES)
     if due.has_jobs(mine.gateway):
         mine.gateway.hints.send(JOBS)
+    if post.is_due(mine.gateway):
+        mine.gateway.hints.send(UPKEEP)
 
 
 @app.task(name=hints.SWEEP)

@@ -11,6 +11,7 @@ from app.blobs import Location, Stores, open_stores
 from app.blobs import address as addresses
 from app.blobs.address import Address
 from app.connectors.contract.base import Timeouts
+from app.connectors.http.public import PublicClient, Reach
 from app.data.access import secrets
 from app.data.files import blobs
 from app.data.store.database import Database
@@ -64,6 +65,7 @@ def build_gateway(
     pepper = Pepper(database, ring)
     clock = clock or SystemClock()
     log = logs.get_logger()
+    timeouts = Timeouts(settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s, retry_pause_s)
     accounts = Accounts(
         database,
         settings.environment,
@@ -72,9 +74,7 @@ def build_gateway(
         log=log,
         clock=clock,
         applied_by=applied_by,
-        timeouts=Timeouts(
-            settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s, retry_pause_s
-        ),
+        timeouts=timeouts,
     )
     return Gateway(
         settings=settings,
@@ -88,6 +88,7 @@ def build_gateway(
         jwt=_verifier(settings, log),
         rates=Rates(),
         keys=Unchanged(database.newest_commit, for_s=KEY_S),
+        outside=PublicClient(_reach(settings)),
         hints=_hints(settings, log),
     )
 
@@ -96,6 +97,13 @@ def _verifier(settings: Settings, log: "FilteringBoundLogger") -> "Verifier":
     verifier = jwt_issuers.verifier(settings, log=log)
     logs.hide(*[issuer.secret for issuer in verifier.issuers if issuer.secret])
     return verifier
+
+
+def _reach(settings: Settings) -> Reach:
+    try:
+        return Reach(settings.webhook_hosts)
+    except ValueError as error:
+        raise SettingsError(f"BATCHGATE_WEBHOOK_HOSTS: {error}.") from None
 
 
 def _hints(settings: Settings, log: "FilteringBoundLogger") -> Hints:

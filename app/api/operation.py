@@ -14,7 +14,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # How the names of operations that change something end: each of these is recorded in `events`.
-WRITES = ("_upload", "_create", "_delete", "_cancel", "_complete", "_part_add", "_retry")
+WRITES = (
+    *("_upload", "_create", "_update", "_delete", "_cancel", "_complete", "_part_add", "_retry"),
+    *("_secret_rotate", "_test", "_replay"),
+)
 
 
 def operation(request_type: str, *query: type[Schema]) -> Callable[[Callable[P, R]], Callable[P, R]]:

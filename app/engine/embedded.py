@@ -27,6 +27,8 @@ STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
 # Threads that plan, and as many that finalise: one that waits for the store leaves the others to another.
 STEP_THREADS = 2
+DELIVERY_THREADS = 4
+IDLE_POLLS = 4
 # A new batch is looked for more often than other work: whoever sent it waits for its first line.
 PLAN_POLL_S = 0.1
 # How long lines of a batch that was cancelled may still be sent.
@@ -158,6 +160,9 @@ class Embedded:
             ]
         if UPKEEP in options.parts:
             steps.append(self._thread(self._sweep, "sweep", options.sweep_s))
+            # One looks often; the others help while there is much to deliver.
+            pauses = [options.poll_s, *[IDLE_POLLS * options.poll_s] * (DELIVERY_THREADS - 1)]
+            steps += [self._thread(self._work.deliver, f"deliver-{n}", pause_s) for n, pause_s in enumerate(pauses)]
         return steps
 
     def _await_news(self, pause_s: float) -> None:

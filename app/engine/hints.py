@@ -29,7 +29,7 @@ class Hints(Protocol):
     """Where hints go."""
 
     def send(self, part: str) -> None:
-        """Say that there may be work of this part: `lines` or `jobs`."""
+        """Say that there may be work of this part: `lines`, `jobs`, or `upkeep` for what is to be delivered."""
         ...
 
 

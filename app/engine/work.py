@@ -135,6 +135,10 @@ class Work(Protocol):
         """Take one step of a job (submit, poll, harvest, ...); False when none is due. Many threads call it."""
         ...
 
+    def deliver(self) -> bool:
+        """Deliver webhooks to one endpoint for a while; False when none is due. Many threads call it."""
+        ...
+
     def sweep(self) -> None:
         """Do periodic work if it is this process's turn."""
         ...

@@ -46,6 +46,9 @@ NAMES = (
     "container.before_confirm",
     "secrets.after_key",
     "secrets.between_values",
+    "webhook.before_send",
+    "webhook.after_send",
+    "webhook.after_commit",
 )
 
 

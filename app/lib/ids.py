@@ -11,6 +11,9 @@ UPLOAD = "upload_"
 PART = "part_"
 LINE = "batch_req_"
 REQUEST = "req_"
+WEBHOOK_ENDPOINT = "we_"
+WEBHOOK_DELIVERY = "whd_"
+EVENT = "evt_"
 
 MAX_LENGTH = 48  # characters
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from app.auth.tokens import Verifier
+    from app.connectors.http.public import PublicClient
     from app.services.accounts.directory import Accounts
     from app.services.limits.windows import Rates
 
@@ -38,10 +39,11 @@ class Gateway:
     """Everything that services use in one process; safe to share between threads.
 
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
-    process's leases of rate limits, `keys` remembers rows of virtual keys until the store changes, `hints` tells
-    workers that there is work, `attempts` limits how often provider keys are verified and `sign_ins` how often signing
-    in may fail, `readings` how many large files are read through within requests, `store_state` remembers whether the
-    store may be used, and `episodes` knows what is failing, so that the log has the beginning and the end of it.
+    process's leases of rate limits, `keys` remembers rows of virtual keys until the store changes, `outside` calls URLs
+    that callers named, `hints` tells workers that there is work, `attempts` limits how often provider keys are verified
+    and `sign_ins` how often signing in may fail, `readings` how many large files are read through within requests,
+    `store_state` remembers whether the store may be used, and `episodes` knows what is failing, so that the log has the
+    beginning and the end of it.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Gateway:
     jwt: "Verifier"
     rates: "Rates" = field(repr=False)
     keys: Unchanged[CallerRow] = field(repr=False)
+    outside: "PublicClient" = field(repr=False)
     hints: Hints = field(default_factory=NoHints, repr=False)
     attempts: Attempts = field(default_factory=Attempts)
     sign_ins: SignIns = field(default_factory=SignIns, repr=False)

@@ -303,6 +303,15 @@ class Settings:
         400,
         "Days after which events are deleted. 0: never.",
     )
+    webhook_hosts: str = _var(
+        "BATCHGATE_WEBHOOK_HOSTS",
+        "",
+        "Hosts and networks that webhooks may reach although they are not public, also by `http`: `hooks.internal, "
+        "10.1.0.0/16`. All others must be public and are called by HTTPS.",
+    )
+    webhook_retention_days: int = _var(
+        "BATCHGATE_WEBHOOK_RETENTION_DAYS", 30, "Days after which webhook deliveries that ended are deleted. 0: never."
+    )
     upload_lease_s: float = _var(
         "BATCHGATE_UPLOAD_LEASE_SECONDS",
         300.0,

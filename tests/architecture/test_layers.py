@@ -30,6 +30,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         *(
             "accounts",
             "money",
+            "webhooks",
             "lines",
             "copies",
             "files",
@@ -43,7 +44,7 @@ ORDER: dict[str, tuple[str, ...]] = {
             "health",
         ),
     ),
-    "data": ("store", "tables", "backups", "audit", "money", "files", "containers", "batches", "access"),
+    "data": ("store", "tables", "backups", "audit", "money", "files", "containers", "webhooks", "batches", "access"),
     "connectors": ("contract", "http", "shared", "cloud", "providers", "catalogue"),
     "translate": (
         *("errors", "neutral", "media", "chat", "cohere", "messages", "gemini", "mistral", "converse", "responses"),

@@ -20,7 +20,10 @@ EVERYWHERE = {
 }  # fmt: skip
 NOT_AT_AZURE = {
     "GET /files/{}/estimate", "GET /batches/{}/results", "GET /batches/{}/lines", "POST /batches/{}/retry",
-    "GET /models",
+    "GET /models", "POST /webhook_endpoints", "GET /webhook_endpoints", "GET /webhook_endpoints/{}",
+    "POST /webhook_endpoints/{}", "DELETE /webhook_endpoints/{}", "POST /webhook_endpoints/{}/rotate_secret",
+    "POST /webhook_endpoints/{}/test", "GET /webhook_event_types", "GET /webhook_deliveries",
+    "GET /webhook_deliveries/{}", "POST /webhook_deliveries/{}/replay",
 }  # fmt: skip
 MANAGEMENT = {
     "GET /projects", "POST /projects", "GET /projects/{}", "PUT /projects/{}", "DELETE /projects/{}",

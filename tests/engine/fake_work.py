@@ -142,5 +142,8 @@ class FakeWork:
     def job(self) -> bool:
         return False
 
+    def deliver(self) -> bool:
+        return False
+
     def sweep(self) -> None:
         pass

@@ -34,6 +34,10 @@ ELSEWHERE = (
     ("container_list", "`after`", 400),
     ("file_list", "`after`", 400),
     ("upload_complete", "`part_ids`", 400),
+    ("webhook_delivery_list", "`after`", 400),
+    ("webhook_delivery_list", "`batch_id`", 400),
+    ("webhook_delivery_list", "`endpoint_id`", 400),
+    ("webhook_endpoint_list", "`after`", 400),
 )
 
 HEAD = """# Access
@@ -51,7 +55,7 @@ The response for another project's object is identical to the response for an ob
 the requested id, the request id and the latency. `HEAD` gets the status of the corresponding `GET`.
 """
 FACE_HEAD = """
-## Files, batches, containers
+## Files, batches, containers, webhooks
 
 These routes exist under `/v1`, `/openai/v1` and `/openai`. Routes marked A also exist under `/openai/openai`.
 

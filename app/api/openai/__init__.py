@@ -4,13 +4,14 @@ from flask import Blueprint, Flask
 
 from app.api.auth import require_key
 from app.api.openai import batches, container_files, containers, files, models, query, uploads, vendors
+from app.api.webhooks.routes import blueprint as webhooks
 
 PREFIXES = {"native": "/v1", "openai_v1": "/openai/v1", "openai": "/openai"}
 # What the Azure SDK sends when its endpoint is the gateway + /openai.
 AZURE_PREFIX = "/openai/openai"
 
 EVERYWHERE = (files.blueprint, uploads.blueprint, batches.blueprint, containers.blueprint, container_files.blueprint)
-NOT_AT_AZURE = (batches.extras, models.blueprint)
+NOT_AT_AZURE = (batches.extras, models.blueprint, webhooks)
 
 
 def register(app: Flask) -> None:

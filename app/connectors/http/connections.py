@@ -7,12 +7,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from app.connectors.contract.errors import UpstreamError, UpstreamServerError
 from app.connectors.contract.objects import Payload
@@ -22,6 +23,9 @@ from app.connectors.http.wire import MAX_IDLE_S
 
 # One write has to end within the silence limit, so a write is small.
 WRITE_BYTES = 64 * 1024
+
+# Opens a socket to a host and port, within seconds.
+Connect = Callable[[str, int, float | None], socket.socket]
 
 
 class Call:
@@ -222,6 +226,42 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 POOLS = {"http": _PlainPool, "https": _TlsPool}
+
+
+def pools_by(connect: Connect) -> dict[str, type[HTTPConnectionPool]]:
+    """As POOLS, of connections whose sockets `connect` opens; host and port are all that it gets of a URL."""
+
+    class Opened:
+        """Opens the socket, and leaves the rest (TLS, the host's name) as it is."""
+
+        host: str
+        port: int
+        timeout: Any
+        _dns_host: str
+
+        def _new_conn(self) -> socket.socket:
+            try:
+                return connect(self._dns_host, self.port, self.timeout)
+            except socket.gaierror as error:
+                raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+            except TimeoutError as error:
+                raise ConnectTimeoutError(self, "Connecting timed out.") from error
+            except OSError as error:
+                raise NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
+
+    class Plain(Opened, _Plain):
+        pass
+
+    class Tls(Opened, _Tls):
+        pass
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    return {"http": PlainPool, "https": TlsPool}
 
 
 def _shut(sock: socket.socket) -> None:

@@ -36,18 +36,18 @@ def not_connected(where: str, error: BaseException, *, timeout_s: float) -> Upst
 
     What passes by itself is overload; a wrong name or certificate is not.
     """
-    causes = list(_causes(error))
-    if any(isinstance(cause, TimeoutError) for cause in causes):
+    found = list(causes(error))
+    if any(isinstance(cause, TimeoutError) for cause in found):
         text = f"Connecting to the provider took longer than {timeout_s:g} s."
         return UpstreamTimeoutError(text, code="connect_timeout", sent=False, where=where)
-    for cause in causes:
+    for cause in found:
         if isinstance(cause, socket.gaierror):
             kind = OverloadedError if cause.errno == NOT_RESOLVED_YET else UpstreamServerError
             return kind("The provider's host name cannot be resolved.", code=NOT_CONNECTED, sent=False, where=where)
         if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
             details = f"{where}: {cause}"  # which names the host
             return UpstreamServerError("TLS with the provider failed.", code=NOT_CONNECTED, sent=False, where=details)
-    reasons = [os.strerror(cause.errno) for cause in causes if isinstance(cause, OSError) and cause.errno]
+    reasons = [os.strerror(cause.errno) for cause in found if isinstance(cause, OSError) and cause.errno]
     text = f"Cannot connect to the provider: {reasons[0] if reasons else type(error).__name__}."
     return OverloadedError(text, code=NOT_CONNECTED, sent=False, where=where)
 
@@ -76,21 +76,21 @@ def bad_payload() -> UpstreamServerError:
 
 def broken(where: str, error: BaseException) -> UpstreamError:
     """The error of a connection that broke, or did not speak HTTP, after (part of) the request may have been sent."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in causes):
+    found = list(causes(error))
+    if any(isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in found):
         return timed_out(where)
-    if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):
+    if any(isinstance(cause, http.client.IncompleteRead) for cause in found):
         text = "The provider's answer was cut short."
-    elif any(isinstance(cause, ConnectionError) for cause in causes):
+    elif any(isinstance(cause, ConnectionError) for cause in found):
         text = "The provider closed the connection before it answered."
-    elif any(isinstance(cause, OSError) for cause in causes):
+    elif any(isinstance(cause, OSError) for cause in found):
         text = "The connection to the provider broke."
     else:
         text = "The provider did not answer in HTTP."
     return UpstreamServerError(text, code="connection_broken", where=where)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """`error` and all that it wraps: urllib3 and requests keep causes in `args`, `reason` and `__cause__`.
 
     The exceptions of requests itself are left out: they are OSErrors whatever happened.

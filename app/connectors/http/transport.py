@@ -22,7 +22,7 @@ from requests.structures import CaseInsensitiveDict
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import Payload
 from app.connectors.http import failures
-from app.connectors.http.connections import CURRENT, POOLS, Call, Upload, WatchedSocket
+from app.connectors.http.connections import CURRENT, POOLS, Call, Connect, Upload, WatchedSocket, pools_by
 from app.connectors.http.wire import COMMON_HEADERS, MAX_ANSWER_BYTES, Answer, check_headers, tls_context
 
 PIECE_BYTES = 256 * 1024
@@ -44,8 +44,9 @@ class Client:
     when no connection could be made. What `auth` raises passes through, as does what reading a payload raises.
     """
 
-    def __init__(self, *, connect_timeout_s: float = 10.0) -> None:
+    def __init__(self, *, connect_timeout_s: float = 10.0, connect: Connect | None = None) -> None:
         self._connect_timeout_s = connect_timeout_s
+        self._pools = POOLS if connect is None else pools_by(connect)
         self._begin()
 
     def send(
@@ -98,6 +99,12 @@ class Client:
             if head.is_success:
                 call.be_patient()
             yield head, pieces
+
+    def status(self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float) -> int:
+        """POST `body`; the status of the answer, within `timeout_s`. Its body is not read, however long it is."""
+        request = _prepared("POST", url, body, headers, None)
+        with self._open(request, Call(timeout_s, silence_s=timeout_s, fresh=True), timeout_s) as (head, _):
+            return head.status
 
     def close(self) -> None:
         """Close idle connections. The client stays usable."""
@@ -154,6 +161,7 @@ class Client:
     def _begin(self) -> None:
         self._local = threading.local()
         self._adapter = _Adapter(pool_connections=MAX_HOSTS, pool_maxsize=MAX_IDLE)
+        self._adapter.poolmanager.pool_classes_by_scheme = self._pools
         self._pid = os.getpid()
 
 
@@ -184,7 +192,6 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, ssl_context=tls_context(WatchedSocket), **more)
-        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def cert_verify(self, *_: Any) -> None:
         """Leave it to the context; requests would have each connection load the authorities again (30 ms)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Table, inspect, select, update
 
-from app.data.tables import accounts, sealed_secrets
+from app.data.tables import accounts, sealed_secrets, webhook_endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,10 @@ class SealedValue:
 
 COLUMNS = (
     SealedColumn(accounts, "sealed_credential", bound_to="id"),
+    SealedColumn(accounts, "sealed_webhook_secret", bound_to="id"),
     SealedColumn(sealed_secrets, "sealed", bound_to="name"),
+    SealedColumn(webhook_endpoints, "sealed_secret", bound_to="public_id"),
+    SealedColumn(webhook_endpoints, "sealed_old_secret", bound_to="public_id"),
 )
 
 

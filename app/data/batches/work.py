@@ -21,6 +21,7 @@ from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.store.rows import columns
 from app.data.tables import batch_jobs, batch_segments, batches, blobs, files
 from app.data.tables.batches import IS_RUNNING
+from app.data.webhooks import outbox
 from app.lib.states import TERMINAL
 
 _LEASES = LeasedTable(batches)
@@ -292,6 +293,7 @@ def fail(connection: Connection, lease: Lease, *, errors: Errors) -> None:
         .values(status="failed", failed_at=now_ms(), errors=errors, **RELEASED)
     )
     budgets.refund(connection, lease.id)
+    outbox.announce(connection, lease.id)
 
 
 def end(
@@ -304,6 +306,7 @@ def end(
     values |= {"output_file_id": output_file_id, "error_file_id": error_file_id, **RELEASED}
     connection.execute(update(batches).where(batches.c.id == lease.id).values(**values))
     budgets.refund(connection, lease.id)
+    outbox.announce(connection, lease.id)
 
 
 def lock(connection: Connection, batch_id: int) -> LockedBatch:
@@ -315,10 +318,11 @@ def lock(connection: Connection, batch_id: int) -> LockedBatch:
 def follow(connection: Connection, batch_id: int, counts: Mapping[str, int], **changes: Unpack[BatchChanges]) -> None:
     """Write what follows for a batch from its jobs, unless it has ended; `counts` are its counters by column."""
     where = (batches.c.id == batch_id, batches.c.status.not_in(TERMINAL))
-    connection.execute(update(batches).where(*where).values(**{**counts, **stamped(changes)}))
-    if changes.get("status") in TERMINAL:
+    written = connection.execute(update(batches).where(*where).values(**{**counts, **stamped(changes)})).rowcount
+    if written and changes.get("status") in TERMINAL:
         budgets.refund(connection, batch_id)
         named_files.drop(connection, batch_id, limit=MOST_NAMES)
+        outbox.announce(connection, batch_id)
 
 
 def _due(connection: Connection, project_id: int, where: ColumnElement[bool]) -> Sequence[DueBatch]:

@@ -1,4 +1,4 @@
-"""The tables, grouped by what they are about: identity, files, batches, native, containers, money, operations."""
+"""The tables, grouped by what they are about: identity, files, batches, webhooks, native, containers, and so on."""
 
 from app.data.tables.batches import (
     batch_chunks,
@@ -26,6 +26,7 @@ from app.data.tables.meta import metadata
 from app.data.tables.money import budget_reservations, budgets, prices, usage_ledger
 from app.data.tables.native import batch_jobs, file_copies, native_objects
 from app.data.tables.operations import events, limit_counters, periodic_leases, store_state, workers
+from app.data.tables.webhooks import webhook_deliveries, webhook_endpoints
 
 __all__ = [
     "account_capacity",
@@ -63,5 +64,7 @@ __all__ = [
     "uploads",
     "usage_ledger",
     "virtual_keys",
+    "webhook_deliveries",
+    "webhook_endpoints",
     "workers",
 ]

@@ -67,6 +67,7 @@ batches = Table(
     instant("cancelling_at"),
     instant("cancelled_at"),
     reference("price_id", "prices", required=False),
+    reference("webhook_endpoint_id", "webhook_endpoints", required=False),
     Column("lines_state", String(16), nullable=False, default="kept", server_default="kept"),
     number("priority"),
     number("concurrency", None),

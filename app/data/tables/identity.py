@@ -121,6 +121,7 @@ accounts = Table(
     instant("disabled_at"),
     instant("verified_at"),
     instant("changed_at"),
+    Column("sealed_webhook_secret", LargeBinary),
     UniqueConstraint("provider", "name"),
     **IDS_NEVER_REUSED,
     comment="Configured credentials (sealed) and base URLs at providers. A retired one stays until its work is over.",

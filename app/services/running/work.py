@@ -29,6 +29,7 @@ from app.services.lines.send import LineCalls, Request
 from app.services.running import capacity, finalise, index, plan, segments
 from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
+from app.services.webhooks.post import Postman
 
 MAX_CRASHES = 3
 # What the blob store could not do is tried again each second.
@@ -63,6 +64,7 @@ class BatchWork:
         self._indexings = Turns(gateway, INDEXING, worker=worker)
         self._has_planned = False
         self._finalisings = Turns(gateway, FINALISING, worker=worker)
+        self._postman = Postman(gateway, worker=worker)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
@@ -182,6 +184,10 @@ class BatchWork:
                 with self._jobs_lock:
                     self._jobs.remove(lease)
             return True
+
+    def deliver(self) -> bool:
+        with self._store:
+            return self._postman.deliver()
 
     def sweep(self) -> None:
         with self._store:

@@ -19,6 +19,7 @@ from tests.services.containers import test_reconciling as test_containers
 from tests.services.copies import test_crashes as test_copies
 from tests.services.jobs import test_crashes as test_jobs
 from tests.services.upkeep import test_moving
+from tests.services.webhooks import test_crashes as test_webhooks
 from tests.support.batches import CHAT, chat_line, jsonl, upload
 from tests.support.process import Process
 from tests.support.waiting import until
@@ -70,5 +71,6 @@ def test_a_sweeper_that_dies_is_followed_by_another(
 def test_every_named_point_is_tested() -> None:
     at_providers = (*test_jobs.FAIL_POINTS, *test_copies.FAIL_POINTS, *test_containers.FAIL_POINTS)
     elsewhere = (*test_workers.FAIL_POINTS, *test_secret_rotation.FAIL_POINTS, *test_moving.FAIL_POINTS, *at_providers)
+    elsewhere += tuple(test_webhooks.FAIL_POINTS)
     tested = {point.partition(":")[0] for point in (*POINTS, SWEEP, *elsewhere)}
     assert tested == set(failpoints.NAMES)

@@ -22,6 +22,8 @@ def filled(route: Route, names: Names, managed: Mapping[str, str] | None = None)
         "batch_id": names.batch,
         "upload_id": names.upload,
         "container_id": names.container,
+        "webhook_endpoint_id": names.webhook_endpoint,
+        "webhook_delivery_id": names.webhook_delivery,
         **(managed or {}),
     }
     return route.path.format(**found)
@@ -70,12 +72,21 @@ def _container(_names: Names, word: str) -> Body:
     return {"json": {"name": word, "provider": "local"}}
 
 
+def _hook(_names: Names, word: str) -> Body:
+    return {"json": {"name": word, "url": f"https://hooks.example.com/{word}", "event_types": ["batch.failed"]}}
+
+
+def _sample(_names: Names, _word: str) -> Body:
+    return {"json": {"event_type": "batch.failed"}}
+
+
 READS = (
     "healthz", "readyz", "file_list", "file_retrieve", "file_content", "file_estimate", "batch_list", "batch_retrieve",
     "batch_results", "batch_lines", "container_list", "container_retrieve", "container_file_list",
     "container_file_retrieve", "container_file_content", "model_list", "key_quota", "project_list", "project_retrieve",
     "key_list", "key_retrieve", "account_list", "pause_list", "price_list", "budget_list", "event_list", "usage_list",
-    "key_check",
+    "key_check", "webhook_endpoint_list", "webhook_endpoint_retrieve", "webhook_event_type_list",
+    "webhook_delivery_list", "webhook_delivery_retrieve",
 )  # fmt: skip
 BODIES: dict[str, Callable[[Names, str], Body]] = {
     **dict.fromkeys(READS, _nothing),
@@ -89,6 +100,10 @@ BODIES: dict[str, Callable[[Names, str], Body]] = {
     "batch_create": _batch,
     "container_create": _container,
     "container_file_create": _container_file,
+    "webhook_endpoint_create": _hook,
+    "webhook_endpoint_update": _hook,
+    "webhook_endpoint_test": _sample,
+    **dict.fromkeys(("webhook_endpoint_delete", "webhook_endpoint_secret_rotate", "webhook_delivery_replay"), _nothing),
 }
 
 
@@ -115,6 +130,12 @@ def _box(owner: Belongings, names: Names) -> Names:
     return replace(names, container=container, container_file=inside)
 
 
+def _endpoint(owner: Belongings, names: Names) -> Names:
+    return replace(
+        names, webhook_endpoint=post(owner.client, "/v1/webhook_endpoints", **_hook(names, owner.canary))["id"]
+    )
+
+
 FRESH: dict[str, Callable[[Belongings, Names], Names]] = {
     "file_delete": _file,
     "upload_complete": _pending,
@@ -126,6 +147,8 @@ FRESH: dict[str, Callable[[Belongings, Names], Names]] = {
     "container_delete": _box,
     "container_file_delete": _box,
     "container_file_create": _box,
+    "webhook_endpoint_delete": _endpoint,
+    "webhook_endpoint_update": _endpoint,
 }
 
 

@@ -13,6 +13,7 @@ from tests.fakes.openai_provider_app import OpenAIProviderApp
 from tests.fakes.openai_server import FakeServer
 from tests.fakes.serving import ServedApp
 from tests.services.running.conftest import Workers
+from tests.support.receiver import ALLOWED
 
 SPARE_BATCHES = 11  # of alpha, to be deleted: under four prefixes by keys of two roles, once by tokens of both
 PROVIDER_KEY = "sk-of-the-operator-0123456789"
@@ -47,6 +48,7 @@ def environment(environment: dict[str, str], server: ServedApp) -> dict[str, str
         "BATCHGATE_JOB_POLL_SECONDS": "0.05",
         "BATCHGATE_LOG_LEVEL": "error",
         "BATCHGATE_JWT_ISSUERS": json.dumps(ISSUERS),
+        **ALLOWED,
     }
 
 

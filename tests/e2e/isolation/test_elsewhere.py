@@ -57,6 +57,18 @@ ASKED: dict[tuple[str, str], Ask] = {
     ("container_list", "after"): lambda client, _, other: client.get(
         "/v1/containers", query_string={"after": other.container}
     ),
+    ("webhook_endpoint_list", "after"): lambda client, _, other: client.get(
+        "/v1/webhook_endpoints", query_string={"after": other.webhook_endpoint}
+    ),
+    ("webhook_delivery_list", "after"): lambda client, _, other: client.get(
+        "/v1/webhook_deliveries", query_string={"after": other.webhook_delivery}
+    ),
+    ("webhook_delivery_list", "endpoint_id"): lambda client, _, other: client.get(
+        "/v1/webhook_deliveries", query_string={"endpoint_id": other.webhook_endpoint}
+    ),
+    ("webhook_delivery_list", "batch_id"): lambda client, _, other: client.get(
+        "/v1/webhook_deliveries", query_string={"batch_id": other.batch}
+    ),
     ("file_list", "after"): lambda client, _, other: client.get("/v1/files", query_string={"after": other.file}),
     ("upload_complete", "part_ids"): _complete,
 }

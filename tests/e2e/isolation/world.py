@@ -14,7 +14,7 @@ from tests.support.waiting import until
 from tests.support.web import application
 
 # What looks like an id of an object, of the gateway's or of a provider's.
-ID = re.compile(r"\b(?:file-|batch_req_|batch_|cntr_|cfile_|upload_|part_)[0-9a-f]{20,}(?:-\d+)?")
+ID = re.compile(r"\b(?:file-|batch_req_|batch_|cntr_|cfile_|upload_|part_|we_|whd_|evt_)[0-9a-f]{20,}(?:-\d+)?")
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Names:
     part: str
     container: str
     container_file: str
+    webhook_endpoint: str
+    webhook_delivery: str
 
 
 @dataclass
@@ -66,7 +68,7 @@ def furnish(gateway: Gateway, word: str, *, is_run: bool = True) -> Belongings:
     """Fill a project. A worker has to run, unless its batches are left to wait."""
     client = new_client(gateway, word)
     post(client, "/v1/batches", json=batch(word), headers={"Idempotency-Key": "the-same-in-both"})
-    kept, native = made(client, word, "local"), made(client, word, "openai")
+    kept, native = made(gateway, client, word, "local"), made(gateway, client, word, "openai")
     if is_run:
         over(client, kept.batch, native.batch)
     found = Belongings(word, client, kept, native, outside(client, native) if is_run else native)
@@ -87,7 +89,7 @@ def batch(word: str) -> dict[str, Any]:
     return {"requests": lines, "endpoint": CHAT, "completion_window": "24h", "metadata": metadata, "provider": "local"}
 
 
-def made(client: KeyClient, word: str, provider: str) -> Names:
+def made(gateway: Gateway, client: KeyClient, word: str, provider: str) -> Names:
     """One of everything, at a provider."""
     name = canary(word)
     file = upload(client, f"{name}.txt", f"{name} notes".encode(), purpose="user_data", provider=provider)
@@ -99,7 +101,18 @@ def made(client: KeyClient, word: str, provider: str) -> Names:
     pending, part = begun(client, word)
     box = post(client, "/v1/containers", json={"name": name, "provider": provider, "file_ids": [file], **metadata})
     inside = put(client, box["id"], f"{name}-inside.txt", f"{name} inside".encode())
-    return Names(file, source, started, pending, part, box["id"], inside)
+    hook, delivery = hooked(gateway, client, word)
+    return Names(file, source, started, pending, part, box["id"], inside, hook, delivery)
+
+
+def hooked(gateway: Gateway, client: KeyClient, word: str) -> tuple[str, str]:
+    """A webhook endpoint, and what was delivered to it."""
+    url = f"{gateway.settings.environment['LOCAL_BASE_URL']}/{canary(word)}"
+    body = {"name": canary(word), "url": url, "event_types": ["batch.completed"]}
+    hook = post(client, "/v1/webhook_endpoints", json=body)["id"]
+    post(client, f"/v1/webhook_endpoints/{hook}/test", json={"event_type": "batch.completed"})
+    listed = client.get("/v1/webhook_deliveries", query_string={"endpoint_id": hook}).json
+    return hook, str(listed["data"][-1]["id"])
 
 
 def begun(client: KeyClient, word: str) -> tuple[str, str]:
@@ -140,12 +153,14 @@ def outside(client: KeyClient, native: Names) -> Names:
         part=native.part,
         container=told(f"/containers/{native.container}"),
         container_file=told(f"/containers/{native.container}/files/{native.container_file}"),
+        webhook_endpoint=native.webhook_endpoint,
+        webhook_delivery=native.webhook_delivery,
     )
 
 
 def everything(client: KeyClient, found: Belongings) -> set[str]:
     """Every id that the project itself is told, wherever it looks."""
-    paths = ["/files", "/batches", "/containers"]
+    paths = ["/files", "/batches", "/containers", "/webhook_endpoints", "/webhook_deliveries"]
     for names in (found.kept, found.native):
         paths += [f"/files/{names.file}", f"/batches/{names.batch}", f"/batches/{names.batch}/lines"]
         paths += [f"/batches/{names.batch}/results", f"/containers/{names.container}/files"]

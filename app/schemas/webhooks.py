@@ -1,0 +1,66 @@
+"""Requests about webhook endpoints and deliveries."""
+
+from marshmallow import fields, validate
+
+from app.schemas.base import BodySchema, QuerySchema, Text, WholeNumber, one_of
+
+EVENT_TYPES = ("batch.completed", "batch.failed", "batch.expired", "batch.cancelled")
+PAYLOADS = ("thin", "full")
+STATES = ("pending", "delivered", "failed", "dropped")
+ID_LENGTH = 256
+URL_LENGTH = 2048
+SECRET_LENGTH = 256
+
+
+def _event_types(*, required: bool) -> "fields.List[str]":
+    count = validate.Length(min=1, max=len(EVENT_TYPES) * 2, error="must name at least one event type.")
+    each = Text(max_length=64, validate=one_of(*EVENT_TYPES))
+    return fields.List(each, validate=count) if not required else fields.List(each, validate=count, required=True)
+
+
+class CreateEndpoint(BodySchema):
+    name = Text(required=True, max_length=256)
+    url = Text(required=True, max_length=URL_LENGTH)
+    event_types = _event_types(required=True)
+    payload = Text(load_default=PAYLOADS[0], validate=one_of(*PAYLOADS))
+
+
+class UpdateEndpoint(BodySchema):
+    """What is not there stays as it is."""
+
+    name = Text(max_length=256)
+    url = Text(max_length=URL_LENGTH)
+    event_types = _event_types(required=False)
+    payload = Text(validate=one_of(*PAYLOADS))
+
+
+class RotateSecret(BodySchema):
+    keep_old_secret_active_for_24_hours = fields.Boolean(
+        allow_none=True, load_default=False, truthy={True}, falsy={False}
+    )
+
+
+class TestEndpoint(BodySchema):
+    event_type = Text(required=True, validate=one_of(*EVENT_TYPES))
+
+
+class ListEndpoints(QuerySchema):
+    limit = WholeNumber(min=1, max=100, load_default=20)
+    after = Text(load_default=None, max_length=ID_LENGTH)
+    order = Text(load_default="desc", validate=one_of("asc", "desc"))
+
+
+class ListDeliveries(QuerySchema):
+    limit = WholeNumber(min=1, max=100, load_default=20)
+    after = Text(load_default=None, max_length=ID_LENGTH)
+    endpoint_id = Text(load_default=None, max_length=ID_LENGTH)
+    batch_id = Text(load_default=None, max_length=ID_LENGTH)
+    state = Text(load_default=None, validate=one_of(*STATES))
+
+
+class BatchWebhook(BodySchema):
+    """Where one batch tells of its end: an endpoint of its own."""
+
+    url = Text(required=True, max_length=URL_LENGTH)
+    secret = Text(required=True, max_length=SECRET_LENGTH)
+    payload = Text(load_default=PAYLOADS[0], validate=one_of(*PAYLOADS))
