@@ -36,7 +36,7 @@ def pending(settings: Settings) -> bool:
     database = Database(settings.database_url)
     try:
         with database.read() as connection:
-            current = _current(connection)
+            current = current_revision(connection)
     finally:
         database.dispose()
     return current != newest_revision()
@@ -51,7 +51,7 @@ def newest_revision() -> str:
     return found[1]
 
 
-def _current(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
     """The revision of the store, without Alembic: every command asks for it, and Alembic takes 0.15 s to import."""
     if not inspect(connection).has_table(VERSIONS):
         return None

@@ -18,6 +18,7 @@ COMMANDS = {
     "db": ("app.cli.operate.db:db", "Migrate, copy or fence the store, or query it with SQL."),
     "demo": ("app.cli.demo.command:demo", "Run a gateway with a small real model here."),
     "demo-model": ("app.cli.demo.model:demo_model", "Serve a small language model with llama.cpp."),
+    "doctor": ("app.cli.operate.doctor:doctor", "Check everything that an operator would, and say what to do."),
     "events": ("app.cli.commands.events:events", "Read events: who wrote what, and what was rejected."),
     "files": ("app.cli.groups:files", "Upload, download and manage files."),
     "keys": ("app.cli.commands.keys:keys", "Create, list, change and end virtual keys."),

@@ -42,6 +42,7 @@ ORDER: dict[str, tuple[str, ...]] = {
             "batches",
             "backups",
             "health",
+            "doctor",
         ),
     ),
     "data": ("store", "tables", "backups", "audit", "money", "files", "containers", "webhooks", "batches", "access"),

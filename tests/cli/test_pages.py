@@ -19,7 +19,7 @@ COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\S*/)?batchgate (?P<words>.*)$")
 ONLY_READ = re.compile(
     r"worker$|demo|batch run|db sql$|events tail --follow|accounts test|accounts add .*--probe"
     r"|backup /|restore /|db (copy|fence) |takeover$"
-    r"|batches (?!waiting)|files |containers |prices set .* --from|keys revoke .*--stop"
+    r"|doctor|batches (?!waiting)|files |containers |prices set .* --from|keys revoke .*--stop"
 )
 ENVIRONMENT = {
     "OPENAI_API_KEY": "sk-of-the-environment",

@@ -26,7 +26,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("command", ["keys list", "accounts list", "batches waiting", "projects list", "--help"])
+@pytest.mark.parametrize("command", ["keys list", "accounts list", "batches waiting", "--help", "batches --help"])
 def test_a_command_imports_nothing_dear_that_it_does_not_use(command: str, environment: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *command.split()], env=environment, capture_output=True, text=True, check=True

@@ -63,7 +63,7 @@ class Gateway:
         self.base_url = profile.base_url
         self._session = requests.Session()
         # As `auth`, not as a header: requests lets an entry in ~/.netrc replace the header.
-        self._session.auth = _Bearer(profile.api_key)
+        self._session.auth = Bearer(profile.api_key)
 
     def greet(self) -> None:
         """Check that the gateway is there and accepts the key, before anything large is sent."""
@@ -226,7 +226,9 @@ def segment(object_id: str) -> str:
     return quote(object_id, safe="")
 
 
-class _Bearer(requests.auth.AuthBase):
+class Bearer(requests.auth.AuthBase):
+    """Sends a virtual key."""
+
     def __init__(self, key: str) -> None:
         self._key = key
 

@@ -39,6 +39,18 @@ def alive(connection: Connection, *, within_ms: int) -> list[tuple[str, int]]:
     return [(row.host, row.pid) for row in connection.execute(statement.order_by(workers.c.id))]
 
 
+def faults(connection: Connection, *, within_ms: int) -> list[tuple[str, int, str]]:
+    """Returns host and process id of the workers that are alive and cannot work, and what keeps them from it."""
+    mine = (workers.c.seen_at > now_ms() - within_ms, workers.c.fault.is_not(None))
+    statement = select(workers.c.host, workers.c.pid, workers.c.fault).where(*mine).order_by(workers.c.id)
+    return [(row.host, row.pid, row.fault) for row in connection.execute(statement)]
+
+
+def clock_ms(connection: Connection) -> int:
+    """Returns the present instant by the clock that leases run by: the database's."""
+    return int(connection.execute(select(now_ms())).scalar_one())
+
+
 def newest_age_ms(connection: Connection) -> int | None:
     """Milliseconds since any worker was last seen, or None when there is none."""
     return connection.execute(select(now_ms() - func.max(workers.c.seen_at))).scalar()

@@ -34,6 +34,13 @@ def problems(gateway: Gateway) -> list[str]:
         gateway.blobs.check()
     except BlobError as error:
         found.append(f"The blob store {gateway.settings.blob_url} cannot be used: {error}")
+    # A provider is known by accounts, whose keys a wrong ring does not open.
+    return found + of_settings(gateway, with_default=not found)
+
+
+def of_settings(gateway: Gateway, *, with_default: bool = True) -> list[str]:
+    """Returns what is wrong with accounts and the default provider that the settings name."""
+    found: list[str] = []
     for entry in registry.configured(gateway.settings.environment):
         target = Target(entry.provider, entry.base_url, credential=entry.api_key, options=entry.options)
         try:
@@ -41,7 +48,7 @@ def problems(gateway: Gateway) -> list[str]:
         except ConfigurationError as error:
             found.append(f"The account {entry.provider}/{entry.name} of the environment cannot be used: {error}")
     default = gateway.settings.default_provider
-    if default and not found and not gateway.accounts.is_known(default):
+    if with_default and default and not found and not gateway.accounts.is_known(default):
         found.append(f"BATCHGATE_DEFAULT_PROVIDER names a provider that does not exist: {default!r:.80}.")
     return found
 

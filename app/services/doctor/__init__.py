@@ -1,0 +1,1 @@
+"""What an operator would look at when something does not work, and what to do about it."""
