@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.api import dashboard, errors, health, keycheck, management, openai, paths, requests
+from app.api import anthropic, dashboard, errors, health, keycheck, management, openai, paths, requests
 from app.api.context import EXTENSION
 from app.services.gateway import Gateway
 
@@ -17,5 +17,6 @@ def register(app: Flask, gateway: Gateway) -> None:
     app.register_blueprint(health.blueprint)
     app.register_blueprint(keycheck.blueprint)
     openai.register(app)
+    anthropic.register(app)
     management.register(app)
     dashboard.register(app)

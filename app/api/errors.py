@@ -1,6 +1,9 @@
 """Turns every failure into the face's error envelope, and keeps its details inside."""
 
-from flask import Flask, Response, g, request
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
@@ -29,6 +32,16 @@ NEVER_RETRIED = (409, 507)
 FAILED = "The gateway failed; the operator can find the details in its log, by the event id."
 
 
+# How a face writes an error: (status, body, headers).
+Written = tuple[int, dict[str, Any], dict[str, str]]
+WRITERS = "batchgate_error_writers"
+
+
+def speak(app: Flask, prefix: str, write: Callable[[GatewayError, str], Written]) -> None:
+    """Let `write` write the errors of all paths below `prefix`, from the error and the id of the request."""
+    app.extensions.setdefault(WRITERS, {})[f"{prefix}/"] = write
+
+
 def register(app: Flask) -> None:
     """Attach the handlers to `app`."""
     app.register_error_handler(GatewayError, _envelope)
@@ -44,17 +57,14 @@ def explained(error: Exception) -> GatewayError:
 
 
 def _envelope(error: GatewayError) -> Response:
-    extra = {
-        "provider": error.provider,
-        "model_requested": None,
-        "request_type": g.get("request_type", "unknown"),
-    }
-    body = envelope(error, event_id=g.request_id, extra_fields=extra)
-    response = Response(json.dumps(body), status=error.status, mimetype="application/json")
+    writers = current_app.extensions.get(WRITERS, {})
+    write = next((write for prefix, write in writers.items() if request.path.startswith(prefix)), _written)
+    status, body, headers = write(error, g.request_id)
+    response = Response(json.dumps(body), status=status, mimetype="application/json", headers=headers)
     g.error = error
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    elif error.status in NEVER_RETRIED:
+    elif status in NEVER_RETRIED:
         response.headers["x-should-retry"] = "false"
     if isinstance(error, RangeNotSatisfiableError):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
@@ -65,6 +75,16 @@ def _envelope(error: GatewayError) -> Response:
     # The rest of a rejected body is never read, so the connection cannot carry another request.
     response.headers["Connection"] = "close"
     return response
+
+
+def _written(error: GatewayError, event_id: str) -> Written:
+    """As OpenAI's face writes it."""
+    extra = {
+        "provider": error.provider,
+        "model_requested": None,
+        "request_type": g.get("request_type", "unknown"),
+    }
+    return error.status, envelope(error, event_id=event_id, extra_fields=extra), {}
 
 
 def _of_http(error: HTTPException) -> GatewayError:

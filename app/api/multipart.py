@@ -9,6 +9,7 @@ another dependency would gain nothing.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +19,10 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from app.api.body import Body, parse_object
+from app.api.context import gateway
 from app.errors import InvalidRequestError, PayloadTooLargeError
+from app.services.files import files, names
+from app.services.files.files import IncomingFile
 
 # Fed with 1 MiB at once, the decoder is four times slower (566 against 2,320 MB/s).
 READ_BYTES = 64 * 1024
@@ -51,6 +55,28 @@ class Form:
 
 
 OpenFile = Callable[[Form], Sink]
+
+
+class FormFile:
+    """The file of a form: received from the moment its part of the body begins.
+
+    `purpose_of` returns the purpose if a field before the file says it; it raises what is wrong with these fields.
+    """
+
+    def __init__(self, stack: ExitStack, *, purpose_of: Callable[[Form], str | None]) -> None:
+        self._stack = stack
+        self._purpose_of = purpose_of
+        self.name = ""
+        self.incoming: IncomingFile
+
+    def open(self, form: Form) -> IncomingFile:
+        """Begin to receive the file. Raises at once what is wrong with the fields that came before it."""
+        self.name = names.checked_name(form.filename or "")
+        purpose = self._purpose_of(form)
+        if purpose is not None:
+            names.check_format(purpose, self.name)
+        self.incoming = self._stack.enter_context(files.receiving(gateway(), self.name, purpose=purpose))
+        return self.incoming
 
 
 def is_multipart(request: Request) -> bool:

@@ -4,6 +4,8 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, PathConverter, RequestRedirect, ValidationError
 
+from app.lib import ids
+
 OBJECT = "object"
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
@@ -16,10 +18,13 @@ class ObjectId(PathConverter):
         self._endings = tuple(f"/{word}" for word in words)
 
     def to_python(self, value: str) -> str:
-        """The id as it was sent. Raises ValidationError for a route below it."""
+        """The id, in the gateway's own form if another face shows it otherwise.
+
+        Raises ValidationError for a route below it.
+        """
         if value.endswith(self._endings):
             raise ValidationError
-        return value
+        return ids.canonical(value)
 
 
 def register(app: Flask) -> None:

@@ -25,6 +25,11 @@ NOT_AT_AZURE = {
     "POST /webhook_endpoints/{}/test", "GET /webhook_event_types", "GET /webhook_deliveries",
     "GET /webhook_deliveries/{}", "POST /webhook_deliveries/{}/replay",
 }  # fmt: skip
+ANTHROPIC = {
+    "POST /files", "GET /files", "GET /files/{}", "DELETE /files/{}", "GET /files/{}/content",
+    "POST /messages/batches", "GET /messages/batches", "GET /messages/batches/{}", "DELETE /messages/batches/{}",
+    "POST /messages/batches/{}/cancel", "GET /messages/batches/{}/results", "GET /models", "GET /models/{}",
+}  # fmt: skip
 MANAGEMENT = {
     "GET /projects", "POST /projects", "GET /projects/{}", "PUT /projects/{}", "DELETE /projects/{}",
     "GET /governance/virtual-keys", "POST /governance/virtual-keys", "GET /governance/virtual-keys/{}",
@@ -52,6 +57,7 @@ def test_the_routes_are_those_of_the_contract(gateway: Gateway) -> None:
     for prefix in ("/v1", "/openai/v1", "/openai"):
         wanted |= {line.replace(" ", f" {prefix}", 1) for line in EVERYWHERE | NOT_AT_AZURE}
     wanted |= {line.replace(" ", " /openai/openai", 1) for line in EVERYWHERE}
+    wanted |= {line.replace(" ", " /anthropic/v1", 1) for line in ANTHROPIC}
     wanted |= {line.replace(" ", " /api", 1) for line in MANAGEMENT}
     have = routes(gateway)
     assert wanted - have == set()

@@ -10,6 +10,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app import api
+from app.api.anthropic import PREFIX as ANTHROPIC
 from app.api.auth import require_admin, require_credential, require_key
 from app.api.openai import AZURE_PREFIX, PREFIXES
 from app.api.operation import WRITES
@@ -19,6 +20,7 @@ FOREIGN = "another project's"
 VIEWER, MEMBER, ADMIN = "viewer", "member", "admin"
 CALLERS = (*UNKNOWN, FOREIGN, VIEWER, MEMBER, ADMIN)
 FACES = (*PREFIXES.values(), AZURE_PREFIX)
+VENDORS = {"Anthropic's API": f"{ANTHROPIC}/v1"}
 MANAGEMENT = "/api"
 DASHBOARD = "/ui"
 OPEN, KEY, ADMINS = "anybody", "any key", "admins"
@@ -67,6 +69,12 @@ An id in a query or body that the project does not have is rejected with 400 and
 whether it belongs to another project or does not exist. Each project has its own `Idempotency-Key` values.
 
 """
+VENDOR_HEAD = """
+## {name}
+
+The same objects, as this API's own clients see them.
+
+"""
 MANAGEMENT_HEAD = """
 ## Management
 
@@ -81,7 +89,7 @@ HEALTH_HEAD = """
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation at a path. `guard`: who has access. `names_object`: the path contains an id."""
+    """An operation at a path. `guard`: who has access. `names_object`: the path contains a project's id."""
 
     operation: str
     method: str
@@ -103,7 +111,8 @@ def routes(flask: Flask) -> dict[tuple[str, str], Route]:
             continue  # its pages answer to sessions
         operation = str(getattr(flask.view_functions[rule.endpoint], "request_type", "unknown"))
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
-            route = Route(operation, method, _path(rule), _guard(flask, rule), bool(rule.arguments))
+            is_of_project = bool(rule.arguments - {"model_id"})
+            route = Route(operation, method, _path(rule), _guard(flask, rule), is_of_project)
             routes_by_rule[method, rule.rule] = route
     return routes_by_rule
 
@@ -135,14 +144,18 @@ def render() -> str:
     managed = {route: "" for route, where in prefixes.items() if MANAGEMENT in where}
     others = {route: "" for route, where in prefixes.items() if where == {""}}
     elsewhere = "".join(f"| {operation} | {field} | {code} |\n" for operation, field, code in ELSEWHERE)
-    parts = [HEAD, FACE_HEAD, _table(faces), ELSEWHERE_HEAD, "| operation | id | status |\n|---|---|---|\n", elsewhere]
+    parts = [HEAD, FACE_HEAD, _table(faces)]
+    for name, prefix in VENDORS.items():
+        shown = {route: "" for route, where in prefixes.items() if prefix in where}
+        parts += [VENDOR_HEAD.format(name=name), _table(shown, prefix=prefix)]
+    parts += [ELSEWHERE_HEAD, "| operation | id | status |\n|---|---|---|\n", elsewhere]
     parts += [MANAGEMENT_HEAD, _table(managed, prefix=MANAGEMENT)]
     return "".join([*parts, HEALTH_HEAD, _table(others)])
 
 
 def face_of(path: str) -> str:
     """Return the longest prefix that matches the path; "" for health."""
-    matching = [prefix for prefix in (*FACES, MANAGEMENT) if path.startswith(f"{prefix}/")]
+    matching = [prefix for prefix in (*FACES, *VENDORS.values(), MANAGEMENT) if path.startswith(f"{prefix}/")]
     return max(matching, key=len, default="")
 
 

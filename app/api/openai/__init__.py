@@ -3,7 +3,7 @@
 from flask import Blueprint, Flask
 
 from app.api.auth import require_key
-from app.api.openai import batches, container_files, containers, files, models, query, uploads, vendors
+from app.api.openai import batches, container_files, containers, files, models, uploads, vendors
 from app.api.webhooks.routes import blueprint as webhooks
 
 PREFIXES = {"native": "/v1", "openai_v1": "/openai/v1", "openai": "/openai"}
@@ -25,7 +25,7 @@ def _mount(app: Flask, name: str, prefix: str, blueprints: tuple[Blueprint, ...]
     face = Blueprint(name, __name__, url_prefix=prefix)
     face.before_request(require_key)
     face.before_request(vendors.refuse)
-    face.before_request(query.check)
+    face.before_request(vendors.check_query)
     for blueprint in blueprints:
         face.register_blueprint(blueprint)
     app.register_blueprint(face)

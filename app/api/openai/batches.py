@@ -5,10 +5,11 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, g, request
 
+from app.api import query
 from app.api.body import Body, read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
-from app.api.openai import batch_wire, query
+from app.api.openai import batch_wire
 from app.api.openai.estimate_wire import wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider

@@ -7,12 +7,13 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
+from app.api import query
 from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import idempotent, identify, settling
 from app.api.multipart import Form, is_multipart, read_form
-from app.api.openai import container_wire, query
+from app.api.openai import container_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider
 from app.errors import InvalidRequestError, PayloadTooLargeError

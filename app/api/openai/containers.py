@@ -4,10 +4,11 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from app.api import query
 from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
-from app.api.openai import container_wire, query
+from app.api.openai import container_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
 from app.schemas.base import load

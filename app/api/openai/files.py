@@ -7,11 +7,12 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
+from app.api import query
 from app.api.context import caller, gateway
 from app.api.download import Content, content_response, streamed_response
 from app.api.idempotency import HEADER, idempotent, identify, settling
-from app.api.multipart import Form, read_form, with_nested
-from app.api.openai import azure, file_wire, query
+from app.api.multipart import Form, FormFile, read_form, with_nested
+from app.api.openai import azure, file_wire
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider, sdk_provider
 from app.api.storage import StorageChoice, is_storage_field, storage_choice
@@ -21,7 +22,7 @@ from app.services import blobs
 from app.services.accounts import choose
 from app.services.copies import remote
 from app.services.files import files, names
-from app.services.files.files import FileRow, IncomingFile, NewFile
+from app.services.files.files import FileRow, NewFile
 from app.services.limits import limits
 
 blueprint = Blueprint("files", __name__)
@@ -40,25 +41,6 @@ class _Fields:
     storage: StorageChoice
 
 
-class _FormFile:
-    """The file of a form: received from the moment its part of the body begins."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self.name = ""
-        self.incoming: IncomingFile
-
-    def open(self, form: Form) -> IncomingFile:
-        """Begin to receive the file. Raises at once what is wrong with the fields that came before it."""
-        self.name = names.checked_name(form.filename or "")
-        purpose = None
-        if "purpose" in form.fields:
-            purpose = _fields(form).purpose
-            names.check_format(purpose, self.name)
-        self.incoming = self._stack.enter_context(files.receiving(gateway(), self.name, purpose=purpose))
-        return self.incoming
-
-
 @blueprint.post("/files")
 @operation("file_upload")
 @azure.located
@@ -68,7 +50,7 @@ def upload() -> Response:
     if HEADER not in request.headers:  # with a key there may be a stored answer
         limits.check_upload(gateway(), caller())
     with ExitStack() as stack:
-        file = _FormFile(stack)
+        file = FormFile(stack, purpose_of=lambda form: _fields(form).purpose if "purpose" in form.fields else None)
         form = read_form(request, file_field="file", open_file=file.open)
         fields = _fields(form)
         identify({**form.fields, "filename": file.name, "sha256": file.incoming.sha256})

@@ -9,6 +9,7 @@ import re
 from flask import request
 from werkzeug.datastructures import Headers
 
+from app.api import query
 from app.errors import InvalidRequestError
 
 ANTHROPIC, BEDROCK, GEMINI, MISTRAL, VERTEX = "Anthropic's", "Bedrock's", "Gemini's", "Mistral's", "Vertex AI's"
@@ -49,6 +50,10 @@ BATCHES = (
     (re.compile(r"/v2/batches(?:/.*)?|/v1/datasets(?:/.*)?"), "Cohere's"),
     (re.compile(r"/v1/accounts/.+"), "Fireworks'"),
 )
+# Faces of the gateway for other vendors' clients; what to do where there is none.
+FACES = {ANTHROPIC: "/anthropic"}
+CLIENT = "Use a client for OpenAI's API."
+OPENAIS = "Here, use OpenAI's: POST /v1/files and POST /v1/batches."
 UNVERSIONED = re.compile(r"(?:/v1)*(/(?:files|batches|uploads|containers|models)(?:/.*)?)")
 
 
@@ -58,7 +63,7 @@ def refuse() -> None:
     if vendor is not None:
         text = (
             f"This is a call of {vendor} API, but {request.path:.100} is OpenAI's, whose answers this client cannot "
-            "read. Use a client for OpenAI's API."
+            f"read. {_instead(vendor, CLIENT)}"
         )
         raise InvalidRequestError(text, code="other_api")
 
@@ -72,19 +77,29 @@ def of_client(headers: Headers) -> str | None:
     return next((vendor for pattern, vendor in AGENTS if pattern.search(agent)), None)
 
 
-def of_parameter(name: str) -> str | None:
-    """Whose lists have a parameter of this name."""
-    return PARAMETERS.get(name)
+def check_query() -> None:
+    """Raises InvalidRequestError for a parameter that the route does not know; says whose it is, if that is certain."""
+    query.check(_of_parameter)
+
+
+def _of_parameter(name: str) -> str | None:
+    vendor = PARAMETERS.get(name)
+    return vendor and f"this is how {vendor} API is called, but {request.path:.100} is OpenAI's"
 
 
 def hint(path: str) -> str:
     """What to do instead of calling a path that does not exist here, or nothing."""
     for pattern, vendor in BATCHES:
         if pattern.fullmatch(path):
-            return f"This is a path of {vendor} API; here, use OpenAI's: POST /v1/files and POST /v1/batches."
+            return f"This is a path of {vendor} API. {_instead(vendor, OPENAIS)}"
     if LIVE.fullmatch(path):
         return "This gateway serves no live inference: send requests as lines of a batch, POST /v1/batches."
     unversioned = UNVERSIONED.fullmatch(path)
     if unversioned is not None and not path.startswith(f"/v1{unversioned[1]}"):
         return f"Perhaps you mean /v1{unversioned[1]:.100}: the base URL ends with /v1, once."
     return ""
+
+
+def _instead(vendor: str, otherwise: str) -> str:
+    face = FACES.get(vendor)
+    return otherwise if face is None else f"Let the client's base URL end with {face}."

@@ -6,10 +6,10 @@ from typing import Any, ParamSpec
 
 from flask import Blueprint, Response
 
+from app.api import query
 from app.api.body import read_json
 from app.api.context import caller, gateway
 from app.api.idempotency import idempotent, identify, settling
-from app.api.openai import query
 from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.webhooks.wire import render, render_delivery
 from app.lib import json

@@ -172,15 +172,16 @@ def list_page(
     statuses: Sequence[str] | None,
     after: paging.Position | None,
     limit: int,
+    descending: bool = True,
 ) -> list[Batch]:
-    """At most `limit` + 1 batches of the project, newest first."""
+    """At most `limit` + 1 batches of the project, newest first when `descending`."""
     statement = _BATCH.where(_visible(project_id))
     if provider is not None:
         statement = statement.where(batches.c.provider == provider)
     if statuses is not None:
         same = batches.c.status == statuses[0] if len(statuses) == 1 else batches.c.status.in_(statuses)
         statement = statement.where(same)
-    page = paging.page(statement, batches, after=after, descending=True, limit=limit)
+    page = paging.page(statement, batches, after=after, descending=descending, limit=limit)
     return _with_waits(connection, [_batch(row) for row in connection.execute(page)])
 
 

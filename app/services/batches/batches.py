@@ -62,8 +62,9 @@ def list_(
     after: str | None = None,
     provider: str | None = None,
     statuses: Sequence[str] | None = None,
+    descending: bool = True,
 ) -> BatchPage:
-    """The project's batches, newest first. Raises InvalidRequestError for an unknown `after`."""
+    """The project's batches, newest first when `descending`. Raises InvalidRequestError for an unknown `after`."""
     with gateway.database.read() as connection:
         cursor = None
         if after is not None:
@@ -71,7 +72,13 @@ def list_(
             if cursor is None:
                 raise InvalidRequestError(f"after: there is no batch {after!r} in this project.", param="after")
         rows = batches.list_page(
-            connection, project_id=caller.project_id, provider=provider, statuses=statuses, after=cursor, limit=limit
+            connection,
+            project_id=caller.project_id,
+            provider=provider,
+            statuses=statuses,
+            after=cursor,
+            limit=limit,
+            descending=descending,
         )
     return BatchPage(rows[:limit], has_more=len(rows) > limit)
 

@@ -1,8 +1,8 @@
 """Requests in the body of POST /batches, written to a batch input line by line while they arrive."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import InvalidRequestError, PayloadTooLargeError
@@ -124,9 +124,10 @@ class Body:
 
 
 @contextmanager
-def reading(gateway: Gateway, source: Source) -> Iterator[Body]:
+def reading(gateway: Gateway, source: Source, *, each: Callable[[Any, int], Any] | None = None) -> Iterator[Body]:
     """Read the whole body of POST /batches. If the block ends with an exception, the bytes are deleted.
 
+    `each` checks a request, whose index it gets, by the rules of a face, and returns it as it is to be.
     Raises InvalidRequestError, naming `requests[3].custom_id` and the like, or PayloadTooLargeError.
     """
     limits = {"element_bytes": gateway.settings.max_line_bytes, "other_bytes": gateway.settings.max_json_bytes}
@@ -134,6 +135,8 @@ def reading(gateway: Gateway, source: Source) -> Iterator[Body]:
         body = Body()
         try:
             for member in members(source, array=REQUESTS, **limits):
+                if each is not None and member.name == REQUESTS and member.index is not None:
+                    member = replace(member, value=each(member.value, member.index))
                 _take(gateway, body, member, stack)
         except JsonStreamError as error:
             raise _refusal(error) from error

@@ -1,6 +1,6 @@
 """The results of a batch's lines, in input order: finished ones while it runs, all of them in the end."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,14 +53,15 @@ def stream(
     provider: str | None = None,
     after: str | None = None,
     limit: int | None = None,
+    each: Callable[[bytes], bytes] = bytes,
 ) -> Iterator[bytes]:
-    """JSONL, in buffers; no connection is held between two slices of lines.
+    """JSONL, in buffers; no connection is held between two slices of lines. `each` writes a line in another form.
 
     Raises NotFoundError, InvalidRequestError (`after`) and UnavailableError before the first buffer.
     """
     batch = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     results = _results(gateway, batch, after=_position(batch, after), limit=limit)
-    buffers = buffered((data for _, data in results), BUFFER_BYTES)
+    buffers = buffered((each(data) for _, data in results), BUFFER_BYTES)
     try:
         first = next(buffers, b"")
     except BlobError as error:

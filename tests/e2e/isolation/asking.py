@@ -11,6 +11,7 @@ from tests.support.batches import CHAT, chat_line
 from tools.docs.access import Route
 
 Body = dict[str, Any]
+MODEL = "fake-model"  # which the fake of OpenAI lists
 
 
 def filled(route: Route, names: Names, managed: Mapping[str, str] | None = None) -> str:
@@ -24,6 +25,7 @@ def filled(route: Route, names: Names, managed: Mapping[str, str] | None = None)
         "container_id": names.container,
         "webhook_endpoint_id": names.webhook_endpoint,
         "webhook_delivery_id": names.webhook_delivery,
+        "model_id": MODEL,
         **(managed or {}),
     }
     return route.path.format(**found)
@@ -31,7 +33,8 @@ def filled(route: Route, names: Names, managed: Mapping[str, str] | None = None)
 
 def body(route: Route, names: Names, word: str) -> Body:
     """What goes with a request of the operation that is to succeed. A route that is new has to be entered here."""
-    return BODIES[route.operation](names, canary(word))
+    make = OF_ANTHROPIC.get(route.operation) if route.path.startswith("/anthropic/") else None
+    return (make or BODIES[route.operation])(names, canary(word))
 
 
 def fresh(route: Route, owner: Belongings) -> Names:
@@ -68,6 +71,11 @@ def _batch(_names: Names, word: str) -> Body:
     return {"json": {"requests": [chat_line(word, word)], "endpoint": CHAT, "provider": "local"}}
 
 
+def _messages(_names: Names, word: str) -> Body:
+    params = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": word}]}
+    return {"json": {"requests": [{"custom_id": word, "params": params}], "provider": "local"}}
+
+
 def _container(_names: Names, word: str) -> Body:
     return {"json": {"name": word, "provider": "local"}}
 
@@ -85,7 +93,7 @@ READS = (
     "batch_results", "batch_lines", "container_list", "container_retrieve", "container_file_list",
     "container_file_retrieve", "container_file_content", "model_list", "key_quota", "project_list", "project_retrieve",
     "key_list", "key_retrieve", "account_list", "pause_list", "price_list", "budget_list", "event_list", "usage_list",
-    "key_check", "webhook_endpoint_list", "webhook_endpoint_retrieve", "webhook_event_type_list",
+    "key_check", "model_retrieve", "webhook_endpoint_list", "webhook_endpoint_retrieve", "webhook_event_type_list",
     "webhook_delivery_list", "webhook_delivery_retrieve",
 )  # fmt: skip
 BODIES: dict[str, Callable[[Names, str], Body]] = {
@@ -105,6 +113,8 @@ BODIES: dict[str, Callable[[Names, str], Body]] = {
     "webhook_endpoint_test": _sample,
     **dict.fromkeys(("webhook_endpoint_delete", "webhook_endpoint_secret_rotate", "webhook_delivery_replay"), _nothing),
 }
+
+OF_ANTHROPIC = {"batch_create": _messages}
 
 
 def _file(owner: Belongings, names: Names) -> Names:

@@ -15,7 +15,7 @@ from tests.fakes.serving import ServedApp
 from tests.services.running.conftest import Workers
 from tests.support.receiver import ALLOWED
 
-SPARE_BATCHES = 11  # of alpha, to be deleted: under four prefixes by keys of two roles, once by tokens of both
+SPARE_BATCHES = 13  # of alpha, to be deleted: under five prefixes by keys of two roles, once by tokens of both
 PROVIDER_KEY = "sk-of-the-operator-0123456789"
 
 
