@@ -16,14 +16,13 @@ from app.data.batches import workers
 from app.engine import hints
 from app.engine.embedded import Embedded
 from app.engine.on_demand import OnDemand
-from app.engine.parts import JOBS, LINES, UPKEEP
+from app.engine.parts import DELIVER, JOBS, KINDS, LINES, UPKEEP
 from app.services.backups import fence
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
 from app.services.running import due
 from app.services.upkeep import preflight
 from app.services.upkeep import sweep as upkeep_sweep
-from app.services.webhooks import post
 from app.services.webhooks.post import Postman
 from app.settings import SettingsError, from_environment
 from app.wiring import build_gateway
@@ -133,11 +132,12 @@ def look() -> None:
     mine = host()
     if not mine.may_work() or not upkeep_sweep.take_turn(mine.gateway, "look", worker=mine.name, for_s=LOOK_S * 0.9):
         return
-    if due.has_lines(mine.gateway):
+    found = due.find(mine.gateway, KINDS).kinds
+    if LINES in found:
         mine.gateway.hints.send(LINES)
-    if due.has_jobs(mine.gateway):
+    if found - {LINES, DELIVER}:
         mine.gateway.hints.send(JOBS)
-    if post.is_due(mine.gateway):
+    if DELIVER in found:
         mine.gateway.hints.send(UPKEEP)
 
 

@@ -1,6 +1,7 @@
 """How the pieces are put together: the one place that knows them all."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -14,7 +15,7 @@ from app.connectors.contract.base import Timeouts
 from app.connectors.http.public import PublicClient, Reach
 from app.data.access import secrets
 from app.data.files import blobs
-from app.data.store.database import Database
+from app.data.store.database import Database, dialect_of
 from app.engine.hints import BrokerHints, Hints, NoHints
 from app.lib.clock import Clock, SystemClock
 from app.lib.threads.unchanged import Unchanged
@@ -24,6 +25,7 @@ from app.services.accounts.directory import Accounts
 from app.services.accounts.environment import PROCESS
 from app.services.gateway import KEY_S, Actor, Gateway
 from app.services.limits.windows import Rates
+from app.services.running.hints import StoreHints
 from app.settings import Settings, SettingsError, from_environment
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def build_gateway(
         rates=Rates(),
         keys=Unchanged(database.newest_commit, for_s=KEY_S),
         outside=PublicClient(_reach(settings)),
-        hints=_hints(settings, log),
+        hints=_hints(settings, database, log),
     )
 
 
@@ -106,18 +108,28 @@ def _reach(settings: Settings) -> Reach:
         raise SettingsError(f"BATCHGATE_WEBHOOK_HOSTS: {error}.") from None
 
 
-def _hints(settings: Settings, log: "FilteringBoundLogger") -> Hints:
+def _hints(settings: Settings, database: Database, log: "FilteringBoundLogger") -> Hints:
+    for url in (settings.database_url, settings.listen_url):
+        _hide_password(url)
     if settings.engine == "embedded":
-        return NoHints()
+        if settings.listen_url:
+            dialect_of(settings.listen_url, name="BATCHGATE_LISTEN_URL", known=["postgresql"])
+        return StoreHints(database, log=log) if database.dialect == "postgresql" else NoHints()
     if settings.engine != "celery":
         raise SettingsError(f"BATCHGATE_ENGINE must be embedded or celery, not {settings.engine!r:.80}.")
     if not settings.broker_url:
         raise SettingsError("BATCHGATE_BROKER_URL is required with BATCHGATE_ENGINE=celery.")
     if find_spec("celery") is None:
         raise SettingsError("BATCHGATE_ENGINE=celery needs the package celery: pip install 'batchgate[celery]'.")
-    if password := urlsplit(settings.broker_url).password:
-        logs.hide(password, unquote(password))  # clients of brokers may name it in their errors
+    _hide_password(settings.broker_url)
     return BrokerHints(settings.broker_url, log=log)
+
+
+def _hide_password(url: str) -> None:
+    """Clients of databases and brokers may name it in their errors."""
+    with suppress(ValueError):  # whoever uses the URL says what is wrong with it
+        if password := urlsplit(url).password:
+            logs.hide(password, unquote(password))
 
 
 def blob_stores(settings: Settings, locate: Callable[[str], Location | None]) -> Stores:

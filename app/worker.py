@@ -11,13 +11,14 @@ from secrets import token_hex
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.data.batches import workers
-from app.engine.embedded import Embedded, Options, no_hint
+from app.engine.embedded import Embedded, Options
 from app.engine.parts import ALL
 from app.engine.patience import Patience
 from app.lib.threads import signals
 from app.services.backups import fence
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
+from app.services.running import hints
 from app.services.running.work import BatchWork
 from app.services.upkeep import preflight
 from app.settings import Settings
@@ -95,13 +96,15 @@ def build_engine(
     name: str,
     process: str | None = None,
     parts: frozenset[str] = ALL,
-    hint: Callable[[str], None] = no_hint,
+    hint: Callable[[str], None] | None = None,
 ) -> Embedded:
-    """The engine with the options from the settings. `parts` are what it does; `hint` passes on what others can do.
+    """The engine with the options from the settings. `parts` are what it does.
 
-    `process` is what its process is called in `workers`, where that is not the name of the engine.
+    `hint` passes on what others can do; None: as a store can, and hints of others arrive in the same way. `process` is
+    what its process is called in `workers`, where that is not the name of the engine.
     """
     settings = gateway.settings
+    news = None if hint else hints.news(gateway)
     options = Options(
         concurrency=settings.worker_concurrency,
         budget_bytes=settings.inflight_bytes,
@@ -117,4 +120,5 @@ def build_engine(
         parts=parts,
     )
     work = BatchWork(gateway, worker=name, process=process or name)
-    return Embedded(work, options, clock=gateway.clock, log=gateway.log, hint=hint)
+    hint = hint or gateway.hints.send
+    return Embedded(work, options, clock=gateway.clock, log=gateway.log, hint=hint, news=news)

@@ -12,7 +12,19 @@ from pathlib import Path
 
 from bench.report import Report
 
-NAMES = ("throughput", "memory", "translation", "lists", "keys", "limits", "http", "planning", "objects")
+NAMES = (
+    "throughput",
+    "memory",
+    "translation",
+    "lists",
+    "keys",
+    "limits",
+    "http",
+    "planning",
+    "objects",
+    "small",
+    "idle",
+)
 
 
 def main() -> int:

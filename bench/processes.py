@@ -61,8 +61,7 @@ class Process:
     @property
     def cpu_s(self) -> float:
         """Seconds of CPU that the process has used, all of its threads together."""
-        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s([self.pid])
 
     def stop(self) -> int:
         """Send SIGTERM and wait; returns the exit status."""
@@ -169,6 +168,15 @@ def family(pid: int) -> list[int]:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
             pids += [int(child) for child in task.read_text().split()]
     return pids
+
+
+def cpu_s(pids: Sequence[int]) -> float:
+    """Return the seconds of CPU that the processes have used, all of their threads together."""
+    ticks = 0
+    for pid in pids:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(words[11]) + int(words[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def peak_bytes(pids: Sequence[int]) -> int:

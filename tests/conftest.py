@@ -178,7 +178,7 @@ def environment(
         "BATCHGATE_LOG_LEVEL": "warning",
         "BATCHGATE_LEASE_SECONDS": "30",
         "BATCHGATE_HEARTBEAT_SECONDS": "0.2",
-        "BATCHGATE_POLL_SECONDS": "0.05",
+        "BATCHGATE_POLL_SECONDS": "0.02",
         "BATCHGATE_DRAIN_SECONDS": "1",
         "LOCAL_BASE_URL": local_base_url,
         **blob_settings,

@@ -2,19 +2,20 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from app.engine.executor import Executor
 from app.engine.gate import Gate
-from app.engine.parts import ALL, JOBS, LINES, UPKEEP
+from app.engine.looking import Look, News, NoNews
+from app.engine.parts import ALL, DELIVER, FINALISE, JOB, JOBS, LINES, PLAN, UPKEEP
 from app.engine.patience import Patience
 from app.engine.run import ChunkRule, SegmentRun
 from app.engine.scheduler import Scheduler
-from app.engine.work import Capacity, Lane, StoreAwayError, Work
+from app.engine.steps import STORE_AWAY_S, Steps
+from app.engine.work import Capacity, Due, Lane, StoreAwayError, Work
 from app.lib.clock import Clock
-from app.lib.threads.bell import Bell
 
 EXCHANGE_S = 1.0
 NOTE_EVERY_S = 1.0
@@ -23,14 +24,10 @@ MAX_RUNS = 64
 # Runs whose lines all wait (refused, paused) are held besides, but of one project only so many.
 MAX_IDLE_RUNS = 8
 MAX_ALL_RUNS = 4 * MAX_RUNS
-STORE_AWAY_S = 1.0
 CLAIMS_PER_TICK = 8
 # Threads that plan, and as many that finalise: one that waits for the store leaves the others to another.
 STEP_THREADS = 2
 DELIVERY_THREADS = 4
-IDLE_POLLS = 4
-# A new batch is looked for more often than other work: whoever sent it waits for its first line.
-PLAN_POLL_S = 0.1
 # How long lines of a batch that was cancelled may still be sent.
 LOOK_FOR_ENDED_S = 0.25
 
@@ -61,9 +58,17 @@ class Embedded:
     """`run` works until `stop`, with at most `options.concurrency` lines in flight."""
 
     def __init__(
-        self, work: Work, options: Options, *, clock: Clock, log: Any, hint: Callable[[str], None] = no_hint
+        self,
+        work: Work,
+        options: Options,
+        *,
+        clock: Clock,
+        log: Any,
+        hint: Callable[[str], None] = no_hint,
+        news: News | None = None,
     ) -> None:
         self._hint = hint
+        self._is_called = True  # to claim lines
         self._work = work
         self._options = options
         self._clock = clock
@@ -80,24 +85,26 @@ class Embedded:
         self._found_nothing = self._is_held_back = False
         self._stopping = threading.Event()
         self._news = threading.Event()
-        self._bell = Bell()
         self._looked_at = self._claimed_at = 0.0
-        self._idle_since: dict[str, float] = {}  # by thread: when it began the look that found nothing
-        self._steps = self._step_threads()
+        self._steps = self._kinds()
+        self._looks = Look(self._find_due, news or NoNews(), poll_s=options.poll_s, clock=clock, log=log)
 
     def stop(self) -> None:
         """Claim no more segments, and end when the lines in flight have."""
         self._stopping.set()
         self._news.set()
-        self._bell.ring()
+        for steps in self._steps.values():
+            steps.stop()
+        self._looks.stop()
 
     def look(self) -> None:
         """Look for work now, since there may be some."""
         self._is_held_back = False
         self._looked_at = self._clock.monotonic()
-        self._found_nothing, self._next_claim = False, 0.0
-        self._news.set()
-        self._bell.ring()
+        self._found_nothing = False
+        self._look_for_lines()
+        for steps in self._steps.values():
+            steps.wake()
 
     def hold_back(self) -> None:
         """Take up nothing new until the next `look`; what was begun goes on."""
@@ -106,8 +113,8 @@ class Embedded:
     @property
     def is_idle(self) -> bool:
         """True when everything was looked for since the last `look`, nothing was found, and nothing is under way."""
-        steps = (self._idle_since.get(thread.name, -1.0) for thread in self._steps)
-        return not self.is_running and all(since >= self._looked_at for since in steps) and self._has_no_lines()
+        is_idle = all(steps.is_idle(since=self._looked_at) for steps in self._steps.values())
+        return is_idle and not self.is_running and self._has_no_lines()
 
     @property
     def is_running(self) -> bool:
@@ -120,74 +127,87 @@ class Embedded:
     def run(self) -> None:
         """Work until `stop`; returns when all results are written, or the time to drain has passed."""
         self._executor.start()
-        for thread in self._steps:
-            thread.start()
-        self._loop(self._tick, self._options.poll_s, wait=self._await_news)
+        for steps in self._steps.values():
+            steps.start()
+        self._looks.start()
+        while not self._stopping.is_set():
+            if not self._guarded(self._tick):
+                self._await_news()
         self._drain()
 
-    def _loop(self, act: Any, pause_s: float, wait: Callable[[float], object] | None = None) -> None:
-        name = threading.current_thread().name
-        while not self._stopping.is_set():
-            heard, began = self._bell.rung, self._clock.monotonic()
-            try:
-                more = act()
-            except StoreAwayError as error:
-                self._log.error("worker.store_away", reason=str(error))
-                self._stopping.wait(STORE_AWAY_S)
-                continue
-            except Exception:  # noqa: BLE001
-                # A loop of the worker must survive any single batch; the trace shows which one failed.
-                self._log.exception("worker.loop_failed", loop=act.__name__)
-                self._stopping.wait(STORE_AWAY_S)
-                continue
-            if more:
-                self._idle_since.pop(name, None)
-                continue
-            self._idle_since[name] = began
-            if wait is None:
-                self._bell.wait(heard, pause_s)
-            else:
-                wait(pause_s)
+    def _guarded(self, act: Callable[[], bool]) -> bool:
+        try:
+            return act()
+        except StoreAwayError as error:
+            self._log.error("worker.store_away", reason=str(error))
+        except Exception:  # noqa: BLE001
+            # The worker must survive any single batch; the trace shows which one failed.
+            self._log.exception("worker.loop_failed", loop=act.__name__)
+        self._stopping.wait(STORE_AWAY_S)
+        return True
 
-    def _step_threads(self) -> list[threading.Thread]:
-        options, steps = self._options, []
+    def _kinds(self) -> dict[str, Steps]:
+        options, found = self._options, {}
         if JOBS in options.parts:
-            steps += [
-                self._thread(self._plan, "plan-0", min(options.poll_s, PLAN_POLL_S)),
-                *(self._thread(self._plan, f"plan-{n}", options.poll_s) for n in range(1, STEP_THREADS)),
-                *(self._thread(self._finalise, f"finalise-{n}", options.poll_s) for n in range(STEP_THREADS)),
-                *(self._thread(self._job, f"job-{n}", options.poll_s) for n in range(options.job_threads)),
-            ]
+            found[PLAN] = self._of_kind(self._plan, PLAN, STEP_THREADS)
+            found[FINALISE] = self._of_kind(self._finalise, FINALISE, STEP_THREADS)
+            found[JOB] = self._of_kind(self._job, JOB, options.job_threads)
         if UPKEEP in options.parts:
-            steps.append(self._thread(self._sweep, "sweep", options.sweep_s))
-            # One looks often; the others help while there is much to deliver.
-            pauses = [options.poll_s, *[IDLE_POLLS * options.poll_s] * (DELIVERY_THREADS - 1)]
-            steps += [self._thread(self._work.deliver, f"deliver-{n}", pause_s) for n, pause_s in enumerate(pauses)]
-        return steps
+            found[UPKEEP] = self._of_kind(self._sweep, UPKEEP, 1, every_s=options.sweep_s)
+            found[DELIVER] = self._of_kind(self._work.deliver, DELIVER, DELIVERY_THREADS)
+        return found
 
-    def _await_news(self, pause_s: float) -> None:
-        """Wait for segments that this process itself has planned, but not longer than `pause_s`."""
-        self._news.wait(pause_s)
+    def _of_kind(self, act: Callable[[], bool], name: str, threads: int, *, every_s: float | None = None) -> Steps:
+        return Steps(act, name, threads=threads, clock=self._clock, log=self._log, every_s=every_s)
+
+    def _find_due(self, heard: Collection[str]) -> Due:
+        """Wake whatever has something to do. While lines run here, the claims go on by themselves."""
+        kinds = set(self._steps) - {UPKEEP}
+        if LINES in self._options.parts and not self._is_held_back and (LINES in heard or not self.is_running):
+            kinds.add(LINES)
+        due = self._work.due(kinds)
+        self._wake(*due.kinds)
+        if LINES in due.kinds:
+            self._look_for_lines()
+        return due
+
+    def _wake(self, *kinds: str) -> None:
+        """Let steps of these kinds be looked for, as far as this process takes them."""
+        for kind in kinds:
+            if kind in self._steps:
+                self._steps[kind].wake()
+
+    def _look_for_lines(self) -> None:
+        self._is_called = True
+        self._news.set()
+
+    def _await_news(self) -> None:
+        """Wait for segments, but not longer than may be: leases are renewed, and permits exchanged."""
+        left_s = self._next_heartbeat - self._clock.monotonic()
+        self._news.wait(max(0.0, min(self._options.poll_s, left_s) if self._gates else left_s))
         self._news.clear()
-
-    def _thread(self, act: Callable[[], bool], name: str, pause_s: float) -> threading.Thread:
-        return threading.Thread(target=self._loop, args=(act, pause_s), name=name, daemon=True)
 
     def _plan(self) -> bool:
         if self._is_held_back:
             return False
         is_planned = self._work.plan()
-        if is_planned:
-            self._next_claim = 0.0  # there may be new segments
+        if is_planned:  # there may be new segments or jobs, or it failed
+            self._look_for_lines()
+            self._wake(JOB, DELIVER)
             self._hint(LINES)
-            self._news.set()
         return is_planned
 
     def _finalise(self) -> bool:
-        return not self._is_held_back and self._work.finalise()
+        if self._is_held_back or not self._work.finalise():
+            return False
+        self._wake(DELIVER)
+        return True
 
     def _job(self) -> bool:
-        return not self._is_held_back and self._work.job()
+        if self._is_held_back or not self._work.job():
+            return False
+        self._wake(FINALISE, DELIVER)  # it may have been the last of its batch
+        return True
 
     def _sweep(self) -> bool:
         self._work.sweep()
@@ -254,13 +274,20 @@ class Embedded:
                 self._scheduler.remove(run)
                 if not run.lost:
                     self._work.release(run.segment)
-                self._hint(JOBS)  # it may have been the last of its batch
+                self._note_end()
         busy = {id(run.gate) for run in self._scheduler.runs()}
         for capacity, gate in list(self._gates.items()):
             if id(gate) not in busy and not gate.in_flight:
                 self._work.leave(capacity)
                 del self._gates[capacity]
                 self._next_exchange.pop(capacity, None)
+
+    def _note_end(self) -> None:
+        """A segment has ended: it may have been the last of its batch."""
+        if FINALISE in self._steps:
+            self._steps[FINALISE].wake()
+        else:
+            self._hint(JOBS)
 
     def _claim_due(self) -> bool:
         """True when it is time to ask for segments: lines run out here, or nobody has asked for a while.
@@ -269,7 +296,8 @@ class Embedded:
         """
         if self._is_held_back or LINES not in self._options.parts:
             return False
-        if self._clock.monotonic() >= self._next_claim:
+        if self._is_called or self._clock.monotonic() >= self._next_claim:
+            self._is_called = False  # before the claim, so that no later call is missed
             return True
         return not self._found_nothing and self._is_hungry()
 
@@ -346,8 +374,9 @@ class Embedded:
         keeper.start()
         drained = self._executor.stop(timeout_s=self._options.drain_s)
         ends = self._clock.monotonic() + self._options.drain_s
-        for thread in self._steps:
-            thread.join(max(0.0, ends - self._clock.monotonic()))
+        for steps in self._steps.values():
+            steps.join(ends - self._clock.monotonic())
+        self._looks.join(ends - self._clock.monotonic())
         drained_or_cut.set()
         keeper.join()
         try:

@@ -47,6 +47,7 @@ class Executor:
         self._flush_lock = threading.Lock()
         self._over = threading.Event()
         self._never = threading.Event()
+        self._has_results = threading.Event()
         self._senders = [self._thread(self._send_lines, f"line-{n}") for n in range(threads)]
         self._flushers = [self._thread(self._write_results, f"flush-{n}") for n in range(FLUSH_THREADS)]
 
@@ -65,6 +66,7 @@ class Executor:
             thread.join(max(0.0, ends - self._clock.monotonic()))
         drained = not any(thread.is_alive() for thread in self._senders)
         self._over.set()
+        self._has_results.set()
         for thread in self._flushers:
             thread.join(max(1.0, ends - self._clock.monotonic()))
         return drained
@@ -89,6 +91,8 @@ class Executor:
         """Make one attempt; afterwards the run has either the result of the line, or the line itself to send again."""
         with self._scheduler.room.portion() as portion:
             self._try_line(run, line, portion)
+        if not self._has_results.is_set():
+            self._has_results.set()
 
     def _try_line(self, run: SegmentRun, line: Line, portion: Portion) -> None:
         try:
@@ -192,13 +196,22 @@ class Executor:
             if run is None:
                 if self._over.is_set() and not self._unwritten():
                     return
-                self._never.wait(FLUSH_LOOK_S)
+                self._await_results()
                 continue
             try:
                 self._flush(run)
             finally:
                 run.flushing = False
                 self._scheduler.freed()
+
+    def _await_results(self) -> None:
+        """Wait for results, or for those that there are to be enough for a chunk."""
+        if not self._over.is_set():
+            self._has_results.clear()
+            if not any(run.unwritten for run in self._scheduler.runs()):
+                self._has_results.wait()
+                return
+        self._never.wait(FLUSH_LOOK_S)
 
     def _ripe_run(self) -> SegmentRun | None:
         with self._flush_lock:

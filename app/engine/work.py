@@ -52,8 +52,23 @@ class Stops:
     halted: Collection[int] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Kinds of work that have something to do at this moment (`app.engine.parts`).
+
+    `is_quiet` when no batch runs at all, so that nothing becomes due by itself.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    is_quiet: bool = False
+
+
 class Work(Protocol):
     """The store and the providers, as an engine sees them. Every call may raise StoreAwayError."""
+
+    def due(self, kinds: Collection[str]) -> Due:
+        """Which of `kinds` have something to do."""
+        ...
 
     def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         """Lease the best open segment whose lane is not in `skip`, and whose project is not in `full`."""

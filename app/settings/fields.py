@@ -31,6 +31,13 @@ class Settings:
         "Connections per process, for reads and for writes each: a process opens at most twice this number. Lower "
         "it if PostgreSQL runs out of connections.",
     )
+    listen_url: str = _var(
+        "BATCHGATE_LISTEN_URL",
+        "",
+        "URL of PostgreSQL itself, if `DATABASE_URL` leads to a pooler such as PgBouncer: each worker keeps one "
+        "connection to it, over which it hears of new work ([postgresql.md](postgresql.md)). Empty: `DATABASE_URL`.",
+        secret=True,
+    )
     blob_url: str = _var(
         "BATCHGATE_BLOB_URL",
         "",
@@ -227,8 +234,8 @@ class Settings:
     poll_s: float = _var(
         "BATCHGATE_POLL_SECONDS",
         0.5,
-        "Seconds between an idle worker's queries for work. Raise it to reduce the load that many idle workers put "
-        "on the database.",
+        "Seconds between an idle worker's looks for work that no hint named, such as what becomes due with time; "
+        "twice as long while no batch runs. Raise it to reduce the load that many workers put on the database.",
     )
     chunk_bytes: int = _var(
         "BATCHGATE_CHUNK_BYTES",

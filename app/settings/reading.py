@@ -40,6 +40,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     home = Path(values["home"]).absolute()
     values["home"] = home
     values["database_url"] = with_driver(values["database_url"] or f"sqlite:///{home / 'batchgate.db'}")
+    values["listen_url"] = with_driver(values["listen_url"])
     values["blob_url"] = values["blob_url"] or (home / "blobs").as_uri()
     values["public_url"] = (values["public_url"] or f"http://127.0.0.1:{values['port']}").rstrip("/")
     return Settings(environment=source, **values)

@@ -6,9 +6,10 @@ from typing import Any
 
 from app.engine.gate import Signals
 from app.engine.outcomes import Line, Outcome, Overloaded, Result, Words
+from app.engine.parts import LINES
 from app.engine.run import LineWait, Segment, WaitNews
 from app.engine.shares import Pause
-from app.engine.work import Capacity, Grant, Lane, Stops
+from app.engine.work import Capacity, Due, Grant, Lane, Stops
 from app.lib.threads.cuts import Cut
 
 CAPACITY = Capacity(account_id=1, model="m")
@@ -55,6 +56,10 @@ class FakeWork:
         self.refuse_flush = False
         self.flush_errors: dict[int, Exception] = {}  # by the segment whose flush raises it
         self.flushes: list[int] = []
+
+    def due(self, kinds: Collection[str]) -> Due:
+        with self.lock:
+            return Due(frozenset({LINES} & set(kinds) if self.open else ()))
 
     def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with self.lock:

@@ -31,6 +31,11 @@ class CeleryWorker:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
+    @property
+    def pid(self) -> int:
+        """The process id of the worker; those of its pool and of beat are its children."""
+        return self._process.pid
+
     def kill(self) -> None:
         """As by kill -9 of the worker and all processes of its pool."""
         if self._process.poll() is None:

@@ -8,7 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from app.data.batches import lines as batch_lines
 from app.data.batches import named_files
@@ -19,7 +32,7 @@ from app.data.money import budgets
 from app.data.store.database import now_ms
 from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.store.rows import columns
-from app.data.tables import batch_jobs, batch_segments, batches, blobs, files
+from app.data.tables import batch_jobs, batch_segments, batches, blobs, files, webhook_endpoints
 from app.data.tables.batches import IS_RUNNING
 from app.data.webhooks import outbox
 from app.lib.states import TERMINAL
@@ -53,6 +66,15 @@ _UNFINISHED = and_(IS_RUNNING, batches.c.status.in_(("finalizing", "cancelling")
 _IN_PROGRESS = and_(IS_RUNNING, batches.c.status == "in_progress", _GATEWAY_RUN)
 _EXPIRED = batches.c.expires_at <= now_ms()
 _OVER = or_(and_(_IN_PROGRESS, or_(~_OPEN_SEGMENT, _EXPIRED)), and_(_UNPLANNED, _FREE, _EXPIRED))
+_MAY_BE_DUE = union_all(
+    select(literal(1)).select_from(batches).where(IS_RUNNING).limit(1).subquery().select(),
+    select(literal(1)).select_from(batch_jobs).where(batch_jobs.c.state != "done").limit(1).subquery().select(),
+    select(literal(1))
+    .where(webhook_endpoints.c.next_at <= now_ms(), webhook_endpoints.c.deleted_at.is_(None))
+    .limit(1)
+    .subquery()
+    .select(),
+).limit(1)
 # Small batches overtake large ones, but only among so many: a query reads no more, however many wait.
 DUE_CONSIDERED = 50
 DUE_RETURNED = 4
@@ -132,6 +154,11 @@ _FACTS = (
     .join(files, files.c.id == batches.c.input_file_id)
     .outerjoin(blobs, and_(blobs.c.id == files.c.blob_id, blobs.c.state == "live"))
 )
+
+
+def may_be_due(connection: Connection) -> bool:
+    """True while a batch or a job is not over, so that something may become due at any time, or webhooks are due."""
+    return connection.execute(_MAY_BE_DUE).first() is not None
 
 
 def count_running(connection: Connection) -> int:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,7 +66,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 16, max_overflow: int = 0) -> None:
         self.url = url
-        self.dialect = _dialect(url)
+        self.dialect = dialect_of(url)
         self._file: Path | None = None
         options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": 30}
         options["hide_parameters"] = True  # what callers wrote has no place in tracebacks and logs
@@ -192,14 +192,14 @@ class Database:
                 private.make_file(self._file)
 
 
-def _dialect(url: str) -> str:
+def dialect_of(url: str, *, name: str = "DATABASE_URL", known: Sequence[str] = ("sqlite", "postgresql")) -> str:
+    """The dialect that the URL in the variable `name` is of. Raises DatabaseUrlError, which does not repeat the URL."""
     try:
         dialect = make_url(url).get_backend_name()
-    except ArgumentError as error:
-        text = "DATABASE_URL must be a URL such as postgresql://user:password@host/name."
-        raise DatabaseUrlError(text) from error
-    if dialect not in ("sqlite", "postgresql"):
-        raise DatabaseUrlError(f"DATABASE_URL must be sqlite or postgresql, not {dialect}.")
+    except (ArgumentError, ValueError) as error:  # ValueError: its port is no number
+        raise DatabaseUrlError(f"{name} must be a URL such as postgresql://user:password@host/name.") from error
+    if dialect not in known:
+        raise DatabaseUrlError(f"{name} must be {' or '.join(known)}, not {dialect}.")
     return dialect
 
 

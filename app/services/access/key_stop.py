@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from app.data.access import keys
 from app.data.access.keys import StoppedBatch
 from app.data.batches import batches, jobs
+from app.engine.parts import JOBS
 from app.services.each_due import SLICE_ROWS, each_due
 from app.services.events import record
 from app.services.gateway import Actor, Gateway
@@ -18,12 +19,15 @@ WORKER = Actor(name="gateway", source="worker", request_id="worker")
 
 def stop_all(gateway: Gateway, *, actor: Actor = WORKER) -> int:
     """Cancels all batches that still run although their key was stopped; returns how many."""
-    return each_due(
+    stopped = each_due(
         gateway,
         lambda connection, limit: keys.work_to_stop(connection, limit=limit),
         lambda batch: gateway.database.run(partial(_stop, batch, actor)),
         slice_rows=SLICE_ROWS,
     )
+    if stopped:
+        gateway.hints.send(JOBS)
+    return stopped
 
 
 def stop_some(gateway: Gateway) -> int:

@@ -15,6 +15,7 @@ from app.data.batches.jobs import NewJob
 from app.data.batches.new_lines import NewLine
 from app.data.files import files
 from app.data.money import budgets
+from app.engine.parts import JOBS
 from app.errors import InvalidRequestError, UnsupportedOperationError
 from app.lib import ids, jsonl
 from app.services import provider_errors
@@ -85,6 +86,7 @@ def adopt(gateway: Gateway, selection: Selection, candidate: Candidate) -> Candi
                 blob.abort()
                 return replace(candidate, state=KNOWN)
             public_id = _insert(connection, selection, account, native, blob, lines, native.model or model or "")
+    gateway.hints.send(JOBS)
     gateway.log.info("batch.adopted", batch=public_id, native_id=native.id, project=selection.project)
     return replace(candidate, state=ADOPTED, batch_id=public_id)
 

@@ -13,6 +13,7 @@ from app.data.batches.batches import Batch
 from app.data.batches.job_facts import JobFacts
 from app.data.batches.jobs import NOW, JobChanges, JobLease
 from app.data.batches.work import LockedBatch
+from app.engine.parts import JOBS
 from app.services import provider_errors
 from app.services.accounts.directory import Account
 from app.services.gateway import Gateway
@@ -167,6 +168,8 @@ def _note(gateway: Gateway, facts: JobFacts, native: NativeJob) -> None:
         return jobs.observe(connection, facts.id, facts.made_id, **changes)
 
     transition.write(gateway, facts.batch_id, act)
+    if "next_at" in changes:
+        gateway.hints.send(JOBS)
 
 
 def _postpone(

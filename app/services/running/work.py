@@ -17,7 +17,7 @@ from app.data.batches.jobs import JobLease
 from app.engine.gate import Signals
 from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result, Words
 from app.engine.run import Segment, WaitNews
-from app.engine.work import Capacity, Grant, Lane, Stops, StoreAwayError
+from app.engine.work import Capacity, Due, Grant, Lane, Stops, StoreAwayError
 from app.lib.threads.cuts import Cut
 from app.services import store_errors
 from app.services.access import key_stop
@@ -26,7 +26,7 @@ from app.services.jobs import broken, harvest, poll, reconcile, submit
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_files import line_files
 from app.services.lines.send import LineCalls, Request
-from app.services.running import capacity, finalise, index, plan, segments
+from app.services.running import capacity, due, finalise, index, plan, segments
 from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 from app.services.webhooks.post import Postman
@@ -67,6 +67,10 @@ class BatchWork:
         self._postman = Postman(gateway, worker=worker)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
+
+    def due(self, kinds: Collection[str]) -> Due:
+        with self._store:
+            return due.find(self._gateway, kinds)
 
     def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with self._store:
@@ -200,10 +204,10 @@ class BatchWork:
             busy = Counter(held.account_id for held in self._jobs)
             full = [account_id for account_id, held in busy.items() if held >= max_per_account]
             with self._gateway.database.read() as connection:
-                due = job_facts.next_due(connection, skip=full)
-            if due is None:
+                found = job_facts.next_due(connection, skip=full)
+            if found is None:
                 return None
-            lease = JobLease.to_claim(due, self._worker)
+            lease = JobLease.to_claim(found, self._worker)
             with self._gateway.database.write() as connection:
                 if not jobs.claim(connection, lease, lease_ms=lease_ms(self._gateway.settings)):
                     return None

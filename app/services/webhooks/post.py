@@ -65,12 +65,6 @@ class Postman:
         return None
 
 
-def is_due(gateway: Gateway) -> bool:
-    """True when an endpoint can be claimed."""
-    with gateway.database.read() as connection:
-        return bool(outbox.due(connection, skip=(), limit=1))
-
-
 def _lease_ms(gateway: Gateway) -> int:
     """Nobody renews it during an attempt, which takes half of the default at most."""
     return 2 * lease_ms(gateway.settings)

@@ -53,7 +53,10 @@ def test_a_release_that_lacks_nothing_succeeds(run: Run) -> None:
         ),
         ("PORT", "many", "PORT must be an integer"),
         ("DATABASE_URL", "nonsense", "DATABASE_URL must be a URL such as"),
+        ("DATABASE_URL", "postgresql://[::1/x", "DATABASE_URL must be a URL such as"),
         ("DATABASE_URL", "mysql://x/y", "DATABASE_URL must be sqlite or postgresql"),
+        ("BATCHGATE_LISTEN_URL", "postgresql://x:many/y", "BATCHGATE_LISTEN_URL must be a URL such as"),
+        ("BATCHGATE_LISTEN_URL", "sqlite:///x", "BATCHGATE_LISTEN_URL must be postgresql, not sqlite"),
         ("DATABASE_URL", "postgresql+nodriver://x/y", "DATABASE_URL cannot be used"),
     ],
 )

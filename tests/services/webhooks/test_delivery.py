@@ -10,7 +10,9 @@ from standardwebhooks import Webhook
 from app.data.store.database import now_ms
 from app.data.tables import batches, webhook_deliveries, webhook_endpoints
 from app.data.webhooks import outbox
+from app.engine.parts import KINDS
 from app.services.gateway import Gateway
+from app.services.running import due
 from app.services.running.work import BatchWork
 from app.services.webhooks import post
 from app.services.webhooks.post import Postman
@@ -178,7 +180,7 @@ def test_who_comes_late_changes_nothing(
     endpoint()
     cancelled(client, gateway)
     claimed = postman._claim()
-    assert claimed is not None and not post.is_due(gateway)
+    assert claimed is not None and not due.find(gateway, KINDS).kinds
     _, lease = claimed
     with gateway.database.write() as connection:
         letter = outbox.begin(connection, lease, lease_ms=1000)
