@@ -66,16 +66,8 @@ def batch_of(client: KeyClient) -> str:
     return str(create(client, jsonl(chat_line(f"c{n}") for n in range(3)))["id"])
 
 
-def is_listening(gateway: Gateway) -> bool:
-    with gateway.database.read() as connection:
-        return (
-            connection.dialect.name == "sqlite" or connection.execute(text(f"SELECT 1 {LISTENING}")).first() is not None
-        )
-
-
 def test_a_batch_runs_to_its_end_by_hints_alone(gateway: Gateway, client: KeyClient, fake: FakeServer) -> None:
     with working(gateway):
-        until(lambda: is_listening(gateway))
         for _ in range(2):  # nothing is due when the second one comes
             assert ended(client, batch_of(client))["status"] == "completed"
         fake.latency_s = 60.0
