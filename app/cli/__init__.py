@@ -39,6 +39,10 @@ COMMANDS = {
         "app.cli.operate.copies:takeover",
         "Open a store that is fenced or was moved, so that it sends lines and reaches providers again.",
     ),
+    "top": (
+        "app.cli.operate.top:top",
+        "Show what the gateway does: accounts and models, workers, and the batches whose deadlines come first.",
+    ),
     "usage": ("app.cli.commands.usage:usage", "Sum up usage and cost."),
     "worker": ("app.cli.operate.worker:worker", "Run batches until SIGTERM or Ctrl-C."),
 }

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, insert, text, update
 
 from app import migrate
+from app.data import now
 from app.data.batches import batches, inputs, job_facts, jobs, lines, pauses, retention, segments, waits, work
 from app.data.batches.jobs import JobLease
 from app.data.batches.lines import LineAttempts, LineResult
@@ -193,6 +194,8 @@ QUERIES: dict[str, Query] = {
     "progress of batches": Query(lambda c: waits.progress(c, [HUGE, FIRST_SMALL]), 500),
     "waits list": Query(lambda c: waits.list_all(c, limit=100), RUNNING * 20 + REASONS),
     "waits of lines": Query(lambda c: waits.of_lines(c, HUGE, first=101, last=200), 1000),
+    "now running": Query(lambda c: now.running(c, limit=10_000), RUNNING * 8),
+    "now permits": Query(lambda c: now.permits(c, limit=100), 20),
     "waits note": Query(lambda c: waits.note(c, HUGE, [WAIT]), 20),
     "waits forget": Query(lambda c: waits.forget(c, HUGE, range(1, 101)), WAITING * 4),
     "waits forget_ended": Query(waits.forget_ended, WAITING * 5),
