@@ -30,6 +30,11 @@ def dumps_line(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def pretty(value: Any) -> str:
+    """JSON for people: each member on a line of its own. Raises JSONEncodeError."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
 def repeats_member(data: bytes) -> bool:
     """True when an object in this JSON text has a member twice: of these, parsers take the first or the last.
 

@@ -5,11 +5,11 @@ Its sessions open nothing else, and keys and tokens in headers open no page of i
 
 from flask import Blueprint, Flask, Response, redirect, request
 
-from app.api.dashboard import assets, batches, guard, pages, session
+from app.api.dashboard import assets, batches, guard, line_view, pages, session
 
 PREFIX = "/ui"
 HTML = "text/html"
-WITH_SESSION = (batches,)
+WITH_SESSION = (batches, line_view)
 
 
 def register(app: Flask) -> None:
@@ -20,9 +20,8 @@ def register(app: Flask) -> None:
     ui.before_request(guard.require_form_token)
     ui.after_request(guard.protect)
     ui.register_error_handler(Exception, pages.failed)
-    for module in (assets, session, *WITH_SESSION):
-        module.add_to(ui)
-    pages.add_to(ui)  # last: it answers for what is left
+    for module in (assets, session, *WITH_SESSION, pages):
+        ui.register_blueprint(module.blueprint)
     app.register_blueprint(ui)
     app.before_request(_greet)
 

@@ -16,6 +16,8 @@ FOR_EVER = "public, max-age=31536000, immutable"
 CHANGING = "no-cache"
 HASH_LENGTH = 16
 
+blueprint = Blueprint("assets", __name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Assets:
@@ -25,16 +27,12 @@ class Assets:
     version: str
 
 
-def add_to(ui: Blueprint) -> None:
-    """Adds the route."""
-    ui.add_url_rule("/static/<version>/<name>", view_func=static)
-
-
 def url(name: str) -> str:
     """The address of a file."""
     return f"/ui/static/{loaded().version}/{name}"
 
 
+@blueprint.get("/static/<version>/<name>")
 @operation("ui_static")
 def static(version: str, name: str) -> Response:
     """A style sheet or a script. Processes of two releases may serve one page: the other's files are not kept."""

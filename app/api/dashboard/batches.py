@@ -11,19 +11,30 @@ from app.api.dashboard import pages
 from app.api.openai import batch_wire
 from app.api.operation import operation
 from app.connectors.catalogue import registry
+from app.errors import InvalidRequestError
 from app.lib.states import BATCH_STATUSES, TERMINAL
-from app.services.batches import batches, retry, search, spending
+from app.services.batches import batches, retry, search, spending, trace
 from app.services.batches.batches import Batch
+from app.services.batches.create import PROVIDER
 from app.services.batches.spending import Spending
+from app.services.events import browse
+from app.services.events.browse import Filters
+from app.services.jobs import admin
+from app.services.jobs.admin import Resolution
 
 PER_PAGE = 25
+MAX_JOBS = 50
+MAX_EVENTS = 20
 QUICK_MS, SLOW_MS = 2000, 15_000
 MINUTE_MS = 60_000
 NOTES = {
     "cancelled": "The batch is being cancelled: no more lines are sent, and finished ones are kept.",
     "retried": "This is the new batch, of the lines that did not succeed.",
+    "resolved": "The job is resolved.",
     "deleted": "The batch is deleted. Its files stay.",
 }
+
+blueprint = Blueprint("batches", __name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +55,7 @@ class Shown:
     waiting: dict[str, Any] | None
 
 
-def add_to(ui: Blueprint) -> None:
-    """Adds the pages."""
-    ui.add_url_rule("/batches", view_func=list_)
-    ui.add_url_rule("/batches/<batch_id>", view_func=batch)
-    ui.add_url_rule("/batches/<batch_id>/cancel", view_func=cancel, methods=["POST"])
-    ui.add_url_rule("/batches/<batch_id>/retry", view_func=retry_, methods=["POST"])
-    ui.add_url_rule("/batches/<batch_id>/delete", view_func=delete, methods=["POST"])
-
-
+@blueprint.get("/batches")
 @operation("ui_batch_list")
 def list_() -> Response:
     """The project's batches, newest first, with what they are doing and what they cost."""
@@ -73,20 +76,29 @@ def list_() -> Response:
     )
 
 
+@blueprint.get("/batches/<batch_id>")
 @operation("ui_batch")
 def batch(batch_id: str) -> Response:
     """One batch."""
     found = batches.look_up(gateway(), caller(), batch_id)
     [shown] = _shown([found])
+    is_admin = pages.signed_in().is_admin
+    filters = Filters(project=caller().project, object_id=found.public_id)
     return pages.page(
         "batch.html",
         shown=shown,
         batch=found,
+        moments=_moments(found),
+        failures=trace.failures(gateway(), found) if found.lines_failed and found.lines_state == "kept" else [],
+        among=trace.AMONG_LINES,
+        jobs=admin.shown(gateway(), found.public_id, limit=MAX_JOBS) if found.execution == PROVIDER else [],
+        events=browse.list_(gateway(), filters, limit=MAX_EVENTS).items if is_admin else [],
         note=NOTES.get(request.args.get("note", "")),
         live_ms=QUICK_MS if not found.has_ended else SLOW_MS,
     )
 
 
+@blueprint.post("/batches/<batch_id>/cancel")
 @operation("batch_cancel")
 def cancel(batch_id: str) -> Response:
     """Sends no more lines."""
@@ -95,6 +107,7 @@ def cancel(batch_id: str) -> Response:
     return pages.see(f"/ui/batches/{found.public_id}?note=cancelled")
 
 
+@blueprint.post("/batches/<batch_id>/retry")
 @operation("batch_retry")
 def retry_(batch_id: str) -> Response:
     """A new batch of the lines that did not succeed."""
@@ -103,12 +116,35 @@ def retry_(batch_id: str) -> Response:
     return pages.see(f"/ui/batches/{made.public_id}?note=retried")
 
 
+@blueprint.post("/batches/<batch_id>/delete")
 @operation("batch_delete")
 def delete(batch_id: str) -> Response:
     """Hides a batch that has ended."""
     found = batches.delete(gateway(), caller(), batch_id)
     g.object_id = found.public_id
     return pages.see("/ui/batches?note=deleted")
+
+
+@blueprint.post("/batches/<batch_id>/resolve")
+@operation("job_resolve")
+def resolve(batch_id: str) -> Response:
+    """An admin says what became of a job whose fate the gateway cannot know."""
+    actor = pages.signed_in().actor()
+    found = batches.retrieve(gateway(), caller(), batch_id)
+    g.object_id = found.public_id
+    native_id = request.form.get("native_id", "").strip() or None
+    decision, number = request.form.get("decision", ""), request.form.get("number", "")
+    if decision not in ("has", "again", "given_up") or (decision == "has") != (native_id is not None):
+        text = "Say what became of the job: it runs (give its id at the provider), it is made again, or it is given up."
+        raise InvalidRequestError(text, param="decision")
+    admin.resolve(
+        gateway(),
+        found.public_id,
+        Resolution(native_id=native_id, again=decision == "again"),
+        number=int(number) if number.isascii() and number.isdecimal() else None,
+        actor=actor,
+    )
+    return pages.see(f"/ui/batches/{found.public_id}?note=resolved")
 
 
 def _find(
@@ -132,20 +168,18 @@ def _statuses(named: str) -> Sequence[str] | None:
 
 def _shown(found: Sequence[Batch]) -> list[Shown]:
     spent = spending.of(gateway(), found) if found else {}
-    now = gateway().clock.now_ms()
-    return [_show(each, spent[each.id], now) for each in found]
+    return [_show(each, spent[each.id]) for each in found]
 
 
-def _show(found: Batch, spent: Spending, now: int) -> Shown:
+def _show(found: Batch, spent: Spending) -> Shown:
     counts = batch_wire.request_counts(found)
     done = counts["completed"] + counts["failed"]
     left = max(0, counts["total"] - done)
     ended = found.completed_at or found.failed_at or found.expired_at or found.cancelled_at
-    began = found.in_progress_at
     eta = None
-    if not found.has_ended and began is not None and done and left:
+    if found.progress is not None and found.progress.eta_ms is not None:
         # To the minute: what a page shows changes only if there is news.
-        eta = -(-(now + (now - began) * left // done) // MINUTE_MS) * MINUTE_MS
+        eta = -(-found.progress.eta_ms // MINUTE_MS) * MINUTE_MS
     until = ended or eta
     return Shown(
         batch=found,
@@ -161,6 +195,21 @@ def _show(found: Batch, spent: Spending, now: int) -> Shown:
         spending=spent,
         waiting=batch_wire.render(found, public_url="", has_operations=False)["waiting_on"],
     )
+
+
+def _moments(found: Batch) -> list[tuple[str, int]]:
+    """What happened when, in order."""
+    named = {
+        "created": found.created_at,
+        "began": found.in_progress_at,
+        "cancel asked for": found.cancelling_at,
+        "results written from": found.finalizing_at,
+        "completed": found.completed_at,
+        "failed": found.failed_at,
+        "expired": found.expired_at,
+        "cancelled": found.cancelled_at,
+    }
+    return sorted(((name, at) for name, at in named.items() if at is not None), key=lambda moment: moment[1])
 
 
 def _name(found: Batch) -> str:

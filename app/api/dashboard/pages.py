@@ -25,21 +25,17 @@ YEAR_S = 365 * 24 * 3600
 # (path, what it is called, whether it is for admins)
 PLACES = (("/ui/batches", "Batches", "batches", False),)
 
-
-def add_to(ui: Blueprint) -> None:
-    """Adds the first page, the choice of colours and of a project, and what answers for all other paths."""
-    ui.add_url_rule("", view_func=home)
-    ui.add_url_rule("/theme", view_func=theme, methods=["POST"])
-    ui.add_url_rule("/project", view_func=project, methods=["POST"])
-    ui.add_url_rule("/<path:path>", view_func=nothing, methods=["GET", "POST"])
+blueprint = Blueprint("pages", __name__)
 
 
+@blueprint.get("")
 @operation("ui_home")
 def home() -> Response:
     """The first page is the list of batches."""
     return see("/ui/batches")
 
 
+@blueprint.post("/theme")
 @operation("ui_theme")
 def theme() -> Response:
     """Keeps the choice of light or dark in the browser."""
@@ -57,6 +53,7 @@ def theme() -> Response:
 theme.is_open = True  # type: ignore[attr-defined]
 
 
+@blueprint.post("/project")
 @operation("ui_project")
 def project() -> Response:
     """Shows an admin another project, from its list of batches on."""
@@ -64,6 +61,7 @@ def project() -> Response:
     return see("/ui/batches")
 
 
+@blueprint.route("/<path:path>", methods=["GET", "POST"])
 @operation("ui_nothing")
 def nothing(path: str) -> Response:
     """There is no such page."""

@@ -12,14 +12,10 @@ from app.services.backups import fence
 
 MAX_CREDENTIAL = 16 * 1024
 
-
-def add_to(ui: Blueprint) -> None:
-    """Adds the routes."""
-    ui.add_url_rule("/sign-in", view_func=form)
-    ui.add_url_rule("/sign-in", view_func=sign_in, methods=["POST"])
-    ui.add_url_rule("/sign-out", view_func=sign_out, methods=["POST"])
+blueprint = Blueprint("session", __name__)
 
 
+@blueprint.get("/sign-in")
 @operation("ui_sign_in")
 def form() -> Response:
     """Asks for a key; who is signed in already is led on."""
@@ -29,6 +25,7 @@ def form() -> Response:
     return _form(target)
 
 
+@blueprint.post("/sign-in")
 @operation("session_create")
 def sign_in() -> Response:
     """Begins a session, under a token that nobody has seen before."""
@@ -54,6 +51,7 @@ def sign_in() -> Response:
     return response
 
 
+@blueprint.post("/sign-out")
 @operation("session_delete")
 def sign_out() -> Response:
     """Ends the session here and in the store."""

@@ -34,6 +34,8 @@ def duration(ms: int | None) -> str:
         if ms >= unit:
             rest = ms % unit // part
             return f"{ms // unit} {name} {rest} {part_name}" if rest else f"{ms // unit} {name}"
+    if ms < SECOND:
+        return f"{ms} ms"
     return f"{ms / SECOND:.1f} s" if ms < 10 * SECOND else f"{ms // SECOND} s"
 
 

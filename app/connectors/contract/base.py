@@ -86,6 +86,14 @@ class LineCall:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenLine:
+    """What a provider gets of a line: the path, and the body in its dialect."""
+
+    path: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class LineAnswer:
     """The answer to a line: either `body`, raw JSON in the dialect of the line's endpoint, or `answer`.
 
@@ -159,6 +167,10 @@ class Connector:
     def run_line(self, call: LineCall) -> LineAnswer:
         """Send one line. A 2xx and a final 4xx are answers; anything else raises an UpstreamError."""
         raise self._undeclared("endpoints for lines")
+
+    def written_line(self, call: LineCall) -> WrittenLine:
+        """What `run_line` would send. Raises TranslationError."""
+        return WrittenLine(call.endpoint, call.body)
 
     def list_models(self, *, timeout_s: float) -> Sequence[Mapping[str, Any]]:
         """The models the account can use, as OpenAI's model objects."""

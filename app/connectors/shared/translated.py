@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target
+from app.connectors.contract.base import Connector, LineAnswer, LineCall, Target, WrittenLine
 from app.connectors.contract.errors import UpstreamServerError
 from app.connectors.contract.objects import JobResult
 from app.connectors.http import judging
@@ -76,12 +76,7 @@ class Translated(Connector):
         Anything else raises an UpstreamError.
         """
         try:
-            request = (
-                dialects.read_embedding(call.body)
-                if call.endpoint == dialects.EMBEDDINGS
-                else dialects.read_request(call.endpoint, call.body)
-            )
-            native = self.native_call(request, call)
+            native = self._native(call)
             answer = self._post(native.path, native.body, call, headers=native.headers)
         except TranslationError as error:
             return LineAnswer(400, "", refusal(error))
@@ -95,6 +90,11 @@ class Translated(Connector):
         except (UnexpectedAnswerError, json.JSONDecodeError) as error:
             raise UpstreamServerError(str(error), status=answer.status, code=BAD_ANSWER) from error
         return LineAnswer(answer.status, answer.request_id, b"", value.usage, native.dropped, value)
+
+    def written_line(self, call: LineCall) -> WrittenLine:
+        """What `run_line` would send. Raises TranslationError."""
+        native = self._native(call)
+        return WrittenLine(native.path, native.body)
 
     def run_in_pieces(self, call: LineCall, pieces: Iterable[list[str]]) -> LineAnswer:
         """Send a line of many texts in several calls, one after another: the vectors of all, or the first refusal."""
@@ -111,6 +111,14 @@ class Translated(Connector):
     def refused(self, answer: HttpAnswer) -> LineAnswer:
         """A line that the provider refused."""
         return LineAnswer(answer.status, answer.request_id, json.dumps(self.hide(judging.error_body(answer))))
+
+    def _native(self, call: LineCall) -> NativeCall:
+        request = (
+            dialects.read_embedding(call.body)
+            if call.endpoint == dialects.EMBEDDINGS
+            else dialects.read_request(call.endpoint, call.body)
+        )
+        return self.native_call(request, call)
 
     def _post(self, path: str, body: Any, call: LineCall, *, headers: Mapping[str, str] | None = None) -> HttpAnswer:
         """The answer to one line: a 2xx, or a 4xx that a retry would not change. Raises UpstreamError otherwise."""

@@ -6,6 +6,7 @@ from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
+from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.tables import events, projects, virtual_keys
 
@@ -18,12 +19,13 @@ DISORDER_MS = 120_000
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Selects events by project name, operation, outcome and earliest instant (Unix ms). None selects all."""
+    """Selects events by project name, operation, outcome, earliest instant (Unix ms) and object. None selects all."""
 
     project: str | None = None
     operation: str | None = None
     outcome: str | None = None
     since: int | None = None
+    object_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ def _filtered(connection: Connection, filters: Filters) -> Select[Any]:
         statement = statement.where(events.c.project_id == (project or 0))
     if filters.operation is not None:
         statement = statement.where(events.c.operation == filters.operation)
+    if filters.object_id is not None:
+        statement = statement.where(paging.few(events.c.object_id == filters.object_id))
     if filters.outcome is not None:
         statement = statement.where(events.c.outcome == filters.outcome)
     if filters.since is not None:

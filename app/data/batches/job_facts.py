@@ -229,7 +229,7 @@ def held_native_ids(connection: Connection, account_id: int, native_ids: Collect
     return set(connection.execute(select(batch_jobs.c.native_id).where(*where)).scalars())
 
 
-def named(connection: Connection, batch_public_id: str) -> list[ShownJob]:
-    """The jobs of a batch of any project, in order."""
-    rows = connection.execute(_SHOWN.where(batches.c.public_id == batch_public_id))
+def named(connection: Connection, batch_public_id: str, *, limit: int | None = None) -> list[ShownJob]:
+    """The jobs of a batch of any project, in order: all, or at most `limit`."""
+    rows = connection.execute(_SHOWN.where(batches.c.public_id == batch_public_id).limit(limit))
     return [ShownJob(**row._asdict()) for row in rows]

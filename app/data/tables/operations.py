@@ -31,6 +31,7 @@ events = Table(
 Index("ix_events_project_id_id", events.c.project_id, events.c.id)
 Index("ix_events_operation_id", events.c.operation, events.c.id)
 Index("ix_events_outcome_id", events.c.outcome, events.c.id)
+Index("ix_events_object_id_id", events.c.object_id, events.c.id)
 Index("ix_events_request_id", events.c.request_id)
 
 limit_counters = Table(

@@ -128,6 +128,19 @@ def reason(batch: Batch, line: int | None = None) -> Mapping[str, Any] | None:
     return by_line.get(line) or by_line.get(None) or next(iter(errors), None)
 
 
+def result_of(readers: ChunkReaders, batch: Batch, row: LineAnswer) -> bytes:
+    """The output line of a line that has ended. Raises BlobError."""
+    if row.key is not None:
+        return readers.read(row).rstrip(b"\r\n") + b"\n"
+    code = output.UNEXECUTED_CODES.get(row.state)
+    if code is not None:
+        return output.unexecuted_line(batch.public_id, row.line, row.custom_id, code)
+    failed = reason(batch, row.line)
+    error = row.error_code or "provider_error"
+    message = NOT_KEPT if failed is None else str(failed["message"] or NO_REASON)
+    return output.failed_line(batch.public_id, row.line, row.custom_id, code=error, message=message)
+
+
 def buffered(lines: Iterator[bytes], buffer_bytes: int) -> Iterator[bytes]:
     """`lines` joined to buffers of at least `buffer_bytes`, except for the last one."""
     held: list[bytes] = []
@@ -160,23 +173,11 @@ def _results(gateway: Gateway, batch: Batch, *, after: int, limit: int | None) -
             with gateway.database.read() as connection:
                 rows = batch_lines.answers(connection, batch.id, after=after, limit=slice_lines, only_ended=True)
             for row in rows:
-                yield row.line, _result(readers, batch, row)
+                yield row.line, result_of(readers, batch, row)
             if len(rows) < slice_lines:
                 return
             after = rows[-1].line
             left = None if left is None else left - len(rows)
-
-
-def _result(readers: ChunkReaders, batch: Batch, row: LineAnswer) -> bytes:
-    if row.key is not None:
-        return readers.read(row).rstrip(b"\r\n") + b"\n"
-    code = output.UNEXECUTED_CODES.get(row.state)
-    if code is not None:
-        return output.unexecuted_line(batch.public_id, row.line, row.custom_id, code)
-    failed = reason(batch, row.line)
-    error = row.error_code or "provider_error"
-    message = NOT_KEPT if failed is None else str(failed["message"] or NO_REASON)
-    return output.failed_line(batch.public_id, row.line, row.custom_id, code=error, message=message)
 
 
 def _continued(gateway: Gateway, batch: Batch, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from app.data.batches.work import LockedBatch
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services import provider_errors
 from app.services.events import record
-from app.services.gateway import Gateway
+from app.services.gateway import Actor, Gateway
 from app.services.jobs import transition
 from app.services.money import charge
 
@@ -42,7 +42,15 @@ def list_(gateway: Gateway, batch: str) -> list[ShownJob]:
     return rows
 
 
-def resolve(gateway: Gateway, batch: str, resolution: Resolution, *, number: int | None = None) -> ShownJob:
+def shown(gateway: Gateway, batch: str, *, limit: int) -> list[ShownJob]:
+    """As `list_`, at most `limit` of them; none of a batch without jobs."""
+    with gateway.database.read() as connection:
+        return job_facts.named(connection, batch, limit=limit)
+
+
+def resolve(
+    gateway: Gateway, batch: str, resolution: Resolution, *, number: int | None = None, actor: Actor = record.OPERATOR
+) -> ShownJob:
     """Resolve an unknown job; returns it. `number` is needed when several jobs of the batch are unknown.
 
     Raises NotFoundError, ConflictError, InvalidRequestError, and the GatewayError for a failing provider.
@@ -59,6 +67,7 @@ def resolve(gateway: Gateway, batch: str, resolution: Resolution, *, number: int
             connection,
             operation="job_resolve",
             object_id=batch,
+            actor=actor,
             project_id=job.project_id,
             detail={"job": job.number, "state": changes["state"], "native_id": resolution.native_id},
         )

@@ -77,7 +77,7 @@ def test_amounts_are_written_for_people() -> None:
         "unknown", "$0", "< $0.001", "$0.0020", "$1.50", "$12,345",
     ]  # fmt: skip
     assert [wording.duration(ms) for ms in (None, 40, 61_000, 3_600_000, 90_000_000, -61_000)] == [
-        "-", "0.0 s", "1 min 1 s", "1 h", "1 d 1 h", "-1 min 1 s",
+        "-", "40 ms", "1 min 1 s", "1 h", "1 d 1 h", "-1 min 1 s",
     ]  # fmt: skip
     assert [wording.size(count) for count in (None, 5, 2048, 200 * 2**20)] == ["-", "5 B", "2.0 KiB", "200.0 MiB"]
     assert wording.percent(999, 1000) == "99 %"
