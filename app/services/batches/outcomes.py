@@ -12,9 +12,10 @@ from app.translate.chat import answers as chat
 from app.translate.errors import UnexpectedAnswerError
 from app.translate.messages import answers as messages
 from app.translate.neutral import Answer
+from app.translate.responses import reading as responses
 
 SUCCEEDED, ERRORED, EXPIRED, CANCELLED = "succeeded", "errored", "expired", "cancelled"
-READERS = {dialects.CHAT: chat.read, dialects.MESSAGES: messages.read}
+READERS = {dialects.CHAT: chat.read, dialects.MESSAGES: messages.read, dialects.RESPONSES: responses.read}
 UNEXECUTED = {output.EXPIRED: EXPIRED, output.CANCELLED: CANCELLED}
 BAD_REQUEST = 400
 

@@ -32,6 +32,7 @@ def ended(sdk: Anthropic, batch_id: str) -> None:
     until(lambda: sdk.messages.batches.retrieve(batch_id).processing_status == "ended")
 
 
+@pytest.mark.one_database
 def test_files(sdk: Anthropic) -> None:
     made = sdk.files.upload(file=("notes.txt", io.BytesIO(b"some notes"), "text/plain"))
     assert (made.type, made.filename, made.mime_type, made.size_bytes, made.expires_at) == (
@@ -110,6 +111,7 @@ def test_a_batch_of_chat_lines_has_messages_as_results(
     assert by_id["b"].type == "errored"
 
 
+@pytest.mark.one_database
 def test_cancel_and_errors_of_each_class(sdk: Anthropic, live_server: LiveServer) -> None:
     made = sdk.messages.batches.create(requests=[{"custom_id": "a", "params": params("x")}])
     with pytest.raises(anthropic.BadRequestError, match="end before deleting"):
@@ -141,6 +143,7 @@ def test_cancel_and_errors_of_each_class(sdk: Anthropic, live_server: LiveServer
     assert unknown.value.body["type"] == "error"
 
 
+@pytest.mark.one_database
 def test_models(sdk: Anthropic, fake: object) -> None:
     listed = [model.id for model in sdk.models.list(limit=1)]
     assert listed == sorted(listed)
@@ -148,3 +151,17 @@ def test_models(sdk: Anthropic, fake: object) -> None:
         assert sdk.models.retrieve(listed[0]).id == listed[0]
     with pytest.raises(anthropic.NotFoundError):
         sdk.models.retrieve("none")
+
+
+@pytest.mark.one_database
+def test_a_batch_of_embeddings_is_listed_and_its_results_are_elsewhere(
+    sdk: Anthropic, client: KeyClient, live_server: LiveServer, worker: None
+) -> None:
+    client.key = live_server.key
+    lines = [{"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}]
+    made = create_batch(client, jsonl(lines), endpoint="/v1/embeddings")
+    shown = made["id"].replace("batch_", "msgbatch_")
+    ended(sdk, shown)
+    assert [batch.id for batch in sdk.messages.batches.list()] == [shown]
+    with pytest.raises(anthropic.BadRequestError, match=f"/v1/batches/{made['id']}/results"):
+        sdk.messages.batches.results(shown)
