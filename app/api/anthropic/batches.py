@@ -113,12 +113,16 @@ def results(batch_id: str) -> Response:
 
 
 class Requests:
-    """The requests of a body, by Anthropic's rules. `provider` is the one that their models name, or None."""
+    """The requests of a body, by Anthropic's rules but for one: they have one model.
+
+    Jobs at other providers, prices and limits are of one model. `provider` is the one that it names, or None.
+    """
 
     def __init__(self, gateway: Gateway, *, names_provider: bool) -> None:
         self.provider: str | None = None
         self._gateway = gateway
         self._names_provider = names_provider
+        self._model: Any = None
         self._seen: set[int] = set()  # hashes: a body may have 100,000 ids
 
     def checked(self, value: Any, index: int) -> Any:
@@ -136,22 +140,23 @@ class Requests:
         self._seen.add(hash(custom_id))
         if not isinstance(params, dict):
             raise InvalidRequestError(f"{where}.params: must be an object.", param=f"{where}.params")
-        if self._names_provider:
-            value = {**value, "params": self._without_provider(params, index)}
-        return value
+        return {**value, "params": self._with_one_model(params, index)}
 
-    def _without_provider(self, params: dict[str, Any], index: int) -> dict[str, Any]:
-        model = params.get("model")
+    def _with_one_model(self, params: dict[str, Any], index: int) -> dict[str, Any]:
+        """`params` without the provider in the model, which is that of the requests before it."""
+        model, provider = params.get("model"), None
         prefix, _, rest = model.partition("/") if isinstance(model, str) else ("", "", "")
-        provider = prefix.lower() if rest and self._gateway.accounts.is_known(prefix.lower()) else None
-        if index and provider != self.provider:
+        if self._names_provider and rest and self._gateway.accounts.is_known(prefix.lower()):
+            model, provider = rest, prefix.lower()
+        if index == 0:
+            self.provider, self._model = provider, model
+        if (provider, model) != (self.provider, self._model):
             text = (
-                f"requests.{index}.params.model: it names {provider or 'no provider'}, the requests before it "
-                f"{self.provider or 'none'}; a batch runs at one provider."
+                f"requests.{index}.params.model: {params.get('model')!r:.100} differs from the model of the requests "
+                "before it. A batch has one model here; send a batch for each."
             )
             raise InvalidRequestError(text, param=f"requests.{index}.params.model")
-        self.provider = provider
-        return params if provider is None else {**params, "model": rest}
+        return params if provider is None else {**params, "model": model}
 
 
 def _answer(found: Batch) -> Response:
