@@ -14,6 +14,10 @@ COMMANDS = {
     "batches": ("app.cli.groups:batches", "Follow, read and steer batches, and their jobs at providers."),
     "blobs": ("app.cli.commands.blobs:blobs", "Show where file contents are, and move them."),
     "budgets": ("app.cli.commands.budgets:budgets", "Limit what batches may cost."),
+    "completion": (
+        "app.cli.commands.completion:completion",
+        "Print the script that makes SHELL complete commands, options and their values.",
+    ),
     "containers": ("app.cli.groups:containers", "Manage containers and the files in them."),
     "db": ("app.cli.operate.db:db", "Migrate, copy or fence the store, or query it with SQL."),
     "demo": ("app.cli.demo.command:demo", "Run a gateway with a small real model here."),

@@ -38,7 +38,7 @@ def commands(text: str) -> Iterator[list[str]]:
     for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         text += "".join(f"\n    {line}" for line in block.splitlines())
     for line in re.findall(r"^ {4,}(\S.*)$", text, re.MULTILINE):
-        for part in re.split(r" (?:\|\||&&|\|) |; ", line.rstrip("';")):
+        for part in re.split(r" (?:\|\||&&|\||>) |; ", line.rstrip("';")):
             if match := COMMAND.match(part.strip()):
                 yield shlex.split(match["words"], comments=True)
 

@@ -58,7 +58,7 @@ def show(batch: str, as_json: bool, gateway: Gateway) -> None:
       batchgate batches show batch_00061f...
     """
     found = patiently(lambda: gateway.call("GET", f"/batches/{segment(batch)}"))
-    _show(found, as_json=as_json)
+    show_batch(found, as_json=as_json)
 
 
 @click.command(cls=Client)
@@ -71,7 +71,7 @@ def cancel(batch: str, as_json: bool, gateway: Gateway) -> None:
     Example:
       batchgate batches cancel batch_00061f...
     """
-    _show(gateway.call("POST", f"/batches/{segment(batch)}/cancel", json={}), as_json=as_json)
+    show_batch(gateway.call("POST", f"/batches/{segment(batch)}/cancel", json={}), as_json=as_json)
 
 
 @click.command(cls=Client)
@@ -93,7 +93,8 @@ def retry(batch: str, completion_window: str | None, as_json: bool, gateway: Gat
         click.echo(made["id"])
 
 
-def _show(batch: dict[str, Any], *, as_json: bool) -> None:
+def show_batch(batch: dict[str, Any], *, as_json: bool) -> None:
+    """Prints a batch, for people or as the gateway's own JSON."""
     if as_json:
         show_json(batch)
         return
@@ -114,6 +115,11 @@ def _show(batch: dict[str, Any], *, as_json: bool) -> None:
                 str(batch.get("execution"))
             ),
             **_times(batch),
+            "paused": instant(batch.get("paused_at")),
+            "not before": instant(batch.get("not_before")),
+            "finish by": instant(batch.get("finish_by")),
+            "priority": batch.get("priority") or None,
+            "concurrency": batch.get("concurrency"),
             "window": batch.get("completion_window"),
             "input file": batch.get("input_file_id"),
             "output file": batch.get("output_file_id"),

@@ -1,6 +1,5 @@
 """Calls the gateway over HTTP, as any client does."""
 
-import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +31,6 @@ REASONS = {
 }
 TRANSIENT = (429, 502, 503, 504)
 
-WORKER_SEEN = "worker_seen_seconds_ago"
 CORRECT_URL = "Correct --base-url or BATCHGATE_BASE_URL: it is the gateway's URL, with or without /v1."
 
 Answer = TypeVar("Answer")
@@ -69,18 +67,6 @@ class Gateway:
         """Check that the gateway is there and accepts the key, before anything large is sent."""
         if self.call("GET", "/batches?limit=1", names_url=True).get("object") != "list":
             raise Refused(f"{self.base_url} answers, but not as a gateway does. {CORRECT_URL}")
-
-    def seconds_without_worker(self) -> float | None:
-        """How long no worker has been seen; infinite if none ever was, None if the gateway does not say."""
-        try:
-            with self._session.get(f"{self.base_url}/readyz", timeout=CONNECT_S, allow_redirects=False) as response:
-                report = json.loads(response.content)
-        except (requests.RequestException, ValueError):
-            return None
-        if not isinstance(report, dict) or WORKER_SEEN not in report:
-            return None
-        seen = report[WORKER_SEEN]
-        return float(seen) if isinstance(seen, int | float) else math.inf
 
     def upload(
         self,

@@ -16,9 +16,10 @@ INTERRUPTED = 130
 FIRST_POLL_S, POLL_GROWTH, MAX_POLL_S = 0.3, 1.3, 5.0
 # How long the gateway may be unreachable: longer than a deployment takes.
 MAX_AWAY_S = 120.0
-# After so many polls without progress (a few seconds) it is asked whether a worker runs.
+# So many polls without progress are a few seconds.
 STILL_POLLS = 6
-NO_WORKER_S = 60.0
+# What a batch goes through that is well: said of one that does not move for a while.
+USUAL = ("planning", "queue", "permits", "concurrency", "provider", "finalizing")
 # How the command ends, by how the batch did: docs/cli.md lists them.
 INCOMPLETE = 1
 STATUSES = {"completed": 0, "failed": 3, "expired": 4, "cancelled": 5}
@@ -68,22 +69,31 @@ def state(batch: dict[str, Any], rate: Rate | None = None) -> str:
     counts = batch["request_counts"]
     total, failed = counts["total"], counts["failed"]
     done = counts["completed"] + failed
+    waits = (batch.get("waiting_on") or {}).get("reason")
     if not total:
-        return str(batch["status"])
+        return f"{batch['status']}{f', waits: {waits}' if waits else ''}"
     parts = [f"{batch['status']}: {done:,} of {total:,} lines ({100 * done // total}%)"]
     parts += [f"{failed:,} failed"] if failed else []
-    per_second = rate.per_second() if rate and batch["status"] not in TERMINAL else None
+    per_second = _speed(batch, rate) if batch["status"] not in TERMINAL else None
     if per_second:
         parts.append(f"{per_second:,.1f} lines/s" if per_second >= 1 else f"{per_second * 60:,.1f} lines/min")
         parts.append(f"{time_left((total - done) / per_second)} left")
+    parts += [f"waits: {waits}"] if waits and waits != "provider" else []
     return ", ".join(parts)
+
+
+def _speed(batch: dict[str, Any], rate: Rate | None) -> float | None:
+    """Lines a second: as the gateway says, or as it was seen here."""
+    said = (batch.get("progress") or {}).get("lines_per_second")
+    if isinstance(said, int | float) and said > 0:
+        return float(said)
+    return rate.per_second() if rate else None
 
 
 class _Waits:
     """Says why a batch does not move, once for each reason."""
 
-    def __init__(self, gateway: Gateway, progress: Progress) -> None:
-        self._gateway = gateway
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._seen: object = None
         self._still = 0
@@ -95,12 +105,9 @@ class _Waits:
         self._still = self._still + 1 if seen == self._seen else 0
         self._seen = seen
         waiting_on = batch.get("waiting_on")
-        if isinstance(waiting_on, dict) and waiting_on.get("message"):
-            self._say(str(waiting_on["message"]))
-        elif self._still == STILL_POLLS and batch["status"] not in TERMINAL:
-            seconds = self._gateway.seconds_without_worker()
-            if seconds is not None and seconds > NO_WORKER_S:
-                self._say("No worker is running, so the batch waits. Start one with `batchgate worker`.")
+        waits = waiting_on if isinstance(waiting_on, dict) else {}
+        if waits.get("message") and (waits.get("reason") not in USUAL or self._still >= STILL_POLLS):
+            self._say(str(waits["message"]))
 
     def _say(self, text: str) -> None:
         if text not in self._said:
@@ -116,7 +123,7 @@ def watch(
     Raises Refused, or AwayError when the gateway stays unreachable.
     """
     wait_s, away_since = FIRST_POLL_S, None
-    waits, rate, before = _Waits(gateway, progress), Rate(), ("", -1)
+    waits, rate, before = _Waits(progress), Rate(), ("", -1)
     path = f"/batches/{segment(batch_id)}"
     try:
         while True:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from app.cli.client.http import WORKER_SEEN, Bearer
+from app.cli.client.http import Bearer
 from app.lib import json
 from app.services.doctor.checks import skew
 from app.services.doctor.findings import FAIL, OK, WARN, Finding
@@ -26,6 +26,7 @@ SPOOFED = "203.0.113.7"
 CONF = "Compare its configuration with deploy/nginx.conf"
 READY_PARTS = ("database", "store", "secrets", "blobs", "disk")
 FORM_BYTES = 2**20
+WORKER_SEEN = "worker_seen_seconds_ago"
 
 
 @dataclass

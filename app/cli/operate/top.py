@@ -53,7 +53,8 @@ def top(once: bool, interval: float, batches: int, as_json: bool) -> None:
                     return
                 time.sleep(interval)
         except KeyboardInterrupt:
-            return
+            if in_place:
+                click.echo()
 
 
 def _show(found: Now, *, as_json: bool, in_place: bool) -> None:
