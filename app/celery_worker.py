@@ -20,6 +20,7 @@ from app.engine.parts import DELIVER, JOBS, KINDS, LINES, UPKEEP
 from app.services.backups import fence
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
+from app.services.metrics import server
 from app.services.running import due
 from app.services.upkeep import preflight
 from app.services.upkeep import sweep as upkeep_sweep
@@ -48,6 +49,8 @@ class Host:
     def __init__(self) -> None:
         self.gateway: Gateway = build_gateway(settings)
         preflight.require_ring(self.gateway)
+        self.gateway.metrics.start()
+        server.start(self.gateway)
         self.name = _name()
         self.postman = Postman(self.gateway, worker=self.name)
         self.engines = OnDemand(self._engine, clock=self.gateway.clock)
@@ -85,6 +88,7 @@ class Host:
         self.engines.close()
         with self.gateway.database.write() as connection:
             workers.unregister(connection, name=self.name)
+        self.gateway.metrics.close()
         self.gateway.database.dispose()
 
 

@@ -18,6 +18,7 @@ from app.data.files import blobs
 from app.data.store.database import Database, dialect_of
 from app.engine.hints import BrokerHints, Hints, NoHints
 from app.lib.clock import Clock, SystemClock
+from app.lib.metrics.processes import HostRecorder
 from app.lib.threads.unchanged import Unchanged
 from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from app.auth.tokens import Verifier
 
+METRICS_FOLDER = "metrics"
 SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file
 
 
@@ -65,8 +67,7 @@ def build_gateway(
     database = Database(settings.database_url, pool_size=settings.database_pool, max_overflow=0)
     ring = _ring(settings, database)
     pepper = Pepper(database, ring)
-    clock = clock or SystemClock()
-    log = logs.get_logger()
+    clock, log = clock or SystemClock(), logs.get_logger()
     timeouts = Timeouts(settings.connect_timeout_s, settings.call_timeout_s, settings.silence_timeout_s, retry_pause_s)
     accounts = Accounts(
         database,
@@ -92,6 +93,7 @@ def build_gateway(
         keys=Unchanged(database.newest_commit, for_s=KEY_S),
         outside=PublicClient(_reach(settings)),
         hints=_hints(settings, database, log),
+        metrics=_metrics(settings, log),
     )
 
 
@@ -106,6 +108,13 @@ def _reach(settings: Settings) -> Reach:
         return Reach(settings.webhook_hosts)
     except ValueError as error:
         raise SettingsError(f"BATCHGATE_WEBHOOK_HOSTS: {error}.") from None
+
+
+def _metrics(settings: Settings, log: "FilteringBoundLogger") -> HostRecorder:
+    if settings.metrics_token:
+        logs.hide(settings.metrics_token)
+    is_on = settings.metrics_token or settings.metrics_port
+    return HostRecorder(settings.home / METRICS_FOLDER if is_on else None, log=log)
 
 
 def _hints(settings: Settings, database: Database, log: "FilteringBoundLogger") -> Hints:

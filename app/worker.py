@@ -18,6 +18,7 @@ from app.lib.threads import signals
 from app.services.backups import fence
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
+from app.services.metrics import server
 from app.services.running import hints
 from app.services.running.work import BatchWork
 from app.services.upkeep import preflight
@@ -33,6 +34,7 @@ def run(settings: Settings) -> int:
     try:
         return serve(gateway)
     finally:
+        gateway.metrics.close()
         gateway.database.dispose()
 
 
@@ -42,6 +44,8 @@ def serve(gateway: Gateway) -> int:
     preflight.require_ring(gateway)
     if not _wait_until_open(gateway):
         return 0
+    gateway.metrics.start()
+    port = server.start(gateway)
     name = f"{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(3)}"
     engine = build_engine(gateway, name=name)
     signals.handle((signal.SIGTERM, signal.SIGINT), engine.stop)
@@ -54,6 +58,7 @@ def serve(gateway: Gateway) -> int:
     watch.start()
     engine.run()
     ended.set()
+    port.close()
     if gateway.database.is_replaced():
         return 1
     with gateway.database.write() as connection:

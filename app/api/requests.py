@@ -8,16 +8,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.context import gateway, of_request
 from app.api.idempotency import REPLAYED_HEADER
-from app.api.operation import WRITES, latency_ms
+from app.api.operation import WRITES
 from app.errors import RateLimitedError
 from app.lib import ids
+from app.lib.metrics import declared
 from app.services import store_errors
 from app.services.events import record
 from app.services.events.refusals import Refusals
 from app.services.gateway import Actor, Caller
 
 # What clients and supervisors ask again and again; in the log only if it fails, or at level debug.
-POLLS = frozenset({"healthz", "readyz", "key_check", "batch_retrieve", "batch_list", "ui_live", "ui_static"})
+POLLS = frozenset({"healthz", "readyz", "metrics", "key_check", "batch_retrieve", "batch_list", "ui_live", "ui_static"})
 MAX_REASON = 500
 REFUSALS = "batchgate_refusals"
 
@@ -57,8 +58,12 @@ def _end(response: Response) -> Response:
         # Nobody waits for the body of a stranger, so the connection cannot carry another request.
         response.headers["Connection"] = "close"
     error = known.get("error")
-    elapsed_ms = latency_ms()
-    log = gateway().log
+    served = gateway()
+    elapsed_s = served.clock.monotonic() - known.started
+    elapsed_ms = int(elapsed_s * 1000)
+    served.metrics.count(declared.REQUESTS, operation, str(response.status_code))
+    served.metrics.observe(declared.REQUEST_SECONDS, elapsed_s, operation)
+    log = served.log
     (log.debug if error is None and operation in POLLS else log.info)(
         operation,
         request_id=known.request_id,

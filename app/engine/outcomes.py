@@ -87,6 +87,7 @@ class Result:
 
     `dropped` are fields of the request that the provider's dialect cannot express. Wherever these come from, they can
     be stored: they are within `app.lib.bounds`. `most` is what the line can have used, where the answer does not say.
+    `refused_param` is the field because of which the line could not be translated.
     """
 
     line: Line
@@ -98,6 +99,7 @@ class Result:
     tokens: Tokens = field(default_factory=Tokens)
     dropped: tuple[str, ...] = ()
     most: Tokens | None = None
+    refused_param: str | None = None
 
     def __post_init__(self) -> None:
         if self.error_code is not None:
@@ -109,7 +111,15 @@ class Result:
 
     def of(self, line: Line) -> "Result":
         """The same result for `line`, which is the line after this attempt."""
-        end = (self.status_code, self.error_code, self.latency_ms, self.tokens, self.dropped, self.most)
+        end = (
+            self.status_code,
+            self.error_code,
+            self.latency_ms,
+            self.tokens,
+            self.dropped,
+            self.most,
+            self.refused_param,
+        )
         return Result(line, self.succeeded, self.data, *end)
 
 

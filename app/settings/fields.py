@@ -158,6 +158,18 @@ class Settings:
         "BATCHGATE_LOG_LEVEL", "info", "Least severe level that is logged: `debug`, `info`, `warning` or `error`."
     )
     log_format: str = _var("BATCHGATE_LOG_FORMAT", "json", "`json`, or `text` for reading in a terminal.")
+    metrics_token: str = _var(
+        "BATCHGATE_METRICS_TOKEN",
+        "",
+        "Bearer token for `GET /metrics`. Without it the web process has no such page ([metrics.md](metrics.md)).",
+        secret=True,
+    )
+    metrics_port: int = _var(
+        "BATCHGATE_METRICS_PORT",
+        0,
+        "Port on which one process of each host, web or worker, serves `/metrics` for all of them; needed where only "
+        "workers run. With a token it listens on `BATCHGATE_BIND`, else only this host reaches it. 0: none.",
+    )
     max_file_bytes: int = _var(
         "BATCHGATE_MAX_FILE_BYTES",
         8 * 1024 * MIB,

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.settings.fields import Settings
 
+MAX_PORT = 65535
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -36,6 +37,8 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(" ".join(problems))
     if values["heartbeat_s"] * 2 > values["lease_s"]:
         raise SettingsError("BATCHGATE_HEARTBEAT_SECONDS must be at most half of BATCHGATE_LEASE_SECONDS.")
+    if values["metrics_port"] and (values["metrics_port"] == values["port"] or values["metrics_port"] > MAX_PORT):
+        raise SettingsError(f"BATCHGATE_METRICS_PORT must be at most {MAX_PORT}, and not the same as PORT.")
     _check_networks("BATCHGATE_PROXY_NETWORKS", values["proxy_networks"])
     home = Path(values["home"]).absolute()
     values["home"] = home

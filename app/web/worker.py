@@ -25,6 +25,7 @@ from app.api.health import probe_of
 from app.errors import GatewayError, InvalidRequestError, RequestTimeoutError, envelope
 from app.lib import ids, json
 from app.services.health import Probe
+from app.services.metrics import server
 from app.settings import from_environment
 from app.web.client import Client
 from app.web.head import MAX_HEAD_BYTES, Head
@@ -61,7 +62,9 @@ class Worker(ThreadWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        if EXTENSION in getattr(self.wsgi, "extensions", ()):
+        if (served := getattr(self.wsgi, "extensions", {}).get(EXTENSION)) is not None:
+            served.metrics.start()
+            server.start(served)
             threading.Thread(target=self._watch_health, args=[probe_of(self.wsgi)], name="health", daemon=True).start()
         self.wsgi = _with_last_answers(self.wsgi)
 

@@ -18,6 +18,7 @@ from app.data.batches.lines import LineAttempts, LineResult
 from app.data.batches.waits import NewWait
 from app.data.files import blobs as blob_rows
 from app.data.files import file_copies, files, missing
+from app.data.gauges import running, upkeep
 from app.data.money import limit_counters
 from app.data.store.database import Database
 from app.data.store.leases import Lease
@@ -224,6 +225,15 @@ QUERIES: dict[str, Query] = {
     "users of a named file": Query(lambda c: files.users(c, NAMED), 100),
     "named file delete": Query(lambda c: files.delete(c, NAMED), 100),
     "files expired, in use": Query(lambda c: files.expired(c, limit=50), 50),
+    "gauge of batches": Query(running.running_batches, RUNNING * 10),
+    "gauge of capacities": Query(running.used_capacities, 50),
+    "gauge of pauses": Query(running.paused, PAUSED * 6),
+    "gauge of jobs": Query(running.open_jobs, ENDED // 300 * 10),
+    "gauge of workers": Query(upkeep.live_workers, 10),
+    "gauge of sweeps": Query(lambda c: upkeep.ran_ms_ago(c, name="sweep"), 10),
+    "gauge of reservations": Query(upkeep.reserved_picodollars, 10),
+    "gauge of files": Query(upkeep.oldest_file_ms, 10),
+    "gauge of containers": Query(upkeep.oldest_container_ms, 10),
     "file list": Query(
         lambda c: files.page(c, PROJECT, purpose=None, home=None, after=None, descending=True, limit=20), 300
     ),

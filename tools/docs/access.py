@@ -14,6 +14,7 @@ from app.api.anthropic import PREFIX as ANTHROPIC
 from app.api.auth import require_admin, require_credential, require_key
 from app.api.openai import AZURE_PREFIX, PREFIXES
 from app.api.operation import WRITES
+from app.services.metrics import server
 
 UNKNOWN = ("none", "wrong", "revoked", "expired")
 FOREIGN = "another project's"
@@ -23,7 +24,7 @@ FACES = (*PREFIXES.values(), AZURE_PREFIX)
 VENDORS = {"Anthropic's API": f"{ANTHROPIC}/v1"}
 MANAGEMENT = "/api"
 DASHBOARD = "/ui"
-OPEN, KEY, ADMINS = "anybody", "any key", "admins"
+OPEN, KEY, ADMINS, TOKEN = "anybody", "any key", "admins", "a token of its own"
 # Ids outside the path: (operation, field, status if the project has no such object).
 ELSEWHERE = (
     ("batch_create", "`input_file_id`", 400),
@@ -84,6 +85,8 @@ Here, a key with the role admin manages all projects. Elsewhere, it acts in its 
 HEALTH_HEAD = """
 ## Health
 
+`/metrics` is off, and 404, until `BATCHGATE_METRICS_TOKEN` is set; then it is 401 for whoever does not send that.
+
 """
 
 
@@ -121,6 +124,8 @@ def status(route: Route, caller: str) -> int:
     """Return the status that `caller` gets for an otherwise valid request."""
     if route.guard == OPEN:
         return 200
+    if route.guard == TOKEN:
+        return 404
     if caller in UNKNOWN:
         return 401
     if route.guard == ADMINS:
@@ -173,6 +178,8 @@ def _path(rule: Rule) -> str:
 
 
 def _guard(flask: Flask, rule: Rule) -> str:
+    if rule.rule == server.PATH:
+        return TOKEN
     names = rule.endpoint.split(".")
     parents = [".".join(names[:count]) for count in range(1, len(names))]
     hooks = [hook for parent in parents for hook in flask.before_request_funcs.get(parent, [])]

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from tools.docs import access, dialects, providers, refusals, schema, settings
+from tools.docs import access, dialects, metrics, providers, refusals, schema, settings
 
 PAGES: dict[str, Callable[[], str]] = {
     "access.md": access.render,
     "dialects.md": dialects.render,
+    "metrics.md": metrics.render,
     "providers.md": providers.render,
     "refusals.md": refusals.render,
     "schema.md": schema.render,

@@ -9,11 +9,13 @@ from app.connectors.catalogue import probe, registry
 from app.connectors.contract.abilities import Abilities
 from app.connectors.contract.base import Connector, Target, Timeouts
 from app.connectors.contract.errors import ConfigurationError
-from app.data.access.accounts import AccountRow
+from app.data.access.accounts import CALLER, AccountRow
 from app.services.accounts.vault import Vault
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
+
+CALLERS = "callers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,12 @@ class Account:
     limits: Mapping[str, int] = field(default_factory=dict)
     disabled: bool = False
     version: int = 0
+    source: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        """Its name in metrics."""
+        return shown_name(self.name, self.source)
 
     @property
     def label(self) -> str:
@@ -108,6 +116,7 @@ class Loader:
             limits=row.limits or {},
             disabled=row.disabled_at is not None,
             version=row.changed_at or 0,
+            source=row.source,
         )
 
     def _kept_connector(self, row: AccountRow) -> Connector:
@@ -128,6 +137,11 @@ class Loader:
         if previous is not None:
             previous[1].close()
         return connector
+
+
+def shown_name(name: str, source: str) -> str:
+    """An account's name in metrics: those that callers bring with their own keys share one, as many as they are."""
+    return CALLERS if source == CALLER else name
 
 
 def concurrency(row: AccountRow) -> int:

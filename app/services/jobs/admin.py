@@ -62,7 +62,7 @@ def resolve(
         if not jobs.resolve(connection, job.id, **changes):
             return False
         if resolution.native_id is None:
-            charge.note_job(connection, job.batch_id, job_id=job.id, attempt=job.attempt)
+            charge.note_job(connection, gateway, job.batch_id, job_id=job.id, attempt=job.attempt)
         record.record_act(
             connection,
             operation="job_resolve",

@@ -38,9 +38,8 @@ from app.services.money import charge
 from app.translate.errors import TranslationError
 from app.translate.neutral import EmbeddingAnswer, size_of
 
-CHUNK_LINES = 1000
-MAX_NAMED = 3
-FAILPOINTS = "harvest"
+CHUNK_LINES, MAX_NAMED = 1000, 3
+KIND = ("harvest", "provider")  # of chunks: their fail points, and the execution
 FLOAT_BYTES = 32  # an object and its place in a list
 ANSWER_BYTES = 1000  # an answer without its texts
 MISSING = ("missing_result", "The provider ended the job without a result for this line.")
@@ -335,14 +334,15 @@ def _write(work: _Harvest, results: Sequence[Result], *, answered: bool = True) 
     def count(connection: Connection, counts: Counts) -> None:
         jobs.count(connection, lease, answered=answered, **counts)
 
-    owner = ChunkOwner(lease.batch_id, work.facts.public_id, work.segment_id, lease.epoch, hold, count, FAILPOINTS)
+    owner = ChunkOwner(lease.batch_id, work.facts.public_id, work.segment_id, lease.epoch, hold, count, *KIND)
     chunks.write(work.gateway, owner, results)
 
 
 def _note_unknown_cost(work: _Harvest) -> None:
     """The provider ran the job, and its results are missing: record that their cost is not known."""
-    with work.gateway.database.write() as connection:
-        charge.note_job(connection, work.lease.batch_id, job_id=work.lease.id, attempt=work.facts.attempt, has_run=True)
+    gateway, lease, attempt = work.gateway, work.lease, work.facts.attempt
+    with gateway.database.write() as connection:
+        charge.note_job(connection, gateway, lease.batch_id, job_id=lease.id, attempt=attempt, has_run=True)
 
 
 def _write_missing(work: _Harvest, reason: tuple[str, str]) -> None:

@@ -95,7 +95,7 @@ def give_up(gateway: Gateway, lease: JobLease) -> None:
         status = "cancelled" if cancelled else "expired"
         if not jobs.move(connection, lease, state="done", status=status, done_at=NOW):
             return False
-        charge.note_job(connection, facts.batch_id, job_id=facts.id, attempt=facts.attempt)
+        charge.note_job(connection, gateway, facts.batch_id, job_id=facts.id, attempt=facts.attempt)
         return True
 
     require(transition.write(gateway, lease.batch_id, act))

@@ -13,12 +13,14 @@ from app.data.batches.lines import LineAnswer, LineResult
 from app.engine.outcomes import GATEWAY_ERROR, Result, Tokens
 from app.engine.work import NotWrittenError
 from app.lib import failpoints
+from app.lib.metrics import declared
 from app.services import store_errors
 from app.services.blobs import IncomingBlob, incoming
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, require
-from app.services.lines import send
+from app.services.lines import fields, send
 from app.services.money import charge
+from app.services.money.charge import Charged
 
 MAX_OPEN_READERS = 32
 PIECE_BYTES = 256 * 1024
@@ -36,7 +38,7 @@ class ChunkOwner:
 
     `batch` is the batch's public id. `hold` renews the lease, and is False when it is lost; `count` adds to live
     counters, by the names of their columns. `failpoints` is the prefix of the fail points: `<prefix>.after_bytes`,
-    `.before_commit` and `.after_commit`.
+    `.before_commit` and `.after_commit`. `execution` is the batch's.
     """
 
     batch_id: int
@@ -46,6 +48,7 @@ class ChunkOwner:
     hold: Callable[[Connection], bool]
     count: Callable[[Connection, Counts], None]
     failpoints: str
+    execution: str = "gateway"
 
 
 def write(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], *, then: Then | None = None) -> None:
@@ -99,11 +102,28 @@ def _write_all(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], t
             require(owner.hold(connection))
             _insert(connection, owner, blob, results, places)
             owner.count(connection, counts(results))
-            charge.charge(connection, gateway, owner.batch_id, results)
+            charged = charge.charge(connection, gateway, owner.batch_id, results)
             if then is not None:
                 then(connection)
             failpoints.hit(f"{owner.failpoints}.before_commit")
     failpoints.hit(f"{owner.failpoints}.after_commit")
+    _note(gateway, owner, results, charged)
+
+
+def _note(gateway: Gateway, owner: ChunkOwner, results: Sequence[Result], charged: Charged | None) -> None:
+    """Count for metrics what has been committed."""
+    metrics = gateway.metrics
+    if not metrics.is_on:
+        return
+    completed = sum(result.succeeded for result in results)
+    for outcome, lines_ended in (("completed", completed), ("failed", len(results) - completed)):
+        if lines_ended:
+            metrics.count(declared.LINES, owner.execution, outcome, by=lines_ended)
+    for result in results:
+        if result.refused_param is not None:
+            metrics.count(declared.REFUSED_FIELDS, fields.shown(result.refused_param))
+    if charged is not None:
+        charge.note(gateway, charged)
 
 
 def counts(results: Sequence[Result]) -> Counts:

@@ -294,7 +294,8 @@ def untranslatable(batch: str, line: Line, error: TranslationError) -> Result:
     body = dialects.refusal(error)
     own_id = line_id(batch, line.number)
     data = answered_line(batch, line.number, line.custom_id, status_code=400, request_id=own_id, body=body)
-    return Result(line=line, succeeded=False, data=data, status_code=400, error_code=error_code(body))
+    code = error_code(body)
+    return Result(line, succeeded=False, data=data, status_code=400, error_code=code, refused_param=error.param)
 
 
 def _answered(request: Request, answer: LineAnswer, *, latency_ms: int, now_s: int) -> tuple[Result, bytes]:

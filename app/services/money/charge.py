@@ -1,12 +1,16 @@
 """Charges lines: writes their cost to the ledger in the transaction that marks them, once for each line."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from app.data.money import ledger
 from app.data.money.ledger import Charge, ChargedBatch
 from app.engine.outcomes import ABORTED_ANSWER, BAD_ANSWER, Line, Result, Tokens
+from app.lib.metrics import declared
+from app.lib.money import PICODOLLARS
 from app.services.gateway import Gateway
 from app.services.limits import limits
 from app.services.money import budgets, prices
@@ -18,45 +22,67 @@ MAX_LINE_PICODOLLARS = 10**15
 ANSWERED = (BAD_ANSWER, ABORTED_ANSWER)
 
 
-def charge(connection: Connection, gateway: Gateway, batch_id: int, results: Sequence[Result]) -> None:
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What was written to the ledger: what is known to have been spent, and how many entries have no cost, by kind."""
+
+    provider: str
+    picodollars: int
+    unknown: Mapping[str, int]
+
+
+def charge(connection: Connection, gateway: Gateway, batch_id: int, results: Sequence[Result]) -> Charged | None:
     """Charges lines that have just ended, and records their earlier attempts of unknown cost.
 
     A failed line is free, unless the provider sent an answer that is unreadable or reports tokens. The caller marks
-    the lines in the same transaction.
+    the lines in the same transaction. None when there was nothing to charge.
     """
-    _charge(connection, gateway, batch_id, results, [result.line for result in results])
+    return _charge(connection, gateway, batch_id, results, [result.line for result in results])
 
 
 def note_attempts(connection: Connection, gateway: Gateway, batch_id: int, lines: Sequence[Line]) -> None:
     """Records attempts, which the provider may have charged for, of lines that will be retried."""
-    _charge(connection, gateway, batch_id, (), lines)
+    if charged := _charge(connection, gateway, batch_id, (), lines):
+        note(gateway, charged)
 
 
-def note_lost_lease(connection: Connection, batch_id: int, *, first_line: int, epoch: int) -> None:
+def note_lost_lease(connection: Connection, gateway: Gateway, batch_id: int, *, first_line: int, epoch: int) -> None:
     """Records that a segment's lease expired: some of its lines may have been sent, and will be sent again."""
     batch = ledger.charged_batch(connection, batch_id)
     key = f"attempt:{batch_id}:segment:{first_line}:{epoch}"
-    ledger.insert(connection, [_charge_of(batch, kind="attempt", charge_key=key)])
+    if ledger.insert(connection, [_charge_of(batch, kind="attempt", charge_key=key)]):
+        note(gateway, Charged(batch.provider, 0, {"attempt": 1}))
 
 
-def note_job(connection: Connection, batch_id: int, *, job_id: int, attempt: int, has_run: bool = False) -> None:
+def note_job(
+    connection: Connection, gateway: Gateway, batch_id: int, *, job_id: int, attempt: int, has_run: bool = False
+) -> None:
     """Records a job that may run, or have run, at its provider, and whose usage will never be known.
 
     Of one that `has_run`, budgets count the parts of the batch's reservation that are of its lines without a result.
     """
     batch = ledger.charged_batch(connection, batch_id)
     written = ledger.insert(connection, [_charge_of(batch, kind="job", charge_key=f"job:{job_id}:{attempt}")])
+    if written:
+        note(gateway, Charged(batch.provider, 0, {"job": 1}))
     if written and has_run:
         budgets.settle(connection, batch_id, 0, parts=ledger.unended_lines(connection, job_id))
 
 
+def note(gateway: Gateway, charged: Charged) -> None:
+    """Counts for metrics what was written to the ledger."""
+    gateway.metrics.count(declared.COST, charged.provider, by=charged.picodollars / PICODOLLARS)
+    for kind, entries in charged.unknown.items():
+        gateway.metrics.count(declared.UNKNOWN_COSTS, charged.provider, kind, by=entries)
+
+
 def _charge(
     connection: Connection, gateway: Gateway, batch_id: int, results: Sequence[Result], lines: Sequence[Line]
-) -> None:
+) -> Charged | None:
     used = [result for result in results if is_charged(result)]
     unknown = [(line.number, n) for line in lines for n in range(1, line.unknown_attempts + 1)]
     if not used and not unknown:
-        return
+        return None
     batch = ledger.charged_batch(connection, batch_id)
     book = _Prices(connection, batch, [*(result.line.number for result in used), *(n for n, _ in unknown)])
     charges = [_line_charge(book, result) for result in used]
@@ -83,6 +109,7 @@ def _charge(
     limits.count_tokens(connection, batch.project_id, batch.key_id, batch.account_id, tokens)
     if len(charged) < len(used):
         gateway.log.error("ledger.line_repeated", batch=batch.public_id, lines=len(used) - len(charged))
+    return Charged(batch.provider, known, Counter(charge.kind for charge in unheard))
 
 
 class _Prices:

@@ -11,6 +11,7 @@ from app.data.batches.work import BatchFacts
 from app.data.files import files
 from app.data.store.leases import Lease
 from app.lib import failpoints, ids
+from app.lib.metrics import declared
 from app.services.blobs import IncomingBlob, incoming
 from app.services.copies import ensure
 from app.services.gateway import Gateway
@@ -52,6 +53,7 @@ def finalise(gateway: Gateway, lease: Lease) -> Generator[None]:
         failpoints.hit("finalise.after_bytes")
         yield from forget_names(gateway, lease, statuses=STATUSES)
         _end(gateway, lease, batch, ending, output, errors)
+    gateway.metrics.count(declared.BATCHES_ENDED, ending)
     gateway.log.info("batch.ended", batch=batch.public_id, status=ending, completed=output.lines, failed=errors.lines)
 
 

@@ -13,6 +13,7 @@ from app.data.store.leases import Lease
 from app.errors import UnavailableError
 from app.lib import bounds, failpoints, jsonl
 from app.lib.jsonl import LineSplitter, TooManyLinesError
+from app.lib.metrics import declared
 from app.services.gateway import Gateway
 from app.services.jobs.cut import Added, JobCutter
 from app.services.leases import lease_ms, require
@@ -320,6 +321,7 @@ def _fail(gateway: Gateway, lease: Lease, batch: BatchFacts, findings: list[Find
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=STATUSES, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors[:MAX_FINDINGS])
+    gateway.metrics.count(declared.BATCHES_ENDED, "failed")
     first = errors[0]
     of = {"batch": batch.public_id, "line": first["line"], "findings": len(errors)}
     gateway.log.info("batch.failed", **of, code=first["code"], reason=first["message"])

@@ -154,7 +154,7 @@ def _claimed(gateway: Gateway, row: OpenSegment, *, worker: str) -> bool:
     with gateway.database.write() as connection:
         claimed = segments.claim(connection, lease, lease_ms=lease_ms(gateway.settings))
         if claimed and row.worker is not None and row.probe_line is None:
-            charge.note_lost_lease(connection, row.batch_id, first_line=row.first_line, epoch=row.epoch)
+            charge.note_lost_lease(connection, gateway, row.batch_id, first_line=row.first_line, epoch=row.epoch)
     return claimed
 
 

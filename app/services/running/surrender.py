@@ -5,6 +5,7 @@ from app.data.batches import work
 from app.data.batches.work import DueBatch
 from app.data.store.leases import Lease
 from app.engine.outcomes import GATEWAY_ERROR
+from app.lib.metrics import declared
 from app.services import store_errors
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms, require
@@ -37,4 +38,5 @@ def fail(gateway: Gateway, lease: Lease, error: Exception, *, statuses: tuple[st
     with gateway.database.write() as connection:
         require(work.hold(connection, lease, statuses=statuses, lease_ms=lease_ms(gateway.settings)))
         work.fail(connection, lease, errors=errors)
+    gateway.metrics.count(declared.BATCHES_ENDED, "failed")
     gateway.log.error("batch.given_up", batch=batch.public_id, exc_info=error)

@@ -17,6 +17,7 @@ from app.blobs import BlobMissingError
 from app.data.batches import work
 from app.data.batches.work import DueBatch
 from app.data.store.leases import Lease
+from app.lib.metrics import declared
 from app.services import store_errors
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms, require
@@ -32,8 +33,10 @@ class Task:
     """What is done with batches in `statuses`, by a generator that yields wherever it may be put aside.
 
     At a yield it is in no transaction and holds no connection. `projects` and `due` find what waits.
+    `name` is the step's in metrics.
     """
 
+    name: str
     statuses: tuple[str, ...]
     act: Callable[[Gateway, Lease], Generator[None]]
     projects: Callable[[Connection], Sequence[int]]
@@ -73,10 +76,13 @@ class Turns:
         if opened is None:
             return False
         try:
-            if self._is_cut_short(opened):
+            with self._gateway.metrics.timed(declared.STEP_SECONDS, self._task.name):
+                is_cut_short = self._is_cut_short(opened)
+            if is_cut_short:
                 self._put_aside(opened)
                 return True
         except LeaseLostError:
+            self._gateway.metrics.count(declared.LEASES_LOST, "batch")
             self._gateway.log.info("batch.lease_lost", batch=opened.due.public_id)
             self._release(opened)
         except Exception as error:

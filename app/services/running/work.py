@@ -15,9 +15,10 @@ from app.data.batches import capacity as permits
 from app.data.batches import job_facts, jobs, work, workers
 from app.data.batches.jobs import JobLease
 from app.engine.gate import Signals
-from app.engine.outcomes import GATEWAY_ERROR, Line, Outcome, Result, Words
+from app.engine.outcomes import GATEWAY_ERROR, Line, NotReady, Outcome, Result, Words
 from app.engine.run import Segment, WaitNews
 from app.engine.work import Capacity, Due, Grant, Lane, Stops, StoreAwayError
+from app.lib.metrics import declared
 from app.lib.threads.cuts import Cut
 from app.services import store_errors
 from app.services.access import key_stop
@@ -43,9 +44,9 @@ JOB_STEPS: Mapping[str, Callable[[Gateway, JobLease], None]] = {
     "ended": harvest.harvest,
     "unknown": reconcile.give_up,
 }
-PLANNING = Task(plan.STATUSES, plan.plan, work.projects_to_plan, work.to_plan)
-INDEXING = Task(index.STATUSES, index.index, work.projects_to_index, work.to_index)
-FINALISING = Task(finalise.STATUSES, finalise.finalise, work.projects_to_finalise, work.to_finalise)
+PLANNING = Task("plan", plan.STATUSES, plan.plan, work.projects_to_plan, work.to_plan)
+INDEXING = Task("index", index.STATUSES, index.index, work.projects_to_index, work.to_index)
+FINALISING = Task("finalise", finalise.STATUSES, finalise.finalise, work.projects_to_finalise, work.to_finalise)
 
 
 class BatchWork:
@@ -74,9 +75,11 @@ class BatchWork:
 
     def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
         with self._store:
+            began = self._gateway.clock.monotonic()
             claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full)
             if claimed is None:
                 return None
+            self._note_step("claim", began)
             key, segment, suspect = claimed
             if suspect is not None:
                 segment = self._without_poison(segment, suspect)
@@ -91,6 +94,8 @@ class BatchWork:
             self._indexings.renew()
             self._finalisings.renew()
             lost = segments.renew(self._gateway, held, worker=self._worker)
+            if lost:
+                self._gateway.metrics.count(declared.LEASES_LOST, "segment", by=len(lost))
             key_stop.stop_some(self._gateway)
             return lost
 
@@ -124,12 +129,12 @@ class BatchWork:
         cut: Cut | None = None,
     ) -> Outcome:
         if not request.references:
-            return self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut)
+            return self._noted(request, self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut))
         with self._store:
             ready = self._lines.fill(request, borrow=borrow)
         if not isinstance(ready, Request):
-            return ready
-        return self._lines.send(ready, timeout_s=timeout_s, room=room, cut=cut)
+            return self._noted(request, ready)
+        return self._noted(ready, self._lines.send(ready, timeout_s=timeout_s, room=room, cut=cut))
 
     def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
         with self._store:
@@ -148,8 +153,11 @@ class BatchWork:
             segments.probe(self._gateway, segment, line, worker=self._worker)
 
     def flush(self, segment: Segment, results: Sequence[Result], retried: Sequence[Line], *, last: bool) -> bool:
-        with self._store:
-            return segments.flush(self._gateway, segment, results, retried, last=last, worker=self._worker)
+        with self._store, self._gateway.metrics.timed(declared.STEP_SECONDS, "flush"):
+            is_held = segments.flush(self._gateway, segment, results, retried, last=last, worker=self._worker)
+        if not is_held:
+            self._gateway.metrics.count(declared.LEASES_LOST, "segment")
+        return is_held
 
     def plan(self) -> bool:
         with self._store:
@@ -176,9 +184,12 @@ class BatchWork:
             lease = self._claim_job()
             if lease is None:
                 return False
+            step = JOB_STEPS[lease.state]
             try:
-                JOB_STEPS[lease.state](self._gateway, lease)
+                with self._gateway.metrics.timed(declared.STEP_SECONDS, step.__name__):
+                    step(self._gateway, lease)
             except LeaseLostError:
+                self._gateway.metrics.count(declared.LEASES_LOST, "job")
                 self._gateway.log.info("job.lease_lost", **self._named(lease))
             except Exception as error:
                 if not store_errors.passes(error):  # else the lease expires by itself
@@ -196,6 +207,18 @@ class BatchWork:
     def sweep(self) -> None:
         with self._store:
             upkeep_sweep.sweep_in_turn(self._gateway, worker=self._worker)
+
+    def _noted(self, request: Request, outcome: Outcome) -> Outcome:
+        """The outcome; counted if the line has to be sent again."""
+        if not isinstance(outcome, Result):
+            account = self._gateway.accounts.by_id(request.batch.account_id)
+            if account is not None:
+                kind = "not_ready" if isinstance(outcome, NotReady) else outcome.words.kind
+                self._gateway.metrics.count(declared.RETRIES, account.provider, account.shown_name, kind)
+        return outcome
+
+    def _note_step(self, step: str, began: float) -> None:
+        self._gateway.metrics.observe(declared.STEP_SECONDS, self._gateway.clock.monotonic() - began, step)
 
     def _claim_job(self) -> JobLease | None:
         """Claim a due job. One account gets at most half of this process's job threads: its provider may hang."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from app.data.batches import capacity, pauses, waits, workers
+from app.lib.metrics import declared
 from app.services import blobs, idempotency
 from app.services.access import key_stop, sessions
 from app.services.accounts import admin
@@ -24,7 +25,11 @@ def sweep_in_turn(gateway: Gateway, *, worker: str) -> bool:
     """Sweep unless another process did so of late; true when this process did."""
     if not take_turn(gateway, NAME, worker=worker, for_s=gateway.settings.sweep_s):
         return False
-    sweep(gateway)
+    with gateway.metrics.timed(declared.STEP_SECONDS, "sweep"):
+        swept = sweep(gateway)
+    for kind, rows in swept.items():
+        if rows:
+            gateway.metrics.count(declared.SWEPT, kind, by=rows)
     return True
 
 

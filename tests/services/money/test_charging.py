@@ -218,7 +218,7 @@ def test_a_job_that_may_run_unheard_is_an_entry_once_for_each_time_it_was_asked_
     batch_id = insert_batch(gateway, caller, execution="provider")
     with gateway.database.write() as connection:
         for attempt in (1, 1, 2):
-            money_charge.note_job(connection, batch_id, job_id=7, attempt=attempt)
+            money_charge.note_job(connection, gateway, batch_id, job_id=7, attempt=attempt)
 
     assert [(row.kind, row.charge_key, row.cost_picodollars) for row in entries(gateway)] == [
         ("job", "job:7:1", None),

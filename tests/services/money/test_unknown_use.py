@@ -101,7 +101,7 @@ def test_what_is_not_known_of_an_attempt_counts_as_its_part_of_the_reservation(
             money_charge.note_attempts(connection, gateway, batch_id, [tried])
     assert state(gateway, mine) == (DOLLAR, 3 * DOLLAR)
     with gateway.database.write() as connection:
-        money_charge.note_job(connection, batch_id, job_id=1, attempt=1, has_run=True)  # a job without lines
+        money_charge.note_job(connection, gateway, batch_id, job_id=1, attempt=1, has_run=True)  # a job without lines
     assert state(gateway, mine) == (DOLLAR, 3 * DOLLAR)
 
 

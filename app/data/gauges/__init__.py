@@ -1,0 +1,1 @@
+"""The state of the store in a few numbers, for metrics. Each query looks at a bounded number of rows."""

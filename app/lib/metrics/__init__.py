@@ -1,0 +1,1 @@
+"""Metrics: which there are (`declared`), what this process counts (`recorder`), and a host's sum (`processes`)."""
