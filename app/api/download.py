@@ -19,6 +19,8 @@ from app.services.gateway import Gateway
 _PLAIN = "!#$&+-.^_`|~"
 
 LARGE_BYTES = 8 * 2**20
+# The dashboard has the same origin: nothing that somebody uploads may act in its name, however it is opened.
+SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ def _of_store(content: Content) -> dict[str, str]:
 
 
 def _headers(content: Content) -> Headers:
-    headers = Headers({"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"})
+    headers = Headers(
+        {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": SANDBOX}
+    )
     if content.sha256:
         headers["ETag"] = quote_etag(content.sha256)
     headers["Content-Disposition"] = _disposition(content.filename)

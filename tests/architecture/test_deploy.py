@@ -47,7 +47,7 @@ def test_nginx_asks_about_the_key_wherever_a_body_may_be_large(gateway: Gateway)
     found = set()
     for rule in flask.url_map.iter_rules():
         operation = getattr(flask.view_functions[rule.endpoint], "request_type", "")
-        if operation in large:
+        if operation in large and not rule.rule.startswith("/ui/"):  # whose bodies are small
             found.add(operation)
             assert re.search(pattern, re.sub(r"<[^>]*>", "x", rule.rule)), rule.rule
     assert found == large

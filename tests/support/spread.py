@@ -4,7 +4,7 @@ A test that needs a store runs on both databases. Those that start workers or pr
 suite, so `make test` runs each of their cases on one database, half of them on each, and `make test-rest` on the other.
 What a client or a provider says does not depend on the database: each case of such tests runs once, half of them on
 each database, and on the other one only in `make soak`. Whole matrices of them (SDKs, providers by operations and
-faults, neighbours), the demo, the kits of deploy/ and the rolling upgrade are left to `make test-rest`.
+faults, neighbours), a real browser, the demo, the kits of deploy/ and the rolling upgrade are left to `make test-rest`.
 """
 
 import os
@@ -42,6 +42,7 @@ WIRE = (
 MATRICES = (
     "tests/cli/test_demo.py",
     "tests/deploy/",
+    "tests/e2e/browser/",
     "tests/e2e/clients/",
     "tests/e2e/conformance/test_fault_matrix.py",
     "tests/e2e/conformance/test_faults.py",

@@ -5,11 +5,11 @@ Its sessions open nothing else, and keys and tokens in headers open no page of i
 
 from flask import Blueprint, Flask, Response, redirect, request
 
-from app.api.dashboard import assets, batches, guard, line_view, pages, session
+from app.api.dashboard import assets, batches, files, guard, line_view, pages, sending, session
 
 PREFIX = "/ui"
 HTML = "text/html"
-WITH_SESSION = (batches, line_view)
+WITH_SESSION = (batches, line_view, files, sending)
 
 
 def register(app: Flask) -> None:

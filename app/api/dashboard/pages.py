@@ -23,7 +23,10 @@ THEME = "batchgate_theme"
 THEMES = ("light", "dark")
 YEAR_S = 365 * 24 * 3600
 # (path, what it is called, whether it is for admins)
-PLACES = (("/ui/batches", "Batches", "batches", False),)
+PLACES = (
+    ("/ui/batches", "Batches", "batches", False),
+    ("/ui/files", "Files", "files", False),
+)
 
 blueprint = Blueprint("pages", __name__)
 
