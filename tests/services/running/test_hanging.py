@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, text, update
 
-from app.cli.commands.batches import batches as batch_commands
+from app.cli.commands.batches import waiting as waiting_command
 from app.data import tables
 from app.data.tables import batch_lines, usage_ledger
 from app.services.batches import batches
@@ -97,10 +97,10 @@ def test_the_command_line_lists_what_batches_wait_for(
         connection.execute(update(tables.accounts).values(disabled_at=1_700_000_000_000))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    shown = CliRunner().invoke(batch_commands, ["waiting"])
+    shown = CliRunner().invoke(waiting_command)
     assert shown.exit_code == 0, shown.output
     assert batch["id"] in shown.output
     assert "account_disabled" in shown.output
     told = retrieve(client, batch["id"])["waiting_on"]
     assert (told["reason"], told["since"]) == ("account_disabled", 1_700_000_000)
-    assert '"reason":"account_disabled"' in CliRunner().invoke(batch_commands, ["waiting", "--json"]).output
+    assert '"reason":"account_disabled"' in CliRunner().invoke(waiting_command, ["--json"]).output
