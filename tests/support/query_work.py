@@ -50,6 +50,8 @@ def _statements(connection: Connection, act: Callable[[Connection], Any]) -> lis
     found: list[tuple[str, dict[str, Any]]] = []
 
     def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SET "):
+            return
         given = parameters[0] if isinstance(parameters, list) else parameters
         cursor.execute("SAVEPOINT before_explain")
         cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", given)

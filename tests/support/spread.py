@@ -4,7 +4,8 @@ A test that needs a store runs on both databases. Those that start workers or pr
 suite, so `make test` runs each of their cases on one database, half of them on each, and `make test-rest` on the other.
 What a client or a provider says does not depend on the database: each case of such tests runs once, half of them on
 each database, and on the other one only in `make soak`. Whole matrices of them (SDKs, providers by operations and
-faults, neighbours), a real browser, the demo, the kits of deploy/ and the rolling upgrade are left to `make test-rest`.
+faults, neighbours), a real browser, the demo, the kits of deploy/, the pooler and the rolling upgrade are left to
+`make test-rest`.
 """
 
 import os
@@ -48,6 +49,7 @@ MATRICES = (
     "tests/e2e/conformance/test_faults.py",
     "tests/e2e/conformance/test_operations.py",
     "tests/e2e/neighbours/",
+    "tests/e2e/test_pgbouncer.py",
     "tests/e2e/test_rolling_upgrade.py",
 )
 

@@ -24,7 +24,7 @@ from sqlalchemy.sql import ColumnElement
 
 from app.data.store import paging
 from app.data.store.bulk import Bulk
-from app.data.store.database import now_ms
+from app.data.store.database import in_index_order, now_ms
 from app.data.tables import batch_chunks, batch_line_waits, batch_lines, batch_segments, blobs
 
 UNSUCCESSFUL = ("failed", "expired", "cancelled")
@@ -221,15 +221,17 @@ def duplicates(
     earlier = func.row_number().over(partition_by=part.c.custom_id, order_by=part.c.line) - 1
     counted = select(part.c.line, part.c.custom_id, earlier.label("earlier")).subquery()
     repeated = select(counted.c.line, counted.c.custom_id).where(counted.c.earlier > 0).order_by(counted.c.line)
-    last = connection.execute(following).first()
-    rows = connection.execute(repeated.limit(limit))
+    with in_index_order(connection):
+        last = connection.execute(following).first()
+        rows = connection.execute(repeated.limit(limit)).all()
     return [DuplicateId(*row) for row in rows], None if last is None else str(last.custom_id)
 
 
 def delete_lines(connection: Connection, batch_id: int, *, limit: int) -> int:
     """Delete up to `limit` lines of the batch; returns how many were deleted."""
     mine = select(batch_lines.c.line).where(batch_lines.c.batch_id == batch_id).order_by(batch_lines.c.line)
-    last = connection.execute(mine.offset(limit - 1).limit(1)).scalar()
+    with in_index_order(connection):
+        last = connection.execute(mine.offset(limit - 1).limit(1)).scalar()
     statement = delete(batch_lines).where(batch_lines.c.batch_id == batch_id)
     if last is not None:
         statement = statement.where(batch_lines.c.line <= last)
@@ -275,7 +277,8 @@ def end_pending(connection: Connection, batch_id: int, *, state: str, after: int
     """
     mine = (batch_lines.c.batch_id == batch_id, batch_lines.c.line > after)
     ordered = select(batch_lines.c.line).where(*mine).order_by(batch_lines.c.line)
-    last = connection.execute(ordered.offset(limit - 1).limit(1)).scalar()
+    with in_index_order(connection):
+        last = connection.execute(ordered.offset(limit - 1).limit(1)).scalar()
     upto = (batch_lines.c.line <= last,) if last is not None else ()
     connection.execute(update(batch_lines).where(*mine, _PENDING, *upto).values(state=state))
     return last
@@ -344,7 +347,8 @@ def statuses(connection: Connection, batch_id: int, *, state: str | None, after:
     statement = _page(select(*_STATUS).order_by(batch_lines.c.line), batch_id, after=after, limit=limit)
     if state is not None:
         statement = statement.where(paging.few(batch_lines.c.state == state))
-    return [LineStatus(*row) for row in connection.execute(statement)]
+    with in_index_order(connection):
+        return [LineStatus(*row) for row in connection.execute(statement)]
 
 
 def answers(
@@ -354,12 +358,14 @@ def answers(
     statement = _page(_ANSWER, batch_id, after=after, limit=limit)
     if only_ended:
         statement = statement.where(~_PENDING)
-    return [LineAnswer(*row) for row in connection.execute(statement)]
+    with in_index_order(connection):
+        return [LineAnswer(*row) for row in connection.execute(statement)]
 
 
 def ends(connection: Connection, batch_id: int, *, after: int, limit: int) -> list[LineEnd]:
     """At most `limit` lines after number `after`, in order."""
-    rows = connection.execute(_page(_ENDS, batch_id, after=after, limit=limit)).all()
+    with in_index_order(connection):
+        rows = connection.execute(_page(_ENDS, batch_id, after=after, limit=limit)).all()
     return list(map(_line_end, rows))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 from app.data.files import blobs, file_copies
 from app.data.money import limit_counters
 from app.data.store import paging
-from app.data.store.database import now_ms
+from app.data.store.database import in_index_order, now_ms
 from app.data.store.paging import Position
 from app.data.tables import batch_files, batches, files
 from app.data.tables import blobs as blob_rows
@@ -265,9 +265,10 @@ def users(connection: Connection, file_id: int) -> list[tuple[str, str]]:
     named = select(*columns).join_from(batch_files, batches, batches.c.id == batch_files.c.batch_id)
     named = named.where(batch_files.c.file_id == file_id, IS_RUNNING)
     found: dict[str, str] = {}
-    for statement in (inputs, named):
-        rows = connection.execute(statement.order_by(batches.c.id).limit(MAX_USERS))
-        found |= {row.public_id: row.status for row in rows}
+    with in_index_order(connection):
+        for statement in (inputs, named):
+            rows = connection.execute(statement.order_by(batches.c.id).limit(MAX_USERS))
+            found |= {row.public_id: row.status for row in rows}
     return list(found.items())
 
 

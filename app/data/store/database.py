@@ -23,6 +23,7 @@ MAX_WRITE_ATTEMPTS = 5
 
 T = TypeVar("T")
 
+_NO_BITMAPS = "SET LOCAL enable_bitmapscan = off"
 POSTGRESQL_DISK_FULL = "53100"
 SQLITE_DISK_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
@@ -203,6 +204,37 @@ def dialect_of(url: str, *, name: str = "DATABASE_URL", known: Sequence[str] = (
     return dialect
 
 
+def is_pooled(connection: Any) -> bool:
+    """True when a pooler is between this connection of psycopg and the server: it gives out process ids of its own."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return bool(row[0] != connection.info.backend_pid)
+
+
+@contextmanager
+def in_index_order(connection: Connection) -> Iterator[None]:
+    """Let PostgreSQL read what the block asks for in the order of an index, however few rows it expects.
+
+    Without statistics it takes a batch for a two-hundredth of the table. Then it collects all lines of a large batch
+    in a bitmap and sorts them, again for each page. A setting of the session would be lost in a pooler.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    if not driver.autocommit:
+        connection.exec_driver_sql(_NO_BITMAPS)
+        yield
+        return
+    connection.exec_driver_sql(f"BEGIN; {_NO_BITMAPS}")
+    try:
+        yield
+    except BaseException:
+        if not driver.broken:
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
 def inserted_id(connection: Connection, statement: Insert) -> int:
     """Run the INSERT of one row; returns its integer primary key."""
     key = connection.execute(statement).inserted_primary_key
@@ -271,13 +303,10 @@ def _set_up(connection: Any) -> None:
 
 
 def _open_postgresql(connection: Any, _record: Any) -> None:
-    """Let pages be read in the order of an index, however few rows the planner expects.
-
-    Without statistics it takes a batch for a two-hundredth of the table. Then it collects all lines of a large batch
-    in a bitmap and sorts them, again for each page.
-    """
+    """Prepare no statements where there is a pooler between: the next one may go over another connection."""
     is_autocommit, connection.autocommit = connection.autocommit, True
-    connection.execute("SET enable_bitmapscan = off")
+    if is_pooled(connection):
+        connection.prepare_threshold = None
     connection.autocommit = is_autocommit
 
 

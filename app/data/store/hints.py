@@ -9,6 +9,8 @@ from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.data.store.database import is_pooled
+
 if TYPE_CHECKING:
     pass
 
@@ -89,9 +91,7 @@ class Channel:
         import psycopg
 
         try:
-            row = self._connection.execute("SELECT pg_backend_pid()").fetchone()
-            # A pooler gives clients process ids of its own.
-            if row is None or row[0] != self._connection.info.backend_pid:
+            if is_pooled(self._connection):
                 raise PooledError("A pooler is between: set BATCHGATE_LISTEN_URL to the address of PostgreSQL itself.")
             self._connection.execute(f"LISTEN {CHANNEL}")
         except psycopg.Error as error:
