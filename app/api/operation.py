@@ -16,7 +16,7 @@ R = TypeVar("R")
 # How the names of operations that change something end: each of these is recorded in `events`.
 WRITES = (
     *("_upload", "_create", "_update", "_delete", "_cancel", "_complete", "_part_add", "_retry"),
-    *("_secret_rotate", "_test", "_replay"),
+    *("_pause", "_resume", "_clone", "_secret_rotate", "_test", "_replay"),
 )
 
 

@@ -12,9 +12,10 @@ from app.engine.looking import Look, News, NoNews
 from app.engine.parts import ALL, DELIVER, FINALISE, JOB, JOBS, LINES, PLAN, UPKEEP
 from app.engine.patience import Patience
 from app.engine.run import ChunkRule, SegmentRun
-from app.engine.scheduler import Scheduler
+from app.engine.scheduler import Scheduler, is_held, saturated
+from app.engine.shares import Quotas
 from app.engine.steps import STORE_AWAY_S, Steps
-from app.engine.work import Capacity, Due, Lane, StoreAwayError, Work
+from app.engine.work import Bar, Capacity, Due, StoreAwayError, Work
 from app.lib.clock import Clock
 
 EXCHANGE_S = 1.0
@@ -81,6 +82,7 @@ class Embedded:
         self._executor = Executor(work, self._scheduler, clock=clock, threads=threads, chunk=chunk, log=log)
         self._gates: dict[Capacity, Gate] = {}
         self._next_exchange: dict[Capacity, float] = {}
+        self._quotas = Quotas(every_s=min(EXCHANGE_S, options.heartbeat_s))
         self._next_heartbeat = self._next_note = self._next_look = self._next_claim = 0.0
         self._found_nothing = self._is_held_back = False
         self._stopping = threading.Event()
@@ -221,6 +223,7 @@ class Embedded:
         claimed = self._claim_due() and self._claim()
         for capacity, gate in list(self._gates.items()):
             self._exchange(capacity, gate)
+        self._agree()
         # While lines run, look often enough to have the next segment before the last one runs dry.
         if not claimed and self._scheduler.runs():
             self._stopping.wait(min(0.05, self._options.poll_s))
@@ -254,6 +257,7 @@ class Embedded:
                 run.stop()
             elif run.segment.id in stops.halted:
                 run.halt()
+        self._scheduler.follow(stops.orders, self._quotas, now=now)
 
     def _note_waits(self) -> None:
         """Record which lines run for long or wait to be sent again, about once a second."""
@@ -275,7 +279,9 @@ class Embedded:
                 if not run.lost:
                     self._work.release(run.segment)
                 self._note_end()
-        busy = {id(run.gate) for run in self._scheduler.runs()}
+        runs = self._scheduler.runs()
+        self._quotas.keep(self._work, {run.segment.batch_id for run in runs})
+        busy = {id(run.gate) for run in runs}
         for capacity, gate in list(self._gates.items()):
             if id(gate) not in busy and not gate.in_flight:
                 self._work.leave(capacity)
@@ -302,17 +308,17 @@ class Embedded:
         return not self._found_nothing and self._is_hungry()
 
     def _is_hungry(self) -> bool:
-        return not self._gates or len({lane.capacity for lane in self._saturated()}) < len(self._gates)
+        return not self._gates or len({bar.lane.capacity for bar in self._saturated()}) < len(self._gates)
 
     def _claim(self) -> bool:
         for claimed in range(CLAIMS_PER_TICK):
             runs = self._scheduler.runs()
-            idle = Counter(run.segment.project_id for run in runs if self._is_held(run))
+            idle = Counter(run.segment.project_id for run in runs if is_held(run))
             if self._stopping.is_set() or len(runs) - idle.total() >= MAX_RUNS or len(runs) >= MAX_ALL_RUNS:
                 return claimed > 0
             full = [project_id for project_id, count in idle.items() if count >= MAX_IDLE_RUNS]
             at, hungry = self._clock.monotonic(), self._is_hungry()
-            leased = self._work.claim(skip=self._saturated(), full=full)
+            leased = self._work.claim(skip=self._saturated(), full=full, used_up=self._quotas.used_up(runs))
             if leased is None:
                 self._found_nothing, self._next_claim = hungry, at + self._options.poll_s
                 self._claimed_at = at
@@ -325,33 +331,26 @@ class Embedded:
                 clock=self._clock,
                 lease_s=self._options.lease_s,
                 claimed_at=at,
+                quota=self._quotas.of(segment.batch_id),
             )
             self._gates[capacity] = run.gate
+            self._quotas.limited(segment.batch_id, is_limited=segment.is_limited)
             self._scheduler.add(run)
             if gate is None:
                 self._exchange(capacity, run.gate)
+            self._agree()
         self._hint(LINES)  # there are more than this process takes at once
         return True
 
-    def _is_held(self, run: SegmentRun) -> bool:
-        """True of a run none of whose lines can be sent now: they wait for another try, or their project has to."""
-        return bool(run.waiting) and (not run.ready or run.gate.holds_back(run.segment.project_id))
-
-    def _saturated(self) -> list[Lane]:
-        """Lanes that have enough lines waiting here; other workers may take the rest.
-
-        Each project counts for itself: the lines of a large segment must not keep out those of another project.
-        """
+    def _saturated(self) -> list[Bar]:
         keys = {id(gate): key for key, gate in self._gates.items()}
-        ready: Counter[Lane] = Counter()
-        for run in self._scheduler.runs():
-            if not self._is_held(run):
-                ready[Lane(run.segment.project_id, keys[id(run.gate)])] += run.ready
-        return [
-            lane
-            for lane, lines in ready.items()
-            if lines >= max(1, min(self._gates[lane.capacity].room, self._options.concurrency))
-        ]
+        runs = [(run, keys[id(run.gate)]) for run in self._scheduler.runs()]
+        return saturated(runs, most=self._options.concurrency, now=self._clock.monotonic())
+
+    def _agree(self) -> None:
+        now, most = self._clock.monotonic(), self._options.concurrency
+        if self._quotas.agree(self._work, self._scheduler.runs(), now=now, most=most):
+            self._scheduler.wake()
 
     def _exchange(self, capacity: Capacity, gate: Gate) -> None:
         now = self._clock.monotonic()
@@ -359,7 +358,7 @@ class Embedded:
             return
         self._next_exchange[capacity] = now + min(EXCHANGE_S, self._options.heartbeat_s)
         runs = [run for run in self._scheduler.runs() if run.gate is gate]
-        waiting = sum(run.out + (1 if self._is_held(run) else run.waiting) for run in runs)
+        waiting = sum(run.out + (1 if is_held(run) else run.waiting) for run in runs)
         grant = self._work.exchange(
             capacity, held=gate.in_flight, wanted=min(self._options.concurrency, waiting), signals=gate.drain_signals()
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.engine.gate import Gate
 from app.engine.outcomes import Line, Result, Words
+from app.engine.shares import Quota
 from app.lib.clock import Clock
 from app.lib.threads.cuts import Cut
 
@@ -22,6 +23,7 @@ class Segment:
     """A claimed run of lines. `deadline_s` is seconds of window left at the claim; `solo` runs one line at a time.
 
     `age_s` is how long the batch had been running at the claim. `batch` and `account` are the names for the log.
+    `is_limited`: the batch has a limit of its own to how many of its lines may be in flight.
     """
 
     id: int
@@ -32,6 +34,8 @@ class Segment:
     solo: bool
     lines: tuple[Line, ...]
     age_s: float = 0.0
+    priority: int = 0
+    is_limited: bool = False
     batch: str = ""
     account: str = ""
 
@@ -75,10 +79,21 @@ class ChunkRule:
 class SegmentRun:
     """Waiting lines, lines in flight, results that are not written yet. Safe to use from many threads."""
 
-    def __init__(self, segment: Segment, *, gate: Gate, clock: Clock, lease_s: float, claimed_at: float) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        *,
+        gate: Gate,
+        clock: Clock,
+        lease_s: float,
+        claimed_at: float,
+        quota: Quota | None = None,
+    ) -> None:
         self.segment = segment
         self.gate = gate
+        self.quota = quota or Quota()
         self.deadline = claimed_at + segment.deadline_s
+        self.priority = segment.priority
         self._clock = clock
         self._lock = threading.Lock()
         self._lease_ends = claimed_at + lease_s
@@ -98,6 +113,11 @@ class SegmentRun:
         self._halted = self._stopped = False
         self._lost = False
         self.flushing = False
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """What comes first among the runs of one project: the highest priority, then the earliest deadline."""
+        return -self.priority, self.deadline
 
     @property
     def lost(self) -> bool:

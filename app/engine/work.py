@@ -1,7 +1,7 @@
 """What an engine needs from the rest of the app: where work comes from, how a line is sent, where results go."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.engine.gate import Signals
@@ -9,6 +9,9 @@ from app.engine.outcomes import Line, Outcome, Result, Words
 from app.engine.run import Segment, WaitNews
 from app.engine.shares import Pause
 from app.lib.threads.cuts import Cut
+
+# Clocks differ: a deadline is another one when it differs by more.
+SAME_DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +44,38 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Orders:
+    """How a batch is to be run, now. `left_s` is left of its window; `is_limited`: it has a `concurrency`."""
+
+    priority: int
+    left_s: float
+    is_limited: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stops:
-    """Ids of segments that send no more lines.
+    """Ids of segments that send no more lines, and how the others are to be run, by batch.
 
     Nobody waits for the answers of those that are `over`, whose batch was cancelled or has ended. Those that are
-    `halted`, whose account is disabled, go on later: lines that are out come to their end.
+    `halted`, whose account is disabled or whose batch is paused, go on later: lines that are out come to their end.
     """
 
     over: Collection[int] = ()
     halted: Collection[int] = ()
+    orders: Mapping[int, Orders] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a process holds of a lane, that has lines enough: only a batch that comes before this is worth a claim.
+
+    That is one of a higher `priority`, or of the same one with less than `left_s` of its window left. None is, where
+    `left_s` is None.
+    """
+
+    lane: Lane
+    priority: int
+    left_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +96,13 @@ class Work(Protocol):
         """Which of `kinds` have something to do."""
         ...
 
-    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
-        """Lease the best open segment whose lane is not in `skip`, and whose project is not in `full`."""
+    def claim(
+        self, *, skip: Collection[Bar], full: Collection[int] = (), used_up: Collection[int] = ()
+    ) -> tuple[Capacity, Segment] | None:
+        """Lease the best open segment of a lane that is not in `skip`, else of a batch that comes before one of these.
+
+        Nothing of a project in `full`, or of a batch in `used_up`.
+        """
         ...
 
     def renew(self, segments: Sequence[Segment]) -> set[int]:
@@ -88,6 +119,14 @@ class Work(Protocol):
 
     def exchange(self, capacity: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
         """Report what was seen and request `wanted` permits; returns this process's share."""
+        ...
+
+    def share(self, batch_id: int, *, held: int, wanted: int) -> int | None:
+        """As `exchange`, of a batch with a limit of its own; None when it has none any more."""
+        ...
+
+    def give_back_share(self, batch_id: int) -> None:
+        """Return all that this process had of such a batch."""
         ...
 
     def leave(self, capacity: Capacity) -> None:

@@ -1,6 +1,7 @@
 """What all request schemas share: strict fields, and one way to turn validation errors into the API's own."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,7 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validat
 from app.errors import InvalidRequestError
 
 MAX_SHOWN_NAME = 100
+MAX_INSTANT_S = 253_402_300_799  # the end of the year 9999
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_VALUE_LENGTH = 512
@@ -78,6 +80,23 @@ class WholeNumber(fields.Integer):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise ValidationError(f"must be a whole number, not {_shown(value)}.")
+
+
+class Instant(fields.Field[int]):
+    """An instant as Unix seconds or in ISO 8601 with its UTC offset; loaded as Unix milliseconds."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INSTANT_S:
+            return value * 1000
+        try:
+            parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+            at_ms = None if parsed is None or parsed.tzinfo is None else int(parsed.timestamp() * 1000)
+        except (ValueError, OverflowError):
+            at_ms = None
+        if at_ms is None or not 0 <= at_ms <= MAX_INSTANT_S * 1000:
+            hint = "must be Unix seconds, or an instant such as 2027-01-31T18:00:00Z"
+            raise ValidationError(f"{hint}, not {_shown(value)}.")
+        return at_ms
 
 
 class Metadata(fields.Dict):

@@ -1,9 +1,11 @@
 """Requests about batches."""
 
+from typing import Any
+
 from marshmallow import fields
 
 from app.lib.states import TERMINAL
-from app.schemas.base import BodySchema, Metadata, QuerySchema, Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, Instant, Metadata, QuerySchema, Text, WholeNumber, one_of
 
 ID_LENGTH = 256
 NATIVE_ID_LENGTH = 512
@@ -44,6 +46,20 @@ class OutputExpiresAfter(BodySchema):
     seconds = WholeNumber(min=HOUR_S, max=30 * DAY_S, required=True)
 
 
+class Priority(WholeNumber):
+    """The highest goes first among the batches of a project."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min=-10, max=10, **kwargs)
+
+
+class Concurrency(WholeNumber):
+    """How many requests of a batch may be at the provider at once; of one that the provider runs, how many jobs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min=1, max=1_000_000, **kwargs)
+
+
 class CreateBatch(BodySchema):
     """All members except `requests`, which is read as a stream."""
 
@@ -55,6 +71,20 @@ class CreateBatch(BodySchema):
     metadata = Metadata(allow_none=True, load_default=None)
     output_expires_after = fields.Nested(OutputExpiresAfter, allow_none=True, load_default=None)
     execution = Text(allow_none=True, load_default=None, validate=one_of(*EXECUTIONS))
+    priority = Priority(allow_none=True, load_default=None)
+    concurrency = Concurrency(allow_none=True, load_default=None)
+    finish_by = Instant(allow_none=True, load_default=None)
+    not_before = Instant(allow_none=True, load_default=None)
+
+
+class UpdateBatch(BodySchema):
+    """What may be changed of a batch that is not over. null takes a limit or an instant away."""
+
+    provider = Text(allow_none=True, load_default=None, max_length=64)
+    priority = Priority()
+    concurrency = Concurrency(allow_none=True)
+    finish_by = Instant(allow_none=True)
+    not_before = Instant(allow_none=True)
 
 
 class Estimate(QuerySchema):
@@ -65,7 +95,7 @@ class Estimate(QuerySchema):
 
 
 class CancelBatch(BodySchema):
-    """Nothing but the provider, which must be the batch's."""
+    """Nothing but the provider, which must be the batch's. To pause and to resume a batch takes the same."""
 
     provider = Text(allow_none=True, load_default=None, max_length=64)
 

@@ -20,6 +20,7 @@ EVERYWHERE = {
 }  # fmt: skip
 NOT_AT_AZURE = {
     "GET /files/{}/estimate", "GET /batches/{}/results", "GET /batches/{}/lines", "POST /batches/{}/retry",
+    "POST /batches/{}", "POST /batches/{}/pause", "POST /batches/{}/resume",
     "GET /models", "POST /webhook_endpoints", "GET /webhook_endpoints", "GET /webhook_endpoints/{}",
     "POST /webhook_endpoints/{}", "DELETE /webhook_endpoints/{}", "POST /webhook_endpoints/{}/rotate_secret",
     "POST /webhook_endpoints/{}/test", "GET /webhook_event_types", "GET /webhook_deliveries",

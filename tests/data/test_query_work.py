@@ -12,9 +12,10 @@ from sqlalchemy import Connection, insert, text, update
 
 from app import migrate
 from app.data import now
-from app.data.batches import batches, inputs, job_facts, jobs, lines, pauses, retention, segments, waits, work
+from app.data.batches import batches, capacity, inputs, job_facts, jobs, lines, pauses, retention, segments, waits, work
 from app.data.batches.jobs import JobLease
 from app.data.batches.lines import LineAttempts, LineResult
+from app.data.batches.segments import Wanted
 from app.data.batches.waits import NewWait
 from app.data.files import blobs as blob_rows
 from app.data.files import file_copies, files, missing
@@ -160,17 +161,27 @@ QUERIES: dict[str, Query] = {
     "pending": Query(
         lambda c: lines.pending(c, HUGE, first=10_001, last=HUGE_LINES, only_held_back=False, limit=100), 300
     ),
-    "projects_with_work": Query(lambda c: segments.projects_with_work(c, accounts=[1], skip=[]), RUNNING * 20),
+    "projects_with_work": Query(lambda c: segments.projects_with_work(c, Wanted(WORKER, [1])), RUNNING * 20),
     "next_segment": Query(
-        lambda c: segments.next_segment(c, project_id=PROJECT, accounts=[1], skip=[(PROJECT, 1, "x")]),
+        lambda c: segments.next_segment(c, Wanted(WORKER, [1], skip=[(PROJECT, 1, "x")]), project_id=PROJECT),
         RUNNING * 20 + 200,
+    ),
+    "sooner_segment": Query(
+        lambda c: segments.sooner_segment(
+            c, Wanted(WORKER, [1]), lane=(PROJECT, 1, "m"), priority=0, left_ms=FAR - LONG_AGO
+        ),
+        RUNNING * 20 + 200,
+    ),
+    "batch permits lock": Query(lambda c: capacity.lock_batch(c, HUGE, worker=WORKER), 20),
+    "batch permits hold": Query(
+        lambda c: capacity.hold_of_batch(c, HUGE, worker=WORKER, held=1, wanted=1, lease_ms=1000), 20
     ),
     "segment claim": Query(lambda c: segments.claim(c, SEGMENT, lease_ms=1000), 20),
     "segment renew": Query(lambda c: segments.renew(c, [SEGMENT], worker=WORKER, lease_ms=1000), 20),
     "segment hold": Query(lambda c: segments.hold(c, SEGMENT, lease_ms=1000), 10),
     "segment close": Query(lambda c: segments.close_if_done(c, SEGMENT), SEGMENT_LINES * 3),
     "segments let go": Query(lambda c: segments.let_go(c, HUGE, last_line=HUGE_LINES), HUGE_LINES // SEGMENT_LINES * 3),
-    "segment stops": Query(lambda c: segments.stops(c, [HUGE, PLANNED]), 20),
+    "segment stops": Query(lambda c: segments.steered(c, [HUGE, PLANNED]), 20),
     "segment of_job": Query(lambda c: segments.of_job(c, HUGE, first=1), 10),
     "close_segments": Query(lambda c: work.close_segments(c, LEASE), HUGE_LINES // SEGMENT_LINES * 5),
     "retention due": Query(lambda c: retention.due(c, older_than_ms=DAY_MS, limit=50), ENDED * 2),

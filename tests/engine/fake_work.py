@@ -9,7 +9,7 @@ from app.engine.outcomes import Line, Outcome, Overloaded, Result, Words
 from app.engine.parts import LINES
 from app.engine.run import LineWait, Segment, WaitNews
 from app.engine.shares import Pause
-from app.engine.work import Capacity, Due, Grant, Lane, Stops
+from app.engine.work import Bar, Capacity, Due, Grant, Lane, Orders, Stops
 from app.lib.threads.cuts import Cut
 
 CAPACITY = Capacity(account_id=1, model="m")
@@ -52,6 +52,9 @@ class FakeWork:
         self.lost: set[int] = set()
         self.over: set[int] = set()
         self.halted: set[int] = set()
+        self.orders: dict[int, Orders] = {}
+        self.quota: int | None = None
+        self.shares_given_back: list[int] = []
         self.probed: list[int] = []
         self.refuse_flush = False
         self.flush_errors: dict[int, Exception] = {}  # by the segment whose flush raises it
@@ -61,10 +64,15 @@ class FakeWork:
         with self.lock:
             return Due(frozenset({LINES} & set(kinds) if self.open else ()))
 
-    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+    def claim(
+        self, *, skip: Collection[Bar], full: Collection[int] = (), used_up: Collection[int] = ()
+    ) -> tuple[Capacity, Segment] | None:
+        bars = {bar.lane: bar for bar in skip}
         with self.lock:
             for found in self.open:
-                if Lane(found.project_id, CAPACITY) not in skip and found.project_id not in full:
+                bar = bars.get(Lane(found.project_id, CAPACITY))
+                comes_first = bar is not None and bar.left_s is not None and found.priority > bar.priority
+                if (bar is None or comes_first) and found.project_id not in full and found.batch_id not in used_up:
                     self.open.remove(found)
                     return CAPACITY, found
             return None
@@ -73,7 +81,7 @@ class FakeWork:
         return self.lost
 
     def stops(self, segments: Sequence[Segment]) -> Stops:
-        return Stops(self.over, self.halted)
+        return Stops(self.over, self.halted, self.orders)
 
     def release(self, segment: Segment) -> None:
         self.released.append(segment.id)
@@ -84,6 +92,12 @@ class FakeWork:
 
     def leave(self, capacity: Capacity) -> None:
         pass
+
+    def share(self, batch_id: int, *, held: int, wanted: int) -> int | None:
+        return None if self.quota is None else min(wanted, self.quota)
+
+    def give_back_share(self, batch_id: int) -> None:
+        self.shares_given_back.append(batch_id)
 
     def prepare(self, segment: Segment, line: Line) -> Any:
         return line

@@ -16,7 +16,7 @@ from app.api.provider import explicit_provider, sdk_provider
 from app.errors import InvalidRequestError
 from app.schemas import batches as schemas
 from app.schemas.base import load
-from app.services.batches import batches, cost, inline_input, raw_results
+from app.services.batches import batches, cost, inline_input, raw_results, steer
 from app.services.batches import results as batch_results
 from app.services.batches import retry as batch_retry
 from app.services.batches.batches import Batch
@@ -29,10 +29,11 @@ blueprint = Blueprint("batches", __name__)
 extras = Blueprint("batch_extras", __name__)
 
 BELOW = "/batches/<object:batch_id>"
-BATCH = "/batches/<object('cancel', 'results', 'lines', 'retry'):batch_id>"
+BATCH = "/batches/<object('cancel', 'results', 'lines', 'retry', 'pause', 'resume', 'clone'):batch_id>"
 JSON = "application/json"
 JSONL = "application/x-ndjson"
 RAW_JSONL = "application/jsonl"
+STEERING = ("priority", "concurrency", "finish_by", "not_before")
 
 
 @blueprint.post("/batches")
@@ -56,6 +57,7 @@ def create() -> Response:
             metadata=fields["metadata"],
             output_expires_after_s=expires_after.get("seconds"),
             execution=fields["execution"],
+            **{name: fields[name] for name in STEERING},
         )
         return _answer(create_batch(gateway(), caller(), new, source=source, settle=settling(_answer)))
 
@@ -87,6 +89,31 @@ def cancel(batch_id: str) -> Response:
     fields = load(schemas.CancelBatch, read_json(required=False))
     provider = explicit_provider(fields["provider"])
     return _answer(batches.cancel(gateway(), caller(), batch_id, provider=provider))
+
+
+@extras.post(f"{BELOW}/pause")
+@operation("batch_pause")
+def pause(batch_id: str) -> Response:
+    """Send no more lines until the batch is resumed; its window runs on."""
+    fields = load(schemas.CancelBatch, read_json(required=False))
+    return _answer(steer.pause(gateway(), caller(), batch_id, provider=explicit_provider(fields["provider"])))
+
+
+@extras.post(f"{BELOW}/resume")
+@operation("batch_resume")
+def resume(batch_id: str) -> Response:
+    """Go on with a paused batch."""
+    fields = load(schemas.CancelBatch, read_json(required=False))
+    return _answer(steer.resume(gateway(), caller(), batch_id, provider=explicit_provider(fields["provider"])))
+
+
+@extras.post(BATCH)
+@operation("batch_update")
+def update(batch_id: str) -> Response:
+    """Change the priority of a batch, its limit, and when it may begin and has to be over."""
+    fields = load(schemas.UpdateBatch, read_json())
+    provider = explicit_provider(fields.pop("provider"))
+    return _answer(steer.change(gateway(), caller(), batch_id, fields, provider=provider))
 
 
 @blueprint.delete(BATCH)

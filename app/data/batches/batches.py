@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, select, update
 
@@ -120,6 +120,22 @@ class NewBatch:
     metadata: dict[str, str] | None = None
     output_expires_after_s: int | None = None
     lines_total: int = 0
+    priority: int = 0
+    concurrency: int | None = None
+    finish_by: int | None = None
+    not_before: int | None = None
+    off_peak_until: int | None = None
+
+
+class Steering(TypedDict, total=False):
+    """What a project may change of a batch that is not over. Instants are Unix milliseconds."""
+
+    priority: int
+    concurrency: int | None
+    finish_by: int | None
+    not_before: int | None
+    off_peak_until: int | None
+    expires_at: int
 
 
 _BATCH = (
@@ -149,10 +165,11 @@ _BATCH = (
 
 
 def insert_batch(connection: Connection, new: NewBatch, *, window_ms: int) -> Batch:
-    """A `validating` batch whose window of `window_ms` begins now."""
+    """A `validating` batch whose window of `window_ms` begins now, or when it may; it ends at `finish_by` if given."""
     # The clock is read once: two readings may be a millisecond apart, and then a second apart on the wire.
     now = connection.execute(select(now_ms())).scalar_one()
-    statement = insert(batches).values(status="validating", created_at=now, expires_at=now + window_ms, **asdict(new))
+    expires_at = new.finish_by or max(now, new.not_before or 0) + window_ms
+    statement = insert(batches).values(status="validating", created_at=now, expires_at=expires_at, **asdict(new))
     batch_id = connection.execute(statement.returning(batches.c.id)).scalar_one()
     return _batch(connection.execute(_BATCH.where(batches.c.id == batch_id)).one())
 
@@ -222,6 +239,28 @@ def cancel(connection: Connection, batch_id: int) -> bool:
         .values(status="cancelling", cancelling_at=now_ms(), ending="cancelled")
     )
     return connection.execute(statement).rowcount == 1
+
+
+def lock(connection: Connection, batch_id: int) -> bool:
+    """Lock a batch that lines or jobs may still be sent of, until the transaction ends. False when there is none."""
+    mine = (batches.c.id == batch_id, batches.c.status.in_(CANCELLABLE), batches.c.deleted_at.is_(None))
+    return connection.execute(select(batches.c.id).where(*mine).with_for_update()).first() is not None
+
+
+def pause(connection: Connection, batch_id: int) -> None:
+    """Let workers send nothing more of a batch; since when stays as it was for one that is paused."""
+    fresh = (batches.c.id == batch_id, batches.c.paused_at.is_(None))
+    connection.execute(update(batches).where(*fresh).values(paused_at=now_ms()))
+
+
+def resume(connection: Connection, batch_id: int) -> None:
+    """Let workers go on with a batch."""
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(paused_at=None))
+
+
+def steer(connection: Connection, batch_id: int, changes: Steering) -> None:
+    """Change how a batch is run. The caller holds its lock."""
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(**changes))
 
 
 def mark_deleted(connection: Connection, batch_id: int) -> bool:

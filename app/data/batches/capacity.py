@@ -1,11 +1,19 @@
-"""Permits for a model at an account: one ceiling for any number of worker processes."""
+"""Permits for a model at an account, and for a batch with a limit: one ceiling for any number of worker processes."""
 
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from app.data.store.database import insert_absent, now_ms
-from app.data.tables import account_capacity, batch_jobs, capacity_permits, pauses, projects
+from app.data.tables import (
+    account_capacity,
+    batch_jobs,
+    batch_permits,
+    batches,
+    capacity_permits,
+    pauses,
+    projects,
+)
 
 LOWER_EVERY_MS = 1000
 LOWER_TO = 0.7
@@ -18,6 +26,16 @@ class State:
     limit: float
     ceiling: int
     lowered_ms_ago: int | None
+    others_held: int
+    others_wanting: int
+    others_short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPermits:
+    """The limit of a batch, and what other workers hold of it."""
+
+    limit: int
     others_held: int
     others_wanting: int
     others_short: bool
@@ -111,6 +129,43 @@ def leave(connection: Connection, *, account_id: int, model: str, worker: str) -
     connection.execute(statement)
 
 
+def lock_batch(connection: Connection, batch_id: int, *, worker: str) -> BatchPermits | None:
+    """Lock a batch until the transaction ends; returns its permits. None when it has no limit of its own."""
+    limit = connection.execute(
+        select(batches.c.concurrency).where(batches.c.id == batch_id).with_for_update()
+    ).scalar_one()
+    if limit is None:
+        return None
+    others = connection.execute(
+        select(batch_permits.c.held, batch_permits.c.wanted).where(
+            batch_permits.c.batch_id == batch_id,
+            batch_permits.c.worker != worker,
+            batch_permits.c.lease_until >= now_ms(),
+        )
+    ).all()
+    return BatchPermits(
+        limit=limit,
+        others_held=sum(other.held for other in others),
+        others_wanting=sum(1 for other in others if other.wanted),
+        others_short=any(other.held < other.wanted for other in others),
+    )
+
+
+def hold_of_batch(connection: Connection, batch_id: int, *, worker: str, held: int, wanted: int, lease_ms: int) -> None:
+    """Lease the worker its share."""
+    mine = (batch_permits.c.batch_id == batch_id, batch_permits.c.worker == worker)
+    values = {"held": held, "wanted": wanted, "lease_until": now_ms() + lease_ms}
+    if not connection.execute(update(batch_permits).where(*mine).values(**values)).rowcount:
+        connection.execute(insert(batch_permits).values(batch_id=batch_id, worker=worker, **values))
+
+
+def leave_batch(connection: Connection, batch_id: int, *, worker: str) -> None:
+    """Return a worker's permits."""
+    mine = (batch_permits.c.batch_id == batch_id, batch_permits.c.worker == worker)
+    connection.execute(delete(batch_permits).where(*mine))
+
+
 def forget_silent(connection: Connection) -> None:
     """Delete the shares whose lease has expired."""
+    connection.execute(delete(batch_permits).where(batch_permits.c.lease_until < now_ms()))
     connection.execute(delete(capacity_permits).where(capacity_permits.c.lease_until < now_ms()))

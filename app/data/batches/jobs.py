@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypedDict, Unpack
 
-from sqlalchemy import Connection, case, exists, insert, literal, or_, select, update
+from sqlalchemy import Connection, case, exists, func, insert, literal, or_, select, update
 
 from app.data.batches.job_facts import DueJob, Errors, JobRow
 from app.data.store.database import now_ms
@@ -13,6 +13,9 @@ from app.data.tables import batch_jobs, batch_segments, batches
 
 # States of a batch under which its jobs may still be made.
 MAKING = ("validating", "in_progress")
+# When a job is looked at again that its batch holds. Whoever lets go of the batch makes it due at once.
+HELD_MS = 30_000
+FULL_MS = 1000
 # Among the instants that a write sets: now, by the database's clock.
 NOW: Final[Literal[True]] = True
 
@@ -117,6 +120,38 @@ def count(connection: Connection, lease: JobLease, *, answered: bool, **added: i
         values["status"] = case((batch_jobs.c.status == "failed", "completed"), else_=batch_jobs.c.status)
     if values:
         _LEASES.write(connection, lease, **values)
+
+
+def has_unmade(connection: Connection, batch_id: int) -> bool:
+    """True while there is a job of the batch that its provider was not asked for yet."""
+    pending = (batch_jobs.c.batch_id == batch_id, batch_jobs.c.state == "pending")
+    return connection.execute(select(batch_jobs.c.id).where(*pending).limit(1)).first() is not None
+
+
+def hurry_unmade(connection: Connection, batch_id: int) -> None:
+    """Make the jobs due now that no provider was asked for yet: the batch may be held no more."""
+    pending = (batch_jobs.c.batch_id == batch_id, batch_jobs.c.state == "pending")
+    connection.execute(update(batch_jobs).where(*pending).values(next_at=now_ms()))
+
+
+def held_ms(connection: Connection, batch_id: int) -> int | None:
+    """How long none of its other jobs may be made, as its project asked for; None when one may.
+
+    Locks the batch, so that no two jobs are made where one may be.
+    """
+    until = case((batches.c.not_before > now_ms(), batches.c.not_before - now_ms()))
+    over = batches.c.off_peak_until <= now_ms()
+    statement = select(batches.c.paused_at, batches.c.concurrency, until.label("wait_ms"), over.label("is_peak"))
+    row = connection.execute(statement.where(batches.c.id == batch_id).with_for_update()).one()
+    if row.paused_at is not None or row.is_peak:
+        return HELD_MS
+    if row.wait_ms is not None:
+        return min(int(row.wait_ms), HELD_MS)
+    if row.concurrency is None:
+        return None
+    made = (batch_jobs.c.batch_id == batch_id, batch_jobs.c.state.in_(("creating", "running", "unknown")))
+    count = connection.execute(select(func.count()).select_from(batch_jobs).where(*made)).scalar_one()
+    return FULL_MS if count >= row.concurrency else None
 
 
 def begin(

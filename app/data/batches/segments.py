@@ -1,11 +1,12 @@
 """Segments: which one a worker takes next, their leases, and the chunks that their results go into."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Select,
     Update,
@@ -26,7 +27,7 @@ from sqlalchemy.sql import ColumnElement
 from app.data.batches import lines
 from app.data.store.database import inserted_id, now_ms
 from app.data.store.leases import Lease, LeasedTable
-from app.data.tables import accounts, batch_chunks, batch_segments, batches, blobs
+from app.data.tables import accounts, batch_chunks, batch_permits, batch_segments, batches, blobs
 from app.data.tables.batches import IS_RUNNING
 
 _LEASES = LeasedTable(batch_segments)
@@ -39,8 +40,13 @@ _HAS_FREE = or_(
     exists(select(literal(1)).where(_OF_BATCH, batch_segments.c.lease_until.is_(None)).correlate(batches)),
     exists(select(literal(1)).where(_OF_BATCH, batch_segments.c.lease_until < now_ms()).correlate(batches)),
 )
+_NOT_HELD = and_(
+    batches.c.paused_at.is_(None),
+    or_(batches.c.not_before.is_(None), batches.c.not_before <= now_ms()),
+    or_(batches.c.off_peak_until.is_(None), batches.c.off_peak_until > now_ms()),
+)
 _BATCH_RUNS = exists(
-    select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress")
+    select(literal(1)).where(batches.c.id == batch_segments.c.batch_id, batches.c.status == "in_progress", _NOT_HELD)
 )
 # A claim that still finds a worker's name counts that worker as lost.
 _LOST_EPOCHS = batch_segments.c.lost_epochs + case((batch_segments.c.worker.is_(None), 0), else_=1)
@@ -68,6 +74,20 @@ class OpenSegment:
     left_ms: int
     age_ms: int
     public_id: str
+    priority: int
+    concurrency: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """How a batch is to be run: not at all any more (`is_over`), not now (`is_held`), or as the other fields say."""
+
+    id: int
+    is_over: bool
+    is_held: bool
+    priority: int
+    left_ms: int
+    concurrency: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +113,40 @@ _SEGMENT = select(
     (batches.c.expires_at - now_ms()).label("left_ms"),
     (now_ms() - func.coalesce(batches.c.in_progress_at, batches.c.created_at)).label("age_ms"),
     batches.c.public_id,
+    batches.c.priority,
+    batches.c.concurrency,
 ).join_from(batch_segments, batches)
+# Of a batch with a limit of its own, the lines that others have in flight leave room.
+_OTHERS = (
+    select(func.coalesce(func.sum(batch_permits.c.held), 0))
+    .where(
+        batch_permits.c.batch_id == batches.c.id,
+        batch_permits.c.worker != bindparam("worker"),
+        batch_permits.c.lease_until >= now_ms(),
+    )
+    .correlate(batches)
+    .scalar_subquery()
+)
+_HAS_PERMITS = or_(batches.c.concurrency.is_(None), batches.c.concurrency > _OTHERS)
+# What comes first of one project's batches.
+_ORDER = (batches.c.priority.desc(), batches.c.expires_at, batches.c.id)
 
 
-def projects_with_work(
-    connection: Connection, *, accounts: Collection[int], skip: Collection[tuple[int, int, str]]
-) -> Sequence[int]:
-    """Projects with a segment to claim, those with the fewest leased segments first.
-
-    `skip` are projects, with an account and a model, that need no more.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `worker` may claim: segments of these accounts, but not of the projects, with an account and a model, in
+    `skip`, nor of the batches in `used_up`, of which it needs no more.
     """
-    return connection.execute(_projects(bool(skip)), _values(accounts, skip)).scalars().all()
+
+    worker: str
+    accounts: Collection[int]
+    skip: Collection[tuple[int, int, str]] = ()
+    used_up: Collection[int] = ()
+
+
+def projects_with_work(connection: Connection, wanted: Wanted) -> Sequence[int]:
+    """Projects with a segment to claim, those with the fewest leased segments first."""
+    return connection.execute(_projects(bool(wanted.skip)), _values(wanted)).scalars().all()
 
 
 @cache
@@ -125,29 +168,48 @@ def _projects(skips: bool) -> Select[Any]:
     )
 
 
-def next_segment(
-    connection: Connection, *, project_id: int, accounts: Collection[int], skip: Collection[tuple[int, int, str]]
+def next_segment(connection: Connection, wanted: Wanted, *, project_id: int) -> OpenSegment | None:
+    """The first free segment of the project's batch with the highest priority, and then the earliest deadline."""
+    row = connection.execute(_next(bool(wanted.skip)), {"project": project_id, **_values(wanted)}).first()
+    return None if row is None else OpenSegment(**row._asdict())
+
+
+def sooner_segment(
+    connection: Connection, wanted: Wanted, *, lane: tuple[int, int, str], priority: int, left_ms: int
 ) -> OpenSegment | None:
-    """The first free segment of the project's batch with the earliest deadline."""
-    row = connection.execute(_next(bool(skip)), {"project": project_id, **_values(accounts, skip)}).first()
+    """As `next_segment`, of a lane that `wanted` may skip, if it comes before what this priority and deadline have."""
+    project_id, account_id, model = lane
+    values = {"project": project_id, "account": account_id, "model": model, "priority": priority, "left_ms": left_ms}
+    row = connection.execute(_sooner(), {**values, **_values(replace(wanted, skip=()))}).first()
     return None if row is None else OpenSegment(**row._asdict())
 
 
 @cache
 def _next(skips: bool) -> Select[Any]:
-    batch = (
-        select(batches.c.id)
-        .where(batches.c.project_id == bindparam("project"), _runnable(skips))
-        .order_by(batches.c.expires_at, batches.c.id)
-        .limit(1)
-        .scalar_subquery()
+    return _first_of(batches.c.project_id == bindparam("project"), _runnable(skips))
+
+
+@cache
+def _sooner() -> Select[Any]:
+    lane = (batches.c.account_id == bindparam("account"), batches.c.model == bindparam("model"))
+    before = or_(
+        batches.c.priority > bindparam("priority"),
+        and_(
+            batches.c.priority == bindparam("priority"),
+            batches.c.expires_at < now_ms() + bindparam("left_ms", type_=BigInteger),
+        ),
     )
+    return _first_of(batches.c.project_id == bindparam("project"), *lane, before, _runnable(skips=False))
+
+
+def _first_of(*where: ColumnElement[bool]) -> Select[Any]:
+    batch = select(batches.c.id).where(*where).order_by(*_ORDER).limit(1).scalar_subquery()
     mine = (batch_segments.c.batch_id == batch, _OPEN, _LEASES.free)
     return _SEGMENT.where(*mine).order_by(batch_segments.c.first_line).limit(1)
 
 
 def claim(connection: Connection, lease: Lease, *, lease_ms: int) -> bool:
-    """Take a free segment of a batch that runs. False when another worker was faster."""
+    """Take a free segment of a batch that runs. False when another worker was faster, or a person has paused it."""
     return _LEASES.claim(connection, lease, _OPEN, _BATCH_RUNS, lease_ms=lease_ms, lost_epochs=_LOST_EPOCHS)
 
 
@@ -183,14 +245,22 @@ def set_probe(connection: Connection, lease: Lease, *, line: int | None) -> bool
     return _LEASES.write(connection, lease, _OPEN, probe_line=line)
 
 
-def stops(connection: Connection, batch_ids: Collection[int]) -> tuple[set[int], set[int]]:
-    """Those of the batches that no longer run, and those that wait since their account has been disabled."""
+def steered(connection: Connection, batch_ids: Collection[int]) -> list[Steered]:
+    """How the batches are to be run from now on."""
+    return [Steered(*row) for row in connection.execute(_steered(), {"ids": list(batch_ids)})]
+
+
+@cache
+def _steered() -> Select[Any]:
     disabled = select(accounts.c.id).where(accounts.c.disabled_at.is_not(None))
-    stops = or_(batches.c.status != "in_progress", batches.c.account_id.in_(disabled))
-    statement = select(batches.c.id, batches.c.status).where(batches.c.id.in_(batch_ids), stops)
-    found = {batch_id: status == "in_progress" for batch_id, status in connection.execute(statement)}
-    halted = {batch_id for batch_id, runs in found.items() if runs}
-    return found.keys() - halted, halted
+    return select(
+        batches.c.id,
+        (batches.c.status != "in_progress").label("is_over"),
+        or_(batches.c.account_id.in_(disabled), ~_NOT_HELD).label("is_held"),
+        batches.c.priority,
+        (batches.c.expires_at - now_ms()).label("left_ms"),
+        batches.c.concurrency,
+    ).where(batches.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def of_job(connection: Connection, batch_id: int, *, first: int) -> int:
@@ -233,9 +303,10 @@ def _adding(names: tuple[str, ...]) -> Update:
     return update(batches).where(batches.c.id == bindparam("the_batch")).values(values)
 
 
-def _values(accounts: Collection[int], skip: Collection[tuple[int, int, str]]) -> dict[str, Any]:
+def _values(wanted: Wanted) -> dict[str, Any]:
     """The parameters of `_runnable`."""
-    return {"accounts": list(accounts), "skip": list(skip)} if skip else {"accounts": list(accounts)}
+    values = {"worker": wanted.worker, "accounts": list(wanted.accounts), "used_up": list(wanted.used_up)}
+    return {**values, "skip": list(wanted.skip)} if wanted.skip else values
 
 
 def _runnable(skips: bool) -> ColumnElement[bool]:
@@ -245,6 +316,9 @@ def _runnable(skips: bool) -> ColumnElement[bool]:
         batches.c.execution == "gateway",
         batches.c.expires_at > now_ms(),
         batches.c.account_id.in_(bindparam("accounts", expanding=True)),
+        batches.c.id.not_in(bindparam("used_up", expanding=True)),
+        _NOT_HELD,
+        _HAS_PERMITS,
         _HAS_FREE,
     )
     lane = tuple_(batches.c.project_id, batches.c.account_id, batches.c.model)

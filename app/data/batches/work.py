@@ -101,6 +101,7 @@ class LockedBatch:
     status: str
     lines_total: int
     in_progress_at: int | None
+    finish_by: int | None
 
 
 class BatchChanges(TypedDict, total=False):
@@ -172,7 +173,8 @@ def projects_to_plan(connection: Connection) -> Sequence[int]:
 
 
 def to_plan(connection: Connection, project_id: int) -> Sequence[DueBatch]:
-    """A few batches of the project that wait to be planned: of those with the earliest deadlines, the smallest."""
+    """A few batches of the project that wait to be planned: of those with the highest priority and
+    the earliest deadlines, the smallest."""
     return _due(connection, project_id, _UNPLANNED)
 
 
@@ -359,16 +361,17 @@ def _due(connection: Connection, project_id: int, where: ColumnElement[bool]) ->
             batches.c.epoch,
             _LOST_EPOCHS.label("lost"),
             batches.c.public_id,
+            batches.c.priority,
             batches.c.expires_at,
             files.c.bytes,
         )
         .join_from(batches, files, files.c.id == batches.c.input_file_id)
         .where(batches.c.project_id == project_id, where, _FREE)
-        .order_by(batches.c.expires_at, batches.c.id)
+        .order_by(batches.c.priority.desc(), batches.c.expires_at, batches.c.id)
         .limit(DUE_CONSIDERED)
         .subquery()
     )
     statement = select(first.c.id, first.c.epoch, first.c.lost, first.c.public_id).order_by(
-        first.c.bytes, first.c.expires_at, first.c.id
+        first.c.priority.desc(), first.c.bytes, first.c.expires_at, first.c.id
     )
     return [DueBatch(*row) for row in connection.execute(statement.limit(DUE_RETURNED))]

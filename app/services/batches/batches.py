@@ -34,7 +34,20 @@ class BatchPage:
 def retrieve(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Batch:
     """A batch of the project. Raises NotFoundError, also when it is not `provider`'s."""
     with gateway.database.read() as connection:
-        return _find(connection, caller, public_id, provider)
+        return find(connection, caller, public_id, provider)
+
+
+def find(connection: Connection, caller: Caller, public_id: str, provider: str | None) -> Batch:
+    """As `retrieve`, within a transaction."""
+    # PostgreSQL refuses NUL in text, and ids of the gateway are all printable.
+    batch = None
+    if public_id.isprintable():
+        batch = batches.find(connection, project_id=caller.project_id, public_id=public_id)
+        batch = batch or batches.find_native(connection, project_id=caller.project_id, native_id=public_id)
+    if batch is None or provider not in (None, batch.provider):
+        # OpenAI's words.
+        raise NotFoundError(f"No batch found with id '{public_id:.100}'.", param="batch_id")
+    return batch
 
 
 def look_up(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | None = None) -> Batch:
@@ -99,15 +112,15 @@ def cancel(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
         _require_native(gateway, before, "batch_cancel")
 
     def unit(connection: Connection) -> Batch:
-        batch = _find(connection, caller, public_id, provider)
+        batch = find(connection, caller, public_id, provider)
         if not batches.cancel(connection, batch.id):
             # A worker may have moved it on since it was read.
-            status = _find(connection, caller, public_id, provider).status
+            status = find(connection, caller, public_id, provider).status
             allowed = " or ".join(batches.CANCELLABLE)
             raise ConflictError(f"Batch {public_id} is {status}; only one that is {allowed} can be cancelled.")
         jobs.drop_unmade(connection, batch.id)
         jobs.hurry(connection, batch.id)
-        return _find(connection, caller, public_id, provider)
+        return find(connection, caller, public_id, provider)
 
     batch = gateway.database.run(unit)
     gateway.hints.send(JOBS)
@@ -126,26 +139,14 @@ def delete(gateway: Gateway, caller: Caller, public_id: str, *, provider: str | 
         _delete_jobs(gateway, before)
 
     def unit(connection: Connection) -> Batch:
-        batch = _find(connection, caller, public_id, provider)
+        batch = find(connection, caller, public_id, provider)
         if not batches.mark_deleted(connection, batch.id):
-            status = _find(connection, caller, public_id, provider).status
+            status = find(connection, caller, public_id, provider).status
             act = "cancel it or wait" if status in batches.CANCELLABLE else "wait"
             raise ConflictError(f"Batch {public_id} is {status}; {act} for its end before deleting it.")
         return batch
 
     return gateway.database.run(unit)
-
-
-def _find(connection: Connection, caller: Caller, public_id: str, provider: str | None) -> Batch:
-    # PostgreSQL refuses NUL in text, and ids of the gateway are all printable.
-    batch = None
-    if public_id.isprintable():
-        batch = batches.find(connection, project_id=caller.project_id, public_id=public_id)
-        batch = batch or batches.find_native(connection, project_id=caller.project_id, native_id=public_id)
-    if batch is None or provider not in (None, batch.provider):
-        # OpenAI's words.
-        raise NotFoundError(f"No batch found with id '{public_id:.100}'.", param="batch_id")
-    return batch
 
 
 def _require_native(gateway: Gateway, batch: Batch, operation: str) -> None:

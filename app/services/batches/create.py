@@ -34,6 +34,9 @@ PURPOSE = "batch"
 PROVIDER, GATEWAY = "provider", "gateway"
 DEFAULT_WINDOW = "24h"
 INLINE_FILENAME = "batch_requests.jsonl"
+# How far ahead a batch may be put off: its input is kept until then.
+MAX_AHEAD_DAYS = 30
+MAX_AHEAD_MS = MAX_AHEAD_DAYS * 86_400_000
 
 Settle = Callable[[Connection, Batch], None]
 
@@ -43,7 +46,10 @@ _WINDOW = re.compile(r"([1-9][0-9]{0,3})([mhd])")
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """What a caller asks for, apart from the input. `retry_of` is the row id of the batch whose lines are retried."""
+    """What a caller asks for, apart from the input. `retry_of` is the row id of the batch whose lines are retried.
+
+    Instants are Unix milliseconds.
+    """
 
     provider: str | None = None  # named outside of `model`
     sdk_provider: str | None = None  # the provider whose own SDK sent the request
@@ -54,6 +60,10 @@ class NewBatch:
     output_expires_after_s: int | None = None
     execution: str | None = None
     retry_of: int | None = None
+    priority: int | None = None
+    concurrency: int | None = None
+    finish_by: int | None = None
+    not_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,17 @@ def window_ms(window: str) -> int:
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
+def check_instants(gateway: Gateway, *, finish_by: int | None, not_before: int | None) -> None:
+    """Raises InvalidRequestError unless a batch can run between the two, and has time left."""
+    now = gateway.clock.now_ms()
+    if finish_by is not None and finish_by <= max(now, not_before or 0):
+        after = "now" if not_before is None or not_before <= now else "not_before"
+        raise InvalidRequestError(f"finish_by: must be later than {after}.", param="finish_by")
+    for name, at in (("finish_by", finish_by), ("not_before", not_before)):
+        if at is not None and at > now + MAX_AHEAD_MS:
+            raise InvalidRequestError(f"{name}: must be within {MAX_AHEAD_DAYS} days.", param=name)
+
+
 def _look_up(gateway: Gateway, caller: Caller, given: str) -> _NamedFile:
     with gateway.database.read() as connection:
         stored = inputs.find(connection, project_id=caller.project_id, given=given)
@@ -170,6 +191,7 @@ def _decide(gateway: Gateway, caller: Caller, new: NewBatch, source: _Source) ->
     account, execution = _executor(gateway, caller, choice.provider, new.execution, source)
     endpoint = _endpoint(account, execution, new.endpoint, source)
     permissions.check_use(caller, provider=choice.provider, endpoint=endpoint)
+    check_instants(gateway, finish_by=new.finish_by, not_before=new.not_before)
     window = new.completion_window or DEFAULT_WINDOW
     _require_one_of(window, account.abilities.windows(execution), provider=choice.provider, param="completion_window")
     return _Decided(account=account, model=choice.model, execution=execution, endpoint=endpoint, window=window)
@@ -232,6 +254,10 @@ def _row(caller: Caller, new: NewBatch, decided: _Decided, input_file_id: int) -
         retry_of=new.retry_of,
         metadata=None if new.metadata is None else dict(new.metadata),
         output_expires_after_s=new.output_expires_after_s,
+        priority=new.priority or 0,
+        concurrency=new.concurrency,
+        finish_by=new.finish_by,
+        not_before=new.not_before,
     )
 
 

@@ -44,6 +44,11 @@ def submit(gateway: Gateway, lease: JobLease) -> None:
     if facts.left_ms <= 0:
         transition.end_unmade(gateway, lease, "expired")
         return
+    with gateway.database.write() as connection:
+        held_ms = jobs.held_ms(connection, facts.batch_id)
+    if held_ms is not None:
+        transition.move(gateway, lease, delay_s=held_ms / 1000)
+        return
     account = gateway.accounts.by_id(facts.account_id)
     if account is None:
         transition.postpone(gateway, lease, facts, "The account of this job has been removed.")
@@ -94,14 +99,19 @@ def _make(gateway: Gateway, lease: JobLease, facts: JobFacts, account: Account, 
         return
     begun_s = gateway.clock.monotonic()
     with gateway.database.write() as connection:
-        begins = jobs.begin(
-            connection,
-            lease,
-            input_object_id=None if copy is None else copy.object_id,
-            rewritten=job_input.is_rewritten(facts, account),
-            reconcile_ms=int(gateway.settings.reconcile_s * 1000),
-        )
-        require(begins)
+        held_ms = jobs.held_ms(connection, facts.batch_id)
+        if held_ms is None:
+            begins = jobs.begin(
+                connection,
+                lease,
+                input_object_id=None if copy is None else copy.object_id,
+                rewritten=job_input.is_rewritten(facts, account),
+                reconcile_ms=int(gateway.settings.reconcile_s * 1000),
+            )
+            require(begins)
+    if held_ms is not None:  # since a moment ago
+        transition.move(gateway, lease, delay_s=held_ms / 1000)
+        return
     failpoints.hit("job.before_create")
     if gateway.clock.monotonic() - begun_s > gateway.settings.lease_s:
         raise LeaseLostError  # this process stood still: another one may be looking for the job by now

@@ -163,7 +163,7 @@ def _follow(connection: Connection, batch: LockedBatch) -> None:
     folded = fold(job_facts.tallies(connection, batch.id))
     changes: BatchChanges = {}
     if folded.expires_at is not None:
-        changes["expires_at"] = folded.expires_at
+        changes["expires_at"] = min(folded.expires_at, batch.finish_by or folded.expires_at)
     if folded.runs and batch.in_progress_at is None:
         changes["in_progress_at"] = NOW
         if batch.status == "validating":

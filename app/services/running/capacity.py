@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from app.data.access import accounts, projects
 from app.data.batches import capacity, pauses
-from app.data.batches.capacity import LOWER_EVERY_MS, LOWER_TO, State
+from app.data.batches.capacity import LOWER_EVERY_MS, LOWER_TO, BatchPermits, State
 from app.data.batches.pauses import PauseState
 from app.engine.gate import Signals
 from app.engine.outcomes import Words
@@ -128,7 +128,7 @@ def adapted(state: State, signals: Signals) -> tuple[float, bool]:
     return state.limit, False
 
 
-def fair_share(limit: int, state: State, *, wanted: int) -> int:
+def fair_share(limit: int, state: State | BatchPermits, *, wanted: int) -> int:
     """One process's share of `limit`: all that is free, but only an even part while another process is short."""
     free = max(0, limit - state.others_held)
     if state.others_short:

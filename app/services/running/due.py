@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from sqlalchemy import Connection
 
 from app.data.batches import job_facts, segments, work
+from app.data.batches.segments import Wanted
 from app.data.webhooks import outbox
 from app.engine.parts import DELIVER, FINALISE, JOB, LINES, PLAN
 from app.engine.work import Due
@@ -24,9 +25,9 @@ def find(gateway: Gateway, kinds: Collection[str]) -> Due:
 
 def has_lines(gateway: Gateway) -> bool:
     """True when a segment can be claimed."""
-    accounts = gateway.accounts.sending_ids()
+    wanted = Wanted("", gateway.accounts.sending_ids())
     with gateway.database.read() as connection:
-        return bool(segments.projects_with_work(connection, accounts=accounts, skip=()))
+        return bool(segments.projects_with_work(connection, wanted))
 
 
 def _has_plans(connection: Connection) -> bool:

@@ -1,18 +1,18 @@
 """Segments between SQL and the engine: claimed, renewed, their results written, released."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
 from app.data.batches import lines as batch_lines
 from app.data.batches import segments, waits
 from app.data.batches.lines import LineAttempts, WaitingLine
-from app.data.batches.segments import OpenSegment
+from app.data.batches.segments import OpenSegment, Wanted
 from app.data.batches.waits import NewWait
 from app.data.store.leases import Lease
 from app.engine.outcomes import Line, Refused, Result
 from app.engine.run import LineWait, Segment, WaitNews
-from app.engine.work import Capacity, Lane, Stops
+from app.engine.work import SAME_DEADLINE_S, Bar, Capacity, Lane, Orders, Stops
 from app.services.gateway import Gateway
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.lines import chunks
@@ -25,23 +25,39 @@ FAILPOINTS = "chunk"
 
 
 def claim(
-    gateway: Gateway, *, worker: str, skip: Collection[Lane], full: Collection[int] = ()
+    gateway: Gateway, *, worker: str, skip: Collection[Bar], full: Collection[int] = (), used_up: Collection[int] = ()
 ) -> tuple[Capacity, Segment, int | None] | None:
     """Lease the best free segment; with it the line that its last holder was sending alone when it died, if any.
 
-    Nothing whose lane is in `skip`, and nothing of a project in `full`.
+    Of a lane in `skip` only what comes first there, nothing of a project in `full`, or of a batch in `used_up`.
     """
-    accounts = gateway.accounts.sending_ids()
-    skipped = [(lane.project_id, lane.capacity.account_id, lane.capacity.model) for lane in skip]
+    lanes = {_lane(bar.lane): bar for bar in skip}
+    wanted = Wanted(worker, gateway.accounts.sending_ids(), skip=list(lanes), used_up=used_up)
     with gateway.database.read() as connection:
-        for project_id in segments.projects_with_work(connection, accounts=accounts, skip=skipped):
-            if project_id in full:
-                continue
-            row = segments.next_segment(connection, project_id=project_id, accounts=accounts, skip=skipped)
-            if row is not None and _claimed(gateway, row, worker=worker):
+        for row in _candidates(connection, wanted, lanes, full):
+            if _claimed(gateway, row, worker=worker):
                 lines = batch_lines.waiting(connection, row.batch_id, first=row.first_line, last=row.last_line)
                 return _segment(gateway, row, lines)
     return None
+
+
+def _candidates(
+    connection: Connection, wanted: Wanted, lanes: Mapping[tuple[int, int, str], Bar], full: Collection[int]
+) -> Iterator[OpenSegment]:
+    for project_id in segments.projects_with_work(connection, wanted):
+        row = None if project_id in full else segments.next_segment(connection, wanted, project_id=project_id)
+        if row is not None:
+            yield row
+    for lane, bar in lanes.items():
+        if bar.left_s is not None and lane[0] not in full:
+            left_ms = int((bar.left_s - SAME_DEADLINE_S) * 1000)
+            row = segments.sooner_segment(connection, wanted, lane=lane, priority=bar.priority, left_ms=left_ms)
+            if row is not None:
+                yield row
+
+
+def _lane(lane: Lane) -> tuple[int, int, str]:
+    return lane.project_id, lane.capacity.account_id, lane.capacity.model
 
 
 def renew(gateway: Gateway, held: Sequence[Segment], *, worker: str) -> set[int]:
@@ -55,12 +71,17 @@ def renew(gateway: Gateway, held: Sequence[Segment], *, worker: str) -> set[int]
 
 
 def stops(gateway: Gateway, held: Sequence[Segment]) -> Stops:
-    """Segments whose batch no longer runs, and those whose account has been disabled."""
+    """Segments whose batch no longer runs, or that wait for their account or a person, and how to run the others."""
     with gateway.database.read() as connection:
-        over, halted = segments.stops(connection, {segment.batch_id for segment in held})
+        steered = segments.steered(connection, {segment.batch_id for segment in held})
+    over = {batch.id for batch in steered if batch.is_over}
+    halted = {batch.id for batch in steered if batch.is_held} - over
     return Stops(
         over={segment.id for segment in held if segment.batch_id in over},
         halted={segment.id for segment in held if segment.batch_id in halted},
+        orders={
+            batch.id: Orders(batch.priority, batch.left_ms / 1000, batch.concurrency is not None) for batch in steered
+        },
     )
 
 
@@ -175,6 +196,8 @@ def _segment(gateway: Gateway, row: OpenSegment, lines: Sequence[WaitingLine]) -
         solo=solo,
         lines=tuple(_line(line, now) for line in lines),
         age_s=row.age_ms / 1000,
+        priority=row.priority,
+        is_limited=row.concurrency is not None,
         batch=row.public_id,
         account=f"{account.provider}/{account.name}" if account else "",
     )

@@ -17,7 +17,7 @@ from app.data.batches.jobs import JobLease
 from app.engine.gate import Signals
 from app.engine.outcomes import GATEWAY_ERROR, Line, NotReady, Outcome, Result, Words
 from app.engine.run import Segment, WaitNews
-from app.engine.work import Capacity, Due, Grant, Lane, Stops, StoreAwayError
+from app.engine.work import Bar, Capacity, Due, Grant, Stops, StoreAwayError
 from app.lib.metrics import declared
 from app.lib.threads.cuts import Cut
 from app.services import store_errors
@@ -27,7 +27,7 @@ from app.services.jobs import broken, harvest, poll, reconcile, submit
 from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_files import line_files
 from app.services.lines.send import LineCalls, Request
-from app.services.running import capacity, due, finalise, index, plan, segments
+from app.services.running import capacity, due, finalise, index, plan, quotas, segments
 from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 from app.services.webhooks.post import Postman
@@ -73,10 +73,12 @@ class BatchWork:
         with self._store:
             return due.find(self._gateway, kinds)
 
-    def claim(self, *, skip: Collection[Lane], full: Collection[int] = ()) -> tuple[Capacity, Segment] | None:
+    def claim(
+        self, *, skip: Collection[Bar], full: Collection[int] = (), used_up: Collection[int] = ()
+    ) -> tuple[Capacity, Segment] | None:
         with self._store:
             began = self._gateway.clock.monotonic()
-            claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full)
+            claimed = segments.claim(self._gateway, worker=self._worker, skip=skip, full=full, used_up=used_up)
             if claimed is None:
                 return None
             self._note_step("claim", began)
@@ -110,6 +112,14 @@ class BatchWork:
     def exchange(self, key: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
         with self._store:
             return capacity.exchange(self._gateway, key, worker=self._worker, held=held, wanted=wanted, signals=signals)
+
+    def share(self, batch_id: int, *, held: int, wanted: int) -> int | None:
+        with self._store:
+            return quotas.share(self._gateway, batch_id, worker=self._worker, held=held, wanted=wanted)
+
+    def give_back_share(self, batch_id: int) -> None:
+        with self._store:
+            quotas.give_back(self._gateway, batch_id, worker=self._worker)
 
     def leave(self, key: Capacity) -> None:
         with self._store, self._gateway.database.write() as connection:

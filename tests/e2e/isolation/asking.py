@@ -99,6 +99,8 @@ READS = (
 BODIES: dict[str, Callable[[Names, str], Body]] = {
     **dict.fromkeys(READS, _nothing),
     **dict.fromkeys(("file_delete", "batch_delete", "batch_cancel", "batch_retry", "upload_cancel"), _nothing),
+    **dict.fromkeys(("batch_pause", "batch_resume"), _nothing),
+    "batch_update": lambda _names, _word: {"json": {"priority": 1}},
     **dict.fromkeys(("container_delete", "container_file_delete"), _nothing),
     **dict.fromkeys(("key_rotate", "key_expire", "key_revoke", "project_archive"), _nothing),
     "file_upload": _form("file"),
@@ -151,7 +153,7 @@ FRESH: dict[str, Callable[[Belongings, Names], Names]] = {
     "upload_complete": _pending,
     "upload_cancel": _pending,
     "upload_part_add": _pending,
-    "batch_cancel": _running,
+    **dict.fromkeys(("batch_cancel", "batch_pause", "batch_resume", "batch_update"), _running),
     "batch_delete": _over,
     "batch_retry": lambda owner, names: replace(names, batch=owner.spare[0]),
     "container_delete": _box,

@@ -184,3 +184,23 @@ def test_the_gateway_runs_nothing_where_single_requests_are_not_answered(client:
     assert answer.status_code == 400
     assert answer.json["error"]["code"] == "unsupported_operation"
     assert "gateway" in answer.json["error"]["message"]
+
+
+def test_a_paused_batch_submits_no_more_jobs(
+    client: KeyClient, workers: Workers, app: JobsApp, gateway: Gateway, server: ServedApp
+) -> None:
+    app.looks_to_end = None
+    workers.start()
+    batch = create(client, LINES)
+    client.post(f"/v1/batches/{batch['id']}/pause")
+    until(lambda: jobs_of(gateway))
+    paused = retrieve(client, batch["id"])
+    if jobs_of(gateway)[0].state == "pending":
+        assert (paused["waiting_on"]["reason"], asked(server, "POST", "/batches")) == ("paused_by_user", 0)
+    client.post(f"/v1/batches/{batch['id']}/resume")
+    until(lambda: jobs_of(gateway)[0].state == "running")
+    for path, body in (("/pause", {}), ("", {"concurrency": 1})):
+        answer = client.post(f"/v1/batches/{batch['id']}{path}", json=body)
+        assert (answer.status_code, answer.json["error"]["code"]) == (400, "unsupported_operation")
+    assert client.post(f"/v1/batches/{batch['id']}", json={"priority": 1, "concurrency": None}).status_code == 200
+    assert client.post(f"/v1/batches/{batch['id']}/resume").status_code == 200

@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from app.data.tables import batch_segments, batches
-from app.engine.work import Lane, Stops
+from app.engine.work import Bar, Lane, Stops
 from app.services.gateway import Gateway
 from app.services.running.work import BatchWork
 from tests.conftest import KeyClient
@@ -48,8 +48,8 @@ def test_what_is_saturated_is_left_to_others(gateway: Gateway, client: KeyClient
     found = work.claim(skip=())
     assert found is not None
     work.release(found[1])
-    assert work.claim(skip=[Lane(found[1].project_id, found[0])]) is None
-    assert work.claim(skip=[Lane(found[1].project_id + 1, found[0])]) is not None
+    assert work.claim(skip=[Bar(Lane(found[1].project_id, found[0]), 0, None)]) is None
+    assert work.claim(skip=[Bar(Lane(found[1].project_id + 1, found[0]), 0, None)]) is not None
 
 
 def test_a_segment_whose_workers_die_runs_one_line_at_a_time(gateway: Gateway, client: KeyClient) -> None:
