@@ -76,7 +76,7 @@ class Steps:
 
     def _work(self) -> None:
         """Take steps until there are no more."""
-        found = 0
+        found, began = 0, -1.0
         while not self._stopping.is_set():
             began = self._clock.monotonic()
             if not self._step():
