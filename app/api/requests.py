@@ -1,5 +1,6 @@
 """What surrounds every request: its id, its clock, its log line, its row in `events`."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +22,19 @@ from app.services.gateway import Actor, Caller
 POLLS = frozenset({"healthz", "readyz", "metrics", "key_check", "batch_retrieve", "batch_list", "ui_live", "ui_static"})
 MAX_REASON = 500
 REFUSALS = "batchgate_refusals"
+DEPLOYMENTS = "/openai/deployments/"
+BELOW_DEPLOYMENT = re.compile(r"/openai/deployments/[^/]+(/(?:batches|containers|files|models|uploads)(?:/.*)?)")
 
 
 class Application(Flask):
-    """Flask, without the look at each function, for each request, whether it is a coroutine: none is."""
+    """Flask, for the paths of all clients, and without asking of each function whether it is a coroutine: none is."""
+
+    def wsgi_app(self, environ: Any, start_response: Any) -> Any:
+        """Answer a request. Azure's SDK puts a deployment into the paths of all its calls; objects belong to none."""
+        path = environ["PATH_INFO"]
+        if path.startswith(DEPLOYMENTS) and (below := BELOW_DEPLOYMENT.fullmatch(path)):
+            environ["PATH_INFO"] = f"/openai{below[1]}"
+        return super().wsgi_app(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it is."""

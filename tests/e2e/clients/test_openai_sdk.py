@@ -131,10 +131,11 @@ def test_models_and_refusals(sdk: OpenAI, live_server: LiveServer) -> None:
         stranger.files.list()
 
 
-@pytest.mark.parametrize("endpoint", ["", "/openai"])
-def test_the_azure_sdk(live_server: LiveServer, endpoint: str) -> None:
+@pytest.mark.parametrize(("endpoint", "deployment"), [("", None), ("/openai", None), ("", "gpt-5-batch")])
+def test_the_azure_sdk(live_server: LiveServer, endpoint: str, deployment: str | None) -> None:
     with openai.AzureOpenAI(
         azure_endpoint=live_server.url + endpoint,
+        azure_deployment=deployment,
         api_key=live_server.key,
         api_version="2025-04-01-preview",
         max_retries=0,
