@@ -4,6 +4,7 @@ from flask import Flask
 
 from app.api import anthropic, dashboard, errors, health, keycheck, management, openai, paths, requests
 from app.api.context import EXTENSION
+from app.api.webhooks import incoming
 from app.services.gateway import Gateway
 
 
@@ -16,6 +17,7 @@ def register(app: Flask, gateway: Gateway) -> None:
     errors.register(app)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(keycheck.blueprint)
+    app.register_blueprint(incoming.blueprint)
     openai.register(app)
     anthropic.register(app)
     management.register(app)

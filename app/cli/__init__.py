@@ -48,6 +48,7 @@ COMMANDS = {
         "Show what the gateway does: accounts and models, workers, and the batches whose deadlines come first.",
     ),
     "usage": ("app.cli.commands.usage:usage", "Sum up usage and cost."),
+    "webhooks": ("app.cli.groups:webhooks", "Look after webhooks, and bring them to a developer's machine."),
     "worker": ("app.cli.operate.worker:worker", "Run batches until SIGTERM or Ctrl-C."),
 }
 

@@ -83,3 +83,19 @@ container_files = _group(
         },
     },
 )
+
+webhooks = _group(
+    "webhooks",
+    "Look after webhooks, and bring them to a developer's machine.",
+    {
+        CLIENT: {
+            "listen": ("app.cli.client.listen:listen", "Print events as batches end, and send them to a URL here.")
+        },
+        OPERATOR: {
+            "list": ("app.cli.commands.webhooks:list_", "List endpoints, and what waits for them."),
+            "deliveries": ("app.cli.commands.webhooks:deliveries", "List deliveries, newest first."),
+            "replay": ("app.cli.commands.webhooks:replay", "Deliver an event again."),
+            "test": ("app.cli.commands.webhooks:test", "Send a sample to an endpoint now."),
+        },
+    },
+)

@@ -6,6 +6,7 @@ from marshmallow import fields
 
 from app.lib.states import TERMINAL
 from app.schemas.base import BodySchema, Instant, Metadata, QuerySchema, Text, WholeNumber, one_of
+from app.schemas.webhooks import Webhook
 
 ID_LENGTH = 256
 NATIVE_ID_LENGTH = 512
@@ -75,6 +76,7 @@ class CreateBatch(BodySchema):
     concurrency = Concurrency(allow_none=True, load_default=None)
     finish_by = Instant(allow_none=True, load_default=None)
     not_before = Instant(allow_none=True, load_default=None)
+    webhook = Webhook(allow_none=True, load_default=None)
 
 
 class UpdateBatch(BodySchema):

@@ -1,6 +1,8 @@
 """Requests about webhook endpoints and deliveries."""
 
-from marshmallow import fields, validate
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
 
 from app.schemas.base import BodySchema, QuerySchema, Text, WholeNumber, one_of
 
@@ -44,6 +46,10 @@ class TestEndpoint(BodySchema):
     event_type = Text(required=True, validate=one_of(*EVENT_TYPES))
 
 
+class ReplayDelivery(BodySchema):
+    """Nothing: what is delivered is what was."""
+
+
 class ListEndpoints(QuerySchema):
     limit = WholeNumber(min=1, max=100, load_default=20)
     after = Text(load_default=None, max_length=ID_LENGTH)
@@ -64,3 +70,14 @@ class BatchWebhook(BodySchema):
     url = Text(required=True, max_length=URL_LENGTH)
     secret = Text(required=True, max_length=SECRET_LENGTH)
     payload = Text(load_default=PAYLOADS[0], validate=one_of(*PAYLOADS))
+
+
+class Webhook(fields.Field[Any]):
+    """The id of an endpoint of the project, or a BatchWebhook."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            return Text(max_length=ID_LENGTH).deserialize(value, attr, data, **kwargs)
+        if isinstance(value, dict):
+            return fields.Nested(BatchWebhook).deserialize(value, attr, data, **kwargs)
+        raise ValidationError("must be the id of a webhook endpoint, or an object with url and secret.")

@@ -19,6 +19,7 @@ COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\S*/)?batchgate (?P<words>.*)$")
 ONLY_READ = re.compile(
     r"worker$|demo|batch run|db sql$|events tail --follow|accounts test|accounts add .*--probe"
     r"|backup /|restore /|db (copy|fence) |takeover$"
+    r"|webhooks (listen|replay|test)|accounts webhook"
     r"|doctor|batches (?!waiting)|files |containers |prices set .* --from|keys revoke .*--stop"
 )
 ENVIRONMENT = {

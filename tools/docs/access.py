@@ -24,10 +24,12 @@ FACES = (*PREFIXES.values(), AZURE_PREFIX)
 VENDORS = {"Anthropic's API": f"{ANTHROPIC}/v1"}
 MANAGEMENT = "/api"
 DASHBOARD = "/ui"
+TELLS_NOTHING = 204
 OPEN, KEY, ADMINS, TOKEN = "anybody", "any key", "admins", "a token of its own"
 # Ids outside the path: (operation, field, status if the project has no such object).
 ELSEWHERE = (
     ("batch_create", "`input_file_id`", 400),
+    ("batch_create", "`webhook`", 400),
     ("batch_list", "`after`", 400),
     ("batch_lines", "`after`", 400),
     ("batch_results", "`after`", 400),
@@ -83,7 +85,7 @@ Here, a key with the role admin manages all projects. Elsewhere, it acts in its 
 
 """
 HEALTH_HEAD = """
-## Health
+## Health, and webhooks of providers
 
 `/metrics` is off, and 404, until `BATCHGATE_METRICS_TOKEN` is set; then it is 401 for whoever does not send that.
 
@@ -123,7 +125,7 @@ def routes(flask: Flask) -> dict[tuple[str, str], Route]:
 def status(route: Route, caller: str) -> int:
     """Return the status that `caller` gets for an otherwise valid request."""
     if route.guard == OPEN:
-        return 200
+        return TELLS_NOTHING if route.operation == "provider_webhook" else 200
     if route.guard == TOKEN:
         return 404
     if caller in UNKNOWN:

@@ -57,6 +57,7 @@ def create() -> Response:
             metadata=fields["metadata"],
             output_expires_after_s=expires_after.get("seconds"),
             execution=fields["execution"],
+            webhook=fields["webhook"],
             **{name: fields[name] for name in STEERING},
         )
         return _answer(create_batch(gateway(), caller(), new, source=source, settle=settling(_answer)))

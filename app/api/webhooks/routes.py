@@ -147,7 +147,9 @@ def retrieve_delivery(webhook_delivery_id: str) -> Response:
 @idempotent
 def replay(webhook_delivery_id: str) -> Response:
     """Deliver the same event again, as a new delivery."""
-    identify(read_json(required=False))
+    body = read_json(required=False)
+    identify(body)
+    load(schemas.ReplayDelivery, body)
     made = deliveries.replay(gateway(), caller(), webhook_delivery_id, settle=settling(_answer_delivery))
     return _answer_delivery(made)
 

@@ -1,5 +1,6 @@
 """`batchgate accounts`: manages accounts, the credentials at providers."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.services.accounts.environment import STORE_IT
 from app.services.accounts.pauses import ShownPause
 from app.services.accounts.replacement import Replacement
 from app.services.events import record
+from app.services.jobs import incoming
 
 MAX_WEIGHT = 1000
 
@@ -279,6 +281,33 @@ def set_(
         if has_changes:
             admin.change(gateway, provider=provider, name=name, **changes)  # type: ignore[arg-type]
     click.echo(f"Account {provider}/{name} is changed.")
+
+
+@accounts.command()
+@click.argument("provider")
+@click.argument("name", default=DEFAULT_NAME)
+@click.option(
+    "--secret-env", metavar="VARIABLE", help="Read the signing secret that the provider shows from this variable."
+)
+@click.option("--remove", "is_removed", is_flag=True, help="Forget the secret: messages are ignored.")
+def webhook(provider: str, name: str, secret_env: str | None, is_removed: bool) -> None:
+    """Let the provider of an account tell of jobs that end, so that they are not only found by polling.
+
+    Make a webhook for batch events at the provider (OpenAI, Gemini), with the URL that this command prints, and give
+    the secret that the provider shows. It is stored encrypted.
+
+    \b
+    Example:
+      OPENAI_HOOK=whsec_... batchgate accounts webhook openai team-a --secret-env OPENAI_HOOK
+    """
+    if (secret_env is None) is not is_removed:
+        raise click.UsageError("Give either --secret-env VARIABLE or --remove.")
+    if secret_env is not None and secret_env not in os.environ:
+        raise click.UsageError(f"--secret-env: {secret_env} is not set.")
+    secret = None if secret_env is None else os.environ[secret_env].strip()
+    with context.gateway() as gateway:
+        url = incoming.set_secret(gateway, provider=provider, name=name, secret=secret)
+    click.echo(f"{provider}/{name} takes no messages." if secret is None else url)
 
 
 @accounts.command()

@@ -47,6 +47,14 @@ class AccountName:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookSecret:
+    """The sealed secret with which an account's provider signs its own webhooks."""
+
+    account_id: int
+    sealed: bytes = field(repr=False)
+
+
 class AccountValues(TypedDict, total=False):
     """Columns to write. An instant that is True becomes the current time of the database's clock."""
 
@@ -102,6 +110,20 @@ def find(connection: Connection, *, provider: str, name: str) -> AccountRow | No
     where = (accounts.c.provider == provider, accounts.c.name == name, accounts.c.retired_at.is_(None))
     row = connection.execute(_ROWS.where(*where)).first()
     return None if row is None else AccountRow(**row._mapping)
+
+
+def webhook_secret(connection: Connection, *, provider: str, name: str) -> WebhookSecret | None:
+    """Returns the secret of an account that is not retired; None when it has none."""
+    where = (accounts.c.provider == provider, accounts.c.name == name, accounts.c.retired_at.is_(None))
+    statement = select(accounts.c.id, accounts.c.sealed_webhook_secret).where(*where)
+    row = connection.execute(statement).first()
+    return None if row is None or row.sealed_webhook_secret is None else WebhookSecret(*row)
+
+
+def set_webhook_secret(connection: Connection, account_id: int, sealed: bytes | None) -> None:
+    """Writes the secret of an account's webhooks, which its calls do not depend on."""
+    statement = update(accounts).where(accounts.c.id == account_id)
+    connection.execute(statement.values(sealed_webhook_secret=sealed))
 
 
 def ensure(connection: Connection, *, provider: str, name: str, base_url: str, source: str = ENVIRONMENT) -> int:
@@ -216,7 +238,8 @@ def idle_retired(connection: Connection, *, older_ms: int) -> Sequence[AccountNa
 
 def wipe(connection: Connection, account_id: int, *, older_ms: int) -> bool:
     """Deletes the credential of an account. Returns False when `idle_retired` would no longer list the account."""
-    values: Mapping[str, Any] = {"sealed_credential": None, "fingerprint": None, "options": None}
+    gone = ("sealed_credential", "sealed_webhook_secret", "fingerprint", "options")
+    values: Mapping[str, Any] = dict.fromkeys(gone)
     where = (accounts.c.id == account_id, *_idle(older_ms))
     return connection.execute(update(accounts).where(*where).values(values)).rowcount == 1
 

@@ -12,7 +12,7 @@ from app.data.batches.waits import Progress, WaitingOn
 from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.store.rows import columns
-from app.data.tables import batch_jobs, batches, files
+from app.data.tables import batch_jobs, batches, files, webhook_endpoints
 from app.lib.states import TERMINAL
 
 CANCELLABLE = ("validating", "in_progress")
@@ -21,6 +21,7 @@ _input = files.alias("input_file")
 _output = files.alias("output_file")
 _error = files.alias("error_file")
 _first = batches.alias("first_try")
+_hook = webhook_endpoints.alias("hook")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class Batch:
 
     No line is sent before `not_before`, nor while `paused_at` is set. One with `off_peak_until` waits for its account's
     off-peak hours; those that it is in, or was last, end then.
+
+    `webhook_endpoint` is told of its end besides the project's others; of one that the batch brought along there is
+    the `webhook_url` instead.
     """
 
     id: int
@@ -82,6 +86,9 @@ class Batch:
     not_before: int | None = None
     off_peak_until: int | None = None
     paused_at: int | None = None
+    webhook_endpoint_id: int | None = None
+    webhook_endpoint: str | None = None
+    webhook_url: str | None = None
     waiting_on: WaitingOn | None = None
     progress: Progress | None = None
 
@@ -125,6 +132,7 @@ class NewBatch:
     finish_by: int | None = None
     not_before: int | None = None
     off_peak_until: int | None = None
+    webhook_endpoint_id: int | None = None
 
 
 class Steering(TypedDict, total=False):
@@ -145,6 +153,8 @@ _BATCH = (
         _output.c.public_id.label("output_file"),
         _error.c.public_id.label("error_file"),
         _first.c.public_id.label("retry_of_batch"),
+        case((_hook.c.scope == "project", _hook.c.public_id)).label("webhook_endpoint"),
+        case((_hook.c.scope == "batch", _hook.c.url)).label("webhook_url"),
         # A batch that was split has no one id there.
         select(case((func.count() == 1, func.min(batch_jobs.c.native_id))))
         .where(batch_jobs.c.batch_id == batches.c.id)
@@ -161,6 +171,7 @@ _BATCH = (
     .outerjoin(_output, _output.c.id == batches.c.output_file_id)
     .outerjoin(_error, _error.c.id == batches.c.error_file_id)
     .outerjoin(_first, _first.c.id == batches.c.retry_of)
+    .outerjoin(_hook, _hook.c.id == batches.c.webhook_endpoint_id)
 )
 
 

@@ -218,6 +218,19 @@ def hurry(connection: Connection, batch_id: int) -> None:
     connection.execute(update(batch_jobs).where(*running).values(next_at=now_ms()))
 
 
+def hint(connection: Connection, *, account_id: int, native_ids: Collection[str], every_ms: int) -> int:
+    """Make running jobs of an account due now, or `every_ms` after the last look at them; returns how many."""
+    earliest = func.coalesce(batch_jobs.c.refreshed_at, 0) + every_ms
+    due = case((earliest > now_ms(), earliest), else_=now_ms())
+    where = (
+        batch_jobs.c.native_id.in_(list(native_ids)),
+        batch_jobs.c.account_id + 0 == account_id,
+        batch_jobs.c.state == "running",
+        batch_jobs.c.next_at > due,
+    )
+    return connection.execute(update(batch_jobs).where(*where).values(next_at=due)).rowcount
+
+
 def drop_unmade(connection: Connection, batch_id: int) -> None:
     """Cancel the jobs that no provider was asked for yet. Whoever holds one loses its lease."""
     statement = update(batch_jobs).where(batch_jobs.c.batch_id == batch_id, batch_jobs.c.state == "pending")

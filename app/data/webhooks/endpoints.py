@@ -7,9 +7,9 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import ColumnElement, Connection, exists, func, insert, literal, select, update
 
 from app.data.store import paging
-from app.data.store.database import now_ms
+from app.data.store.database import insert_absent, now_ms
 from app.data.store.rows import columns
-from app.data.tables import batches, webhook_deliveries, webhook_endpoints
+from app.data.tables import batches, projects, webhook_deliveries, webhook_endpoints
 from app.data.tables.batches import IS_RUNNING
 
 PROJECT, BATCH = "project", "batch"
@@ -63,6 +63,23 @@ class NewEndpoint:
     fingerprint: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ShownEndpoint:
+    """An endpoint as operators see it. `pending` is how many deliveries wait."""
+
+    endpoint: str
+    project: str
+    scope: str
+    name: str
+    url: str
+    event_types: Sequence[str] | None
+    payload: str
+    failures: int
+    paused_until: int | None
+    pending: int
+    created_at: int
+
+
 class Changes(TypedDict, total=False):
     """Columns that a project may change."""
 
@@ -83,6 +100,15 @@ def insert_endpoint(connection: Connection, new: NewEndpoint) -> Endpoint:
     return _endpoint(connection, _T.c.id == row_id.scalar_one())
 
 
+def ensure_brought(connection: Connection, new: NewEndpoint) -> int:
+    """The row id of an endpoint that a batch brought along; of two that bring the same at once, one inserts it."""
+    values = {name: getattr(new, name) for name in NewEndpoint.__dataclass_fields__}
+    insert_absent(connection, _T, created_at=now_ms(), updated_at=now_ms(), **values)
+    found = find_by_fingerprint(connection, project_id=new.project_id, fingerprint=str(new.fingerprint))
+    assert found is not None  # noqa: S101 - for mypy: it was inserted here or by another
+    return found
+
+
 def count(connection: Connection, project_id: int) -> int:
     """How many endpoints the project has."""
     return int(connection.execute(select(func.count()).where(_T.c.project_id == project_id, *_LISTED)).scalar_one())
@@ -93,6 +119,36 @@ def find(connection: Connection, *, project_id: int, public_id: str) -> Endpoint
     where = (paging.within(_T.c.project_id, project_id), paging.alive(_T.c.deleted_at), _T.c.scope == PROJECT)
     row = connection.execute(_ENDPOINT.where(_T.c.public_id == public_id, *where)).first()
     return None if row is None else Endpoint(*row)
+
+
+def owner(connection: Connection, public_id: str) -> Endpoint | None:
+    """An endpoint of whatever project, also one that a batch brought along, that is not deleted."""
+    row = connection.execute(_ENDPOINT.where(_T.c.public_id == public_id, paging.alive(_T.c.deleted_at))).first()
+    return None if row is None else Endpoint(*row)
+
+
+def list_all(connection: Connection, *, project_id: int | None, limit: int) -> Sequence[ShownEndpoint]:
+    """Endpoints of a project, or of all of them, oldest first, also those that batches brought along."""
+    pending = (
+        select(func.count())
+        .where(webhook_deliveries.c.endpoint_id == _T.c.id, webhook_deliveries.c.state == "pending")
+        .correlate(_T)
+        .scalar_subquery()
+    )
+    statement = (
+        select(
+            _T.c.public_id.label("endpoint"),
+            projects.c.name.label("project"),
+            *[_T.c[name] for name in ("scope", "name", "url", "event_types", "payload", "failures", "paused_until")],
+            pending.label("pending"),
+            _T.c.created_at,
+        )
+        .join_from(_T, projects, projects.c.id == _T.c.project_id)
+        .where(_T.c.deleted_at.is_(None))
+    )
+    if project_id is not None:
+        statement = statement.where(_T.c.project_id == project_id)
+    return [ShownEndpoint(*row) for row in connection.execute(statement.order_by(_T.c.id).limit(limit))]
 
 
 def find_by_fingerprint(connection: Connection, *, project_id: int, fingerprint: str) -> int | None:

@@ -29,6 +29,8 @@ from app.services.gateway import Caller, Gateway
 from app.services.limits import limits
 from app.services.lines import dialects, rules
 from app.services.money import budgets
+from app.services.webhooks import attach
+from app.services.webhooks.attach import Webhook
 
 PURPOSE = "batch"
 PROVIDER, GATEWAY = "provider", "gateway"
@@ -64,6 +66,8 @@ class NewBatch:
     concurrency: int | None = None
     finish_by: int | None = None
     not_before: int | None = None
+    webhook: Webhook | None = None
+    webhook_endpoint_id: int | None = None  # of the batch whose lines are retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ def create(
     """
     chosen: _Source = source if isinstance(source, InlineInput) else _look_up(gateway, caller, source)
     decided = _decide(gateway, caller, new, chosen)
+    attach.check(gateway, caller, new.webhook)
     if isinstance(chosen, InlineInput):
         chosen.seal(decided.endpoint)
         key: str | None = chosen.blob.key
@@ -133,7 +138,8 @@ def create(
         account = decided.account
         limits.check_new_batch(connection, caller, chosen.lines, account_id=account.id, account_limits=account.limits)
         input_file_id = _input_file(connection, caller, chosen, home=account.provider)
-        row = _row(caller, new, decided, input_file_id)
+        own = attach.attach(gateway, connection, caller, new.webhook)
+        row = _row(caller, new, decided, input_file_id, webhook_endpoint_id=own or new.webhook_endpoint_id)
         batch = batches.insert_batch(connection, row, window_ms=window_ms(decided.window))
         limits.check_stored(connection, caller)
         budgets.reserve(connection, caller, batch.id, estimate, log=gateway.log)
@@ -238,7 +244,9 @@ def _require_one_of(value: str, allowed: frozenset[str], *, provider: str, param
         raise InvalidRequestError(f"{param}: {provider} has {listed}, not {value!r:.80}.", param=param)
 
 
-def _row(caller: Caller, new: NewBatch, decided: _Decided, input_file_id: int) -> batches.NewBatch:
+def _row(
+    caller: Caller, new: NewBatch, decided: _Decided, input_file_id: int, *, webhook_endpoint_id: int | None
+) -> batches.NewBatch:
     return batches.NewBatch(
         public_id=ids.new(ids.BATCH),
         project_id=caller.project_id,
@@ -258,6 +266,7 @@ def _row(caller: Caller, new: NewBatch, decided: _Decided, input_file_id: int) -
         concurrency=new.concurrency,
         finish_by=new.finish_by,
         not_before=new.not_before,
+        webhook_endpoint_id=webhook_endpoint_id,
     )
 
 

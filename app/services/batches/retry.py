@@ -39,6 +39,7 @@ def retry(
         output_expires_after_s=first.output_expires_after_s,
         execution=first.execution,
         retry_of=first.id,
+        webhook_endpoint_id=first.webhook_endpoint_id,
     )
     reader = _open_input(gateway, caller, first)
     try:

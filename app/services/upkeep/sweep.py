@@ -15,6 +15,7 @@ from app.services.gateway import Gateway
 from app.services.leases import lease_ms
 from app.services.money import budgets
 from app.services.upkeep import retention
+from app.services.webhooks import cleaning
 
 FORGET_WORKERS_MS = 24 * 3600 * 1000
 FORGET_PAUSES_MS = 3600 * 1000
@@ -54,6 +55,7 @@ def sweep(gateway: Gateway) -> dict[str, int]:
         "batch_lines": retention.drop_due,
         "events": retention.drop_events,
         "reservations": budgets.sweep,
+        "webhooks": cleaning.sweep,
         "blobs": blobs.sweep,
         "accounts": admin.retire_due,
         "stopped_batches": key_stop.stop_all,

@@ -203,11 +203,15 @@ def reveal(gateway: Gateway, caller: Caller, public_id: str) -> str | None:
 
 def try_out(gateway: Gateway, caller: Caller, public_id: str, *, event_type: str) -> Tried:
     """Send a sample once, now. Raises NotFoundError, and InvalidRequestError when there is no answer."""
-    found = retrieve(gateway, caller, public_id)
+    return send_sample(gateway, retrieve(gateway, caller, public_id), event_type=event_type)
+
+
+def send_sample(gateway: Gateway, found: Endpoint, *, event_type: str) -> Tried:
+    """As `try_out`, of an endpoint that was found."""
     with gateway.database.read() as connection:
         sealed = endpoints.secrets(connection, found.id)
     if sealed is None:
-        raise not_found(public_id)
+        raise not_found(found.public_id)
     event_id = ids.new(ids.EVENT)
     data = {"id": messages.SAMPLE_BATCH}
     body = messages.event(event_id, event_type, created_at_s=gateway.clock.now_ms() // 1000, data=data)
@@ -216,7 +220,7 @@ def try_out(gateway: Gateway, caller: Caller, public_id: str, *, event_type: str
         outbox.insert_ended(
             connection,
             public_id=ids.new(ids.WEBHOOK_DELIVERY),
-            project_id=caller.project_id,
+            project_id=found.project_id,
             endpoint_id=found.id,
             event_id=event_id,
             event_type=event_type,
@@ -227,7 +231,7 @@ def try_out(gateway: Gateway, caller: Caller, public_id: str, *, event_type: str
         )
     if outcome.status_code is None:
         raise InvalidRequestError(f"The sample was not delivered. {outcome.error}", code=NOT_DELIVERED)
-    return Tried(public_id, event_type, outcome.status_code)
+    return Tried(found.public_id, event_type, outcome.status_code)
 
 
 def check_url(gateway: Gateway, url: str, *, param: str = "url") -> None:

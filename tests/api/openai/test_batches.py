@@ -14,6 +14,7 @@ FIELDS = {
     *("output_file_id", "error_file_id", "request_counts", "usage", "metadata", "created_at", "in_progress_at"),
     *("expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"),
     *("processing_status", "results_url", "operation_name", "execution", "retry_of", "waiting_on", "extra_fields"),
+    "webhook",
     *("priority", "concurrency", "finish_by", "not_before", "off_peak", "paused_at", "progress"),
 }
 THREE = jsonl([request(1), request(2), request(3)])

@@ -26,6 +26,8 @@ def filled(route: Route, names: Names, managed: Mapping[str, str] | None = None)
         "webhook_endpoint_id": names.webhook_endpoint,
         "webhook_delivery_id": names.webhook_delivery,
         "model_id": MODEL,
+        "provider": "openai",
+        "account": "env",
         **(managed or {}),
     }
     return route.path.format(**found)
@@ -94,7 +96,7 @@ READS = (
     "container_file_retrieve", "container_file_content", "model_list", "key_quota", "project_list", "project_retrieve",
     "key_list", "key_retrieve", "account_list", "pause_list", "price_list", "budget_list", "event_list", "usage_list",
     "key_check", "model_retrieve", "webhook_endpoint_list", "webhook_endpoint_retrieve", "webhook_event_type_list",
-    "webhook_delivery_list", "webhook_delivery_retrieve",
+    "webhook_delivery_list", "webhook_delivery_retrieve", "provider_webhook",
 )  # fmt: skip
 BODIES: dict[str, Callable[[Names, str], Body]] = {
     **dict.fromkeys(READS, _nothing),

@@ -42,6 +42,9 @@ ASKED: dict[tuple[str, str], Ask] = {
     ("batch_create", "input_file_id"): lambda client, _, other: client.post(
         "/v1/batches", json={"input_file_id": other.source, **WINDOW}
     ),
+    ("batch_create", "webhook"): lambda client, own, other: client.post(
+        "/v1/batches", json={"input_file_id": own.source, **WINDOW, "webhook": other.webhook_endpoint}
+    ),
     ("batch_list", "after"): lambda client, _, other: client.get("/v1/batches", query_string={"after": other.batch}),
     ("batch_lines", "after"): _lines("lines"),
     ("batch_results", "after"): _lines("results"),

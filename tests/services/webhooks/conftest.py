@@ -11,6 +11,7 @@ from app.services.webhooks.post import Postman
 from tests.conftest import KeyClient
 from tests.support.batches import CHAT, chat_line
 from tests.support.receiver import ALLOWED, Receiver
+from tests.support.waiting import until
 from tests.support.working import settle
 
 ALL = ["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"]
@@ -57,8 +58,10 @@ def started(client: KeyClient, *, lines: int = 2, **fields: Any) -> str:
 def cancelled(client: KeyClient, gateway: Gateway, **fields: Any) -> str:
     """A batch that has ended; returns its id."""
     batch = started(client, **fields)
+    work = BatchWork(gateway, worker="worker-of-the-tests")
+    until(work.plan)
     client.post(f"/v1/batches/{batch}/cancel")
-    settle(BatchWork(gateway, worker="worker-of-the-tests"))
+    settle(work)
     return batch
 
 
