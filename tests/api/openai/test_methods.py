@@ -16,13 +16,15 @@ EVERYWHERE = {
     "/uploads": "OPTIONS, POST",
     "/uploads/x/parts": "OPTIONS, POST",
     "/batches": "GET, HEAD, OPTIONS, POST",
-    "/batches/x": "DELETE, GET, HEAD, OPTIONS",
+    "/batches/x": "DELETE, GET, HEAD, OPTIONS, POST",
     "/batches/x/cancel": "OPTIONS, POST",
     "/containers/x": "DELETE, GET, HEAD, OPTIONS",
     "/containers/x/files/y": "DELETE, GET, HEAD, OPTIONS",
     "/containers/x/files/y/content": READ,
 }
+AT_AZURE = {"/batches/x": "DELETE, GET, HEAD, OPTIONS"}  # without the gateway's own routes
 EXTRAS = {
+    "/batches/x/pause": "OPTIONS, POST",
     "/files/x/estimate": READ,
     "/batches/x/results": READ,
     "/batches/x/lines": READ,
@@ -31,7 +33,7 @@ EXTRAS = {
 }
 ROUTES = [
     *((f"{prefix}{path}", allowed) for prefix in ("/v1", "/openai/v1") for path, allowed in EVERYWHERE.items()),
-    *((f"/openai/openai{path}", allowed) for path, allowed in EVERYWHERE.items()),
+    *((f"/openai/openai{path}", allowed) for path, allowed in {**EVERYWHERE, **AT_AZURE}.items()),
     *((f"/openai{path}", allowed) for path, allowed in EXTRAS.items()),
 ]
 
