@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,6 +12,9 @@ from click.testing import CliRunner
 
 from app.cli import batchgate
 from tests.architecture.test_docs import PAGES_OF_REPOSITORY, ROOT
+from tests.cli.client.conftest import started
+from tests.support.batch_states import put_file
+from tests.support.server import LiveServer
 
 pytestmark = pytest.mark.one_database
 
@@ -20,8 +24,10 @@ ONLY_READ = re.compile(
     r"worker$|demo|batch run|db sql$|events tail --follow|accounts test|accounts add .*--probe"
     r"|backup /|restore /|db (copy|fence) |takeover$"
     r"|webhooks (listen|replay|test)|accounts webhook"
-    r"|doctor|batches (?!waiting)|files |containers |prices set .* --from|keys revoke .*--stop"
+    r"|doctor|top$|batches (resolve|jobs|adopt|watch|cancel|retry|pause|resume|set)|(files|containers) adopt"
+    r"|prices set .* --from|keys revoke .*--stop"
 )
+OF_CLIENTS = re.compile(r"batches (?!waiting)|files |containers ")
 ENVIRONMENT = {
     "OPENAI_API_KEY": "sk-of-the-environment",
     "AZURE_OPENAI_API_KEY": "azure-key",
@@ -60,16 +66,48 @@ def read(words: list[str]) -> None:
         assert end.exit_code == 0
 
 
-class Shell:
-    """Runs commands in a folder and on a store of their own."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A gateway on a socket, and what stands on pages for the ids of its objects."""
 
-    def __init__(self, folder: Path) -> None:
+    url: str
+    key: str
+    ids: dict[str, str]
+
+
+def served(request: pytest.FixtureRequest) -> Place:
+    """A gateway with a batch whose lines have ended, a file and a container with a file."""
+    gateway, client, caller = (request.getfixturevalue(name) for name in ("gateway", "client", "caller"))
+    server: LiveServer = request.getfixturevalue("live_server")
+    batch = started(client, gateway, caller)
+    batch.answer([1, 2, 3])
+    batch.answer([4, 5], state="failed", status_code=400)
+    batch.end("completed")
+    container = client.post("/v1/containers", json={"name": "c"}).json["id"]
+    file = put_file(gateway, caller, b"{}\n")
+    copy = client.post(f"/v1/containers/{container}/files", json={"file_id": file}).json["id"]
+    ids = {"batch": batch.id, "file": file, "cntr": container, "cfile": copy}
+    shown = {"batch": "batch_00061f...", "file": "file-00061f...", "cntr": "cntr_00061f...", "cfile": "cfile_00061f..."}
+    return Place(server.url, server.key, {shown[kind]: made for kind, made in ids.items()})
+
+
+class Shell:
+    """Runs commands in a folder and on a store of their own, and those of clients at a gateway."""
+
+    def __init__(self, folder: Path, *, place: Callable[[], Place]) -> None:
+        self._place = place
+        self._served: Place | None = None
         self.runner = CliRunner(env={"BATCHGATE_HOME": str(folder / "var"), "DATABASE_URL": "", **ENVIRONMENT})
         for command in ("release", "accounts apply", "keys create --project reports", "keys create --project ops"):
             self.run(command.split())
 
     def run(self, words: list[str]) -> str:
-        done = self.runner.invoke(batchgate, words, input="sk-from-standard-input\n")
+        variables = {}
+        if OF_CLIENTS.match(" ".join(words)):
+            self._served = at = self._served or self._place()
+            variables = {"BATCHGATE_BASE_URL": at.url, "BATCHGATE_API_KEY": at.key}
+            words = [at.ids.get(word, word) for word in words]
+        done = self.runner.invoke(batchgate, words, input="sk-from-standard-input\n", env=variables)
         assert done.exit_code == 0, f"batchgate {shlex.join(words)}\n{done.output}"
         return str(done.stdout)
 
@@ -107,12 +145,14 @@ WITH_COMMANDS = [page for page in PAGES_OF_REPOSITORY if list(commands((ROOT / p
 
 
 def test_pages_with_commands_are_found() -> None:
-    assert {"README.md", "docs/operations.md", "docs/keys.md", "docs/money.md", "docs/prices.md"} <= set(WITH_COMMANDS)
+    assert {"README.md", "docs/operations.md", "docs/cli.md", "docs/keys.md", "docs/money.md", "docs/prices.md"} <= set(
+        WITH_COMMANDS
+    )
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS)
-def test_the_commands_of_a_page_work_one_after_another(folder: Path, page: str) -> None:
-    shell = Shell(folder)
+def test_the_commands_of_a_page_work_one_after_another(folder: Path, page: str, request: pytest.FixtureRequest) -> None:
+    shell = Shell(folder, place=lambda: served(request))
     for words in commands((ROOT / page).read_text()):
         shell.follow(words)
 

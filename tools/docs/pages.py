@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from tools.docs import access, dialects, metrics, providers, refusals, schema, settings
+from tools.docs import access, commands, dialects, metrics, providers, refusals, schema, settings
 
 PAGES: dict[str, Callable[[], str]] = {
     "access.md": access.render,
+    "cli.md": commands.render,
     "dialects.md": dialects.render,
     "metrics.md": metrics.render,
     "providers.md": providers.render,

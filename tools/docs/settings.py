@@ -40,10 +40,10 @@ CLIENT = """
 
 | variable | meaning |
 |---|---|
-| `BATCHGATE_BASE_URL` | URL of the gateway that `batchgate batch run` uses. |
-| `BATCHGATE_API_KEY` | Virtual key that it sends. |
+| `BATCHGATE_BASE_URL` | URL of the gateway that commands of a client use ([cli.md](cli.md)). |
+| `BATCHGATE_API_KEY` | Virtual key that they send. |
 
-If neither is set, it uses the gateway and key that `make run` wrote to `client.json` under `BATCHGATE_HOME`.
+If neither is set, they use the gateway and key that `make run` wrote to `client.json` under `BATCHGATE_HOME`.
 """
 
 
