@@ -7,6 +7,7 @@ from app.data.batches import lines as batch_lines
 from app.data.batches import new_lines, segments, work
 from app.data.batches.lines import LineResult
 from app.data.batches.new_lines import NewLine
+from app.data.batches.segments import Wanted
 from app.data.files import files
 from app.data.store.leases import Lease
 from app.lib import ids, json
@@ -122,8 +123,8 @@ class RunningBatch:
     def _claim_segment(self) -> Lease:
         with self.gateway.database.write() as connection:
             facts = work.facts(connection, self._lease.id)
-            accounts = [facts.account_id]
-            row = segments.next_segment(connection, project_id=facts.project_id, accounts=accounts, skip=[])
+            wanted = Wanted(WORKER, [facts.account_id], skip=[])
+            row = segments.next_segment(connection, wanted, project_id=facts.project_id)
             assert row is not None
             lease = Lease(row.id, row.epoch + 1, WORKER)
             assert segments.claim(connection, lease, lease_ms=LEASE_MS)

@@ -180,6 +180,22 @@ def test_a_batch_is_cancelled_and_its_lines_are_tried_again(run: Run, running: R
     assert "cancelled" in again.stderr
 
 
+def test_a_batch_is_paused_goes_on_and_is_steered(run: Run, running: RunningBatch) -> None:
+    assert json.loads(run("batches", "pause", running.id, "--json").stdout)["paused_at"] is not None
+    assert "paused_by_user" in run("batches", "show", running.id).stdout
+    assert json.loads(run("batches", "resume", running.id, "--json").stdout)["paused_at"] is None
+
+    words = ("--priority", 5, "--concurrency", 3, "--finish-by", "8h", "--not-before", "1h", "--json")
+    changed = json.loads(run("batches", "set", running.id, *words).stdout)
+    assert (changed["priority"], changed["concurrency"]) == (5, 3)
+    assert changed["finish_by"] - changed["not_before"] in (25_199, 25_200, 25_201)
+    cleared = run("batches", "set", running.id, "--concurrency", "none", "--not-before", "none", "--json")
+    assert [json.loads(cleared.stdout)[name] for name in ("priority", "concurrency", "not_before")] == [5, None, None]
+    assert run("batches", "set", running.id).exit_code == 2
+    for option, value in (("--finish-by", "soon"), ("--concurrency", "0"), ("--priority", "11")):
+        assert run("batches", "set", running.id, option, value).exit_code == 2
+
+
 def test_no_text_of_others_reaches_the_terminal_as_it_is(tmp_path: Path) -> None:
     batch = {
         "id": "batch_1",
