@@ -3,6 +3,7 @@
 A task says "look" and nothing more; what is taken up is decided by SQL. See `app.engine.on_demand`.
 """
 
+import math
 import os
 import socket
 import threading
@@ -10,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutting_down
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import logs
 from app.data.batches import workers
@@ -29,7 +31,9 @@ from app.settings import SettingsError, from_environment
 from app.wiring import build_gateway
 from app.worker import build_engine
 
-LOOK_S = 1.0
+# How often is looked for what became due while a batch runs, and while none does.
+LOOK_S, QUIET_LOOK_S = 1.0, 6.0
+LOOKS = round(QUIET_LOOK_S / LOOK_S)
 
 settings = from_environment()
 logs.configure(settings)
@@ -38,7 +42,7 @@ if not settings.broker_url:
 app = hints.make_celery(settings.broker_url)
 app.conf.beat_scheduler = "celery.beat:Scheduler"  # two tasks that may run at any time: nothing to remember
 app.conf.beat_schedule = {
-    "look": {"task": hints.LOOK, "schedule": LOOK_S, "options": {"expires": 10 * LOOK_S}},
+    "look": {"task": hints.LOOK, "schedule": QUIET_LOOK_S, "options": {"expires": 2 * QUIET_LOOK_S}},
     "sweep": {"task": hints.SWEEP, "schedule": settings.sweep_s, "options": {"expires": settings.sweep_s}},
 }
 
@@ -54,6 +58,8 @@ class Host:
         self.name = _name()
         self.postman = Postman(self.gateway, worker=self.name)
         self.engines = OnDemand(self._engine, clock=self.gateway.clock)
+        self._seen_at = -math.inf
+        self._closing = threading.Event()
         named = {"name": self.name, "host": socket.gethostname()[:255]}
         with self.gateway.database.write() as connection:
             workers.register(connection, **named, pid=os.getpid(), lease_ms=lease_ms(settings))
@@ -73,7 +79,10 @@ class Host:
 
     def may_work(self) -> bool:
         """False while the store is fenced or was moved."""
-        upkeep_sweep.seen(self.gateway, worker=self.name)
+        now = self.gateway.clock.monotonic()
+        if now - self._seen_at >= settings.heartbeat_s:
+            upkeep_sweep.seen(self.gateway, worker=self.name)
+            self._seen_at = now
         found = fence.state(self.gateway)
         if found.state == fence.OPEN:
             if self.gateway.episodes.worked("store"):
@@ -83,8 +92,37 @@ class Host:
             self.gateway.log.warning("worker.waiting", reason=fence.describe(found))
         return False
 
+    def look(self) -> bool:
+        """Look into SQL for what is due, and send hints; one process does so, however many beats run.
+
+        True when no batch runs, so that nothing becomes due by itself, or another process has the turn.
+        """
+        mine = self.gateway
+        if not self.may_work() or not upkeep_sweep.take_turn(mine, "look", worker=self.name, for_s=LOOK_S * 0.9):
+            return True
+        found = due.find(mine, KINDS)
+        if LINES in found.kinds:
+            mine.hints.send(LINES)
+        if found.kinds - {LINES, DELIVER}:
+            mine.hints.send(JOBS)
+        if DELIVER in found.kinds:
+            mine.hints.send(UPKEEP)
+        return found.is_quiet
+
+    def look_again(self) -> None:
+        """The looks until beat sends the next one. Not by messages that wait: a broker that goes away loses those."""
+        for _ in range(LOOKS - 1):
+            if self._closing.wait(LOOK_S):
+                return
+            try:
+                if self.look():
+                    return
+            except SQLAlchemyError as error:
+                self.gateway.log.error("worker.store_away", reason=f"{type(error).__name__}: {error}"[:512])
+
     def close(self) -> None:
         """Let lines that are out end; everything else is given back."""
+        self._closing.set()
         self.engines.close()
         with self.gateway.database.write() as connection:
             workers.unregister(connection, name=self.name)
@@ -132,17 +170,10 @@ def deliver() -> None:
 
 @app.task(name=hints.LOOK)
 def look() -> None:
-    """Make up for hints that were lost: look into SQL for what is due. One process does so, however many beats run."""
+    """Make up for hints that were lost, and look for what became due by itself."""
     mine = host()
-    if not mine.may_work() or not upkeep_sweep.take_turn(mine.gateway, "look", worker=mine.name, for_s=LOOK_S * 0.9):
-        return
-    found = due.find(mine.gateway, KINDS).kinds
-    if LINES in found:
-        mine.gateway.hints.send(LINES)
-    if found - {LINES, DELIVER}:
-        mine.gateway.hints.send(JOBS)
-    if DELIVER in found:
-        mine.gateway.hints.send(UPKEEP)
+    if not mine.look():
+        threading.Thread(target=mine.look_again, name="look", daemon=True).start()
 
 
 @app.task(name=hints.SWEEP)
