@@ -12,7 +12,21 @@ from sqlalchemy import Connection, insert, text, update
 
 from app import migrate
 from app.data import now
-from app.data.batches import batches, capacity, inputs, job_facts, jobs, lines, pauses, retention, segments, waits, work
+from app.data.access import expiries, sessions
+from app.data.batches import (
+    batches,
+    capacity,
+    inputs,
+    job_facts,
+    jobs,
+    lines,
+    pauses,
+    retention,
+    segments,
+    showing,
+    waits,
+    work,
+)
 from app.data.batches.jobs import JobLease
 from app.data.batches.lines import LineAttempts, LineResult
 from app.data.batches.segments import Wanted
@@ -236,6 +250,15 @@ QUERIES: dict[str, Query] = {
     "users of a named file": Query(lambda c: files.users(c, NAMED), 100),
     "named file delete": Query(lambda c: files.delete(c, NAMED), 100),
     "files expired, in use": Query(lambda c: files.expired(c, limit=50), 50),
+    # What pages of the dashboard ask.
+    "page, names of batches": Query(lambda c: batches.labels(c, project_id=PROJECT, after=None, limit=100), 100 * 6),
+    "page, batches that match": Query(lambda c: batches.by_ids(c, range(500, 525)), 25 * 10),
+    "page, place of a line": Query(lambda c: showing.place(c, HUGE, 77), 10),
+    "page, number of a line": Query(lambda c: showing.numbered(c, HUGE, "c77"), 10),
+    "page, failures": Query(lambda c: showing.failures(c, HUGE, among=50), 50 * 5),
+    "page, jobs": Query(lambda c: job_facts.named(c, "batch_500", limit=50), 20),
+    "page, session": Query(lambda c: sessions.find(c, token_sha256="0", idle_ms=1000), 10),
+    "page, what expires": Query(lambda c: expiries.of_project(c, PROJECT, within_ms=DAY_MS, limit=50), RUNNING * 5),
     "gauge of batches": Query(running.running_batches, RUNNING * 10),
     "gauge of capacities": Query(running.used_capacities, 50),
     "gauge of pauses": Query(running.paused, PAUSED * 6),

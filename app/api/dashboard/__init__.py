@@ -5,11 +5,26 @@ Its sessions open nothing else, and keys and tokens in headers open no page of i
 
 from flask import Blueprint, Flask, Response, redirect, request
 
-from app.api.dashboard import assets, batches, files, guard, line_view, pages, sending, session
+from app.api.dashboard import (
+    accounts,
+    assets,
+    batches,
+    containers,
+    files,
+    governance,
+    guard,
+    history,
+    line_view,
+    live,
+    pages,
+    sending,
+    session,
+    usage,
+)
 
 PREFIX = "/ui"
 HTML = "text/html"
-WITH_SESSION = (batches, line_view, files, sending)
+WITH_SESSION = (live, batches, line_view, files, sending, containers, governance, accounts, usage, history)
 
 
 def register(app: Flask) -> None:

@@ -26,6 +26,13 @@ YEAR_S = 365 * 24 * 3600
 PLACES = (
     ("/ui/batches", "Batches", "batches", False),
     ("/ui/files", "Files", "files", False),
+    ("/ui/containers", "Containers", "containers", False),
+    ("/ui/keys", "Keys and budgets", "keys", False),
+    ("/ui/expiring", "Expiring soon", "expiring", False),
+    ("/ui/now", "Now", "now", True),
+    ("/ui/accounts", "Accounts", "accounts", True),
+    ("/ui/usage", "Usage", "usage", True),
+    ("/ui/events", "Events", "events", True),
 )
 
 blueprint = Blueprint("pages", __name__)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from app.lib import json
+
 NOTHING = "-"
 DOLLAR = 10**12
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
@@ -79,4 +81,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "size": size,
     "money": money,
     "percent": percent,
+    "pretty": json.pretty,
 }

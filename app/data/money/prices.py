@@ -59,14 +59,10 @@ def valid(connection: Connection, *, provider: str, names: Collection[str], at_m
     return [PriceRow(**row._mapping) for row in connection.execute(_ROWS.where(*where))]
 
 
-def of_batches(connection: Connection, batch_ids: Collection[int]) -> dict[int, Rates]:
-    """Returns the prices that batches have been given, by the integer ids of the batches."""
+def rates(connection: Connection, price_id: int) -> Rates:
+    """Returns a price that exists, by its integer id."""
     columns = (prices.c[column.name] for column in fields(Rates))
-    statement = select(batches.c.id.label("batch"), *columns).join_from(
-        batches, prices, prices.c.id == batches.c.price_id
-    )
-    rows = connection.execute(statement.where(batches.c.id.in_(list(batch_ids))))
-    return {row[0]: Rates(*row[1:]) for row in rows}
+    return Rates(*connection.execute(select(*columns).where(prices.c.id == price_id)).one())
 
 
 def freeze(connection: Connection, batch_id: int, price_id: int | None) -> None:

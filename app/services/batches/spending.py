@@ -31,8 +31,10 @@ def of(gateway: Gateway, batches: Sequence[Batch]) -> dict[int, Spending]:
     that of the batch alone, if it has one.
     """
     with gateway.database.read() as connection:
-        rates = price_rows.of_batches(connection, [batch.id for batch in batches])
-    return {batch.id: _spending(batch, rates.get(batch.id)) for batch in batches}
+        # Batches have few prices among them.
+        given = {batch.price_id for batch in batches if batch.price_id is not None}
+        rates = {price_id: price_rows.rates(connection, price_id) for price_id in given}
+    return {batch.id: _spending(batch, rates.get(batch.price_id or 0)) for batch in batches}
 
 
 def _spending(batch: Batch, rates: price_rows.Rates | None) -> Spending:
