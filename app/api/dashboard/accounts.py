@@ -36,7 +36,7 @@ def list_() -> Response:
 
 
 @blueprint.post(f"{ACCOUNT}/test")
-@operation("ui_account_test")
+@operation("account_test")
 def test(provider: str, name: str) -> Response:
     """Makes a call that needs the account's key, and says what came of it."""
     pages.signed_in().actor()

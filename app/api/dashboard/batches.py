@@ -13,7 +13,9 @@ from app.api.operation import operation
 from app.connectors.catalogue import registry
 from app.errors import InvalidRequestError
 from app.lib.states import BATCH_STATUSES, TERMINAL
-from app.services.batches import batches, retry, search, spending, trace
+from app.schemas.base import load
+from app.schemas.batches import UpdateBatch
+from app.services.batches import batches, retry, search, spending, steer, trace
 from app.services.batches.batches import Batch
 from app.services.batches.create import PROVIDER
 from app.services.batches.spending import Spending
@@ -25,10 +27,14 @@ from app.services.jobs.admin import Resolution
 PER_PAGE = 25
 MAX_JOBS = 50
 MAX_EVENTS = 20
+MAX_DIGITS = 9
 QUICK_MS, SLOW_MS = 2000, 15_000
 MINUTE_MS = 60_000
 NOTES = {
     "cancelled": "The batch is being cancelled: no more lines are sent, and finished ones are kept.",
+    "paused": "The batch is paused: no more lines are sent. Its deadline stays.",
+    "resumed": "The batch goes on.",
+    "changed": "The priority is changed.",
     "retried": "This is the new batch, of the lines that did not succeed.",
     "resolved": "The job is resolved.",
     "deleted": "The batch is deleted. Its files stay.",
@@ -102,18 +108,36 @@ def batch(batch_id: str) -> Response:
 @operation("batch_cancel")
 def cancel(batch_id: str) -> Response:
     """Sends no more lines."""
-    found = batches.cancel(gateway(), caller(), batch_id)
-    g.object_id = found.public_id
-    return pages.see(f"/ui/batches/{found.public_id}?note=cancelled")
+    return _seen(batches.cancel(gateway(), caller(), batch_id), "cancelled")
+
+
+@blueprint.post("/batches/<batch_id>/pause")
+@operation("batch_pause")
+def pause(batch_id: str) -> Response:
+    """Sends no more lines until the batch is resumed; its window runs on."""
+    return _seen(steer.pause(gateway(), caller(), batch_id), "paused")
+
+
+@blueprint.post("/batches/<batch_id>/resume")
+@operation("batch_resume")
+def resume(batch_id: str) -> Response:
+    """Goes on with a paused batch."""
+    return _seen(steer.resume(gateway(), caller(), batch_id), "resumed")
+
+
+@blueprint.post("/batches/<batch_id>/priority")
+@operation("batch_update")
+def priority(batch_id: str) -> Response:
+    """Puts a batch before the project's others, or behind them."""
+    fields = load(UpdateBatch, {"priority": _whole(request.form.get("priority", ""))})
+    return _seen(steer.change(gateway(), caller(), batch_id, {"priority": fields["priority"]}), "changed")
 
 
 @blueprint.post("/batches/<batch_id>/retry")
 @operation("batch_retry")
 def retry_(batch_id: str) -> Response:
     """A new batch of the lines that did not succeed."""
-    made = retry.retry(gateway(), caller(), batch_id)
-    g.object_id = made.public_id
-    return pages.see(f"/ui/batches/{made.public_id}?note=retried")
+    return _seen(retry.retry(gateway(), caller(), batch_id), "retried")
 
 
 @blueprint.post("/batches/<batch_id>/delete")
@@ -145,6 +169,18 @@ def resolve(batch_id: str) -> Response:
         actor=actor,
     )
     return pages.see(f"/ui/batches/{found.public_id}?note=resolved")
+
+
+def _seen(found: Batch, note: str) -> Response:
+    """Leads to the page of a batch, with a word on what was done."""
+    g.object_id = found.public_id
+    return pages.see(f"/ui/batches/{found.public_id}?note={note}")
+
+
+def _whole(text: str) -> int | str:
+    """A whole number; any other text as it is, which is then refused."""
+    digits = text.strip().removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < MAX_DIGITS else text
 
 
 def _find(

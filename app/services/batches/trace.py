@@ -124,6 +124,8 @@ def _written(account: Account | None, batch: Batch, line: LineStatus, sent: Part
         if file_refs.find(batch.endpoint, body):
             note = "The files that the line names are put in when it is sent."
         path, data, is_same = _as_sent(account, batch, line, sent.data, body)
+    except (json.JSONDecodeError, KeyError):
+        return None, Part(note="The line cannot be read."), False
     except TranslationError as error:
         return None, Part(note=f"It cannot be written in the provider's dialect: {error}"), False
     except (GatewayError, UpstreamError) as error:

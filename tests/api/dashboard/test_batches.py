@@ -200,3 +200,18 @@ def test_older_batches_follow_and_are_searched_a_slice_at_a_time(client: KeyClie
     assert made[0] in member.get("/ui/batches?q=n0").text
     assert member.post(f"/ui/batches/{made[0]}/cancel").status_code == 303
     assert member.post(f"/ui/batches/{made[0]}/cancel").status_code == 409
+
+
+def test_a_batch_is_paused_resumed_and_put_first(client: KeyClient, member: Browser) -> None:
+    made = create(client, jsonl([chat_line("a")]))["id"]
+    at = f"/ui/batches/{made}"
+    assert member.post(f"{at}/pause").headers["Location"] == f"{at}?note=paused"
+    shown = member.get(at).text
+    assert "pill paused" in shown and "Resume" in shown and "pill paused" in member.get("/ui/batches").text
+    assert member.post(f"{at}/resume").status_code == 303 and "Resume" not in member.get(at).text
+    assert member.post(f"{at}/priority", priority="-7").status_code == 303
+    assert client.get(f"/v1/batches/{made}").json["priority"] == -7
+    for wrong in ("11", "x", "", "1e3", "9" * 30):
+        assert member.post(f"{at}/priority", priority=wrong).status_code == 400, wrong
+    assert member.post(f"{at}/cancel").status_code == 303
+    assert member.post(f"{at}/pause").status_code == 409
