@@ -113,6 +113,7 @@ def results(batch: str, output: Path | None, force: bool, raw: bool, gateway: Ga
     if output is None:
         _print(gateway, path, params)
         return
+    gateway.greet()
     progress = Progress()
     sent = Transfer(progress, f"writing {output.name}", None)
     with whole_file(output, force=force) as target:

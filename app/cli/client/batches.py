@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from app.cli.client import pages
-from app.cli.client.http import Gateway, patiently, segment
+from app.cli.client.http import Gateway, segment
 from app.cli.client.options import Client, as_json, instant, show_fields, show_json
 from app.cli.client.watch import state
 
@@ -57,7 +57,7 @@ def show(batch: str, as_json: bool, gateway: Gateway) -> None:
     Example:
       batchgate batches show batch_00061f...
     """
-    found = patiently(lambda: gateway.call("GET", f"/batches/{segment(batch)}"))
+    found = gateway.call("GET", f"/batches/{segment(batch)}")
     show_batch(found, as_json=as_json)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from app.cli.client import files, pages
-from app.cli.client.http import Gateway, patiently, segment
+from app.cli.client.http import Gateway, segment
 from app.cli.client.options import Client, as_json, instant, show_fields, show_json, size
 from app.cli.shared.progress import Progress, Transfer
 from app.cli.shared.text import plain
@@ -45,7 +45,7 @@ def show(container: str, file: str, as_json: bool, gateway: Gateway) -> None:
     Example:
       batchgate containers files show cntr_00061f... cfile_00061f...
     """
-    found = patiently(lambda: gateway.call("GET", _path(container, file)))
+    found = gateway.call("GET", _path(container, file))
     if as_json:
         show_json(found)
         return
@@ -89,7 +89,7 @@ def download(container: str, file: str, output: str | None, force: bool, as_json
       batchgate containers files download cntr_00061f... cfile_00061f... --output chart.png
     """
     path = _path(container, file)
-    name = patiently(lambda: gateway.call("GET", path)).get("path")
+    name = gateway.call("GET", path).get("path")
     files.fetch(gateway, f"{path}/content", file, name=name, output=output, force=force, as_json=as_json)
 
 

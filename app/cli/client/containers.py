@@ -3,7 +3,7 @@
 import click
 
 from app.cli.client import pages
-from app.cli.client.http import Gateway, patiently, segment
+from app.cli.client.http import Gateway, segment
 from app.cli.client.options import Client, as_json, instant, show_fields, show_json
 from app.cli.shared.text import plain
 
@@ -52,7 +52,7 @@ def show(container: str, as_json: bool, gateway: Gateway) -> None:
     Example:
       batchgate containers show cntr_00061f...
     """
-    found = patiently(lambda: gateway.call("GET", f"/containers/{segment(container)}"))
+    found = gateway.call("GET", f"/containers/{segment(container)}")
     if as_json:
         show_json(found)
         return

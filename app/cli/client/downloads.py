@@ -40,7 +40,7 @@ class Saved:
 
 def look(gateway: Gateway, url_path: str) -> Remote:
     """What the content is."""
-    headers = patiently(lambda: gateway.head(url_path)).headers
+    headers = gateway.head(url_path).headers
     etag, length = headers.get("ETag"), headers.get("Content-Length", "")
     digest = (etag or "").strip('"')
     is_digest = len(digest) == SHA256_LENGTH and all(char in "0123456789abcdef" for char in digest)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from app.cli.client import downloads, pages, uploads
-from app.cli.client.http import Gateway, patiently, segment
+from app.cli.client.http import Gateway, segment
 from app.cli.client.options import Client, as_json, instant, show_fields, show_json, size
 from app.cli.client.saving import safe_name
 from app.cli.client.uploads import MAX_WHOLE_BYTES, Wish
@@ -72,7 +72,7 @@ def show(file: str, as_json: bool, gateway: Gateway) -> None:
     Example:
       batchgate files show file-00061f...
     """
-    found = patiently(lambda: gateway.call("GET", f"/files/{segment(file)}"))
+    found = gateway.call("GET", f"/files/{segment(file)}")
     if as_json:
         show_json(found)
     else:
@@ -115,6 +115,7 @@ def upload(
       batchgate files upload questions.jsonl
       batchgate files upload manual.pdf --purpose user_data --expires-after 7d
     """
+    gateway.greet()
     for path in paths:
         wish = Wish(path, purpose, provider, expires_after, part_size * MIB if part_size else None)
         try:
@@ -144,7 +145,7 @@ def download(file: str, output: str | None, force: bool, as_json: bool, gateway:
       batchgate files download file-00061f... --output - | head
     """
     path = f"/files/{segment(file)}"
-    name = "" if _is_whole(output) else patiently(lambda: gateway.call("GET", path)).get("filename")
+    name = "" if _is_whole(output) else gateway.call("GET", path).get("filename")
     fetch(gateway, f"{path}/content", file, name=name, output=output, force=force, as_json=as_json)
 
 

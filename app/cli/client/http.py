@@ -15,8 +15,9 @@ from app.cli.shared.text import plain
 from app.lib import json, multipart
 
 PIECE_BYTES = 64 * 1024
-# How often a call is tried that the gateway does not answer, or asks to repeat later.
-ATTEMPTS = 5
+# How often a transfer is tried that the gateway does not answer, or asks to repeat later: over about a minute, in which
+# it may have been deployed anew.
+ATTEMPTS = 8
 FIRST_WAIT_S, MAX_WAIT_S = 0.25, 60.0
 CONNECT_S = 10
 ANSWER_S = 120
@@ -196,7 +197,7 @@ def read(response: requests.Response) -> Iterator[bytes]:
 
 
 def patiently(call: Callable[[], Answer], *, sleep: Sleep = time.sleep) -> Answer:
-    """Calls again, later, while the gateway is away, a few times."""
+    """Calls again, later, while the gateway is away, for about a minute: once it is known to be there."""
     for attempt in range(1, ATTEMPTS):
         try:
             return call()

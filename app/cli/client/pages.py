@@ -35,15 +35,15 @@ def items(
     gateway: Gateway, path: str, query: Mapping[str, object], *, page: int, after: str | None = None
 ) -> Iterator[Item]:
     """Yields what a list has, in pages of `page`, each when it is needed."""
-    given = {name: value for name, value in query.items() if value is not None}
+    given = {name: value for name, value in query.items() if value is not None} | {"limit": page}
+    body = gateway.call("GET", path, params=given | ({"after": after} if after else {}))
     while True:
-        params = given | {"limit": page} | ({"after": after} if after else {})
-        body = patiently(lambda params=params: gateway.call("GET", path, params=params))  # type: ignore[misc]
         data: list[Item] = body["data"]
         yield from data
         if not body.get("has_more") or not data:
             return
-        after = str(data[-1]["id"])
+        params = given | {"after": str(data[-1]["id"])}
+        body = patiently(lambda params=params: gateway.call("GET", path, params=params))  # type: ignore[misc]
 
 
 def show(

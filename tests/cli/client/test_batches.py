@@ -28,6 +28,14 @@ Run = Callable[..., Result]
 ESCAPES = "\x1b]0;mine\x07\x9b31m\u202egnp"
 
 
+def send(handler: BaseHTTPRequestHandler, body: dict[str, Any], *, status: int = 200) -> None:
+    data = json.dumps(body, ensure_ascii=False).encode()
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
 def test_batches_are_listed_page_by_page_and_shown(
     run: Run, client: KeyClient, gateway: Gateway, caller: Caller
 ) -> None:
@@ -93,6 +101,9 @@ def test_a_stream_that_is_cut_off_goes_on_after_its_last_whole_line(tmp_path: Pa
     asked: list[str] = []
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path == "/v1/batches?limit=1":
+            send(handler, {"object": "list", "data": []})
+            return
         asked.append(handler.path)
         rest = b"".join(lines[4:] if "after=l3" in handler.path else lines)
         handler.send_response(200)
@@ -215,11 +226,7 @@ def test_no_text_of_others_reaches_the_terminal_as_it_is(tmp_path: Path) -> None
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         status, body = bodies[handler.path.partition("?")[0]]
-        data = json.dumps(body, ensure_ascii=False).encode()
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
+        send(handler, body, status=status)
 
     with Answering(answer) as server:
         runner = CliRunner(env={"BATCHGATE_BASE_URL": server.url, "BATCHGATE_API_KEY": "sk-bf-a-b"})
@@ -227,6 +234,28 @@ def test_no_text_of_others_reaches_the_terminal_as_it_is(tmp_path: Path) -> None
             done = runner.invoke(batchgate, ["batches", *words.split()])
             assert not set("\x1b\x07\x9b\u202e") & set(done.output), words
             assert "gnp" in done.output, words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "batches list",
+        "batches show b",
+        "batches results b --output x",
+        "containers list",
+        "files upload questions.jsonl",
+        "files download file-1 --output x",
+    ],
+)
+def test_a_gateway_that_is_not_there_is_named_at_once(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("questions.jsonl").write_text("{}\n")
+    runner = CliRunner(env={"BATCHGATE_BASE_URL": "http://127.0.0.1:9", "BATCHGATE_API_KEY": "sk-bf-a-b"})
+    done = runner.invoke(batchgate, words.split())
+    assert (done.exit_code, "nothing listens there" in done.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["questions.jsonl"]
 
 
 @pytest.mark.parametrize("batch", ["..", "a\nb", ""])
