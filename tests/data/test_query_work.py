@@ -265,6 +265,7 @@ QUERIES: dict[str, Query] = {
     "gauge of jobs": Query(running.open_jobs, ENDED // 300 * 10),
     "gauge of workers": Query(upkeep.live_workers, 10),
     "gauge of sweeps": Query(lambda c: upkeep.ran_ms_ago(c, name="sweep"), 10),
+    "gauge of webhooks": Query(upkeep.pending_webhooks, 10),
     "gauge of reservations": Query(upkeep.reserved_picodollars, 10),
     "gauge of files": Query(upkeep.oldest_file_ms, 10),
     "gauge of containers": Query(upkeep.oldest_container_ms, 10),

@@ -4,9 +4,17 @@ from sqlalchemy import Connection, func, literal_column, select
 
 from app.data.store.database import now_ms
 from app.data.store.waiting import SILENT_MS
-from app.data.tables import budget_reservations, containers, native_objects, periodic_leases, workers
+from app.data.tables import (
+    budget_reservations,
+    containers,
+    native_objects,
+    periodic_leases,
+    webhook_deliveries,
+    workers,
+)
 
 MAX_ROWS = 5000
+END_OF_TIME_MS = 10**15
 
 
 def live_workers(connection: Connection) -> int:
@@ -60,3 +68,17 @@ def oldest_container_ms(connection: Connection) -> int | None:
         .subquery()
     )
     return connection.execute(select(now_ms() - func.min(given_up.c.created_at))).scalar()
+
+
+def pending_webhooks(connection: Connection) -> tuple[int, int | None]:
+    """(how many webhooks are not delivered yet, age of the oldest in milliseconds): of those that expire first."""
+    pending = (
+        select(webhook_deliveries.c.created_at)
+        .where(webhook_deliveries.c.state == literal_column("'pending'"))
+        .where(webhook_deliveries.c.expires_at.between(0, END_OF_TIME_MS))
+        .order_by(webhook_deliveries.c.expires_at)
+        .limit(MAX_ROWS)
+        .subquery()
+    )
+    count, age_ms = connection.execute(select(func.count(), now_ms() - func.min(pending.c.created_at))).one()
+    return int(count), age_ms

@@ -70,6 +70,12 @@ COST = _declare(COUNTER, "cost_dollars_total", "What lines cost, as written to t
 UNKNOWN_COSTS = _declare(
     COUNTER, "unknown_costs_total", "Entries of the ledger whose cost nobody can know.", ("provider", "kind")
 )
+WEBHOOKS = _declare(
+    COUNTER,
+    "webhook_attempts_total",
+    "Attempts to deliver a webhook: `delivered`, `retried` later, `failed` for good, or `lease_lost`.",
+    ("outcome",),
+)
 SWEPT = _declare(COUNTER, "swept_total", "Rows that sweeps expired or deleted.", ("kind",))
 
 INFO = _declare(GAUGE, "info", "1; the label is the version that answers.", ("version",))
@@ -115,6 +121,8 @@ POLL_LAG = _declare(
 UNKNOWN_SECONDS = _declare(
     GAUGE, "unknown_intent_seconds", "Age of the oldest creation at a provider that was never confirmed.", ("of",)
 )
+WEBHOOKS_PENDING = _declare(GAUGE, "webhooks_pending", "Webhooks that are not delivered yet, up to 5,000.")
+WEBHOOK_SECONDS = _declare(GAUGE, "webhook_oldest_seconds", "Age of the oldest of those that end first.")
 RESERVED = _declare(GAUGE, "reserved_dollars", "What running batches may still cost their budgets.")
 WORKERS = _declare(GAUGE, "workers", "Worker processes that are alive.")
 WORKER_SECONDS = _declare(GAUGE, "worker_seen_seconds", "Time since any worker process was last seen.")

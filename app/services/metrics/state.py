@@ -66,12 +66,15 @@ def _read_upkeep(gateway: Gateway, values: Values) -> None:
         alive = upkeep.live_workers(connection)
         seen_ms = workers.newest_age_ms(connection)
         swept_ms = upkeep.ran_ms_ago(connection, name=sweep.NAME)
+        webhooks, webhook_ms = upkeep.pending_webhooks(connection)
         reserved = upkeep.reserved_picodollars(connection)
         ages = {"file": upkeep.oldest_file_ms(connection), "container": upkeep.oldest_container_ms(connection)}
     values[declared.STORE_OPEN] = {(): float(fence.state(gateway).state == fence.OPEN)}
     values[declared.WORKERS] = {(): float(alive)}
+    values[declared.WEBHOOKS_PENDING] = {(): float(webhooks)}
     values[declared.RESERVED] = {(): reserved / PICODOLLARS}
-    for metric, age_ms in ((declared.WORKER_SECONDS, seen_ms), (declared.SWEEP_SECONDS, swept_ms)):
+    ages_ms = {declared.WORKER_SECONDS: seen_ms, declared.SWEEP_SECONDS: swept_ms, declared.WEBHOOK_SECONDS: webhook_ms}
+    for metric, age_ms in ages_ms.items():
         values[metric] = {} if age_ms is None else {(): age_ms / 1000}
     unknown = values.setdefault(declared.UNKNOWN_SECONDS, {})
     unknown |= {(of,): age_ms / 1000 for of, age_ms in ages.items() if age_ms is not None}

@@ -14,6 +14,7 @@ from app.data.webhooks import endpoints, outbox
 from app.data.webhooks.endpoints import Secrets
 from app.data.webhooks.outbox import DueEndpoint, Letter
 from app.lib import failpoints
+from app.lib.metrics import declared
 from app.services.gateway import Gateway
 from app.services.leases import lease_ms
 from app.services.webhooks import messages
@@ -27,6 +28,8 @@ FIRST_DELAY_S, DELAY_GROWTH, MAX_DELAY_S = 5.0, 3.0, 12 * 3600.0
 FIRST_PAUSE_S, PAUSE_GROWTH, MAX_PAUSE_S = 30.0, 2.0, 3600.0
 # Further growth has no effect, and would overflow a float one day.
 MAX_STEPS = 30
+# What metrics call the state of a delivery after an attempt.
+OUTCOMES = {outbox.DELIVERED: "delivered", outbox.PENDING: "retried", outbox.FAILED: "failed", None: "lease_lost"}
 
 
 class Postman:
@@ -141,6 +144,7 @@ def _spread_ms(seconds: float, spread: float | None) -> int:
 
 
 def _log(gateway: Gateway, letter: Letter, outcome: messages.Outcome, state: str | None) -> None:
+    gateway.metrics.count(declared.WEBHOOKS, OUTCOMES[state])
     log = gateway.log.info if state == outbox.DELIVERED else gateway.log.warning
     log(
         f"webhook.{state or 'lease_lost'}",

@@ -13,6 +13,7 @@ from sqlalchemy import insert, update
 from app.data import tables
 from app.data.batches import pauses, workers
 from app.data.store.database import Database, now_ms
+from app.data.webhooks import outbox
 from app.engine.run import Segment
 from app.lib.metrics.processes import HostRecorder
 from app.services.access import keys
@@ -167,6 +168,17 @@ def unknown_cost(scene: Scene) -> None:
     assert scene.worker.flush(segment, [ended], (), last=True)
 
 
+def webhooks_late(scene: Scene) -> None:
+    hook = {"name": "hook", "url": "https://hooks.example.com/", "event_types": ["batch.failed"]}
+    made = scene.client.post("/v1/webhook_endpoints", json=hook)
+    assert made.status_code == 200, made.text
+    scene.batch()
+    with scene.gateway.database.write() as connection:
+        connection.execute(update(tables.batches).values(status="failed"))
+        outbox.announce(connection, 1)
+    scene.older(tables.webhook_deliveries.c.created_at)
+
+
 def sweep_late(scene: Scene) -> None:
     scene.older(tables.periodic_leases.c.ran_at)
 
@@ -193,6 +205,7 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], tuple[str, ...]]] = {
     "BatchgateErrors": (errors, ()),
     "BatchgateLinesFail": (lines_fail, ()),
     "BatchgateUnknownCost": (unknown_cost, ()),
+    "BatchgateWebhooksLate": (webhooks_late, ()),
     "BatchgateSweepLate": (sweep_late, ()),
     "BatchgateDiskReserve": (disk_full, ()),
 }
