@@ -127,6 +127,7 @@ class Host:
         with self.gateway.database.write() as connection:
             workers.unregister(connection, name=self.name)
         self.gateway.metrics.close()
+        self.gateway.traces.close()
         self.gateway.database.dispose()
 
 

@@ -20,6 +20,7 @@ from app.engine.hints import BrokerHints, Hints, NoHints
 from app.lib.clock import Clock, SystemClock
 from app.lib.metrics.processes import HostRecorder
 from app.lib.threads.unchanged import Unchanged
+from app.lib.traces import export
 from app.services.access import jwt_issuers
 from app.services.access.pepper import Pepper
 from app.services.accounts.directory import Accounts
@@ -94,6 +95,7 @@ def build_gateway(
         outside=PublicClient(_reach(settings)),
         hints=_hints(settings, database, log),
         metrics=_metrics(settings, log),
+        traces=export.chosen(settings.environment, log=log),
     )
 
 

@@ -35,6 +35,7 @@ def run(settings: Settings) -> int:
         return serve(gateway)
     finally:
         gateway.metrics.close()
+        gateway.traces.close()
         gateway.database.dispose()
 
 

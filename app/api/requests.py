@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -13,10 +14,11 @@ from app.api.operation import WRITES
 from app.errors import RateLimitedError
 from app.lib import ids
 from app.lib.metrics import declared
+from app.lib.traces.spans import ROOT, SERVER, Span
 from app.services import store_errors
 from app.services.events import record
 from app.services.events.refusals import Refusals
-from app.services.gateway import Actor, Caller
+from app.services.gateway import Actor, Caller, Gateway
 
 # What clients and supervisors ask again and again; in the log only if it fails, or at level debug.
 POLLS = frozenset({"healthz", "readyz", "metrics", "key_check", "batch_retrieve", "batch_list", "ui_live", "ui_static"})
@@ -24,6 +26,7 @@ MAX_REASON = 500
 REFUSALS = "batchgate_refusals"
 DEPLOYMENTS = "/openai/deployments/"
 BELOW_DEPLOYMENT = re.compile(r"/openai/deployments/[^/]+(/(?:batches|containers|files|models|uploads)(?:/.*)?)")
+MAKES_BATCH = "batch_create"
 
 
 class Application(Flask):
@@ -71,8 +74,7 @@ def _end(response: Response) -> Response:
     served = gateway()
     elapsed_s = served.clock.monotonic() - known.started
     elapsed_ms = int(elapsed_s * 1000)
-    served.metrics.count(declared.REQUESTS, operation, str(response.status_code))
-    served.metrics.observe(declared.REQUEST_SECONDS, elapsed_s, operation)
+    _measure(served, operation, response, elapsed_s)
     log = served.log
     (log.debug if error is None and operation in POLLS else log.info)(
         operation,
@@ -97,6 +99,24 @@ def _end(response: Response) -> Response:
     elif actor and error is not None:
         _record(actor, operation, response.status_code, elapsed_ms)
     return response
+
+
+def _measure(served: Gateway, operation: str, response: Response, elapsed_s: float) -> None:
+    served.metrics.count(declared.REQUESTS, operation, str(response.status_code))
+    served.metrics.observe(declared.REQUEST_SECONDS, elapsed_s, operation)
+    if not served.traces.is_on or operation != MAKES_BATCH:
+        return
+    if response.status_code == HTTPStatus.OK and REPLAYED_HEADER not in response.headers:
+        _trace(served, elapsed_s)
+
+
+def _trace(served: Gateway, elapsed_s: float) -> None:
+    """The first span of a batch's trace, with a link to the one that the caller may have."""
+    made = ids.canonical(str(g.get("object_id") or ""))
+    attributes = {"http.request.method": request.method, "http.route": str(request.url_rule)}
+    linked = request.headers.get("traceparent", "")
+    span = Span(made, MAKES_BATCH, elapsed_s, own=ROOT, kind=SERVER, attributes=attributes, linked=linked)
+    served.traces.add(span)
 
 
 def _record(caller: Caller | Actor, operation: str, status: int, elapsed_ms: int) -> None:

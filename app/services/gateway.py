@@ -18,6 +18,7 @@ from app.lib.threads.episodes import Episodes
 from app.lib.threads.remembered import Remembered
 from app.lib.threads.slots import Slots
 from app.lib.threads.unchanged import Unchanged
+from app.lib.traces.spans import NoTraces, Traces
 from app.settings import Settings
 
 # Every service imports this module, so the services that it holds are imported for type checking only. The token
@@ -42,9 +43,9 @@ class Gateway:
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
     process's leases of rate limits, `keys` remembers rows of virtual keys until the store changes, `outside` calls URLs
     that callers named, `hints` tells workers that there is work, `attempts` limits how often provider keys are verified
-    and `sign_ins` how often signing in may fail, `metrics` counts for Prometheus, `readings` limits how many large
-    files are read through within requests, `store_state` remembers whether the store may be used, and
-    `episodes` knows what is failing, so that the log has the beginning and the end of it.
+    and `sign_ins` how often signing in may fail, `metrics` counts for Prometheus, `traces` takes spans, `readings`
+    limits how many large files are read through within requests, `store_state` remembers whether the store may be used,
+    and `episodes` knows what is failing, so that the log has the beginning and the end of it.
     """
 
     settings: Settings
@@ -65,6 +66,7 @@ class Gateway:
     episodes: Episodes = field(default_factory=Episodes, repr=False)
     store_state: Remembered[StoreState] = field(default_factory=lambda: Remembered(STORE_STATE_S), repr=False)
     metrics: HostRecorder = field(default_factory=HostRecorder, repr=False)
+    traces: Traces = field(default_factory=NoTraces, repr=False)
     readings: Slots = field(default_factory=lambda: Slots(total=MAX_READINGS, each=1), repr=False)
 
 

@@ -44,7 +44,7 @@ class Provider:
     `key_envs` (the first one set counts) has a value or, for a provider that runs without keys, when `url_env` has.
     `prefix` starts the names of its other variables; `option_envs` are those of the account's options, `options` the
     defaults of these. `callers_keys` means that a key is one word that opens only its account at `base_url`, so callers
-    may bring their own where the operator allows that.
+    may bring their own where the operator allows that. `traced_as` is OpenTelemetry's name for it, if that is another.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Provider:
     options: Mapping[str, str] = field(default_factory=dict)
     option_envs: Mapping[str, str] = field(default_factory=dict)
     callers_keys: bool = False
+    traced_as: str = ""
 
 
 def hosted(name: str, base_url: str, *, keys: str = "", url: str = "", prefix: str = "", **more: object) -> Provider:

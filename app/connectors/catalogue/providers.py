@@ -53,6 +53,7 @@ PROVIDERS = (
     hosted(
         "azure",
         "",
+        traced_as="azure.ai.openai",
         keys="AZURE_OPENAI_API_KEY",
         url="AZURE_OPENAI_ENDPOINT",
         prefix="AZURE_OPENAI",
@@ -93,6 +94,7 @@ PROVIDERS = (
     hosted(
         "bedrock",
         "https://bedrock.us-east-1.amazonaws.com",
+        traced_as="aws.bedrock",
         keys="AWS_BEDROCK_CREDENTIALS AWS_BEARER_TOKEN_BEDROCK",
         url="AWS_ENDPOINT_URL_BEDROCK",
         prefix="AWS_BEDROCK",
@@ -144,6 +146,7 @@ PROVIDERS = (
     hosted(
         "vertex",
         "https://aiplatform.googleapis.com",
+        traced_as="gcp.vertex_ai",
         keys="VERTEX_CREDENTIALS GOOGLE_APPLICATION_CREDENTIALS_JSON",
         target="app.connectors.providers.vertex.connector:Vertex",
         install_hint="pip install batchgate[google]",
@@ -172,6 +175,7 @@ PROVIDERS = (
     hosted(
         "mistral",
         "https://api.mistral.ai",
+        traced_as="mistral_ai",
         callers_keys=True,
         target="app.connectors.providers.mistral:Mistral",
         abilities=native(
@@ -247,6 +251,7 @@ PROVIDERS = (
     hosted(
         "gemini",
         "https://generativelanguage.googleapis.com",
+        traced_as="gcp.gemini",
         callers_keys=True,
         keys="GEMINI_API_KEY GOOGLE_API_KEY",
         url="GOOGLE_GEMINI_BASE_URL",
@@ -307,6 +312,7 @@ PROVIDERS = (
     hosted(
         "xai",
         "https://api.x.ai/v1",
+        traced_as="x_ai",
         callers_keys=True,
         target="app.connectors.providers.xai:XAI",
         abilities=native(

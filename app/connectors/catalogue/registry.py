@@ -195,3 +195,9 @@ def _concurrency(variable: str, environ: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 100_000):
         raise ConfigurationError(f"{variable} must be a whole number from 1 to 100000, not {text!r}.")
     return int(text)
+
+
+def traced_as(provider: str) -> str:
+    """OpenTelemetry's name for a provider."""
+    entry = find(provider)
+    return (entry.traced_as if entry else "") or provider

@@ -28,6 +28,7 @@ from app.services.leases import LeaseLostError, lease_ms
 from app.services.line_files import line_files
 from app.services.lines.send import LineCalls, Request
 from app.services.running import capacity, due, finalise, index, plan, quotas, segments
+from app.services.running.tracing import WorkerSpans
 from app.services.running.turns import Task, Turns
 from app.services.upkeep import sweep as upkeep_sweep
 from app.services.webhooks.post import Postman
@@ -66,6 +67,7 @@ class BatchWork:
         self._has_planned = False
         self._finalisings = Turns(gateway, FINALISING, worker=worker)
         self._postman = Postman(gateway, worker=worker)
+        self._spans = WorkerSpans(gateway)
         self._jobs_lock = threading.Lock()
         self._jobs: set[JobLease] = set()
 
@@ -85,6 +87,8 @@ class BatchWork:
             key, segment, suspect = claimed
             if suspect is not None:
                 segment = self._without_poison(segment, suspect)
+            if self._gateway.traces.is_on:
+                self._spans.claimed(segment)
             return key, segment
 
     def renew(self, held: Sequence[Segment]) -> set[int]:
@@ -98,6 +102,7 @@ class BatchWork:
             lost = segments.renew(self._gateway, held, worker=self._worker)
             if lost:
                 self._gateway.metrics.count(declared.LEASES_LOST, "segment", by=len(lost))
+                self._spans.lost(lost)
             key_stop.stop_some(self._gateway)
             return lost
 
@@ -108,6 +113,8 @@ class BatchWork:
     def release(self, segment: Segment) -> None:
         with self._store:
             segments.release(self._gateway, segment, worker=self._worker)
+            if self._gateway.traces.is_on:
+                self._spans.released(segment)
 
     def exchange(self, key: Capacity, *, held: int, wanted: int, signals: Signals) -> Grant:
         with self._store:
@@ -138,13 +145,14 @@ class BatchWork:
         borrow: Callable[[int], bool] = lambda _: True,
         cut: Cut | None = None,
     ) -> Outcome:
+        began = self._gateway.clock.monotonic() if self._gateway.traces.is_on else 0.0
         if not request.references:
-            return self._noted(request, self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut))
+            return self._noted(request, self._lines.send(request, timeout_s=timeout_s, room=room, cut=cut), began)
         with self._store:
             ready = self._lines.fill(request, borrow=borrow)
         if not isinstance(ready, Request):
-            return self._noted(request, ready)
-        return self._noted(ready, self._lines.send(ready, timeout_s=timeout_s, room=room, cut=cut))
+            return self._noted(request, ready, began)
+        return self._noted(ready, self._lines.send(ready, timeout_s=timeout_s, room=room, cut=cut), began)
 
     def given_up(self, segment: Segment, line: Line, words: Words) -> Result:
         with self._store:
@@ -194,10 +202,9 @@ class BatchWork:
             lease = self._claim_job()
             if lease is None:
                 return False
-            step = JOB_STEPS[lease.state]
+            step, began = JOB_STEPS[lease.state], self._gateway.clock.monotonic()
             try:
-                with self._gateway.metrics.timed(declared.STEP_SECONDS, step.__name__):
-                    step(self._gateway, lease)
+                step(self._gateway, lease)
             except LeaseLostError:
                 self._gateway.metrics.count(declared.LEASES_LOST, "job")
                 self._gateway.log.info("job.lease_lost", **self._named(lease))
@@ -206,6 +213,9 @@ class BatchWork:
                     broken.put_off(self._gateway, lease, error)
                 raise
             finally:
+                self._note_step(step.__name__, began)
+                if self._gateway.traces.is_on:
+                    self._spans.stepped(lease, step.__name__, elapsed_s=self._gateway.clock.monotonic() - began)
                 with self._jobs_lock:
                     self._jobs.remove(lease)
             return True
@@ -218,8 +228,10 @@ class BatchWork:
         with self._store:
             upkeep_sweep.sweep_in_turn(self._gateway, worker=self._worker)
 
-    def _noted(self, request: Request, outcome: Outcome) -> Outcome:
-        """The outcome; counted if the line has to be sent again."""
+    def _noted(self, request: Request, outcome: Outcome, began: float) -> Outcome:
+        """The outcome; traced, and counted if the line has to be sent again."""
+        if self._gateway.traces.is_on:
+            self._spans.sent(request, outcome, elapsed_s=self._gateway.clock.monotonic() - began)
         if not isinstance(outcome, Result):
             account = self._gateway.accounts.by_id(request.batch.account_id)
             if account is not None:

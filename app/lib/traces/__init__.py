@@ -1,0 +1,1 @@
+"""Traces of batches for OpenTelemetry: spans (`spans`), and their way to an exporter (`export`)."""
