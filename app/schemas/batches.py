@@ -103,11 +103,17 @@ class CancelBatch(BodySchema):
 
 
 class RetryBatch(BodySchema):
-    """Fields of the new batch; it takes the others from the first one. `provider` must be that one's."""
+    """Fields of the new batch; it takes the others from the first one. At another `provider` lines are translated."""
 
     provider = Text(allow_none=True, load_default=None, max_length=64)
+    model = Text(allow_none=True, load_default=None, max_length=MODEL_LENGTH)
+    execution = Text(allow_none=True, load_default=None, validate=one_of(*EXECUTIONS))
     completion_window = Text(allow_none=True, load_default=None, max_length=16)
     metadata = Metadata(allow_none=True, load_default=None)
+    priority = Priority(allow_none=True, load_default=None)
+    concurrency = Concurrency(allow_none=True, load_default=None)
+    finish_by = Instant(allow_none=True, load_default=None)
+    not_before = Instant(allow_none=True, load_default=None)
 
 
 class ListBatches(QuerySchema):

@@ -23,6 +23,7 @@ EVERYWHERE = {
 NOT_AT_AZURE = {
     "GET /files/{}/estimate", "GET /batches/{}/results", "GET /batches/{}/lines", "POST /batches/{}/retry",
     "POST /batches/{}", "POST /batches/{}/pause", "POST /batches/{}/resume",
+    "POST /batches/{}/clone",
     "GET /models", "POST /webhook_endpoints", "GET /webhook_endpoints", "GET /webhook_endpoints/{}",
     "POST /webhook_endpoints/{}", "DELETE /webhook_endpoints/{}", "POST /webhook_endpoints/{}/rotate_secret",
     "POST /webhook_endpoints/{}/test", "GET /webhook_event_types", "GET /webhook_deliveries",
@@ -35,6 +36,7 @@ ANTHROPIC = {
 }  # fmt: skip
 MANAGEMENT = {
     "GET /projects", "POST /projects", "GET /projects/{}", "PUT /projects/{}", "DELETE /projects/{}",
+    "POST /projects/{}/cancel_batches",
     "GET /governance/virtual-keys", "POST /governance/virtual-keys", "GET /governance/virtual-keys/{}",
     "PUT /governance/virtual-keys/{}", "DELETE /governance/virtual-keys/{}", "GET /governance/virtual-keys/quota",
     "POST /governance/virtual-keys/{}/rotate", "POST /governance/virtual-keys/{}/expire",

@@ -8,6 +8,7 @@ from app.api.management.wire import project_wire
 from app.api.operation import answer, list_answer, operation
 from app.schemas.management import ChangeProject, CreateProject, ListProjects
 from app.services.access import projects
+from app.services.batches import steer
 
 blueprint = Blueprint("projects", __name__)
 
@@ -48,3 +49,11 @@ def archive(name: str) -> Response:
     """Archive a project: its keys are rejected, running batches continue, nothing is deleted."""
     g.object_id = name
     return answer(project_wire(projects.archive(gateway(), name, actor=actor())))
+
+
+@blueprint.post("/projects/<object:name>/cancel_batches")
+@operation("project_cancel_batches")
+def cancel_batches(name: str) -> Response:
+    """Cancel all batches of a project that run; finished lines are kept."""
+    g.object_id = name
+    return answer({"id": name, "cancelled": steer.cancel_all(gateway(), name, actor=actor())})

@@ -177,11 +177,23 @@ def retry(batch_id: str) -> Response:
     """A new batch of the lines that failed, expired or were cancelled."""
     body = read_json(required=False)
     identify(body)
-    fields = load(schemas.RetryBatch, body)
+    changes = batch_retry.Changes(**load(schemas.RetryBatch, body))
     check_reserve(gateway())
-    provider = explicit_provider(fields.pop("provider"))
-    batch = batch_retry.retry(gateway(), caller(), batch_id, provider=provider, settle=settling(_answer), **fields)
-    return _answer(batch)
+    settle, provider = settling(_answer), explicit_provider()
+    return _answer(batch_retry.retry(gateway(), caller(), batch_id, provider=provider, changes=changes, settle=settle))
+
+
+@extras.post(f"{BELOW}/clone")
+@operation("batch_clone")
+@idempotent
+def clone(batch_id: str) -> Response:
+    """A new batch of all lines of a batch, whatever became of them."""
+    body = read_json(required=False)
+    identify(body)
+    changes = batch_retry.Changes(**load(schemas.RetryBatch, body))
+    check_reserve(gateway())
+    settle, provider = settling(_answer), explicit_provider()
+    return _answer(batch_retry.clone(gateway(), caller(), batch_id, provider=provider, changes=changes, settle=settle))
 
 
 @extras.get("/files/<object:file_id>/estimate")

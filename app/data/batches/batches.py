@@ -13,6 +13,7 @@ from app.data.store import paging
 from app.data.store.database import now_ms
 from app.data.store.rows import columns
 from app.data.tables import batch_jobs, batches, files, webhook_endpoints
+from app.data.tables.batches import IS_RUNNING
 from app.lib.states import TERMINAL
 
 CANCELLABLE = ("validating", "in_progress")
@@ -242,6 +243,13 @@ def find_native(connection: Connection, *, project_id: int, native_id: str) -> B
     mine = select(batch_jobs.c.batch_id).where(batch_jobs.c.native_id == native_id)
     rows = connection.execute(_BATCH.where(_visible(project_id), batches.c.id.in_(mine)).limit(2)).all()
     return _with_waits(connection, [_batch(rows[0])])[0] if len(rows) == 1 else None
+
+
+def cancellable(connection: Connection, project_id: int, *, limit: int) -> Sequence[tuple[int, str, int | None]]:
+    """(row id, public id, key) of at most `limit` batches of a project that can be cancelled."""
+    mine = (IS_RUNNING, batches.c.project_id == project_id, batches.c.status.in_(CANCELLABLE))
+    statement = select(batches.c.id, batches.c.public_id, batches.c.key_id).where(*mine).limit(limit)
+    return [(row.id, row.public_id, row.key_id) for row in connection.execute(statement)]
 
 
 def cancel(connection: Connection, batch_id: int) -> bool:

@@ -51,6 +51,12 @@ def retrieve(gateway: Gateway, name: str) -> Project:
         return _project(_existing(connection, name))
 
 
+def find_id(gateway: Gateway, name: str) -> int:
+    """Returns the row id of the project called `name`. Raises NotFoundError."""
+    with gateway.database.read() as connection:
+        return _existing(connection, name).id
+
+
 def create(
     gateway: Gateway,
     *,

@@ -1,4 +1,6 @@
-"""Retrying a batch: its unsuccessful lines become a new batch, since terminal states are never left."""
+"""Retrying a batch: its unsuccessful lines, or all of them, become a new one, since terminal states are never left."""
+
+from dataclasses import dataclass, replace
 
 from app.blobs import BlobError, BlobMissingError, BlobReader
 from app.data.batches import inputs
@@ -13,35 +15,43 @@ from app.services.gateway import Caller, Gateway
 SLICE_LINES = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a new batch has other than the first one. Instants are Unix milliseconds."""
+
+    provider: str | None = None
+    model: str | None = None
+    execution: str | None = None
+    completion_window: str | None = None
+    metadata: dict[str, str] | None = None
+    priority: int | None = None
+    concurrency: int | None = None
+    finish_by: int | None = None
+    not_before: int | None = None
+
+
+SAME = Changes()
+
+
 def retry(
     gateway: Gateway,
     caller: Caller,
     public_id: str,
     *,
     provider: str | None = None,
-    completion_window: str | None = None,
-    metadata: dict[str, str] | None = None,
+    changes: Changes = SAME,
     settle: Settle | None = None,
 ) -> Batch:
-    """A new batch of the failed, expired and cancelled lines, at the same provider; a copy of them is its input.
+    """A new batch of the failed, expired and cancelled lines, perhaps for another model or at another provider.
 
-    Raises NotFoundError, ConflictError (still running, or input deleted), InvalidRequestError (nothing to retry).
+    A copy of the lines is its input; `provider` must be that of the first batch. Raises NotFoundError, ConflictError
+    (still running, or input deleted), InvalidRequestError (nothing to retry), and what `create` raises.
     """
     first = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
     if not first.has_ended:
         raise ConflictError(f"Batch {public_id} is {first.status}; only a batch that has ended can be retried.")
-    new = NewBatch(
-        provider=first.provider,
-        model=first.model_override,
-        endpoint=first.endpoint,
-        completion_window=completion_window or first.completion_window,
-        metadata=first.metadata if metadata is None else metadata,
-        output_expires_after_s=first.output_expires_after_s,
-        execution=first.execution,
-        retry_of=first.id,
-        webhook_endpoint_id=first.webhook_endpoint_id,
-    )
-    reader = _open_input(gateway, caller, first)
+    new = replace(_like(first, changes), retry_of=first.id)
+    reader = _open_input(gateway, caller, first, act="retried")
     try:
         with writing(gateway) as source:
             _copy(gateway, first, reader, source)
@@ -54,10 +64,46 @@ def retry(
         reader.close()
 
 
-def _open_input(gateway: Gateway, caller: Caller, first: Batch) -> BlobReader:
+def clone(
+    gateway: Gateway,
+    caller: Caller,
+    public_id: str,
+    *,
+    provider: str | None = None,
+    changes: Changes = SAME,
+    settle: Settle | None = None,
+) -> Batch:
+    """A new batch of all lines, on the same input. Raises NotFoundError, ConflictError (input deleted), and what
+    `create` raises.
+    """
+    first = batches.retrieve(gateway, caller, public_id, provider=provider)
+    _open_input(gateway, caller, first, act="cloned").close()
+    return create.create(gateway, caller, _like(first, changes), source=first.input_file, settle=settle)
+
+
+def _like(first: Batch, changes: Changes) -> NewBatch:
+    """A batch as `first`. How that ran and its window are the provider's, so at another one they are chosen anew."""
+    stays = changes.provider in (None, first.provider)
+    return NewBatch(
+        provider=changes.provider or first.provider,
+        model=changes.model or first.model_override,
+        endpoint=first.endpoint,
+        completion_window=changes.completion_window or (first.completion_window if stays else None),
+        metadata=first.metadata if changes.metadata is None else changes.metadata,
+        output_expires_after_s=first.output_expires_after_s,
+        execution=changes.execution or (first.execution if stays else None),
+        priority=first.priority if changes.priority is None else changes.priority,
+        concurrency=first.concurrency if changes.concurrency is None else changes.concurrency,
+        finish_by=changes.finish_by,
+        not_before=changes.not_before,
+        webhook_endpoint_id=first.webhook_endpoint_id,
+    )
+
+
+def _open_input(gateway: Gateway, caller: Caller, first: Batch, *, act: str) -> BlobReader:
     with gateway.database.read() as connection:
         stored = inputs.find(connection, project_id=caller.project_id, given=first.input_file)
-    text = f"The input file {first.input_file} of batch {first.public_id} is deleted; nothing can be retried."
+    text = f"The input file {first.input_file} of batch {first.public_id} is deleted; nothing can be {act}."
     if stored is None or stored.key is None:
         raise ConflictError(text)
     try:

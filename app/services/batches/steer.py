@@ -12,9 +12,12 @@ from app.data.batches import batches, jobs
 from app.data.batches.batches import Batch, Steering
 from app.engine.parts import JOBS, LINES
 from app.errors import ConflictError, UnsupportedOperationError
+from app.services.access import projects
 from app.services.batches.batches import find
 from app.services.batches.create import PROVIDER, check_instants, window_ms
-from app.services.gateway import Caller, Gateway
+from app.services.each_due import each_due
+from app.services.events import record
+from app.services.gateway import Actor, Caller, Gateway
 
 # Fields that hold lines back, which only works for those that no provider has yet.
 HOLDING = frozenset({"concurrency", "not_before"})
@@ -56,6 +59,38 @@ def change(
             batches.steer(connection, batch.id, _all_changes(gateway, batch, changes))
 
     return _steered(gateway, caller, public_id, provider, act)
+
+
+def cancel_all(gateway: Gateway, project: str, *, actor: Actor) -> int:
+    """Cancel all batches of a project that run; returns how many. Raises NotFoundError."""
+    project_id = projects.find_id(gateway, project)
+
+    def act(found: tuple[int, str, int | None]) -> bool:
+        batch_id, public_id, key_id = found
+
+        def unit(connection: Connection) -> bool:
+            if not batches.cancel(connection, batch_id):
+                return False
+            jobs.drop_unmade(connection, batch_id)
+            jobs.hurry(connection, batch_id)
+            record.record_act(
+                connection,
+                operation="batch_cancel",
+                object_id=public_id,
+                actor=actor,
+                project_id=project_id,
+                key_id=key_id,
+            )
+            return True
+
+        return gateway.database.run(unit)
+
+    cancelled = each_due(
+        gateway, lambda connection, limit: batches.cancellable(connection, project_id, limit=limit), act
+    )
+    if cancelled:
+        gateway.hints.send(JOBS)
+    return cancelled
 
 
 def _all_changes(gateway: Gateway, batch: Batch, changes: dict[str, Any]) -> Steering:

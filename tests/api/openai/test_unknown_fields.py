@@ -53,6 +53,10 @@ JSON: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "POST /batches/{}/cancel": ({}, ()),
     "POST /batches/{}/retry": ({"metadata": {"free": "names"}}, ()),
+    "POST /batches/{}/clone": ({"metadata": {"free": "names"}}, ()),
+    "POST /batches/{}/pause": ({}, ()),
+    "POST /batches/{}/resume": ({}, ()),
+    "POST /batches/{}": ({"priority": 1}, ()),
     "POST /containers": (
         {
             "name": "c",
@@ -181,5 +185,6 @@ def test_the_name_is_shown_as_far_as_it_can_be(client: KeyClient, name: str) -> 
 
 
 def test_a_retry_names_what_it_takes(client: KeyClient) -> None:
-    refused = client.post("/v1/batches/batch_1/retry", json={"model": "other"})
-    assert "the known fields are completion_window, metadata, provider" in refused.json["error"]["message"]
+    refused = client.post("/v1/batches/batch_1/retry", json={"input_file_id": "file-1"})
+    known = "completion_window, concurrency, execution, finish_by, metadata, model, not_before, priority, provider"
+    assert f"the known fields are {known}" in refused.json["error"]["message"]

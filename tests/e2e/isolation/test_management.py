@@ -56,6 +56,7 @@ def sent(route: Route, names: Mapping[str, str]) -> Sent:
     }
     plain = {"project_archive", "project_list", "project_retrieve", "key_list", "key_retrieve", "key_rotate"}
     plain |= {
+        "project_cancel_batches",
         "key_expire",
         "key_revoke",
         "account_list",
