@@ -17,14 +17,14 @@ from app.api.dashboard import (
     line_view,
     live,
     pages,
-    sending,
     session,
     usage,
+    webhooks,
 )
 
 PREFIX = "/ui"
 HTML = "text/html"
-WITH_SESSION = (live, batches, line_view, files, sending, containers, governance, accounts, usage, history)
+WITH_SESSION = (live, batches, line_view, files, containers, governance, accounts, usage, history, webhooks)
 
 
 def register(app: Flask) -> None:

@@ -1,26 +1,36 @@
-"""Files: the list, one of them with its first lines, and what can be done with it."""
+"""Files: the list, one of them with its first lines, what can be done with it, and uploads.
+
+A page announces an upload and sends it in parts; a script goes on after a cut, and the parts are joined at the end.
+"""
 
 from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, g, request
 
+from app.api.body import Body, read_json
 from app.api.context import caller, gateway
 from app.api.dashboard import pages
 from app.api.download import Content, content_response, streamed_response
 from app.api.operation import operation
 from app.errors import GatewayError, InvalidRequestError
+from app.lib import json
 from app.schemas.base import load
 from app.schemas.batches import CreateBatch
 from app.schemas.files import PURPOSES
+from app.schemas.uploads import CompleteUpload, CreateUpload
+from app.services.accounts import choose
 from app.services.batches import cost, create
 from app.services.batches.create import NewBatch
 from app.services.copies import remote
-from app.services.files import files, preview
+from app.services.files import files, preview, uploads
+from app.services.files.uploads import NewUpload, Upload
 
 PER_PAGE = 50
 LIVE_MS = 15_000
 # Estimating so much takes little; more is estimated when somebody asks.
 QUICK_BYTES = 2**20
+PIECE_BYTES = 256 * 1024
 ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/messages")
 
 blueprint = Blueprint("files", __name__)
@@ -126,3 +136,68 @@ def start(file_id: str) -> Response:
     made = create.create(gateway(), caller(), new, source=file_id)
     g.object_id = made.public_id
     return pages.see(f"/ui/batches/{made.public_id}")
+
+
+@blueprint.post("/uploads")
+@operation("upload_create")
+def announce() -> Response:
+    """Announces a file."""
+    fields = load(CreateUpload, read_json())
+    choice = choose.choose(gateway(), caller(), explicit=fields["provider"])
+    choose.require(gateway(), choice.provider, "file_upload", shown="upload_create")
+    new = NewUpload(
+        provider=choice.provider,
+        filename=fields["filename"],
+        purpose=fields["purpose"],
+        bytes=fields["bytes"],
+        mime_type=fields["mime_type"],
+        expires_after_s=None,
+    )
+    return _answer(uploads.create(gateway(), caller(), new))
+
+
+@blueprint.get("/uploads/<upload_id>")
+@operation("ui_upload")
+def upload(upload_id: str) -> Response:
+    """Whether an upload that was begun can go on."""
+    return _answer(uploads.retrieve(gateway(), caller(), upload_id))
+
+
+@blueprint.post("/uploads/<upload_id>/parts")
+@operation("upload_part_add")
+def add_part(upload_id: str) -> Response:
+    """Adds a part, which is the whole body. One that is sent again is stored once."""
+    found = uploads.retrieve_pending(gateway(), caller(), upload_id)
+    with uploads.receiving_part(gateway(), found) as incoming:
+        body = Body(request)
+        while data := body.read(PIECE_BYTES):
+            incoming.write(data)
+        part = incoming.add(caller(), found)
+    g.object_id = part.public_id
+    return _json({"id": part.public_id})
+
+
+@blueprint.post("/uploads/<upload_id>/complete")
+@operation("upload_complete")
+def join(upload_id: str) -> Response:
+    """Joins the parts into a file."""
+    fields = load(CompleteUpload, read_json())
+    found = uploads.retrieve_pending(gateway(), caller(), upload_id)
+    return _answer(uploads.complete(gateway(), caller(), found, part_ids=fields["part_ids"]))
+
+
+@blueprint.post("/uploads/<upload_id>/cancel")
+@operation("upload_cancel")
+def give_up(upload_id: str) -> Response:
+    """Ends an upload; its parts are deleted."""
+    return _answer(uploads.cancel(gateway(), caller(), upload_id))
+
+
+def _answer(found: Upload) -> Response:
+    g.object_id = found.public_id
+    file = None if found.file is None else found.file.public_id
+    return _json({"id": found.public_id, "status": found.status, "file": file})
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body), mimetype="application/json")

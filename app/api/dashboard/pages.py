@@ -27,6 +27,7 @@ PLACES = (
     ("/ui/batches", "Batches", "batches", False),
     ("/ui/files", "Files", "files", False),
     ("/ui/containers", "Containers", "containers", False),
+    ("/ui/webhooks", "Webhooks", "webhooks", False),
     ("/ui/keys", "Keys and budgets", "keys", False),
     ("/ui/expiring", "Expiring soon", "expiring", False),
     ("/ui/now", "Now", "now", True),

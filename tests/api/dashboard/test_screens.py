@@ -16,7 +16,7 @@ from tests.support.batches import chat_line, create, jsonl
 from tests.support.browsing import Browser, parsed
 
 FOR_ADMINS = ("/ui/now", "/ui/accounts", "/ui/usage", "/ui/usage.csv", "/ui/events")
-FOR_ALL = ("/ui/batches", "/ui/files", "/ui/containers", "/ui/keys", "/ui/expiring")
+FOR_ALL = ("/ui/batches", "/ui/files", "/ui/containers", "/ui/webhooks", "/ui/keys", "/ui/expiring")
 CHARGE = """
     INSERT INTO usage_ledger (charge_key, kind, project_id, key_id, account_id, batch_id, provider, model, execution,
                               created_at)
@@ -118,3 +118,18 @@ def test_containers_and_the_files_in_them(client: KeyClient, member: Browser) ->
     assert content.data == b"data" and content.headers["Content-Security-Policy"] == "sandbox"
     assert member.post(f"/ui/containers/{made}/delete").status_code == 303
     assert member.get(f"/ui/containers/{made}").status_code == 404
+
+
+def test_endpoints_of_webhooks_are_made_and_deleted(gateway: Gateway, enter: Callable[..., Browser]) -> None:
+    member, viewer = enter("member"), enter("viewer")
+    made = parsed(member.post("/ui/webhooks", name=HOSTILE, url="https://example.com/hook").text)
+    assert next(each.text for each in made.all("pre")).startswith("whsec_")
+    page = member.page("/ui/webhooks")
+    assert not [each for each in page.all("img") if "onerror" in each.attributes]
+    [at] = [path for each in page.all("form") if (path := each.attributes["action"]).endswith("/delete")]
+    assert "whsec_" not in member.get("/ui/webhooks").text and viewer.get("/ui/webhooks").status_code == 200
+    assert viewer.post(at).status_code == 403
+    assert member.post("/ui/webhooks", name="a", url="http://127.0.0.1/").status_code == 400
+    assert member.post("/ui/webhooks/deliveries/none/replay").status_code == 404
+    assert member.post(at).status_code == 303
+    assert "No endpoints" in member.get("/ui/webhooks").text
