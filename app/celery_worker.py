@@ -32,7 +32,7 @@ from app.wiring import build_gateway
 from app.worker import build_engine
 
 # How often is looked for what became due while a batch runs, and while none does.
-LOOK_S, QUIET_LOOK_S = 1.0, 6.0
+LOOK_S, QUIET_LOOK_S = 1.0, 10.0
 LOOKS = round(QUIET_LOOK_S / LOOK_S)
 
 settings = from_environment()

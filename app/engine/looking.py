@@ -9,7 +9,7 @@ from app.engine.work import Due, StoreAwayError
 from app.lib.clock import Clock
 
 # While no batch runs, nothing becomes due by itself.
-QUIET_POLLS = 2
+QUIET_POLLS = 4
 # Hints may come with every write of another process: looks for them that find nothing become rarer.
 FIRST_GAP_S, MAX_GAP_S = 0.02, 0.1
 

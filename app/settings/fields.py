@@ -247,7 +247,7 @@ class Settings:
         "BATCHGATE_POLL_SECONDS",
         0.5,
         "Seconds between an idle worker's looks for work that no hint named, such as what becomes due with time; "
-        "twice as long while no batch runs. Raise it to reduce the load that many workers put on the database.",
+        "four times as long while no batch runs. Raise it to reduce the load that many workers put on the database.",
     )
     chunk_bytes: int = _var(
         "BATCHGATE_CHUNK_BYTES",
