@@ -21,7 +21,7 @@ from app.services.access import keys
 from app.services.gateway import Caller, Gateway
 from app.settings import Settings, from_environment
 from app.wiring import build_gateway
-from tests.support import gcs, postgres, spread, stored
+from tests.support import described, gcs, postgres, spread, stored
 from tests.support.azurite import Azurite
 from tests.support.seaweed import Seaweed
 from tests.support.server import LiveServer
@@ -200,7 +200,7 @@ def gateway(settings: Settings) -> Iterator[Gateway]:
 
 
 class KeyClient(FlaskClient):
-    """A test client that sends a virtual key."""
+    """A test client that sends a virtual key, and holds each answer to the API's description."""
 
     key = ""
 
@@ -212,6 +212,7 @@ class KeyClient(FlaskClient):
         sent = answer.request.environ["wsgi.input"]
         if isinstance(sent, io.BufferedRandom):  # large forms go by a temporary file, which nobody else closes
             sent.close()
+        described.hold(self.application, answer)
         return answer
 
 

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.api import anthropic, dashboard, errors, health, keycheck, management, openai, paths, requests
+from app.api import anthropic, dashboard, errors, health, keycheck, management, openai, paths, reference, requests
 from app.api.context import EXTENSION
 from app.api.webhooks import incoming
 from app.services.gateway import Gateway
@@ -18,6 +18,7 @@ def register(app: Flask, gateway: Gateway) -> None:
     app.register_blueprint(health.blueprint)
     app.register_blueprint(keycheck.blueprint)
     app.register_blueprint(incoming.blueprint)
+    app.register_blueprint(reference.blueprint)
     openai.register(app)
     anthropic.register(app)
     management.register(app)

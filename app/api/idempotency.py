@@ -92,6 +92,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
             raise RuntimeError("a view with Idempotency-Key must pass settling() to what makes its object")
         return response
 
+    once.is_idempotent = True  # type: ignore[attr-defined]
     return once
 
 

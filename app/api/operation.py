@@ -35,6 +35,7 @@ def operation(request_type: str, *query: type[Schema]) -> Callable[[Callable[P, 
 
         named.request_type = request_type  # type: ignore[attr-defined]
         named.parameters = parameters  # type: ignore[attr-defined]
+        named.query = query  # type: ignore[attr-defined]
         return named
 
     return decorate

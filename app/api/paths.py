@@ -2,11 +2,12 @@
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, MapAdapter, PathConverter, RequestRedirect, ValidationError
+from werkzeug.routing import Map, MapAdapter, PathConverter, RequestRedirect, UnicodeConverter, ValidationError
 
 from app.lib import ids
 
 OBJECT = "object"
+NAME = "name"
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
@@ -27,10 +28,25 @@ class ObjectId(PathConverter):
         return ids.canonical(value)
 
 
+class Name(UnicodeConverter):
+    """An id or name that is none of `words`: those are routes of their own, whatever their methods."""
+
+    def __init__(self, map: Map, *words: str) -> None:  # noqa: A002 - werkzeug's name
+        super().__init__(map)
+        self._words = words
+
+    def to_python(self, value: str) -> str:
+        """The name as it was sent. Raises ValidationError for one of the words."""
+        if value in self._words:
+            raise ValidationError
+        return value
+
+
 def register(app: Flask) -> None:
-    """Register `<object:...>`, and leave two slashes in a row in an id as they are."""
+    """Register `<object:...>` and `<name:...>`, and leave two slashes in a row in an id as they are."""
     app.url_map.merge_slashes = False
     app.url_map.converters[OBJECT] = ObjectId
+    app.url_map.converters[NAME] = Name
     app.after_request(_correct_allow)
 
 

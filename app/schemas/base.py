@@ -57,6 +57,8 @@ class Text(fields.String):
         checks = [length] if given is None else [length, given]
         super().__init__(validate=checks, **kwargs)
         self._allowed = "\t\n\r" if multiline else ""
+        # For the API's description: what is checked below, but for lone surrogates.
+        self.pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$" if multiline else r"^[^\x00-\x1f]*$"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -109,6 +111,11 @@ class Metadata(fields.Dict):
             validate=validate.Length(max=MAX_METADATA_PAIRS, error=f"must have at most {MAX_METADATA_PAIRS} pairs."),
             **kwargs,
         )
+
+
+def about(description: str, example: Any = None) -> dict[str, Any]:
+    """The `metadata` of a field: what the API's description says of it."""
+    return {"description": description} if example is None else {"description": description, "examples": [example]}
 
 
 def one_of(*values: str) -> validate.OneOf:

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.lib import money
-from app.schemas.base import BodySchema, Text, WholeNumber, one_of
+from app.schemas.base import BodySchema, Text, WholeNumber, about, one_of
 
 NAME_LENGTH = 64
 ID_LENGTH = 128
@@ -61,24 +61,36 @@ class Dollars(fields.Field[int]):
         return picodollars
 
 
-def texts(*, max_length: int) -> fields.List[Any]:
+class Rate(fields.Raw):
+    """Dollars for a million tokens, as text or a number. The service checks it, as in files of prices."""
+
+
+class Percent(fields.Raw):
+    """A whole number of percent. The service checks it, as in files of prices."""
+
+
+def texts(*, max_length: int, **kwargs: Any) -> fields.List[Any]:
     """A list of strings, or null."""
     size = validate.Length(max=MAX_ENTRIES, error=f"must have at most {MAX_ENTRIES} entries.")
-    return fields.List(Text(max_length=max_length), allow_none=True, validate=size)
+    return fields.List(Text(max_length=max_length), allow_none=True, validate=size, **kwargs)
 
 
-def limits() -> fields.Dict:
+def limits(**kwargs: Any) -> fields.Dict:
     """An object that maps names of limits to numbers. The service checks the names."""
     number = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
-    return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=number, allow_none=True)
+    return fields.Dict(keys=Text(max_length=NAME_LENGTH), values=number, allow_none=True, **kwargs)
 
 
 class Limited(BodySchema):
-    limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100)
+    limit = WholeNumber(min=1, max=MAX_PAGE, load_default=100, metadata=about("How many to return at most."))
 
 
 class Page(Limited):
-    after = Text(load_default=None, max_length=MODEL_LENGTH + NAME_LENGTH + 1)
+    after = Text(
+        load_default=None,
+        max_length=MODEL_LENGTH + NAME_LENGTH + 1,
+        metadata=about("The id of the last object of the page before: the list goes on after it."),
+    )
 
 
 class Nothing(BodySchema):
@@ -86,61 +98,108 @@ class Nothing(BodySchema):
 
 
 class ListProjects(Page):
-    archived = Flag(load_default=None)
+    archived = Flag(
+        load_default=None, metadata=about("Only projects that are archived, or only those that are not.", False)
+    )
 
 
 class ChangeProject(BodySchema):
-    description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
-    default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
-    limits = limits()
-    archived = Flag()
+    description = Text(
+        allow_none=True,
+        max_length=DESCRIPTION_LENGTH,
+        metadata=about("What the project is for.", "Nightly evaluations"),
+    )
+    default_provider = Text(
+        allow_none=True, max_length=NAME_LENGTH, metadata=about("The provider of requests that name none.", "openai")
+    )
+    limits = limits(metadata=about("Limits by name; null removes one. See docs/keys.md.", {"requests_per_minute": 600}))
+    archived = Flag(metadata=about("`false` restores an archived project.", False))
 
 
 class CreateProject(BodySchema):
-    name = Text(required=True, max_length=NAME_LENGTH)
-    description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
-    default_provider = Text(allow_none=True, max_length=NAME_LENGTH)
-    limits = limits()
+    name = Text(required=True, max_length=NAME_LENGTH, metadata=about("The name, which is also the id.", "team-a"))
+    description = Text(
+        allow_none=True,
+        max_length=DESCRIPTION_LENGTH,
+        metadata=about("What the project is for.", "Nightly evaluations"),
+    )
+    default_provider = Text(
+        allow_none=True, max_length=NAME_LENGTH, metadata=about("The provider of requests that name none.", "openai")
+    )
+    limits = limits(metadata=about("Limits by name. See docs/keys.md.", {"requests_per_minute": 600}))
 
 
 class ProviderConfig(BodySchema):
     """Bifrost's provider config. An `allowed_models` that is empty or contains `*` allows all of its models."""
 
-    provider = Text(required=True, max_length=NAME_LENGTH)
-    allowed_models = texts(max_length=MODEL_LENGTH)
+    provider = Text(required=True, max_length=NAME_LENGTH, metadata=about("A provider that the key may use.", "openai"))
+    allowed_models = texts(
+        max_length=MODEL_LENGTH,
+        metadata=about("Its models that the key may use; none or `*` for all.", ["gpt-4o-mini"]),
+    )
 
 
 class KeyBudget(BodySchema):
     """Bifrost's budget: dollars, and how often it resets (`1d`, `1M`, or null for never)."""
 
-    max_limit = Dollars(required=True)
-    reset_duration = Text(allow_none=True, load_default=None, validate=one_of(*PERIODS))
+    max_limit = Dollars(required=True, metadata=about("Dollars that batches may cost in a period.", "12.50"))
+    reset_duration = Text(
+        allow_none=True,
+        load_default=None,
+        validate=one_of(*PERIODS),
+        metadata=about("The period: `1d`, `1M`, or null for all time.", "1M"),
+    )
 
 
 class RateLimit(BodySchema):
     """Bifrost's rate limit, for what the gateway counts: requests a minute and tokens a day."""
 
-    request_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
-    request_reset_duration = Text(allow_none=True, validate=one_of("1m"))
-    token_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True)
-    token_reset_duration = Text(allow_none=True, validate=one_of("1d"))
+    request_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True, metadata=about("Requests a minute.", 600))
+    request_reset_duration = Text(
+        allow_none=True, validate=one_of("1m"), metadata=about("The period of the limit of requests.", "1m")
+    )
+    token_max_limit = WholeNumber(min=0, max=MAX_NUMBER, allow_none=True, metadata=about("Tokens a day.", 1000000))
+    token_reset_duration = Text(
+        allow_none=True, validate=one_of("1d"), metadata=about("The period of the limit of tokens.", "1d")
+    )
 
 
 class ChangeKey(BodySchema):
-    name = Text(max_length=NAME_LENGTH)
-    description = Text(allow_none=True, max_length=DESCRIPTION_LENGTH)
-    role = Text(max_length=16)
-    accounts = texts(max_length=ID_LENGTH)
-    providers = texts(max_length=NAME_LENGTH)
-    models = texts(max_length=MODEL_LENGTH)
-    provider_configs = fields.List(fields.Nested(ProviderConfig), allow_none=True)
-    endpoints = texts(max_length=NAME_LENGTH)
-    networks = texts(max_length=NAME_LENGTH)
-    limits = limits()
-    rate_limit = fields.Nested(RateLimit, allow_none=True)
-    budget = fields.Nested(KeyBudget)
-    expires_at = Instant(allow_none=True)
-    is_active = Flag()
+    name = Text(max_length=NAME_LENGTH, metadata=about("The name of the key.", "ci"))
+    description = Text(
+        allow_none=True, max_length=DESCRIPTION_LENGTH, metadata=about("What the key is for.", "Continuous integration")
+    )
+    role = Text(max_length=16, metadata=about("`viewer`, `member` or `admin`.", "member"))
+    accounts = texts(
+        max_length=ID_LENGTH, metadata=about("Ids of the accounts that the key may use; null for all.", ["openai/main"])
+    )
+    providers = texts(
+        max_length=NAME_LENGTH, metadata=about("The providers that the key may use; null for all.", ["openai"])
+    )
+    models = texts(
+        max_length=MODEL_LENGTH,
+        metadata=about("The models that the key may use; null for all.", ["openai/gpt-4o-mini"]),
+    )
+    provider_configs = fields.List(
+        fields.Nested(ProviderConfig),
+        allow_none=True,
+        metadata=about("Providers with their models, as Bifrost has them; sets `providers` and `models`."),
+    )
+    endpoints = texts(
+        max_length=NAME_LENGTH,
+        metadata=about("The endpoints that lines may have; null for all.", ["/v1/chat/completions"]),
+    )
+    networks = texts(
+        max_length=NAME_LENGTH,
+        metadata=about("The networks that the key may be used from; null for all.", ["10.0.0.0/8"]),
+    )
+    limits = limits(metadata=about("Limits by name; null removes one. See docs/keys.md.", {"requests_per_minute": 600}))
+    rate_limit = fields.Nested(
+        RateLimit, allow_none=True, metadata=about("Bifrost's limits, of those that the gateway counts.")
+    )
+    budget = fields.Nested(KeyBudget, metadata=about("What the key's batches may cost."))
+    expires_at = Instant(allow_none=True, metadata=about("When the key expires; null for never.", 1767225600))
+    is_active = Flag(metadata=about("`false` expires the key now, `true` removes its expiry.", True))
 
     @validates_schema
     def _no_conflicts(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -156,90 +215,145 @@ class ChangeKey(BodySchema):
 
 
 class CreateKey(ChangeKey):
-    name = Text(required=True, max_length=NAME_LENGTH)
-    project = Text(required=True, max_length=NAME_LENGTH)
-    budget = fields.Nested(KeyBudget, allow_none=True)
+    name = Text(required=True, max_length=NAME_LENGTH, metadata=about("The name of the key.", "ci"))
+    project = Text(
+        required=True, max_length=NAME_LENGTH, metadata=about("The project that the key belongs to.", "team-a")
+    )
+    budget = fields.Nested(KeyBudget, allow_none=True, metadata=about("What the key's batches may cost."))
 
 
 class ListKeys(Page):
-    project = Text(load_default=None, max_length=NAME_LENGTH)
+    project = Text(load_default=None, max_length=NAME_LENGTH, metadata=about("Only keys of this project.", "team-a"))
 
 
 class RotateKey(BodySchema):
-    grace_seconds = WholeNumber(min=0, max=30 * 86_400, load_default=0)
+    grace_seconds = WholeNumber(
+        min=0, max=30 * 86_400, load_default=0, metadata=about("How long the old secret still works.", 3600)
+    )
 
 
 class RevokeKey(BodySchema):
-    stop = Flag(load_default=False)
+    stop = Flag(load_default=False, metadata=about("Whether the key's running batches are cancelled, too.", False))
 
 
 class ChangeAccount(BodySchema):
-    weight = WholeNumber(min=1, max=1000)
-    max_concurrency = WholeNumber(min=1, max=100_000)
-    limits = limits()
-    disabled = Flag()
+    weight = WholeNumber(
+        min=1, max=1000, metadata=about("The share of new batches, against other accounts of the provider.", 2)
+    )
+    max_concurrency = WholeNumber(min=1, max=100_000, metadata=about("The most lines in flight at once.", 64))
+    limits = limits(metadata=about("Limits by name; null removes one.", {"open_batches": 20}))
+    disabled = Flag(metadata=about("Whether nothing new is sent to the account.", False))
 
 
 class ListPauses(Limited):
-    after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
+    after = WholeNumber(
+        min=0, max=2**63 - 1, load_default=0, metadata=about("The id of the last pause of the page before.")
+    )
 
 
 class EndPauses(BodySchema):
-    account = Text(required=True, max_length=2 * NAME_LENGTH + 1)
-    model = Text(load_default=None, max_length=MODEL_LENGTH)
+    account = Text(
+        required=True, max_length=2 * NAME_LENGTH + 1, metadata=about("The account, as `provider/name`.", "openai/main")
+    )
+    model = Text(
+        load_default=None, max_length=MODEL_LENGTH, metadata=about("Only the pause of this model.", "gpt-4o-mini")
+    )
 
 
 class ListPrices(Limited):
-    after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
-    provider = Text(load_default=None, max_length=NAME_LENGTH)
-    model = Text(load_default=None, max_length=MODEL_LENGTH)
-    ended = Flag(load_default=False)
+    after = WholeNumber(
+        min=0, max=2**63 - 1, load_default=0, metadata=about("The id of the last price of the page before.")
+    )
+    provider = Text(
+        load_default=None, max_length=NAME_LENGTH, metadata=about("Only prices of this provider.", "openai")
+    )
+    model = Text(
+        load_default=None, max_length=MODEL_LENGTH, metadata=about("Only prices of this model.", "gpt-4o-mini")
+    )
+    ended = Flag(load_default=False, metadata=about("Whether prices that have ended are listed, too.", False))
 
 
 class SetPrice(BodySchema):
     """A price in dollars for a million tokens. The service validates the rates, as in files of prices."""
 
-    provider = Text(required=True, max_length=NAME_LENGTH)
-    model = Text(required=True, max_length=MODEL_LENGTH)
-    input = fields.Raw(required=True, allow_none=True)
-    cached = fields.Raw(allow_none=True)
-    output = fields.Raw(allow_none=True)
-    batch_percent = fields.Raw()
-    cached_batch_percent = fields.Raw(allow_none=True)
-    valid_from = Instant(allow_none=True, load_default=None)
+    provider = Text(required=True, max_length=NAME_LENGTH, metadata=about("The provider.", "openai"))
+    model = Text(required=True, max_length=MODEL_LENGTH, metadata=about("The model.", "gpt-4o-mini"))
+    input = Rate(
+        required=True, allow_none=True, metadata=about("Dollars for a million input tokens; null if unknown.", "0.15")
+    )
+    cached = Rate(allow_none=True, metadata=about("Dollars for a million cached input tokens.", "0.075"))
+    output = Rate(allow_none=True, metadata=about("Dollars for a million output tokens.", "0.60"))
+    batch_percent = Percent(metadata=about("What a batch at the provider costs, in percent of that.", 50))
+    cached_batch_percent = Percent(allow_none=True, metadata=about("The same, for cached input tokens.", 50))
+    valid_from = Instant(
+        allow_none=True, load_default=None, metadata=about("When the price begins; now unless it is given.", 1767225600)
+    )
 
 
 class ListBudgets(Limited):
-    after = WholeNumber(min=0, max=2**63 - 1, load_default=0)
-    project = Text(load_default=None, max_length=NAME_LENGTH)
-    key = Text(load_default=None, max_length=ID_LENGTH)
+    after = WholeNumber(
+        min=0, max=2**63 - 1, load_default=0, metadata=about("The id of the last budget of the page before.")
+    )
+    project = Text(
+        load_default=None,
+        max_length=NAME_LENGTH,
+        metadata=about("Only budgets of this project and its keys.", "team-a"),
+    )
+    key = Text(load_default=None, max_length=ID_LENGTH, metadata=about("Only budgets of this key.", "3f6c0f5a9b2e4d71"))
 
 
 class NameBudget(BodySchema):
-    project = Text(required=True, max_length=NAME_LENGTH)
-    key = Text(allow_none=True, load_default=None, max_length=ID_LENGTH)
-    period = Text(required=True, validate=one_of("day", "month", "total"))
+    project = Text(required=True, max_length=NAME_LENGTH, metadata=about("The project.", "team-a"))
+    key = Text(
+        allow_none=True,
+        load_default=None,
+        max_length=ID_LENGTH,
+        metadata=about("The key; null for the whole project.", "3f6c0f5a9b2e4d71"),
+    )
+    period = Text(
+        required=True, validate=one_of("day", "month", "total"), metadata=about("What the limit is for.", "month")
+    )
 
 
 class SetBudget(NameBudget):
-    max_limit = Dollars(required=True)
+    max_limit = Dollars(required=True, metadata=about("Dollars that batches may cost in a period.", "100"))
 
 
 class ListUsage(Page):
-    group_by = Text(load_default="project", validate=one_of(*GROUPS))
-    begins = Instant(data_key="from", load_default=None)
-    ends = Instant(data_key="to", load_default=None)
-    project = Text(load_default=None, max_length=NAME_LENGTH)
-    key = Text(load_default=None, max_length=ID_LENGTH)
+    group_by = Text(
+        load_default="project", validate=one_of(*GROUPS), metadata=about("What sums are made for.", "model")
+    )
+    begins = Instant(
+        data_key="from",
+        load_default=None,
+        metadata=about("The beginning of the period; 30 days ago unless it is given.", "2026-01-01"),
+    )
+    ends = Instant(
+        data_key="to", load_default=None, metadata=about("The end of the period; now unless it is given.", "2026-02-01")
+    )
+    project = Text(load_default=None, max_length=NAME_LENGTH, metadata=about("Only usage of this project.", "team-a"))
+    key = Text(load_default=None, max_length=ID_LENGTH, metadata=about("Only usage of this key.", "3f6c0f5a9b2e4d71"))
 
 
 class ListEvents(Limited):
-    after = WholeNumber(min=0, max=2**63 - 1, load_default=None)
-    order = Text(load_default="desc", validate=one_of("asc", "desc"))
-    project = Text(load_default=None, max_length=NAME_LENGTH)
-    operation = Text(load_default=None, max_length=NAME_LENGTH)
-    outcome = Text(load_default=None, max_length=16)
-    since = Instant(load_default=None)
+    after = WholeNumber(
+        min=0, max=2**63 - 1, load_default=None, metadata=about("The id of the last event of the page before.")
+    )
+    order = Text(
+        load_default="desc",
+        validate=one_of("asc", "desc"),
+        metadata=about("By time of creation: `asc` from the oldest, `desc` from the newest."),
+    )
+    project = Text(load_default=None, max_length=NAME_LENGTH, metadata=about("Only events of this project.", "team-a"))
+    operation = Text(
+        load_default=None, max_length=NAME_LENGTH, metadata=about("Only events of this operation.", "batch_create")
+    )
+    outcome = Text(
+        load_default=None,
+        max_length=16,
+        metadata=about("Only events that ended so: `done`, `refused` or `failed`.", "refused"),
+    )
+    since = Instant(load_default=None, metadata=about("Only events from this instant on.", "2026-01-31T12:00:00Z"))
 
 
 def _seconds(text: str) -> float | None:

@@ -81,7 +81,7 @@ def retrieve(batch_id: str) -> Response:
 @operation("batch_cancel", schemas.Beta)
 def cancel(batch_id: str) -> Response:
     """Send no more requests. A batch that is being cancelled stays so."""
-    load(schemas.CreateBatch, read_json(required=False))
+    load(schemas.CancelBatch, read_json(required=False))
     provider = explicit_provider()
     found = batches.retrieve(gateway(), caller(), batch_id, provider=provider)
     if found.status != "cancelling":

@@ -14,7 +14,7 @@ blueprint = Blueprint("accounts", __name__)
 
 
 @blueprint.get("/accounts")
-@operation("account_list")
+@operation("account_list", Page)
 def list_() -> Response:
     """Accounts by provider and name, including retired ones while their key is kept."""
     page = query(Page)

@@ -13,7 +13,7 @@ blueprint = Blueprint("budgets", __name__)
 
 
 @blueprint.get("/budgets")
-@operation("budget_list")
+@operation("budget_list", ListBudgets)
 def list_() -> Response:
     """Budgets by id: of all projects, of one project and its keys, or of one key."""
     filters = query(ListBudgets)
@@ -32,7 +32,7 @@ def set_() -> Response:
 
 
 @blueprint.delete("/budgets")
-@operation("budget_remove")
+@operation("budget_remove", NameBudget)
 def remove() -> Response:
     """Remove the budget that the query names with the same fields as the body of PUT."""
     name = query(NameBudget)

@@ -13,7 +13,7 @@ blueprint = Blueprint("events", __name__)
 
 
 @blueprint.get("/events")
-@operation("event_list")
+@operation("event_list", ListEvents)
 def list_() -> Response:
     """Events, newest first by default."""
     filters = query(ListEvents)

@@ -16,9 +16,11 @@ from app.services.money import budgets
 
 blueprint = Blueprint("keys", __name__, url_prefix="/governance/virtual-keys")
 
+KEY = "/<name('quota'):key_id>"
+
 
 @blueprint.get("")
-@operation("key_list")
+@operation("key_list", ListKeys)
 def list_() -> Response:
     """Keys of all projects or of one, oldest first."""
     filters = query(ListKeys)
@@ -48,14 +50,14 @@ def create() -> Response:
     return _answer(issued.public_id, value=issued.key)
 
 
-@blueprint.get("/<string:key_id>")
+@blueprint.get(KEY)
 @operation("key_retrieve")
 def retrieve(key_id: str) -> Response:
     """A key, whatever its state."""
     return _answer(key_id)
 
 
-@blueprint.put("/<string:key_id>")
+@blueprint.put(KEY)
 @operation("key_update")
 def change(key_id: str) -> Response:
     """Change the given fields. `is_active: false` expires the key, `true` removes its expiry."""
@@ -78,7 +80,7 @@ def change(key_id: str) -> Response:
     return _answer(key_id)
 
 
-@blueprint.delete("/<string:key_id>")
+@blueprint.delete(KEY)
 @operation("key_revoke")
 def delete(key_id: str) -> Response:
     """Revoke a key. Its running batches continue, and it stays in lists."""
@@ -87,7 +89,7 @@ def delete(key_id: str) -> Response:
     return answer({"id": key_id, "object": "virtual_key.deleted", "deleted": True})
 
 
-@blueprint.post("/<string:key_id>/rotate")
+@blueprint.post(f"{KEY}/rotate")
 @operation("key_rotate")
 def rotate(key_id: str) -> Response:
     """Give a key a new secret, which is shown only once; the old one ends after `grace_seconds`."""
@@ -97,7 +99,7 @@ def rotate(key_id: str) -> Response:
     return _answer(key_id, value=issued.key)
 
 
-@blueprint.post("/<string:key_id>/expire")
+@blueprint.post(f"{KEY}/expire")
 @operation("key_expire")
 def expire(key_id: str) -> Response:
     """Expire a key now. Its running batches continue."""
@@ -107,7 +109,7 @@ def expire(key_id: str) -> Response:
     return _answer(key_id)
 
 
-@blueprint.post("/<string:key_id>/revoke")
+@blueprint.post(f"{KEY}/revoke")
 @operation("key_revoke")
 def revoke(key_id: str) -> Response:
     """Revoke a key for good; `stop` also cancels its running batches."""

@@ -13,7 +13,7 @@ blueprint = Blueprint("pauses", __name__)
 
 
 @blueprint.get("/pauses")
-@operation("pause_list")
+@operation("pause_list", ListPauses)
 def list_() -> Response:
     """Pauses of accounts, models and projects by id."""
     fields = query(ListPauses)
@@ -22,7 +22,7 @@ def list_() -> Response:
 
 
 @blueprint.delete("/pauses")
-@operation("pause_end")
+@operation("pause_end", EndPauses)
 def end() -> Response:
     """End the pauses of the account that the query names, or of one of its models: lines are sent again at once."""
     fields = query(EndPauses)

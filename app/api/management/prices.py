@@ -13,7 +13,7 @@ blueprint = Blueprint("prices", __name__)
 
 
 @blueprint.get("/prices")
-@operation("price_list")
+@operation("price_list", ListPrices)
 def list_() -> Response:
     """Current and future prices by id; `ended` includes those that have ended."""
     filters = query(ListPrices)

@@ -14,7 +14,7 @@ blueprint = Blueprint("projects", __name__)
 
 
 @blueprint.get("/projects")
-@operation("project_list")
+@operation("project_list", ListProjects)
 def list_() -> Response:
     """Projects by name."""
     page = projects.list_(gateway(), **query(ListProjects))

@@ -15,7 +15,7 @@ blueprint = Blueprint("usage", __name__)
 
 
 @blueprint.get("/usage")
-@operation("usage_list")
+@operation("usage_list", ListUsage)
 def list_() -> Response:
     """Usage in a period, summed by key, project, provider, model or day."""
     filters = query(ListUsage)

@@ -32,4 +32,5 @@ def located(view: Callable[P, Response]) -> Callable[P, Response]:
             response.headers["Location"] = f"{gateway().settings.public_url.rstrip('/')}{made}"
         return response
 
+    answered.is_located = True  # type: ignore[attr-defined]
     return answered

@@ -18,7 +18,7 @@ from app.api.operation import answer, extra_fields, list_answer, operation
 from app.api.provider import explicit_provider
 from app.errors import InvalidRequestError, PayloadTooLargeError
 from app.schemas.base import load
-from app.schemas.containers import CopyFile, ListContainerFiles, UploadFile
+from app.schemas.containers import CopyFile, ListContainerFiles, UploadContainerFile
 from app.services.access import permissions
 from app.services.blobs import IncomingBlob, incoming
 from app.services.containers import containers, files
@@ -121,7 +121,7 @@ def _upload(container_id: str) -> Response:
     with ExitStack() as stack:
         file = _FormFile(stack)
         form = read_form(request, file_field="file", open_file=file.open, optional=True)
-        fields = load(UploadFile, form.given)
+        fields = load(UploadContainerFile, form.given)
         if (file.blob is None) == (fields["file_id"] is None):
             text = "Send either a file, as file with a filename, or the id of one of the project's as file_id."
             raise InvalidRequestError(text, param="file")

@@ -250,3 +250,10 @@ def test_pages_hold_together(admin: KeyClient, gateway: Gateway) -> None:
     assert (first["has_more"], rest["has_more"]) == (True, False)
     assert admin.get(f"{KEYS}?after=nope").json["error"]["param"] == "after"
     assert admin.get(f"{KEYS}?projct=many").json["error"]["param"] == "projct"
+
+
+def test_the_quota_is_no_key_for_any_method(admin: KeyClient) -> None:
+    for method in ("PUT", "DELETE", "POST"):
+        refused = admin.open(f"{KEYS}/quota", method=method, json={"description": "d"})
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS"), method
+    assert admin.options(f"{KEYS}/quota").headers["Allow"] == "GET, HEAD, OPTIONS"

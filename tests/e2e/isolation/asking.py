@@ -28,6 +28,7 @@ def filled(route: Route, names: Names, managed: Mapping[str, str] | None = None)
         "model_id": MODEL,
         "provider": "openai",
         "account": "env",
+        "asset": "start.js",
         **(managed or {}),
     }
     return route.path.format(**found)
@@ -96,7 +97,7 @@ READS = (
     "container_file_retrieve", "container_file_content", "model_list", "key_quota", "project_list", "project_retrieve",
     "key_list", "key_retrieve", "account_list", "pause_list", "price_list", "budget_list", "event_list", "usage_list",
     "key_check", "model_retrieve", "webhook_endpoint_list", "webhook_endpoint_retrieve", "webhook_event_type_list",
-    "webhook_delivery_list", "webhook_delivery_retrieve", "provider_webhook",
+    "webhook_delivery_list", "webhook_delivery_retrieve", "provider_webhook", "openapi", "docs", "docs_asset",
 )  # fmt: skip
 BODIES: dict[str, Callable[[Names, str], Body]] = {
     **dict.fromkeys(READS, _nothing),
