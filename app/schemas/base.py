@@ -24,7 +24,7 @@ HINTS = {
     "skills": "the gateway passes no skills on; put what the container needs into it as files",
     "input_blob": "upload the input, and name it as input_file_id",
     "output_folder": "results are files of the gateway: output_file_id and error_file_id of the batch",
-    "callback_url": "poll the batch",
+    "callback_url": "name it as webhook, with a secret",
 }
 
 

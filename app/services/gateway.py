@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.services.limits.windows import Rates
 
 MAX_READINGS = 2
+MAX_SAMPLES = 8
 STORE_STATE_S = 1.0
 KEY_S = 1.0
 
@@ -43,9 +44,10 @@ class Gateway:
     `pepper` returns the key of the HMACs, `ring` seals secrets at rest, `jwt` verifies tokens, `rates` holds this
     process's leases of rate limits, `keys` remembers rows of virtual keys until the store changes, `outside` calls URLs
     that callers named, `hints` tells workers that there is work, `attempts` limits how often provider keys are verified
-    and `sign_ins` how often signing in may fail, `metrics` counts for Prometheus, `traces` takes spans, `readings`
-    limits how many large files are read through within requests, `store_state` remembers whether the store may be used,
-    and `episodes` knows what is failing, so that the log has the beginning and the end of it.
+    and `sign_ins` how often signing in may fail, `metrics` counts for Prometheus, `traces` takes spans, `samples`
+    limits how many samples of webhooks requests send, `readings` how many large files are read through within them,
+    `store_state` remembers whether the store may be used, and `episodes` knows what is failing, so that the log has the
+    beginning and the end of it.
     """
 
     settings: Settings
@@ -67,6 +69,7 @@ class Gateway:
     store_state: Remembered[StoreState] = field(default_factory=lambda: Remembered(STORE_STATE_S), repr=False)
     metrics: HostRecorder = field(default_factory=HostRecorder, repr=False)
     traces: Traces = field(default_factory=NoTraces, repr=False)
+    samples: Slots = field(default_factory=lambda: Slots(total=MAX_SAMPLES, each=2), repr=False)
     readings: Slots = field(default_factory=lambda: Slots(total=MAX_READINGS, each=1), repr=False)
 
 

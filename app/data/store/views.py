@@ -63,6 +63,13 @@ _VIEWS = {
                (SELECT g.eta FROM v_progress g WHERE g.batch_id = b.id) AS eta
         FROM batches b JOIN projects p ON p.id = b.project_id JOIN files i ON i.id = b.input_file_id
         WHERE b.deleted_at IS NULL""",
+    "v_webhook_deliveries": """
+        SELECT d.public_id AS delivery, p.name AS project, e.public_id AS endpoint, e.name AS endpoint_name, e.url,
+               b.public_id AS batch, d.event_type, d.event_id, d.origin, d.state, d.attempts, d.status_code, d.error,
+               d.latency_ms, {d.created_at} AS created, {d.attempted_at} AS attempted, {d.next_at} AS next_try,
+               {e.paused_until} AS endpoint_paused_until, {d.ended_at} AS ended
+        FROM webhook_deliveries d JOIN projects p ON p.id = d.project_id
+        JOIN webhook_endpoints e ON e.id = d.endpoint_id LEFT JOIN batches b ON b.id = d.batch_id""",
     "v_lines": """
         SELECT b.public_id AS batch, l.line, l.custom_id, l.wire_id, l.state, l.attempts, l.unknown_attempts,
                l.status_code, l.error_code, l.latency_ms, l.input_tokens, l.output_tokens, l.dropped_fields,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, select
 
 from app.data.store import paging
+from app.data.store.database import in_index_order
 from app.data.store.rows import columns
 from app.data.tables import batches, projects, webhook_deliveries, webhook_endpoints
 
@@ -84,8 +85,14 @@ def list_page(
     connection: Connection, filters: Filters, *, after: paging.Position | None, limit: int
 ) -> Sequence[Delivery]:
     """At most `limit` + 1 deliveries, newest first."""
-    page = paging.page(_DELIVERY.where(*filters.conditions()), _D, after=after, descending=True, limit=limit)
-    return [Delivery(**row._asdict()) for row in connection.execute(page)]
+    ids = paging.page(select(_D.c.id).where(*filters.conditions()), _D, after=after, descending=True, limit=limit)
+    with in_index_order(connection):
+        found = connection.execute(ids).scalars().all()
+    if not found:
+        return []
+    # Joined only now: PostgreSQL would join all that a project has, and then sort it.
+    rows = connection.execute(_DELIVERY.where(_D.c.id.in_(found)).order_by(_D.c.created_at.desc(), _D.c.id.desc()))
+    return [Delivery(**row._asdict()) for row in rows]
 
 
 def find(connection: Connection, *, public_id: str, project_id: int | None = None) -> Delivery | None:

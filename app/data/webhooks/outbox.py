@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, text, update
 
-from app.data.store.database import now_ms
+from app.data.store.database import in_index_order, now_ms
 from app.data.store.leases import RELEASED, Lease, LeasedTable
 from app.data.store.rows import columns
 from app.data.tables import batches, files, projects, webhook_deliveries, webhook_endpoints
@@ -27,6 +27,11 @@ BREAKS_AT = 5
 _E, _D = webhook_endpoints, webhook_deliveries
 _LEASES = LeasedTable(_E)
 _ALIVE = _E.c.deleted_at.is_(None)
+# Read once for a statement: the clock itself changes while it runs, so no index answers a comparison with it.
+_NOW = select(now_ms()).scalar_subquery()
+# The conditions as the partial indexes spell them: SQLite uses those for nothing else.
+_IS_PENDING = text("webhook_deliveries.state = 'pending'")
+_HAS_ENDED = text("webhook_deliveries.state <> 'pending'")
 _output, _error = files.alias("output_file"), files.alias("error_file")
 
 
@@ -164,7 +169,7 @@ def insert_ended(connection: Connection, **values: Any) -> None:
 
 def due(connection: Connection, *, skip: Collection[int], limit: int) -> Sequence[DueEndpoint]:
     """Endpoints that something may be due for, but none of the projects in `skip`; the longest due first."""
-    statement = select(*columns(_E, DueEndpoint)).where(_E.c.next_at <= now_ms(), _E.c.next_at.is_not(None), _ALIVE)
+    statement = select(*columns(_E, DueEndpoint)).where(_E.c.next_at <= _NOW, _E.c.next_at.is_not(None), _ALIVE)
     if skip:
         statement = statement.where(_E.c.project_id.not_in(list(skip)))
     found = connection.execute(statement.where(_LEASES.free).order_by(_E.c.next_at).limit(limit))
@@ -258,9 +263,10 @@ def give_back(connection: Connection, lease: Lease) -> None:
 
 def expire(connection: Connection, *, limit: int) -> int:
     """Give up deliveries that are too old, which were not even tried as their endpoint was paused; returns how many."""
-    some = select(_D.c.id).where(_D.c.state == PENDING, _D.c.expires_at <= now_ms()).limit(limit)
-    statement = update(_D).where(_D.c.id.in_(some), _D.c.state == PENDING)
-    return connection.execute(statement.values(state=FAILED, ended_at=now_ms(), next_at=None)).rowcount
+    some = select(_D.c.id).where(_IS_PENDING, _D.c.expires_at <= _NOW).order_by(_D.c.expires_at).limit(limit)
+    statement = update(_D).where(_D.c.id.in_(some), _IS_PENDING)
+    with in_index_order(connection):
+        return connection.execute(statement.values(state=FAILED, ended_at=now_ms(), next_at=None)).rowcount
 
 
 def drop_for(connection: Connection, endpoint_id: int, *, limit: int) -> int:
@@ -284,8 +290,10 @@ def settle(connection: Connection, endpoint_id: int) -> None:
 
 def forget(connection: Connection, *, older_than_ms: int, limit: int) -> int:
     """Delete deliveries that ended so long ago; returns how many."""
-    some = select(_D.c.id).where(_D.c.state != PENDING, _D.c.ended_at < now_ms() - older_than_ms).limit(limit)
-    return connection.execute(delete(_D).where(_D.c.id.in_(some))).rowcount
+    old = select(_D.c.id).where(_HAS_ENDED, _D.c.ended_at < _NOW - older_than_ms)
+    with in_index_order(connection):
+        found = connection.execute(old.order_by(_D.c.ended_at).limit(limit)).scalars().all()
+        return connection.execute(delete(_D).where(_D.c.id.in_(found))).rowcount if found else 0
 
 
 def _end(connection: Connection, delivery_id: int, state: str, **values: Any) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from app.data.webhooks import deliveries, endpoints, outbox
 from app.data.webhooks.deliveries import Delivery as Delivery
 from app.data.webhooks.deliveries import Filters as Filters
+from app.engine.parts import UPKEEP
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Settle
@@ -89,7 +90,9 @@ def replay(
             settle(connection, found)
         return found
 
-    return gateway.database.run(unit)
+    made = gateway.database.run(unit)
+    gateway.hints.send(UPKEEP)
+    return made
 
 
 def _find(gateway: Gateway, public_id: str, *, project_id: int | None) -> Delivery:

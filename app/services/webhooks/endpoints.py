@@ -10,7 +10,7 @@ from app.connectors.http.public import AddressRefusedError
 from app.data.webhooks import endpoints, outbox
 from app.data.webhooks.endpoints import Changes, NewEndpoint
 from app.data.webhooks.endpoints import Endpoint as Endpoint
-from app.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.errors import ConflictError, InvalidRequestError, NotFoundError, RateLimitedError
 from app.lib import ids
 from app.services.gateway import Caller, Gateway
 from app.services.idempotency import Settle
@@ -19,6 +19,7 @@ from app.services.webhooks import messages
 MAX_ENDPOINTS = 50
 OLD_SECRET_MS = 24 * 3600 * 1000
 SLICE_ROWS = 500
+BUSY_S = 5
 NOT_DELIVERED = "webhook_not_delivered"
 
 
@@ -202,8 +203,16 @@ def reveal(gateway: Gateway, caller: Caller, public_id: str) -> str | None:
 
 
 def try_out(gateway: Gateway, caller: Caller, public_id: str, *, event_type: str) -> Tried:
-    """Send a sample once, now. Raises NotFoundError, and InvalidRequestError when there is no answer."""
-    return send_sample(gateway, retrieve(gateway, caller, public_id), event_type=event_type)
+    """Send a sample once, now: a request waits for the endpoint, so few of a project may do so at the same time.
+
+    Raises NotFoundError, RateLimitedError, and InvalidRequestError when there is no answer.
+    """
+    found = retrieve(gateway, caller, public_id)
+    with gateway.samples.slot(caller.project_id) as is_free:
+        if not is_free:
+            text = "Other samples are being sent at the moment; try again when they are answered."
+            raise RateLimitedError(text, retry_after_s=BUSY_S)
+        return send_sample(gateway, found, event_type=event_type)
 
 
 def send_sample(gateway: Gateway, found: Endpoint, *, event_type: str) -> Tried:

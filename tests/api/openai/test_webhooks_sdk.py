@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.auth import signatures
 from app.data.tables import idempotency_keys, webhook_endpoints
-from app.services.gateway import Gateway
+from app.services.gateway import Caller, Gateway
 from app.services.webhooks import endpoints
 from tests.conftest import KeyClient
 from tests.support.receiver import ALLOWED, Receiver
@@ -106,6 +106,14 @@ def test_an_endpoint_that_does_not_answer_is_named(sdk: OpenAI) -> None:
     with pytest.raises(BadRequestError, match="Cannot connect to the host") as refused:
         sdk.webhooks.test(made.id, event_type="batch.completed")
     assert refused.value.code == "webhook_not_delivered"
+
+
+@pytest.mark.one_database
+def test_samples_of_one_project_are_few_at_a_time(client: KeyClient, gateway: Gateway, caller: Caller) -> None:
+    made = client.post("/v1/webhook_endpoints", json={"name": "hook", "url": URL, "event_types": ALL}).json
+    with gateway.samples.slot(caller.project_id), gateway.samples.slot(caller.project_id):
+        refused = client.post(f"/v1/webhook_endpoints/{made['id']}/test", json={"event_type": ALL[0]})
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
 
 
 @pytest.mark.one_database

@@ -11,6 +11,7 @@ from tests.conftest import KeyClient
 from tests.fakes.openai_server import FakeServer
 from tests.support.batches import chat_line, create, ended, jsonl, retrieve
 from tests.support.celery import CeleryWorker
+from tests.support.receiver import ALLOWED, Receiver
 from tests.support.redis import Redis
 from tests.support.waiting import until
 
@@ -41,6 +42,7 @@ def environment(environment: dict[str, str], redis: Redis) -> dict[str, str]:
         "BATCHGATE_BROKER_URL": redis.url,
         "BATCHGATE_LEASE_SECONDS": "1",
         "BATCHGATE_TASK_SECONDS": "1",
+        **ALLOWED,
     }
 
 
@@ -56,9 +58,12 @@ def posted(fake: FakeServer) -> list[object]:
 def test_a_batch_runs_and_the_worker_stops_in_good_order(
     client: KeyClient, gateway: Gateway, environment: dict[str, str], fake: FakeServer, pool: str
 ) -> None:
-    with CeleryWorker(environment, pool=pool) as worker:
+    with Receiver() as receiver, CeleryWorker(environment, pool=pool) as worker:
+        hook = {"name": "hook", "url": receiver.url, "event_types": ["batch.completed"]}
+        client.post("/v1/webhook_endpoints", json=hook)
         over = ended(client, batch_of(client), seconds=60)
         assert (over["status"], over["request_counts"]["completed"]) == ("completed", LINES)
+        until(lambda: [request.event["data"]["id"] for request in receiver.received] == [over["id"]])
         assert worker.ended() == 0
     with gateway.database.read() as connection:
         assert workers.alive(connection, within_ms=60_000) == []

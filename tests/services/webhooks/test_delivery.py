@@ -198,6 +198,17 @@ def test_who_comes_late_changes_nothing(
 
 
 @pytest.mark.one_database
-def test_a_slow_project_leaves_threads_to_others(gateway: Gateway, postman: Postman) -> None:
-    postman._busy[1] = post.PER_PROJECT
-    assert postman._claim() is None
+def test_a_slow_project_leaves_threads_to_others(
+    client: KeyClient, other_client: KeyClient, gateway: Gateway, receiver: Receiver, postman: Postman
+) -> None:
+    for each in (client, other_client):
+        for n in range(post.PER_PROJECT + 1):
+            body = {"name": "hook", "url": f"{receiver.url}/{n}", "event_types": ["batch.cancelled"]}
+            assert each.post("/v1/webhook_endpoints", json=body).status_code == 200
+        cancelled(each, gateway)
+    with gateway.database.read() as connection:
+        projects = [due.project_id for due in outbox.due(connection, skip=(), limit=10)]
+    held = [claimed[0].project_id for _ in range(post.THREADS) if (claimed := postman._claim()) is not None]
+    assert len(set(projects)) == 2
+    assert sorted(held) == sorted([*set(projects)] * post.PER_PROJECT)
+    assert postman._claim() is None  # two of each project are left, for other processes
