@@ -49,6 +49,7 @@ MATRICES = (
     "tests/e2e/conformance/test_faults.py",
     "tests/e2e/conformance/test_operations.py",
     "tests/e2e/neighbours/",
+    "tests/e2e/test_metrics.py",
     "tests/e2e/test_pgbouncer.py",
     "tests/e2e/test_rolling_upgrade.py",
 )
