@@ -32,7 +32,8 @@ batches = _group(
             "resume": ("app.cli.client.steering:resume", "Go on with a paused batch."),
             "set": ("app.cli.client.steering:set_", "Change priority, limit and times of a batch."),
             "cancel": ("app.cli.client.batches:cancel", "Cancel a batch; finished lines are kept."),
-            "retry": ("app.cli.client.batches:retry", "Make a new batch of the lines that failed."),
+            "retry": ("app.cli.client.steering:retry", "Make a new batch of the lines that failed, here or elsewhere."),
+            "clone": ("app.cli.client.steering:clone", "Make a new batch of all lines."),
         },
         OPERATOR: {
             "waiting": ("app.cli.commands.batches:waiting", "List what running batches wait for."),

@@ -24,7 +24,7 @@ ONLY_READ = re.compile(
     r"worker$|demo|batch run|db sql$|events tail --follow|accounts test|accounts add .*--probe"
     r"|backup /|restore /|db (copy|fence) |takeover$"
     r"|webhooks (listen|replay|test)|accounts webhook"
-    r"|doctor|top$|batches (resolve|jobs|adopt|watch|cancel|retry|pause|resume|set)|(files|containers) adopt"
+    r"|doctor|top$|batches (resolve|jobs|adopt|watch|cancel|retry|pause|resume|set|clone)|(files|containers) adopt"
     r"|prices set .* --from|keys revoke .*--stop"
 )
 OF_CLIENTS = re.compile(r"batches (?!waiting)|files |containers ")

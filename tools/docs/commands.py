@@ -35,7 +35,8 @@ kind, and the help texts of `batches`, `files` and `containers` list both kinds 
     batchgate batches pause batch_00061f...
     batchgate batches resume batch_00061f...
     batchgate batches set batch_00061f... --priority 5 --finish-by 8h
-    batchgate batches retry batch_00061f...
+    batchgate batches retry batch_00061f... --model gpt-5-mini
+    batchgate batches clone batch_00061f... --provider anthropic --model claude-sonnet-4-5
 
 `watch` says how fast a batch runs, how long it will take, and why it waits. On a terminal one line changes in place;
 in a pipe a line is printed when something is new. Ctrl-C leaves the batch alone, and the command says how to go on.

@@ -74,25 +74,6 @@ def cancel(batch: str, as_json: bool, gateway: Gateway) -> None:
     show_batch(gateway.call("POST", f"/batches/{segment(batch)}/cancel", json={}), as_json=as_json)
 
 
-@click.command(cls=Client)
-@click.argument("batch")
-@click.option("--completion-window", help="Time within which the new batch must finish, such as 24h.")
-@as_json
-def retry(batch: str, completion_window: str | None, as_json: bool, gateway: Gateway) -> None:
-    """Make a new batch of the lines of BATCH that failed, expired or were cancelled, and print its id.
-
-    \b
-    Example:
-      NEW=$(batchgate batches retry batch_00061f...) && batchgate batches watch $NEW
-    """
-    body = {"completion_window": completion_window} if completion_window else {}
-    made = gateway.post_once(f"/batches/{segment(batch)}/retry", body)
-    if as_json:
-        show_json(made)
-    else:
-        click.echo(made["id"])
-
-
 def show_batch(batch: dict[str, Any], *, as_json: bool) -> None:
     """Prints a batch, for people or as the gateway's own JSON."""
     if as_json:

@@ -1,4 +1,4 @@
-"""`batchgate batches pause|resume|set`: what a project may change of a batch that is not over, over HTTP."""
+"""`batchgate batches pause|resume|set|retry|clone`: what a project does to its batches, over HTTP."""
 
 import time
 from collections.abc import Callable
@@ -7,8 +7,9 @@ import click
 
 from app.cli.client.batches import show_batch
 from app.cli.client.http import Gateway, segment
-from app.cli.client.options import Client, as_json
+from app.cli.client.options import Client, as_json, show_json
 from app.cli.shared import instants
+from app.cli.shared.text import plain
 
 NONE = "none"
 MAX_CONCURRENCY = 1_000_000
@@ -97,3 +98,56 @@ def set_(
     if not body:
         raise click.UsageError("Nothing to change: give at least one option.")
     show_batch(gateway.call("POST", f"/batches/{segment(batch)}", json=body), as_json=as_json)
+
+
+def _anew(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of a batch that is made of another one's lines."""
+    options = (
+        click.option("--model", help="Model for every line.  [default: the first batch's]"),
+        click.option("--provider", help="Provider that runs them; lines are translated.  [default: the first batch's]"),
+        click.option("--completion-window", help="Time within which the new batch must finish, such as 24h."),
+        click.option("--priority", type=click.IntRange(-10, 10), help="The highest of the project goes first."),
+        instant_option("--finish-by", "When it has to be over: a date, an instant, or a time from now such as 8h."),
+        instant_option("--not-before", "When it may begin, likewise."),
+        as_json,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(cls=Client)
+@click.argument("batch")
+@_anew
+def retry(batch: str, as_json: bool, gateway: Gateway, **given: object) -> None:
+    """Make a new batch of the lines of BATCH that failed, expired or were cancelled, and print its id.
+
+    With --model or --provider they run elsewhere, translated.
+
+    \b
+    Examples:
+      NEW=$(batchgate batches retry batch_00061f...) && batchgate batches watch $NEW
+      batchgate batches retry batch_00061f... --provider anthropic --model claude-sonnet-4-5
+    """
+    _make(gateway, f"/batches/{segment(batch)}/retry", given, as_json=as_json)
+
+
+@click.command(cls=Client)
+@click.argument("batch")
+@_anew
+def clone(batch: str, as_json: bool, gateway: Gateway, **given: object) -> None:
+    """Make a new batch of all lines of BATCH, whatever became of them, and print its id.
+
+    \b
+    Example:
+      batchgate batches clone batch_00061f... --model gpt-5-mini
+    """
+    _make(gateway, f"/batches/{segment(batch)}/clone", given, as_json=as_json)
+
+
+def _make(gateway: Gateway, path: str, given: dict[str, object], *, as_json: bool) -> None:
+    made = gateway.post_once(path, {name: value for name, value in given.items() if value not in (None, NONE)})
+    if as_json:
+        show_json(made)
+    else:
+        click.echo(plain(made["id"]))

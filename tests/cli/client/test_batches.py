@@ -186,6 +186,11 @@ def test_a_batch_is_cancelled_and_its_lines_are_tried_again(run: Run, running: R
     new = run("batches", "retry", running.id)
     assert new.exit_code == 0, new.output
     assert json.loads(run("batches", "show", new.stdout.strip(), "--json").stdout)["retry_of"] == running.id
+    elsewhere = run("batches", "retry", running.id, "--model", "large", "--priority", 2, "--finish-by", "8h", "--json")
+    made = json.loads(elsewhere.stdout)
+    assert (made["model"], made["priority"], made["request_counts"]["completed"]) == ("large", 2, 0), made
+    cloned = json.loads(run("batches", "clone", running.id, "--completion-window", "1h", "--json").stdout)
+    assert cloned["completion_window"] == "1h"
     again = run("batches", "cancel", running.id)
     assert (again.exit_code, again.stdout) == (2, "")
     assert "cancelled" in again.stderr
