@@ -13,7 +13,7 @@ from app.api.context import gateway
 from app.api.dashboard import assets, guard, wording
 from app.api.operation import operation
 from app.errors import GatewayError, MethodNotAllowedError, NotFoundError
-from app.services.access import sessions
+from app.services.access import projects, sessions
 from app.services.access.sessions import Session
 from app.version import VERSION
 
@@ -21,6 +21,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 LIVE_BLOCK = "live"
 THEME = "batchgate_theme"
 THEMES = ("light", "dark")
+MAX_PROJECTS = 200
 YEAR_S = 365 * 24 * 3600
 # (path, what it is called, whether it is for admins)
 PLACES = (
@@ -145,11 +146,20 @@ def _shared() -> dict[str, Any]:
         "csrf": sessions.form_token(guard.browser_token()),
         "theme": chosen if chosen in THEMES else "",
         "places": [place for place in PLACES if session and (session.is_admin or not place[3])],
+        "projects": _projects(session),
         "path": request.path,
         "here": inner(request.full_path.rstrip("?")),
         "version": VERSION,
         "now": gateway().clock.now_ms(),
     }
+
+
+def _projects(session: Session | None) -> list[str]:
+    """What an admin may choose; those beyond the first can be typed."""
+    if session is None or not session.is_admin or guard.LIVE_HEADER in request.headers:
+        return []
+    page = projects.list_(gateway(), limit=MAX_PROJECTS, archived=False)
+    return [each.name for each in page.items]
 
 
 @cache

@@ -203,6 +203,8 @@ def test_roles_are_those_of_the_api(gateway: Gateway, enter: Callable[..., Brows
     assert ann.post("/ui/project", project="beta").status_code == 403
     assert vic.post("/ui/batches/batch_1/cancel").status_code == 403
     assert ann.post("/ui/batches/batch_1/cancel").status_code == 404
+    offered = [each.attributes.get("value") for each in boss.page("/ui/batches").all("option")]
+    assert {"alpha", "beta"} <= set(offered) and "beta" not in ann.get("/ui/batches").text
     assert boss.post("/ui/project", project="nowhere").status_code == 404
     assert boss.post("/ui/project", project="beta").status_code == 303
     assert 'value="beta"' in boss.get("/ui/batches").text
