@@ -32,11 +32,12 @@ class Process:
         log: Path | None = None,
         piped: bool = False,
         root: Path = ROOT,
+        within: Sequence[str] = (),
     ) -> None:
         child_environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), **(environment or {})}
         log_file = open(log or os.devnull, "ab")  # noqa: SIM115 - closed below; the child has its own
         self._process = subprocess.Popen(
-            [sys.executable, *words],
+            [*within, sys.executable, *words],
             env=child_environment,
             cwd=root,
             stdin=subprocess.DEVNULL,

@@ -58,6 +58,7 @@ class Store:
         self.leased: Counter[int] = Counter()
         self.written: Counter[str] = Counter()
         self.planning = 0  # lines whose rows are being written
+        self.ends: list[tuple[float, int]] = []  # when, how many lines
         self._ids = count(1)
 
     def arrive(self, arrival: Arrival) -> None:
@@ -115,6 +116,7 @@ class Store:
     def end(self, batch: Batch, lines: int) -> None:
         """The results of lines are committed; with the last of them the batch ends."""
         self._note(lines_ended=lines, ledger=lines)
+        self.ends.append((self.loop.now, lines))
         batch.left -= lines
         if batch.left == 0:
             batch.ended = self.database.transact("finalise", self.figures.finalise_ms_per_line * batch.lines)

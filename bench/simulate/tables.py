@@ -54,11 +54,13 @@ def tables(found: Outcome) -> str:
 
 def _load(found: Outcome) -> tuple[str, list[Row]]:
     plan, seconds = found.plan, found.plan.seconds
+    late = sum(lines for at, lines in found.store.ends if at >= seconds * 2 / 3)
     sent = sum(provider.answered + provider.refused for provider in found.providers)
     rows = [
         ("", "lines", "a second"),
         ("came in", f"{found.arrived:,}", f"{found.arrived / seconds:,.0f}"),
         ("ended", f"{found.ended:,}", f"{found.ended / seconds:,.0f}"),
+        ("of these in the last third", f"{late:,}", f"{late / seconds * 3:,.0f}"),
         *((f"at the end {name}", f"{number:,}", "") for name, number in found.open.items()),
         ("calls", f"{sent:,}", f"{sent / seconds:,.0f}"),
         ("of these refused (429)", f"{sum(p.refused for p in found.providers):,}", ""),

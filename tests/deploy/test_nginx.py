@@ -35,7 +35,7 @@ def web(environment: dict[str, str]) -> Iterator[Gunicorn]:
 @pytest.fixture
 def nginx(web: Gunicorn, environment: dict[str, str], tmp_path: Path) -> Iterator[Nginx]:
     blobs = Path(environment["BATCHGATE_HOME"]) / "blobs"
-    with Nginx(tmp_path / "nginx", gateway_port=web.port, blobs=blobs) as running:
+    with Nginx(tmp_path / "nginx", servers=[f"127.0.0.1:{web.port}"], blobs=blobs) as running:
         yield running
 
 

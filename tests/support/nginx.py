@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support import ports
@@ -28,15 +29,15 @@ http {{
 
 
 class Nginx:
-    """In front of the gateway on `gateway_port` while its `with` block runs; it sends blobs of the folder `blobs`."""
+    """In front of the gateways at `servers` while its `with` block runs; it sends blobs of the folder `blobs`."""
 
-    def __init__(self, folder: Path, *, gateway_port: int, blobs: Path, program: str = "nginx") -> None:
-        self.folder, self._program = folder, program
+    def __init__(self, folder: Path, *, servers: Sequence[str], blobs: Path) -> None:
+        self.folder = folder
         [self.port] = ports.free(1)
         folder.mkdir()
         text = CONFIGURATION.read_text()
         for old, new in (
-            ("server 127.0.0.1:8080;", f"server 127.0.0.1:{gateway_port};"),
+            ("server 127.0.0.1:8080;", "".join(f"server {address};" for address in servers)),
             ("listen 80;", f"listen 127.0.0.1:{self.port};"),
             ("alias /srv/batchgate/var/blobs/;", f"alias {blobs}/;"),
         ):
@@ -46,7 +47,7 @@ class Nginx:
         (folder / "nginx.conf").write_text(AROUND.format(folder=folder))
 
     def __enter__(self) -> "Nginx":
-        command = [self._program, "-p", str(self.folder), "-c", "nginx.conf", "-e", f"{self.folder}/error.log"]
+        command = ["nginx", "-p", str(self.folder), "-c", "nginx.conf", "-e", f"{self.folder}/error.log"]
         command += ["-g", "user root;"]  # the folders of a test are this user's alone
         try:
             self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
