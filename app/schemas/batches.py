@@ -14,6 +14,7 @@ MODEL_LENGTH = 256
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 OPENAI = "openai"
+OFF_PEAK = "off_peak"
 RAW = "raw"
 EXECUTIONS = ("auto", "provider", "gateway")
 # Every status in the spellings of OpenAI's, Anthropic's and Bifrost's clients, and the statuses that it selects.
@@ -59,6 +60,13 @@ class Priority(WholeNumber):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min=-10, max=10, **kwargs)
+
+
+class Begin(Instant):
+    """An instant, or `off_peak`: the off-peak hours of the account."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return value if value == OFF_PEAK else super()._deserialize(value, attr, data, **kwargs)
 
 
 class Concurrency(WholeNumber):
@@ -143,7 +151,7 @@ class CreateBatch(BodySchema):
         load_default=None,
         metadata=about("The instant by which the batch is to end, in place of a window.", 1767225600),
     )
-    not_before = Instant(allow_none=True, load_default=None, metadata=about("The batch begins no earlier.", 1767225600))
+    not_before = Begin(allow_none=True, load_default=None, metadata=about("The batch begins no earlier.", 1767225600))
     webhook = Webhook(
         allow_none=True,
         load_default=None,
@@ -169,7 +177,7 @@ class UpdateBatch(BodySchema):
     finish_by = Instant(
         allow_none=True, metadata=about("The instant by which the batch is to end, in place of a window.", 1767225600)
     )
-    not_before = Instant(allow_none=True, metadata=about("The batch begins no earlier.", 1767225600))
+    not_before = Begin(allow_none=True, metadata=about("The batch begins no earlier.", 1767225600))
 
 
 class Estimate(QuerySchema):
@@ -235,7 +243,7 @@ class RetryBatch(BodySchema):
         load_default=None,
         metadata=about("The instant by which the batch is to end, in place of a window.", 1767225600),
     )
-    not_before = Instant(allow_none=True, load_default=None, metadata=about("The batch begins no earlier.", 1767225600))
+    not_before = Begin(allow_none=True, load_default=None, metadata=about("The batch begins no earlier.", 1767225600))
 
 
 class ListBatches(QuerySchema):

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.lib import money
+from app.lib.hours import DAILY
 from app.schemas.base import BodySchema, Text, WholeNumber, about, one_of
 
 NAME_LENGTH = 64
@@ -243,6 +244,30 @@ class ChangeAccount(BodySchema):
     max_concurrency = WholeNumber(min=1, max=100_000, metadata=about("The most lines in flight at once.", 64))
     limits = limits(metadata=about("Limits by name; null removes one.", {"open_batches": 20}))
     disabled = Flag(metadata=about("Whether nothing new is sent to the account.", False))
+
+
+class OffPeakWindow(BodySchema):
+    """Hours such as 16:30 to 00:30; the service reads them, as it does for the command line."""
+
+    model = Text(
+        allow_none=True,
+        load_default=None,
+        max_length=MODEL_LENGTH,
+        metadata=about("The model that the hours are for; all of the account's unless it is given.", "deepseek-chat"),
+    )
+    begins = Text(required=True, max_length=5, metadata=about("When the hours begin.", "16:30"))
+    ends = Text(required=True, max_length=5, metadata=about("When they end; the next day if that is earlier.", "00:30"))
+    zone = Text(load_default="UTC", max_length=64, metadata=about("The time zone of both.", "Asia/Shanghai"))
+    days = Text(load_default=DAILY, max_length=32, metadata=about("The days on which they begin.", "mon,tue"))
+    percent = WholeNumber(
+        min=0, max=100, load_default=100, metadata=about("What is paid then, in percent of the price.", 50)
+    )
+
+
+class SetOffPeak(BodySchema):
+    windows = fields.List(
+        fields.Nested(OffPeakWindow), required=True, metadata=about("All off-peak hours of the account.")
+    )
 
 
 class ListPauses(Limited):

@@ -43,7 +43,8 @@ MANAGEMENT = {
     "GET /governance/virtual-keys", "POST /governance/virtual-keys", "GET /governance/virtual-keys/{}",
     "PUT /governance/virtual-keys/{}", "DELETE /governance/virtual-keys/{}", "GET /governance/virtual-keys/quota",
     "POST /governance/virtual-keys/{}/rotate", "POST /governance/virtual-keys/{}/expire",
-    "POST /governance/virtual-keys/{}/revoke", "GET /accounts", "PUT /accounts/{}/{}", "GET /pauses", "DELETE /pauses",
+    "POST /governance/virtual-keys/{}/revoke", "GET /accounts", "PUT /accounts/{}/{}",
+    "GET /accounts/{}/{}/off_peak", "PUT /accounts/{}/{}/off_peak", "GET /pauses", "DELETE /pauses",
     "GET /prices", "POST /prices",
     "GET /budgets", "PUT /budgets", "DELETE /budgets", "GET /usage", "GET /events",
 }  # fmt: skip

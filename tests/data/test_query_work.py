@@ -186,6 +186,7 @@ QUERIES: dict[str, Query] = {
         ),
         RUNNING * 20 + 200,
     ),
+    "off-peak over": Query(lambda c: batches.off_peak_over(c, limit=50), 20),
     "batch permits lock": Query(lambda c: capacity.lock_batch(c, HUGE, worker=WORKER), 20),
     "batch permits hold": Query(
         lambda c: capacity.hold_of_batch(c, HUGE, worker=WORKER, held=1, wanted=1, lease_ms=1000), 20

@@ -3,10 +3,12 @@
 from typing import Any
 
 from app.api.management.request import seconds
-from app.lib import money
+from app.lib import hours, money
 from app.schemas.management import PERIODS
 from app.services.access.projects import Project
+from app.services.accounts import off_peak
 from app.services.accounts.admin import AccountInfo
+from app.services.accounts.off_peak import OffPeak
 from app.services.accounts.pauses import ShownPause
 from app.services.events.browse import Event
 from app.services.money import price_import
@@ -138,4 +140,19 @@ def event_wire(event: Event) -> dict[str, Any]:
         "latency_ms": event.latency_ms,
         "request_id": event.request_id,
         "detail": event.detail,
+    }
+
+
+def off_peak_wire(window: OffPeak) -> dict[str, Any]:
+    """Off-peak hours of an account; those without a model are of all."""
+    each = window.hours
+    return {
+        "id": off_peak.text(window),
+        "object": "off_peak",
+        "model": window.model,
+        "begins": hours.shown(each.begins),
+        "ends": hours.shown(each.ends),
+        "zone": each.zone,
+        "days": each.days,
+        "percent": each.percent,
     }

@@ -8,7 +8,9 @@ import click
 
 from app.cli.shared import context
 from app.errors import InvalidRequestError
-from app.lib import json
+from app.lib import hours, json
+from app.services.accounts import off_peak
+from app.services.accounts.add import DEFAULT_NAME
 from app.services.money import price_book, price_import
 from app.services.money.price_book import ListedPrice
 
@@ -191,3 +193,38 @@ def _rate(picodollars: int | None) -> str:
 
 def _day(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@prices.command("off-peak")
+@click.argument("provider")
+@click.argument("name", default=DEFAULT_NAME)
+@click.option("--hours", "spans", multiple=True, metavar="HH:MM-HH:MM", help="Hours that are off-peak; repeatable.")
+@click.option("--zone", default="UTC", show_default=True, help="Time zone of the hours, such as Asia/Shanghai.")
+@click.option("--days", default=hours.DAILY, help="Days on which the hours begin. Default: all.")
+@click.option("--percent", default=100, type=click.IntRange(0, 100), help="What is paid then, in percent of the price.")
+@click.option("--model", help="Only for this model. Default: all of the account's.")
+@click.option("--clear", is_flag=True, help="Take all off-peak hours away.")
+def off_peak_(
+    provider: str, name: str, spans: tuple[str, ...], zone: str, days: str, percent: int, model: str | None, clear: bool
+) -> None:
+    """Show the off-peak hours of an account, or give it these and no others.
+
+    Batches can ask for them: `not_before: "off_peak"`. Lines that end in them cost `--percent` of the price.
+
+    \b
+    Examples:
+      batchgate prices off-peak deepseek --hours 16:30-00:30 --percent 50
+      batchgate prices off-peak deepseek --clear
+    """
+    with context.gateway() as gateway, context.plain_errors():
+        if spans or clear:
+            more = {"zone": zone, "days": days, "percent": percent}
+            pairs = [span.partition("-") for span in spans]
+            given = [off_peak.read(model=model, begins=begins, ends=ends, **more) for begins, _, ends in pairs]
+            shown = off_peak.set_(gateway, given, provider=provider.lower(), name=name)
+        else:
+            shown = off_peak.list_(gateway, provider=provider.lower(), name=name)
+    for window in shown:
+        click.echo(off_peak.text(window))
+    if not shown:
+        click.echo(f"{provider}/{name} has no off-peak hours.")

@@ -284,6 +284,32 @@ def steer(connection: Connection, batch_id: int, changes: Steering) -> None:
     connection.execute(update(batches).where(batches.c.id == batch_id).values(**changes))
 
 
+@dataclass(frozen=True, slots=True)
+class OverBatch:
+    """A batch whose account's off-peak hours ended at `until`."""
+
+    id: int
+    account_id: int
+    model: str | None
+    until: int
+
+
+def off_peak_over(connection: Connection, *, limit: int) -> list[OverBatch]:
+    """At most `limit` batches that wait for off-peak hours, and whose last ones are over."""
+    over = (IS_RUNNING, batches.c.off_peak_until.is_not(None), batches.c.off_peak_until <= now_ms())
+    columns = (batches.c.id, batches.c.account_id, batches.c.model, batches.c.off_peak_until)
+    return [OverBatch(*row) for row in connection.execute(select(*columns).where(*over).limit(limit))]
+
+
+def wait_for_off_peak(
+    connection: Connection, batch_id: int, *, seen: int, begins: int | None, ends: int | None
+) -> bool:
+    """Let a batch wait for hours from `begins` to `ends`, or for none. False when somebody else did so."""
+    mine = (batches.c.id == batch_id, batches.c.off_peak_until == seen)
+    values = {"not_before": begins, "off_peak_until": ends}
+    return connection.execute(update(batches).where(*mine).values(**values)).rowcount == 1
+
+
 def mark_deleted(connection: Connection, batch_id: int) -> bool:
     """Hide a batch that has ended; its files, lines and tokens stay. False when it has not ended, or is deleted."""
     statement = (

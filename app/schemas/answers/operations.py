@@ -29,6 +29,25 @@ class PauseList(Page):
     data = listed(Pause, "The pauses.")
 
 
+class OffPeakHours(Answer):
+    """Hours in which an account is cheaper."""
+
+    id = text("The hours in words.", "16:30-00:30 UTC 50%")
+    object = kind("off_peak")
+    model = text("The model; null for all of the account's.", null=True)
+    begins = text("When the hours begin.", "16:30")
+    ends = text("When they end; the next day if that is earlier.", "00:30")
+    zone = text("The time zone of both.", "UTC")
+    days = text("The days on which they begin.", "mon,tue,wed,thu,fri,sat,sun")
+    percent = number("What is paid then, in percent of the price.", 50)
+
+
+class OffPeakList(Page):
+    """The off-peak hours of an account."""
+
+    data = listed(OffPeakHours, "The hours.")
+
+
 class PausesEnded(Answer):
     """Pauses that were ended."""
 

@@ -19,7 +19,7 @@ from app.engine.parts import JOBS
 from app.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
 from app.lib import failpoints, ids
 from app.services.access import permissions
-from app.services.accounts import choose
+from app.services.accounts import choose, off_peak
 from app.services.accounts.directory import Account
 from app.services.batches import cost
 from app.services.batches.inline_input import InlineInput
@@ -65,7 +65,7 @@ class NewBatch:
     priority: int | None = None
     concurrency: int | None = None
     finish_by: int | None = None
-    not_before: int | None = None
+    not_before: int | str | None = None
     webhook: Webhook | None = None
     webhook_endpoint_id: int | None = None  # of the batch whose lines are retried
 
@@ -97,6 +97,14 @@ _Source = _NamedFile | InlineInput
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """When a batch may begin, and when the off-peak hours end that it was asked to keep to. Unix milliseconds."""
+
+    not_before: int | None = None
+    off_peak_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Decided:
     """Where a new batch goes and how it runs, all of it checked."""
 
@@ -105,6 +113,7 @@ class _Decided:
     execution: str
     endpoint: str
     window: str
+    begins: Begin
 
 
 def create(
@@ -161,6 +170,17 @@ def window_ms(window: str) -> int:
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
+def begin(gateway: Gateway, account_id: int, model: str | None, not_before: int | str | None) -> Begin:
+    """When a batch begins that asks for `not_before`. Raises InvalidRequestError for hours that an account lacks."""
+    if not isinstance(not_before, str):
+        return Begin(not_before)
+    span = off_peak.next_span(gateway, account_id, model)
+    if span is None:
+        text = "not_before: the account has no off-peak hours; leave it out, or send an instant."
+        raise InvalidRequestError(text, param="not_before")
+    return Begin(*span)
+
+
 def check_instants(gateway: Gateway, *, finish_by: int | None, not_before: int | None) -> None:
     """Raises InvalidRequestError unless a batch can run between the two, and has time left."""
     now = gateway.clock.now_ms()
@@ -197,10 +217,13 @@ def _decide(gateway: Gateway, caller: Caller, new: NewBatch, source: _Source) ->
     account, execution = _executor(gateway, caller, choice.provider, new.execution, source)
     endpoint = _endpoint(account, execution, new.endpoint, source)
     permissions.check_use(caller, provider=choice.provider, endpoint=endpoint)
-    check_instants(gateway, finish_by=new.finish_by, not_before=new.not_before)
+    begins = begin(gateway, account.id, choice.model, new.not_before)
+    check_instants(gateway, finish_by=new.finish_by, not_before=begins.not_before)
     window = new.completion_window or DEFAULT_WINDOW
     _require_one_of(window, account.abilities.windows(execution), provider=choice.provider, param="completion_window")
-    return _Decided(account=account, model=choice.model, execution=execution, endpoint=endpoint, window=window)
+    return _Decided(
+        account=account, model=choice.model, execution=execution, endpoint=endpoint, window=window, begins=begins
+    )
 
 
 def _executor(
@@ -265,7 +288,8 @@ def _row(
         priority=new.priority or 0,
         concurrency=new.concurrency,
         finish_by=new.finish_by,
-        not_before=new.not_before,
+        not_before=decided.begins.not_before,
+        off_peak_until=decided.begins.off_peak_until,
         webhook_endpoint_id=webhook_endpoint_id,
     )
 

@@ -27,7 +27,7 @@ class Changes:
     priority: int | None = None
     concurrency: int | None = None
     finish_by: int | None = None
-    not_before: int | None = None
+    not_before: int | str | None = None
 
 
 SAME = Changes()

@@ -14,7 +14,7 @@ from app.engine.parts import JOBS, LINES
 from app.errors import ConflictError, UnsupportedOperationError
 from app.services.access import projects
 from app.services.batches.batches import find
-from app.services.batches.create import PROVIDER, check_instants, window_ms
+from app.services.batches.create import PROVIDER, begin, check_instants, window_ms
 from app.services.each_due import each_due
 from app.services.events import record
 from app.services.gateway import Actor, Caller, Gateway
@@ -95,12 +95,15 @@ def cancel_all(gateway: Gateway, project: str, *, actor: Actor) -> int:
 
 def _all_changes(gateway: Gateway, batch: Batch, changes: dict[str, Any]) -> Steering:
     found: Steering = {**changes}  # type: ignore[typeddict-item]
+    if "not_before" in changes:
+        begins = begin(gateway, batch.account_id, batch.model, changes["not_before"])
+        found["not_before"], found["off_peak_until"] = begins.not_before, begins.off_peak_until
     if "finish_by" in changes or "not_before" in changes:
         finish_by = changes.get("finish_by", batch.finish_by)
-        not_before = changes.get("not_before", batch.not_before)
+        not_before = found.get("not_before", batch.not_before)
         check_instants(gateway, finish_by=finish_by, not_before=not_before)
-        begins = max(batch.created_at, not_before or 0)
-        found["expires_at"] = finish_by or begins + window_ms(batch.completion_window)
+        first = max(batch.created_at, not_before or 0)
+        found["expires_at"] = finish_by or first + window_ms(batch.completion_window)
     return found
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from app.data.access import off_peak
 from app.data.money import ledger
 from app.data.money.ledger import Charge, ChargedBatch
 from app.engine.outcomes import ABORTED_ANSWER, BAD_ANSWER, Line, Result, Tokens
+from app.lib import hours
 from app.lib.metrics import declared
 from app.lib.money import PICODOLLARS
 from app.services.gateway import Gateway
@@ -84,7 +86,8 @@ def _charge(
     if not used and not unknown:
         return None
     batch = ledger.charged_batch(connection, batch_id)
-    book = _Prices(connection, batch, [*(result.line.number for result in used), *(n for n, _ in unknown)])
+    numbers = [*(result.line.number for result in used), *(n for n, _ in unknown)]
+    book = _Prices(connection, batch, numbers, at_ms=gateway.clock.now_ms())
     charges = [_line_charge(book, result) for result in used]
     charges += [
         _charge_of(
@@ -115,11 +118,15 @@ def _charge(
 class _Prices:
     """Models and prices of some lines of a batch; each price is looked up once."""
 
-    def __init__(self, connection: Connection, batch: ChargedBatch, lines: Sequence[int]) -> None:
+    def __init__(self, connection: Connection, batch: ChargedBatch, lines: Sequence[int], *, at_ms: int) -> None:
         self._connection = connection
         self.batch = batch
         # Only a batch that the provider runs has lines of several models.
         mixed = batch.execution == prices.PROVIDER and batch.model_override is None
+        # What a provider runs costs what its batches cost, at any hour.
+        is_ours = batch.execution != prices.PROVIDER
+        windows = off_peak.hours(connection, batch.account_id, batch.model) if is_ours else []
+        self.percent = hours.percent(windows, at_ms) if windows else hours.FULL
         self._models = ledger.other_models(connection, batch.id, lines) if mixed else {}
         self._known: dict[str, Price | None] = {}
         if batch.rates is not None:
@@ -144,7 +151,7 @@ def _most(book: _Prices, charge: Charge, most: Mapping[int, Tokens]) -> int | No
     tokens = None if charge.line is None else most.get(charge.line)
     if tokens is None:
         return None
-    cost = prices.cost_of(book.price_of(charge.model), tokens, execution=book.batch.execution)
+    cost = prices.cost_of(book.price_of(charge.model), tokens, execution=book.batch.execution, percent=book.percent)
     return cost if cost is not None and cost <= MAX_LINE_PICODOLLARS else None
 
 
@@ -155,7 +162,7 @@ def _line_charge(book: _Prices, result: Result) -> Charge:
     tokens = result.tokens
     # No line has an empty input, so an answer without input tokens does not report its usage.
     is_known = tokens.input and result.most is None
-    cost = prices.cost_of(price, tokens if is_known else None, execution=batch.execution)
+    cost = prices.cost_of(price, tokens if is_known else None, execution=batch.execution, percent=book.percent)
     return _charge_of(
         batch,
         kind="line",

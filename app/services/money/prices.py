@@ -81,8 +81,10 @@ def of_rates(rates: Rates) -> Price:
     )
 
 
-def cost_of(price: Price | None, tokens: Tokens | None, *, execution: str) -> int | None:
+def cost_of(price: Price | None, tokens: Tokens | None, *, execution: str, percent: int = FULL_PERCENT) -> int | None:
     """Returns what `tokens` cost in a batch of this `execution`, in picodollars, rounded up; None when unknown.
+
+    `percent` of it is paid at this hour.
 
     `tokens` is None when they are unknown. A total above input plus output counts as output: some providers leave
     reasoning tokens out of the output.
@@ -98,7 +100,7 @@ def cost_of(price: Price | None, tokens: Tokens | None, *, execution: str) -> in
         if count and rate is None:
             return None
         cost += count * (rate or 0)
-    return -(-cost // FULL_PERCENT)
+    return -(-cost * percent // (FULL_PERCENT * FULL_PERCENT))
 
 
 def freeze(connection: Connection, batch_id: int) -> None:

@@ -22,6 +22,7 @@ from app.lib.metrics import declared
 from app.lib.threads.cuts import Cut
 from app.services import store_errors
 from app.services.access import key_stop
+from app.services.accounts import off_peak
 from app.services.gateway import Gateway
 from app.services.jobs import broken, harvest, poll, reconcile, submit
 from app.services.leases import LeaseLostError, lease_ms
@@ -104,6 +105,7 @@ class BatchWork:
                 self._gateway.metrics.count(declared.LEASES_LOST, "segment", by=len(lost))
                 self._spans.lost(lost)
             key_stop.stop_some(self._gateway)
+            off_peak.move_on(self._gateway)
             return lost
 
     def stops(self, held: Sequence[Segment]) -> Stops:

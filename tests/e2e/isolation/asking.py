@@ -98,6 +98,7 @@ READS = (
     "key_list", "key_retrieve", "account_list", "pause_list", "price_list", "budget_list", "event_list", "usage_list",
     "key_check", "model_retrieve", "webhook_endpoint_list", "webhook_endpoint_retrieve", "webhook_event_type_list",
     "webhook_delivery_list", "webhook_delivery_retrieve", "provider_webhook", "openapi", "docs", "docs_asset",
+    "off_peak_list",
 )  # fmt: skip
 BODIES: dict[str, Callable[[Names, str], Body]] = {
     **dict.fromkeys(READS, _nothing),

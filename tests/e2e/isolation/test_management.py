@@ -49,6 +49,7 @@ def sent(route: Route, names: Mapping[str, str]) -> Sent:
         "key_create": {"json": {"name": "new", "project": project}},
         "key_update": {"json": {"description": "d"}},
         "account_change": {"json": {"weight": 2}},
+        "off_peak_set": {"json": {"windows": []}},
         "price_set": {"json": {"provider": "local", "model": model, "input": "1", "output": "2"}},
         "budget_set": {"json": {**budget, "max_limit": "10"}},
         "budget_remove": {"query_string": budget},
@@ -57,6 +58,7 @@ def sent(route: Route, names: Mapping[str, str]) -> Sent:
     plain = {"project_archive", "project_list", "project_retrieve", "key_list", "key_retrieve", "key_rotate"}
     plain |= {
         "project_cancel_batches",
+        "off_peak_list",
         "key_expire",
         "key_revoke",
         "account_list",

@@ -29,6 +29,8 @@ OPERATIONS = {
     "key_quota": Described(KEYS, access.KeyQuota, refused=(404,)),
     "account_list": Described(ACCOUNTS, access.AccountList, refused=(400,)),
     "account_change": Described(ACCOUNTS, access.Account, bodies=(Body(requests.ChangeAccount),), refused=(*BAD, 409)),
+    "off_peak_list": Described(ACCOUNTS, operations.OffPeakList),
+    "off_peak_set": Described(ACCOUNTS, operations.OffPeakList, bodies=(Body(requests.SetOffPeak),), refused=BAD),
     "pause_list": Described(ACCOUNTS, operations.PauseList, refused=(400,)),
     "pause_end": Described(ACCOUNTS, operations.PausesEnded, refused=(400, 404)),
     "price_list": Described(PRICES, money.PriceList, refused=(400,)),
