@@ -21,7 +21,8 @@ LINES = 20
 BATCHES, QUICK_BATCHES = 50, 5
 LATENCY_MS = 50
 LIMITS = {"postgresql": ("<=", 0.6), "sqlite": ("<=", 1.2)}
-STARTED = ("<=", 0.1)
+# A worker looks ten times a second for what was written to an SQLite file.
+STARTED = {"postgresql": ("<=", 0.1), "sqlite": ("<=", 0.2)}
 
 
 def run(report: Report, *, quick: bool) -> None:
@@ -37,7 +38,7 @@ def run(report: Report, *, quick: bool) -> None:
                 times = [client.batch() for _ in range(QUICK_BATCHES if quick else BATCHES)]
             with gateway.database.read() as connection:
                 delays = connection.execute(select(batches.c.in_progress_at - batches.c.created_at)).scalars().all()
-        report.add(f"{database}: POST to started", median(delays) / 1000, "s", target=STARTED)
+        report.add(f"{database}: POST to started", median(delays) / 1000, "s", target=STARTED[database])
         report.add(f"{database}: POST to completed", median(times), "s", target=LIMITS[database])
 
     on_both(report, measure)
