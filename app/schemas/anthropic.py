@@ -15,10 +15,8 @@ MAX_EXPIRY_S = 90 * 24 * HOUR_S
 class Beta(QuerySchema):
     """What SDKs of the generation before send with each call of a beta API; it decides nothing."""
 
-    beta = Text(
-        load_default=None,
-        max_length=16,
-        metadata=about("What older SDKs send with each call; it decides nothing.", "true"),
+    beta = fields.String(
+        load_default=None, metadata=about("What older SDKs send with each call; it decides nothing.", "true")
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from app.schemas.base import BodySchema, QuerySchema, Text, WholeNumber, about, one_of
+from app.schemas.management import Flag
 
 EVENT_TYPES = ("batch.completed", "batch.failed", "batch.expired", "batch.cancelled")
 PAYLOADS = ("thin", "full")
@@ -48,11 +49,9 @@ class UpdateEndpoint(BodySchema):
 
 
 class RotateSecret(BodySchema):
-    keep_old_secret_active_for_24_hours = fields.Boolean(
+    keep_old_secret_active_for_24_hours = Flag(
         allow_none=True,
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata=about("Whether the old secret signs, too, for a day.", True),
     )
 

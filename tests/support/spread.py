@@ -48,6 +48,7 @@ MATRICES = (
     "tests/e2e/conformance/test_fault_matrix.py",
     "tests/e2e/conformance/test_faults.py",
     "tests/e2e/conformance/test_operations.py",
+    "tests/e2e/described/",
     "tests/e2e/neighbours/",
     "tests/e2e/test_metrics.py",
     "tests/e2e/test_pgbouncer.py",

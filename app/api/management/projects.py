@@ -12,6 +12,8 @@ from app.services.batches import steer
 
 blueprint = Blueprint("projects", __name__)
 
+PROJECT = "/projects/<object('cancel_batches'):name>"
+
 
 @blueprint.get("/projects")
 @operation("project_list", ListProjects)
@@ -28,14 +30,14 @@ def create() -> Response:
     return answer(project_wire(projects.create(gateway(), **body(CreateProject), actor=actor())))
 
 
-@blueprint.get("/projects/<object:name>")
+@blueprint.get(PROJECT)
 @operation("project_retrieve")
 def retrieve(name: str) -> Response:
     """A project, archived or not."""
     return answer(project_wire(projects.retrieve(gateway(), name)))
 
 
-@blueprint.put("/projects/<object:name>")
+@blueprint.put(PROJECT)
 @operation("project_change")
 def change(name: str) -> Response:
     """Change the given fields; `archived: false` restores an archived project."""
@@ -43,7 +45,7 @@ def change(name: str) -> Response:
     return answer(project_wire(projects.change(gateway(), name, changes(ChangeProject), actor=actor())))
 
 
-@blueprint.delete("/projects/<object:name>")
+@blueprint.delete(PROJECT)
 @operation("project_archive")
 def archive(name: str) -> Response:
     """Archive a project: its keys are rejected, running batches continue, nothing is deleted."""

@@ -11,7 +11,7 @@ from app.api.idempotency import REPLAYED_HEADER
 from app.api.reference import shared
 from app.api.reference.conversion import name_of, properties, required
 from app.api.reference.described import BY_NAME
-from app.api.reference.described.declared import BYTES, JSON, Body, Described
+from app.api.reference.described.declared import BYTES, JSON, MULTIPART, Body, Described
 from app.api.reference.routes import KEY, OPEN, Route
 from app.schemas.answers.anthropic import Error as AnthropicError
 
@@ -42,7 +42,7 @@ def operation(route: Route, name: str, converter: OpenAPIConverter) -> Operation
     made: Operation = {"operationId": name, "tags": [described.tag], "summary": summary.strip().rstrip(".")}
     if rest.strip():
         made["description"] = rest.strip()
-    parameters = [*_in_path(route), *_in_query(route, converter), *_shared(route, described)]
+    parameters = [*_in_path(route, described), *_in_query(route, converter), *_shared(route, described)]
     if parameters:
         made["parameters"] = parameters
     if described.bodies:
@@ -74,8 +74,10 @@ def _described(route: Route, name: str) -> Described:
     return BY_NAME[name]
 
 
-def _in_path(route: Route) -> list[dict[str, Any]]:
-    schema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
+def _in_path(route: Route, described: Described) -> list[dict[str, Any]]:
+    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    if not described.is_empty:  # which is answered alike, whatever it is about
+        schema["maxLength"] = MAX_ID_LENGTH
     return [
         {"name": name, "in": "path", "required": True, "description": PATHS[name], "schema": schema}
         for name in PATH_PARAMETER.findall(route.path)
@@ -114,9 +116,13 @@ def _body(body: Body, converter: OpenAPIConverter) -> dict[str, Any]:
 
 
 def _extended(body: Body, converter: OpenAPIConverter) -> dict[str, Any]:
+    known = properties(converter, body.schema)
+    if body.media_type == MULTIPART:
+        for schema in known.values():
+            schema.pop("minLength", None)  # an empty field of a form counts as absent
     whole = {
         "type": "object",
-        "properties": {**properties(converter, body.schema), **body.more},
+        "properties": {**known, **body.more},
         "additionalProperties": False,
     }
     needed = [*required(body.schema), *body.needs]

@@ -53,7 +53,7 @@ PARAMETERS: dict[str, Part] = {
     "api_version": {
         "name": "api-version",
         "in": "query",
-        "schema": {"type": "string", "maxLength": 64, "examples": ["2024-10-21"]},
+        "schema": {"type": "string", "examples": ["2024-10-21"]},
         "description": "Marks a client of Azure's API, whose default provider is `azure`.",
     },
     "project": {

@@ -145,3 +145,9 @@ def test_pages_hold_together(admin: KeyClient) -> None:
 
     assert [project["id"] for project in first["data"] + rest["data"]] == ["a", "b", "c", "d", "ops"]
     assert (first["has_more"], rest["has_more"], first["first_id"], rest["last_id"]) == (True, False, "a", "ops")
+
+
+def test_what_lies_below_a_project_is_no_project(admin: KeyClient) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        refused = admin.open("/api/projects/reports/cancel_batches", method=method, json={"description": "d"})
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "OPTIONS, POST"), method
