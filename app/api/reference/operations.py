@@ -164,6 +164,14 @@ def _failure(code: int, schema: type[Schema], converter: OpenAPIConverter) -> di
     }
 
 
+# Operations that may call a provider, and the statuses of its refusals that callers get as they are.
+AT_PROVIDERS = (
+    *("file_upload", "file_retrieve", "file_content", "file_delete", "upload_complete", "container_"),
+    *("batch_create", "batch_retrieve", "batch_cancel", "batch_delete", "batch_results", "batch_retry", "batch_clone"),
+)
+OF_PROVIDERS = {404, 405, 408, 409, 413}
+
+
 def _content() -> dict[str, Any]:
     always = ("Accept-Ranges", "ETag", "Content-Disposition")
     content = {"application/octet-stream": {"schema": BYTES}}
@@ -183,6 +191,8 @@ def _codes(route: Route, described: Described) -> set[int]:
         codes |= {401, 403, 503}
     if route.guard == KEY:
         codes |= {429, 502, 504}  # a provider's own key is checked there
+    if route.name.removeprefix("anthropic_").startswith(AT_PROVIDERS):
+        codes |= OF_PROVIDERS
     if "{" in route.path:
         codes.add(404)
     if described.bodies:

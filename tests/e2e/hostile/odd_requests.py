@@ -67,7 +67,7 @@ METHODS = [
         "/v1/uploads/{upload}/parts": ("GET", "PUT"),
         "/v1/uploads/{upload}/complete": ("GET",),
         "/v1/batches": ("PUT", "DELETE"),
-        "/v1/batches/{batch}": ("POST", "PATCH"),
+        "/v1/batches/{batch}": ("PUT", "PATCH"),
         "/v1/batches/{batch}/cancel": ("GET", "DELETE"),
         "/v1/batches/{batch}/results": ("POST",),
         "/v1/containers": ("PUT", "DELETE"),

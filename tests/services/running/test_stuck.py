@@ -134,7 +134,10 @@ def test_nobody_works(stuck: Stuck, workers: Workers) -> None:
         (tables.batches, {"off_peak_until": 1_700_000_000_000}, "off_peak"),
         (
             tables.batches,
-            {"status": "cancelling", "errors": [{"code": "budget_exceeded", "message": "Spent."}]},
+            {
+                "status": "cancelling",
+                "errors": [{"code": "budget_exceeded", "message": "Spent.", "param": None, "line": None}],
+            },
             "budget",
         ),
         (tables.batches, {}, "queue"),
