@@ -375,7 +375,7 @@ class Embedded:
         ends = self._clock.monotonic() + self._options.drain_s
         for steps in self._steps.values():
             steps.join(ends - self._clock.monotonic())
-        self._looks.join(ends - self._clock.monotonic())
+        self._looks.join(max(STORE_AWAY_S, ends - self._clock.monotonic()))  # it asks one short query
         drained_or_cut.set()
         keeper.join()
         try:

@@ -1,6 +1,7 @@
 """What an error of the database says, and what it does not."""
 
 import traceback
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -49,3 +50,17 @@ def test_no_parameter_stands_in_the_error_of_a_bulk_write(database: Database) ->
         lines.write_results(connection, 1, [result])
     assert SECRET not in str(raised.value)
     assert SECRET not in str(raised.value.orig)
+
+
+def test_a_connection_that_is_used_while_the_pool_is_disposed_of_is_closed_afterwards(gateway: Gateway) -> None:
+    database = gateway.database
+    for opened in (database.read, database.write):
+        with opened() as connection:
+            connection.exec_driver_sql("SELECT 1")
+            raw: Any = connection.connection.dbapi_connection
+            database.dispose()
+        assert database.dialect == "sqlite" or raw.closed
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+        kept: Any = connection.connection.dbapi_connection
+    assert database.dialect == "sqlite" or not kept.closed

@@ -84,6 +84,7 @@ class Database:
         else:
             options["pool_pre_ping"] = True
         self._identity: tuple[int, int] | None = None
+        self._generation = 0
         self._commits = Commits(self._file) if self._file else None
         # Two engines, because resetting a pooled SQLite connection from autocommit puts the driver back into its
         # legacy mode, which silently loses updates.
@@ -93,18 +94,7 @@ class Database:
         except (ModuleNotFoundError, ArgumentError) as error:
             hint = "install the driver with `pip install 'batchgate[postgres]'`"
             raise DatabaseUrlError(f"DATABASE_URL cannot be used ({error}): {hint}, or correct the URL.") from error
-        for engine in (self.readers, self.writers):
-            if self.dialect == "sqlite":
-                # Before either could make an empty file in the place of one that is gone.
-                event.listen(engine, "do_connect", self._check_file)
-                event.listen(engine, "do_connect", self._keep_private)
-                event.listen(engine, "connect", self._open_sqlite)
-                event.listen(engine, "checkout", self._check_file)
-            else:
-                event.listen(engine, "connect", _open_postgresql)
-                event.listen(engine, "handle_error", _hide_rows)
-        if self.dialect == "sqlite":
-            event.listen(self.writers, "begin", _begin_immediate)
+        self._set_up_engines()
 
     @property
     def is_created(self) -> bool:
@@ -154,10 +144,35 @@ class Database:
 
     def dispose(self) -> None:
         """Close all pooled connections; the next use opens new ones."""
+        self._generation += 1
         self.readers.dispose()
         self.writers.dispose()
         if self._commits is not None:
             self._commits.close()
+
+    def _set_up_engines(self) -> None:
+        for engine in (self.readers, self.writers):
+            if self.dialect == "sqlite":
+                # Before either could make an empty file in the place of one that is gone.
+                event.listen(engine, "do_connect", self._check_file)
+                event.listen(engine, "do_connect", self._keep_private)
+                event.listen(engine, "connect", self._open_sqlite)
+                event.listen(engine, "checkout", self._check_file)
+            else:
+                event.listen(engine, "connect", _open_postgresql)
+                event.listen(engine, "handle_error", _hide_rows)
+                event.listen(engine, "connect", self._note_generation)
+                event.listen(engine, "checkin", self._close_if_outlived)
+        if self.dialect == "sqlite":
+            event.listen(self.writers, "begin", _begin_immediate)
+
+    def _note_generation(self, _connection: Any, record: Any) -> None:
+        record.info["generation"] = self._generation
+
+    def _close_if_outlived(self, connection: Any, record: Any) -> None:
+        """Closes a connection that a thread still used when its pool was disposed of: nobody else would."""
+        if connection is not None and record.info.get("generation") != self._generation:
+            connection.close()
 
     def _open_sqlite(self, connection: Any, _record: Any) -> None:
         _set_up(connection)
