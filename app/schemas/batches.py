@@ -202,7 +202,7 @@ class CancelBatch(BodySchema):
     )
 
 
-class RetryBatch(BodySchema):
+class CloneBatch(BodySchema):
     """Fields of the new batch; it takes the others from the first one. At another `provider` lines are translated."""
 
     provider = Text(
@@ -244,6 +244,19 @@ class RetryBatch(BodySchema):
         metadata=about("The instant by which the batch is to end, in place of a window.", 1767225600),
     )
     not_before = Begin(allow_none=True, load_default=None, metadata=about("The batch begins no earlier.", 1767225600))
+
+
+class RetryBatch(CloneBatch):
+    """As `CloneBatch`, of the lines that did not succeed."""
+
+    error_code = Text(
+        allow_none=True,
+        load_default=None,
+        max_length=128,
+        metadata=about(
+            "Only lines that failed with this code; all that did not succeed unless it is given.", "timeout"
+        ),
+    )
 
 
 class ListBatches(QuerySchema):

@@ -14,7 +14,7 @@ from app.connectors.catalogue import registry
 from app.errors import InvalidRequestError
 from app.lib.states import BATCH_STATUSES, TERMINAL
 from app.schemas.base import load
-from app.schemas.batches import UpdateBatch
+from app.schemas.batches import RetryBatch, UpdateBatch
 from app.services.batches import batches, retry, search, spending, steer, trace
 from app.services.batches.batches import Batch
 from app.services.batches.create import PROVIDER
@@ -136,8 +136,13 @@ def priority(batch_id: str) -> Response:
 @blueprint.post("/batches/<batch_id>/retry")
 @operation("batch_retry")
 def retry_(batch_id: str) -> Response:
-    """A new batch of the lines that did not succeed."""
-    return _seen(retry.retry(gateway(), caller(), batch_id), "retried")
+    """A new batch of the lines that did not succeed, or of those with a code; on another model if one is named."""
+    given = {name: request.form.get(name, "").strip() for name in ("model", "provider", "error_code")}
+    fields = load(RetryBatch, {name: value for name, value in given.items() if value})
+    changes = retry.Changes(model=fields["model"], provider=fields["provider"])
+    return _seen(
+        retry.retry(gateway(), caller(), batch_id, error_code=fields["error_code"], changes=changes), "retried"
+    )
 
 
 @blueprint.post("/batches/<batch_id>/delete")

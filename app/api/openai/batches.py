@@ -177,10 +177,19 @@ def retry(batch_id: str) -> Response:
     """A new batch of the lines that failed, expired or were cancelled."""
     body = read_json(required=False)
     identify(body)
-    changes = batch_retry.Changes(**load(schemas.RetryBatch, body))
+    fields = load(schemas.RetryBatch, body)
+    code, changes = fields.pop("error_code"), batch_retry.Changes(**fields)
     check_reserve(gateway())
-    settle, provider = settling(_answer), explicit_provider()
-    return _answer(batch_retry.retry(gateway(), caller(), batch_id, provider=provider, changes=changes, settle=settle))
+    batch = batch_retry.retry(
+        gateway(),
+        caller(),
+        batch_id,
+        provider=explicit_provider(),
+        error_code=code,
+        changes=changes,
+        settle=settling(_answer),
+    )
+    return _answer(batch)
 
 
 @extras.post(f"{BELOW}/clone")
@@ -190,7 +199,7 @@ def clone(batch_id: str) -> Response:
     """A new batch of all lines of a batch, whatever became of them."""
     body = read_json(required=False)
     identify(body)
-    changes = batch_retry.Changes(**load(schemas.RetryBatch, body))
+    changes = batch_retry.Changes(**load(schemas.CloneBatch, body))
     check_reserve(gateway())
     settle, provider = settling(_answer), explicit_provider()
     return _answer(batch_retry.clone(gateway(), caller(), batch_id, provider=provider, changes=changes, settle=settle))

@@ -118,11 +118,12 @@ def _anew(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(cls=Client)
 @click.argument("batch")
+@click.option("--error-code", metavar="CODE", help="Only lines that failed with this code (`batches errors`).")
 @_anew
 def retry(batch: str, as_json: bool, gateway: Gateway, **given: object) -> None:
     """Make a new batch of the lines of BATCH that failed, expired or were cancelled, and print its id.
 
-    With --model or --provider they run elsewhere, translated.
+    With --model or --provider they run elsewhere, translated; with --error-code only those that failed with it.
 
     \b
     Examples:

@@ -371,9 +371,12 @@ def ends(connection: Connection, batch_id: int, *, after: int, limit: int) -> li
     return list(map(_line_end, rows))
 
 
-def unsuccessful(connection: Connection, batch_id: int, *, after: int, limit: int) -> list[RequestPlace]:
-    """At most `limit` lines after number `after` that failed, expired or were cancelled, in order."""
+def unsuccessful(
+    connection: Connection, batch_id: int, *, after: int, limit: int, code: str | None = None
+) -> list[RequestPlace]:
+    """At most `limit` lines after number `after` that failed (with `code`), expired or were cancelled, in order."""
     statement = _page(select(*_PLACE).order_by(batch_lines.c.line), batch_id, after=after, limit=limit)
+    statement = statement if code is None else statement.where(batch_lines.c.error_code == code)
     found: list[RequestPlace] = []
     for state in UNSUCCESSFUL:  # one by one, since the index has the lines of each in order
         rows = connection.execute(statement.where(paging.few(batch_lines.c.state == state)))

@@ -39,12 +39,14 @@ def retry(
     public_id: str,
     *,
     provider: str | None = None,
+    error_code: str | None = None,
     changes: Changes = SAME,
     settle: Settle | None = None,
 ) -> Batch:
     """A new batch of the failed, expired and cancelled lines, perhaps for another model or at another provider.
 
-    A copy of the lines is its input; `provider` must be that of the first batch. Raises NotFoundError, ConflictError
+    With `error_code`, only of those that failed with it. A copy of the lines is the input; `provider` must be that of
+    the first batch. Raises NotFoundError, ConflictError
     (still running, or input deleted), InvalidRequestError (nothing to retry), and what `create` raises.
     """
     first = batches.retrieve_with_lines(gateway, caller, public_id, provider=provider)
@@ -54,9 +56,11 @@ def retry(
     reader = _open_input(gateway, caller, first, act="retried")
     try:
         with writing(gateway) as source:
-            _copy(gateway, first, reader, source)
+            _copy(gateway, first, reader, source, error_code)
             if source.lines == 0:
-                raise InvalidRequestError(f"Batch {public_id} has no failed, expired or cancelled lines to retry.")
+                with_code = "" if error_code is None else f" with the code {error_code:.100}"
+                text = f"Batch {public_id} has no failed, expired or cancelled lines{with_code} to retry."
+                raise InvalidRequestError(text, param=None if error_code is None else "error_code")
             return create.create(gateway, caller, new, source=source, settle=settle)
     except BlobError as error:
         raise UnavailableError("The gateway's blob store is not available; retry later.", retry_after_s=5) from error
@@ -112,11 +116,11 @@ def _open_input(gateway: Gateway, caller: Caller, first: Batch, *, act: str) -> 
         raise ConflictError(text) from error
 
 
-def _copy(gateway: Gateway, first: Batch, reader: BlobReader, source: InlineInput) -> None:
+def _copy(gateway: Gateway, first: Batch, reader: BlobReader, source: InlineInput, code: str | None) -> None:
     after = -1
     while True:
         with gateway.database.read() as connection:
-            lines = batch_lines.unsuccessful(connection, first.id, after=after, limit=SLICE_LINES)
+            lines = batch_lines.unsuccessful(connection, first.id, after=after, limit=SLICE_LINES, code=code)
         for line in lines:
             data = reader.read(line.request_offset, line.request_bytes)
             if len(data) != line.request_bytes:

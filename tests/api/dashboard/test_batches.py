@@ -164,6 +164,7 @@ def test_a_batch_says_what_became_of_its_lines_and_what_can_be_done(
         assert made["id"] not in member.get(path).text, path
     page = member.get(f"/ui/batches/{made['id']}").text
     assert "invalid_request_error" in page and f"/ui/files/{made['output_file_id']}" in page
+    assert "Retry these" in page and "Rerun" in page
     assert "Retry failed" not in viewer.get(f"/ui/batches/{made['id']}").text
     assert viewer.post(f"/ui/batches/{made['id']}/retry").status_code == 403
     listed = member.get(f"/ui/batches/{made['id']}/lines?state=failed").text
@@ -186,6 +187,11 @@ def test_a_batch_says_what_became_of_its_lines_and_what_can_be_done(
     assert again.status_code == 303
     retried = ended(client, again.headers["Location"].split("/")[-1].partition("?")[0])
     assert retried["retry_of"] == made["id"] and retried["request_counts"]["total"] == 2
+    elsewhere = member.post(f"/ui/batches/{made['id']}/retry", model="another", error_code="invalid_request_error")
+    rerun = ended(client, elsewhere.headers["Location"].split("/")[-1].partition("?")[0])
+    assert rerun["model"] == "another" and rerun["request_counts"]["total"] == 2
+    for wrong in ({"error_code": "none"}, {"provider": "nobody"}, {"model": "x" * 300}):
+        assert member.post(f"/ui/batches/{made['id']}/retry", **wrong).status_code == 400, wrong
     assert member.post(f"/ui/batches/{made['id']}/delete").headers["Location"] == "/ui/batches?note=deleted"
     assert member.get(f"/ui/batches/{made['id']}").status_code == 404
 

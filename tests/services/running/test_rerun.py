@@ -35,6 +35,21 @@ def environment(environment: dict[str, str], other: ServedApp) -> dict[str, str]
     return {**environment, "ANTHROPIC_API_KEY": "sk-ant-of-the-tests", "ANTHROPIC_BASE_URL": other.url, **DEFAULT}
 
 
+def test_lines_that_failed_with_one_code_run_again_without_the_others(
+    client: KeyClient, workers: Workers, fake: FakeServer
+) -> None:
+    for mark, code in ((b"mark-bad-1", b"bad"), (b"mark-bad-2", b"worse")):
+        fake.faults.add(Fault(status=400, body=REFUSED.replace(b"bad", code), containing=mark))
+    workers.start()
+    first = ended(client, create(client, LINES)["id"])
+    assert first["request_counts"]["failed"] == 2
+    refused = client.post(f"/v1/batches/{first['id']}/retry", json={"error_code": "none"})
+    assert (refused.status_code, refused.json["error"]["param"]) == (400, "error_code")
+    again = ended(client, client.post(f"/v1/batches/{first['id']}/retry", json={"error_code": "worse"}).json["id"])
+    assert again["request_counts"]["total"] == 1
+    assert [line["custom_id"] for line in read(client, again["error_file_id"])] == ["worse"]
+
+
 def test_failed_lines_run_at_another_provider_translated_and_each_has_one_result(
     client: KeyClient, workers: Workers, fake: FakeServer, other: ServedApp
 ) -> None:

@@ -84,7 +84,7 @@ OPERATIONS = {
     "batch_clone": Described(
         TAG,
         batches.Batch,
-        bodies=(Body(requests.RetryBatch, is_required=False),),
+        bodies=(Body(requests.CloneBatch, is_required=False),),
         refused=(400, 402, 409, 413),
         stores_bytes=True,
     ),
