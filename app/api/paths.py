@@ -4,8 +4,6 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, PathConverter, RequestRedirect, UnicodeConverter, ValidationError
 
-from app.lib import ids
-
 OBJECT = "object"
 NAME = "name"
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
@@ -19,13 +17,10 @@ class ObjectId(PathConverter):
         self._endings = tuple(f"/{word}" for word in words)
 
     def to_python(self, value: str) -> str:
-        """The id, in the gateway's own form if another face shows it otherwise.
-
-        Raises ValidationError for a route below it.
-        """
+        """The id as it was sent. Raises ValidationError for a route below it."""
         if value.endswith(self._endings):
             raise ValidationError
-        return ids.canonical(value)
+        return value
 
 
 class Name(UnicodeConverter):

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 from flask import Response
 
 from app.errors import InvalidRequestError
-from app.lib import ids, json
+from app.lib import json
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def page(
     if after is not None and before is not None:
         raise InvalidRequestError("before_id: send either after_id or before_id.", param="before_id")
     start = after if before is None else before
-    found = read(None if start is None else ids.canonical(start), before is None, fields["limit"])
+    found = read(start, before is None, fields["limit"])
     items = list(found.items) if before is None else list(reversed(found.items))
     data = [write(item) for item in items]
     body: dict[str, Any] = {

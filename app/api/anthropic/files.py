@@ -15,7 +15,6 @@ from app.api.multipart import Form, FormFile, read_form
 from app.api.operation import operation
 from app.api.provider import explicit_provider
 from app.errors import InvalidRequestError, NotFoundError
-from app.lib import ids
 from app.schemas import anthropic as schemas
 from app.schemas.base import load
 from app.services.accounts import choose
@@ -128,7 +127,7 @@ def _identified(named: list[str]) -> Response:
     provider, rows = explicit_provider(), []
     for file_id in dict.fromkeys(named):
         try:
-            rows.append(files.retrieve(gateway(), caller(), ids.canonical(file_id), provider=provider))
+            rows.append(files.retrieve(gateway(), caller(), file_id, provider=provider))
         except NotFoundError:
             continue  # as Anthropic does with ids that are not there
     return answer({"data": [wire.file(row) for row in rows], "next_page": None})

@@ -14,6 +14,7 @@ from app.data.store.database import now_ms
 from app.data.store.rows import columns
 from app.data.tables import batch_jobs, batches, files, webhook_endpoints
 from app.data.tables.batches import IS_RUNNING
+from app.lib import ids
 from app.lib.states import TERMINAL
 
 CANCELLABLE = ("validating", "in_progress")
@@ -190,7 +191,7 @@ def insert_batch(connection: Connection, new: NewBatch, *, window_ms: int) -> Ba
 def find(connection: Connection, *, project_id: int, public_id: str) -> Batch | None:
     """A batch of the project that is not deleted."""
     mine = and_(paging.within(batches.c.project_id, project_id), paging.alive(batches.c.deleted_at))
-    row = connection.execute(_BATCH.where(mine, batches.c.public_id == public_id)).first()
+    row = connection.execute(_BATCH.where(mine, batches.c.public_id == ids.canonical(public_id))).first()
     return None if row is None else _with_waits(connection, [_batch(row)])[0]
 
 
@@ -235,7 +236,8 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> list[Batch]:
 
 def position(connection: Connection, *, project_id: int, public_id: str) -> paging.Position | None:
     """The position of a batch of the project in lists, also of a deleted one."""
-    return paging.position(connection, batches, paging.within(batches.c.project_id, project_id), public_id=public_id)
+    mine = paging.within(batches.c.project_id, project_id)
+    return paging.position(connection, batches, mine, public_id=ids.canonical(public_id))
 
 
 def find_native(connection: Connection, *, project_id: int, native_id: str) -> Batch | None:

@@ -154,7 +154,7 @@ def resolve(connection: Connection, project_id: int, given: str) -> FileRow | No
     """A file of the project that is not deleted, by its own id or by the native id of an object that represents it."""
     if not given or len(given) > NATIVE_ID_LENGTH or not given.isprintable():
         return None
-    row = find(connection, project_id, given) if len(given) <= ids.MAX_LENGTH else None
+    row = find(connection, project_id, ids.canonical(given)) if len(given) <= ids.MAX_LENGTH else None
     if row is None:
         public_id = file_copies.file_of(connection, project_id, given)
         row = None if public_id is None else find(connection, project_id, public_id)
@@ -163,7 +163,8 @@ def resolve(connection: Connection, project_id: int, given: str) -> FileRow | No
 
 def position(connection: Connection, project_id: int, public_id: str) -> Position | None:
     """Where a file of the project stands in lists, deleted ones included."""
-    return paging.position(connection, files, paging.within(files.c.project_id, project_id), public_id=public_id)
+    mine = paging.within(files.c.project_id, project_id)
+    return paging.position(connection, files, mine, public_id=ids.canonical(public_id))
 
 
 def page(

@@ -9,7 +9,7 @@ from anthropic import Anthropic
 
 from app.services.gateway import Gateway
 from tests.conftest import KeyClient
-from tests.support.batches import CHAT, chat_line, jsonl
+from tests.support.batches import CHAT, chat_line, jsonl, upload
 from tests.support.batches import create as create_batch
 from tests.support.server import LiveServer
 from tests.support.waiting import until
@@ -165,3 +165,26 @@ def test_a_batch_of_embeddings_is_listed_and_its_results_are_elsewhere(
     assert [batch.id for batch in sdk.messages.batches.list()] == [shown]
     with pytest.raises(anthropic.BadRequestError, match=f"/v1/batches/{made['id']}/results"):
         sdk.messages.batches.results(shown)
+
+
+@pytest.mark.one_database
+def test_ids_of_either_form_name_the_same_object_wherever_they_stand(
+    sdk: Anthropic, client: KeyClient, live_server: LiveServer, worker: None
+) -> None:
+    client.key = live_server.key
+    line = chat_line("a")
+    theirs = [sdk.files.upload(file=(f"{n}.txt", b"some notes", "text/plain")).id for n in range(2)]
+    ours = [name.replace("file_", "file-") for name in theirs]
+    assert [file["id"] for file in client.get(f"/v1/files?after={theirs[1]}").json["data"]] == [ours[0]]
+    assert client.get(f"/v1/files/{theirs[0]}/content").data == b"some notes"
+    assert sdk.files.retrieve_metadata(ours[0]).id == theirs[0]
+    source = upload(client, jsonl([line])).replace("file-", "file_")
+    made = client.post("/v1/batches", json={"input_file_id": source, "endpoint": CHAT, "completion_window": "24h"}).json
+    assert made["input_file_id"] == source.replace("file_", "file-")
+    document = {"type": "document", "source": {"type": "file", "file_id": theirs[0]}}
+    asked = params("", messages=[{"role": "user", "content": [{"type": "text", "text": "what?"}, document]}])
+    batch = sdk.messages.batches.create(requests=[{"custom_id": "a", "params": asked}])
+    ended(sdk, batch.id)
+    [row] = sdk.messages.batches.results(batch.id)
+    assert row.result.type == "succeeded", row
+    assert [each.id for each in sdk.messages.batches.list(after_id=made["id"])] == []
