@@ -186,5 +186,5 @@ def test_the_name_is_shown_as_far_as_it_can_be(client: KeyClient, name: str) -> 
 
 def test_a_retry_names_what_it_takes(client: KeyClient) -> None:
     refused = client.post("/v1/batches/batch_1/retry", json={"input_file_id": "file-1"})
-    known = "completion_window, concurrency, execution, finish_by, metadata, model, not_before, priority, provider"
-    assert f"the known fields are {known}" in refused.json["error"]["message"]
+    known = "completion_window, concurrency, error_code, execution, finish_by, metadata, model, not_before, priority"
+    assert f"the known fields are {known}, provider" in refused.json["error"]["message"]
