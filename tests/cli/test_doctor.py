@@ -54,6 +54,12 @@ def examine(environment: dict[str, str], *words: str) -> tuple[int, Found]:
     return done.exit_code, found
 
 
+def test_the_level_of_the_log_need_not_be_set(well: Gateway, environment: dict[str, str]) -> None:
+    bare = {**environment, "BATCHGATE_LOG_LEVEL": None}
+    done = CliRunner(env=bare).invoke(batchgate, ["doctor", "--offline"], catch_exceptions=False)
+    assert "LOG_LEVEL" not in done.output and "ok    store" in done.output, done.output
+
+
 def test_nothing_is_wrong_where_nothing_is(well: Gateway, environment: dict[str, str]) -> None:
     status, found = examine(environment, "--offline")
     assert {finding["state"] for finding in found.values()} == {"ok"}, found

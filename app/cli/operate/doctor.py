@@ -66,7 +66,7 @@ def _here(*, offline: bool) -> list[Finding]:
         settings = context.settings(quiet=True)
     except Refused as error:
         return [Finding("settings", FAIL, error.message, "Correct the setting: docs/settings.md")]
-    os.environ.setdefault("BATCHGATE_LOG_LEVEL", "critical")  # findings say what the log would
+    os.environ.setdefault("BATCHGATE_LOG_LEVEL", "error")  # findings say what the log would
     findings = permissions.check(settings, dotenv=Path(".env"))
     try:
         with context.plain_errors():
