@@ -53,7 +53,7 @@ def create() -> Response:
         fields = load(schemas.CreateBatch, body.members)
         if body.inline is None:
             raise InvalidRequestError("requests: is required.", param="requests")
-        provider = explicit_provider(fields["provider"]) or requests.provider
+        provider = explicit_provider(fields["provider"], requests.provider)
         new = NewBatch(provider=provider, sdk_provider=VENDOR, endpoint=ENDPOINT)
         return _answer(create_batch(gateway(), caller(), new, source=body.inline, settle=settling(_answer)))
 

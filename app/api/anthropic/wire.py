@@ -29,7 +29,9 @@ TYPES = {
 # Codes of lines that ended without an answer, through no fault of the caller; the status that Anthropic has for such.
 FAILURES = {
     "request_timeout": 504,
-    **dict.fromkeys(("account_refused", "bad_answer", "gateway_error", "provider_error", "worker_crashed"), 500),
+    **dict.fromkeys(
+        ("aborted_answer", "account_refused", "bad_answer", "gateway_error", "provider_error", "worker_crashed"), 500
+    ),
 }
 
 

@@ -61,9 +61,8 @@ def read(batch: Batch, line: bytes, dialect: str) -> Outcome:
         try:
             body = _written(READERS[batch.endpoint](body), dialect, answer_id=value["id"].removeprefix(ids.LINE))
         except UnexpectedAnswerError as error:
-            return Outcome(
-                custom_id, ERRORED, status=status, request_id=request_id, code=error.code, message=str(error)
-            )
+            # Without the status, which is that of a success.
+            return Outcome(custom_id, ERRORED, request_id=request_id, code=error.code, message=str(error))
     return Outcome(custom_id, SUCCEEDED, body=body, status=status, request_id=request_id)
 
 

@@ -6,9 +6,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from app.api.anthropic import wire
 from app.data.tables import batches, blobs, files
-from app.services.gateway import Gateway
+from app.services.batches import batches as batch_service
+from app.services.batches import outcomes
+from app.services.gateway import Caller, Gateway
+from app.services.lines import output
 from tests.conftest import KeyClient
+from tests.support.batches import CHAT, chat_line, jsonl, upload
+from tests.support.messages import MESSAGES
 
 pytestmark = pytest.mark.one_database
 BASE = "/anthropic/v1"
@@ -49,6 +55,7 @@ def test_requests_that_are_none(client: KeyClient, gateway: Gateway) -> None:
     bodies += [{"requests": [{**GOOD, "params": value}]} for value in NONSENSE if not isinstance(value, dict)]
     bodies += [{"requests": [GOOD, GOOD]}, {"requests": [{**GOOD, "body": {}}]}, {"requests": [GOOD], "more": 1}, {}]
     bodies += [{"requests": [GOOD], "provider": value} for value in ("nobody", 5, [], "")]
+    bodies.append({"requests": [{**GOOD, "params": {**GOOD["params"], "model": "openai/m"}}], "provider": "local"})
     for body in bodies:
         refused(client.post(f"{BASE}/messages/batches", json=body), 400)
     for data in (b"", b"[]", b"{", b'{"requests":[', b"\xff", b'{"requests":' + b"[" * 5000):
@@ -79,3 +86,15 @@ def test_objects_that_are_not_there(client: KeyClient) -> None:
     refused(client.patch(f"{BASE}/files"), 405)
     refused(client.get("/anthropic/v2/files"), 404)
     refused(client.get(f"{BASE}/files", headers={"Authorization": "Bearer no"}), 401)
+
+
+def test_an_answer_that_cannot_be_read_is_the_servers_fault(
+    gateway: Gateway, client: KeyClient, caller: Caller
+) -> None:
+    body = {"input_file_id": upload(client, jsonl([chat_line("a")])), "endpoint": CHAT, "completion_window": "24h"}
+    made = client.post("/v1/batches", json=body).json["id"]
+    found = batch_service.retrieve(gateway, caller, made)
+    line = output.answered_line(made, 1, "a", status_code=200, request_id="r", body=b'{"choices":[]}')
+    outcome = outcomes.read(found, line, MESSAGES)
+    assert (outcome.kind, outcome.status) == (outcomes.ERRORED, None)
+    assert wire.error_type(wire.status_of(outcome.code)) == "api_error"
